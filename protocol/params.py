@@ -41,3 +41,18 @@ MAX_ATTEMPTS: Final = 16
 #: Paillier moduli, bits. 2048 is 112-bit security, kept for tests of interoperation; 3072 is 128.
 KEY_BITS: Final = (2048, 3072, 4096, 7680)
 DEFAULT_KEY_BITS: Final = 3072
+
+#: A line on the control socket, either way: a spec of MAX_SPEC_BYTES escaped as JSON fits four times.
+MAX_CONTROL_LINE_BYTES: Final = 2 * 1024 * 1024
+
+#: Clients of the control socket at once: a person, a few watchers and a script are far below it.
+MAX_CONTROL_CLIENTS: Final = 128
+
+#: Calls in one JSON-RPC batch; each may cost a computation.
+MAX_CONTROL_BATCH: Final = 64
+
+#: Subscriptions of one control connection.
+MAX_CONTROL_SUBSCRIPTIONS: Final = 8
+
+#: Events that a subscriber may lag behind before it is dropped; also how many are replayed to a new one.
+MAX_EVENT_BACKLOG: Final = 1024

@@ -1,0 +1,103 @@
+"""What a daemon can be asked to do: the one interface between the control socket and the node.
+
+The daemon implements `NodeApi`; node.control.methods puts one JSON-RPC method in front of each
+call. Every call may raise any error of protocol.errors. An exception's notes (`add_note`) are taken
+for the next command: `error.add_note("assay data list")` reaches the user as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from node.control.results import (
+    Account,
+    Audit,
+    Claim,
+    Consent,
+    Dataset,
+    JobDetail,
+    Joined,
+    JobSummary,
+    ModelFile,
+    Peer,
+    Policy,
+    PolicyValue,
+    Posted,
+    Status,
+    Stopping,
+)
+
+
+class NodeApi(Protocol):
+    """A running node. Calls come from many clients at once, all on the daemon's trio thread."""
+
+    def status(self) -> Status:
+        """A snapshot. Not a coroutine: it cannot wait for anything."""
+
+    async def peers(self) -> tuple[Peer, ...]:
+        """Connected peers."""
+
+    async def join(self, address: str) -> Joined:
+        """Dial a multiaddr that ends in /p2p/ID, and remember it.
+
+        Raises InputError (no multiaddr), PeerError (nobody answers, or somebody else does).
+        """
+
+    async def stop(self) -> Stopping:
+        """Begin to drain; return at once. The reply is sent before the socket closes."""
+
+    async def data_add(self, name: str, path: str) -> Dataset:
+        """Read, check and register a CSV, Parquet or .npz file at an absolute path.
+
+        Raises InputError (name taken, unreadable, no rows, ...).
+        """
+
+    async def data_list(self) -> tuple[Dataset, ...]:
+        """Datasets by name."""
+
+    async def policy_show(self, dataset: str) -> Policy:
+        """A dataset's policy. Raises InputError (no such dataset)."""
+
+    async def policy_set(self, dataset: str, changes: Mapping[str, PolicyValue]) -> Policy:
+        """Change the named terms, all or none, and look at waiting jobs again.
+
+        Raises InputError (no such dataset or term; a value that is not allowed).
+        """
+
+    async def jobs(self) -> tuple[JobSummary, ...]:
+        """Jobs known here, newest first."""
+
+    async def job_post(self, spec: str, holdout: str | None) -> Posted:
+        """Post a job: check the spec, escrow its bounty, announce it.
+
+        `spec` is TOML text. `holdout` is a dataset's name or an absolute path; accuracy is
+        measured on it. Raises InputError (spec, hold-out), ChainError (funds, chain).
+        """
+
+    async def job_show(self, job: str) -> JobDetail:
+        """One job, by id or by a prefix of it that is unambiguous. Raises InputError."""
+
+    async def job_consent(self, job: str, dataset: str) -> Consent:
+        """Take a waiting job by hand with this dataset, whatever the policy's default.
+
+        Raises InputError (no such job, dataset or column), StateError (not waiting any more).
+        """
+
+    async def model_get(self, job: str, round_: int | None) -> ModelFile:
+        """A model as a file in the home; the newest if `round_` is None.
+
+        Raises InputError (no such job or round), StateError (sealed, or none yet).
+        """
+
+    async def claim(self, job: str, account: str | None) -> tuple[Claim, ...]:
+        """Send claims: for one account, or for everybody that this node can claim for.
+
+        Raises StateError (nothing is settled yet), ChainError.
+        """
+
+    async def audit(self, job: str) -> Audit:
+        """Check the job's books from the chain and the stored evidence. Faults are results."""
+
+    async def account(self) -> Account:
+        """This home's account and its balance as last seen."""
