@@ -42,7 +42,7 @@ MAX_ATTEMPTS: Final = 16
 KEY_BITS: Final = (2048, 3072, 4096, 7680)
 DEFAULT_KEY_BITS: Final = 3072
 
-#: A line on the control socket, either way: a spec of MAX_SPEC_BYTES escaped as JSON fits four times.
+#: A line that a control client sends: a spec of MAX_SPEC_BYTES fits, even with every byte escaped.
 MAX_CONTROL_LINE_BYTES: Final = 2 * 1024 * 1024
 
 #: Clients of the control socket at once: a person, a few watchers and a script are far below it.
@@ -54,5 +54,62 @@ MAX_CONTROL_BATCH: Final = 64
 #: Subscriptions of one control connection.
 MAX_CONTROL_SUBSCRIPTIONS: Final = 8
 
-#: Events that a subscriber may lag behind before it is dropped; also how many are replayed to a new one.
+#: Events that a subscriber may lag behind before it is dropped; also how many a new one may replay.
 MAX_EVENT_BACKLOG: Final = 1024
+
+#: Seconds for a control client to finish a line that it began, and to read a line that it asked for.
+CONTROL_LINE_SECONDS: Final = 30
+
+#: Seconds that a control client may stay silent without a subscription before its slot is taken.
+CONTROL_IDLE_SECONDS: Final = 600
+
+#: Parameters of a model: its float64 weights must fit a blob (83.8 million would).
+MAX_PARAMETERS: Final = 80_000_000
+
+#: A refusal's reason, UTF-8 bytes: one line for a person.
+MAX_REASON_BYTES: Final = 300
+
+#: Frames in a reply to Ask: a job has six kinds of latest messages; jobs come in pages.
+MAX_TOLD_FRAMES: Final = 16
+
+#: How long an owner hears nothing of its job before it asks, milliseconds.
+ASK_AFTER_MS: Final = 4_000
+
+#: How often a requester announces a job that still enrols, milliseconds.
+ANNOUNCE_EVERY_MS: Final = 10_000
+
+#: The longest validity of a signed commitment, seconds (the contract's MAX_VALIDITY).
+MAX_COMMITMENT_SECONDS: Final = 3600
+
+#: Bits of a quantised value, sign included. Below 4 there is little left of a gradient; above 32
+#: rounding's 32 coins a value would no longer be finer than float64's own error.
+VALUE_BITS: Final = (4, 32)
+
+#: What arithmetic accepts as a key at all. Specs allow KEY_BITS only; the simulator and tests use
+#: short keys, which no configuration of the daemon can reach.
+ARITH_KEY_BITS: Final = (256, 8192)
+
+#: Features of a job and categories of one of them. One-hot, they are the columns of a weight matrix:
+#: MAX_INPUTS bounds them together, so that a row of floats stays under 128 KiB.
+MAX_FEATURES: Final = 4096
+MAX_CATEGORIES: Final = 1024
+MAX_INPUTS: Final = 16_384
+
+#: Bytes of a name (column, category, class) in a job's spec; they are shown in terminals.
+MAX_NAME_BYTES: Final = 64
+
+#: Bytes of a job's title.
+MAX_TITLE_BYTES: Final = 120
+
+#: Bits of one fixed-point value. Below 8 rounding drowns the gradient; above 32 lanes hold noise.
+MIN_VALUE_BITS: Final = 8
+MAX_VALUE_BITS: Final = 32
+
+#: Seconds that a commitment may wait for the chain: a cancellation's notice is longer than this.
+MAX_COMMIT_SECONDS: Final = 3600
+
+#: Blocks of the chain on top of a commitment before shares are released.
+MAX_FINALITY_BLOCKS: Final = 1024
+
+#: What a job may escrow, in the token's smallest unit: no token has more, no product overflows.
+MAX_ESCROW: Final = 2**128 - 1

@@ -1,0 +1,184 @@
+"""What participants say. Frozen, checked when built; the envelope around them signs them.
+
+Direction and path of each are in its docstring: gossip topics are for what several need to know,
+private streams for what concerns two. Nothing here is the only way to learn a thing: a node that
+was away asks (`Ask`) and is told (`Told`) the same signed messages.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Annotated
+
+from protocol import params
+from protocol.codec import Range, Size, Wire
+
+Digest = Annotated[bytes, Size(32)]
+Address = Annotated[bytes, Size(20)]
+PeerId = Annotated[bytes, Size(38)]
+BlobSize = Annotated[int, Range(0, params.MAX_BLOB_BYTES)]
+Milliseconds = Annotated[int, Range(0, 2**53)]
+Index = Annotated[int, Range(0, params.MAX_COHORT)]
+Reason = Annotated[str, Size(1, params.MAX_REASON_BYTES)]
+
+
+@dataclass(frozen=True, slots=True)
+class Announce(Wire):
+    """Requester to all, topic `jobs`: a job is posted. A small spec travels inside."""
+
+    spec_digest: Digest
+    spec_size: Annotated[int, Range(1, params.MAX_SPEC_BYTES)]
+    spec: Annotated[bytes, Size(0, params.MAX_INLINE_BATCH_BYTES)]
+
+
+@dataclass(frozen=True, slots=True)
+class Enrol(Wire):
+    """Owner to requester, stream: I take the job.
+
+    `signature` is the account's EIP-712 signature over Enrolment(job, account, payout, peer, rows);
+    the peer's own signature is the envelope's.
+    """
+
+    account: Address
+    payout: Address
+    rows: Annotated[int, Range(0, 2**32 - 1)]
+    signature: Annotated[bytes, Size(65)]
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled(Wire):
+    """Requester to owner, reply to Enrol: it stands on the list for the next root."""
+
+    enrolment: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Open(Wire):
+    """Requester, topic of the job: a round's attempt begins on this model, among this cohort."""
+
+    cohort_digest: Digest
+    cohort_size: BlobSize
+    model_digest: Digest
+    model_size: BlobSize
+    ready_until: Milliseconds
+    contribute_until: Milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Ready(Wire):
+    """Owner to requester, stream: I am here, and hold the opening's cohort and model."""
+
+    opening: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze(Wire):
+    """Requester, topic of the job: the frozen roster is this list of signed Ready messages."""
+
+    opening: Digest
+    frozen_digest: Digest
+    frozen_size: BlobSize
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution(Wire):
+    """Owner, topic of its block: the header of an encrypted batch (which may be attached)."""
+
+    block: Index
+    member: Index
+    frozen_digest: Digest
+    batch_digest: Digest
+    batch_size: BlobSize
+
+
+@dataclass(frozen=True, slots=True)
+class Committed(Wire):
+    """Requester, topic of the job: its signed commitment; anybody may put it on the chain."""
+
+    root: Digest
+    count: Annotated[int, Range(1, params.MAX_COHORT)]
+    model_digest: Digest
+    valid_until: Annotated[int, Range(0, 2**53)]
+    signature: Annotated[bytes, Size(65)]
+    list_digest: Digest
+    list_size: BlobSize
+
+
+@dataclass(frozen=True, slots=True)
+class Result(Wire):
+    """Requester, topic of the job: the round is applied; the next model is this one."""
+
+    model_digest: Digest
+    model_size: BlobSize
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(Wire):
+    """Requester, topic of the job: the job is over; the evidence shows every claim's proof."""
+
+    model_digest: Digest
+    model_size: BlobSize
+    evidence_digest: Digest
+    evidence_size: BlobSize
+
+
+class RefusalCode(enum.Enum):
+    """Why a participant does not do what was asked."""
+
+    CLOSED = "closed"  # enrolment, the phase or the job is over
+    FULL = "full"  # the cohort has its largest size
+    NOT_ADMITTED = "not-admitted"  # the job's admission list leaves this account out
+    CONFLICT = "conflict"  # it contradicts what the sender said before
+    INVALID = "invalid"  # a signature or a field does not fit
+    UNKNOWN = "unknown"  # no such job, round or blob here
+    BUSY = "busy"  # try again later
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse(Wire):
+    """A reply, or word to the requester on why an owner stays out of an attempt."""
+
+    code: RefusalCode
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Ask(Wire):
+    """Anybody to anybody, stream: what did I miss? For a job, or for all jobs (job id zero)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Wire):
+    """Reply to Ask: the latest signed messages, each a whole frame without attachment."""
+
+    frames: Annotated[
+        tuple[Annotated[bytes, Size(1, params.MAX_GOSSIP_BYTES)], ...],
+        Size(0, params.MAX_TOLD_FRAMES),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge(Wire):
+    """Reply: received and stored."""
+
+
+Body = (
+    Announce
+    | Enrol
+    | Enrolled
+    | Open
+    | Ready
+    | Freeze
+    | Contribution
+    | Committed
+    | Result
+    | Finished
+    | Refuse
+    | Ask
+    | Told
+    | Acknowledge
+)
+
+#: What only a job's requester says; a job's own topic carries nothing else.
+FROM_REQUESTER = (Announce, Open, Freeze, Committed, Result, Finished)
