@@ -113,3 +113,43 @@ MAX_FINALITY_BLOCKS: Final = 1024
 
 #: What a job may escrow, in the token's smallest unit: no token has more, no product overflows.
 MAX_ESCROW: Final = 2**128 - 1
+
+#: Longest gossip topic or stream protocol name: "/assay/<kind>/<32-byte digest in hex>" fits twice.
+MAX_TOPIC_BYTES: Final = 160
+
+#: Topics that one peer may announce, and that one node follows: a few per job it takes part in.
+MAX_TOPICS: Final = 256
+
+#: Connections that a node dials of its own accord, and that it holds at most (both directions).
+TARGET_PEERS: Final = 6
+MAX_CONNECTIONS: Final = 128
+
+#: Gossip from one peer, which forwards what others wrote too: above the measured 100 messages a
+#: second a core can verify, so that an honest burst is delayed and a flood costs one core's share.
+GOSSIP_MESSAGES_PER_SECOND: Final = 150
+GOSSIP_BYTES_PER_SECOND: Final = 4 * 1024 * 1024
+
+#: Requests from one peer: chunks of a blob come as one request each, 64 MiB/s at this rate.
+REQUESTS_PER_SECOND: Final = 64
+MAX_STREAMS_PER_PEER: Final = 64
+
+#: Gossip that waits: for one slow peer to take it, and for one topic's reader here.
+GOSSIP_QUEUE_MESSAGES: Final = 512
+GOSSIP_QUEUE_BYTES: Final = 8 * 1024 * 1024
+GOSSIP_INBOX_MESSAGES: Final = 512
+
+#: Penalty points at which a peer is banned, how fast points fade, and how long a ban lasts, seconds.
+BAN_POINTS: Final = 100
+PENALTY_HALF_LIFE_SECONDS: Final = 120
+BAN_SECONDS: Final = 600
+
+#: Bytes that may wait unread on one connection: flow control is the sender's promise, not a fact.
+MAX_BUFFERED_BYTES: Final = 32 * 1024 * 1024
+
+#: Chunks of one blob asked for at once; the time in which 64 KiB of a transfer must arrive, seconds.
+CHUNKS_IN_FLIGHT: Final = 4
+PROGRESS_SECONDS: Final = 15
+
+#: Peers named in one answer to "whom do you know", and the bytes of such an answer.
+MAX_PEERS_PER_ANSWER: Final = 32
+MAX_PEER_RECORD_BYTES: Final = 2048
