@@ -57,8 +57,11 @@ MAX_CONTROL_SUBSCRIPTIONS: Final = 8
 #: Events that a subscriber may lag behind before it is dropped; also how many a new one may replay.
 MAX_EVENT_BACKLOG: Final = 1024
 
-#: Seconds for a control client to finish a line that it began, and to read a line that it asked for.
+#: Seconds for a control client to finish a line that it began.
 CONTROL_LINE_SECONDS: Final = 30
+
+#: Seconds for a control client to take a line that is sent to it; draining waits as long at most.
+CONTROL_WRITE_SECONDS: Final = 5
 
 #: Seconds that a control client may stay silent without a subscription before its slot is taken.
 CONTROL_IDLE_SECONDS: Final = 600

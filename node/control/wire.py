@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, Union, get_args, g
 
 from protocol.errors import FatalError, InputError
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +50,7 @@ Address = Annotated[str, Wire("address", r"^0x[0-9a-fA-F]{40}$", "0x" + "00" * 2
 #: A job: what `jobs` lists in its column `job`.
 JobId = Annotated[str, Wire("job", r"^[0-9A-Za-z]{1,66}$", "0x" + "00" * 32, str, str)]
 #: The name of a dataset in one home.
-DatasetName = Annotated[
-    str, Wire("dataset", r"^[a-z0-9][a-z0-9._-]{0,63}$", "ward-3", str, str)
-]
+DatasetName = Annotated[str, Wire("dataset", r"^[a-z0-9][a-z0-9._-]{0,63}$", "ward-3", str, str)]
 #: A path on the daemon's machine; absolute, since the daemon's directory is not the caller's.
 AbsolutePath = Annotated[str, Wire("path", r"^/[^\x00]{0,4095}$", "/srv/data.csv", str, str)]
 #: Seconds since the epoch.
@@ -60,14 +58,14 @@ Timestamp: TypeAlias = float
 
 
 @functools.cache
-def hints(cls: type) -> Mapping[str, Any]:
+def hints(cls: Any) -> Mapping[str, Any]:
     """Field name to type of a dataclass, annotations resolved, in order of declaration."""
     resolved = typing.get_type_hints(cls, include_extras=True)
     return {field.name: resolved[field.name] for field in dataclasses.fields(cls)}
 
 
 @functools.cache
-def docs(cls: type) -> tuple[str, Mapping[str, str]]:
+def docs(cls: Any) -> tuple[str, Mapping[str, str]]:
     """Summary and field descriptions out of a dataclass' docstring (its lines `field: text`)."""
     lines = [line.strip() for line in (cls.__doc__ or "").strip().splitlines()]
     fields: dict[str, str] = {}
@@ -117,6 +115,7 @@ def schema(kind: Any, components: dict[str, Json]) -> dict[str, Json]:
         float: {"type": "number"},
         str: {"type": "string"},
         type(None): {"type": "null"},
+        Any: {},
     }
     if kind not in plain:
         raise FatalError(f"no JSON Schema for {kind!r}")
@@ -158,9 +157,7 @@ def encode(value: Any, kind: Any) -> Json:
             raise FatalError(f"{text[:80]!r} is no {wire.name}")
         return text
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        if type(value) is not kind:
-            raise FatalError(f"expected {kind.__name__}, got {type(value).__name__}")
-        return {name: encode(getattr(value, name), k) for name, k in hints(kind).items()}
+        return _encode_dataclass(value, kind)
     origin, args = get_origin(kind), get_args(kind)
     if _is_optional(kind):
         return _encode_union(value, args)
@@ -171,6 +168,12 @@ def encode(value: Any, kind: Any) -> Json:
     if not _fits(value, kind):
         raise FatalError(f"expected {describe(kind)}, got {type(value).__name__}")
     return value  # type: ignore[no-any-return]
+
+
+def _encode_dataclass(value: Any, cls: type[Any]) -> Json:
+    if type(value) is not cls:
+        raise FatalError(f"expected {cls.__name__}, got {type(value).__name__}")
+    return {name: encode(getattr(value, name), kind) for name, kind in hints(cls).items()}
 
 
 def _encode_union(value: Any, args: tuple[Any, ...]) -> Json:
@@ -185,7 +188,7 @@ def _encode_union(value: Any, args: tuple[Any, ...]) -> Json:
 
 
 def decode(value: Json, kind: Any, field: str) -> Any:
-    """JSON as a typed value. Raises InputError that names the field, what was there, what may be."""
+    """JSON as a typed value. Raises InputError: the field, what was there, what may be."""
     wire = _wire(kind)
     if wire is not None:
         if not isinstance(value, str) or re.fullmatch(wire.pattern[1:-1], value) is None:
@@ -252,8 +255,19 @@ def _fits(value: Any, kind: Any) -> bool:
         # JSON has no NaN and no infinity; an integer beyond a double's range is neither.
         return abs(value) <= 1.7976931348623157e308
     if kind is str:
-        return isinstance(value, str)
+        return isinstance(value, str) and _is_unicode(value)
+    if kind is Any:
+        return True
     return kind is type(None) and value is None
+
+
+def _is_unicode(text: str) -> bool:
+    """False for lone surrogates, which JSON can spell and UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def describe(kind: Any) -> str:

@@ -1,0 +1,186 @@
+"""One consistent story that the examples of the OpenRPC document tell.
+
+A hospital's daemon at 0x22.. trains one job, posted by 0x11.., on the dataset `ward-3`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from node.control import results as r
+
+NOW: Final = 1_750_000_000.0
+ETHER: Final = 10**18
+JOB: Final = "0x" + "5a" * 32
+REQUESTER: Final = "0x" + "11" * 20
+OWNER: Final = "0x" + "22" * 20
+CONTRACT: Final = "0x" + "c0" * 20
+PEER_ID: Final = "12D3KooWExampleExampleExampleExampleExampleExample11"
+ADDRESS: Final = f"/ip4/192.0.2.7/tcp/4001/p2p/{PEER_ID}"
+TRANSACTION: Final = "0x" + "7e" * 32
+SPEC: Final = '[job]\ntitle = "Sepsis within 24 h"\n'
+
+STATUS: Final = r.Status(
+    version="0.1.0",
+    pid=4242,
+    started_at=NOW - 3600,
+    home="/home/ann/.local/share/assay",
+    peer_id=PEER_ID,
+    addresses=(ADDRESS,),
+    join_line=f"{ADDRESS}?chain=1337&contract={CONTRACT}",
+    account=OWNER,
+    payout=OWNER,
+    chain=r.ChainStatus(
+        url="http://127.0.0.1:8545",
+        chain_id=1337,
+        contract=CONTRACT,
+        head=812,
+        head_time=NOW,
+        reachable=True,
+        problem="",
+    ),
+    peers=1,
+    datasets=1,
+    jobs_running=1,
+    jobs_waiting=0,
+    tasks_queued=0,
+    bytes_in=1_204_331,
+    bytes_out=840_112,
+    resident_bytes=141_000_000,
+    problems=(),
+)
+
+PEER: Final = r.Peer(
+    peer_id=PEER_ID,
+    addresses=(ADDRESS,),
+    direction="out",
+    relayed=False,
+    agent="assay/0.1.0",
+    score=1.5,
+    connected_at=NOW - 60,
+    rejected=0,
+)
+
+DATASET: Final = r.Dataset(
+    name="ward-3",
+    path="/srv/ward-3.csv",
+    rows=4120,
+    columns=("age", "lactate", "sepsis"),
+    column_count=3,
+    bytes=190_220,
+    digest=bytes.fromhex("da" * 32),
+    added_at=NOW - 1800,
+    decided=True,
+    jobs=1,
+    epsilon_spent=0.5,
+)
+
+POLICY: Final = r.Policy(
+    dataset="ward-3",
+    decided=True,
+    terms=(
+        r.PolicyTerm("accept", "auto", "never, ask or auto", "what to do with a job that fits"),
+        r.PolicyTerm(
+            "min_rate",
+            str(ETHER // 1000),
+            "wei, or an amount such as 0.001 ether",
+            "least pay for a contribution",
+        ),
+    ),
+)
+
+SUMMARY: Final = r.JobSummary(
+    job=JOB,
+    title="Sepsis within 24 h",
+    role="owner",
+    state="running",
+    reason="",
+    requester=REQUESTER,
+    sealed=False,
+    noisy=True,
+    round=1,
+    rounds=20,
+    enrolled=5,
+    rate=ETHER // 1000,
+    merit=ETHER // 10,
+    expires_at=NOW + 86_400,
+    dataset="ward-3",
+)
+
+MONEY: Final = r.Money(
+    escrowed=ETHER // 5, earned=5 * ETHER // 1000, paid=0, returned=0, gas=91_000
+)
+
+DETAIL: Final = r.JobDetail(
+    summary=SUMMARY,
+    spec=SPEC,
+    spec_digest=bytes.fromhex("5a" * 32),
+    rounds=(
+        r.Round(
+            number=0,
+            attempt=0,
+            phase="applied",
+            contributors=5,
+            model=bytes.fromhex("3d" * 32),
+            accuracy=0.81,
+            loss=0.62,
+            transaction=TRANSACTION,
+            gas=91_000,
+            bytes=240_000,
+            seconds={"ready": 0.4, "contribute": 2.1, "commit": 1.2},
+        ),
+    ),
+    members=(
+        r.Member(
+            account=OWNER,
+            peer_id=PEER_ID,
+            block=0,
+            contributions=1,
+            bytes=48_000,
+            rate=ETHER // 1000,
+            merit=0,
+            claimed=0,
+        ),
+    ),
+    money=MONEY,
+    bytes_in=61_000,
+    bytes_out=52_000,
+    epsilon_spent=0.5,
+    seconds={"ready": 0.4, "contribute": 2.1, "commit": 1.2},
+    model=bytes.fromhex("3d" * 32),
+)
+
+POSTED: Final = r.Posted(
+    job=JOB,
+    spec_digest=bytes.fromhex("5a" * 32),
+    escrowed=ETHER // 5,
+    transaction=TRANSACTION,
+)
+
+MODEL: Final = r.ModelFile(
+    job=JOB,
+    round=20,
+    final=True,
+    digest=bytes.fromhex("3d" * 32),
+    path="/home/ann/.local/share/assay/models/5a5a.npz",
+    bytes=5_600,
+)
+
+CLAIM: Final = r.Claim(
+    job=JOB,
+    account=OWNER,
+    rounds=20,
+    rate=20 * ETHER // 1000,
+    merit=ETHER // 50,
+    transaction=TRANSACTION,
+    gas=74_000,
+)
+
+AUDIT: Final = r.Audit(
+    job=JOB,
+    ok=True,
+    checks=(r.Check("money", True, "escrowed = paid + returned + claimable"),),
+    money=MONEY,
+)
+
+ACCOUNT: Final = r.Account(address=OWNER, payout=OWNER, balance=ETHER, claimable=20 * ETHER // 1000)

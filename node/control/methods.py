@@ -1,0 +1,267 @@
+"""The table of control methods: name, summary, types, errors and an example of each."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from node.control import examples as ex
+from node.control import openrpc
+from node.control import params as p
+from node.control import results as r
+from node.control.codes import Code
+from node.control.rpc import Context, Method, Registry
+
+
+async def _status(context: Context, _: p.Nothing) -> r.Status:
+    return context.api.status()
+
+
+async def _peers(context: Context, _: p.Nothing) -> tuple[r.Peer, ...]:
+    return await context.api.peers()
+
+
+async def _join(context: Context, given: p.JoinParams) -> r.Joined:
+    return await context.api.join(given.address)
+
+
+async def _stop(context: Context, _: p.Nothing) -> r.Stopping:
+    return await context.api.stop()
+
+
+async def _data_add(context: Context, given: p.DataAddParams) -> r.Dataset:
+    return await context.api.data_add(given.name, given.path)
+
+
+async def _data_list(context: Context, _: p.Nothing) -> tuple[r.Dataset, ...]:
+    return await context.api.data_list()
+
+
+async def _policy_show(context: Context, given: p.DatasetParams) -> r.Policy:
+    return await context.api.policy_show(given.dataset)
+
+
+async def _policy_set(context: Context, given: p.PolicySetParams) -> r.Policy:
+    return await context.api.policy_set(given.dataset, given.changes)
+
+
+async def _jobs(context: Context, _: p.Nothing) -> tuple[r.JobSummary, ...]:
+    return await context.api.jobs()
+
+
+async def _job_post(context: Context, given: p.PostParams) -> r.Posted:
+    return await context.api.job_post(given.spec, given.holdout)
+
+
+async def _job_show(context: Context, given: p.JobParams) -> r.JobDetail:
+    return await context.api.job_show(given.job)
+
+
+async def _job_consent(context: Context, given: p.ConsentParams) -> r.Consent:
+    return await context.api.job_consent(given.job, given.dataset)
+
+
+async def _model_get(context: Context, given: p.ModelParams) -> r.ModelFile:
+    return await context.api.model_get(given.job, given.round)
+
+
+async def _claim(context: Context, given: p.ClaimParams) -> tuple[r.Claim, ...]:
+    return await context.api.claim(given.job, given.account)
+
+
+async def _audit(context: Context, given: p.JobParams) -> r.Audit:
+    return await context.api.audit(given.job)
+
+
+async def _account(context: Context, _: p.Nothing) -> r.Account:
+    return await context.api.account()
+
+
+async def _subscribe(context: Context, given: p.SubscribeParams) -> r.Subscribed:
+    return context.subscribe(given.job, given.since)
+
+
+async def _unsubscribe(context: Context, given: p.UnsubscribeParams) -> r.Unsubscribed:
+    return context.unsubscribe(given.subscription)
+
+
+async def _discover(context: Context, _: p.Nothing) -> dict[str, Any]:
+    return openrpc.document(context.registry)
+
+
+_NOTHING: Final = p.Nothing()
+
+METHODS: Final = Registry(
+    (
+        Method(
+            "status",
+            "The daemon at a glance, from a snapshot; never waits.",
+            p.Nothing,
+            r.Status,
+            _status,
+            (),
+            (_NOTHING, ex.STATUS),
+        ),
+        Method(
+            "peers",
+            "Connected peers.",
+            p.Nothing,
+            tuple[r.Peer, ...],
+            _peers,
+            (),
+            (_NOTHING, (ex.PEER,)),
+        ),
+        Method(
+            "join",
+            "Dial a peer now, and again after each restart.",
+            p.JoinParams,
+            r.Joined,
+            _join,
+            (Code.INPUT, Code.PEER),
+            (p.JoinParams(ex.ADDRESS), r.Joined(ex.PEER_ID, ex.ADDRESS, 1)),
+        ),
+        Method(
+            "stop",
+            "Drain and end. Jobs go on when the daemon starts again.",
+            p.Nothing,
+            r.Stopping,
+            _stop,
+            (),
+            (_NOTHING, r.Stopping(4242, 1)),
+        ),
+        Method(
+            "data.add",
+            "Register a file as a dataset. It takes nothing until it has a policy.",
+            p.DataAddParams,
+            r.Dataset,
+            _data_add,
+            (Code.INPUT,),
+            (p.DataAddParams("ward-3", "/srv/ward-3.csv"), ex.DATASET),
+        ),
+        Method(
+            "data.list",
+            "Datasets of this home.",
+            p.Nothing,
+            tuple[r.Dataset, ...],
+            _data_list,
+            (),
+            (_NOTHING, (ex.DATASET,)),
+        ),
+        Method(
+            "policy.show",
+            "What a dataset may be used for.",
+            p.DatasetParams,
+            r.Policy,
+            _policy_show,
+            (Code.INPUT,),
+            (p.DatasetParams("ward-3"), ex.POLICY),
+        ),
+        Method(
+            "policy.set",
+            "Change terms of a policy, all or none.",
+            p.PolicySetParams,
+            r.Policy,
+            _policy_set,
+            (Code.INPUT,),
+            (p.PolicySetParams("ward-3", {"accept": "auto"}), ex.POLICY),
+        ),
+        Method(
+            "jobs",
+            "Jobs known here, newest first.",
+            p.Nothing,
+            tuple[r.JobSummary, ...],
+            _jobs,
+            (),
+            (_NOTHING, (ex.SUMMARY,)),
+        ),
+        Method(
+            "job.post",
+            "Check a spec, escrow its bounty, announce the job.",
+            p.PostParams,
+            r.Posted,
+            _job_post,
+            (Code.INPUT, Code.CHAIN, Code.STATE),
+            (p.PostParams(ex.SPEC, "ward-3"), ex.POSTED),
+        ),
+        Method(
+            "job.show",
+            "All that this node knows of a job: rounds, members, money, bytes, seconds.",
+            p.JobParams,
+            r.JobDetail,
+            _job_show,
+            (Code.INPUT,),
+            (p.JobParams(ex.JOB), ex.DETAIL),
+        ),
+        Method(
+            "job.consent",
+            "Take a waiting job by hand with one dataset.",
+            p.ConsentParams,
+            r.Consent,
+            _job_consent,
+            (Code.INPUT, Code.STATE),
+            (p.ConsentParams(ex.JOB, "ward-3"), r.Consent(ex.JOB, "ward-3", "enrolling")),
+        ),
+        Method(
+            "model.get",
+            "A job's model as an .npz file in the home.",
+            p.ModelParams,
+            r.ModelFile,
+            _model_get,
+            (Code.INPUT, Code.STATE),
+            (p.ModelParams(ex.JOB), ex.MODEL),
+        ),
+        Method(
+            "claim",
+            "Send claims of a job's pay, for one account or for all.",
+            p.ClaimParams,
+            tuple[r.Claim, ...],
+            _claim,
+            (Code.INPUT, Code.CHAIN, Code.STATE),
+            (p.ClaimParams(ex.JOB), (ex.CLAIM,)),
+        ),
+        Method(
+            "audit",
+            "Check a job's books from the chain and the stored evidence. Faults are results.",
+            p.JobParams,
+            r.Audit,
+            _audit,
+            (Code.INPUT, Code.CHAIN),
+            (p.JobParams(ex.JOB), ex.AUDIT),
+        ),
+        Method(
+            "account",
+            "This home's account and its balance as last seen.",
+            p.Nothing,
+            r.Account,
+            _account,
+            (),
+            (_NOTHING, ex.ACCOUNT),
+        ),
+        Method(
+            "events.subscribe",
+            "Stream events to this connection; one that lags is dropped with a reason.",
+            p.SubscribeParams,
+            r.Subscribed,
+            _subscribe,
+            (Code.BUSY,),
+            (p.SubscribeParams(None, 0), r.Subscribed(1, 17)),
+        ),
+        Method(
+            "events.unsubscribe",
+            "End a subscription of this connection.",
+            p.UnsubscribeParams,
+            r.Unsubscribed,
+            _unsubscribe,
+            (Code.INPUT,),
+            (p.UnsubscribeParams(1), r.Unsubscribed(1)),
+        ),
+        Method(
+            "rpc.discover",
+            "This interface as an OpenRPC document.",
+            p.Nothing,
+            dict[str, Any],
+            _discover,
+            (),
+            (_NOTHING, {"openrpc": "1.3.2"}),
+        ),
+    )
+)

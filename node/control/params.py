@@ -1,0 +1,137 @@
+"""What control methods take. Frozen; checked by node.control.wire before the call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from node.control.results import PolicyValue
+from node.control.wire import AbsolutePath, Address, DatasetName, JobId
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """No parameters."""
+
+
+@dataclass(frozen=True)
+class JoinParams:
+    """A peer to join.
+
+    address: multiaddr that ends in /p2p/ID, without the chain and contract of a join line
+    """
+
+    address: str
+
+
+@dataclass(frozen=True)
+class DataAddParams:
+    """A file to register.
+
+    name: what to call it in this home
+    path: CSV, Parquet or .npz
+    """
+
+    name: DatasetName
+    path: AbsolutePath
+
+
+@dataclass(frozen=True)
+class DatasetParams:
+    """One dataset.
+
+    dataset: its name
+    """
+
+    dataset: DatasetName
+
+
+@dataclass(frozen=True)
+class PolicySetParams:
+    """Changes to a policy, made all or none.
+
+    dataset: the dataset
+    changes: term to new value; `policy.show` lists terms and what they allow
+    """
+
+    dataset: DatasetName
+    changes: dict[str, PolicyValue]
+
+
+@dataclass(frozen=True)
+class PostParams:
+    """A job to post.
+
+    spec: the spec, TOML text
+    holdout: dataset's name or absolute path on which accuracy is measured; null for none
+    """
+
+    spec: str
+    holdout: DatasetName | AbsolutePath | None = None
+
+
+@dataclass(frozen=True)
+class JobParams:
+    """One job.
+
+    job: its id or an unambiguous prefix
+    """
+
+    job: JobId
+
+
+@dataclass(frozen=True)
+class ConsentParams:
+    """Consent to one job.
+
+    job: its id or an unambiguous prefix
+    dataset: the dataset that will train
+    """
+
+    job: JobId
+    dataset: DatasetName
+
+
+@dataclass(frozen=True)
+class ModelParams:
+    """One model.
+
+    job: its id or an unambiguous prefix
+    round: rounds that went into it; null for the newest
+    """
+
+    job: JobId
+    round: int | None = None
+
+
+@dataclass(frozen=True)
+class ClaimParams:
+    """A claim.
+
+    job: its id or an unambiguous prefix
+    account: whom to claim for; null for everybody that this node can claim for
+    """
+
+    job: JobId
+    account: Address | None = None
+
+
+@dataclass(frozen=True)
+class SubscribeParams:
+    """Which events.
+
+    job: full id of the job; null for all events
+    since: also replay kept events numbered above this; null for none
+    """
+
+    job: JobId | None = None
+    since: int | None = None
+
+
+@dataclass(frozen=True)
+class UnsubscribeParams:
+    """Which subscription.
+
+    subscription: its id, from `events.subscribe`
+    """
+
+    subscription: int

@@ -1,0 +1,233 @@
+"""JSON-RPC 2.0 over typed methods: a line in, a line out. No sockets here.
+
+Every method is declared once, with its types, errors and an example; checking of parameters, the
+OpenRPC document and the tests come from that declaration.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, NoReturn, Protocol, TypeVar
+
+from node.control import wire
+from node.control.api import NodeApi
+from node.control.codes import Code
+from node.control.results import Subscribed, Unsubscribed
+from node.control.wire import Json
+from protocol.errors import (
+    AssayError,
+    ChainError,
+    FatalError,
+    InputError,
+    PeerError,
+    StateError,
+)
+from protocol.params import MAX_CONTROL_BATCH
+
+log: Final = logging.getLogger(__name__)
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+class Context(Protocol):
+    """What a call may use: the node, and the connection that it came from."""
+
+    @property
+    def api(self) -> NodeApi:
+        """The node."""
+
+    @property
+    def registry(self) -> Registry:
+        """The methods, for `rpc.discover`."""
+
+    def subscribe(self, job: str | None, since: int | None) -> Subscribed:
+        """Stream events to this connection. Raises RpcError (too many)."""
+
+    def unsubscribe(self, subscription: int) -> Unsubscribed:
+        """End a subscription of this connection. Raises InputError (no such)."""
+
+
+class RpcError(Exception):
+    """An error reply. `data` may hold `field` (what is wrong) and `next` (the next command)."""
+
+    def __init__(self, code: Code, message: str, data: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.data = dict(data or {})
+
+
+@dataclass(frozen=True)
+class Method(Generic[P, R]):
+    """One method.
+
+    `params` is a frozen dataclass; `result` any type that node.control.wire knows; `example` is a
+    call that makes sense together with what it returns.
+    """
+
+    name: str
+    summary: str
+    params: type[P]
+    result: Any
+    call: Callable[[Context, P], Awaitable[R]]
+    errors: tuple[Code, ...]
+    example: tuple[P, R]
+
+    async def answer(self, context: Context, given: Json) -> Json:
+        """Check the parameters, call, encode. Raises RpcError and AssayError."""
+        try:
+            params: P = wire.decode(self._by_name(given), self.params, "")
+        except InputError as error:
+            raise RpcError(Code.INVALID_PARAMS, str(error), {"field": error.field}) from None
+        return wire.encode(await self.call(context, params), self.result)
+
+    def _by_name(self, given: Json) -> dict[str, Json]:
+        names = list(wire.hints(self.params))
+        if isinstance(given, list):
+            if len(given) > len(names):
+                allowed = f"{len(given)} given, at most {len(names)} allowed"
+                raise InputError(f"too many parameters: {allowed}", "params")
+            return dict(zip(names, given, strict=False))
+        if isinstance(given, dict):
+            return given
+        raise InputError("must be an object or an array", "params")
+
+
+class Registry:
+    """Methods by name. Raises FatalError at construction where a name stands twice."""
+
+    def __init__(self, methods: Iterable[Method[Any, Any]]) -> None:
+        self._methods: dict[str, Method[Any, Any]] = {}
+        for method in methods:
+            if method.name in self._methods:
+                raise FatalError(f"two methods are called {method.name}")
+            self._methods[method.name] = method
+
+    def __iter__(self) -> Iterator[Method[Any, Any]]:
+        return iter(self._methods.values())
+
+    def __getitem__(self, name: str) -> Method[Any, Any]:
+        return self._methods[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._methods
+
+
+async def answer(registry: Registry, context: Context, line: bytes) -> bytes | None:
+    """The reply to one line, with its newline; None where the line asks for none.
+
+    Total: whatever the line holds and whatever the call raises, short of cancellation.
+    """
+    try:
+        request = parse(line)
+    except (ValueError, RecursionError) as error:
+        reply: Json = _error(None, RpcError(Code.PARSE, f"not JSON: {error}"))
+        return dump(reply)
+    if not isinstance(request, list):
+        reply = await _answer_one(registry, context, request)
+        return None if reply is None else dump(reply)
+    if not request:
+        return dump(_error(None, RpcError(Code.INVALID_REQUEST, "a batch holds at least one call")))
+    if len(request) > MAX_CONTROL_BATCH:
+        text = f"a batch of {len(request)} calls; at most {MAX_CONTROL_BATCH} are allowed"
+        return dump(_error(None, RpcError(Code.TOO_LARGE, text)))
+    replies = [await _answer_one(registry, context, one) for one in request]
+    kept: list[Json] = [one for one in replies if one is not None]
+    return dump(kept) if kept else None
+
+
+def parse(line: bytes) -> Json:
+    """JSON as RFC 8259 has it: no NaN, no infinity. Raises ValueError, RecursionError."""
+    parsed: Json = json.loads(line, parse_constant=_refuse_constant)
+    return parsed
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def dump(value: Json) -> bytes:
+    """One line of JSON. Line breaks inside strings are escaped, so a newline ends it."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def refusal(error: RpcError) -> bytes:
+    """An error line that answers no call in particular."""
+    return dump(_error(None, error))
+
+
+def notification(method: str, params: Json) -> bytes:
+    """A line that asks for no reply."""
+    return dump({"jsonrpc": "2.0", "method": method, "params": params})
+
+
+async def _answer_one(registry: Registry, context: Context, request: Json) -> Json:
+    if not isinstance(request, dict):
+        return _error(None, RpcError(Code.INVALID_REQUEST, "a request is a JSON object"))
+    call_id = request.get("id")
+    if isinstance(call_id, bool | list | dict):
+        text = "`id` is a string, a number or null"
+        return _error(None, RpcError(Code.INVALID_REQUEST, text, {"field": "id"}))
+    try:
+        name, params = _checked(registry, request)
+        result = await registry[name].answer(context, params)
+        reply: Json = {"jsonrpc": "2.0", "id": call_id, "result": result}
+    except RpcError as error:
+        reply = _error(call_id, error)
+    except AssayError as error:
+        reply = _error(call_id, _from_ours(error))
+    except Exception as error:
+        log.exception("control call %r failed", request.get("method"))
+        text = f"a defect in the daemon ({type(error).__name__}); its log has the details"
+        reply = _error(call_id, RpcError(Code.INTERNAL, text))
+    # A request without an id is a notification. A malformed one is answered all the same, with a
+    # null id, as the specification's examples have it.
+    malformed = isinstance(reply, dict) and _code(reply) == Code.INVALID_REQUEST
+    return reply if "id" in request or malformed else None
+
+
+def _checked(registry: Registry, request: dict[str, Json]) -> tuple[str, Json]:
+    if request.get("jsonrpc") != "2.0":
+        text = '`jsonrpc` must be "2.0"'
+        raise RpcError(Code.INVALID_REQUEST, text, {"field": "jsonrpc"})
+    name = request.get("method")
+    if not isinstance(name, str):
+        raise RpcError(Code.INVALID_REQUEST, "`method` must be a string", {"field": "method"})
+    if name not in registry:
+        text = f"no method {name[:80]!r}; rpc.discover lists all"
+        raise RpcError(Code.METHOD_NOT_FOUND, text, {"field": "method"})
+    return name, request.get("params", {})
+
+
+def _code(reply: dict[str, Json]) -> Json:
+    error = reply.get("error")
+    return error.get("code") if isinstance(error, dict) else None
+
+
+def _error(call_id: Json, error: RpcError) -> Json:
+    body: dict[str, Json] = {"code": int(error.code), "message": str(error)}
+    if error.data:
+        body["data"] = dict[str, Json](error.data)
+    return {"jsonrpc": "2.0", "id": call_id, "error": body}
+
+
+def _from_ours(error: AssayError) -> RpcError:
+    """Our errors by class. The first note on an exception is the next command."""
+    codes: tuple[tuple[type[AssayError], Code], ...] = (
+        (InputError, Code.INPUT),
+        (PeerError, Code.PEER),
+        (ChainError, Code.CHAIN),
+        (StateError, Code.STATE),
+    )
+    code = next((code for kind, code in codes if isinstance(error, kind)), Code.FATAL)
+    if code is Code.FATAL:
+        log.error("control call met a broken invariant", exc_info=error)
+    data: dict[str, str] = {}
+    if isinstance(error, InputError) and error.field:
+        data["field"] = error.field
+    if notes := getattr(error, "__notes__", None):
+        data["next"] = str(notes[0])
+    return RpcError(code, str(error), data)
