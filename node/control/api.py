@@ -10,20 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from node.control.job_results import Audit, Claim, Consent, JobDetail, JobSummary, ModelFile, Posted
 from node.control.results import (
     Account,
-    Audit,
-    Claim,
-    Consent,
     Dataset,
-    JobDetail,
-    JobSummary,
     Joined,
-    ModelFile,
     Peer,
     Policy,
     PolicyValue,
-    Posted,
     Status,
     Stopping,
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from node.control import job_results as j
 from node.control import results as r
 
 NOW: Final = 1_750_000_000.0
@@ -89,7 +90,7 @@ POLICY: Final = r.Policy(
     ),
 )
 
-SUMMARY: Final = r.JobSummary(
+SUMMARY: Final = j.JobSummary(
     job=JOB,
     title="Sepsis within 24 h",
     role="owner",
@@ -107,16 +108,16 @@ SUMMARY: Final = r.JobSummary(
     dataset="ward-3",
 )
 
-MONEY: Final = r.Money(
+MONEY: Final = j.Money(
     escrowed=ETHER // 5, earned=5 * ETHER // 1000, paid=0, returned=0, gas=91_000
 )
 
-DETAIL: Final = r.JobDetail(
+DETAIL: Final = j.JobDetail(
     summary=SUMMARY,
     spec=SPEC,
     spec_digest=bytes.fromhex("5a" * 32),
     rounds=(
-        r.Round(
+        j.Round(
             number=0,
             attempt=0,
             phase="applied",
@@ -131,7 +132,7 @@ DETAIL: Final = r.JobDetail(
         ),
     ),
     members=(
-        r.Member(
+        j.Member(
             account=OWNER,
             peer_id=PEER_ID,
             block=0,
@@ -150,14 +151,14 @@ DETAIL: Final = r.JobDetail(
     model=bytes.fromhex("3d" * 32),
 )
 
-POSTED: Final = r.Posted(
+POSTED: Final = j.Posted(
     job=JOB,
     spec_digest=bytes.fromhex("5a" * 32),
     escrowed=ETHER // 5,
     transaction=TRANSACTION,
 )
 
-MODEL: Final = r.ModelFile(
+MODEL: Final = j.ModelFile(
     job=JOB,
     round=20,
     final=True,
@@ -166,7 +167,7 @@ MODEL: Final = r.ModelFile(
     bytes=5_600,
 )
 
-CLAIM: Final = r.Claim(
+CLAIM: Final = j.Claim(
     job=JOB,
     account=OWNER,
     rounds=20,
@@ -176,10 +177,10 @@ CLAIM: Final = r.Claim(
     gas=74_000,
 )
 
-AUDIT: Final = r.Audit(
+AUDIT: Final = j.Audit(
     job=JOB,
     ok=True,
-    checks=(r.Check("money", True, "escrowed = paid + returned + claimable"),),
+    checks=(j.Check("money", True, "escrowed = paid + returned + claimable"),),
     money=MONEY,
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from node.control import examples as ex
+from node.control import job_results as j
 from node.control import openrpc
 from node.control import params as p
 from node.control import results as r
@@ -44,31 +45,31 @@ async def _policy_set(context: Context, given: p.PolicySetParams) -> r.Policy:
     return await context.api.policy_set(given.dataset, given.changes)
 
 
-async def _jobs(context: Context, _: p.Nothing) -> tuple[r.JobSummary, ...]:
+async def _jobs(context: Context, _: p.Nothing) -> tuple[j.JobSummary, ...]:
     return await context.api.jobs()
 
 
-async def _job_post(context: Context, given: p.PostParams) -> r.Posted:
+async def _job_post(context: Context, given: p.PostParams) -> j.Posted:
     return await context.api.job_post(given.spec, given.holdout)
 
 
-async def _job_show(context: Context, given: p.JobParams) -> r.JobDetail:
+async def _job_show(context: Context, given: p.JobParams) -> j.JobDetail:
     return await context.api.job_show(given.job)
 
 
-async def _job_consent(context: Context, given: p.ConsentParams) -> r.Consent:
+async def _job_consent(context: Context, given: p.ConsentParams) -> j.Consent:
     return await context.api.job_consent(given.job, given.dataset)
 
 
-async def _model_get(context: Context, given: p.ModelParams) -> r.ModelFile:
+async def _model_get(context: Context, given: p.ModelParams) -> j.ModelFile:
     return await context.api.model_get(given.job, given.round)
 
 
-async def _claim(context: Context, given: p.ClaimParams) -> tuple[r.Claim, ...]:
+async def _claim(context: Context, given: p.ClaimParams) -> tuple[j.Claim, ...]:
     return await context.api.claim(given.job, given.account)
 
 
-async def _audit(context: Context, given: p.JobParams) -> r.Audit:
+async def _audit(context: Context, given: p.JobParams) -> j.Audit:
     return await context.api.audit(given.job)
 
 
@@ -168,7 +169,7 @@ METHODS: Final = Registry(
             "jobs",
             "Jobs known here, newest first.",
             p.Nothing,
-            tuple[r.JobSummary, ...],
+            tuple[j.JobSummary, ...],
             _jobs,
             (),
             (_NOTHING, (ex.SUMMARY,)),
@@ -177,7 +178,7 @@ METHODS: Final = Registry(
             "job.post",
             "Check a spec, escrow its bounty, announce the job.",
             p.PostParams,
-            r.Posted,
+            j.Posted,
             _job_post,
             (Code.INPUT, Code.CHAIN, Code.STATE),
             (p.PostParams(ex.SPEC, "ward-3"), ex.POSTED),
@@ -186,7 +187,7 @@ METHODS: Final = Registry(
             "job.show",
             "All that this node knows of a job: rounds, members, money, bytes, seconds.",
             p.JobParams,
-            r.JobDetail,
+            j.JobDetail,
             _job_show,
             (Code.INPUT,),
             (p.JobParams(ex.JOB), ex.DETAIL),
@@ -195,16 +196,16 @@ METHODS: Final = Registry(
             "job.consent",
             "Take a waiting job by hand with one dataset.",
             p.ConsentParams,
-            r.Consent,
+            j.Consent,
             _job_consent,
             (Code.INPUT, Code.STATE),
-            (p.ConsentParams(ex.JOB, "ward-3"), r.Consent(ex.JOB, "ward-3", "enrolling")),
+            (p.ConsentParams(ex.JOB, "ward-3"), j.Consent(ex.JOB, "ward-3", "enrolling")),
         ),
         Method(
             "model.get",
             "A job's model as an .npz file in the home.",
             p.ModelParams,
-            r.ModelFile,
+            j.ModelFile,
             _model_get,
             (Code.INPUT, Code.STATE),
             (p.ModelParams(ex.JOB), ex.MODEL),
@@ -213,7 +214,7 @@ METHODS: Final = Registry(
             "claim",
             "Send claims of a job's pay, for one account or for all.",
             p.ClaimParams,
-            tuple[r.Claim, ...],
+            tuple[j.Claim, ...],
             _claim,
             (Code.INPUT, Code.CHAIN, Code.STATE),
             (p.ClaimParams(ex.JOB), (ex.CLAIM,)),
@@ -222,7 +223,7 @@ METHODS: Final = Registry(
             "audit",
             "Check a job's books from the chain and the stored evidence. Faults are results.",
             p.JobParams,
-            r.Audit,
+            j.Audit,
             _audit,
             (Code.INPUT, Code.CHAIN),
             (p.JobParams(ex.JOB), ex.AUDIT),

@@ -71,6 +71,9 @@ class Started(Protocol):
         """Say that clients can connect."""
 
 
+_NOBODY_WAITS: Final = cast(Started, trio.TASK_STATUS_IGNORED)
+
+
 @dataclass
 class Statistics:
     """Counters since the start."""
@@ -91,9 +94,7 @@ class ControlServer:
         self.registry = registry
         self.statistics = Statistics()
 
-    async def serve(
-        self, path: Path, *, task_status: Started = cast(Started, trio.TASK_STATUS_IGNORED)
-    ) -> None:
+    async def serve(self, path: Path, *, task_status: Started = _NOBODY_WAITS) -> None:
         """Listen at `path` until cancelled; `started` once clients can connect."""
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(bind(path)))
         ours = _inode(path)

@@ -8,7 +8,6 @@ since the epoch. `decode` accepts exactly what `schema` describes and names the 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
 import types
 import typing
@@ -57,14 +56,17 @@ AbsolutePath = Annotated[str, Wire("path", r"^/[^\x00]{0,4095}$", "/srv/data.csv
 Timestamp: TypeAlias = float
 
 
-@functools.cache
+_HINTS: Final[dict[Any, Mapping[str, Any]]] = {}
+
+
 def hints(cls: Any) -> Mapping[str, Any]:
     """Field name to type of a dataclass, annotations resolved, in order of declaration."""
-    resolved = typing.get_type_hints(cls, include_extras=True)
-    return {field.name: resolved[field.name] for field in dataclasses.fields(cls)}
+    if cls not in _HINTS:
+        resolved = typing.get_type_hints(cls, include_extras=True)
+        _HINTS[cls] = {field.name: resolved[field.name] for field in dataclasses.fields(cls)}
+    return _HINTS[cls]
 
 
-@functools.cache
 def docs(cls: Any) -> tuple[str, Mapping[str, str]]:
     """Summary and field descriptions out of a dataclass' docstring (its lines `field: text`)."""
     lines = [line.strip() for line in (cls.__doc__ or "").strip().splitlines()]

@@ -1,0 +1,258 @@
+"""What control methods return about jobs. See node.control.results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from node.control.wire import AbsolutePath, Address, DatasetName, Digest, JobId, Timestamp, Wei
+
+#: What this node is in a job.
+Role = Literal["requester", "owner", "bystander"]
+
+#: Where a job stands, from this node's point of view. `waiting`: it awaits this owner's consent.
+JobState = Literal[
+    "posted", "waiting", "enrolling", "running", "finished", "cancelled", "expired", "failed"
+]
+
+
+@dataclass(frozen=True)
+class JobSummary:
+    """One job, one row.
+
+    job: its id
+    title: its spec's title; the requester's words, unverified
+    role: what this node is in it
+    state: where it stands, from here
+    reason: why it stands there (waiting for what, refused why, failed how); may be empty
+    requester: the account that posted it
+    sealed: whether owners train weights that they cannot read
+    noisy: whether owners add noise; without it, only the masks of one round protect
+    round: rounds committed so far
+    rounds: rounds in all
+    enrolled: owners enrolled
+    rate: pay for each contribution
+    merit: pot for measured worth, paid at the end
+    expires_at: when the contract lets everybody settle
+    dataset: the dataset that trains here; empty if none
+    """
+
+    job: JobId
+    title: str
+    role: Role
+    state: JobState
+    reason: str
+    requester: Address
+    sealed: bool
+    noisy: bool
+    round: int
+    rounds: int
+    enrolled: int
+    rate: Wei
+    merit: Wei
+    expires_at: Timestamp
+    dataset: str
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of a job.
+
+    number: from 0
+    attempt: attempts before the one that counts, from 0
+    phase: the phase it is in, by the round table's name
+    contributors: owners whose contribution was committed, or has arrived so far
+    model: digest of the model that was trained
+    accuracy: on the requester's hold-out set after this round; null if unknown here
+    loss: on the same set; null if unknown here
+    transaction: the commitment's transaction; empty if none yet
+    gas: what the commitment used
+    bytes: ciphertext bytes of this round that passed this node
+    seconds: phase to seconds spent in it
+    """
+
+    number: int
+    attempt: int
+    phase: str
+    contributors: int
+    model: Digest
+    accuracy: float | None
+    loss: float | None
+    transaction: str
+    gas: int
+    bytes: int
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One enrolled owner of a job.
+
+    account: its payout account
+    peer_id: its libp2p identity
+    block: the block it aggregates in; null before blocks are drawn
+    contributions: committed contributions
+    bytes: bytes of its batches that passed this node
+    rate: what its contributions earned
+    merit: what its worth earned
+    claimed: what the contract has paid it
+    """
+
+    account: Address
+    peer_id: str
+    block: int | None
+    contributions: int
+    bytes: int
+    rate: Wei
+    merit: Wei
+    claimed: Wei
+
+
+@dataclass(frozen=True)
+class Money:
+    """Where a job's bounty is.
+
+    escrowed: what the requester put in
+    earned: committed contributions x rate, and merit once settled
+    paid: what was claimed
+    returned: what went back to the requester
+    gas: gas of this node's transactions for the job
+    """
+
+    escrowed: Wei
+    earned: Wei
+    paid: Wei
+    returned: Wei
+    gas: int
+
+
+@dataclass(frozen=True)
+class JobDetail:
+    """Everything that this node knows of a job.
+
+    summary: the row in `jobs`
+    spec: the spec as TOML text
+    spec_digest: digest of its canonical bytes, which stands on the chain
+    rounds: all rounds so far
+    members: enrolled owners known here
+    money: where the bounty is
+    bytes_in: received for this job
+    bytes_out: sent for this job: all that left this machine
+    epsilon_spent: privacy budget that this node's data spent on it; null if it ran without noise
+    seconds: phase to seconds, over all rounds
+    model: digest of the newest model known here; null before the first
+    """
+
+    summary: JobSummary
+    spec: str
+    spec_digest: Digest
+    rounds: tuple[Round, ...]
+    members: tuple[Member, ...]
+    money: Money
+    bytes_in: int
+    bytes_out: int
+    epsilon_spent: float | None
+    seconds: dict[str, float]
+    model: Digest | None
+
+
+@dataclass(frozen=True)
+class Posted:
+    """A job that was posted; its transaction is stored and sent, maybe not mined yet.
+
+    job: its id
+    spec_digest: what stands on the chain
+    escrowed: what it locks up
+    transaction: the posting transaction's hash
+    """
+
+    job: JobId
+    spec_digest: Digest
+    escrowed: Wei
+    transaction: str
+
+
+@dataclass(frozen=True)
+class Consent:
+    """A job that an owner took by hand.
+
+    job: the job
+    dataset: the dataset that will train
+    state: where the job stands now
+    """
+
+    job: JobId
+    dataset: DatasetName
+    state: JobState
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model that lies in the daemon's home as .npz.
+
+    job: the job
+    round: rounds that went into it
+    final: whether it is the job's last
+    digest: of the model, as it stands on the chain
+    path: the file
+    bytes: its size
+    """
+
+    job: JobId
+    round: int
+    final: bool
+    digest: Digest
+    path: AbsolutePath
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One account's claim on one job.
+
+    job: the job
+    account: who is paid
+    rounds: rounds that are paid
+    rate: pay for them
+    merit: merit that is paid
+    transaction: the claim's transaction; empty if there was nothing to claim
+    gas: what it used; 0 until mined
+    """
+
+    job: JobId
+    account: Address
+    rounds: int
+    rate: Wei
+    merit: Wei
+    transaction: str
+    gas: int
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of an audit.
+
+    name: what was checked
+    ok: whether it holds
+    detail: what was found
+    """
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A job's books, checked again from the chain and the stored evidence.
+
+    job: the job
+    ok: whether every check holds
+    checks: all of them
+    money: where the bounty is, by the chain's word
+    """
+
+    job: JobId
+    ok: bool
+    checks: tuple[Check, ...]
+    money: Money
