@@ -11,320 +11,65 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated
 
 from protocol import params
-from protocol.codec import Amount, Range, Size, Wire, decode, encode
+from protocol.codec import Range, Size, decode, encode
 from protocol.errors import Malformed
-from protocol.spec_checks import (
-    Fault,
-    distinct,
-    feature_faults,
-    finite_range,
-    least_threshold,
-    printable,
-    slug,
-    terms_faults,
+from protocol.spec_checks import Fault, least_threshold, printable, slug
+from protocol.spec_parts import (
+    ETHER,
+    Address,
+    CategoryFeature,
+    ChainRef,
+    ClassTarget,
+    CohortSpec,
+    EncryptionSpec,
+    Envelope,
+    Family,
+    Faulty,
+    Feature,
+    ModelSpec,
+    NumberFeature,
+    NumberTarget,
+    Outside,
+    Part,
+    Party,
+    PaymentSpec,
+    PrivacySpec,
+    Target,
+    TimingSpec,
+    TrainingSpec,
 )
 
-ETHER: Final = bytes(20)
-"""The token address that stands for the chain's own coin."""
-
-Address: TypeAlias = Annotated[bytes, Size(20)]
-Name: TypeAlias = Annotated[str, Size(1, params.MAX_NAME_BYTES)]
-Ratio: TypeAlias = Annotated[float, Range(1e-9, 1e6)]
-Seconds: TypeAlias = Annotated[int, Range(1, 7 * 86_400)]
-
-
-class Faulty(Malformed):
-    """Values that are fine one by one do not fit together. `faults` says which, and why."""
-
-    def __init__(self, where: str, faults: tuple[Fault, ...]) -> None:
-        super().__init__("; ".join(f"{where}.{fault.field}: {fault.message}" for fault in faults))
-        self.faults = faults
-
-
-class Part(Wire):
-    """A part of a spec: limits of each field first, then the rules between fields."""
-
-    __slots__ = ()
-
-    def __post_init__(self) -> None:
-        Wire.__post_init__(self)
-        faults = tuple(self.faults())
-        if faults:
-            raise Faulty(type(self).__name__, faults)
-
-    def faults(self) -> Iterator[Fault]:
-        """What is wrong between fields whose own limits hold."""
-        yield from ()
-
-
-class Outside(StrEnum):
-    """What an owner does with a row whose value lies outside its declared range."""
-
-    REFUSE = "refuse"
-    CLIP = "clip"
-
-
-class Family(StrEnum):
-    """The model, as in protocol.arith.models."""
-
-    LINEAR = "linear"
-    LOGISTIC = "logistic"
-    SOFTMAX = "softmax"
-    DENSE = "dense"
-
-
-class Envelope(StrEnum):
-    """What closes a contribution."""
-
-    PAILLIER = "paillier"
-
-
-@dataclass(frozen=True, slots=True)
-class Party(Part):
-    """A participant: the account that signs and pays, and its libp2p identity."""
-
-    account: Address
-    peer_id: Annotated[bytes, Size(1, 64)]
-
-    def faults(self) -> Iterator[Fault]:
-        if self.account == bytes(20):
-            yield Fault("account", "the zero address is nobody's account")
-
-
-@dataclass(frozen=True, slots=True)
-class ChainRef(Part):
-    """The chain (EIP-155 id) and the bounty contract that hold the job's money."""
-
-    chain_id: Annotated[int, Range(1, 2**63 - 1)]
-    contract: Address
-
-    def faults(self) -> Iterator[Fault]:
-        if self.contract == bytes(20):
-            yield Fault("contract", "the zero address holds no contract")
-
-
-@dataclass(frozen=True, slots=True)
-class NumberFeature(Part):
-    """A column of numbers; `low` to `high` becomes 0 to 1, one input."""
-
-    name: Name
-    low: float
-    high: float
-
-    def faults(self) -> Iterator[Fault]:
-        yield from printable("name", self.name)
-        yield from finite_range(self.low, self.high)
-
-    @property
-    def inputs(self) -> int:
-        return 1
-
-
-@dataclass(frozen=True, slots=True)
-class CategoryFeature(Part):
-    """A column of words; each category becomes one input, 1 where it holds and 0 elsewhere."""
-
-    name: Name
-    categories: Annotated[tuple[Name, ...], Size(2, params.MAX_CATEGORIES)]
-
-    def faults(self) -> Iterator[Fault]:
-        yield from printable("name", self.name)
-        yield from distinct("categories", self.categories)
-
-    @property
-    def inputs(self) -> int:
-        return len(self.categories)
-
-
-@dataclass(frozen=True, slots=True)
-class ClassTarget(Part):
-    """A column that names a row's class; class k is the k-th of `classes`, from 0."""
-
-    name: Name
-    classes: Annotated[tuple[Name, ...], Size(2, params.MAX_CATEGORIES)]
-
-    def faults(self) -> Iterator[Fault]:
-        yield from printable("name", self.name)
-        yield from distinct("classes", self.classes)
-
-
-@dataclass(frozen=True, slots=True)
-class NumberTarget(Part):
-    """A column of numbers; `low` to `high` becomes 0 to 1."""
-
-    name: Name
-    low: float
-    high: float
-
-    def faults(self) -> Iterator[Fault]:
-        yield from printable("name", self.name)
-        yield from finite_range(self.low, self.high)
-
-
-Feature: TypeAlias = NumberFeature | CategoryFeature
-Target: TypeAlias = ClassTarget | NumberTarget
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec(Part):
-    """The architecture. `hidden` is the width of the dense family's one ReLU layer, else 0."""
-
-    family: Family
-    hidden: Annotated[int, Range(0, 65_536)]
-
-    def faults(self) -> Iterator[Fault]:
-        if self.family is Family.DENSE and not self.hidden:
-            yield Fault("hidden", "is 0; a dense model has at least 1")
-        if self.family is not Family.DENSE and self.hidden:
-            yield Fault("hidden", f"is {self.hidden}; a {self.family} model has none")
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSpec(Part):
-    """How it is trained; the meaning of each number is in protocol.arith.training.
-
-    `clip_norm` bounds the norm of one record's gradient, and so every value that leaves an owner:
-    it fixes the scale of the fixed point.
-    """
-
-    rounds: Annotated[int, Range(1, params.MAX_ROUNDS)]
-    local_steps: Annotated[int, Range(1, 10_000)]
-    batch_rows: Annotated[int, Range(1, 65_536)]
-    rate: Ratio
-    clip_norm: Ratio
-    ridge: Annotated[float, Range(0.0, 1e6)]
-    server_rate: Ratio
-    momentum: Annotated[float, Range(0.0, 0.999_999)]
-
-    def faults(self) -> Iterator[Fault]:
-        if self.rate * self.ridge >= 1.0:
-            yield Fault("ridge", f"is {self.ridge:g}; below 1 / rate = {1 / self.rate:g} is needed")
-
-
-@dataclass(frozen=True, slots=True)
-class PrivacySpec(Part):
-    """What protects one owner's data beside the masks of a round.
-
-    `epsilon` None means no noise. `dropouts` members of a block may vanish in a round and
-    `corrupt` may work for the requester without harm; DESIGN section 5 derives the threshold.
-    """
-
-    epsilon: Annotated[float, Range(1e-6, 1e3)] | None
-    delta: Annotated[float, Range(0.0, 0.1)]
-    dropouts: Annotated[int, Range(0, params.MAX_BLOCK)]
-    corrupt: Annotated[int, Range(0, params.MAX_BLOCK)]
-    sealed: bool
-
-    def faults(self) -> Iterator[Fault]:
-        if self.sealed:
-            yield Fault("sealed", "is true; sealed models are not supported by this version")
-        if self.epsilon is not None:
-            yield Fault("epsilon", f"is {self.epsilon:g}; noise is not supported by this version")
-            return
-        if self.delta:
-            yield Fault("delta", f"is {self.delta:g}; without epsilon it is 0")
-        if self.dropouts:
-            # Sums of different sets could be subtracted; only noise would hide the difference.
-            yield Fault("dropouts", f"is {self.dropouts}; without epsilon (no noise) it is 0")
-
-
-@dataclass(frozen=True, slots=True)
-class EncryptionSpec(Part):
-    """How values are packed and closed; `value_bits` counts the sign."""
-
-    envelope: Envelope
-    key_bits: Annotated[int, Range(min(params.KEY_BITS), max(params.KEY_BITS))]
-    value_bits: Annotated[int, Range(params.MIN_VALUE_BITS, params.MAX_VALUE_BITS)]
-
-    def faults(self) -> Iterator[Fault]:
-        if self.key_bits not in params.KEY_BITS:
-            allowed = ", ".join(map(str, params.KEY_BITS))
-            yield Fault("key_bits", f"is {self.key_bits}; allowed are {allowed}")
-
-
-@dataclass(frozen=True, slots=True)
-class CohortSpec(Part):
-    """Who may take part, and in blocks of how many.
-
-    Blocks are as equal as they can be and have at least `block_size` members; a block has more
-    only where owners are left over. `admission` lists the accounts let in, ascending; empty lets
-    in everybody.
-    """
-
-    min_owners: Annotated[int, Range(params.MIN_BLOCK, params.MAX_COHORT)]
-    max_owners: Annotated[int, Range(params.MIN_BLOCK, params.MAX_COHORT)]
-    block_size: Annotated[int, Range(params.MIN_BLOCK, params.MAX_BLOCK)]
-    admission: Annotated[tuple[Address, ...], Size(0, params.MAX_COHORT)]
-
-    def faults(self) -> Iterator[Fault]:
-        if self.min_owners > self.max_owners:
-            yield Fault("min_owners", f"is {self.min_owners}, above max_owners {self.max_owners}")
-        elif self.min_owners < self.block_size:
-            yield Fault("min_owners", f"is {self.min_owners}; a block has {self.block_size}")
-        elif self.largest_block > params.MAX_BLOCK:
-            yield Fault(
-                "block_size",
-                f"is {self.block_size}; some number of owners from {self.min_owners} to "
-                f"{self.max_owners} makes a block of {self.largest_block}, "
-                f"{params.MAX_BLOCK} are allowed",
-            )
-        if any(a >= b for a, b in zip(self.admission, self.admission[1:], strict=False)):
-            yield Fault("admission", "accounts must ascend, each once")
-        if 0 < len(self.admission) < self.min_owners:
-            yield Fault(
-                "admission", f"lists {len(self.admission)}; min_owners is {self.min_owners}"
-            )
-
-    def blocks(self, owners: int) -> tuple[int, ...]:
-        """Sizes of the blocks that `owners` make, largest first; none below `block_size`."""
-        count = owners // self.block_size
-        if count == 0:
-            return ()
-        size, over = divmod(owners, count)
-        return (size + 1,) * over + (size,) * (count - over)
-
-    @property
-    def largest_block(self) -> int:
-        """The most members that a block of this job can have.
-
-        With k blocks of b and r < b owners left over a block has b + ceil(r / k): the fewest
-        blocks make the largest.
-        """
-        fewest = self.min_owners // self.block_size
-        over = min(self.block_size - 1, self.max_owners - fewest * self.block_size)
-        return self.block_size - (-over // fewest)
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentSpec(Part):
-    """Pay in the token's smallest unit: `rate` for each contribution, `merit` shared at the end."""
-
-    token: Address
-    rate: Amount
-    merit: Amount
-
-    def faults(self) -> Iterator[Fault]:
-        if self.rate == 0:
-            yield Fault("rate", "is 0; a contribution must be worth at least 1")
-
-
-@dataclass(frozen=True, slots=True)
-class TimingSpec(Part):
-    """Deadlines of the phases, in seconds, and how deep a commitment lies before it is final.
-
-    `commit_seconds` is how long a signed commitment may wait for the chain (its `valid_until`).
-    """
-
-    enrol_seconds: Seconds
-    ready_seconds: Seconds
-    contribute_seconds: Seconds
-    commit_seconds: Annotated[int, Range(1, params.MAX_COMMIT_SECONDS)]
-    apply_seconds: Seconds
-    finality_blocks: Annotated[int, Range(0, params.MAX_FINALITY_BLOCKS)]
+__all__ = [
+    "ETHER",
+    "Address",
+    "CategoryFeature",
+    "ChainRef",
+    "ClassTarget",
+    "CohortSpec",
+    "EncryptionSpec",
+    "Envelope",
+    "Family",
+    "Faulty",
+    "Feature",
+    "JobSpec",
+    "ModelSpec",
+    "NumberFeature",
+    "NumberTarget",
+    "Outside",
+    "Party",
+    "PaymentSpec",
+    "PrivacySpec",
+    "Target",
+    "Terms",
+    "TimingSpec",
+    "TrainingSpec",
+    "decode_spec",
+    "encode_spec",
+    "spec_digest",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,8 +93,9 @@ class Terms(Part):
     def faults(self) -> Iterator[Fault]:
         yield from printable("title", self.title)
         yield from slug("purpose", self.purpose)
-        yield from feature_faults(self)
-        yield from terms_faults(self)
+        yield from self._feature_faults()
+        yield from self._model_faults()
+        yield from self._cohort_faults()
 
     @property
     def inputs(self) -> int:
@@ -397,6 +143,44 @@ class Terms(Part):
     def threshold(self, members: int) -> int:
         """Shares that rebuild a secret in a block of `members` (DESIGN section 5)."""
         return least_threshold(members, self.privacy.corrupt)
+
+    def _feature_faults(self) -> Iterator[Fault]:
+        seen: dict[str, int] = {}
+        for i, feature in enumerate(self.features):
+            if feature.name in seen:
+                first = f"features[{seen[feature.name]}]"
+                yield Fault(f"features[{i}].name", f"{feature.name!r} names {first} already")
+            seen.setdefault(feature.name, i)
+        if self.target.name in seen:
+            first = f"features[{seen[self.target.name]}]"
+            yield Fault("target.name", f"{self.target.name!r} names {first} already")
+        if self.inputs > params.MAX_INPUTS:
+            yield Fault("features", f"make {self.inputs} inputs, {params.MAX_INPUTS} are allowed")
+
+    def _model_faults(self) -> Iterator[Fault]:
+        family = self.model.family
+        classes = len(self.target.classes) if isinstance(self.target, ClassTarget) else 0
+        if family is Family.LINEAR and classes:
+            yield Fault("model.family", "is linear; its target is a number, not classes")
+        if family is not Family.LINEAR and not classes:
+            yield Fault("model.family", f"is {family}; its target is classes, not a number")
+        if family is Family.LOGISTIC and classes > 2:
+            yield Fault("model.family", f"is logistic, which takes 2 classes, not {classes}")
+        if self.parameter_count > params.MAX_PARAMETERS:
+            found = f"has {self.parameter_count} parameters"
+            yield Fault("model", f"{found}, {params.MAX_PARAMETERS} are allowed")
+
+    def _cohort_faults(self) -> Iterator[Fault]:
+        block, privacy = self.cohort.block_size, self.privacy
+        left = block - privacy.dropouts - privacy.corrupt
+        if self.threshold(block) > left:
+            yield Fault(
+                "privacy.corrupt",
+                f"is {privacy.corrupt} beside {privacy.dropouts} dropouts: a block of {block} "
+                f"needs {self.threshold(block)} other members, {max(left, 0)} are left",
+            )
+        if self.escrow > params.MAX_ESCROW:
+            yield Fault("payment", f"makes an escrow of {self.escrow}; at most 2^128 - 1 is held")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,10 @@
-"""The rules between a spec's fields, each stated once, for the wire and for TOML alike."""
+"""Small rules that fields of a spec share, each stated once, for the wire and for TOML alike."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
-
-from protocol import params
-
-if TYPE_CHECKING:
-    from protocol.spec import Terms
+from typing import NamedTuple
 
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 
@@ -56,52 +51,3 @@ def finite_range(low: float, high: float) -> Iterator[Fault]:
 def least_threshold(members: int, corrupt: int) -> int:
     """The least t with 2t > n + c: no two sets of t members share only corrupt ones."""
     return (members + corrupt) // 2 + 1
-
-
-def feature_faults(terms: Terms) -> Iterator[Fault]:
-    """Column names are distinct, and the inputs they make are few enough."""
-    seen: dict[str, int] = {}
-    for i, feature in enumerate(terms.features):
-        if feature.name in seen:
-            yield Fault(
-                f"features[{i}].name", f"{feature.name!r} is features[{seen[feature.name]}] already"
-            )
-        seen.setdefault(feature.name, i)
-    if terms.target.name in seen:
-        yield Fault("target.name", f"{terms.target.name!r} is features[{seen[terms.target.name]}]")
-    if terms.inputs > params.MAX_INPUTS:
-        yield Fault("features", f"make {terms.inputs} inputs, {params.MAX_INPUTS} are allowed")
-
-
-def terms_faults(terms: Terms) -> Iterator[Fault]:
-    """Model and target, model and limits, threshold and block, money."""
-    yield from _model_faults(terms)
-    block = terms.cohort.block_size
-    dropouts, corrupt = terms.privacy.dropouts, terms.privacy.corrupt
-    t = least_threshold(block, corrupt)
-    if t > block - dropouts - corrupt:
-        yield Fault(
-            "privacy.corrupt",
-            f"is {corrupt}, with {dropouts} dropouts; a block of {block} would need {t} of "
-            f"{block - dropouts - corrupt} honest members left",
-        )
-    if terms.escrow > params.MAX_ESCROW:
-        yield Fault("payment.rate", f"makes an escrow of {terms.escrow}, at most 2^128 - 1 fits")
-
-
-def _model_faults(terms: Terms) -> Iterator[Fault]:
-    from protocol.spec import ClassTarget, Family  # spec imports this module
-
-    family, target = terms.model.family, terms.target
-    if family is Family.LINEAR:
-        if isinstance(target, ClassTarget):
-            yield Fault("model.family", "is linear; its target is a number, not classes")
-    elif not isinstance(target, ClassTarget):
-        yield Fault("model.family", f"is {family}; its target is classes, not a number")
-    elif family is Family.LOGISTIC and len(target.classes) != 2:
-        yield Fault("model.family", f"is logistic, with {len(target.classes)} classes; it takes 2")
-    if terms.parameter_count > params.MAX_PARAMETERS:
-        yield Fault(
-            "model",
-            f"has {terms.parameter_count} parameters, {params.MAX_PARAMETERS} are allowed",
-        )
