@@ -1,0 +1,42 @@
+"""The bounty contract: its Vyper source, and what the compiler made of it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_FOLDER = Path(__file__).resolve().parent
+_COMMAND = "python -m contracts.build"
+
+
+class ArtifactError(RuntimeError):
+    """The compiled contract is missing or out of date. The message names the command that helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """What a client needs: the ABI's entries, and the creation bytecode in hex with 0x."""
+
+    abi: tuple[dict[str, Any], ...]
+    bytecode: str
+
+
+@functools.cache
+def interface() -> Interface:
+    """Reads the compiled contract.
+
+    Raises ArtifactError if it is missing, or if the source beside it has changed since.
+    """
+    from contracts.build import source_digest
+
+    artifact = _FOLDER / "build" / "bounty.json"
+    try:
+        content = json.loads(artifact.read_text())
+    except FileNotFoundError:
+        raise ArtifactError(f"{artifact} is missing: run `{_COMMAND}`") from None
+    if content["source"] != source_digest():
+        raise ArtifactError(f"{artifact} is older than its source: run `{_COMMAND}`")
+    return Interface(tuple(content["abi"]), content["bytecode"])
