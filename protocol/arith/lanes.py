@@ -147,7 +147,9 @@ class Lanes:
             result[start * count : (start + len(part)) * count] = lanes.reshape(-1)
         beyond = np.flatnonzero(result[values:])
         if beyond.size:
-            raise SumOutOfRange(f"lane {values + int(beyond[0])} lies past the last value, not zero")
+            raise SumOutOfRange(
+                f"lane {values + int(beyond[0])} lies past the last value, not zero"
+            )
         return result[:values]
 
     def check_sum(self, sums: Integers, summands: int) -> None:

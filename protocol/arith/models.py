@@ -212,7 +212,7 @@ def _deltas(
 def clipped_gradient(
     model: Model, weights: Floats, x: Floats, y: Floats, clip_norm: float
 ) -> tuple[Floats, int]:
-    """Mean over the rows of each row's gradient, scaled down to norm `clip_norm` where it is longer.
+    """Mean over the rows of each row's gradient, cut to norm `clip_norm` where it is longer.
 
     Returns the vector, whose norm is at most `clip_norm`, and how many rows were scaled down. No
     gradient of a single record is ever built: a layer's is the outer product of its input a and
