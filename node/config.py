@@ -1,0 +1,296 @@
+"""config.toml: what a user may set, read strictly and written with its explanations.
+
+Every error is an `InputError` whose `field` is the setting's dotted name and whose text gives the
+value and what is allowed. A setting that this version does not know is refused too: a misspelt
+`finality` must not leave the default in force unnoticed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+from node.home import Home, write_private
+from protocol.errors import InputError
+
+#: A config is a page of text; anything much longer is not one.
+MAX_CONFIG_BYTES: Final = 256 * 1024
+MAX_ADDRESSES: Final = 64
+MAX_WORKERS: Final = 64
+#: Six minutes of two-second blocks, or Ethereum's two epochs with room: deeper is a typing error.
+MAX_FINALITY: Final = 256
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+#: A fixed port, so that a join line stays good over restarts; not IPFS' 4001.
+DEFAULT_LISTEN: Final = ("/ip4/0.0.0.0/tcp/4620",)
+DEFAULT_FINALITY: Final = 2
+
+
+@dataclass(frozen=True)
+class Config:
+    """A node's settings, checked: one that is wrong cannot be built (`InputError`).
+
+    `contract` is the bounty contract's 20 bytes. `chain_url`, `chain_id` and `contract` are None
+    until the node knows its chain: such a node relays and looks, and takes no job.
+    """
+
+    listen: tuple[str, ...] = DEFAULT_LISTEN
+    bootstrap: tuple[str, ...] = ()
+    #: Hidden in reprs: hosted endpoints carry their access key in the path.
+    chain_url: str | None = field(default=None, repr=False)
+    chain_id: int | None = None
+    contract: bytes | None = None
+    finality: int = DEFAULT_FINALITY
+    log_level: str = "info"
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.listen) <= MAX_ADDRESSES:
+            raise InputError(
+                f"has {len(self.listen)} addresses; 1 to {MAX_ADDRESSES} are allowed",
+                "network.listen",
+            )
+        if len(self.bootstrap) > MAX_ADDRESSES:
+            raise InputError(
+                f"has {len(self.bootstrap)} addresses; at most {MAX_ADDRESSES} are allowed",
+                "network.bootstrap",
+            )
+        for address in self.listen:
+            check_address(address, "network.listen", peer=False)
+        for address in self.bootstrap:
+            check_address(address, "network.bootstrap", peer=True)
+        if self.chain_url is not None:
+            _check_url(self.chain_url)
+        if self.chain_id is not None:
+            _check_range(self.chain_id, 1, 2**63 - 1, "chain.id")
+        if self.contract is not None and len(self.contract) != 20:
+            raise InputError(
+                f"is {len(self.contract)} bytes long; an address has 20", "chain.contract"
+            )
+        _check_range(self.finality, 0, MAX_FINALITY, "chain.finality")
+        _check_range(self.workers, 1, MAX_WORKERS, "node.workers")
+        if self.log_level not in LOG_LEVELS:
+            raise InputError(
+                f"is {self.log_level!r}; allowed: {', '.join(LOG_LEVELS)}", "node.log_level"
+            )
+
+    @property
+    def has_chain(self) -> bool:
+        """Whether url, id and contract are all known."""
+        return None not in (self.chain_url, self.chain_id, self.contract)
+
+
+#: Dotted TOML name -> field of `Config`, in the file's order.
+_SETTINGS: Final[dict[str, str]] = {
+    "network.listen": "listen",
+    "network.bootstrap": "bootstrap",
+    "chain.url": "chain_url",
+    "chain.id": "chain_id",
+    "chain.contract": "contract",
+    "chain.finality": "finality",
+    "node.log_level": "log_level",
+    "node.workers": "workers",
+}
+
+
+def load_config(home: Home) -> Config:
+    """Read the home's config.toml. Raises `InputError` naming file or setting, value, allowed."""
+    try:
+        with home.config.open("rb") as file:
+            content = file.read(MAX_CONFIG_BYTES + 1)
+    except FileNotFoundError:
+        raise InputError(f"{home.config} does not exist; make it with `assay init`") from None
+    except OSError as error:
+        raise InputError(f"{home.config} cannot be read: {error.strerror}") from error
+    if len(content) > MAX_CONFIG_BYTES:
+        raise InputError(f"{home.config} is longer than {MAX_CONFIG_BYTES} bytes")
+    try:
+        table = tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{home.config} is no TOML: {error}") from error
+    return parse_config(table)
+
+
+def parse_config(table: Mapping[str, object]) -> Config:
+    """A `Config` from parsed TOML; settings that are left out keep their defaults."""
+    values: dict[str, object] = {}
+    for name, value in _flatten(table).items():
+        if name not in _SETTINGS:
+            raise InputError(f"is unknown; the settings are {', '.join(_SETTINGS)}", name)
+        values[_SETTINGS[name]] = _convert(name, value)
+    return Config(**values)  # type: ignore[arg-type]  # _convert checked each type by name
+
+
+def save_config(home: Home, config: Config) -> None:
+    """Replace the home's config.toml by this one, with the explanations; whole or not at all."""
+    write_private(home.config, render_config(config).encode())
+
+
+def init_home(home: Home, config: Config) -> None:
+    """Make the home with this config. A home that already has one is refused and left as it is."""
+    home.create()
+    if home.config.exists():
+        raise InputError(f"{home.path} is a home already; edit {home.config}, or use another home")
+    save_config(home, config)
+
+
+def render_config(config: Config) -> str:
+    """The text of config.toml; `parse_config(tomllib.loads(text))` gives `config` back."""
+    return _TEMPLATE.format(
+        listen=_toml_list(config.listen),
+        bootstrap=_toml_list(config.bootstrap),
+        url=_toml_setting("url", config.chain_url, "http://127.0.0.1:8545"),
+        id=_toml_setting("id", config.chain_id, 1337),
+        contract=_toml_setting(
+            "contract",
+            None if config.contract is None else "0x" + config.contract.hex(),
+            "0x" + "00" * 20,
+        ),
+        finality=config.finality,
+        max_finality=MAX_FINALITY,
+        log_level=json.dumps(config.log_level),
+        log_levels=", ".join(LOG_LEVELS),
+        workers=config.workers,
+        max_workers=MAX_WORKERS,
+    )
+
+
+def parse_contract(text: str, name: str = "chain.contract") -> bytes:
+    """A contract's 20 bytes from hex. Mixed case must carry a right EIP-55 checksum.
+
+    Raises `InputError`: money goes to this address, so a typing error must not pass.
+    """
+    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
+        raise InputError(f"is {text[:64]!r}; 0x and 40 hexadecimal digits are needed", name)
+    digits = text[2:]
+    if digits not in (digits.lower(), digits.upper()):
+        from eth_utils.address import is_checksum_address
+
+        if not is_checksum_address(text):
+            raise InputError(f"is {text}, whose EIP-55 checksum is wrong; copy it again", name)
+    return bytes.fromhex(digits)
+
+
+_ADDRESS: Final = re.compile(
+    r"/(?P<kind>ip4|ip6|dns|dns4|dns6)/(?P<host>[^/\s]{1,253})/tcp/(?P<port>[0-9]{1,5})"
+    r"(?:/p2p/(?P<peer>[1-9A-HJ-NP-Za-km-z]{32,64}))?"
+)
+_DNS_NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-zA-Z0-9_-]{1,63}(\.[a-zA-Z0-9_-]{1,63})*\.?")
+
+
+def check_address(text: str, name: str, *, peer: bool) -> None:
+    """Raise `InputError` unless `text` is a TCP multiaddress, with /p2p/PEER exactly if `peer`."""
+    wanted = "/ip4|ip6|dns/HOST/tcp/PORT" + ("/p2p/PEER" if peer else "")
+    match = _ADDRESS.fullmatch(text)
+    if match is None or (match["peer"] is not None) is not peer:
+        raise InputError(f"has {text[:300]!r}; {wanted} is needed", name)
+    if int(match["port"]) > 65535 or (peer and int(match["port"]) == 0):
+        raise InputError(f"has {text!r}; its port is none ({'1' if peer else '0'} to 65535)", name)
+    try:
+        if match["kind"] == "ip4":
+            ipaddress.IPv4Address(match["host"])
+        elif match["kind"] == "ip6":
+            ipaddress.IPv6Address(match["host"])
+        elif not _DNS_NAME.fullmatch(match["host"]):
+            raise ValueError(match["host"])
+    except ValueError:
+        raise InputError(f"has {text!r}; {match['host']!r} is no {match['kind']}", name) from None
+
+
+def _check_url(url: str) -> None:
+    # The value stays out of the message: hosted endpoints carry their access key in it.
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or len(url) > 2048 or not url.isprintable() or " " in url:
+        raise InputError(
+            "is no address of an Ethereum node; http://HOST:PORT or https://HOST/… is needed",
+            "chain.url",
+        )
+
+
+def _check_range(value: int, low: int, high: int, name: str) -> None:
+    if not low <= value <= high:
+        raise InputError(f"is {value}; {low} to {high} is allowed", name)
+
+
+def _flatten(table: Mapping[str, object]) -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for section, value in table.items():
+        if isinstance(value, dict):
+            flat.update((f"{section}.{key}", inner) for key, inner in value.items())
+        else:
+            flat[section] = value
+    return flat
+
+
+def _convert(name: str, value: object) -> object:
+    if name in ("network.listen", "network.bootstrap"):
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise InputError(f"is {value!r:.200}; a list of strings is needed", name)
+        return tuple(value)
+    wanted: type = int if name in _NUMBERS else str
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        kind = "a whole number" if wanted is int else "a string"
+        shown = type(value).__name__ if name == "chain.url" else f"{value!r:.200}"
+        raise InputError(f"is {shown}; {kind} is needed", name)
+    if name == "chain.contract":
+        return parse_contract(str(value))
+    return value
+
+
+_NUMBERS: Final = ("chain.id", "chain.finality", "node.workers")
+
+
+def _toml_list(values: tuple[str, ...]) -> str:
+    if not values:
+        return "[]"
+    return "[\n" + "".join(f"  {_toml_string(value)},\n" for value in values) + "]"
+
+
+def _toml_string(value: str) -> str:
+    # A JSON string in ASCII is a TOML basic string, but for DEL, which TOML wants escaped.
+    return json.dumps(value).replace("\x7f", "\\u007f")
+
+
+def _toml_setting(key: str, value: str | int | None, example: str | int) -> str:
+    shown = example if value is None else value
+    text = str(shown) if isinstance(shown, int) else _toml_string(shown)
+    return f"{'# ' if value is None else ''}{key} = {text}"
+
+
+_TEMPLATE: Final = """\
+# assay's settings. `assay init` and `assay join` write this file whole, so comments of your own
+# are lost then; a running daemon reads it when it starts.
+
+[network]
+# Where this node listens for peers: /ip4/ADDRESS/tcp/PORT. Port 0 takes any that is free,
+# another one at each start: peers that were given the old one then have to find this node anew.
+# A node behind NAT may leave this as it is: it takes part by connections that it opens.
+listen = {listen}
+# Peers to call first, each with its identity: /ip4/ADDRESS/tcp/PORT/p2p/PEER.
+bootstrap = {bootstrap}
+
+[chain]
+# Any Ethereum JSON-RPC endpoint that you trust to tell you the truth about the chain.
+{url}
+# The chain's number and the bounty contract's address; `assay join` fills them in.
+{id}
+{contract}
+# Blocks on top of an event before the node acts on it, 0 to {max_finality}.
+finality = {finality}
+
+[node]
+# One of: {log_levels}.
+log_level = {log_level}
+# Processes that train and encrypt, each on one core at low priority, 1 to {max_workers}.
+workers = {workers}
+"""

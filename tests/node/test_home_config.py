@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.config import (
+    _SETTINGS,
+    LOG_LEVELS,
+    MAX_ADDRESSES,
+    MAX_CONFIG_BYTES,
+    MAX_FINALITY,
+    MAX_WORKERS,
+    Config,
+    init_home,
+    load_config,
+    parse_config,
+    parse_contract,
+    render_config,
+    save_config,
+)
+from node.home import Home
+from protocol.errors import InputError
+
+PEER = "12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo"
+CONTRACT = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"  # EIP-55's first example
+
+configs = st.builds(
+    Config,
+    listen=st.just(("/ip4/127.0.0.1/tcp/0", "/ip6/::1/tcp/65535")),
+    bootstrap=st.lists(
+        st.sampled_from([f"/ip4/10.0.0.1/tcp/1/p2p/{PEER}", f"/dns4/a.example/tcp/80/p2p/{PEER}"]),
+        max_size=3,
+    ).map(tuple),
+    chain_url=st.none() | st.sampled_from(["http://127.0.0.1:8545", "https://x.example/v3/s3cret"]),
+    chain_id=st.none() | st.integers(1, 2**63 - 1),
+    contract=st.none() | st.binary(min_size=20, max_size=20),
+    finality=st.integers(0, MAX_FINALITY),
+    log_level=st.sampled_from(LOG_LEVELS),
+    workers=st.integers(1, MAX_WORKERS),
+)
+
+
+@given(configs)
+def test_what_is_written_is_read_back(config: Config) -> None:
+    assert parse_config(tomllib.loads(render_config(config))) == config
+
+
+def test_every_field_has_its_setting() -> None:
+    assert {field.name for field in dataclasses.fields(Config)} == set(_SETTINGS.values())
+    assert parse_config({}) == Config()
+
+
+def test_init_writes_a_home_once(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    config = Config(chain_url="http://127.0.0.1:8545", chain_id=1337, contract=bytes(20))
+    assert config.has_chain
+    init_home(home, config)
+    assert load_config(home) == config
+    assert home.config.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(InputError, match="is a home already"):
+        init_home(home, Config())
+    assert load_config(home) == config
+    save_config(home, Config())
+    assert load_config(home) == Config()
+    assert not Config().has_chain
+
+
+def test_endpoints_key_stays_out_of_repr_and_errors() -> None:
+    assert "s3cret" not in repr(Config(chain_url="https://x.example/v3/s3cret"))
+    with pytest.raises(InputError) as caught:
+        Config(chain_url="ftp://x.example/v3/s3cret")
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.field == "chain.url"
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "says"),
+    [
+        ("listen = 3", "listen", "unknown; the settings are network.listen"),
+        ("[chain]\nfinalty = 3", "chain.finalty", "unknown"),
+        ("[chain]\nfinality = '3'", "chain.finality", "'3'; a whole number"),
+        ("[chain]\nfinality = true", "chain.finality", "True; a whole number"),
+        (f"[chain]\nfinality = {MAX_FINALITY + 1}", "chain.finality", "257; 0 to 256"),
+        ("[chain]\nid = 0", "chain.id", "is 0; 1 to"),
+        (f"[chain]\nid = {2**63}", "chain.id", "1 to 9223372036854775807"),
+        ("[chain]\nurl = 'localhost:8545'", "chain.url", "http://HOST:PORT"),
+        ("[chain]\nurl = 'http://'", "chain.url", "http://HOST:PORT"),
+        ("[chain]\nurl = 'http://a:99999'", "chain.url", "http://HOST:PORT"),
+        ("[chain]\nurl = 7", "chain.url", "is int; a string"),
+        ("[chain]\ncontract = '0x12'", "chain.contract", "40 hexadecimal digits"),
+        (f"[chain]\ncontract = '{CONTRACT.replace('A', 'a')}'", "chain.contract", "EIP-55"),
+        ("[node]\nworkers = 0", "node.workers", "is 0; 1 to 64"),
+        (f"[node]\nworkers = {MAX_WORKERS + 1}", "node.workers", "is 65; 1 to 64"),
+        ("[node]\nlog_level = 'loud'", "node.log_level", "'loud'; allowed: debug, info"),
+        ("[network]\nlisten = []", "network.listen", "0 addresses; 1 to 64"),
+        ("[network]\nlisten = ['/ip4/1.2.3/tcp/1']", "network.listen", "'1.2.3' is no ip4"),
+        ("[network]\nlisten = ['/ip4/1.2.3.4/tcp/65536']", "network.listen", "0 to 65535"),
+        ("[network]\nlisten = ['/ip4/1.2.3.4/udp/1/quic']", "network.listen", "is needed"),
+        (f"[network]\nlisten = ['/ip4/1.2.3.4/tcp/1/p2p/{PEER}']", "network.listen", "is needed"),
+        ("[network]\nbootstrap = ['/ip4/1.2.3.4/tcp/1']", "network.bootstrap", "/p2p/PEER"),
+        (f"[network]\nbootstrap = ['/ip4/1.2.3.4/tcp/0/p2p/{PEER}']", "network.bootstrap", "1 to"),
+        (f"[network]\nbootstrap = ['/dns/a b/tcp/1/p2p/{PEER}']", "network.bootstrap", "is needed"),
+        ("[network]\nbootstrap = '/ip4/1.2.3.4/tcp/1'", "network.bootstrap", "list of strings"),
+    ],
+)
+def test_bad_setting_is_named_with_what_is_allowed(text: str, field: str, says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_config(tomllib.loads(text))
+    assert caught.value.field == field
+    assert says in str(caught.value)
+
+
+def test_limits_of_the_file(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.create()
+    with pytest.raises(InputError, match="assay init"):
+        load_config(home)
+    home.config.write_bytes(b"#" * MAX_CONFIG_BYTES)
+    assert load_config(home) == Config()
+    home.config.write_bytes(b"#" * (MAX_CONFIG_BYTES + 1))
+    with pytest.raises(InputError, match="longer than"):
+        load_config(home)
+    home.config.write_bytes(b"[chain\n")
+    with pytest.raises(InputError, match=r"no TOML.*line 1"):
+        load_config(home)
+    one = "/ip4/127.0.0.1/tcp/1"
+    assert len(Config(listen=(one,) * MAX_ADDRESSES).listen) == MAX_ADDRESSES
+    with pytest.raises(InputError, match="65 addresses"):
+        Config(listen=(one,) * (MAX_ADDRESSES + 1))
+
+
+def test_contract_addresses() -> None:
+    assert parse_contract(CONTRACT).hex() == CONTRACT[2:].lower()
+    assert parse_contract(CONTRACT.lower()) == parse_contract("0x" + CONTRACT[2:].upper())
