@@ -92,8 +92,8 @@ VALUE_BITS: Final = (4, 32)
 #: short keys, which no configuration of the daemon can reach.
 ARITH_KEY_BITS: Final = (256, 8192)
 
-#: Features of a job and categories of one of them. One-hot, they are the columns of a weight matrix:
-#: MAX_INPUTS bounds them together, so that a row of floats stays under 128 KiB.
+#: Features of a job and categories of one of them. MAX_INPUTS bounds them together, categories
+#: one-hot, so that a row of floats stays within 128 KiB.
 MAX_FEATURES: Final = 4096
 MAX_CATEGORIES: Final = 1024
 MAX_INPUTS: Final = 16_384
@@ -103,10 +103,6 @@ MAX_NAME_BYTES: Final = 64
 
 #: Bytes of a job's title.
 MAX_TITLE_BYTES: Final = 120
-
-#: Bits of one fixed-point value. Below 8 rounding drowns the gradient; above 32 lanes hold noise.
-MIN_VALUE_BITS: Final = 8
-MAX_VALUE_BITS: Final = 32
 
 #: Seconds that a commitment may wait for the chain: a cancellation's notice is longer than this.
 MAX_COMMIT_SECONDS: Final = 3600
@@ -126,6 +122,9 @@ MAX_TOPICS: Final = 256
 #: Connections that a node dials of its own accord, and that it holds at most (both directions).
 TARGET_PEERS: Final = 6
 MAX_CONNECTIONS: Final = 128
+
+#: Time to open a connection, or a stream on it, before the address counts as dead, seconds.
+DIAL_SECONDS: Final = 10
 
 #: Gossip from one peer, which forwards what others wrote too: above the measured 100 messages a
 #: second a core can verify, so that an honest burst is delayed and a flood costs one core's share.
@@ -156,3 +155,6 @@ PROGRESS_SECONDS: Final = 15
 #: Peers named in one answer to "whom do you know", and the bytes of such an answer.
 MAX_PEERS_PER_ANSWER: Final = 32
 MAX_PEER_RECORD_BYTES: Final = 2048
+
+#: A list of signed messages: the largest cohort at half a kilobyte a message.
+MAX_LIST_BYTES: Final = MAX_COHORT * 512

@@ -16,6 +16,7 @@ from typing import Annotated
 from protocol import params
 from protocol.codec import Range, Size, decode, encode
 from protocol.errors import Malformed
+from protocol.packing import Packing
 from protocol.spec_checks import Fault, least_threshold, printable, slug
 from protocol.spec_parts import (
     ETHER,
@@ -122,6 +123,16 @@ class Terms(Part):
         return (*(feature.name for feature in self.features), self.target.name)
 
     @property
+    def packing(self) -> Packing:
+        """The layout of contributions in the job's largest possible block."""
+        return self.packing_for(self.cohort.largest_block)
+
+    def packing_for(self, members: int) -> Packing:
+        """The layout of contributions in a block of `members`."""
+        encryption = self.encryption
+        return Packing(encryption.value_bits, members, encryption.key_bits)
+
+    @property
     def block_count(self) -> int:
         """The most blocks that the cohort can make."""
         return self.cohort.max_owners // self.cohort.block_size
@@ -145,15 +156,13 @@ class Terms(Part):
         return least_threshold(members, self.privacy.corrupt)
 
     def _feature_faults(self) -> Iterator[Fault]:
-        seen: dict[str, int] = {}
+        seen: set[str] = set()
         for i, feature in enumerate(self.features):
             if feature.name in seen:
-                first = f"features[{seen[feature.name]}]"
-                yield Fault(f"features[{i}].name", f"{feature.name!r} names {first} already")
-            seen.setdefault(feature.name, i)
+                yield Fault(f"features[{i}].name", f"another feature is {feature.name!r} already")
+            seen.add(feature.name)
         if self.target.name in seen:
-            first = f"features[{seen[self.target.name]}]"
-            yield Fault("target.name", f"{self.target.name!r} names {first} already")
+            yield Fault("target.name", f"a feature is {self.target.name!r} already")
         if self.inputs > params.MAX_INPUTS:
             yield Fault("features", f"make {self.inputs} inputs, {params.MAX_INPUTS} are allowed")
 
@@ -169,6 +178,9 @@ class Terms(Part):
         if self.parameter_count > params.MAX_PARAMETERS:
             found = f"has {self.parameter_count} parameters"
             yield Fault("model", f"{found}, {params.MAX_PARAMETERS} are allowed")
+        elif (size := self.packing.batch_bytes(self.parameter_count)) > params.MAX_BLOB_BYTES:
+            allowed = f"a blob may have {params.MAX_BLOB_BYTES}"
+            yield Fault("encryption.value_bits", f"make contributions of {size} bytes; {allowed}")
 
     def _cohort_faults(self) -> Iterator[Fault]:
         block, privacy = self.cohort.block_size, self.privacy

@@ -11,11 +11,12 @@ from enum import StrEnum
 from typing import Annotated, Final, TypeAlias
 
 from protocol import params
+from protocol.addresses import ZERO_ADDRESS
 from protocol.codec import Amount, Range, Size, Wire
 from protocol.errors import Malformed
 from protocol.spec_checks import Fault, distinct, finite_range, printable
 
-ETHER: Final = bytes(20)
+ETHER: Final = ZERO_ADDRESS
 """The token address that stands for the chain's own coin."""
 
 Address: TypeAlias = Annotated[bytes, Size(20)]
@@ -78,7 +79,7 @@ class Party(Part):
     peer_id: Annotated[bytes, Size(1, 64)]
 
     def faults(self) -> Iterator[Fault]:
-        if self.account == bytes(20):
+        if self.account == ZERO_ADDRESS:
             yield Fault("account", "the zero address is nobody's account")
 
 
@@ -90,7 +91,7 @@ class ChainRef(Part):
     contract: Address
 
     def faults(self) -> Iterator[Fault]:
-        if self.contract == bytes(20):
+        if self.contract == ZERO_ADDRESS:
             yield Fault("contract", "the zero address holds no contract")
 
 
@@ -225,7 +226,7 @@ class EncryptionSpec(Part):
 
     envelope: Envelope
     key_bits: Annotated[int, Range(min(params.KEY_BITS), max(params.KEY_BITS))]
-    value_bits: Annotated[int, Range(params.MIN_VALUE_BITS, params.MAX_VALUE_BITS)]
+    value_bits: Annotated[int, Range(*params.VALUE_BITS)]
 
     def faults(self) -> Iterator[Fault]:
         if self.key_bits not in params.KEY_BITS:
