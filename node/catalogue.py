@@ -1,0 +1,88 @@
+"""The catalogue of this node's data sets, and what their owner agreed to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from node.store import Transaction, now
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """An imported data set. `digest` (32 bytes) names its copy; `columns` are name and kind."""
+
+    name: str
+    source: str
+    digest: bytes
+    rows: int
+    bytes: int
+    columns: tuple[tuple[str, str], ...]
+    added: float
+
+
+def save_dataset(tx: Transaction, dataset: Dataset) -> bool:
+    """Enter a data set; False, and nothing changed, if its name is taken."""
+    return (
+        tx.execute(
+            "INSERT INTO datasets (name, source, digest, rows, bytes, columns, added)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING",
+            (
+                dataset.name,
+                dataset.source,
+                dataset.digest,
+                dataset.rows,
+                dataset.bytes,
+                json.dumps(dataset.columns),
+                dataset.added,
+            ),
+        ).rowcount
+        > 0
+    )
+
+
+def load_dataset(tx: Transaction, name: str) -> Dataset | None:
+    """The data set of this name, None if there is none."""
+    row = tx.execute(f"{_SELECT} WHERE name = ?", (name,)).fetchone()
+    return None if row is None else _dataset(row)
+
+
+def datasets(tx: Transaction) -> list[Dataset]:
+    """All data sets, by name."""
+    return [_dataset(row) for row in tx.execute(f"{_SELECT} ORDER BY name")]
+
+
+def delete_dataset(tx: Transaction, name: str) -> bool:
+    """Take a data set and its policy out; False if there was none. Its copy is the caller's."""
+    return tx.execute("DELETE FROM datasets WHERE name = ?", (name,)).rowcount > 0
+
+
+def save_policy(tx: Transaction, name: str, body: bytes) -> None:
+    """Set what data set `name` may be used for. `KeyError` if there is no such data set."""
+    if load_dataset(tx, name) is None:
+        raise KeyError(name)
+    tx.execute(
+        "INSERT INTO policies (name, body, updated) VALUES (?, ?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET body = excluded.body, updated = excluded.updated",
+        (name, body, now()),
+    )
+
+
+def load_policy(tx: Transaction, name: str) -> bytes | None:
+    """The policy of data set `name`; None: its owner has not said yes to anything."""
+    row = tx.execute("SELECT body FROM policies WHERE name = ?", (name,)).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def policies(tx: Transaction) -> dict[str, bytes]:
+    """All policies, by the name of their data set."""
+    return {row[0]: row[1] for row in tx.execute("SELECT name, body FROM policies ORDER BY name")}
+
+
+_SELECT = "SELECT name, source, digest, rows, bytes, columns, added FROM datasets"
+
+
+def _dataset(row: tuple[str, str, bytes, int, int, str, float]) -> Dataset:
+    name, source, digest, rows, size, columns, added = row
+    pairs = tuple((column, kind) for column, kind in json.loads(columns))
+    return Dataset(name, source, digest, rows, size, pairs, added)

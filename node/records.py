@@ -1,0 +1,248 @@
+"""Typed access to the store's tables: machines, messages, specs, results, chain, events, traffic.
+
+Every function takes an open transaction (`Store.run`, `Store.read`) and does one thing. Effects are
+in node/outbox.py, data sets and their policies in node/catalogue.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from node.store import Transaction, now
+from protocol.errors import FatalError
+
+# State machines
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A stored machine: its canonical state and how many effects it has ever wanted."""
+
+    kind: str
+    key: bytes
+    seq: int
+    state: bytes
+
+
+def save_machine(tx: Transaction, machine: Machine) -> None:
+    """Store a machine's new state, replacing the one before."""
+    tx.execute(
+        "INSERT INTO machines (kind, key, seq, state, updated) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (kind, key) DO UPDATE SET"
+        " seq = excluded.seq, state = excluded.state, updated = excluded.updated",
+        (machine.kind, machine.key, machine.seq, machine.state, now()),
+    )
+
+
+def load_machine(tx: Transaction, kind: str, key: bytes) -> Machine | None:
+    """The stored machine, None if there is none."""
+    row = tx.execute(
+        "SELECT kind, key, seq, state FROM machines WHERE kind = ? AND key = ?", (kind, key)
+    ).fetchone()
+    return None if row is None else Machine(*row)
+
+
+def machines(tx: Transaction, kind: str | None = None) -> list[Machine]:
+    """All stored machines, or those of one kind, in the order of (kind, key)."""
+    rows = tx.execute(
+        "SELECT kind, key, seq, state FROM machines WHERE ?1 IS NULL OR kind = ?1"
+        " ORDER BY kind, key",
+        (kind,),
+    )
+    return [Machine(*row) for row in rows]
+
+
+def delete_machine(tx: Transaction, kind: str, key: bytes) -> None:
+    """Remove a machine and its effects, done or not."""
+    tx.execute("DELETE FROM machines WHERE kind = ? AND key = ?", (kind, key))
+    tx.execute("DELETE FROM outbox WHERE kind = ? AND key = ?", (kind, key))
+
+
+# Results of computations
+
+
+def save_result(tx: Transaction, computation: bytes, kind: str, result: bytes) -> bytes:
+    """Store a computation's result, unless one is stored; the one that is stored from now on.
+
+    The first result stands for ever: a second ciphertext or noise draw must not leave the node.
+    """
+    row = tx.execute(
+        "INSERT INTO computations (id, kind, result, at) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (id) DO NOTHING RETURNING result",
+        (computation, kind, result, now()),
+    ).fetchone()
+    if row is not None:
+        return result
+    stored = load_result(tx, computation)
+    if stored is None:
+        raise FatalError(f"result of computation {computation.hex()} vanished inside a transaction")
+    return stored
+
+
+def load_result(tx: Transaction, computation: bytes) -> bytes | None:
+    """The stored result of a computation, None if it was not done yet."""
+    row = tx.execute("SELECT result FROM computations WHERE id = ?", (computation,)).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+# Signed messages
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A signed message in its canonical bytes; `sender` is a peer id."""
+
+    digest: bytes
+    job: bytes
+    kind: str
+    sender: bytes
+    body: bytes
+
+
+def save_message(tx: Transaction, message: StoredMessage) -> bool:
+    """Store a message; False if it was stored already."""
+    changed = tx.execute(
+        "INSERT INTO messages (digest, job, kind, sender, body, at) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (digest) DO NOTHING",
+        (message.digest, message.job, message.kind, message.sender, message.body, now()),
+    ).rowcount
+    return changed > 0
+
+
+def load_message(tx: Transaction, digest: bytes) -> StoredMessage | None:
+    """The message of this digest, None if there is none."""
+    row = tx.execute(
+        "SELECT digest, job, kind, sender, body FROM messages WHERE digest = ?", (digest,)
+    ).fetchone()
+    return None if row is None else StoredMessage(*row)
+
+
+def messages_of(
+    tx: Transaction, job: bytes, kind: str | None = None, limit: int = 100_000
+) -> list[StoredMessage]:
+    """A job's messages, all or of one kind, in the order in which they were stored."""
+    rows = tx.execute(
+        "SELECT digest, job, kind, sender, body FROM messages"
+        " WHERE job = ?1 AND (?2 IS NULL OR kind = ?2) ORDER BY rowid LIMIT ?3",
+        (job, kind, limit),
+    )
+    return [StoredMessage(*row) for row in rows]
+
+
+# Job specs
+
+
+def save_spec(tx: Transaction, digest: bytes, body: bytes) -> None:
+    """Store a spec's canonical bytes under its digest; storing it again changes nothing."""
+    tx.execute(
+        "INSERT INTO specs (digest, body, at) VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING",
+        (digest, body, now()),
+    )
+
+
+def load_spec(tx: Transaction, digest: bytes) -> bytes | None:
+    """A spec's canonical bytes, None if it was never seen."""
+    row = tx.execute("SELECT body FROM specs WHERE digest = ?", (digest,)).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def specs(tx: Transaction, limit: int = 10_000) -> list[tuple[bytes, bytes]]:
+    """(digest, bytes) of the specs seen, newest first."""
+    rows = tx.execute("SELECT digest, body FROM specs ORDER BY rowid DESC LIMIT ?", (limit,))
+    return [(row[0], row[1]) for row in rows]
+
+
+# The chain
+
+
+def save_block(tx: Transaction, number: int, block_hash: bytes, keep: int = 256) -> None:
+    """Note block `number` as followed and forget what a reorganisation put in its place.
+
+    Higher numbers are dropped (they belonged to the branch that was left), and all but the `keep`
+    newest: deeper reorganisations than that are no ordinary event.
+    """
+    tx.execute("DELETE FROM chain_cursor WHERE number >= ? OR number <= ?", (number, number - keep))
+    tx.execute("INSERT INTO chain_cursor (number, hash) VALUES (?, ?)", (number, block_hash))
+
+
+def last_block(tx: Transaction) -> tuple[int, bytes] | None:
+    """Number and hash of the newest block that was followed, None before the first."""
+    row = tx.execute(
+        "SELECT number, hash FROM chain_cursor ORDER BY number DESC LIMIT 1"
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def block_hash(tx: Transaction, number: int) -> bytes | None:
+    """The hash under which block `number` was followed, None if it is not remembered."""
+    row = tx.execute("SELECT hash FROM chain_cursor WHERE number = ?", (number,)).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def forget_blocks_after(tx: Transaction, number: int) -> None:
+    """Go back to `number`: the blocks above it left the chain."""
+    tx.execute("DELETE FROM chain_cursor WHERE number > ?", (number,))
+
+
+# Events
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something the user may look up later; `job` is empty for what belongs to no job."""
+
+    id: int
+    at: float
+    job: bytes
+    kind: str
+    facts: dict[str, Any]
+
+
+def add_event(tx: Transaction, job: bytes, kind: str, facts: Mapping[str, Any]) -> Event:
+    """Store an event. `facts` must be JSON; raises `TypeError` or `ValueError` if it is not."""
+    text = json.dumps(dict(facts), allow_nan=False, separators=(",", ":"))
+    at = now()
+    row = tx.execute(
+        "INSERT INTO events (at, job, kind, json) VALUES (?, ?, ?, ?) RETURNING id",
+        (at, job, kind, text),
+    ).fetchone()
+    return Event(row[0], at, job, kind, dict(facts))
+
+
+def events(
+    tx: Transaction, after: int = 0, job: bytes | None = None, limit: int = 1000
+) -> list[Event]:
+    """Events with ids above `after`, oldest first, of all jobs or of one; at most `limit`."""
+    rows = tx.execute(
+        "SELECT id, at, job, kind, json FROM events"
+        " WHERE id > ?1 AND (?2 IS NULL OR job = ?2) ORDER BY id LIMIT ?3",
+        (after, job, limit),
+    )
+    return [Event(row[0], row[1], row[2], row[3], json.loads(row[4])) for row in rows]
+
+
+# Traffic
+
+Direction = Literal["in", "out"]
+
+
+def count_bytes(tx: Transaction, job: bytes, direction: Direction, kind: str, number: int) -> None:
+    """Add `number` bytes to what came in or went out for a job."""
+    if number < 0:
+        raise ValueError(f"{number} bytes")
+    tx.execute(
+        "INSERT INTO traffic (job, direction, kind, bytes) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (job, direction, kind) DO UPDATE SET bytes = bytes + excluded.bytes",
+        (job, direction, kind, number),
+    )
+
+
+def traffic(tx: Transaction, job: bytes) -> dict[tuple[Direction, str], int]:
+    """Bytes of a job by (direction, kind)."""
+    rows = tx.execute(
+        "SELECT direction, kind, bytes FROM traffic WHERE job = ? ORDER BY direction, kind", (job,)
+    )
+    return {(row[0], row[1]): row[2] for row in rows}

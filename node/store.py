@@ -1,0 +1,234 @@
+"""The node's store: one SQLite file, every step of a machine one transaction.
+
+Durability is what the whole node stands on: a state and the effects that it wants are committed
+(WAL, synchronous=FULL: the log is on disk when COMMIT returns) before any effect is carried out.
+
+The event loop never waits for a disk: `run` and `read` put a function on a worker thread, one at a
+time each, in the order of their calls. Readers have a connection of their own and see the last
+commit, so a status never waits for the engine.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TypeAlias, TypeVar
+
+import trio
+
+from node.migrations import MIGRATIONS
+from protocol.errors import FatalError, InputError
+
+T = TypeVar("T")
+
+#: A connection inside a transaction (of `transaction`) or a snapshot (of `snapshot`). Functions
+#: that take one neither begin nor commit.
+Transaction: TypeAlias = sqlite3.Connection
+
+#: In SQLite's header, so that another program's database is not taken for ours ("asay").
+APPLICATION_ID: Final = 0x61736179
+
+#: STRICT tables came with 3.37 (November 2021).
+MIN_SQLITE: Final = (3, 37, 0)
+
+_BUSY_SECONDS: Final = 5.0
+_DAMAGE: Final = frozenset(
+    {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+)
+
+
+class StoreDamaged(FatalError):
+    """The file is no longer a whole database, or the disk fails. Nothing more is written to it."""
+
+
+class StoreFull(FatalError):
+    """The disk is full: the transaction was rolled back and nothing of it is stored."""
+
+
+class Store:
+    """The open store of one home; `Store.open`, then `with store:` or `store.close()`."""
+
+    def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
+        self._path = path
+        self._writer = writer
+        self._reader = reader
+        self._write_turn = threading.Lock()
+        self._read_turn = threading.Lock()
+        self._write_limiter = trio.CapacityLimiter(1)
+        self._read_limiter = trio.CapacityLimiter(1)
+
+    @classmethod
+    def open(cls, path: Path, migrations: Sequence[str] = MIGRATIONS) -> Store:
+        """Open or make the store at `path`, checked and brought to this version's schema.
+
+        Raises `InputError` for a store of a newer assay, for another program's database and where
+        SQLite is too old; `StoreDamaged` if the integrity check fails, with what it found.
+        """
+        if sqlite3.sqlite_version_info < MIN_SQLITE:
+            raise InputError(f"SQLite {sqlite3.sqlite_version} is too old; 3.37 is needed", "store")
+        # Made here and not by SQLite, which would leave the user's umask to decide who reads it.
+        path.touch(mode=0o600, exist_ok=True)
+        writer = _connect(path)
+        try:
+            with _named(path):
+                # Checked before the first write: what is not ours is left as it was.
+                _check(path, writer, len(migrations))
+                _use_write_ahead_log(path, writer)
+                _migrate(writer, migrations)
+                reader = _connect(path)
+                reader.execute("PRAGMA query_only = ON")
+        except BaseException:
+            writer.close()
+            raise
+        return cls(path, writer, reader)
+
+    def close(self) -> None:
+        """Close both connections. Call it with no `run` or `read` under way."""
+        with self._write_turn, self._read_turn:
+            self._reader.close()
+            # The last connection folds the write-ahead log into the file.
+            self._writer.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """A write transaction (BEGIN IMMEDIATE): committed and on disk at the end, or undone.
+
+        Blocks; in the daemon use `run`. Raises `StoreFull`, `StoreDamaged`, and as it is whatever
+        the body raises.
+        """
+        with self._write_turn, _named(self._path):
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                # SQLite has undone it by itself after some errors (a full disk).
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Transaction]:
+        """A consistent view of the last commit; it cannot write. Blocks; in the daemon: `read`."""
+        with self._read_turn, _named(self._path):
+            self._reader.execute("BEGIN")
+            try:
+                yield self._reader
+            finally:
+                if self._reader.in_transaction:
+                    self._reader.execute("ROLLBACK")
+
+    async def run(self, function: Callable[[Transaction], T]) -> T:
+        """`function(transaction)` on a thread; its value once committed and on disk.
+
+        Calls go in order, one at a time. Once begun it is carried to its end even if the caller is
+        cancelled: a commit is never in doubt.
+        """
+        return await trio.to_thread.run_sync(self._run, function, limiter=self._write_limiter)
+
+    async def read(self, function: Callable[[Transaction], T]) -> T:
+        """`function(snapshot)` on a thread; never waits for a writer."""
+        return await trio.to_thread.run_sync(self._read, function, limiter=self._read_limiter)
+
+    def _run(self, function: Callable[[Transaction], T]) -> T:
+        with self.transaction() as tx:
+            return function(tx)
+
+    def _read(self, function: Callable[[Transaction], T]) -> T:
+        with self.snapshot() as tx:
+            return function(tx)
+
+
+def now() -> float:
+    """Wall-clock time for the `at` columns, seconds since 1970."""
+    return time.time()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # `isolation_level=None`: no transaction begins by itself. Connections move between trio's
+    # threads; `_write_turn` and `_read_turn` see to it that only one uses them at a time.
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        with _named(path):
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            # SQLite's advice for files that might have been tampered with: functions and virtual
+            # tables hidden in the schema do not run.
+            connection.execute("PRAGMA trusted_schema = OFF")
+            # Freed pages are overwritten with zeros: what was deleted is gone from the file.
+            connection.execute("PRAGMA secure_delete = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(path: Path, connection: sqlite3.Connection, newest: int) -> None:
+    version = _pragma(connection, "user_version")
+    application = _pragma(connection, "application_id")
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if application != APPLICATION_ID and (application or version or tables):
+        raise InputError(f"{path} is another program's database; move it away", "store")
+    if version > newest:
+        raise InputError(
+            f"{path} has version {version}, this assay knows up to {newest}; "
+            "a newer assay has used this home: use that one",
+            "store",
+        )
+    found = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
+    if found != ["ok"]:
+        raise StoreDamaged(f"{path} is damaged: {'; '.join(found)}; restore it from a copy")
+    broken = connection.execute("PRAGMA foreign_key_check").fetchone()
+    if broken is not None:
+        raise StoreDamaged(f"{path} is damaged: table {broken[0]} refers to a row that is gone")
+
+
+def _use_write_ahead_log(path: Path, connection: sqlite3.Connection) -> None:
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise InputError(f"{path}: the file system has no shared memory; use a local disk", "store")
+
+
+def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
+    version = _pragma(connection, "user_version")
+    for number, script in enumerate(migrations[version:], start=version + 1):
+        # One transaction a step, its number inside: after a crash the step is whole or not there.
+        try:
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {script};"
+                f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT;"
+            )
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Tell a full disk and a damaged file from mistakes in our own SQL, which pass as they are."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            raise StoreFull(f"{path}: the disk is full; free some space and start again") from error
+        if code in _DAMAGE:
+            raise StoreDamaged(f"{path} cannot be used: {error}; restore it from a copy") from error
+        raise
