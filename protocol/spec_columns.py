@@ -1,0 +1,160 @@
+"""The columns of a job's file: `[[features]]` and `[target]`, with their shorthands."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from protocol import params
+from protocol.errors import InputError
+from protocol.spec_parts import (
+    CategoryFeature,
+    ClassTarget,
+    Feature,
+    NumberFeature,
+    NumberTarget,
+    Target,
+)
+from protocol.spec_read import Reader, allowed, joined, read, shown
+
+_SPAN: Final = re.compile(r"\{([0-9]{1,6})\.\.([0-9]{1,6})\}")
+_NAME: Final = typing.get_type_hints(NumberFeature, include_extras=True)["name"]
+_LIST: Final = "a list of names, or a pattern such as 'pixel_{0..63}'"
+
+
+def expand_names(pattern: str, limit: int) -> tuple[str, ...]:
+    """'pixel_{0..7}_{0..7}' to its 64 names, the last span running fastest.
+
+    Ends are included; '{00..63}' keeps two digits. Raises InputError where there is no span, a
+    span runs backwards, or there are more than `limit` names (counted before any is made).
+    """
+    pieces = _SPAN.split(pattern)
+    texts, lows, highs = pieces[0::3], pieces[1::3], pieces[2::3]
+    if not lows:
+        raise InputError(f"is {shown(pattern)}; a pattern has a span such as {{0..63}}")
+    count = 1
+    for low, high in zip(lows, highs, strict=True):
+        if int(low) > int(high):
+            raise InputError(f"is {shown(pattern)}; {{{low}..{high}}} runs backwards")
+        count *= int(high) - int(low) + 1
+        if count > limit:
+            raise InputError(f"is {shown(pattern)}; it makes more than {limit} names")
+    spans = [
+        [f"{number:0{len(low)}d}" for number in range(int(low), int(high) + 1)]
+        for low, high in zip(lows, highs, strict=True)
+    ]
+    return tuple(
+        texts[0] + "".join(itertools.chain(*zip(numbers, texts[1:], strict=True)))
+        for numbers in itertools.product(*spans)
+    )
+
+
+def read_features(reader: Reader, value: object) -> tuple[tuple[Feature, ...], list[int]] | None:
+    """The features, and for each of them the entry of the file that it stands in."""
+    if not isinstance(value, list) or not value:
+        given = "is missing" if value is None else f"is {shown(value)}"
+        reader.wrong("features", f"{given}; write one [[features]] for each column")
+        return None
+    before = len(reader.problems)
+    features: list[Feature] = []
+    entries: list[int] = []
+    for i, entry in enumerate(value):
+        path = f"features[{i}]"
+        table = reader.table(entry, path)
+        made = [] if table is None else _entry(reader, table, path)
+        features += made
+        entries += [i] * len(made)
+        if len(features) > params.MAX_FEATURES:
+            reader.wrong(path, f"is column {len(features)}; {params.MAX_FEATURES} are allowed")
+            break
+    return None if len(reader.problems) > before else (tuple(features), entries)
+
+
+def read_target(reader: Reader, value: object) -> Target | None:
+    """The target: classes, or a number in a range."""
+    if value is None:
+        reader.wrong("target", "is missing; write [target] with name, and classes or low and high")
+        return None
+    table = reader.table(value, "target")
+    if table is None:
+        return None
+    reader.unknown(table, ("name", "classes", "low", "high"), "target")
+    names = reader.values(NumberTarget, table, "target", {}, ("name",))
+    rest = _range_or_list(reader, table, "target", "classes")
+    if names is None or rest is None:
+        return None
+    cls: type[Target] = ClassTarget if "classes" in rest else NumberTarget
+    return reader.build(cls, names | rest, "target")
+
+
+def _entry(reader: Reader, table: Mapping[str, Any], path: str) -> list[Feature]:
+    """The columns of one [[features]]: one by `name`, or several that are alike by `names`."""
+    reader.unknown(table, ("name", "names", "low", "high", "categories"), path)
+    names = _entry_names(reader, table, path)
+    rest = _range_or_list(reader, table, path, "categories")
+    features: list[Feature] = []
+    if rest is None:
+        return features
+    cls: type[Feature] = CategoryFeature if "categories" in rest else NumberFeature
+    for where, name in names:
+        feature = reader.build(cls, {"name": name} | rest, path, {"name": where})
+        if feature is None:  # the next name would only repeat it
+            return features
+        features.append(feature)
+    return features
+
+
+def _entry_names(reader: Reader, table: Mapping[str, Any], path: str) -> list[tuple[str, str]]:
+    """(where it stands, name) of each column."""
+    if ("name" in table) == ("names" in table):
+        reader.wrong(path, "takes either name, for one column, or names, for several alike")
+        return []
+    if "names" in table:
+        names = _labels(reader, table["names"], f"{path}.names", params.MAX_FEATURES)
+        return [(f"{path}.names[{k}]", name) for k, name in enumerate(names or ())]
+    name: str | None = reader.attempt(f"{path}.name", read, _NAME, table["name"])
+    return [] if name is None else [(f"{path}.name", name)]
+
+
+def _range_or_list(
+    reader: Reader, table: Mapping[str, Any], path: str, key: str
+) -> dict[str, Any] | None:
+    """{'low', 'high'} of a number, or {`key`} of what is one of several words."""
+    if (key in table) == ("low" in table or "high" in table):
+        reader.wrong(path, f"takes either low and high, for a number, or {key}")
+        return None
+    if key not in table:
+        return reader.values(NumberFeature, table, path, {}, ("low", "high"))
+    labels = _labels(reader, table[key], joined(path, key), params.MAX_CATEGORIES)
+    if labels is None:
+        return None
+    if not 2 <= len(labels) <= params.MAX_CATEGORIES:
+        reader.wrong(
+            joined(path, key), f"has {len(labels)}; 2 to {params.MAX_CATEGORIES} are allowed"
+        )
+        return None
+    return {key: labels}
+
+
+def _labels(reader: Reader, value: object, path: str, limit: int) -> tuple[str, ...] | None:
+    """Names from a list or a pattern. Whole numbers stand for the text that a file has for them."""
+    if isinstance(value, str):
+        value = reader.attempt(path, expand_names, value, limit)
+        if value is None:
+            return None
+    if not isinstance(value, Sequence) or not value:
+        reader.wrong(path, f"is {shown(value)}; allowed is {_LIST}")
+        return None
+    before = len(reader.problems)
+    labels = []
+    for k, one in enumerate(value):
+        if isinstance(one, int) and not isinstance(one, bool):
+            one = str(one)
+        if not isinstance(one, str):
+            reader.wrong(f"{path}[{k}]", f"is {shown(one)}; allowed is {allowed(_NAME)}")
+            continue
+        labels.append(reader.attempt(f"{path}[{k}]", read, _NAME, one) or "")
+    return None if len(reader.problems) > before else tuple(labels)

@@ -1,0 +1,216 @@
+"""A job's file: what a requester writes in TOML, and how it becomes a spec.
+
+The file leaves out what only the daemon knows (salt, requester, chain, key, seed, the time); a
+`Draft` holds what it says, and `Draft.complete` makes the spec. docs/spec/job.md describes the
+format; protocol.spec_render writes it.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Final
+
+from protocol import params
+from protocol.amounts import parse_amount
+from protocol.codec import Range
+from protocol.spec import JobSpec, Terms
+from protocol.spec_columns import read_features, read_target
+from protocol.spec_parts import (
+    ETHER,
+    ChainRef,
+    CohortSpec,
+    EncryptionSpec,
+    Envelope,
+    Faulty,
+    ModelSpec,
+    Outside,
+    Part,
+    Party,
+    PaymentSpec,
+    PrivacySpec,
+    TimingSpec,
+    TrainingSpec,
+)
+from protocol.spec_read import Problem, Reader, SpecError, read
+
+#: What a file may leave out, by section; '' is the top of the file.
+DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "": {"version": params.PROTOCOL_VERSION, "outside": Outside.REFUSE},
+    "model": {"hidden": 0},
+    "training": {
+        "local_steps": 100,
+        "batch_rows": 32,
+        "rate": 0.5,
+        "clip_norm": 2.0,
+        "ridge": 0.0,
+        "server_rate": 1.0,
+        "momentum": 0.0,
+    },
+    "privacy": {"epsilon": None, "delta": 0.0, "dropouts": 0, "corrupt": 1, "sealed": False},
+    "encryption": {
+        "envelope": Envelope.PAILLIER,
+        "key_bits": params.DEFAULT_KEY_BITS,
+        "value_bits": 16,
+    },
+    "cohort": {"min_owners": params.MIN_BLOCK, "block_size": params.MIN_BLOCK, "admission": ()},
+    "payment": {"token": ETHER, "merit": 0},
+    "timing": {
+        "enrol_seconds": 600,
+        "ready_seconds": 60,
+        "contribute_seconds": 600,
+        "commit_seconds": 600,
+        "apply_seconds": 120,
+        "finality_blocks": 3,
+    },
+}
+
+_SECTIONS: Final[Mapping[str, type[Part]]] = {
+    "model": ModelSpec,
+    "training": TrainingSpec,
+    "privacy": PrivacySpec,
+    "encryption": EncryptionSpec,
+    "cohort": CohortSpec,
+    "payment": PaymentSpec,
+    "timing": TimingSpec,
+}
+_TOP: Final = ("version", "title", "purpose", "outside")
+_MAX_LIFETIME: Final = 366 * 86_400
+_DAY: Final = 86_400
+_LIFETIMES: Final = ("lifetime_days", "lifetime_seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a job's file says: the terms, and how long after posting the job expires."""
+
+    terms: Terms
+    lifetime_seconds: int
+
+    def complete(
+        self,
+        *,
+        salt: bytes,
+        requester: Party,
+        chain: ChainRef,
+        modulus: bytes,
+        seed: bytes,
+        now: int,
+    ) -> JobSpec:
+        """The spec of one posting at `now` (Unix seconds, the chain's clock).
+
+        `salt` (16) and `seed` (32) are fresh random bytes; `modulus` is the requester's n, big
+        endian. Raises SpecError where they do not fit the terms, such as a key of another size.
+        """
+        terms = {field.name: getattr(self.terms, field.name) for field in fields(Terms)}
+        try:
+            return JobSpec(
+                **terms,
+                salt=salt,
+                requester=requester,
+                chain=chain,
+                seed=seed,
+                modulus=modulus,
+                expires_at=now + self.lifetime_seconds,
+            )
+        except Faulty as e:
+            raise SpecError(tuple(Problem(*fault) for fault in e.faults)) from e
+
+
+def parse_toml(text: str) -> Draft:
+    """Read a job's file. Raises SpecError with every problem that was found."""
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > params.MAX_SPEC_BYTES:
+        raise _one(f"the file has {size} bytes; {params.MAX_SPEC_BYTES} are allowed")
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        raise _one(f"no valid TOML: {e}") from None
+    except RecursionError:
+        raise _one("no valid TOML for a job: nested too deeply") from None
+    reader = _SpecReader()
+    draft = reader.draft(document)
+    if reader.problems or draft is None:
+        raise SpecError(tuple(reader.problems))
+    return draft
+
+
+def _one(message: str) -> SpecError:
+    return SpecError((Problem("", message),))
+
+
+class _SpecReader(Reader):
+    """Reads a whole file, section by section."""
+
+    def draft(self, document: Mapping[str, Any]) -> Draft | None:
+        """What the file says; None if a problem was found that leaves nothing to go on with."""
+        self.unknown(document, (*_TOP, "features", "target", *_SECTIONS), "")
+        top = self.values(Terms, document, "", DEFAULTS[""], _TOP)
+        columns = read_features(self, document.get("features"))
+        target = read_target(self, document.get("target"))
+        tables = {name: self.table(document.get(name, {}), name) for name in _SECTIONS}
+        parts = {
+            name: None if table is None else self._section(name, table)
+            for name, table in tables.items()
+        }
+        lifetime = self._lifetime(tables["timing"] or {})
+        if top is None or columns is None or target is None or None in parts.values():
+            return None
+        features, entries = columns
+        terms = self._terms({**top, "features": features, "target": target, **parts}, entries)
+        if terms is None:
+            return None
+        least = terms.least_lifetime
+        if lifetime is None:
+            lifetime = min(max(2 * least, _DAY), _MAX_LIFETIME)
+        if lifetime < least:
+            self.wrong(
+                "timing.lifetime_seconds",
+                f"is {lifetime}; the deadlines of all rounds take {least} seconds together",
+            )
+        return Draft(terms, lifetime)
+
+    def _terms(self, values: Mapping[str, Any], entries: list[int]) -> Terms | None:
+        try:
+            return Terms(**values)
+        except Faulty as e:
+            for fault in e.faults:
+                # The spec's k-th feature need not stand in the file's k-th entry.
+                match = re.match(r"features\[(\d+)\]", fault.field)
+                entry = f"features[{entries[int(match[1])]}]" if match else ""
+                self.wrong(entry + fault.field[match.end() if match else 0 :], fault.message)
+        return None
+
+    def _section(self, name: str, table: Mapping[str, Any]) -> Part | None:
+        defaults = dict(DEFAULTS[name])
+        if name == "cohort":
+            defaults["max_owners"] = table.get("min_owners", defaults["min_owners"])
+        if name == "payment":
+            if table.get("token") == "ether":
+                table = {key: value for key, value in table.items() if key != "token"}
+            elif "token" in table:
+                for key in ("rate", "merit"):
+                    if key in table:
+                        self.attempt(f"payment.{key}", _whole_units, table[key])
+        also = _LIFETIMES if name == "timing" else ()
+        return self.part(_SECTIONS[name], table, name, defaults, also)
+
+    def _lifetime(self, timing: Mapping[str, Any]) -> int | None:
+        """Seconds until the job expires; None where the file leaves it to us."""
+        given = [name for name in _LIFETIMES if name in timing]
+        if not given:
+            return None
+        where = f"timing.{given[0]}"
+        if len(given) > 1:
+            self.wrong(where, "is given twice, in days and in seconds")
+        unit = _DAY if given[0] == "lifetime_days" else 1
+        hint = Annotated[float, Range(60 / unit, _MAX_LIFETIME / unit)]
+        value: float | None = self.attempt(where, read, hint, timing[given[0]])
+        return None if value is None else round(value * unit)
+
+
+def _whole_units(value: object) -> int:
+    """Other tokens have decimals that only their contract knows: no unit fits them."""
+    return parse_amount(value, units=False)
