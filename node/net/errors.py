@@ -1,0 +1,54 @@
+"""How a conversation with a peer fails. Each error names the peer and the cause in one line."""
+
+from __future__ import annotations
+
+from protocol.errors import Malformed, PeerError
+
+
+class ConversationError(PeerError):
+    """A request could not be made or answered. `peer` is the other side's peer id."""
+
+    def __init__(self, peer: str, message: str) -> None:
+        super().__init__(f"peer {peer}: {message}")
+        self.peer = peer
+
+
+class Unreachable(ConversationError):
+    """No address is known for the peer, or none of them answers."""
+
+
+class Disconnected(ConversationError):
+    """The stream broke before the reply was whole. Asking again may work."""
+
+
+class TimedOut(ConversationError):
+    """The reply did not come, or stopped coming, in time."""
+
+
+class Refused(ConversationError):
+    """The peer answered, and the answer is no.
+
+    `lasting` says that asking again soon is pointless (it does not hold the thing, or does not want
+    to), as opposed to a peer that is busy or failed inside.
+    """
+
+    def __init__(self, peer: str, message: str, lasting: bool) -> None:
+        super().__init__(peer, message)
+        self.lasting = lasting
+
+
+class Broken(ConversationError, Malformed):
+    """The peer sent what no honest peer sends; it has been counted against it."""
+
+
+class FetchFailed(PeerError):
+    """No peer that was asked could give the blob. What was received and verified is kept.
+
+    `causes` maps a peer id to what it did, in its own words or ours.
+    """
+
+    def __init__(self, digest: bytes, causes: dict[str, str]) -> None:
+        told = "; ".join(causes.values()) or "there was nobody to ask"
+        super().__init__(f"blob {digest.hex()}: {told}")
+        self.digest = digest
+        self.causes = dict(causes)

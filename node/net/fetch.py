@@ -1,0 +1,247 @@
+"""Blobs by digest over streams: in chunks, each checked, from any peer that holds them.
+
+A holder serves two requests: the chunk list of a blob (protocol/blobs.py) and one chunk of it. The
+list is checked against the digest and each chunk against the list, so a holder that lies wastes one
+list or one chunk, is counted and left, and the next one is asked. What was received and verified is
+in the sink at once; a later fetch reads it back, keeps what checks, and asks for the rest only.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, OrderedDict, deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import partial
+from typing import Annotated, Final, Protocol
+
+import trio
+
+from node.net.errors import Broken, FetchFailed, Refused
+from protocol import params
+from protocol.blobs import (
+    DIGEST_BYTES,
+    BlobHasher,
+    ChunkList,
+    chunk_count,
+    chunk_list_bytes,
+    chunk_span,
+)
+from protocol.codec import Size, Wire, decode, encode
+from protocol.errors import InputError, Malformed, PeerError
+
+log = logging.getLogger("assay.net")
+
+PROTOCOL: Final = "/assay/blob/1"
+MAX_REQUEST_BYTES: Final = 64
+
+#: Chunk lists that a holder keeps at hand: hashing a large blob again costs a second.
+_MAX_LISTS: Final = 64
+#: How often one peer may fail without lying before a fetch stops asking it.
+_STRIKES: Final = 3
+_PAUSE_SECONDS: Final = 0.25
+
+
+class BlobSource(Protocol):
+    """Where blobs are served from. Called in worker threads; several calls may run at once."""
+
+    def size(self, digest: bytes) -> int | None:
+        """Bytes of the blob, or None if it is not held whole."""
+
+    def read(self, digest: bytes, offset: int, length: int) -> bytes:
+        """Those bytes of a held blob; OSError if the disk fails."""
+
+
+class BlobSink(Protocol):
+    """Where one blob is received. Called in worker threads, one call at a time.
+
+    What was written must be readable again after a crash or be missing: a chunk that does not
+    check is fetched again, so nothing else needs to be recorded.
+    """
+
+    def read(self, offset: int, length: int) -> bytes:
+        """What an earlier fetch wrote there; shorter or empty where nothing is."""
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Keep a verified chunk."""
+
+    def finish(self) -> None:
+        """Every chunk is written and verified: make the blob durable and visible."""
+
+
+class _Part(IntEnum):
+    LIST = 0
+    CHUNK = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Want(Wire):
+    """Asks a holder for a blob's chunk list, or for one chunk."""
+
+    digest: Annotated[bytes, Size(DIGEST_BYTES)]
+    part: _Part
+    index: int
+
+
+class BlobServer:
+    """Answers Want requests from a source."""
+
+    def __init__(self, source: BlobSource, counters: Counter[str]) -> None:
+        self._source = source
+        self._counters = counters
+        self._lists: OrderedDict[bytes, bytes] = OrderedDict()
+        self._hashing = trio.Lock()
+
+    async def answer(self, peer: str, data: bytes) -> bytes:
+        """The list or chunk that was asked for. Raises PeerError if it is not held."""
+        want = decode(Want, data, MAX_REQUEST_BYTES)
+        size = await trio.to_thread.run_sync(self._source.size, want.digest)
+        if size is None:
+            raise PeerError(f"blob {want.digest.hex()} is not held here")
+        if want.part is _Part.LIST:
+            return await self._list(want.digest, size)
+        offset, length = chunk_span(size, want.index)
+        chunk = await trio.to_thread.run_sync(self._source.read, want.digest, offset, length)
+        self._counters["blob.bytes.out"] += len(chunk)
+        return chunk
+
+    async def _list(self, digest: bytes, size: int) -> bytes:
+        async with self._hashing:
+            known = self._lists.get(digest)
+            if known is None:
+                known = await trio.to_thread.run_sync(self._hash, digest, size)
+                self._lists[digest] = known
+                if len(self._lists) > _MAX_LISTS:
+                    self._lists.popitem(last=False)
+            self._lists.move_to_end(digest)
+            return known
+
+    def _hash(self, digest: bytes, size: int) -> bytes:
+        hasher = BlobHasher()
+        for index in range(chunk_count(size)):
+            hasher.update(self._source.read(digest, *chunk_span(size, index)))
+        return hasher.chunks().encode()
+
+
+#: Asks a peer (id, request, largest reply) and gives the reply; raises ConversationError.
+Ask = Callable[[str, bytes, int], Awaitable[bytes]]
+
+#: Counts an offence of a peer: (id, what it did).
+Blame = Callable[[str, str], None]
+
+
+class Fetch:
+    """One blob on its way in. `run` returns when it is whole, or raises."""
+
+    def __init__(
+        self,
+        digest: bytes,
+        size: int,
+        sink: BlobSink,
+        ask: Ask,
+        blame: Blame,
+        counters: Counter[str],
+    ) -> None:
+        if len(digest) != DIGEST_BYTES:
+            raise InputError(f"a blob's digest has {DIGEST_BYTES} bytes, not {len(digest)}")
+        chunk_count(size)
+        self._digest = digest
+        self._size = size
+        self._sink = sink
+        self._ask = ask
+        self._blame = blame
+        self._counters = counters
+        self._causes: dict[str, str] = {}
+        self._strikes: Counter[str] = Counter()
+        self._disk = trio.Lock()
+
+    async def run(self, peers: Sequence[str]) -> None:
+        """Fetch from `peers`, in turn and together.
+
+        Raises FetchFailed, naming each peer and what it did, once none of them is left to ask.
+        """
+        alive = list(dict.fromkeys(peers))
+        chunks = await self._chunk_list(alive)
+        missing = deque(await self._missing(chunks))
+        self._counters["blob.chunks.kept"] += len(chunks.hashes) - len(missing)
+        while missing:
+            if not alive:
+                raise FetchFailed(self._digest, self._causes)
+            await self._round(chunks, missing, alive)
+        await self._finish()
+
+    async def _finish(self) -> None:
+        async with self._disk:
+            await trio.to_thread.run_sync(self._sink.finish)
+        self._counters["blob.fetched"] += 1
+
+    async def _chunk_list(self, alive: list[str]) -> ChunkList:
+        if chunk_count(self._size) == 1:
+            return ChunkList.for_short(self._digest, self._size)
+        request = encode(Want(self._digest, _Part.LIST, 0))
+        while alive:
+            peer = alive[0]
+            try:
+                data = await self._ask(peer, request, chunk_list_bytes(self._size))
+                return ChunkList.decode(data, self._digest, self._size)
+            except PeerError as error:
+                self._failed(peer, error, alive)
+                if alive:
+                    await trio.sleep(_PAUSE_SECONDS)
+        raise FetchFailed(self._digest, self._causes)
+
+    async def _missing(self, chunks: ChunkList) -> list[int]:
+        """Which chunks the sink does not hold yet; its word is checked."""
+        missing: list[int] = []
+        for index in range(len(chunks.hashes)):
+            read = partial(self._sink.read, *chunk_span(self._size, index))
+            kept = await trio.to_thread.run_sync(read)
+            if not await trio.to_thread.run_sync(chunks.accepts, index, kept):
+                missing.append(index)
+        return missing
+
+    async def _round(self, chunks: ChunkList, missing: deque[int], alive: list[str]) -> None:
+        """Work on `missing` from all who are alive until it is empty or one of them drops out."""
+        workers = min(params.CHUNKS_IN_FLIGHT, len(missing))
+        lanes = max(workers, min(len(alive), params.CHUNKS_IN_FLIGHT))
+        async with trio.open_nursery() as nursery:
+            for lane in range(lanes):
+                nursery.start_soon(self._work, lane, chunks, missing, alive)
+
+    async def _work(
+        self, lane: int, chunks: ChunkList, missing: deque[int], alive: list[str]
+    ) -> None:
+        turn = lane
+        while missing and alive:
+            peer = alive[turn % len(alive)]
+            turn += 1
+            index = missing.popleft()
+            try:
+                await self._one(peer, chunks, index)
+            except PeerError as error:
+                missing.append(index)
+                self._failed(peer, error, alive)
+                await trio.sleep(_PAUSE_SECONDS)
+
+    async def _one(self, peer: str, chunks: ChunkList, index: int) -> None:
+        offset, length = chunk_span(self._size, index)
+        data = await self._ask(peer, encode(Want(self._digest, _Part.CHUNK, index)), length)
+        self._counters["blob.bytes.in"] += len(data)
+        if not await trio.to_thread.run_sync(chunks.accepts, index, data):
+            raise Broken(peer, f"it sent a false chunk {index} of blob {self._digest.hex()}")
+        async with self._disk:
+            await trio.to_thread.run_sync(self._sink.write, offset, data)
+
+    def _failed(self, peer: str, error: PeerError, alive: list[str]) -> None:
+        """Record a failure; a liar is out at once, an unlucky one after a few."""
+        self._causes[peer] = str(error)
+        lied = isinstance(error, Malformed)
+        if lied:
+            self._counters["blob.lies"] += 1
+            self._blame(peer, "a false chunk")
+        final = lied or (isinstance(error, Refused) and error.lasting)
+        self._strikes[peer] += _STRIKES if final else 1
+        if self._strikes[peer] >= _STRIKES and peer in alive:
+            alive.remove(peer)
+            log.info("blob %s: no longer asking %s: %s", self._digest.hex(), peer, error)

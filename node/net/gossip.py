@@ -1,0 +1,378 @@
+"""Gossipsub with a guard against what py-libp2p 0.8.1 lets a remote message do to a node.
+
+The library reads, judges and forwards inside tasks whose exceptions end the whole host, keeps state
+for any topic that a peer cares to name, answers a request for one message named a thousand times
+with a thousand copies, and drops what does not fit a queue of 32. The classes here replace the
+reading, the judging and the queues; meshes, heartbeats and the wire format stay the library's.
+Behaviour that is relied on is held by tests/assumptions/.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import trio
+from libp2p.abc import IHost, INetStream
+from libp2p.custom_types import TProtocol
+from libp2p.exceptions import ParseError
+from libp2p.io.exceptions import IncompleteReadError, MessageTooLarge
+from libp2p.peer.envelope import consume_envelope
+from libp2p.peer.id import ID
+from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, PROTOCOL_ID_V12, GossipSub
+from libp2p.pubsub.pb import rpc_pb2
+from libp2p.pubsub.pubsub import Pubsub
+from libp2p.pubsub.rpc_queue import PriorityQueue, RpcQueue
+from libp2p.pubsub.score import ScoreParams, TopicScoreParams
+from libp2p.pubsub.validators import signature_validator
+from libp2p.utils.varint import read_varint_prefixed_bytes_limited
+
+from node.net import guard
+from protocol import params
+from protocol.verdict import Verdict
+
+log = logging.getLogger("assay.net")
+
+#: Judges one message: (content, peer id of its author) -> what to do with it.
+Judge = Callable[[bytes, str], Verdict]
+
+#: One inbound frame. Peers may join several messages into one, up to their own limit of 1 MiB.
+_MAX_RPC_BYTES: Final = 1024 * 1024
+#: Messages that one IWANT may ask for: what a heartbeat's IHAVE can have offered.
+_MAX_WANTED: Final = 64
+#: Below this, telling a peer that a message is not needed costs as much as the message.
+_IDONTWANT_BYTES: Final = 1024
+_RECORD_SECONDS: Final = 2 * 60 * 60
+
+
+class Violation(Exception):
+    """A peer sent what no honest peer sends."""
+
+
+class _Queue(PriorityQueue):
+    """Outbound messages of one peer: bounded in number and bytes, with room kept for control."""
+
+    def __init__(self) -> None:
+        super().__init__(params.GOSSIP_QUEUE_MESSAGES)
+        self.bytes = 0
+        self.dropped = 0
+
+    def push(self, rpc: Any, priority: bool = False) -> bool:
+        size = rpc.ByteSize()
+        room = 2 if priority else 1
+        if (
+            len(self) >= room * self.max_size
+            or self.bytes + size > room * params.GOSSIP_QUEUE_BYTES
+        ):
+            self.dropped += 1
+            return False
+        (self._priority if priority else self._non_priority).append(rpc)
+        self.bytes += size
+        return True
+
+    def pop(self) -> Any:
+        rpc = super().pop()
+        if rpc is not None:
+            self.bytes -= rpc.ByteSize()
+        return rpc
+
+    @property
+    def crowded(self) -> bool:
+        """Whether a publisher had better wait."""
+        return 2 * len(self) >= self.max_size or 2 * self.bytes >= params.GOSSIP_QUEUE_BYTES
+
+
+class _Queues(dict[ID, RpcQueue]):
+    """The library makes a queue of 32 for every peer; this gives each one room as it is stored."""
+
+    def __setitem__(self, peer: ID, queue: RpcQueue) -> None:
+        queue._queue = _Queue()
+        super().__setitem__(peer, queue)
+
+
+def router() -> Router:
+    """Gossipsub as assay runs it; every number that matters is stated."""
+    return Router(
+        protocols=[PROTOCOL_ID_V12, PROTOCOL_ID_V11],
+        degree=6,
+        degree_low=4,
+        degree_high=12,
+        heartbeat_interval=1,
+        heartbeat_initial_delay=0.1,
+        gossip_window=3,
+        gossip_history=6,
+        time_to_live=60,
+        do_px=False,
+        prune_back_off=10,
+        unsubscribe_back_off=5,
+        score_params=ScoreParams(
+            p2_first_message_deliveries=TopicScoreParams(weight=0.5, cap=20.0, decay=0.98),
+            # The weight is subtracted: it must be positive to be a penalty.
+            p4_invalid_messages=TopicScoreParams(weight=5.0, cap=100.0, decay=0.98),
+            p5_behavior_penalty_weight=1.0,
+            p5_behavior_penalty_decay=0.98,
+            publish_threshold=-50.0,
+            gossip_threshold=-20.0,
+            graylist_threshold=-80.0,
+            accept_px_threshold=1e9,
+        ),
+        adaptive_gossip_enabled=False,
+        spam_protection_enabled=False,
+        eclipse_protection_enabled=False,
+        max_idontwant_messages=256,
+        max_pending_messages_per_peer=16,
+        pending_messages_ttl=5.0,
+    )
+
+
+class Router(GossipSub):
+    """The library's router, with bounded memory and a heart that cannot stop."""
+
+    last_beat: float = float("-inf")
+
+    async def heartbeat(self) -> None:
+        while True:
+            try:
+                await super().heartbeat()
+            except Exception:
+                log.exception("gossip heartbeat failed; it goes on")
+                await trio.sleep(self.heartbeat_interval)
+
+    def _periodic_security_cleanup(self) -> None:
+        # Called once a beat. The list of delivery times is read by adaptive gossip only, which is
+        # off, and would otherwise grow by one entry a message for ever.
+        self.last_beat = trio.current_time()
+        self.recent_message_deliveries.clear()
+        super()._periodic_security_cleanup()
+
+    def _check_equivocation(self, msg: rpc_pb2.Message) -> bool:
+        # Keeps a thousand whole messages to compare; the seen set already passes the first alone,
+        # and two contents under one id are the author's signed contradiction, judged above.
+        return True
+
+    async def _emit_idontwant_for_message(self, msg_id: bytes, topic_ids: Any) -> None:
+        message = self.mcache.get(msg_id)
+        if message is not None and len(message.data) >= _IDONTWANT_BYTES:
+            await super()._emit_idontwant_for_message(msg_id, topic_ids)
+
+
+class GuardedPubsub(Pubsub):
+    """Pubsub whose inbound side cannot raise, whose state is bounded, and which can ignore."""
+
+    def __init__(self, host: IHost, gossip: Router, warden: guard.Warden) -> None:
+        super().__init__(
+            host,
+            gossip,
+            strict_signing=True,
+            max_inbound_rpc_size=_MAX_RPC_BYTES,
+            max_subscriptions_per_rpc=params.MAX_TOPICS,
+            max_subscriptions_per_peer=params.MAX_TOPICS,
+        )
+        # Seconds would repeat after a restart, and peers would drop the first messages as seen.
+        self.counter = time.time_ns()
+        self.peer_queues = _Queues()
+        self.gossip = gossip
+        self.warden = warden
+        self.judges: dict[str, Judge] = {}
+        self.deliver: Callable[[str, bytes, str], None] = lambda topic, data, author: None
+        self.counters: Counter[str] = Counter()
+        self._locks: WeakKeyDictionary[INetStream, trio.Lock] = WeakKeyDictionary()
+        self._records: dict[ID, bytes] = {}
+
+    async def stream_handler(self, stream: INetStream) -> None:
+        """Read one peer's gossip until it ends; whatever it sends, only its own stream ends."""
+        peer = stream.muxed_conn.peer_id
+        try:
+            await self.continuously_read_stream(stream)
+        except (Violation, ParseError, MessageTooLarge) as error:
+            self.counters["guard.garbage"] += 1
+            self.warden.penalise(str(peer), guard.GARBAGE, f"gossip: {error}")
+        except IncompleteReadError as error:
+            log.debug("peer %s: gossip stream ended inside a message: %s", peer, error)
+        finally:
+            with trio.CancelScope(shield=True), trio.move_on_after(1):
+                await stream.reset()
+
+    async def continuously_read_stream(self, stream: INetStream) -> None:
+        """Read and handle frames in order, at the pace that the peer is allowed.
+
+        Raises Violation, ParseError, MessageTooLarge, IncompleteReadError.
+        """
+        peer = stream.muxed_conn.peer_id
+        name = str(peer)
+        while self.manager.is_running:
+            try:
+                raw = await read_varint_prefixed_bytes_limited(stream, self.max_inbound_rpc_size)
+            except (ParseError, MessageTooLarge, IncompleteReadError):
+                raise
+            except Exception as error:
+                # Every way in which a stream can end, orderly or not.
+                log.debug("peer %s: gossip stream ended", peer, exc_info=error)
+                return
+            self.counters["bytes.in"] += len(raw)
+            rpc = rpc_pb2.RPC()
+            try:
+                rpc.ParseFromString(raw)
+            except Exception as error:
+                raise Violation("not a gossip frame") from error
+            delay = self.warden.gossip_delay(name, max(1, len(rpc.publish)), len(raw))
+            if delay > 0:
+                self.counters["guard.throttled"] += 1
+                # A pause of five seconds would make the sender's library drop the stream.
+                await trio.sleep(min(delay, 2.0))
+            await self._handle(peer, rpc)
+
+    async def _handle(self, peer: ID, rpc: Any) -> None:
+        self._take_record(peer, rpc.senderRecord)
+        rpc.ClearField("senderRecord")
+        for message in rpc.publish:
+            await self.push_msg(peer, message)
+        if len(rpc.subscriptions) > self.max_subscriptions_per_rpc:
+            raise Violation(f"{len(rpc.subscriptions)} subscriptions in one frame")
+        for subscription in rpc.subscriptions:
+            if len(subscription.topicid.encode()) > params.MAX_TOPIC_BYTES:
+                raise Violation("a topic with too long a name")
+            self.handle_subscription(peer, subscription)
+        if rpc.HasField("control"):
+            self._tame(rpc.control)
+            await self.router.handle_rpc(rpc, peer)
+
+    def _take_record(self, peer: ID, envelope: bytes) -> None:
+        """Keep a peer's signed addresses. The same record rides on every frame: verify it once."""
+        if not envelope or self._records.get(peer) == envelope:
+            return
+        if len(envelope) > params.MAX_PEER_RECORD_BYTES:
+            raise Violation("too long an address record")
+        try:
+            signed, record = consume_envelope(envelope, "libp2p-peer-record")
+        except Exception as error:
+            raise Violation("a false address record") from error
+        if record.peer_id != peer:
+            raise Violation("somebody else's address record")
+        # An older record than the one known is no offence: they overtake each other.
+        self.host.get_peerstore().consume_peer_record(signed, _RECORD_SECONDS)
+        self._records[peer] = envelope
+
+    def _tame(self, control: Any) -> None:
+        """Take out of a control message what would cost memory or traffic for nothing."""
+        known = self.gossip.mesh
+        kept_prunes = [each for each in control.prune if each.topicID in known]
+        for prune in kept_prunes:
+            # No dialling on a peer's word, and no silence longer than our own.
+            prune.ClearField("peers")
+            prune.backoff = min(prune.backoff, 60)
+        kept_have = [each for each in control.ihave if each.topicID in known]
+        wanted = {each: None for iwant in control.iwant for each in iwant.messageIDs}
+        for name, kept in (("prune", kept_prunes), ("ihave", kept_have)):
+            control.ClearField(name)
+            getattr(control, name).extend(kept)
+        control.ClearField("iwant")
+        if wanted:
+            control.iwant.add().messageIDs.extend(list(wanted)[:_MAX_WANTED])
+        del control.graft[params.MAX_TOPICS :]
+        del control.idontwant[params.MAX_TOPICS :]
+
+    async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
+        """Judge a message and pass it on. Never raises on what a message contains."""
+        if msg_forwarder == self.my_id:
+            self._mark_msg_seen(msg)
+        elif not self._admit(msg_forwarder, msg):
+            return
+        await self.router.publish(msg_forwarder, msg)
+
+    def _admit(self, forwarder: ID, msg: Any) -> bool:
+        """Checks in order of cost, the seen set last. True: delivered here, and to be forwarded."""
+        peer = str(forwarder)
+        topics = list(msg.topicIDs)
+        if len(topics) != 1 or topics[0] not in self.judges:
+            self.counters["ignored.topic"] += 1
+            return False
+        topic = topics[0]
+        if self._is_msg_seen(msg):
+            self.counters["duplicate"] += 1
+            return False
+        if msg.from_id == self.my_id.to_bytes():
+            return False
+        why = self._flaw(msg)
+        if why:
+            return self._reject(peer, topic, why)
+        author = str(ID(msg.from_id))
+        if self.warden.banned(author):
+            self.counters["ignored.banned"] += 1
+            return False
+        if not self.gossip.scorer.allow_publish(forwarder, topics):  # type: ignore[union-attr]
+            self.counters["ignored.score"] += 1
+            return False
+        try:
+            verdict = self.judges[topic](msg.data, author)
+        except Exception:
+            # A judge is total; if one is not, the message is nobody's fault and goes nowhere.
+            self.counters["guard.judge"] += 1
+            log.exception("judging a message on %s from %s failed", topic, author)
+            verdict = Verdict.IGNORE
+        if verdict is Verdict.REJECT:
+            return self._reject(peer, topic, "gossip: a rejected message")
+        self._mark_msg_seen(msg)
+        if verdict is not Verdict.ACCEPT:
+            self.counters["ignored.judge"] += 1
+            return False
+        self.gossip.scorer.on_first_delivery(forwarder, topic)  # type: ignore[union-attr]
+        self.counters["accepted"] += 1
+        self.deliver(topic, msg.data, author)
+        return True
+
+    def _flaw(self, msg: Any) -> str:
+        """What is wrong with a message whoever wrote it; empty if nothing is."""
+        if len(msg.data) > params.MAX_GOSSIP_BYTES:
+            return "gossip: an oversized message"
+        if len(msg.seqno) != 8 or not 0 < len(msg.from_id) <= 64:
+            return "gossip: a message without a proper author or number"
+        try:
+            genuine = signature_validator(msg)
+        except Exception as error:
+            # The library raises on keys that it cannot parse.
+            log.debug("unreadable key in a message", exc_info=error)
+            genuine = False
+        return "" if genuine else "gossip: a false signature"
+
+    def _reject(self, peer: str, topic: str, why: str) -> bool:
+        self.counters["rejected"] += 1
+        self.gossip.scorer.on_invalid_message(ID.from_string(peer), topic)  # type: ignore[union-attr]
+        self.warden.penalise(peer, guard.BAD_MESSAGE, why)
+        return False
+
+    async def write_msg(self, stream: INetStream, rpc_msg: rpc_pb2.RPC) -> bool:
+        """Write one frame. Two tasks write to one stream when a peer joins: one at a time."""
+        lock = self._locks.setdefault(stream, trio.Lock())
+        async with lock:
+            sent = await super().write_msg(stream, rpc_msg)
+        if sent:
+            self.counters["bytes.out"] += rpc_msg.ByteSize()
+        return sent
+
+    def _handle_dead_peer(self, peer_id: ID) -> None:
+        self._records.pop(peer_id, None)
+        super()._handle_dead_peer(peer_id)
+
+    def dropped(self) -> int:
+        """Messages that did not fit the queues of those connected now."""
+        return sum(
+            queue._queue.dropped
+            for queue in self.peer_queues.values()
+            if isinstance(queue._queue, _Queue)
+        )
+
+    def crowded(self) -> bool:
+        """Whether some peer's queue is half full, so that a publisher had better wait."""
+        return any(
+            queue._queue.crowded
+            for queue in self.peer_queues.values()
+            if isinstance(queue._queue, _Queue)
+        )
+
+
+PROTOCOLS: Final[tuple[TProtocol, ...]] = (PROTOCOL_ID_V12, PROTOCOL_ID_V11)

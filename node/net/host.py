@@ -1,0 +1,165 @@
+"""Builds the libp2p host: TCP, Noise and yamux only, every limit stated, every task guarded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import trio
+from libp2p import new_host
+from libp2p.abc import INetStream
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.crypto.x25519 import create_new_key_pair as create_new_x25519_key_pair
+from libp2p.custom_types import TProtocol
+from libp2p.host.basic_host import BasicHost
+from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.network.swarm import Swarm as Network
+from libp2p.rcmgr import ResourceLimits, ResourceManager
+from libp2p.rcmgr.connection_limits import ConnectionLimits
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL_ID
+from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL_ID
+from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.utils.address_validation import expand_wildcard_address
+from multiaddr import Multiaddr
+
+from node.net import guard
+from node.net.transport import BoundedMuxer, ExclusiveTCP
+from protocol import params
+
+log = logging.getLogger("assay.net")
+
+#: Connections to one peer: each side may have dialled the other at the same moment.
+_CONNECTIONS_PER_PEER = 3
+
+
+def build_host(
+    seed: bytes, announce: Sequence[str], transport: ExclusiveTCP, listen: Sequence[Multiaddr]
+) -> BasicHost:
+    """A host that is not listening yet. `seed` is its 32-byte Ed25519 seed."""
+    keys = create_new_key_pair(seed)
+    noise = NoiseTransport(keys, noise_privkey=create_new_x25519_key_pair().private_key)
+    host = new_host(
+        key_pair=keys,
+        # Left to itself the library also offers plaintext and secio.
+        sec_opt={TProtocol(NOISE_PROTOCOL_ID): noise},
+        muxer_opt={TProtocol(YAMUX_PROTOCOL_ID): Yamux},
+        transports=[transport],
+        listen_addrs=listen,
+        connection_config=ConnectionConfig(
+            max_connections=params.MAX_CONNECTIONS,
+            # No dialling of its own: node/net/peers.py decides whom to dial.
+            min_connections=0,
+            low_watermark=0,
+            high_watermark=params.MAX_CONNECTIONS,
+            max_connections_per_peer=_CONNECTIONS_PER_PEER,
+            dial_timeout=params.DIAL_SECONDS,
+        ),
+        resource_manager=ResourceManager(
+            limits=ResourceLimits(
+                # The library asks for a place before and after the handshake.
+                max_connections=2 * params.MAX_CONNECTIONS,
+                max_streams=params.MAX_CONNECTIONS * params.MAX_STREAMS_PER_PEER,
+            ),
+            connection_limits=ConnectionLimits(
+                max_established_per_peer=_CONNECTIONS_PER_PEER + 1,
+                max_established_total=params.MAX_CONNECTIONS,
+            ),
+            # Both let one misbehaving peer shut the door for all the others.
+            enable_circuit_breaker=False,
+            enable_graceful_degradation=False,
+        ),
+        addrs_factory=_announcer(announce),
+        disable_identify_address_discovery=True,
+    )
+    if not isinstance(host, BasicHost):
+        raise TypeError(f"the library built a {type(host).__name__}")
+    network = network_of(host)
+    network.retry_config = RetryConfig(max_retries=0)
+    network.upgrader.muxer_multistream = BoundedMuxer(
+        {TProtocol(YAMUX_PROTOCOL_ID): Yamux}, params.DIAL_SECONDS
+    )
+    return host
+
+
+def network_of(host: BasicHost) -> Network:
+    """The host's network, with its own type."""
+    network = host.get_network()
+    if not isinstance(network, Network):
+        raise TypeError(f"the library built a {type(network).__name__}")
+    return network
+
+
+def _announcer(announce: Sequence[str]) -> Callable[[list[Multiaddr]], list[Multiaddr]]:
+    """What to tell peers about where we listen: as configured, or each interface's address."""
+    fixed = [Multiaddr(each) for each in announce]
+
+    def addresses(listening: list[Multiaddr]) -> list[Multiaddr]:
+        if fixed:
+            return list(fixed)
+        found: dict[str, Multiaddr] = {}
+        for address in listening:
+            for each in expand_wildcard_address(address):
+                found[str(each)] = each
+        return list(found.values())
+
+    return addresses
+
+
+def guard_streams(host: BasicHost, warden: guard.Warden) -> None:
+    """Wrap the one function through which every inbound stream comes, whatever its protocol.
+
+    In the library an exception in a stream's handler, or a stream on which no protocol is agreed,
+    ends the host. Here it ends the stream.
+    """
+    network = network_of(host)
+    handle = host._swarm_stream_handler
+
+    async def guarded(stream: INetStream) -> None:
+        peer = str(stream.muxed_conn.peer_id)
+        if warden.banned(peer):
+            await stream.reset()
+            return
+        if not warden.open_stream(peer):
+            warden.counters["guard.streams"] += 1
+            warden.penalise(peer, guard.HASTE, "too many streams")
+            await stream.reset()
+            return
+        try:
+            await handle(stream)
+        except Exception as error:
+            warden.counters["guard.handler"] += 1
+            log.info("peer %s: a stream failed: %s", peer, error, exc_info=error)
+            warden.penalise(peer, guard.UPSET, f"a stream failed: {type(error).__name__}")
+            with trio.CancelScope(shield=True), trio.move_on_after(1):
+                await stream.reset()
+        finally:
+            warden.close_stream(peer)
+
+    network.set_stream_handler(guarded)
+
+
+def guard_tasks(manager: Any, warden: guard.Warden) -> None:
+    """Wrap the background tasks that a library service starts, so that none takes it down.
+
+    Daemon tasks are left alone: they end only with their service, and if one does fail, the swarm
+    must end too rather than live on deaf.
+    """
+    run = manager.run_task
+
+    def run_guarded(task: Any, *args: Any, daemon: bool = False, **options: Any) -> None:
+        if daemon:
+            run(task, *args, daemon=True, **options)
+            return
+
+        async def guarded() -> None:
+            try:
+                await task(*args)
+            except Exception as error:
+                warden.counters["guard.task"] += 1
+                log.warning("a network task failed: %s", error, exc_info=error)
+
+        run(guarded, **options)
+
+    manager.run_task = run_guarded

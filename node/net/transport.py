@@ -1,0 +1,152 @@
+"""TCP listening and stream multiplexing, with the limits that py-libp2p 0.8.1 leaves out.
+
+Three facts about the library make this file necessary; tests/assumptions/ holds each:
+
+- its listener sets SO_REUSEPORT, so two daemons share a port unnoticed;
+- it keeps the slot of an inbound connection until the whole swarm closes, so a daemon that was
+  dialled often enough in its life hears nobody any more;
+- its yamux warns when a peer ignores the receive window, and buffers what it sends all the same.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+from libp2p.abc import IListener, IMuxedConn, IRawConnection, ISecureConn
+from libp2p.custom_types import THandler
+from libp2p.io.trio import TrioTCPStream
+from libp2p.peer.id import ID
+from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
+from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.transport.exceptions import OpenConnectionError
+from libp2p.transport.tcp.tcp import TCP
+from libp2p.utils.multiaddr_utils import extract_ip_from_multiaddr, multiaddr_from_socket
+from multiaddr import Multiaddr
+
+from protocol import params
+
+log = logging.getLogger("assay.net")
+
+#: How long a connection's own clean-up may take after its socket is closed, seconds.
+_CLEANUP_SECONDS = 5.0
+
+
+class _TellingStream(TrioTCPStream):
+    """A TCP stream that says when it was closed."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        super().__init__(stream)
+        self.closed = trio.Event()
+
+    async def close(self) -> None:
+        self.closed.set()
+        await super().close()
+
+
+class _Listener(IListener):
+    """Listens without sharing its port, and lets go of a connection when its socket closes."""
+
+    def __init__(self, handler: THandler, transport: ExclusiveTCP) -> None:
+        self._handler = handler
+        self._transport = transport
+        self._listeners: list[trio.SocketListener] = []
+        self._scope = trio.CancelScope()
+
+    async def listen(self, maddr: Multiaddr) -> None:
+        host = extract_ip_from_multiaddr(maddr)
+        port = int(maddr.value_for_protocol("tcp") or 0)
+        try:
+            # trio sets SO_REUSEADDR alone: a port that somebody listens on is refused.
+            listeners = await trio.open_tcp_listeners(port, host=host)
+        except OSError as error:
+            self._transport.failures[str(maddr)] = error
+            raise OpenConnectionError(f"cannot listen on {maddr}: {error}") from error
+        self._listeners.extend(listeners)
+        self._transport.nursery.start_soon(self._serve, listeners)
+
+    async def _serve(self, listeners: list[trio.SocketListener]) -> None:
+        with self._scope:
+            await trio.serve_listeners(self._accept, listeners)
+
+    async def _accept(self, stream: trio.SocketStream) -> None:
+        telling = _TellingStream(stream)
+        try:
+            async with trio.open_nursery() as nursery:
+                ended = trio.Event()
+                nursery.start_soon(self._handle, telling, ended)
+                await telling.closed.wait()
+                with trio.move_on_after(_CLEANUP_SECONDS):
+                    await ended.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True), trio.move_on_after(1):
+                await trio.aclose_forcefully(stream)
+
+    async def _handle(self, stream: _TellingStream, ended: trio.Event) -> None:
+        try:
+            await self._handler(stream)
+        except Exception as error:
+            log.debug("inbound connection failed", exc_info=error)
+        finally:
+            ended.set()
+            stream.closed.set()
+
+    def get_addrs(self) -> tuple[Multiaddr, ...]:
+        return tuple(multiaddr_from_socket(each.socket) for each in self._listeners)
+
+    async def close(self) -> None:
+        self._scope.cancel()
+        for listener in self._listeners:
+            await listener.aclose()
+        self._listeners.clear()
+
+
+class ExclusiveTCP(TCP):
+    """TCP whose listeners own their port. `failures` maps an address to why it could not listen."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        super().__init__()
+        self.nursery = nursery
+        self.failures: dict[str, OSError] = {}
+
+    def create_listener(self, handler_function: THandler) -> Any:
+        return _Listener(handler_function, self)
+
+    async def dial(self, maddr: Multiaddr) -> IRawConnection:
+        with trio.move_on_after(params.DIAL_SECONDS):
+            return await super().dial(maddr)
+        raise OpenConnectionError(f"no answer from {maddr} in {params.DIAL_SECONDS} seconds")
+
+
+def port_in_use(error: OSError) -> bool:
+    """Whether listening failed because somebody else listens there."""
+    return error.errno == errno.EADDRINUSE
+
+
+class BoundedMuxer(MuxerMultistream):
+    """Negotiates yamux and bounds what one connection may leave unread in memory."""
+
+    async def new_conn(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
+        muxed = await super().new_conn(conn, peer_id)
+        if isinstance(muxed, Yamux):
+            _bound(muxed)
+        return muxed
+
+
+def _bound(muxed: Yamux) -> None:
+    """Close the connection instead of buffering past the limit."""
+    read: Callable[[int], Awaitable[bytes]] = muxed._read_data_body
+
+    async def bounded(length: int) -> bytes:
+        waiting = sum(map(len, muxed.stream_buffers.values()))
+        if waiting + length > params.MAX_BUFFERED_BYTES:
+            # The one error that the library's read loop takes as the end of the connection; after
+            # any other it would read this frame's body as the next frame's header.
+            raise trio.TooSlowError(f"{waiting} bytes unread and {length} more announced")
+        return await read(length)
+
+    muxed._read_data_body = bounded  # type: ignore[method-assign]
