@@ -64,7 +64,7 @@ EXIT_MEANING: Final = {
     Exit.USAGE: "bad usage or input: what was given is wrong, nothing was changed",
     Exit.NO_DAEMON: "no daemon runs on this home, or it does not answer",
     Exit.CHAIN: "the chain refused, is unreachable, or is another chain",
-    Exit.PEER: "a peer or the network: nobody answers, or a port is in use",
+    Exit.PEER: "a peer or the network: nobody answers there, or somebody else does",
     Exit.REFUSED: "refused by the present state or by a policy; nothing was changed",
     Exit.FAULT: "the command ran and found a fault: an audit or the demo did not hold",
     Exit.INTERRUPTED: "interrupted (Ctrl-C)",

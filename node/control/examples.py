@@ -102,6 +102,7 @@ SUMMARY: Final = j.JobSummary(
     round=1,
     rounds=20,
     enrolled=5,
+    token=None,
     rate=ETHER // 1000,
     merit=ETHER // 10,
     expires_at=NOW + 86_400,

@@ -31,6 +31,7 @@ class JobSummary:
     round: rounds committed so far
     rounds: rounds in all
     enrolled: owners enrolled
+    token: the ERC-20 token that pays, amounts are then in its smallest unit; null for ether
     rate: pay for each contribution
     merit: pot for measured worth, paid at the end
     expires_at: when the contract lets everybody settle
@@ -48,6 +49,7 @@ class JobSummary:
     round: int
     rounds: int
     enrolled: int
+    token: Address | None
     rate: Wei
     merit: Wei
     expires_at: Timestamp

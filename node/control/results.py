@@ -1,4 +1,4 @@
-"""What control methods return (about jobs: job_results). Frozen, typed, convertible to JSON by node.control.wire.
+"""What control methods return; about jobs: job_results. Frozen, typed, JSON by node.control.wire.
 
 Docstring lines of the form `field: text` become the descriptions in the OpenRPC document.
 """

@@ -1,0 +1,118 @@
+"""The command line: every command, its arguments and its help (cyclopts)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from node.cli.commands import account, chain, data, demo, jobs, lifecycle, swarm
+from node.cli.failure import Failure
+from node.cli.session import Session
+from node.control.codes import Exit
+from node.control.version import version
+
+_HELP: Final = """Train models on private data where it lies, for pay, with nobody in the middle.
+
+Start: `assay init`, `assay up`, then paste the line that it prints into another's `assay join`.
+An owner adds data (`data add`) and says what it may be used for (`policy set`); a requester posts
+a job (`job post`) and follows it (`job watch`). `assay demo` shows all of it on this machine.
+
+Exit codes: 0 done, 1 a defect, 2 bad usage or input, 3 no daemon, 4 chain, 5 peer or network,
+6 refused by state or policy, 7 a fault was found, 130 interrupted.
+"""
+
+
+def build() -> App:
+    """The app with all its commands."""
+    app = App(name="assay", help=_HELP, version=_version, version_flags=["--version"])
+    app.meta.group_parameters = everywhere = Group("Global options", sort_key=0)
+    app["--help"].group = app["--version"].group = everywhere
+    node, own, work, net = (
+        Group("Node", sort_key=1),
+        Group("Owner", sort_key=2),
+        Group("Jobs", sort_key=3),
+        Group("Chain", sort_key=4),
+    )
+    app.command(lifecycle.init, group=node)
+    app.command(lifecycle.up, group=node)
+    app.command(lifecycle.down, group=node)
+    app.command(lifecycle.status, group=node)
+    app.command(swarm.peers, group=node)
+    app.command(swarm.join, group=node)
+    app.command(account.account, group=node)
+    keys = App(name="keys", help="Back up and restore this home's keys.", group=node)
+    keys.command(account.backup)
+    keys.command(account.restore)
+    app.command(keys)
+    service = App(name="service", help="Run the daemon under systemd.", group=node)
+    service.command(lifecycle.service_print, name="print")
+    app.command(service)
+
+    datasets = App(name="data", help="Datasets of this home.", group=own)
+    datasets.command(data.data_add, name="add")
+    datasets.command(data.data_list, name="list")
+    app.command(datasets)
+    policy = App(name="policy", help="What a dataset may be used for.", group=own)
+    policy.command(data.policy_show, name="show")
+    policy.command(data.policy_set, name="set")
+    app.command(policy)
+    app.command(jobs.train, group=own)
+
+    app.command(jobs.jobs, group=work)
+    job = App(name="job", help="Post, show and follow jobs.", group=work)
+    job.command(jobs.job_post, name="post")
+    job.command(jobs.job_show, name="show")
+    job.command(jobs.job_watch, name="watch")
+    app.command(job)
+    model = App(name="model", help="Trained models.", group=work)
+    model.command(jobs.model_get, name="get")
+    app.command(model)
+    app.command(jobs.claim, group=work)
+    app.command(jobs.audit, group=work)
+    app.command(demo.demo, group=work)
+
+    app.command(chain.devnet, group=net)
+    app.command(chain.deploy, group=net)
+    return app
+
+
+def run(tokens: Sequence[str], remember: list[Session]) -> int:
+    """Run one command line; its exit code. The session is put into `remember` once it is known.
+
+    Raises Failure for bad usage, and whatever the command raises.
+    """
+    app = build()
+    codes: list[int] = []
+
+    @app.meta.default
+    def launch(
+        *rest: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+        home: Annotated[
+            str | None,
+            Parameter(help="The node's directory; default: $ASSAY_HOME, then the user's."),
+        ] = None,
+        json: Annotated[bool, Parameter(help="Print JSON, errors too.", negative=())] = False,
+        debug: Annotated[bool, Parameter(help="Show a traceback on errors.", negative=())] = False,
+    ) -> None:
+        session = Session(home, json, debug)
+        remember[:] = [session]
+        command, bound, ignored = app.parse_args(rest, exit_on_error=False, print_error=False)
+        extra = {"session": session} if "session" in ignored else {}
+        codes.append(int(command(*bound.args, **bound.kwargs, **extra) or 0))
+
+    try:
+        app.meta(list(tokens), exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        path = " ".join(("assay", *(error.command_chain or ())))
+        raise Failure(Exit.USAGE, _text(error), next_=f"{path} --help") from None
+    return codes[0] if codes else Exit.OK
+
+
+def _text(error: CycloptsError) -> str:
+    return " ".join(str(error).split())
+
+
+def _version() -> str:
+    return f"assay {version()}"

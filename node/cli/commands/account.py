@@ -1,0 +1,77 @@
+"""account and keys: who pays and is paid, and how its keys survive a lost disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from node.cli import views
+from node.cli.client import NoDaemon
+from node.cli.failure import Failure
+from node.cli.options import Here
+from node.cli.show import Pairs
+from node.control.codes import Exit
+
+
+def account(*, session: Here) -> int:
+    """This home's account; with a running daemon, its balance and what it can claim."""
+    try:
+        found = session.call("account")
+    except NoDaemon:
+        from node.keys import public_account
+
+        address = "0x" + public_account(session.home).hex()
+        session.emit({"address": address}, [Pairs([("account", address)])])
+        return Exit.OK
+    session.emit(found, views.account(found))
+    return Exit.OK
+
+
+def backup(
+    file: Annotated[Path, Parameter(help="The file to write; it must not exist.")],
+    *,
+    session: Here,
+) -> int:
+    """Write account, identity and lasting secrets to one file under a passphrase of its own."""
+    from node.keys import Keys
+    from node.vault import read_passphrase
+
+    keys = Keys.open(session.home, read_passphrase())
+    keys.backup(file.absolute(), _ask("passphrase of the backup", twice=True))
+    session.emit({"file": str(file.absolute())}, [f"written: {file.absolute()}"])
+    return Exit.OK
+
+
+def restore(
+    file: Annotated[Path, Parameter(help="A file that `assay keys backup` wrote.")],
+    *,
+    session: Here,
+) -> int:
+    """Make this home's keys from a backup. The home must have none yet."""
+    from node.config import Config, save_config
+    from node.keys import Keys
+    from node.vault import read_passphrase
+
+    home = session.home
+    home.create()
+    if not home.config.exists():
+        save_config(home, Config())
+    keys = Keys.restore(home, file.absolute(), _ask("passphrase of the backup"), read_passphrase())
+    address = "0x" + keys.account.hex()
+    session.emit({"address": address, "home": str(home.path)}, [f"restored account {address}"])
+    return Exit.OK
+
+
+def _ask(what: str, twice: bool = False) -> str:
+    """A passphrase: a line of standard input where that is no terminal, else asked for."""
+    import sys
+    from getpass import getpass
+
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    given = getpass(f"{what}: ")
+    if twice and getpass("the same again: ") != given:
+        raise Failure(Exit.USAGE, "the two differ; nothing was written", field="passphrase")
+    return given

@@ -1,0 +1,129 @@
+"""devnet and deploy: a chain to try things on, and the contract on any chain."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cyclopts import Parameter
+
+from node.cli.amounts import money
+from node.cli.failure import Failure
+from node.cli.options import Here
+from node.cli.session import Session, write_json
+from node.cli.show import Pairs
+from node.control.codes import Exit
+
+if TYPE_CHECKING:
+    from node.config import Config
+    from node.keys import Keys
+
+#: What an account gets where --fund names no amount, ether.
+DEFAULT_FUND: Final = "1000 ether"
+
+
+def devnet(
+    *,
+    session: Here,
+    host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="Port; 0 takes a free one.")] = 8545,
+    chain_id: Annotated[int, Parameter(help="The chain's id.")] = 1337,
+    fund: Annotated[
+        tuple[str, ...],
+        Parameter(help='ACCOUNT or ACCOUNT=AMOUNT, such as 0x…="5 ether"; may be repeated.'),
+    ] = (),
+    block_time: Annotated[float, Parameter(help="Seconds between blocks.")] = 1.0,
+) -> int:
+    """Run an Ethereum chain in memory, for trying things out; it ends with this process.
+
+    Without --fund, this home's account gets 1000 ether, if there is one. Anybody who reaches the
+    port can use the chain: keep it on loopback.
+    """
+    from node.devnet import serve_devnet
+
+    given = fund or _own_account(session)
+    balances = dict(_funded(text) for text in given)
+    if len(balances) != len(given):
+        raise Failure(Exit.USAGE, "an account stands twice", field="fund")
+
+    def ready(url: str) -> None:
+        accounts = {"0x" + address.hex(): str(wei) for address, wei in balances.items()}
+        if session.json:
+            write_json({"url": url, "chain_id": chain_id, "funded": accounts})
+            return
+        lines = [f"chain {chain_id} on {url}, a block every {block_time:g} s"]
+        lines += [f"  {address}  {money(wei)}" for address, wei in accounts.items()]
+        lines.append(f"next: assay init --chain-url {url} --chain-id {chain_id}, assay deploy")
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
+
+    serve_devnet(host, port, chain_id, balances, block_time, ready)
+    return Exit.OK
+
+
+def _own_account(session: Session) -> tuple[str, ...]:
+    from node.keys import public_account
+
+    if not session.home.config.exists():
+        return ()
+    return ("0x" + public_account(session.home).hex(),)
+
+
+def _funded(text: str) -> tuple[bytes, int]:
+    from node.config import parse_contract
+    from protocol.amounts import parse_amount
+
+    account, _, amount = text.partition("=")
+    return parse_contract(account, "fund"), parse_amount(amount or DEFAULT_FUND, "fund")
+
+
+def deploy(
+    *,
+    session: Here,
+    force: Annotated[bool, Parameter(help="Even though this home has a contract already.")] = False,
+) -> int:
+    """Deploy the bounty contract from this home's account, and keep its address in config.toml.
+
+    Done once for a network; everybody else gets the address from a join line.
+    """
+    import trio
+
+    from node.config import load_config, save_config
+    from node.keys import Keys
+    from node.vault import read_passphrase
+
+    home = session.home
+    config = load_config(home)
+    if config.chain_url is None or config.chain_id is None:
+        text = f"the chain's url or id is missing in {home.config}"
+        raise Failure(Exit.USAGE, text, next_="assay init --chain-url URL --chain-id N")
+    if config.contract is not None and not force:
+        text = f"this home uses the contract 0x{config.contract.hex()} already"
+        raise Failure(Exit.REFUSED, text, next_="assay up, or assay deploy --force")
+    keys = Keys.open(home, read_passphrase())
+    # Held throughout: a daemon that starts in between would come up without the contract.
+    with home.lock():
+        contract = trio.run(_deploy, config, keys)
+        save_config(home, dataclasses.replace(config, contract=contract))
+    address = "0x" + contract.hex()
+    result = {
+        "contract": address,
+        "chain_id": config.chain_id,
+        "account": "0x" + keys.account.hex(),
+    }
+    session.emit(result, [Pairs([("contract", address), ("next", "assay up")])])
+    return Exit.OK
+
+
+async def _deploy(config: Config, keys: Keys) -> bytes:
+    from node.chain.client import ChainClient
+    from node.chain.deploy import deploy_bounty
+
+    if config.chain_url is None or config.chain_id is None:
+        raise Failure(Exit.INTERNAL, "deploy without a chain")
+    client = await ChainClient.open(config.chain_url, config.chain_id, None)
+    try:
+        return await deploy_bounty(client, keys)
+    finally:
+        client.close()

@@ -1,0 +1,74 @@
+"""data and policy: what an owner has, and what it may be used for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from node.cli import views
+from node.cli.failure import Failure
+from node.cli.options import Dataset, Here
+from node.control.codes import Exit
+
+
+def data_add(
+    name: Annotated[str, Parameter(help="What to call it here: a-z, 0-9, dot, dash, underscore.")],
+    file: Annotated[Path, Parameter(help="CSV, Parquet or .npz.")],
+    *,
+    session: Here,
+) -> int:
+    """Register a file as a dataset.
+
+    Nothing leaves the machine; without a policy it takes no job.
+    """
+    added = session.call("data.add", {"name": name, "path": str(file.absolute())})
+    session.emit(added, views.dataset(added))
+    return Exit.OK
+
+
+def data_list(*, session: Here) -> int:
+    """Datasets of this home, with what was spent of their privacy."""
+    found = session.call("data.list")
+    session.emit(found, views.datasets(found))
+    return Exit.OK
+
+
+def policy_show(dataset: Dataset, *, session: Here) -> int:
+    """What a dataset may be used for, term by term, with what each term allows."""
+    found = session.call("policy.show", {"dataset": dataset})
+    session.emit(found, views.policy(found))
+    return Exit.OK
+
+
+def policy_set(
+    dataset: Dataset,
+    *terms: Annotated[str, Parameter(help="TERM=VALUE; `assay policy show` lists them.")],
+    session: Here,
+) -> int:
+    """Change terms of a dataset's policy, all or none.
+
+    A value is a number, true, false, null, a list (["a", "b"]), or text.
+    Jobs that wait are looked at again at once.
+    """
+    changes = dict(_term(text) for text in terms)
+    if len(changes) != len(terms):
+        raise Failure(Exit.USAGE, "a term stands twice", field="terms")
+    if not changes:
+        next_ = f"assay policy show {dataset}"
+        raise Failure(Exit.USAGE, "give at least one TERM=VALUE", next_=next_, field="terms")
+    found = session.call("policy.set", {"dataset": dataset, "changes": changes})
+    session.emit(found, views.policy(found))
+    return Exit.OK
+
+
+def _term(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise Failure(Exit.USAGE, f"{text!r} is not of the form TERM=VALUE", field="terms")
+    try:
+        return name.replace("-", "_"), json.loads(value)
+    except ValueError:
+        return name.replace("-", "_"), value

@@ -1,0 +1,158 @@
+"""jobs, job, train, model, claim, audit: from a posted spec to a paid account."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from cyclopts import Parameter
+
+from node.cli import views
+from node.cli.failure import Failure
+from node.cli.options import Here, Job
+from node.cli.session import Session, write_json
+from node.control.codes import Exit
+
+#: States that a job does not leave, with the exit code of a `watch` that sees one.
+_ENDS: Final = {
+    "finished": Exit.OK,
+    "cancelled": Exit.REFUSED,
+    "expired": Exit.REFUSED,
+    "failed": Exit.FAULT,
+}
+
+
+def jobs(*, session: Here) -> int:
+    """Jobs known here, newest first, and why each stands where it stands."""
+    found = session.call("jobs")
+    session.emit(found, views.jobs(found))
+    return Exit.OK
+
+
+def job_post(
+    spec: Annotated[Path, Parameter(help="The job's spec, a TOML file.")],
+    *,
+    session: Here,
+    holdout: Annotated[
+        str | None, Parameter(help="A dataset's name or a file; accuracy is measured on it.")
+    ] = None,
+) -> int:
+    """Post a job: check its spec, escrow its bounty, announce it to the swarm."""
+    try:
+        text = spec.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = f"{spec} cannot be read: {error.strerror}"
+        raise Failure(Exit.USAGE, reason, field="spec") from None
+    except UnicodeDecodeError:
+        raise Failure(Exit.USAGE, f"{spec} is not UTF-8 text", field="spec") from None
+    # A name cannot hold a slash, so that what looks like a path is one.
+    is_path = holdout is not None and (os.sep in holdout or Path(holdout).is_file())
+    given = str(Path(holdout).absolute()) if is_path and holdout is not None else holdout
+    posted = session.call("job.post", {"spec": text, "holdout": given})
+    lines = [
+        f"posted {posted['job']}",
+        f"escrowed {posted['escrowed']} (smallest unit), transaction {posted['transaction']}",
+        f"next: assay job watch {posted['job']}",
+    ]
+    session.emit(posted, lines)
+    return Exit.OK
+
+
+def job_show(job: Job, *, session: Here) -> int:
+    """All that this node knows of a job: rounds, owners, money, bytes, seconds."""
+    found = session.call("job.show", {"job": job})
+    session.emit(found, views.job(found))
+    return Exit.OK
+
+
+def job_watch(job: Job, *, session: Here) -> int:
+    """Follow a job's events until it ends. With --json, one event a line.
+
+    Exit code 0 if the job finished, 6 if it was cancelled or expired, 7 if it failed.
+    """
+    with session.connect() as client:
+        summary = client.call("job.show", {"job": job})["summary"]
+        state: str = summary["state"]
+        if state not in _ENDS:
+            for event in client.events(summary["job"], since=0):
+                _print_event(event, session)
+                state = event["facts"].get("state", state)
+                if event["kind"] == "job.state" and state in _ENDS:
+                    break
+        elif not session.json:
+            session.emit(None, [f"{summary['job']} is {state}. {summary['reason']}".rstrip()])
+    return _ENDS[state]
+
+
+def _print_event(event: dict[str, Any], session: Session) -> None:
+    if session.json:
+        write_json(event)
+    else:
+        session.emit(event, [views.event(event)])
+
+
+def train(
+    job: Job,
+    *,
+    data: Annotated[str, Parameter(help="The dataset that will train.")],
+    session: Here,
+) -> int:
+    """Take a waiting job by hand with one dataset, whatever its policy would do by itself."""
+    taken = session.call("job.consent", {"job": job, "dataset": data})
+    session.emit(taken, [f"{taken['dataset']} trains {taken['job']}; it is {taken['state']}"])
+    return Exit.OK
+
+
+def model_get(
+    job: Job,
+    *,
+    session: Here,
+    out: Annotated[Path | None, Parameter(help="Where to put it; default: here.")] = None,
+    round_: Annotated[
+        int | None, Parameter(name="--round", help="After this many rounds; default: the newest.")
+    ] = None,
+    force: Annotated[bool, Parameter(help="Replace the file if it exists.")] = False,
+) -> int:
+    """Copy a job's model to an .npz file."""
+    model = session.call("model.get", {"job": job, "round": round_})
+    target = (out or Path(f"model-{model['job'][:10]}-{model['round']}.npz")).absolute()
+    try:
+        _copy(Path(model["path"]), target, force)
+    except FileExistsError:
+        raise Failure(
+            Exit.USAGE, f"{target} exists", next_="the same command with --force", field="out"
+        ) from None
+    except OSError as error:
+        text = f"{target} cannot be written: {error.strerror}"
+        raise Failure(Exit.USAGE, text, field="out") from None
+    what = "final model" if model["final"] else f"model after {model['round']} rounds"
+    session.emit({**model, "out": str(target)}, [f"{what}: {target}", f"digest {model['digest']}"])
+    return Exit.OK
+
+
+def _copy(source: Path, target: Path, force: bool) -> None:
+    with source.open("rb") as read, target.open("wb" if force else "xb") as written:
+        shutil.copyfileobj(read, written)
+
+
+def claim(
+    job: Job,
+    *,
+    session: Here,
+    account: Annotated[
+        str | None, Parameter(help="Whom to claim for; default: all that this node can.")
+    ] = None,
+) -> int:
+    """Send claims: the contract pays what each account has earned. Anybody may send them."""
+    found = session.call("claim", {"job": job, "account": account})
+    session.emit(found, views.claims(found))
+    return Exit.OK
+
+
+def audit(job: Job, *, session: Here) -> int:
+    """Check a job's books again, from the chain and the stored evidence. Exit code 7 on a fault."""
+    found = session.call("audit", {"job": job})
+    session.emit(found, views.audit(found))
+    return Exit.OK if found["ok"] else Exit.FAULT

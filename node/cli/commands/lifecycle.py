@@ -1,0 +1,199 @@
+"""init, up, down, status, service: the daemon's life."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cyclopts import Parameter
+
+from node.cli import views
+from node.cli.failure import Failure
+from node.cli.options import Here
+from node.cli.session import write_json
+from node.cli.show import Pairs
+from node.control import joinline
+from node.control.codes import Exit
+
+if TYPE_CHECKING:
+    from node.config import Config
+    from node.home import Home
+
+#: How often a starting or draining daemon is looked at, seconds.
+_POLL_SECONDS: Final = 0.05
+
+
+def init(
+    line: Annotated[str, Parameter(help="A line that another node's `assay up` printed.")] = "",
+    *,
+    session: Here,
+    chain_url: Annotated[str | None, Parameter(help="Ethereum JSON-RPC endpoint.")] = None,
+    chain_id: Annotated[int | None, Parameter(help="The chain's id.")] = None,
+    contract: Annotated[str | None, Parameter(help="The bounty contract's address.")] = None,
+    listen: Annotated[
+        tuple[str, ...], Parameter(help="Where to listen: /ip4/0.0.0.0/tcp/PORT; 0: any free port.")
+    ] = (),
+    finality: Annotated[
+        int | None, Parameter(help="Blocks on top of an event before the node acts on it.")
+    ] = None,
+) -> int:
+    """Make a home: its directory, config.toml and keys.
+
+    With a join line, the new home gets its chain id, contract and first peer from it.
+    Set ASSAY_PASSPHRASE_FILE to a file with a passphrase, and the keys are sealed by it; without
+    one, the daemon starts unattended, and the keys are as safe as the directory.
+    """
+    from node.config import Config, init_home, parse_contract
+    from node.keys import Keys
+    from node.vault import read_passphrase
+
+    parsed = _parse_line(line) if line else None
+    if parsed and parsed.chain_id is not None and parsed.contract is not None:
+        chain_id = parsed.chain_id if chain_id is None else chain_id
+        contract = parsed.contract if contract is None else contract
+        if why := joinline.differs(parsed, chain_id, contract):
+            raise Failure(Exit.USAGE, f"{why} (by the options given)", field="line")
+    config = Config(
+        bootstrap=(parsed.address,) if parsed else (),
+        chain_url=chain_url,
+        chain_id=chain_id,
+        contract=None if contract is None else parse_contract(contract, "contract"),
+    )
+    if listen:
+        config = dataclasses.replace(config, listen=listen)
+    if finality is not None:
+        config = dataclasses.replace(config, finality=finality)
+    passphrase = read_passphrase()
+    home = session.home
+    init_home(home, config)
+    keys = Keys.create(home, passphrase)
+    account = "0x" + keys.account.hex()
+    result = {
+        "home": str(home.path),
+        "account": account,
+        "config": str(home.config),
+        "sealed": passphrase is not None,
+    }
+    rows = [
+        ("home", str(home.path)),
+        ("account", account),
+        ("keys", "sealed by your passphrase" if passphrase else "open to whoever reads the home"),
+        ("next", _next_step(config, home)),
+    ]
+    session.emit(result, [Pairs(rows)])
+    return Exit.OK
+
+
+def _next_step(config: Config, home: Home) -> str:
+    if config.chain_url is None:
+        return f"set the chain's url in {home.config}, then: assay up"
+    return "assay up" if config.contract else "assay deploy, or set the contract; then: assay up"
+
+
+def _parse_line(text: str) -> joinline.JoinLine:
+    try:
+        return joinline.parse(text)
+    except ValueError as error:
+        raise Failure(Exit.USAGE, str(error), field="line") from None
+
+
+def up(
+    *,
+    session: Here,
+    background: Annotated[bool, Parameter(help="Return once the daemon answers.")] = False,
+    wait: Annotated[float, Parameter(help="With --background: seconds to wait for it.")] = 60.0,
+) -> int:
+    """Run the daemon of this home, here or in the background.
+
+    Prints the line that others paste into `assay join`. Ctrl-C or `assay down` drains and ends it.
+    """
+    from node.home import running_process
+
+    home = session.home
+    if (pid := running_process(home)) is not None:
+        text = f"{home.path} is in use by process {pid}"
+        raise Failure(Exit.REFUSED, text, next_="assay status")
+    if background:
+        from node.cli.background import start
+
+        found = start(home, session.debug, wait)
+        session.emit(
+            {"pid": found["pid"], "join": found["join_line"], "log": str(home.log)},
+            [f"running, process {found['pid']}; log: {home.log}", *_join_parts(found["join_line"])],
+        )
+        return Exit.OK
+    from node.config import load_config
+    from node.daemon import run_daemon
+
+    def ready(line: str) -> None:
+        if session.json:
+            write_json({"pid": os.getpid(), "join": line, "log": None})
+        else:
+            sys.stdout.write("\n".join([f"running on {home.path}", *_join_parts(line)]) + "\n")
+            sys.stdout.flush()
+
+    return run_daemon(home, load_config(home), ready)
+
+
+def _join_parts(line: str) -> list[str]:
+    # Quoted, since `?` and `&` mean something to a shell.
+    return ["others join by:", f"  assay join '{line}'"]
+
+
+def down(
+    *,
+    session: Here,
+    wait: Annotated[float, Parameter(help="Seconds to wait for the end.")] = 60.0,
+) -> int:
+    """Drain and end the daemon. Jobs go on when it starts again."""
+    from node.home import running_process
+
+    home = session.home
+    stopping = session.call("stop")
+    deadline = time.monotonic() + wait
+    while running_process(home) == stopping["pid"]:
+        if time.monotonic() > deadline:
+            text = f"process {stopping['pid']} still drains after {wait:g} s"
+            raise Failure(Exit.NO_DAEMON, text, next_=f"kill {stopping['pid']}")
+        time.sleep(_POLL_SECONDS)
+    jobs = stopping["jobs_running"]
+    tail = f"; {jobs} running jobs go on at the next `assay up`" if jobs else ""
+    session.emit(stopping, [f"process {stopping['pid']} ended{tail}"])
+    return Exit.OK
+
+
+def status(*, session: Here) -> int:
+    """The daemon at a glance: addresses, chain, jobs, what is wrong. Never waits for its work."""
+    found = session.call("status", timeout=10.0)
+    session.emit(found, views.status(found))
+    return Exit.OK
+
+
+def service_print(
+    *,
+    session: Here,
+    executable: Annotated[
+        Path | None, Parameter(help="The assay command; default: this one.")
+    ] = None,
+) -> int:
+    """Print a hardened systemd user unit for this home.
+
+    assay service print > ~/.config/systemd/user/assay.service
+    systemctl --user daemon-reload && systemctl --user enable --now assay
+    """
+    from node.service import unit
+
+    text = unit(session.home.path, [str(executable)] if executable else _this_command())
+    session.emit({"unit": text}, [text.rstrip("\n")])
+    return Exit.OK
+
+
+def _this_command() -> list[str]:
+    script = Path(sys.argv[0]).absolute()
+    if script.name == "assay" and os.access(script, os.X_OK):
+        return [str(script)]
+    return [sys.executable, "-m", "node.cli.main"]

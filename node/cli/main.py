@@ -1,0 +1,91 @@
+"""`assay`: the entry point. One guard around all commands; a short way for the frequent ones.
+
+Nothing here or in node.cli.client imports trio, protocol, cyclopts or rich before it is needed:
+`assay status` is asked often, and by scripts.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from node.cli.session import Session
+from node.control.codes import Exit
+
+if TYPE_CHECKING:
+    from node.cli.failure import Failure
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `assay` on these arguments (default: the process'). Returns the exit code."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    # Until the options are parsed, errors take the form that the plain text of the line asks for.
+    sessions = [Session(json="--json" in tokens, debug="--debug" in tokens)]
+    try:
+        return _run(tokens, sessions)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.INTERNAL
+    except Exception as error:  # noqa: BLE001 -- the guard: every error ends in one line and a code
+        return _fail(error, sessions[-1])
+
+
+def _run(tokens: list[str], sessions: list[Session]) -> int:
+    session = _status_only(tokens)
+    if session is None:
+        from node.cli.app import run
+
+        return run(tokens, sessions)
+    sessions[:] = [session]
+    found = session.call("status", timeout=10.0)
+    if session.json:
+        session.emit(found, [])
+    else:
+        from node.cli.views import status
+
+        session.emit(found, status(found))
+    return Exit.OK
+
+
+def _status_only(tokens: list[str]) -> Session | None:
+    """The session where the line is `status` with global options alone; None for all else.
+
+    Parsing with cyclopts costs several times what the call itself does.
+    """
+    home: str | None = None
+    flags = {"--json": False, "--debug": False}
+    words = []
+    rest = iter(tokens)
+    for word in rest:
+        if word in flags:
+            flags[word] = True
+        elif word == "--home":
+            home = next(rest, None)
+            if home is None or home.startswith("-"):
+                return None
+        elif word.startswith("--home="):
+            home = word.removeprefix("--home=")
+        else:
+            words.append(word)
+    return Session(home, flags["--json"], flags["--debug"]) if words == ["status"] else None
+
+
+def _fail(error: Exception, session: Session) -> int:
+    from node.cli.failure import explain
+
+    failure: Failure = explain(error)
+    session.complain(failure)
+    if session.debug:
+        import traceback
+
+        traceback.print_exception(error)
+    return failure.end
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,246 @@
+"""What each result looks like to a person. Results come as the JSON that the daemon sent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from node.cli.amounts import money, short, size, span
+from node.cli.show import Pairs, Part, Table
+
+Result: TypeAlias = Mapping[str, Any]
+
+
+def status(s: Result) -> list[Part]:
+    chain = s["chain"]
+    head = f"block {chain['head']}, {span(max(0.0, time.time() - chain['head_time']))} old"
+    rows = [
+        ("assay", f"{s['version']}, process {s['pid']}, up {span(time.time() - s['started_at'])}"),
+        ("home", s["home"]),
+        ("peer", s["peer_id"]),
+        *_list("listens", s["addresses"]),
+        ("peers", str(s["peers"])),
+        ("chain", f"{chain['chain_id']} at {chain['url']}, {head}"),
+        ("contract", chain["contract"]),
+        ("account", s["account"]),
+        *([("payout", s["payout"])] if s["payout"] != s["account"] else []),
+        ("datasets", str(s["datasets"])),
+        ("jobs", f"{s['jobs_running']} running, {s['jobs_waiting']} waiting for consent"),
+        ("tasks", f"{s['tasks_queued']} queued"),
+        ("traffic", f"{size(s['bytes_in'])} in, {size(s['bytes_out'])} out"),
+        ("memory", size(s["resident_bytes"])),
+        ("join", f"assay join '{s['join_line']}'"),
+    ]
+    problems = [*([chain["problem"]] if not chain["reachable"] else []), *s["problems"]]
+    return [Pairs([*rows, *_list("problem", problems)])]
+
+
+def _list(name: str, values: Sequence[str]) -> list[tuple[str, str]]:
+    return [(name if i == 0 else "", value) for i, value in enumerate(values)]
+
+
+def peers(found: Sequence[Result]) -> list[Part]:
+    rows = [
+        (
+            p["peer_id"],
+            (p["addresses"] or ["?"])[0],
+            "relay" if p["relayed"] else p["direction"],
+            f"{p['score']:.1f}",
+            str(p["rejected"]),
+            span(time.time() - p["connected_at"]),
+            p["agent"],
+        )
+        for p in found
+    ]
+    headings = ("peer", "address", "way", "score", "rejected", "since", "agent")
+    empty = "no peer is connected; paste a line that another `assay up` printed: assay join LINE"
+    return [Table(headings, rows, empty, right=frozenset({"score", "rejected"}))]
+
+
+def datasets(found: Sequence[Result]) -> list[Part]:
+    rows = [
+        (
+            d["name"],
+            str(d["rows"]),
+            str(d["column_count"]),
+            size(d["bytes"]),
+            "yes" if d["decided"] else f"none yet: assay policy set {d['name']}",
+            str(d["jobs"]),
+            _epsilon(d["epsilon_spent"]),
+            d["path"],
+        )
+        for d in found
+    ]
+    headings = ("name", "rows", "columns", "size", "policy", "jobs", "epsilon spent", "path")
+    right = frozenset({"rows", "columns", "size", "jobs", "epsilon spent"})
+    return [Table(headings, rows, "no dataset; add one: assay data add NAME FILE", right=right)]
+
+
+def _epsilon(value: float | None) -> str:
+    return "unbounded" if value is None else f"{value:.3g}"
+
+
+def dataset(d: Result) -> list[Part]:
+    parts: list[Part] = [
+        f"{d['name']}: {d['rows']} rows, {d['column_count']} columns, {size(d['bytes'])}"
+    ]
+    if not d["decided"]:
+        parts.append(f"it takes no job yet; next: assay policy show {d['name']}")
+    return parts
+
+
+def policy(p: Result) -> list[Part]:
+    rows = [(t["name"], _value(t["value"]), t["allowed"], t["meaning"]) for t in p["terms"]]
+    table = Table(("term", "value", "allowed", "meaning"), rows)
+    if p["decided"]:
+        return [table]
+    return [table, f"not decided yet: {p['dataset']} takes no job until you set a term"]
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)
+
+
+def jobs(found: Sequence[Result]) -> list[Part]:
+    rows = [
+        (
+            short(j["job"]),
+            j["title"],
+            j["role"],
+            j["state"],
+            f"{j['round']}/{j['rounds']}",
+            str(j["enrolled"]),
+            pay(j["rate"], j["token"]),
+            pay(j["merit"], j["token"]),
+            j["dataset"] or "-",
+            _warned(j),
+        )
+        for j in found
+    ]
+    headings = ("job", "title", "role", "state", "round", "owners", "rate", "merit", "data", "why")
+    return [Table(headings, rows, "no job is known here", right=frozenset({"round", "owners"}))]
+
+
+def _warned(job: Result) -> str:
+    # DESIGN section 2: every command that shows a job without noise says so.
+    parts = [job["reason"], "" if job["noisy"] else "no noise: masks protect one round only"]
+    return "; ".join(part for part in parts if part)
+
+
+def pay(amount: str, token: str | None) -> str:
+    """An amount in ether, or in a token's smallest unit."""
+    return money(amount) if token is None else f"{amount} of {short(token)}"
+
+
+def job(d: Result) -> list[Part]:
+    s, m = d["summary"], d["money"]
+    token = s["token"]
+    pairs = [
+        ("job", s["job"]),
+        ("title", s["title"]),
+        ("role", s["role"]),
+        ("state", s["state"]),
+        ("why", _warned(s)),
+        ("requester", s["requester"]),
+        ("model", "sealed: owners cannot read it" if s["sealed"] else "open: owners can read it"),
+        ("round", f"{s['round']} of {s['rounds']}"),
+        ("data", s["dataset"]),
+        ("rate", pay(s["rate"], token)),
+        ("merit", pay(s["merit"], token)),
+        ("escrowed", pay(m["escrowed"], token)),
+        ("earned", pay(m["earned"], token)),
+        ("paid", pay(m["paid"], token)),
+        ("returned", pay(m["returned"], token)),
+        ("gas", str(m["gas"])),
+        ("traffic", f"{size(d['bytes_in'])} in, {size(d['bytes_out'])} out"),
+        ("epsilon", _epsilon(d["epsilon_spent"])),
+        ("seconds", seconds(d["seconds"])),
+        ("digest", d["spec_digest"]),
+    ]
+    rounds = Table(
+        ("round", "attempt", "phase", "owners", "accuracy", "gas", "size", "seconds"),
+        [
+            (
+                str(r["number"]),
+                str(r["attempt"]),
+                r["phase"],
+                str(r["contributors"]),
+                "" if r["accuracy"] is None else f"{100 * r['accuracy']:.2f} %",
+                str(r["gas"]),
+                size(r["bytes"]),
+                seconds(r["seconds"]),
+            )
+            for r in d["rounds"]
+        ],
+        "no round yet",
+        "rounds",
+        frozenset({"round", "attempt", "owners", "accuracy", "gas", "size"}),
+    )
+    members = Table(
+        ("account", "block", "contributions", "size", "rate", "merit", "claimed"),
+        [
+            (
+                o["account"],
+                "-" if o["block"] is None else str(o["block"]),
+                str(o["contributions"]),
+                size(o["bytes"]),
+                pay(o["rate"], token),
+                pay(o["merit"], token),
+                pay(o["claimed"], token),
+            )
+            for o in d["members"]
+        ],
+        "nobody is enrolled yet",
+        "owners",
+        frozenset({"block", "contributions", "size"}),
+    )
+    return [Pairs([row for row in pairs if row[1]]), rounds, members]
+
+
+def seconds(phases: Mapping[str, float]) -> str:
+    """Phases with their seconds, in order."""
+    return ", ".join(f"{name} {value:.1f}" for name, value in phases.items())
+
+
+def event(e: Result) -> str:
+    """One event, one line."""
+    clock = time.strftime("%H:%M:%S", time.localtime(e["time"]))
+    return f"{clock}  {e['kind']:<16}  {e['text']}"
+
+
+def claims(found: Sequence[Result]) -> list[Part]:
+    rows = [
+        (
+            c["account"],
+            str(c["rounds"]),
+            money(c["rate"]),
+            money(c["merit"]),
+            str(c["gas"]),
+            c["transaction"] or "nothing to claim",
+        )
+        for c in found
+    ]
+    headings = ("account", "rounds", "rate", "merit", "gas", "transaction")
+    return [Table(headings, rows, "nothing to claim", right=frozenset({"rounds", "gas"}))]
+
+
+def audit(a: Result) -> list[Part]:
+    rows = [("ok" if c["ok"] else "FAULT", c["name"], c["detail"]) for c in a["checks"]]
+    faults = sum(not c["ok"] for c in a["checks"])
+    verdict = "no fault found" if a["ok"] else f"{faults} of {len(a['checks'])} checks failed"
+    return [Table(("", "check", "found"), rows, "nothing was checked"), verdict]
+
+
+def account(a: Result) -> list[Part]:
+    rows = [("account", a["address"])]
+    if a["payout"] != a["address"]:
+        rows.append(("payout", a["payout"]))
+    rows += [("balance", money(a["balance"])), ("claimable", money(a["claimable"]))]
+    return [Pairs(rows)]
