@@ -1,0 +1,20 @@
+"""One chain for each of Vyper's code generators, rolled back after every test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from bounty_world import World
+
+
+@pytest.fixture(scope="session", params=[False, True], ids=["legacy", "venom"])
+def chain(request: pytest.FixtureRequest) -> World:
+    return World(experimental=request.param)
+
+
+@pytest.fixture
+def world(chain: World) -> Iterator[World]:
+    snapshot = chain.tester.take_snapshot()
+    yield chain
+    chain.tester.revert_to_snapshot(snapshot)
