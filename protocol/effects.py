@@ -19,6 +19,8 @@ Attempt = Annotated[int, Range(0, params.MAX_ATTEMPTS)]
 Peers = Annotated[tuple[PeerId, ...], Size(0, params.MAX_COHORT)]
 Digests = Annotated[tuple[Digest, ...], Size(0, params.MAX_COHORT)]
 NoDigest = Annotated[bytes, Size(0, 32)]
+Fact = tuple[Annotated[str, Size(1, 60)], float]
+Facts = Annotated[tuple[Fact, ...], Size(0, 32)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +236,7 @@ class Notify(Wire):
     round: Round
     attempt: Attempt
     text: Annotated[str, Size(0, params.MAX_REASON_BYTES)]
+    facts: Facts = ()
 
 
 @dataclass(frozen=True, slots=True)

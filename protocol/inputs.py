@@ -11,7 +11,7 @@ from typing import Annotated
 
 from protocol import params
 from protocol.codec import Amount, Range, Size, Wire
-from protocol.effects import Attempt, BlobKind, NoDigest, Round
+from protocol.effects import Attempt, BlobKind, Facts, NoDigest, Round
 from protocol.envelope import Envelope
 from protocol.messages import Address, BlobSize, Digest, Index, Milliseconds, Reason
 
@@ -122,9 +122,6 @@ class CommitmentSigned(Wire):
     signature: Annotated[bytes, Size(65)]
 
 
-Fact = tuple[Annotated[str, Size(1, 60)], float]
-
-
 @dataclass(frozen=True, slots=True)
 class ComputeDone(Wire):
     """A computation's result is stored under `digest`; `extra` is a second result (momentum)."""
@@ -137,7 +134,7 @@ class ComputeDone(Wire):
     digest: NoDigest
     size: BlobSize
     extra: NoDigest
-    facts: Annotated[tuple[Fact, ...], Size(0, 32)]
+    facts: Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +166,7 @@ class TransactionFailed(Wire):
 
     at: Milliseconds
     function: Annotated[str, Size(1, 40)]
+    account: Annotated[bytes, Size(0, 20)]  # of a claim; empty otherwise
     reason: Reason
 
 

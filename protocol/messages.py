@@ -25,11 +25,10 @@ Reason = Annotated[str, Size(1, params.MAX_REASON_BYTES)]
 
 @dataclass(frozen=True, slots=True)
 class Announce(Wire):
-    """Requester to all, topic `jobs`: a job is posted. A small spec travels inside."""
+    """Requester to all, topic `jobs`: a job is posted. A spec that fits rides along."""
 
     spec_digest: Digest
     spec_size: Annotated[int, Range(1, params.MAX_SPEC_BYTES)]
-    spec: Annotated[bytes, Size(0, params.MAX_INLINE_BATCH_BYTES)]
 
 
 @dataclass(frozen=True, slots=True)

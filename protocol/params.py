@@ -158,3 +158,6 @@ MAX_PEER_RECORD_BYTES: Final = 2048
 
 #: A list of signed messages: the largest cohort at half a kilobyte a message.
 MAX_LIST_BYTES: Final = MAX_COHORT * 512
+
+#: Entries of one list in a dataset's policy; a person keeps it.
+MAX_POLICY_ENTRIES: Final = 256

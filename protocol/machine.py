@@ -1,0 +1,92 @@
+"""What the machines share: the context that they read, and the turn that a step is.
+
+A machine is a function `step(context, state, input) -> (state, effects)`. The context never changes
+what has been decided: spec, own identity, the cohort once its list is verified. It is rebuilt from
+stored blobs at a start and is no part of the state.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from protocol.codec import Wire
+from protocol.effects import Effect, Facts, Notify
+from protocol.enrolment import Cohort
+from protocol.errors import FatalError
+from protocol.messages import Body
+from protocol.params import MAX_REASON_BYTES
+from protocol.spec import JobSpec
+
+S = TypeVar("S", bound=Wire)
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """What both machines of a job read. `me` is this node's peer id."""
+
+    job: bytes
+    spec: JobSpec
+    spec_bytes: int
+    spec_digest: bytes
+    me: bytes
+    account: bytes
+    cohort: Cohort | None = None
+
+    @property
+    def requester(self) -> bytes:
+        """The requester's peer id."""
+        return self.spec.requester.peer_id
+
+    def require_cohort(self) -> Cohort:
+        if self.cohort is None:
+            raise FatalError("the cohort's list is needed before it was verified")
+        return self.cohort
+
+
+class Turn(Generic[S]):
+    """One step being made: the state so far, the effects so far."""
+
+    def __init__(self, context: JobContext, state: S) -> None:
+        self.context = context
+        self.state = state
+        self.effects: list[Effect] = []
+
+    def change(self, **changes: Any) -> None:
+        self.state = dataclasses.replace(self.state, **changes)  # type: ignore[type-var]
+
+    def emit(self, *effects: Effect) -> None:
+        self.effects += effects
+
+    def notify(
+        self, kind: str, text: str, round_: int = 0, attempt: int = 0, facts: Facts = ()
+    ) -> None:
+        self.emit(Notify(kind, round_, attempt, one_line(text), facts))
+
+    def result(self) -> tuple[S, tuple[Effect, ...]]:
+        return self.state, tuple(self.effects)
+
+
+def one_line(text: str) -> str:
+    """Cut to what a reason may hold, at a character's boundary."""
+    flat = " ".join(text.split()) or "no reason given"
+    return flat.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+
+
+def job_topic(job: bytes) -> str:
+    """Openings, digests and results of one job."""
+    return f"assay/1/job/{job.hex()}"
+
+
+def block_topic(job: bytes, block: int) -> str:
+    """Contributions of one block; its members and the requester join."""
+    return f"assay/1/block/{job.hex()}/{block}"
+
+
+#: Job announcements.
+JOBS_TOPIC = "assay/1/jobs"
+
+
+def kind_of(body: Body) -> str:
+    return type(body).__name__
