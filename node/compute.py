@@ -1,0 +1,140 @@
+"""The workers: everything over a few milliseconds runs in another process.
+
+A thin layer over trio-parallel. Workers are spawned, never forked: they inherit no key, no socket
+and no lock. They start with the first computation, stay for the next ones, and end with the daemon.
+A worker that dies takes its one computation with it; the next call starts a fresh worker. Nothing
+is retried here: the caller knows whether the result was stored.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, TypeVar, TypeVarTuple
+
+import trio
+import trio_parallel
+
+from node.worker import prepare
+from protocol.errors import AssayError
+
+log = logging.getLogger("assay.compute")
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+#: Idle workers end when their pipe closes; one that does not is killed after this long.
+_GRACE_SECONDS: Final = 5.0
+
+
+class WorkerDied(AssayError):
+    """A worker process ended before its result. The same call may be made again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeStatistics:
+    """Computations by their end, those under way or waiting, and seconds that workers were busy."""
+
+    done: int
+    failed: int
+    cancelled: int
+    died: int
+    running: int
+    waiting: int
+    busy_seconds: float
+
+
+class Compute:
+    """The open worker pool; see `open_compute`."""
+
+    def __init__(self, context: trio_parallel.WorkerContext, workers: int) -> None:
+        self._context = context
+        self._limiter = trio.CapacityLimiter(workers)
+        self._done = 0
+        self._failed = 0
+        self._cancelled = 0
+        self._died = 0
+        self._busy_seconds = 0.0
+
+    async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """`function(*args)` in a worker: its value, or what it raised.
+
+        The function must be importable by name, arguments and value picklable. Calls wait their
+        turn in order. Cancelling kills the worker at once, so the function must be one whose half
+        done work harms nobody. Raises `WorkerDied` when the process ended by itself or was killed.
+        """
+        async with self._limiter:
+            began = time.monotonic()
+            try:
+                value: T = await self._context.run_sync(function, *args, kill_on_cancel=True)
+            except trio_parallel.BrokenWorkerError as error:
+                self._died += 1
+                raise WorkerDied(
+                    f"the worker that computed {function.__name__} {_end_of(error)}; "
+                    "the next computation starts another"
+                ) from error
+            except trio.Cancelled:
+                self._cancelled += 1
+                raise
+            except BaseException:
+                self._failed += 1
+                raise
+            finally:
+                self._busy_seconds += time.monotonic() - began
+            self._done += 1
+            return value
+
+    def statistics(self) -> ComputeStatistics:
+        """What the pool has done so far."""
+        limits = self._limiter.statistics()
+        return ComputeStatistics(
+            done=self._done,
+            failed=self._failed,
+            cancelled=self._cancelled,
+            died=self._died,
+            running=limits.borrowed_tokens,
+            waiting=limits.tasks_waiting,
+            busy_seconds=self._busy_seconds,
+        )
+
+
+@asynccontextmanager
+async def open_compute(workers: int = 1) -> AsyncIterator[Compute]:
+    """A pool of at most `workers` processes, none of them started yet.
+
+    Leave it with no `run` under way (cancel their tasks first): leaving waits for them.
+    """
+    if workers < 1:
+        raise ValueError(f"{workers} workers; at least 1 is needed")
+    body_error: BaseException | None = None
+    try:
+        async with trio_parallel.open_worker_context(
+            # An idle worker costs 35 MB and saves half a second each round: it stays.
+            idle_timeout=math.inf,
+            init=prepare,
+            grace_period=_GRACE_SECONDS,
+        ) as context:
+            try:
+                yield Compute(context, workers)
+            except BaseException as error:
+                body_error = error
+                raise
+    except trio_parallel.BrokenWorkerError as error:
+        # Only from closing: an idle worker had been killed, or did not end in time and now was.
+        log.warning("a worker did not end cleanly: %s", error.args[0])
+        # Closing must not put its own trouble in the place of what the body raised.
+        if body_error is not None:
+            raise body_error from None
+
+
+def _end_of(error: trio_parallel.BrokenWorkerError) -> str:
+    code = getattr(error.args[-1], "exitcode", None)
+    if code == -9:
+        return "was killed (signal 9: often the system, out of memory)"
+    if isinstance(code, int) and code < 0:
+        return f"was ended by signal {-code}"
+    return f"ended by itself (exit status {code})"
