@@ -1,0 +1,224 @@
+"""What the owner of a dataset lets it be used for, and how a job is held against that.
+
+A new dataset's policy is `Policy.closed()`: it takes nothing until its owner has said something.
+`judge` is pure: accept (taken without asking), wait (a person may take it by hand), refuse (it
+cannot work, or the owner ruled it out in so many words).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+from protocol import params
+from protocol.addresses import to_checksum
+from protocol.amounts import format_amount
+from protocol.codec import Amount, Range, Size, Wire
+from protocol.errors import Malformed
+from protocol.spec import ETHER, JobSpec
+from protocol.spec_parts import Address
+
+Accounts = Annotated[tuple[Address, ...], Size(0, params.MAX_POLICY_ENTRIES)]
+Purpose = Annotated[str, Size(1, 32)]
+
+
+class Accept(StrEnum):
+    """What becomes of jobs that fit."""
+
+    NEVER = "never"
+    ASK = "ask"
+    AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy(Wire):
+    """One dataset's policy. Lists ascend, each entry once; an empty list of what is allowed allows
+    all. Amounts are in the smallest unit of `token`.
+
+    `decided`: its owner has said something. `accept`: whether jobs that fit are taken.
+    `no_noise`: jobs without noise are taken, where masks protect within a round and nothing does
+    over rounds. `open_models`, `sealed_models`: which kinds. `max_unpaid`: attempts without pay
+    that one requester may cause before its jobs wait.
+    """
+
+    decided: bool
+    accept: Accept
+    no_noise: bool
+    open_models: bool
+    sealed_models: bool
+    token: Address
+    price_floor: Amount
+    purposes: Annotated[tuple[Purpose, ...], Size(0, params.MAX_POLICY_ENTRIES)]
+    requesters: Accounts
+    blocked: Accounts
+    min_block: Annotated[int, Range(params.MIN_BLOCK, params.MAX_BLOCK)]
+    max_rounds: Annotated[int, Range(1, params.MAX_ROUNDS)]
+    max_unpaid: Annotated[int, Range(0, params.MAX_ROUNDS * params.MAX_ATTEMPTS)]
+    min_contribute_seconds: Annotated[int, Range(1, 7 * 86_400)]
+
+    def __post_init__(self) -> None:
+        Wire.__post_init__(self)
+        lists: tuple[tuple[str, tuple[str | bytes, ...]], ...] = (
+            ("purposes", self.purposes),
+            ("requesters", self.requesters),
+            ("blocked", self.blocked),
+        )
+        for name, entries in lists:
+            if list(entries) != sorted(set(entries)):  # type: ignore[type-var]
+                raise Malformed(f"Policy.{name}: entries must ascend, each once")
+
+    @classmethod
+    def closed(cls) -> Policy:
+        """A new dataset's policy: nothing is decided, so nothing is taken."""
+        return cls(
+            decided=False,
+            accept=Accept.ASK,
+            no_noise=False,
+            open_models=True,
+            sealed_models=False,
+            token=ETHER,
+            price_floor=0,
+            purposes=(),
+            requesters=(),
+            blocked=(),
+            min_block=params.MIN_BLOCK,
+            max_rounds=params.MAX_ROUNDS,
+            max_unpaid=3,
+            min_contribute_seconds=1,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFacts:
+    """What a dataset must show to be judged: its columns' names, and how many rows it has."""
+
+    columns: tuple[str, ...]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What this owner already knows: the account it would enrol with (empty if none is set up), and
+    attempts that the job's requester has left unpaid, over all of its jobs."""
+
+    account: bytes = b""
+    unpaid: int = 0
+
+
+class Verdict(StrEnum):
+    """What becomes of a job here."""
+
+    ACCEPT = "accept"
+    WAIT = "wait"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict, and every reason for it; an accepted job has none."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+
+
+def judge(
+    policy: Policy,
+    spec: JobSpec,
+    dataset: DatasetFacts,
+    standing: Standing = Standing(),
+) -> Decision:
+    """Hold a job against a policy. A refusal gives the reasons that it rests on and no others."""
+    impossible = tuple(_impossible(spec, dataset, standing))
+    if impossible:
+        return Decision(Verdict.REFUSE, impossible)
+    ruled_out = tuple(_ruled_out(policy, spec))
+    if not policy.decided:
+        return Decision(Verdict.WAIT, ("its dataset's owner has set no policy yet", *ruled_out))
+    if ruled_out:
+        return Decision(Verdict.REFUSE, ruled_out)
+    doubts = tuple(_doubts(policy, spec, standing))
+    return Decision(Verdict.WAIT, doubts) if doubts else Decision(Verdict.ACCEPT, ())
+
+
+def obstacles(
+    policy: Policy,
+    spec: JobSpec,
+    dataset: DatasetFacts,
+    standing: Standing = Standing(),
+) -> tuple[str, ...]:
+    """Why not even a person's word takes this job: the policy or the dataset must change first.
+
+    A job without noise is among them until the policy allows it, decided or not.
+    """
+    return (*_impossible(spec, dataset, standing), *_ruled_out(policy, spec))
+
+
+def _impossible(spec: JobSpec, dataset: DatasetFacts, standing: Standing) -> Iterator[str]:
+    present = set(dataset.columns)
+    missing = [name for name in spec.columns if name not in present]
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        yield f"the dataset has no column {', '.join(map(repr, missing[:3]))}{more}"
+    if dataset.rows == 0:
+        yield "the dataset has no rows"
+    admission = spec.cohort.admission
+    if admission and standing.account not in admission:
+        yield f"it admits {len(admission)} accounts only, and this owner's is not one of them"
+
+
+def _ruled_out(policy: Policy, spec: JobSpec) -> Iterator[str]:
+    if policy.accept is Accept.NEVER:
+        yield "the policy takes no job (accept=never)"
+    if spec.requester.account in policy.blocked:
+        yield f"its requester {to_checksum(spec.requester.account)} is blocked"
+    if spec.privacy.epsilon is None and not policy.no_noise:
+        # Masks protect within a round, noise over rounds: to go without is the owner's word to say.
+        yield "it adds no noise, which the policy does not allow (no_noise=true would)"
+
+
+def _doubts(policy: Policy, spec: JobSpec, standing: Standing) -> Iterator[str]:
+    payment, privacy = spec.payment, spec.privacy
+    if payment.token != policy.token:
+        yield f"it pays in {_token(payment.token)}; the policy asks for {_token(policy.token)}"
+    elif payment.rate < policy.price_floor:
+        yield (
+            f"it pays {_money(payment.rate, payment.token)} a contribution; "
+            f"the price floor is {_money(policy.price_floor, policy.token)}"
+        )
+    if policy.purposes and spec.purpose not in policy.purposes:
+        yield f"its purpose is {spec.purpose}; the policy allows {', '.join(policy.purposes)}"
+    if policy.requesters and spec.requester.account not in policy.requesters:
+        yield f"its requester {to_checksum(spec.requester.account)} is not on the policy's list"
+    if privacy.sealed and not policy.sealed_models:
+        yield "its model is sealed; the policy allows open models only"
+    if not privacy.sealed and not policy.open_models:
+        yield "its model is open; the policy allows sealed models only"
+    if spec.cohort.block_size < policy.min_block:
+        yield (
+            f"its blocks have {spec.cohort.block_size} members; "
+            f"the policy asks for {policy.min_block}"
+        )
+    if spec.training.rounds > policy.max_rounds:
+        yield f"it runs {spec.training.rounds} rounds; the policy allows {policy.max_rounds}"
+    if spec.timing.contribute_seconds < policy.min_contribute_seconds:
+        yield (
+            f"it leaves {spec.timing.contribute_seconds} s for a contribution; "
+            f"the policy asks for {policy.min_contribute_seconds} s"
+        )
+    if standing.unpaid > policy.max_unpaid:
+        yield (
+            f"its requester left {standing.unpaid} attempts unpaid; "
+            f"the policy allows {policy.max_unpaid}"
+        )
+    if policy.accept is Accept.ASK:
+        yield "the policy leaves every job to its owner (accept=auto would not)"
+
+
+def _token(token: bytes) -> str:
+    return "ether" if token == ETHER else f"token {to_checksum(token)}"
+
+
+def _money(amount: int, token: bytes) -> str:
+    return format_amount(amount) if token == ETHER else f"{amount} units"

@@ -1,0 +1,252 @@
+"""A policy term by term: what a person sets, sees and is told is allowed.
+
+`assay policy set NAME price_floor="0.001 ether" purposes=research,teaching accept=auto`
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from protocol import params
+from protocol.addresses import parse_address, to_checksum
+from protocol.amounts import ALLOWED as AMOUNT
+from protocol.amounts import parse_amount
+from protocol.errors import InputError
+from protocol.policy import Accept, Policy
+from protocol.spec import ETHER
+from protocol.spec_checks import slug
+
+#: A value as JSON or a command line has it; None puts a term back to its default.
+Value: TypeAlias = bool | int | float | str | tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTerm:
+    """One term for display: amounts as decimal strings, accounts as checksummed addresses."""
+
+    name: str
+    value: Value
+    allowed: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """How one field of Policy is read, shown and explained. `read` raises _Unfit, or InputError that says more."""
+
+    name: str
+    allowed: str
+    meaning: str
+    read: Callable[[Value], Any]
+    show: Callable[[Any], Value]
+
+
+class _Unfit(Exception):
+    """A value is none that its term allows."""
+
+
+def with_changes(policy: Policy, changes: Mapping[str, Value]) -> Policy:
+    """The policy with all of `changes`; the owner has decided from then on, whatever is set.
+
+    Names take '-' for '_'. Raises InputError with the term, the value given and what is allowed; then
+    nothing is changed.
+    """
+    default = Policy.closed()
+    values: dict[str, Any] = {}
+    floor: Value = None
+    for given, value in changes.items():
+        name = given.replace("-", "_")
+        term = _TERMS.get(name)
+        if term is None:
+            near = difflib.get_close_matches(name, _TERMS, 1)
+            hint = f"did you mean {near[0]}?" if near else f"terms are {', '.join(_TERMS)}"
+            raise InputError(f"is no term of a policy; {hint}", given)
+        if name in values:
+            raise InputError("is given twice", given)
+        if name == "price_floor":
+            floor = value
+        try:
+            values[name] = getattr(default, name) if value is None else term.read(value)
+        except _Unfit:
+            raise InputError(f"is {value!r:.60}; allowed is {term.allowed}", given) from None
+        except InputError as e:
+            raise InputError(str(e), given) from None
+    changed = dataclasses.replace(policy, **values, decided=True)
+    if changed.token != ETHER and isinstance(floor, str):
+        parse_amount(floor, "price_floor", units=False)
+    if changed.token != policy.token and policy.price_floor and "price_floor" not in values:
+        # The floor in another unit would be another price.
+        raise InputError("changes the unit of price_floor: give that as well", "token")
+    return changed
+
+
+def describe(policy: Policy) -> tuple[PolicyTerm, ...]:
+    """Every term with its value, what it may be and what it does, in the order of the table."""
+    return tuple(
+        PolicyTerm(term.name, term.show(getattr(policy, term.name)), term.allowed, term.meaning)
+        for term in _TERMS.values()
+    )
+
+
+def _accept(value: Value) -> Accept:
+    if value not in tuple(Accept):
+        raise _Unfit
+    return Accept(value)
+
+
+def _flag(value: Value) -> bool:
+    words = {"true": True, "yes": True, "false": False, "no": False}
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str) or value.lower() not in words:
+        raise _Unfit
+    return words[value.lower()]
+
+
+def _whole(low: int, high: int) -> Callable[[Value], int]:
+    def read(value: Value) -> int:
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise _Unfit
+        return value
+
+    return read
+
+
+def _entries(value: Value) -> tuple[str, ...]:
+    """A list, or text with commas; empty text is the empty list."""
+    if isinstance(value, str):
+        value = tuple(part.strip() for part in value.split(",")) if value.strip() else ()
+    if not isinstance(value, tuple | list) or len(value) > params.MAX_POLICY_ENTRIES:
+        raise _Unfit
+    if not all(isinstance(entry, str) for entry in value):
+        raise _Unfit
+    return tuple(value)
+
+
+def _purposes(value: Value) -> tuple[str, ...]:
+    purposes = _entries(value)
+    for purpose in purposes:
+        if len(purpose) > 32 or any(slug("", purpose)):
+            raise _Unfit
+    return tuple(sorted(set(purposes)))
+
+
+def _accounts(value: Value) -> tuple[bytes, ...]:
+    return tuple(sorted({parse_address(entry) for entry in _entries(value)}))
+
+
+def _token(value: Value) -> bytes:
+    if value == "ether":
+        return ETHER
+    if not isinstance(value, str):
+        raise _Unfit
+    return parse_address(value)
+
+
+def _same(value: Any) -> Value:
+    return value  # type: ignore[no-any-return]
+
+
+def _addresses(value: tuple[bytes, ...]) -> Value:
+    return tuple(to_checksum(account) for account in value)
+
+
+_ACCOUNTS: Final = f"a list of at most {params.MAX_POLICY_ENTRIES} addresses"
+_LONGEST: Final = params.MAX_ROUNDS * params.MAX_ATTEMPTS
+
+_TERMS: Final[Mapping[str, _Term]] = {
+    term.name: term
+    for term in (
+        _Term(
+            "accept",
+            "never, ask or auto",
+            "what becomes of a job that fits: refused, left to you, or taken",
+            _accept,
+            lambda value: str(value.value),
+        ),
+        _Term(
+            "price_floor",
+            AMOUNT,
+            "least pay for one contribution, in wei or the token's smallest unit",
+            parse_amount,
+            str,
+        ),
+        _Term(
+            "token",
+            "ether or a token's address",
+            "what it must be paid in",
+            _token,
+            lambda value: "ether" if value == ETHER else to_checksum(value),
+        ),
+        _Term(
+            "no_noise",
+            "true or false",
+            "take jobs that add no noise: masks then protect within a round, nothing over rounds",
+            _flag,
+            _same,
+        ),
+        _Term(
+            "open_models",
+            "true or false",
+            "take jobs whose model you can read",
+            _flag,
+            _same,
+        ),
+        _Term(
+            "sealed_models",
+            "true or false",
+            "take jobs whose model you cannot read",
+            _flag,
+            _same,
+        ),
+        _Term(
+            "purposes",
+            "a list of words such as research, or empty for any",
+            "what the model may be for, by the requester's word",
+            _purposes,
+            _same,
+        ),
+        _Term(
+            "requesters",
+            f"{_ACCOUNTS}, or empty for anybody",
+            "whose jobs are taken",
+            _accounts,
+            _addresses,
+        ),
+        _Term("blocked", _ACCOUNTS, "whose jobs are refused", _accounts, _addresses),
+        _Term(
+            "min_block",
+            f"a whole number from {params.MIN_BLOCK} to {params.MAX_BLOCK}",
+            "least owners whose contributions are added before anybody reads the sum",
+            _whole(params.MIN_BLOCK, params.MAX_BLOCK),
+            _same,
+        ),
+        _Term(
+            "max_rounds",
+            f"a whole number from 1 to {params.MAX_ROUNDS}",
+            "most rounds of one job",
+            _whole(1, params.MAX_ROUNDS),
+            _same,
+        ),
+        _Term(
+            "max_unpaid",
+            f"a whole number from 0 to {_LONGEST}",
+            "attempts without pay that a requester may cause before its jobs wait for you",
+            _whole(0, _LONGEST),
+            _same,
+        ),
+        _Term(
+            "min_contribute_seconds",
+            "a whole number from 1 to 604800",
+            "least time that a job must leave for a contribution",
+            _whole(1, 7 * 86_400),
+            _same,
+        ),
+    )
+}
