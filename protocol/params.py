@@ -161,3 +161,9 @@ MAX_LIST_BYTES: Final = MAX_COHORT * 512
 
 #: Entries of one list in a dataset's policy; a person keeps it.
 MAX_POLICY_ENTRIES: Final = 256
+
+#: Gossip contents remembered as seen: some minutes of the busiest topic.
+MAX_SEEN: Final = 8192
+
+#: A spec up to this size rides along with its announcement.
+MAX_INLINE_SPEC_BYTES: Final = 48 * 1024

@@ -1,0 +1,123 @@
+"""Verdicts on gossip: an ordered list of checks, cheap before costly, the seen-set updated last.
+
+A REJECT costs its sender score, so only what no honest peer sends is rejected; what is merely
+late, early or unknown here is ignored. Total: no input raises. docs/spec/gossip.md lists the checks
+in this order, tests/vectors/gossip.json has an example of each outcome.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from protocol import params
+from protocol.blobs import blob_digest
+from protocol.codec import decode
+from protocol.envelope import Envelope, Frame, open_envelope
+from protocol.errors import Malformed
+from protocol.machine import JOBS_TOPIC, block_topic, job_topic
+from protocol.messages import FROM_REQUESTER, Announce, Contribution
+from protocol.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """What the judge knows of a job: its requester, and the members of its blocks if drawn."""
+
+    requester: bytes
+    members: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict with its reason, and what was decoded where that went well."""
+
+    verdict: Verdict
+    reason: str
+    envelope: Envelope | None = None
+    attachment: bytes = b""
+
+
+class Seen:
+    """Digests of contents that were accepted, the oldest forgotten first. Bounded."""
+
+    def __init__(self, size: int = params.MAX_SEEN) -> None:
+        self._size = size
+        self._digests: OrderedDict[bytes, None] = OrderedDict()
+
+    def __contains__(self, digest: bytes) -> bool:
+        return digest in self._digests
+
+    def add(self, digest: bytes) -> None:
+        self._digests[digest] = None
+        self._digests.move_to_end(digest)
+        while len(self._digests) > self._size:
+            self._digests.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where this node is: other chains' and contracts' messages are none of its business."""
+
+    chain_id: int
+    contract: bytes
+
+
+def judge(
+    topic: str,
+    data: bytes,
+    place: Place,
+    job_view: Callable[[bytes], JobView | None],
+    seen: Seen,
+) -> Judged:
+    """Judge one gossip message. Never raises; `seen` is touched only on ACCEPT."""
+    if len(data) > params.MAX_GOSSIP_BYTES:
+        return Judged(Verdict.REJECT, f"{len(data)} bytes, at most {params.MAX_GOSSIP_BYTES}")
+    digest = hashlib.sha256(data).digest()
+    if digest in seen:
+        return Judged(Verdict.IGNORE, "seen before")
+    try:
+        frame = decode(Frame, data, params.MAX_GOSSIP_BYTES)
+        envelope = open_envelope(frame.envelope)
+    except Malformed as e:
+        return Judged(Verdict.REJECT, str(e))
+    context, body = envelope.context, envelope.body
+    if (context.chain_id, context.contract) != (place.chain_id, place.contract):
+        return Judged(Verdict.IGNORE, "of another chain or contract")
+    if not _fits(topic, envelope):
+        return Judged(Verdict.REJECT, f"{type(body).__name__} does not belong on {topic}")
+    attached = _attachment_digest(envelope)
+    if frame.attachment and (attached is None or blob_digest(frame.attachment) != attached):
+        return Judged(Verdict.REJECT, "its attachment is not what it names")
+    view = job_view(context.job)
+    if view is None:
+        if not isinstance(body, Announce):
+            return Judged(Verdict.IGNORE, "of a job that is not known here")
+    elif isinstance(body, FROM_REQUESTER):
+        if envelope.sender != view.requester:
+            return Judged(Verdict.REJECT, "not from the job's requester")
+    elif envelope.sender not in view.members:
+        # Its sender may be enrolled under a root that has not reached this node yet.
+        return Judged(Verdict.IGNORE, "from a peer that is not known to be enrolled")
+    seen.add(digest)
+    return Judged(Verdict.ACCEPT, "", envelope, frame.attachment)
+
+
+def _fits(topic: str, envelope: Envelope) -> bool:
+    body, job = envelope.body, envelope.context.job
+    if isinstance(body, Announce):
+        return topic == JOBS_TOPIC
+    if isinstance(body, Contribution):
+        return topic == block_topic(job, body.block)
+    return isinstance(body, FROM_REQUESTER) and topic == job_topic(job)
+
+
+def _attachment_digest(envelope: Envelope) -> bytes | None:
+    body = envelope.body
+    if isinstance(body, Announce):
+        return body.spec_digest
+    if isinstance(body, Contribution):
+        return body.batch_digest
+    return None
