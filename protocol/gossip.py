@@ -24,10 +24,14 @@ from protocol.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """What the judge knows of a job: its requester, and the members of its blocks if drawn."""
+    """What the judge knows of a job: its requester, and its members where the list is known here.
+
+    A node that only relays has no list: it forwards contributions on their signature alone, within
+    its rate limits.
+    """
 
     requester: bytes
-    members: frozenset[bytes]
+    members: frozenset[bytes] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ def judge(
     elif isinstance(body, FROM_REQUESTER):
         if envelope.sender != view.requester:
             return Judged(Verdict.REJECT, "not from the job's requester")
-    elif envelope.sender not in view.members:
+    elif view.members is not None and envelope.sender not in view.members:
         # Its sender may be enrolled under a root that has not reached this node yet.
         return Judged(Verdict.IGNORE, "from a peer that is not known to be enrolled")
     seen.add(digest)
