@@ -78,14 +78,18 @@ def _watchdog_interval(environ: Mapping[str, str]) -> float | None:
     return int(text) / 2_000_000 if text.isascii() and text.isdecimal() and int(text) else None
 
 
-def unit(home: Path, command: Sequence[str]) -> str:
+def unit(home: Path, command: Sequence[str], passphrase_file: Path | None = None) -> str:
     """A systemd user unit that runs `command up` on `home`.
 
-    Hardened as far as a user's manager can: the file system is read-only but for the home, no new
-    privileges, no foreign system calls. MemoryDenyWriteExecute stays off, because numerical
-    libraries generate code.
+    Hardened as far as a user's manager can: the file system is read-only but for the home and the
+    runtime directory (the control socket of a home with a long path), no new privileges, no
+    foreign system calls. PrivateUsers is what lets a user's manager mount anything read-only.
+    MemoryDenyWriteExecute stays off, because numerical libraries generate code. Raises ValueError.
     """
     words = " ".join(_quoted(word) for word in [*command, "--home", str(home), "up"])
+    secret = ""
+    if passphrase_file is not None:
+        secret = f"Environment={_quoted(f'ASSAY_PASSPHRASE_FILE={passphrase_file}', '')}\n"
     return f"""\
 [Unit]
 Description=assay: trains models on private data where it lies, for pay
@@ -98,7 +102,7 @@ StartLimitBurst=5
 Type=notify
 NotifyAccess=main
 ExecStart={words}
-WatchdogSec={WATCHDOG_SECONDS}
+{secret}WatchdogSec={WATCHDOG_SECONDS}
 TimeoutStopSec={STOP_SECONDS}
 KillMode=mixed
 Restart=on-failure
@@ -108,15 +112,9 @@ UMask=0077
 NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=read-only
-ReadWritePaths={_quoted(str(home))}
+ReadWritePaths={_quoted(str(home), "")} %t
+PrivateUsers=yes
 PrivateTmp=yes
-PrivateDevices=yes
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectKernelLogs=yes
-ProtectControlGroups=yes
-ProtectClock=yes
-ProtectHostname=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 RestrictNamespaces=yes
 RestrictRealtime=yes
@@ -131,12 +129,14 @@ WantedBy=default.target
 """
 
 
-def _quoted(word: str) -> str:
-    """One word of a unit file: quoted, and with systemd's specifiers and variables taken literally.
+def _quoted(word: str, variable: str = "$") -> str:
+    """One word of a unit file, quoted, specifiers taken literally; `variable` is doubled too.
+
+    Only command lines know variables: elsewhere a dollar sign stands for itself.
 
     Raises ValueError for a line break, which no quoting carries.
     """
     if "\n" in word or "\r" in word:
         raise ValueError(f"{word!r} has a line break; a unit file cannot hold it")
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"'
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped.replace(variable, 2 * variable) if variable else escaped}"'

@@ -16,7 +16,7 @@ JOB: Final = "0x" + "5a" * 32
 REQUESTER: Final = "0x" + "11" * 20
 OWNER: Final = "0x" + "22" * 20
 CONTRACT: Final = "0x" + "c0" * 20
-PEER_ID: Final = "12D3KooWExampleExampleExampleExampleExampleExample11"
+PEER_ID: Final = "12D3KooWQ1xfGnmCbZQaPzRtXsZtyxmbVLPjpZDaENTfpbYQQJHj"
 ADDRESS: Final = f"/ip4/192.0.2.7/tcp/4001/p2p/{PEER_ID}"
 TRANSACTION: Final = "0x" + "7e" * 32
 SPEC: Final = '[job]\ntitle = "Sepsis within 24 h"\n'

@@ -127,6 +127,9 @@ def up(
         )
         return Exit.OK
     from node.config import load_config
+
+    # Before the daemon and all that it needs is imported: a wrong setting is told at once.
+    config = load_config(home)
     from node.daemon import run_daemon
 
     def ready(line: str) -> None:
@@ -136,7 +139,7 @@ def up(
             sys.stdout.write("\n".join([f"running on {home.path}", *_join_parts(line)]) + "\n")
             sys.stdout.flush()
 
-    return run_daemon(home, load_config(home), ready)
+    return run_daemon(home, config, ready)
 
 
 def _join_parts(line: str) -> list[str]:
@@ -180,15 +183,17 @@ def service_print(
         Path | None, Parameter(help="The assay command; default: this one.")
     ] = None,
 ) -> int:
-    """Print a hardened systemd user unit for this home.
+    """Print a hardened systemd user unit for this home; ASSAY_PASSPHRASE_FILE is put into it.
 
     assay service print > ~/.config/systemd/user/assay.service
     systemctl --user daemon-reload && systemctl --user enable --now assay
     """
     from node.service import unit
 
-    text = unit(session.home.path, [str(executable)] if executable else _this_command())
-    session.emit({"unit": text}, [text.rstrip("\n")])
+    command = [str(executable.absolute())] if executable else _this_command()
+    secret = os.environ.get("ASSAY_PASSPHRASE_FILE")
+    text = unit(session.home.path, command, Path(secret).absolute() if secret else None)
+    session.emit({"unit": text}, text.splitlines())
     return Exit.OK
 
 
