@@ -1,0 +1,324 @@
+"""The chain as the daemon sees it: typed questions to one JSON-RPC node, asked in worker threads.
+
+Every failure is a ChainError that names the node and the cause. web3 blocks, so each call runs in a
+thread; few at a time, so that a slow node costs a bounded number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import trio
+
+from . import replies
+from .errors import BadReply, NoContract, Refused, Reverted, Slow, WrongChain
+from .events import ChainEvent
+from .replies import Head, Receipt
+
+if TYPE_CHECKING:
+    from .contract import Codec
+    from .provider import BoundedProvider
+
+T = TypeVar("T")
+
+#: Calls to the node at once.
+MAX_CALLS: Final = 4
+
+#: Logs of one query; a range that holds more is asked for in parts.
+MAX_LOGS: Final = 10_000
+
+#: JSON-RPC's code for a revert (geth, anvil, erigon).
+_REVERT_CODE: Final = 3
+
+Block = int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """What the next block asks, wei per gas (EIP-1559)."""
+
+    base_fee: int
+    tip: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job as the contract holds it. `closes` in seconds; amounts in wei or the token's unit."""
+
+    requester: bytes
+    token: bytes
+    rounds: int
+    cohort: int
+    rate: int
+    merit: int
+    closes: int
+    finished: bool
+    next_round: int
+    enrolments: int
+    enrolled: int
+    contributions: int
+    unpaid: int
+    merit_left: int
+    merit_root: bytes
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundView:
+    """A round's commitment on the chain."""
+
+    root: bytes
+    model_digest: bytes
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentView:
+    """An enrolment root on the chain."""
+
+    root: bytes
+    count: int
+
+
+class ChainClient:
+    """One node, one chain, one contract (20 bytes; None before it is deployed).
+
+    `timeout` is in seconds, for each call. Build it with `open`.
+    """
+
+    def __init__(
+        self,
+        provider: BoundedProvider,
+        codec: Codec,
+        chain_id: int,
+        contract: bytes | None,
+        timeout: float,
+    ) -> None:
+        self._provider = provider
+        self._limiter = trio.CapacityLimiter(MAX_CALLS)
+        self._timeout = timeout
+        self.codec = codec
+        self.chain_id = chain_id
+        self.contract = contract
+
+    @classmethod
+    async def open(
+        cls, url: str, chain_id: int, contract: bytes | None = None, *, timeout: float = 10.0
+    ) -> ChainClient:
+        """Prepare a client; nothing is sent yet. Raises InputError for a URL that is none."""
+
+        def build() -> tuple[BoundedProvider, Codec]:
+            from .contract import Codec
+            from .provider import BoundedProvider
+
+            return BoundedProvider(url, timeout, MAX_CALLS), Codec()
+
+        provider, codec = await trio.to_thread.run_sync(build)
+        return cls(provider, codec, chain_id, contract, timeout)
+
+    @property
+    def url(self) -> str:
+        """The node's URL, without what may be a secret."""
+        return self._provider.shown
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._provider.close()
+
+    # --- the node ---------------------------------------------------------------------------
+
+    async def check(self) -> None:
+        """Raise WrongChain or NoContract unless the node serves what was expected."""
+        got = await self._ask("eth_chainId", [], replies.quantity)
+        if got != self.chain_id:
+            raise WrongChain(self.url, self.chain_id, got)
+        if self.contract is not None and not await self.code(self.contract):
+            raise NoContract(self.url, self.contract)
+
+    async def head(self) -> Head:
+        """The newest block."""
+        return await self._ask("eth_getBlockByNumber", ["latest", False], replies.head)
+
+    async def header(self, number: int) -> Head | None:
+        """A block of the chain by number; None where the chain is shorter."""
+
+        def parse(value: Any) -> Head | None:
+            found = None if value is None else replies.head(value)
+            if found is not None and found.number != number:
+                raise replies.Invalid(f"asked for block {number}, got {found.number}")
+            return found
+
+        return await self._ask("eth_getBlockByNumber", [hex(number), False], parse)
+
+    async def block_hash(self, number: int) -> bytes | None:
+        """The hash of a block of the chain; None where the chain is shorter."""
+        found = await self.header(number)
+        return None if found is None else found.hash
+
+    async def fees(self) -> Fees:
+        """The newest block's base fee and the node's suggested tip."""
+        head = await self.head()
+        tip = await self._ask("eth_maxPriorityFeePerGas", [], replies.quantity)
+        return Fees(head.base_fee, tip)
+
+    # --- accounts ---------------------------------------------------------------------------
+
+    async def code(self, address: bytes) -> bytes:
+        return await self._ask("eth_getCode", [_hex(address), "latest"], replies.octets)
+
+    async def balance(self, address: bytes) -> int:
+        """Wei, at the newest block."""
+        return await self._ask("eth_getBalance", [_hex(address), "latest"], replies.quantity)
+
+    async def nonce(self, address: bytes, at: Block = "latest") -> int:
+        """Transactions of an account mined up to a block."""
+        return await self._ask(
+            "eth_getTransactionCount", [_hex(address), _tag(at)], replies.quantity
+        )
+
+    # --- transactions -----------------------------------------------------------------------
+
+    async def send(self, raw: bytes) -> None:
+        """Hand a signed transaction to the node. Raises Refused, in the node's own words."""
+        await self._ask("eth_sendRawTransaction", [_hex(raw)], lambda v: replies.octets(v, size=32))
+
+    async def knows(self, tx_hash: bytes) -> bool:
+        """True if the node holds the transaction, mined or waiting."""
+        return await self._ask("eth_getTransactionByHash", [_hex(tx_hash)], lambda v: v is not None)
+
+    async def receipt(self, tx_hash: bytes) -> Receipt | None:
+        """The receipt of a mined transaction, None otherwise."""
+
+        def parse(value: Any) -> Receipt | None:
+            # Some nodes give a receipt without a block to a transaction that still waits.
+            if value is None or (isinstance(value, dict) and value.get("blockNumber") is None):
+                return None
+            return replies.receipt(value, tx_hash)
+
+        return await self._ask("eth_getTransactionReceipt", [_hex(tx_hash)], parse)
+
+    async def estimate(self, sender: bytes, to: bytes | None, data: bytes, value: int = 0) -> int:
+        """Gas that a transaction would use. Raises Reverted with the contract's reason."""
+        params = [_message(sender, to, data, value)]
+        return await self._ask("eth_estimateGas", params, replies.quantity)
+
+    async def run(
+        self, sender: bytes, to: bytes, data: bytes, value: int = 0, at: Block = "latest"
+    ) -> bytes:
+        """Run a message on a block's state; what it returns. Raises Reverted."""
+        params = [_message(sender, to, data, value), _tag(at)]
+        return await self._ask("eth_call", params, replies.octets)
+
+    # --- the contract -----------------------------------------------------------------------
+
+    async def call(self, function: str, *args: Any, at: Block = "latest") -> Any:
+        """A view of the contract: one value or a tuple; addresses are 20 bytes. Raises Reverted."""
+        data = self.codec.encode(function, args)
+        result = await self.run(bytes(20), self._contract(), data, at=at)
+        try:
+            return self.codec.decode(function, result)
+        except replies.Invalid as error:
+            if not result:
+                raise NoContract(self.url, self._contract()) from error
+            raise BadReply(self.url, "eth_call", str(error)) from error
+
+    async def job(self, job: bytes, at: Block = "latest") -> JobView | None:
+        """A job's state; None for one that was never posted."""
+        view = JobView(*await self.call("jobs", job, at=at))
+        return view if any(view.requester) else None
+
+    async def round(self, job: bytes, number: int) -> RoundView | None:
+        """A round's commitment; None while there is none."""
+        view = RoundView(*await self.call("rounds", job, number))
+        return view if view.count else None
+
+    async def enrolment(self, job: bytes, index: int) -> EnrolmentView | None:
+        """An enrolment root; None while there is none."""
+        view = EnrolmentView(*await self.call("enrolments", job, index))
+        return view if view.count else None
+
+    async def paid(self, job: bytes, account: bytes) -> int:
+        """The account's word: a bit for each paid round, the top one for merit."""
+        return int(await self.call("paid", job, account))
+
+    async def logs(self, first: int, last: int) -> list[ChainEvent]:
+        """The contract's events in blocks `first` to `last`, both included, in order."""
+        events = await self._logs({"fromBlock": hex(first), "toBlock": hex(last)})
+        if any(not first <= event.block <= last for event in events):
+            raise BadReply(self.url, "eth_getLogs", f"a log outside blocks {first} to {last}")
+        return events
+
+    async def logs_of(self, block_hash: bytes) -> list[ChainEvent]:
+        """The contract's events of one block by hash (EIP-234). Raises Refused if it is gone."""
+        events = await self._logs({"blockHash": _hex(block_hash)})
+        if any(event.block_hash != block_hash for event in events):
+            raise BadReply(self.url, "eth_getLogs", "a log of another block")
+        return events
+
+    async def _logs(self, where: dict[str, str]) -> list[ChainEvent]:
+        address = self._contract()
+
+        def parse(value: Any) -> list[ChainEvent]:
+            return [self.codec.event(log) for log in replies.logs(value, address, MAX_LOGS)]
+
+        return await self._ask("eth_getLogs", [{"address": _hex(address), **where}], parse)
+
+    # --- underneath -------------------------------------------------------------------------
+
+    def _contract(self) -> bytes:
+        if self.contract is None:
+            raise NoContract(self.url, bytes(20))
+        return self.contract
+
+    async def _ask(self, method: str, params: Sequence[Any], parse: Callable[[Any], T]) -> T:
+        def work() -> T:
+            reply = self._provider.make_request(method, params)  # type: ignore[arg-type]
+            if "error" in reply:
+                self._raise(method, reply["error"])
+            try:
+                return parse(reply["result"])
+            except replies.Invalid as error:
+                raise BadReply(self.url, method, str(error)) from error
+
+        # The thread ends by itself at the provider's timeout; a caller that is cancelled, or a
+        # node that lets headers drip in, is not waited for.
+        with trio.move_on_after(2 * self._timeout):
+            return await trio.to_thread.run_sync(
+                work,
+                limiter=self._limiter,
+                abandon_on_cancel=True,  # type: ignore[call-arg]  # trio-typing's stubs are older
+            )
+        raise Slow(self.url, method, 2 * self._timeout)
+
+    def _raise(self, method: str, error: Any) -> None:
+        if not isinstance(error, dict):
+            raise BadReply(self.url, method, "an error that is no object")
+        code, text = error.get("code"), str(error.get("message", ""))[:500]
+        code = code if isinstance(code, int) else 0
+        data = error.get("data")
+        if code == _REVERT_CODE or "revert" in text.lower():
+            found = b""
+            if isinstance(data, str) and data.startswith("0x") and len(data) <= 2 * 4096:
+                try:
+                    found = bytes.fromhex(data[2:])
+                except ValueError:
+                    found = b""
+            raise Reverted(self.url, method, self.codec.reason(found, text), found)
+        raise Refused(self.url, method, code, text)
+
+
+def _hex(value: bytes) -> str:
+    return "0x" + value.hex()
+
+
+def _tag(block: Block) -> str:
+    return hex(block) if isinstance(block, int) else block
+
+
+def _message(sender: bytes, to: bytes | None, data: bytes, value: int) -> dict[str, str]:
+    message = {"from": _hex(sender), "data": _hex(data), "value": hex(value)}
+    if to is not None:
+        message["to"] = _hex(to)
+    return message

@@ -1,0 +1,77 @@
+"""How far the chain was read, and enough of the way there to find back after a reorganisation.
+
+A cursor is a trail of (number, hash), dense near its end and thinner behind, as many as are needed
+to step back by any distance at about the right size. It is stored with what the events changed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Final
+
+#: The newest blocks are all kept: most reorganisations are of one block or two.
+DENSE: Final = 16
+
+#: Behind them, points lie at least an eighth of their distance apart.
+SPARSE: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The last block that was read, and the trail to it, oldest first; its end is that block.
+
+    `root` is the block before the first that matters: what is below never counts. An empty trail
+    means that nothing was read.
+    """
+
+    root: int
+    trail: tuple[tuple[int, bytes], ...] = ()
+
+    def __post_init__(self) -> None:
+        numbers = [number for number, _ in self.trail]
+        if any(len(block_hash) != 32 for _, block_hash in self.trail):
+            raise ValueError("a block's hash has 32 bytes")
+        if numbers != sorted(set(numbers)) or (numbers and numbers[0] <= self.root):
+            raise ValueError("a trail ascends from its root")
+
+    @property
+    def number(self) -> int:
+        return self.trail[-1][0] if self.trail else self.root
+
+    @property
+    def hash(self) -> bytes | None:
+        """None where nothing was read yet."""
+        return self.trail[-1][1] if self.trail else None
+
+    def advance(self, points: dict[int, bytes], bound: int) -> Cursor:
+        """The cursor after more blocks were read, thinned; none older than `bound` blocks."""
+        trail = sorted({**dict(self.trail), **points}.items())
+        end = trail[-1][0]
+        kept: list[tuple[int, bytes]] = []
+        for point in reversed(trail):
+            distance = end - point[0]
+            if distance > bound:
+                break
+            apart = 1 if distance < DENSE else distance // SPARSE
+            if not kept or kept[-1][0] - point[0] >= apart:
+                kept.append(point)
+        return Cursor(self.root, tuple(reversed(kept)))
+
+    def back_to(self, number: int) -> Cursor:
+        """The cursor with everything above `number` forgotten."""
+        return Cursor(self.root, tuple(point for point in self.trail if point[0] <= number))
+
+
+def load_cursor(tx: sqlite3.Connection, root: int) -> Cursor:
+    """The stored cursor; an empty one where nothing was stored."""
+    rows = tx.execute(
+        "SELECT number, hash FROM chain_cursor WHERE number > ? ORDER BY number", (root,)
+    )
+    return Cursor(root, tuple((number, block_hash) for number, block_hash in rows))
+
+
+def save_cursor(tx: sqlite3.Connection, cursor: Cursor) -> None:
+    """Store a cursor inside the transaction that stores what its batch changed."""
+    tx.execute("DELETE FROM chain_cursor")
+    tx.executemany("INSERT INTO chain_cursor (number, hash) VALUES (?, ?)", cursor.trail)

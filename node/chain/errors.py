@@ -1,0 +1,96 @@
+"""What can go wrong with the chain. Each says which node, what happened, and what helps.
+
+ChainError
+├── Unreachable     nothing answers at the URL: retried
+├── Slow            no answer in time: retried
+├── BadReply        the answer is not what JSON-RPC promises: retried
+├── Refused         the node answered with an error of its own
+│   └── Reverted    the contract said no; `reason` is its word
+├── WrongChain      another chain id: a person must look
+├── NoContract      no code at the contract's address: a person must look
+└── DeepReorg       the chain forgot more than can be undone: a person must look
+"""
+
+from __future__ import annotations
+
+from protocol.errors import ChainError
+
+
+class Unreachable(ChainError):
+    """Nothing answers JSON-RPC at the URL."""
+
+    def __init__(self, url: str, cause: str) -> None:
+        super().__init__(f"chain node {url} is unreachable: {cause}")
+        self.url = url
+
+
+class Slow(ChainError):
+    """The node did not answer within `seconds`."""
+
+    def __init__(self, url: str, method: str, seconds: float) -> None:
+        super().__init__(f"chain node {url} did not answer {method} within {seconds:g} s")
+        self.url = url
+
+
+class BadReply(ChainError):
+    """The node's answer is malformed, oversized, or contradicts itself."""
+
+    def __init__(self, url: str, method: str, cause: str) -> None:
+        super().__init__(f"chain node {url} answered {method} with nonsense: {cause}")
+        self.url = url
+
+
+class Refused(ChainError):
+    """The node answered with an error; `code` and `text` are its own words."""
+
+    def __init__(self, url: str, method: str, code: int, text: str) -> None:
+        super().__init__(f"chain node {url} refused {method}: {text} (code {code})")
+        self.url = url
+        self.code = code
+        self.text = text
+
+
+class Reverted(Refused):
+    """The contract reverted. `reason` is decoded, for a person; `data` is what it returned."""
+
+    def __init__(self, url: str, method: str, reason: str, data: bytes) -> None:
+        super().__init__(url, method, 3, f"reverted: {reason}")
+        self.reason = reason
+        self.data = data
+
+
+class WrongChain(ChainError):
+    """The node serves another chain than the daemon was told to use."""
+
+    def __init__(self, url: str, expected: int, got: int) -> None:
+        super().__init__(
+            f"chain node {url} serves chain id {got}, expected {expected}: "
+            "give another node's URL, or join the network that this node serves"
+        )
+        self.url = url
+        self.expected = expected
+        self.got = got
+
+
+class NoContract(ChainError):
+    """There is no code at the contract's address."""
+
+    def __init__(self, url: str, address: bytes) -> None:
+        super().__init__(
+            f"chain node {url} has no contract at 0x{address.hex()}: the address is wrong, "
+            "or the chain was started anew"
+        )
+        self.url = url
+        self.address = address
+
+
+class DeepReorg(ChainError):
+    """The chain reorganised further back than `bound` blocks, or was started anew."""
+
+    def __init__(self, url: str, number: int, bound: int) -> None:
+        super().__init__(
+            f"chain node {url} no longer knows any of our blocks up to {number}: it reorganised "
+            f"by more than {bound} blocks or was started anew"
+        )
+        self.url = url
+        self.number = number

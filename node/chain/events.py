@@ -1,0 +1,111 @@
+"""What the contract said, as typed values: one frozen class for each event of bounty.vy.
+
+Addresses are 20 bytes, digests and roots 32, amounts wei (or the token's smallest unit), moments
+seconds since 1970. The field names are the contract's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    job: bytes
+    requester: bytes
+    spec_digest: bytes
+    token: bytes
+    rounds: int
+    cohort: int
+    rate: int
+    merit: int
+    expiry: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    job: bytes
+    index: int
+    root: bytes
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    job: bytes
+    round: int
+    root: bytes
+    count: int
+    model_digest: bytes
+    submitter: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    job: bytes
+    model_digest: bytes
+    evidence_digest: bytes
+    merit_root: bytes
+    merit_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    job: bytes
+    effective: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    job: bytes
+    account: bytes
+    amount: int
+    rounds_bits: int
+    merit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    job: bytes
+    amount: int
+
+
+ContractEvent = Posted | Enrolled | Committed | Finished | Cancelled | Claimed | Withdrawn
+
+#: By the event's name in the ABI.
+EVENTS: Final[dict[str, type[ContractEvent]]] = {
+    cls.__name__: cls
+    for cls in (Posted, Enrolled, Committed, Finished, Cancelled, Claimed, Withdrawn)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ChainEvent:
+    """One log of the contract. (block, index) orders events; tx_hash and index identify one."""
+
+    block: int
+    block_hash: bytes
+    index: int
+    tx_hash: bytes
+    event: ContractEvent
+
+    @property
+    def job(self) -> bytes:
+        return self.event.job
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReorg:
+    """Blocks above `to_number` are no longer the chain's: undo what their events did."""
+
+    to_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHead:
+    """A block of the chain, in order; confirmations are counted from these."""
+
+    number: int
+    hash: bytes
+    timestamp: int

@@ -1,0 +1,214 @@
+"""Follows the chain: each block's events once, in order, and a word when blocks are taken back.
+
+The consumer stores a batch's cursor in the transaction that stores what its events changed; the
+next range is read after that. So nothing is lost or counted twice, whatever crashes in between.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from protocol.errors import ChainError
+
+from .client import ChainClient
+from .cursor import Cursor
+from .errors import BadReply, DeepReorg, Refused, Slow
+from .events import ChainEvent, ChainHead
+from .replies import Head
+
+log = logging.getLogger(__name__)
+
+#: Blocks of one range at the start, at least and at most: nodes limit ranges, logs and time.
+FIRST_CHUNK: Final = 256
+MIN_CHUNK: Final = 1
+MAX_CHUNK: Final = 4_096
+
+#: A reorganisation is undone up to this far back, blocks; beyond, a person must look.
+MAX_REORG: Final = 4_096
+
+#: Longest pause after failures, seconds.
+MAX_PAUSE: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a look at the chain brought, to be applied in this order and stored with `cursor`.
+
+    First, if `reorg_to` is not None, everything above that block is undone. Then the events, in
+    order. Then the head: the last block that was read; older than the chain's while catching up.
+    """
+
+    reorg_to: int | None
+    events: tuple[ChainEvent, ...]
+    head: ChainHead
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class ChainStatus:
+    """How it stands with the chain. `head` is the node's, `lag` what is still to be read, blocks.
+
+    `since_contact` is in seconds; None before the first answer.
+    """
+
+    url: str
+    reachable: bool
+    head: int | None
+    lag: int | None
+    since_contact: float | None
+    last_error: str
+    reorgs: int
+
+
+class Watcher:
+    """Reads one contract's events from a cursor on. Run `run` once.
+
+    `interval` is the pause between looks, seconds. `on_batch` is awaited; what it raises ends
+    `run`.
+    """
+
+    def __init__(
+        self,
+        client: ChainClient,
+        cursor: Cursor,
+        on_batch: Callable[[Batch], Awaitable[None]],
+        interval: float = 0.5,
+    ) -> None:
+        self._client = client
+        self._cursor = cursor
+        self._on_batch = on_batch
+        self._interval = interval
+        self._chunk = FIRST_CHUNK
+        self._head: Head | None = None
+        self._contact: float | None = None
+        self._error = ""
+        self._reorgs = 0
+
+    def status(self) -> ChainStatus:
+        """A snapshot; never waits."""
+        head = None if self._head is None else self._head.number
+        since = None if self._contact is None else trio.current_time() - self._contact
+        return ChainStatus(
+            url=self._client.url,
+            reachable=self._contact is not None and not self._error,
+            head=head,
+            lag=None if head is None else max(0, head - self._cursor.number),
+            since_contact=since,
+            last_error=self._error,
+            reorgs=self._reorgs,
+        )
+
+    async def run(self) -> None:
+        """Follow the chain for ever. A node that fails is asked again, more and more slowly."""
+        pause, checked = self._interval, False
+        while True:
+            try:
+                if not checked:
+                    await self._client.check()
+                    checked = True
+                more = await self._look()
+                pause, self._error = self._interval, ""
+                self._contact = trio.current_time()
+                if more:
+                    continue
+            except ChainError as error:
+                # The node may come back as another one: it is checked again.
+                checked = False
+                pause = min(2 * pause, MAX_PAUSE)
+                if str(error) != self._error:
+                    log.warning("the chain is not followed: %s", error)
+                self._error = str(error)
+            await trio.sleep(pause)
+
+    async def _look(self) -> bool:
+        """One look; True if there is more to read at once."""
+        head = await self._client.head()
+        self._head = head
+        if head.hash == self._cursor.hash:
+            return False
+        reorg_to = None
+        if head.parent != self._cursor.hash:
+            ancestor = await self._ancestor(head)
+            if ancestor is None:
+                return False
+            if ancestor != self._cursor.number:
+                reorg_to = ancestor
+        base = self._cursor if reorg_to is None else self._cursor.back_to(reorg_to)
+        if head.number <= base.number:
+            return False  # the chain moved while we looked
+        batch = await self._read(base, head, reorg_to)
+        if batch is None:
+            return False
+        if reorg_to is not None:
+            self._reorgs += 1
+            log.warning("the chain was reorganised above block %d", reorg_to)
+        await self._on_batch(batch)
+        self._cursor = batch.cursor
+        return batch.head.number < head.number
+
+    async def _ancestor(self, head: Head) -> int | None:
+        """The newest block of the trail that is still the chain's.
+
+        None while the chain is shorter than the trail and contradicts none of it: a node that lags
+        behind the one that was asked before, or a chain that was cut and will grow again. Nothing
+        is taken back before something stands in its place. Raises DeepReorg.
+        """
+        contradicted = head.number >= self._cursor.number
+        for number, block_hash in reversed(self._cursor.trail):
+            if number > head.number:
+                continue
+            if await self._client.block_hash(number) == block_hash:
+                return number if contradicted else None
+            contradicted = True
+        if not contradicted:
+            return None
+        if self._cursor.number - self._cursor.root <= MAX_REORG:
+            return self._cursor.root
+        raise DeepReorg(self._client.url, self._cursor.number, MAX_REORG)
+
+    async def _read(self, base: Cursor, head: Head, reorg_to: int | None) -> Batch | None:
+        """The next range as a batch; None if the chain moved meanwhile, or it was too large."""
+        first = base.number + 1
+        last = min(head.number, first + self._chunk - 1)
+        if first == head.number:
+            if base.hash is not None and head.parent != base.hash:
+                return None
+            # By hash: whatever happens meanwhile, these are this block's events (EIP-234).
+            return _batch(base, await self._client.logs_of(head.hash), head, reorg_to)
+        end = head if last == head.number else await self._client.header(last)
+        if end is None:
+            return None
+        try:
+            events = await self._client.logs(first, last)
+        except (Slow, Refused, BadReply) as error:
+            if self._chunk == MIN_CHUNK:
+                raise
+            self._chunk = max(MIN_CHUNK, self._chunk // 4)
+            log.info("smaller ranges, %d blocks: %s", self._chunk, error)
+            return None
+        # The range was read by number. If its end is where it was, and its start still fits, all
+        # of it came from one chain; each event's block must be on it too.
+        if await self._client.block_hash(last) != end.hash:
+            return None
+        for event in {event.block: event for event in events}.values():
+            if await self._client.block_hash(event.block) != event.block_hash:
+                return None
+        if base.hash is not None and await self._client.block_hash(base.number) != base.hash:
+            return None
+        self._chunk = min(MAX_CHUNK, self._chunk * 2)
+        return _batch(base, events, end, reorg_to)
+
+
+def _batch(base: Cursor, events: list[ChainEvent], end: Head, reorg_to: int | None) -> Batch:
+    points = {event.block: event.block_hash for event in events} | {end.number: end.hash}
+    return Batch(
+        reorg_to=reorg_to,
+        events=tuple(events),
+        head=ChainHead(end.number, end.hash, end.timestamp),
+        cursor=base.advance(points, MAX_REORG),
+    )
