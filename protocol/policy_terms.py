@@ -36,7 +36,10 @@ class PolicyTerm:
 
 @dataclass(frozen=True, slots=True)
 class _Term:
-    """How one field of Policy is read, shown and explained. `read` raises _Unfit, or InputError that says more."""
+    """How one field of Policy is read, shown and explained.
+
+    `read` raises _Unfit, or InputError where there is more to say.
+    """
 
     name: str
     allowed: str
@@ -52,8 +55,8 @@ class _Unfit(Exception):
 def with_changes(policy: Policy, changes: Mapping[str, Value]) -> Policy:
     """The policy with all of `changes`; the owner has decided from then on, whatever is set.
 
-    Names take '-' for '_'. Raises InputError with the term, the value given and what is allowed; then
-    nothing is changed.
+    Names take '-' for '_'. Raises InputError with the term, the value given and what is
+    allowed; then nothing is changed.
     """
     default = Policy.closed()
     values: dict[str, Any] = {}

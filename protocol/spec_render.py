@@ -1,0 +1,92 @@
+"""A spec as the file that makes it: what `parse_toml` reads back as the same terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from enum import Enum
+from itertools import groupby
+
+from protocol.addresses import to_checksum
+from protocol.amounts import format_amount
+from protocol.spec import ETHER, JobSpec, Terms
+from protocol.spec_parts import CategoryFeature, Feature, NumberFeature, Part
+
+
+def render_toml(terms: Terms) -> str:
+    """TOML of the terms, every default written out.
+
+    Of a whole `JobSpec`, comments at the top say what its daemon filled in; its lifetime is no term
+    (the expiry is absolute by then), so that a file made of it takes the default.
+    """
+    lines = [*_filled_in(terms), *_values(terms, ("version", "title", "purpose", "outside"))]
+    for _, alike in groupby(terms.features, key=_shape):
+        lines += ["", "[[features]]", *_feature_lines(tuple(alike))]
+    lines += ["", "[target]", *_values(terms.target)]
+    for name in ("model", "training", "privacy", "encryption", "cohort"):
+        lines += ["", f"[{name}]", *_values(getattr(terms, name))]
+    lines += ["", "[payment]", *_payment(terms)]
+    lines += ["", "[timing]", *_values(terms.timing)]
+    return "\n".join(lines) + "\n"
+
+
+def _filled_in(terms: Terms) -> Iterator[str]:
+    if isinstance(terms, JobSpec):
+        yield f"# requester {to_checksum(terms.requester.account)}"
+        yield f"# chain {terms.chain.chain_id}, contract {to_checksum(terms.chain.contract)}"
+        yield f"# expires at {terms.expires_at} (Unix time)"
+        yield f"# salt {terms.salt.hex()}, seed {terms.seed.hex()}"
+        yield ""
+
+
+def _shape(feature: Feature) -> tuple[object, ...]:
+    """What neighbours must share to stand in one table."""
+    if isinstance(feature, NumberFeature):
+        return (NumberFeature, _value(feature.low), _value(feature.high))
+    return (CategoryFeature, feature.categories)
+
+
+def _feature_lines(alike: tuple[Feature, ...]) -> Iterator[str]:
+    names = tuple(feature.name for feature in alike)
+    yield f"name = {_value(names[0])}" if len(names) == 1 else f"names = {_value(names)}"
+    for line in _values(alike[0]):
+        if not line.startswith("name = "):
+            yield line
+
+
+def _payment(terms: Terms) -> Iterator[str]:
+    payment = terms.payment
+    if payment.token == ETHER:
+        yield 'token = "ether"'
+        yield f'rate = "{format_amount(payment.rate)}"'
+        yield f'merit = "{format_amount(payment.merit)}"'
+    else:
+        yield f'token = "{to_checksum(payment.token)}"'
+        yield f'rate = "{payment.rate}"'
+        yield f'merit = "{payment.merit}"'
+
+
+def _values(part: Part, names: tuple[str, ...] = ()) -> Iterator[str]:
+    for name in names or tuple(field.name for field in fields(type(part))):
+        yield f"{name} = {_value(getattr(part, name))}"
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return '"none"'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Enum):
+        return _text(str(value.value))
+    if isinstance(value, bytes):
+        return f'"{to_checksum(value)}"'
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_value(one) for one in value) + "]"
+    return repr(value)
+
+
+def _text(text: str) -> str:
+    """A TOML basic string. Names are printable, so that only these two need an escape."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
