@@ -33,10 +33,9 @@ class Faulty(Malformed):
         self.faults = faults
 
 
+@dataclass(frozen=True, slots=True)
 class Part(Wire):
     """A part of a spec: limits of each field first, then the rules between fields."""
-
-    __slots__ = ()
 
     def __post_init__(self) -> None:
         Wire.__post_init__(self)

@@ -67,7 +67,7 @@ def _payment(terms: Terms) -> Iterator[str]:
 
 
 def _values(part: Part, names: tuple[str, ...] = ()) -> Iterator[str]:
-    for name in names or tuple(field.name for field in fields(type(part))):
+    for name in names or tuple(field.name for field in fields(part)):
         yield f"{name} = {_value(getattr(part, name))}"
 
 
