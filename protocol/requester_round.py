@@ -26,7 +26,6 @@ from protocol.effects import (
 from protocol.enrolment import draw_blocks
 from protocol.envelope import Context, opening_digest
 from protocol.errors import FatalError, StateError
-from protocol.estimate import batch_bytes
 from protocol.job import JobEvent, JobPhase
 from protocol.job import advance as advance_job
 from protocol.machine import JobContext, Turn, block_topic, job_topic, kind_of, one_line
@@ -140,13 +139,15 @@ def _contribution(
     round_ = _round(turn, Phase.CONTRIBUTE)
     block = _blocks(turn.context, turn.state)[member]
     peer = input_.envelope.sender
+    spec = turn.context.spec
+    expected_bytes = spec.packing.batch_bytes(spec.parameter_count)
     fault = ""
     if (body.member, body.block) != (member, block) or block not in round_.blocks:
         fault = "it names another member or block than its sender's"
     elif body.frozen_digest != round_.frozen_digest:
         fault = "it names another frozen roster"
-    elif body.batch_size != batch_bytes(turn.context.spec):
-        fault = f"its batch has {body.batch_size} bytes, not {batch_bytes(turn.context.spec)}"
+    elif body.batch_size != expected_bytes:
+        fault = f"its batch has {body.batch_size} bytes, not {expected_bytes}"
     elif any(c.batch == body.batch_digest and c.member != member for c in round_.contributions):
         fault = "its batch is another member's"
     if fault:
