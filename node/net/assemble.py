@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 from libp2p.abc import INetStream
@@ -28,9 +28,6 @@ from node.net.peers import Peers
 from node.net.swarm import PeerInfo, SwarmConfig
 from node.net.transport import ExclusiveTCP, port_in_use
 from protocol.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger("assay.net")
 
@@ -80,7 +77,7 @@ class Parts:
             addresses=tuple(
                 sorted({str(each) for conn in conns for each in conn.get_transport_addresses()})
             ),
-            direction=first.direction.value if first is not None else "",
+            direction=first.direction.name.lower() if first is not None else "",
             connected_since=first._created_at if first is not None else time.time(),
             points=record.points,
             offences=dict(record.offences),

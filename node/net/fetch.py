@@ -28,7 +28,7 @@ from protocol.blobs import (
     chunk_list_bytes,
     chunk_span,
 )
-from protocol.codec import Size, Wire, decode, encode
+from protocol.codec import Range, Size, Wire, decode, encode
 from protocol.errors import InputError, Malformed, PeerError
 
 log = logging.getLogger("assay.net")
@@ -70,18 +70,25 @@ class BlobSink(Protocol):
         """Every chunk is written and verified: make the blob durable and visible."""
 
 
-class _Part(IntEnum):
+class Part(IntEnum):
+    """What of a blob is asked for."""
+
     LIST = 0
     CHUNK = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Want(Wire):
-    """Asks a holder for a blob's chunk list, or for one chunk."""
+    """Asks a holder for a blob's chunk list, or for one chunk.
+
+    The size is part of the name. A holder says no to a false one, so that nobody can have honest
+    holders blamed by telling their digests with another size.
+    """
 
     digest: Annotated[bytes, Size(DIGEST_BYTES)]
-    part: _Part
-    index: int
+    size: Annotated[int, Range(0, params.MAX_BLOB_BYTES)]
+    part: Part
+    index: Annotated[int, Range(0, params.MAX_BLOB_BYTES // params.CHUNK_BYTES)]
 
 
 class BlobServer:
@@ -97,11 +104,11 @@ class BlobServer:
         """The list or chunk that was asked for. Raises PeerError if it is not held."""
         want = decode(Want, data, MAX_REQUEST_BYTES)
         size = await trio.to_thread.run_sync(self._source.size, want.digest)
-        if size is None:
-            raise PeerError(f"blob {want.digest.hex()} is not held here")
-        if want.part is _Part.LIST:
-            return await self._list(want.digest, size)
-        offset, length = chunk_span(size, want.index)
+        if size != want.size:
+            raise PeerError(f"blob {want.digest.hex()} of {want.size} bytes is not held here")
+        if want.part is Part.LIST:
+            return await self._list(want.digest, want.size)
+        offset, length = chunk_span(want.size, want.index)
         chunk = await trio.to_thread.run_sync(self._source.read, want.digest, offset, length)
         self._counters["blob.bytes.out"] += len(chunk)
         return chunk
@@ -179,17 +186,29 @@ class Fetch:
     async def _chunk_list(self, alive: list[str]) -> ChunkList:
         if chunk_count(self._size) == 1:
             return ChunkList.for_short(self._digest, self._size)
-        request = encode(Want(self._digest, _Part.LIST, 0))
+        request = encode(Want(self._digest, self._size, Part.LIST, 0))
         while alive:
             peer = alive[0]
             try:
                 data = await self._ask(peer, request, chunk_list_bytes(self._size))
-                return ChunkList.decode(data, self._digest, self._size)
+                return self._checked_list(peer, data)
             except PeerError as error:
                 self._failed(peer, error, alive)
                 if alive:
                     await trio.sleep(_PAUSE_SECONDS)
         raise FetchFailed(self._digest, self._causes)
+
+    def _checked_list(self, peer: str, data: bytes) -> ChunkList:
+        try:
+            return ChunkList.decode(data, self._digest, self._size)
+        except Malformed as error:
+            self._lied(peer, "a false chunk list")
+            self._lied(peer, "a false chunk")
+            raise Broken(peer, f"it sent a false chunk list: {error}") from error
+
+    def _lied(self, peer: str, how: str) -> None:
+        self._counters["blob.lies"] += 1
+        self._blame(peer, how)
 
     async def _missing(self, chunks: ChunkList) -> list[int]:
         """Which chunks the sink does not hold yet; its word is checked."""
@@ -226,9 +245,12 @@ class Fetch:
 
     async def _one(self, peer: str, chunks: ChunkList, index: int) -> None:
         offset, length = chunk_span(self._size, index)
-        data = await self._ask(peer, encode(Want(self._digest, _Part.CHUNK, index)), length)
+        data = await self._ask(
+            peer, encode(Want(self._digest, self._size, Part.CHUNK, index)), length
+        )
         self._counters["blob.bytes.in"] += len(data)
         if not await trio.to_thread.run_sync(chunks.accepts, index, data):
+            self._lied(peer, "a false chunk")
             raise Broken(peer, f"it sent a false chunk {index} of blob {self._digest.hex()}")
         async with self._disk:
             await trio.to_thread.run_sync(self._sink.write, offset, data)
@@ -236,11 +258,7 @@ class Fetch:
     def _failed(self, peer: str, error: PeerError, alive: list[str]) -> None:
         """Record a failure; a liar is out at once, an unlucky one after a few."""
         self._causes[peer] = str(error)
-        lied = isinstance(error, Malformed)
-        if lied:
-            self._counters["blob.lies"] += 1
-            self._blame(peer, "a false chunk")
-        final = lied or (isinstance(error, Refused) and error.lasting)
+        final = isinstance(error, Malformed) or (isinstance(error, Refused) and error.lasting)
         self._strikes[peer] += _STRIKES if final else 1
         if self._strikes[peer] >= _STRIKES and peer in alive:
             alive.remove(peer)

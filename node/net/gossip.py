@@ -134,6 +134,10 @@ class Router(GossipSub):
 
     last_beat: float = float("-inf")
 
+    def attach(self, pubsub: Pubsub) -> None:
+        self.last_beat = trio.current_time()
+        super().attach(pubsub)
+
     async def heartbeat(self) -> None:
         while True:
             try:
@@ -344,6 +348,10 @@ class GuardedPubsub(Pubsub):
         self.gossip.scorer.on_invalid_message(ID.from_string(peer), topic)  # type: ignore[union-attr]
         self.warden.penalise(peer, guard.BAD_MESSAGE, why)
         return False
+
+    def is_peer_blacklisted(self, peer_id: ID) -> bool:
+        """No gossip stream is opened to a banned peer."""
+        return self.warden.banned(str(peer_id))
 
     async def write_msg(self, stream: INetStream, rpc_msg: rpc_pb2.RPC) -> bool:
         """Write one frame. Two tasks write to one stream when a peer joins: one at a time."""

@@ -13,6 +13,7 @@ from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_new_x25519_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
+from libp2p.network.auto_connector import AutoConnector
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.swarm import Swarm as Network
 from libp2p.rcmgr import ResourceLimits, ResourceManager
@@ -38,6 +39,10 @@ def build_host(
     seed: bytes, announce: Sequence[str], transport: ExclusiveTCP, listen: Sequence[Multiaddr]
 ) -> BasicHost:
     """A host that is not listening yet. `seed` is its 32-byte Ed25519 seed."""
+    library = logging.getLogger("libp2p")
+    if not library.handlers:
+        # It does not propagate; without any handler its errors would go to stderr, raw.
+        library.addHandler(logging.NullHandler())
     keys = create_new_key_pair(seed)
     noise = NoiseTransport(keys, noise_privkey=create_new_x25519_key_pair().private_key)
     host = new_host(
@@ -49,7 +54,6 @@ def build_host(
         listen_addrs=listen,
         connection_config=ConnectionConfig(
             max_connections=params.MAX_CONNECTIONS,
-            # No dialling of its own: node/net/peers.py decides whom to dial.
             min_connections=0,
             low_watermark=0,
             high_watermark=params.MAX_CONNECTIONS,
@@ -77,10 +81,24 @@ def build_host(
         raise TypeError(f"the library built a {type(host).__name__}")
     network = network_of(host)
     network.retry_config = RetryConfig(max_retries=0)
+    network.auto_connector = _NoDialling(network)
     network.upgrader.muxer_multistream = BoundedMuxer(
         {TProtocol(YAMUX_PROTOCOL_ID): Yamux}, params.DIAL_SECONDS
     )
     return host
+
+
+class _NoDialling(AutoConnector):
+    """node/net/peers.py decides whom to dial; the library's connector dials whoever is in the book.
+
+    A low watermark of zero does not stop it: it then aims at half of the high one.
+    """
+
+    async def run_background_task(self, nursery: trio.Nursery) -> None:
+        """Start nothing."""
+
+    async def maybe_connect(self) -> None:
+        """Dial nobody."""
 
 
 def network_of(host: BasicHost) -> Network:

@@ -23,11 +23,11 @@ from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.peer.peerstore import env_to_send_in_RPC
 from multiaddr import Multiaddr
 
-from node.net.errors import Unreachable
+from node.net.errors import TimedOut, Unreachable
 from node.net.gossip import GuardedPubsub
 from node.net.host import network_of
 from protocol import params
-from protocol.codec import Size, Wire, decode, encode
+from protocol.codec import Range, Size, Wire, decode, encode
 from protocol.errors import AssayError, InputError, Malformed
 
 log = logging.getLogger("assay.net")
@@ -44,9 +44,12 @@ _FAN_OUT: Final = 6
 _HOPS: Final = 3
 #: Members of one of our topics that a node wants among its own connections.
 _TOPIC_PEERS: Final = 3
+_TOPICS_PER_EXCHANGE: Final = 8
 
 _FIRST_BACKOFF: Final = 0.5
 _LAST_BACKOFF: Final = 30.0
+#: Questions in a row without an answer after which a connection is given up.
+_SILENCES: Final = 3
 _TICK_SECONDS: Final = 0.5
 #: Peers that could not be dialled and are remembered for it.
 _MAX_ATTEMPTS: Final = 4096
@@ -68,9 +71,10 @@ class WhoIs(Wire):
 
 @dataclass(frozen=True, slots=True)
 class Known(Wire):
-    """Signed address records (libp2p envelopes), those asked for first."""
+    """Signed address records (libp2p envelopes); the first `matches` of them were asked for."""
 
     agent: Annotated[str, Size(0, 64)]
+    matches: Annotated[int, Range(0, params.MAX_PEERS_PER_ANSWER)]
     records: Annotated[
         tuple[Annotated[bytes, Size(1, params.MAX_PEER_RECORD_BYTES)], ...],
         Size(0, params.MAX_PEERS_PER_ANSWER),
@@ -90,11 +94,19 @@ Ask = Callable[[str, bytes], Awaitable[bytes]]
 
 
 def parse_peer(peer: str) -> ID:
-    """A peer id from its text. Raises Malformed."""
+    """A peer id from its text, base58 of a multihash: the key itself, or its SHA-256.
+
+    Raises Malformed.
+    """
     try:
-        return ID.from_string(peer)
+        parsed = ID.from_string(peer)
     except Exception as error:
         raise Malformed(f"{peer[:80]!r} is no peer id") from error
+    raw = parsed.to_bytes()
+    # The library takes any base58.
+    if raw[:2] not in (b"\x00\x24", b"\x12\x20") or len(raw) != 2 + raw[1] or str(parsed) != peer:
+        raise Malformed(f"{peer[:80]!r} is no peer id")
+    return parsed
 
 
 class Peers:
@@ -111,6 +123,7 @@ class Peers:
         self._asked: dict[ID, float] = {}
         self._dialling: set[ID] = set()
         self._locks: WeakValueDictionary[ID, trio.Lock] = WeakValueDictionary()
+        self._silent: Counter[ID] = Counter()
         self.agents: dict[ID, str] = {}
         self.topics: Callable[[], Iterable[str]] = tuple
         self.counters: Counter[str] = Counter()
@@ -233,7 +246,8 @@ class Peers:
         others = self.connected()
         random.shuffle(others)
         records: dict[ID, bytes] = {}
-        for each in (*first, *others):
+        matches = 0
+        for position, each in enumerate((*first, *others)):
             if len(records) == params.MAX_PEERS_PER_ANSWER:
                 break
             envelope = store.get_peer_record(each) if each != asking else None
@@ -241,21 +255,43 @@ class Peers:
                 encoded = envelope.marshal_envelope()
                 if len(encoded) <= params.MAX_PEER_RECORD_BYTES:
                     records[each] = encoded
-        return encode(Known(self._agent, tuple(records.values())))
+                    matches += position < len(first)
+        return encode(Known(self._agent, matches, tuple(records.values())))
 
-    async def exchange(self, peer: ID, wanted: bytes = b"", topic: str = "") -> list[ID]:
-        """Ask one connected peer, learn what it says; returns whom it named, in its order."""
+    async def exchange(
+        self, peer: ID, wanted: bytes = b"", topic: str = ""
+    ) -> tuple[list[ID], list[ID]]:
+        """Ask one connected peer and learn what it says.
+
+        Returns whom it named as what was asked for, and whom else.
+        """
         if self._ask is None:
-            return []
+            return [], []
         record, _ = env_to_send_in_RPC(self._host)
         question = WhoIs(wanted, topic, self._agent, record)
         try:
             reply = decode(Known, await self._ask(str(peer), encode(question)), MAX_ANSWER_BYTES)
+        except TimedOut as error:
+            log.debug("asking %s for peers: %s", peer, error)
+            await self._suspect(peer)
+            return [], []
         except AssayError as error:
             log.debug("asking %s for peers: %s", peer, error)
-            return []
+            return [], []
+        self._silent.pop(peer, None)
         self.agents[peer] = reply.agent
-        return self._learn(reply.records)
+        return self._learn(reply.records[: reply.matches]), self._learn(
+            reply.records[reply.matches :]
+        )
+
+    async def _suspect(self, peer: ID) -> None:
+        """Hang up on a peer that has not answered a few times: its end of the line may be gone."""
+        self._silent[peer] += 1
+        if self._silent[peer] >= _SILENCES:
+            self._silent.pop(peer, None)
+            self.counters["hung_up.silent"] += 1
+            log.info("peer %s does not answer: closing its connection", peer)
+            await self._network.close_peer(peer)
 
     def _learn(self, records: Iterable[bytes]) -> list[ID]:
         """Keep signed records; a record that does not verify is skipped."""
@@ -290,7 +326,8 @@ class Peers:
 
     async def _ask_for(self, peer: ID, wanted: ID, named: list[ID]) -> None:
         with trio.move_on_after(ASK_SECONDS):
-            named.extend(await self.exchange(peer, wanted=wanted.to_bytes()))
+            matches, others = await self.exchange(peer, wanted=wanted.to_bytes())
+            named.extend((*matches, *others))
 
     # -- upkeep --------------------------------------------------------------------------------
 
@@ -347,18 +384,22 @@ class Peers:
         pause = _LONELY_EXCHANGE_SECONDS if few else _EXCHANGE_SECONDS
         known = set(connected)
         self._asked = {peer: at for peer, at in self._asked.items() if peer in known}
+        self.agents = {peer: agent for peer, agent in self.agents.items() if peer in known}
         for peer in connected:
             if peer not in self._asked or now - self._asked[peer] >= pause:
                 self._asked[peer] = now
                 nursery.start_soon(self._exchange_safely, peer)
 
     async def _exchange_safely(self, peer: ID) -> None:
-        with trio.move_on_after(ASK_SECONDS):
-            await self.exchange(peer)
-            for topic in self.topics():
-                here = [p for p in self._pubsub.peer_topics.get(topic, ()) if self.is_connected(p)]
-                if len(here) >= _TOPIC_PEERS:
-                    continue
-                for each in (await self.exchange(peer, topic=topic))[:_TOPIC_PEERS]:
-                    if not self.is_connected(each) and self._ready(each, trio.current_time()):
-                        await self._try(each)
+        await self.exchange(peer)
+        lacking = [topic for topic in self.topics() if self._followers(topic) < _TOPIC_PEERS]
+        random.shuffle(lacking)
+        for topic in lacking[:_TOPICS_PER_EXCHANGE]:
+            followers, _ = await self.exchange(peer, topic=topic)
+            for each in followers[:_TOPIC_PEERS]:
+                now = trio.current_time()
+                if not self.is_connected(each) and self._ready(each, now):
+                    await self._try(each)
+
+    def _followers(self, topic: str) -> int:
+        return sum(map(self.is_connected, self._pubsub.peer_topics.get(topic, ())))

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from node.net import fetch, guard, streams
+from node.net import fetch as blobs
+from node.net import guard, streams
 from node.net.errors import Broken, ConversationError, TimedOut, Unreachable
 from protocol import params
 from protocol.errors import FatalError, InputError
@@ -74,7 +75,7 @@ class Swarm:
         self._parts = parts
         self._nursery = nursery
         self._inboxes: dict[str, trio.MemorySendChannel[tuple[bytes, str]]] = {}
-        self._relayed: set[str] = set()
+        self._relayed: dict[str, float] = {}
         self._publishing = trio.Lock()
         self._counters: Counter[str] = Counter()
         parts.pubsub.deliver = self._deliver
@@ -155,7 +156,7 @@ class Swarm:
         send, receive = trio.open_memory_channel[tuple[bytes, str]](params.GOSSIP_INBOX_MESSAGES)
         await self._follow(topic, judge)
         self._inboxes[topic] = send
-        self._relayed.discard(topic)
+        self._relayed.pop(topic, None)
         return receive
 
     async def unsubscribe(self, topic: str) -> None:
@@ -169,33 +170,38 @@ class Swarm:
         """Forward what others say, for as long as this runs: the bystander's role.
 
         Follows every topic that a peer announces and that `judge_for` has a judge for, and drops
-        it again once nobody else follows it. Nothing is delivered here.
+        it again once nobody else follows it, or when there are too many and it is the quietest.
+        Nothing is delivered here.
         """
         while True:
             announced = {topic for topic, who in self._parts.pubsub.peer_topics.items() if who}
-            for topic in self._relayed - announced:
+            for topic in self._relayed.keys() - announced:
                 await self._unfollow(topic)
             for topic in announced - set(self._parts.pubsub.judges):
                 judge = judge_for(topic)
-                if judge is not None and len(self._parts.pubsub.judges) < params.MAX_TOPICS:
+                if judge is not None and len(self._relayed) < params.MAX_TOPICS // 2:
                     await self._follow(topic, judge)
-                    self._relayed.add(topic)
+                    self._relayed[topic] = trio.current_time()
             await trio.sleep(_RELAY_SECONDS)
 
     async def _follow(self, topic: str, judge: Judge) -> None:
         _check_name(topic)
         judges = self._parts.pubsub.judges
+        if len(judges) >= params.MAX_TOPICS and self._relayed:
+            await self._unfollow(min(self._relayed, key=self._relayed.__getitem__))
         if topic not in judges and len(judges) >= params.MAX_TOPICS:
             raise InputError(f"{len(judges)} topics are followed: at most {params.MAX_TOPICS}")
         judges[topic] = judge
         await self._parts.pubsub.subscribe(topic)
 
     async def _unfollow(self, topic: str) -> None:
-        self._relayed.discard(topic)
+        self._relayed.pop(topic, None)
         if self._parts.pubsub.judges.pop(topic, None) is not None:
             await self._parts.pubsub.unsubscribe(topic)
 
     def _deliver(self, topic: str, data: bytes, author: str) -> None:
+        if topic in self._relayed:
+            self._relayed[topic] = trio.current_time()
         inbox = self._inboxes.get(topic)
         if inbox is None:
             return
@@ -301,7 +307,7 @@ class Swarm:
     # -- blobs ---------------------------------------------------------------------------------
 
     async def fetch(
-        self, digest: bytes, size: int, peers: Sequence[str], sink: fetch.BlobSink
+        self, digest: bytes, size: int, peers: Sequence[str], sink: blobs.BlobSink
     ) -> None:
         """Bring a blob into `sink`, from whichever of `peers` hold it, and finish it.
 
@@ -310,15 +316,15 @@ class Swarm:
         """
 
         async def ask(peer: str, data: bytes, max_reply: int) -> bytes:
-            return await self._ask(fetch.PROTOCOL, peer, data, max_reply, None, "fetch")
+            return await self._ask(blobs.PROTOCOL, peer, data, max_reply, None, "fetch")
 
-        job = fetch.Fetch(digest, size, sink, ask, self._blame, self._counters)
+        job = blobs.Fetch(digest, size, sink, ask, self._blame, self._counters)
         await job.run(peers)
 
-    def serve_blobs(self, source: fetch.BlobSource) -> None:
+    def serve_blobs(self, source: blobs.BlobSource) -> None:
         """Let peers fetch what `source` holds."""
-        server = fetch.BlobServer(source, self._counters)
-        self.serve(fetch.PROTOCOL, server.answer, fetch.MAX_REQUEST_BYTES)
+        server = blobs.BlobServer(source, self._counters)
+        self.serve(blobs.PROTOCOL, server.answer, blobs.MAX_REQUEST_BYTES)
 
     # -- health --------------------------------------------------------------------------------
 
