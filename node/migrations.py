@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from node.chain import intent_rows
+
 _BASE: Final = """
 -- State machines, in their canonical bytes. seq counts the effects that each has ever wanted.
 CREATE TABLE machines (
@@ -59,7 +61,7 @@ CREATE TABLE specs (
     at REAL NOT NULL
 ) STRICT;
 
--- The newest blocks that were followed, so that a reorganisation is seen and its depth found.
+-- How far the chain was read, and the trail back (node/chain/cursor.py).
 CREATE TABLE chain_cursor (
     number INTEGER PRIMARY KEY,
     hash BLOB NOT NULL
@@ -104,4 +106,4 @@ CREATE TABLE traffic (
 """
 
 #: Step n stands at index n - 1.
-MIGRATIONS: Final[tuple[str, ...]] = (_BASE,)
+MIGRATIONS: Final[tuple[str, ...]] = (_BASE, intent_rows.MIGRATION)

@@ -1,7 +1,7 @@
-"""Typed access to the store's tables: machines, messages, specs, results, chain, events, traffic.
+"""Typed access to the store's tables: machines, messages, specs, results, events, traffic.
 
 Every function takes an open transaction (`Store.run`, `Store.read`) and does one thing. Effects are
-in node/outbox.py, data sets and their policies in node/catalogue.py.
+in node/outbox.py, data sets and their policies in node/catalogue.py, the chain in node/chain/.
 """
 
 from __future__ import annotations
@@ -153,38 +153,6 @@ def specs(tx: Transaction, limit: int = 10_000) -> list[tuple[bytes, bytes]]:
     """(digest, bytes) of the specs seen, newest first."""
     rows = tx.execute("SELECT digest, body FROM specs ORDER BY rowid DESC LIMIT ?", (limit,))
     return [(row[0], row[1]) for row in rows]
-
-
-# The chain
-
-
-def save_block(tx: Transaction, number: int, block_hash: bytes, keep: int = 256) -> None:
-    """Note block `number` as followed and forget what a reorganisation put in its place.
-
-    Higher numbers are dropped (they belonged to the branch that was left), and all but the `keep`
-    newest: deeper reorganisations than that are no ordinary event.
-    """
-    tx.execute("DELETE FROM chain_cursor WHERE number >= ? OR number <= ?", (number, number - keep))
-    tx.execute("INSERT INTO chain_cursor (number, hash) VALUES (?, ?)", (number, block_hash))
-
-
-def last_block(tx: Transaction) -> tuple[int, bytes] | None:
-    """Number and hash of the newest block that was followed, None before the first."""
-    row = tx.execute(
-        "SELECT number, hash FROM chain_cursor ORDER BY number DESC LIMIT 1"
-    ).fetchone()
-    return None if row is None else (row[0], row[1])
-
-
-def block_hash(tx: Transaction, number: int) -> bytes | None:
-    """The hash under which block `number` was followed, None if it is not remembered."""
-    row = tx.execute("SELECT hash FROM chain_cursor WHERE number = ?", (number,)).fetchone()
-    return None if row is None else bytes(row[0])
-
-
-def forget_blocks_after(tx: Transaction, number: int) -> None:
-    """Go back to `number`: the blocks above it left the chain."""
-    tx.execute("DELETE FROM chain_cursor WHERE number > ?", (number,))
 
 
 # Events

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from node import catalogue, outbox, records
 from node.catalogue import Dataset
@@ -293,32 +291,6 @@ def test_specs(path: Path) -> None:
         records.save_spec(tx, b"2", b"two")
         records.save_spec(tx, b"1", b"changed")
         assert records.specs(tx) == [(b"2", b"two"), (b"1", b"one")]
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.integers(1, 12), st.binary(min_size=1, max_size=1)), max_size=30))
-def test_the_chains_newest_blocks_are_remembered(
-    tmp_path_factory: pytest.TempPathFactory, blocks: list[tuple[int, bytes]]
-) -> None:
-    model: dict[int, bytes] = {}
-    with (
-        Store.open(tmp_path_factory.mktemp("chain") / "assay.db") as store,
-        store.transaction() as tx,
-    ):
-        assert records.last_block(tx) is None
-        for number, block_hash in blocks:
-            records.save_block(tx, number, block_hash, keep=5)
-            model = {n: h for n, h in model.items() if number - 5 < n < number}
-            model[number] = block_hash
-            assert records.last_block(tx) == (number, block_hash)
-            assert {n: records.block_hash(tx, n) for n in range(1, 13)} == {
-                n: model.get(n) for n in range(1, 13)
-            }
-        records.forget_blocks_after(tx, 6)
-        assert (
-            max([n for n in model if n <= 6], default=None)
-            == ((records.last_block(tx) or (None,))[0])
-        )
 
 
 def test_events_keep_their_numbers(path: Path) -> None:
