@@ -36,7 +36,7 @@ from protocol.arith.paillier import PrivateKey, PublicKey, encrypt
 from protocol.arith.pooled import train_to_convergence
 from protocol.arith.training import Training, apply_gradient, local_gradient
 from protocol.arith.vectors import Kind, decode_vector, encode_vector
-from protocol.errors import FatalError
+from protocol.errors import FatalError, Malformed
 
 Rows = npt.NDArray[np.float64]
 
@@ -134,6 +134,8 @@ def contribute(
     start = decode_vector(Kind.MODEL, weights, model.parameter_count)
     features, targets = models.check_rows(model, x, y)
     gradient, clipped = local_gradient(model, start, features, targets, training, seed)
+    if not np.isfinite(gradient).all():
+        raise Malformed("the model's weights drive training beyond float64's range")
     ciphertexts = encrypt(public, lanes.pack(fixed_point.quantise(gradient, entropy)), entropy)
     seen = training.local_steps * min(training.batch_rows, len(features))
     return encode_batch(public, ciphertexts), ContributeFacts(

@@ -218,22 +218,30 @@ def clipped_gradient(
     gradient of a single record is ever built: a layer's is the outer product of its input a and
     its delta d, so its squared norm is (|a|^2 + 1) |d|^2, the 1 for the bias (Goodfellow 2015,
     'Efficient per-example gradient computations'). Memory: rows x (inputs + hidden + outputs).
-    `clip_norm` infinite gives the plain gradient. Ridge is no part of it: see training.py.
+    `clip_norm` infinite gives the plain gradient. Ridge is no part of it: see training.py. Weights
+    beyond float64's reach give values that are not finite: callers check.
     """
-    parts = list(_deltas(model, weights, x, y))
-    squared = np.zeros(len(x))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _clipped_gradient(model, list(_deltas(model, weights, x, y)), clip_norm)
+
+
+def _clipped_gradient(
+    model: Model, parts: list[tuple[int, Floats, Floats]], clip_norm: float
+) -> tuple[Floats, int]:
+    rows = len(parts[0][1])
+    squared = np.zeros(rows)
     for _, inputs, delta in parts:
         squared += (np.einsum("ri,ri->r", inputs, inputs) + 1.0) * np.einsum(
             "ro,ro->r", delta, delta
         )
     norms = np.sqrt(squared)
     over = norms > clip_norm
-    scale = np.ones(len(x))
+    scale = np.ones(rows)
     scale[over] = clip_norm / norms[over]
     gradient = np.empty(model.parameter_count)
     views = layers(model, gradient)
     for number, inputs, delta in parts:
-        scaled = delta * (scale / len(x))[:, None]
+        scaled = delta * (scale / rows)[:, None]
         matrix, bias = views[number]
         np.matmul(inputs.T, scaled, out=matrix)
         np.sum(scaled, axis=0, out=bias)

@@ -49,6 +49,8 @@ class PublicKey:
     def __post_init__(self) -> None:
         low, high = ARITH_KEY_BITS
         modulus = mpz(self.n)
+        if self.n < 1:
+            raise InputError("is not a positive number", "key.n")
         if not low <= self.bits <= high or self.bits % 16:
             raise InputError(
                 f"has {self.bits} bits, allowed are multiples of 16 from {low} to {high}", "key.n"

@@ -1,0 +1,113 @@
+"""The wire form of batches: round trips, limits, hostile bytes."""
+
+from __future__ import annotations
+
+import pytest
+from gmpy2 import mpz
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol.arith.batch import (
+    HEADER_BYTES,
+    add_batches,
+    batch_bytes,
+    decode_batch,
+    encode_batch,
+    read_batch,
+)
+from protocol.arith.paillier import PrivateKey, encrypt
+from protocol.errors import FatalError, Malformed
+
+
+@pytest.fixture(scope="module")
+def batch(small_key: PrivateKey, entropy_from) -> bytes:
+    return encode_batch(small_key.public, encrypt(small_key.public, [1, 2, 3], entropy_from(1)))
+
+
+@given(plaintexts=st.lists(st.integers(-(2**200), 2**200), max_size=8), seed=st.integers(0, 999))
+@settings(deadline=None)
+def test_batches_round_trip(
+    small_key: PrivateKey, entropy_from, plaintexts: list[int], seed: int
+) -> None:
+    public = small_key.public
+    ciphertexts = encrypt(public, plaintexts, entropy_from(seed))
+    data = encode_batch(public, ciphertexts)
+    assert len(data) == batch_bytes(public, len(plaintexts)) == 12 + 64 * len(plaintexts)
+    assert decode_batch(data, public, len(plaintexts)) == ciphertexts
+    assert decode_batch(memoryview(data), public, len(plaintexts)) == ciphertexts
+
+
+@given(data=st.binary(max_size=300))
+def test_garbage_is_malformed_and_nothing_else(small_key: PrivateKey, data: bytes) -> None:
+    with pytest.raises(Malformed):
+        decode_batch(data, small_key.public, 3)
+
+
+@pytest.mark.parametrize(
+    ("position", "value", "says"),
+    [
+        (0, ord("b"), "does not begin with 'assay'"),
+        (5, 2, "version 2, this is version 1"),
+        (7, 16, "16-bit key|272-bit key"),
+        (11, 4, "says 4 ciphertexts"),
+    ],
+)
+def test_a_header_that_disagrees_is_refused(
+    small_key: PrivateKey, batch: bytes, position: int, value: int, says: str
+) -> None:
+    forged = bytearray(batch)
+    forged[position] = value
+    with pytest.raises(Malformed, match=says):
+        decode_batch(bytes(forged), small_key.public, 3)
+
+
+def test_length_is_exact(small_key: PrivateKey, batch: bytes) -> None:
+    for data in (batch[:-1], batch + b"\0", b"", batch[:HEADER_BYTES]):
+        with pytest.raises(Malformed, match="3 ciphertexts of a 256-bit key take 204"):
+            decode_batch(data, small_key.public, 3)
+    with pytest.raises(Malformed, match="2 ciphertexts"):
+        decode_batch(batch, small_key.public, 2)
+
+
+def replaced(small_key: PrivateKey, batch: bytes, index: int, ciphertext: int) -> bytes:
+    start = HEADER_BYTES + 64 * index
+    return batch[:start] + ciphertext.to_bytes(64, "big") + batch[start + 64 :]
+
+
+def test_ciphertexts_are_checked_one_by_one(small_key: PrivateKey, batch: bytes) -> None:
+    public, n = small_key.public, small_key.public.n
+    p = int.from_bytes(small_key.to_bytes()[:16], "big")
+    for ciphertext in (0, n * n, (1 << 512) - 1):
+        with pytest.raises(Malformed, match=r"ciphertext 2 lies outside \[1, n\^2\)"):
+            decode_batch(replaced(small_key, batch, 2, ciphertext), public, 3)
+    for ciphertext in (n, p, p * p, n * (n - 1), 5 * p):
+        with pytest.raises(Malformed, match="spam: ciphertext 1 is no unit modulo n"):
+            decode_batch(replaced(small_key, batch, 1, ciphertext), public, 3, "spam")
+    for ciphertext in (1, n * n - 1, n + 1):
+        assert decode_batch(replaced(small_key, batch, 1, ciphertext), public, 3)[1] == ciphertext
+
+
+def test_encoding_refuses_what_decoding_would(small_key: PrivateKey) -> None:
+    for ciphertext in (0, -1, small_key.public.n**2):
+        with pytest.raises(FatalError, match="ciphertext 1 to encode"):
+            encode_batch(small_key.public, [5, ciphertext])
+
+
+def test_sums_stream_column_by_column(small_key: PrivateKey, entropy_from) -> None:
+    public = small_key.public
+    columns = [[1, -2, 3], [10, 20, -30], [100, 200, 300]]
+    batches = [
+        encode_batch(public, encrypt(public, column, entropy_from(seed)))
+        for seed, column in enumerate(columns)
+    ]
+    sums = add_batches(public, [read_batch(data, public, 3) for data in batches])
+    first = next(sums)  # before the others were read to their end
+    assert small_key.decrypt([int(first)]) == [111]
+    assert small_key.decrypt([int(total) for total in sums]) == [218, 273]
+
+
+def test_sums_of_nothing_or_of_uneven_batches_are_fatal(small_key: PrivateKey) -> None:
+    with pytest.raises(FatalError, match="no batch"):
+        list(add_batches(small_key.public, []))
+    with pytest.raises(FatalError, match="differ in length"):
+        list(add_batches(small_key.public, [[mpz(1)], [mpz(1), mpz(1)]]))
