@@ -167,3 +167,18 @@ MAX_SEEN: Final = 8192
 
 #: A spec up to this size rides along with its announcement.
 MAX_INLINE_SPEC_BYTES: Final = 48 * 1024
+
+#: Data sets of one node. A file: read into memory whole by a worker. Columns: as many as a job may
+#: have inputs. Rows and cells: half a GiB as 64-bit floats, so that the imported copy is a blob.
+#: A training matrix (rows times inputs, categories one-hot): one GiB.
+MAX_DATASET_FILE_BYTES: Final = 1024 * 1024 * 1024
+MAX_DATASET_COLUMNS: Final = MAX_INPUTS
+MAX_DATASET_ROWS: Final = 16 * 1024 * 1024
+MAX_DATASET_CELLS: Final = 64 * 1024 * 1024
+MAX_MATRIX_CELLS: Final = 128 * 1024 * 1024
+
+#: The first line of a CSV: MAX_DATASET_COLUMNS names of a length that a person can still tell apart.
+MAX_HEADER_BYTES: Final = 4 * 1024 * 1024
+
+#: Jobs that a node follows at once, finished ones included; more announcements are not taken.
+MAX_JOBS: Final = 4096

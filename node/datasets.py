@@ -1,0 +1,105 @@
+"""Importing a data set: the worker's part, and the user's, `add_dataset`.
+
+A data set is read once, whole, and kept as the node's own copy under datasets/, by its digest. What
+its owner looked at and agreed to is what jobs train on: editing or deleting the file changes
+nothing. The copy is private: its directory is never served.
+
+This module is light: the daemon imports it, and readers (polars, numpy) run in workers.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from node.blobs import BlobRef, Blobs
+from protocol.errors import FatalError, InputError
+
+if TYPE_CHECKING:
+    # Workers import this module; the store would bring trio along, matrices numpy.
+    from node.catalogue import Dataset
+    from node.compute import Compute
+    from node.home import Home
+    from node.store import Store
+    from node.table import Numbers
+    from protocol.spec import Terms
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What a worker reports of an import: the copy, rows, and each column's name and kind."""
+
+    copy: BlobRef
+    rows: int
+    columns: tuple[tuple[str, str], ...]
+
+
+def import_file(path: Path, directory: Path) -> Imported:
+    """Read `path` and store its copy in `directory`. Runs in a worker. Raises `InputError`."""
+    from node.readers import read_file
+    from node.table import encode_table
+
+    table = read_file(path)
+    copy = Blobs(directory).put(encode_table(table))
+    return Imported(copy, table.rows, table.kinds())
+
+
+def load_matrix(directory: Path, digest: bytes, name: str, terms: Terms) -> tuple[Numbers, Numbers]:
+    """What a job reads of data set `name`: features [rows, inputs] and target [rows], float64.
+
+    `directory` and `digest` say where its copy is. Runs in a worker. Raises what
+    `node.matrix.build_matrix` does; an `InputError` holds a value of one record, so it is for the
+    data's owner alone and must never go to a peer.
+    """
+    from node.matrix import build_matrix
+
+    try:
+        copy = Blobs(directory).path(digest)
+        return build_matrix(copy, terms.features, terms.target, terms.outside)
+    except FatalError as error:
+        raise FatalError(f"data set {name!r}: {error}") from error
+
+
+def check_name(name: str) -> None:
+    """Raise `InputError` unless `name` can name a data set."""
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"{name[:80]!r} is no name; up to 64 of a to z, 0 to 9, '.', '_', '-' are allowed, "
+            "a letter or digit first",
+            "name",
+        )
+
+
+async def add_dataset(home: Home, store: Store, compute: Compute, name: str, path: Path) -> Dataset:
+    """Import the CSV, Parquet or .npz file at `path` (absolute) as data set `name`.
+
+    It takes no job until its owner sets a policy. Raises `InputError`: a bad or taken name, or
+    whatever is wrong with the file; then nothing was added.
+    """
+    from node.catalogue import Dataset, load_dataset, save_dataset
+
+    check_name(name)
+    if not path.is_absolute():
+        # The daemon's working directory is not its user's.
+        raise InputError(f"{path} is relative; an absolute path is needed", "path")
+    taken = InputError(f"{name!r} is taken; choose another name", "name")
+    if await store.read(lambda tx: load_dataset(tx, name)) is not None:
+        raise taken
+    imported = await compute.run(import_file, path, home.datasets)
+    dataset = Dataset(
+        name=name,
+        source=str(path),
+        digest=imported.copy.digest,
+        rows=imported.rows,
+        bytes=imported.copy.size,
+        columns=imported.columns,
+        added=time.time(),
+    )
+    if not await store.run(lambda tx: save_dataset(tx, dataset)):
+        raise taken
+    return dataset

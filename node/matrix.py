@@ -1,0 +1,160 @@
+"""A job's view of a data set: the declared features and target as arrays, by declared ranges only.
+
+No mean, no maximum, no order of the data enters the arrays, so preprocessing leaks nothing: row i
+depends on row i and on the spec alone. Runs in workers.
+
+An error names file, line, column and value for the owner of the data. It must never go to a peer:
+a value of one record stands in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from node.readers import name_list
+from node.table import Integers, Numbers, Table, read_table
+from protocol import params
+from protocol.errors import InputError
+from protocol.spec_parts import (
+    ClassTarget,
+    Feature,
+    NumberFeature,
+    NumberTarget,
+    Outside,
+    Target,
+)
+
+
+def build_matrix(
+    copy: Path,
+    features: Sequence[Feature],
+    target: Target,
+    outside: Outside = Outside.REFUSE,
+) -> tuple[Numbers, Numbers]:
+    """Features [rows, inputs] and target [rows], float64, of the imported data set at `copy`.
+
+    A number's declared range becomes 0 to 1; a category becomes one input for each of its words, in
+    declared order, 1 where it holds. A class target is its place among the classes, from 0; a
+    number target goes from 0 to 1. Under `Outside.CLIP` a number outside its range becomes the
+    range's nearer end; every other fault is refused whatever `outside` says.
+
+    Raises `InputError` (the field is the column): columns missing, text where numbers belong,
+    values empty, not finite or outside, unknown words; `FatalError` if the copy is damaged.
+    """
+    needed = [*(feature.name for feature in features), target.name]
+    table = read_table(copy, frozenset(needed))
+    _require_columns(table, needed)
+    inputs = sum(feature.inputs for feature in features)
+    if table.rows * inputs > params.MAX_MATRIX_CELLS:
+        raise InputError(
+            f"{table.file} has {table.rows} rows and the job {inputs} inputs; "
+            f"{params.MAX_MATRIX_CELLS} values are allowed",
+            "data",
+        )
+    x = np.zeros((table.rows, inputs))
+    at = 0
+    for feature in features:
+        if isinstance(feature, NumberFeature):
+            x[:, at] = _scaled(table, feature, outside)
+        else:
+            x[np.arange(table.rows), at + _places(table, feature.name, feature.categories)] = 1.0
+        at += feature.inputs
+    if isinstance(target, ClassTarget):
+        return x, _places(table, target.name, target.classes).astype(np.float64)
+    return x, _scaled(table, target, outside)
+
+
+def _require_columns(table: Table, needed: Sequence[str]) -> None:
+    present = set(table.order)
+    missing = [name for name in needed if name not in present]
+    if missing:
+        raise InputError(
+            f"{table.file} has no column {name_list(missing)}; it has {name_list(table.order)}",
+            missing[0],
+        )
+    for name in needed:
+        if name in table.other:
+            raise InputError(
+                f"{table.file}: the column is of kind {table.other[name]}; "
+                "numbers or text are needed",
+                name,
+            )
+
+
+def _scaled(table: Table, column: NumberFeature | NumberTarget, outside: Outside) -> Numbers:
+    """Column values [rows], `low` to `high` as 0 to 1."""
+    name, low, high = column.name, column.low, column.high
+    allowed = f"a number from {low:g} to {high:g} is declared"
+    text = table.texts.get(name)
+    if text is not None:
+        wrong = np.array([not _is_number(value) for value in text.values])
+        _refuse(table, name, (text.codes < 0) | wrong[text.codes], allowed)
+    values = table.numbers[name]
+    _refuse(table, name, ~np.isfinite(values), allowed)
+    if outside is Outside.REFUSE:
+        _refuse(table, name, (values < low) | (values > high), allowed)
+    # Halved: high - low may overflow where both ends are near the largest float.
+    scaled: Numbers = (np.clip(values, low, high) / 2 - low / 2) / (high / 2 - low / 2)
+    return scaled
+
+
+def _places(table: Table, name: str, words: Sequence[str]) -> Integers:
+    """Each row's place among `words` [rows]; a column of numbers matches words as numbers."""
+    shown = ", ".join(words[:10]) + (", …" if len(words) > 10 else "")
+    allowed = f"one of {shown} is declared"
+    text = table.texts.get(name)
+    if text is not None:
+        place = {word: index for index, word in enumerate(words)}
+        known = np.array([place.get(value, -1) for value in text.values] + [-1], np.int64)
+        # Code -1 (empty) reads the last entry.
+        places = known[text.codes]
+    else:
+        places = _number_places(table.numbers[name], name, words)
+    _refuse(table, name, places < 0, allowed)
+    return places
+
+
+def _number_places(values: Numbers, name: str, words: Sequence[str]) -> Integers:
+    """Places among those words that are numbers: class "3" holds for 3 and for 3.0."""
+    pairs = [(float(word), index) for index, word in enumerate(words) if _is_number(word)]
+    if len({number for number, _ in pairs}) < len(pairs):
+        raise InputError("two of the declared words are the same number; the column has both", name)
+    if not pairs:
+        return np.full(len(values), -1, np.int64)
+    pairs.sort()
+    numbers = np.array([number for number, _ in pairs])
+    indexes = np.array([index for _, index in pairs], np.int64)
+    nearest = np.minimum(np.searchsorted(numbers, values), len(numbers) - 1)
+    # NaN sorts last and equals nothing.
+    found: Integers = np.where(numbers[nearest] == values, indexes[nearest], -1)
+    return found
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return bool(np.isfinite(float(word)))
+    except ValueError:
+        return False
+
+
+def _refuse(table: Table, name: str, wrong: NDArray[np.bool_], allowed: str) -> None:
+    """Raise for the first row that is `wrong`, and say how many there are."""
+    if not wrong.any():
+        return
+    row = int(np.argmax(wrong))
+    others = int(np.count_nonzero(wrong)) - 1
+    more = f"; so are {others} more rows" if others else ""
+    raise InputError(f"{table.at(row)}: {_shown(table, name, row)}; {allowed}{more}", name)
+
+
+def _shown(table: Table, name: str, row: int) -> str:
+    text = table.texts.get(name)
+    if text is not None:
+        code = text.codes[row]
+        return "the cell is empty" if code < 0 else f"{text.values[code][:60]!r}"
+    value = table.numbers[name][row]
+    return "the cell is empty or NaN" if np.isnan(value) else f"{value:.17g}"
