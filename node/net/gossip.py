@@ -18,7 +18,6 @@ from weakref import WeakKeyDictionary
 
 import trio
 from libp2p.abc import IHost, INetStream
-from libp2p.custom_types import TProtocol
 from libp2p.exceptions import ParseError
 from libp2p.io.exceptions import IncompleteReadError, MessageTooLarge
 from libp2p.peer.envelope import consume_envelope
@@ -56,10 +55,10 @@ class Violation(Exception):
 class _Queue(PriorityQueue):
     """Outbound messages of one peer: bounded in number and bytes, with room kept for control."""
 
-    def __init__(self) -> None:
+    def __init__(self, counters: Counter[str]) -> None:
         super().__init__(params.GOSSIP_QUEUE_MESSAGES)
         self.bytes = 0
-        self.dropped = 0
+        self._counters = counters
 
     def push(self, rpc: Any, priority: bool = False) -> bool:
         size = rpc.ByteSize()
@@ -68,7 +67,7 @@ class _Queue(PriorityQueue):
             len(self) >= room * self.max_size
             or self.bytes + size > room * params.GOSSIP_QUEUE_BYTES
         ):
-            self.dropped += 1
+            self._counters["dropped.queue"] += 1
             return False
         (self._priority if priority else self._non_priority).append(rpc)
         self.bytes += size
@@ -89,8 +88,12 @@ class _Queue(PriorityQueue):
 class _Queues(dict[ID, RpcQueue]):
     """The library makes a queue of 32 for every peer; this gives each one room as it is stored."""
 
+    def __init__(self, counters: Counter[str]) -> None:
+        super().__init__()
+        self._counters = counters
+
     def __setitem__(self, peer: ID, queue: RpcQueue) -> None:
-        queue._queue = _Queue()
+        queue._queue = _Queue(self._counters)
         super().__setitem__(peer, queue)
 
 
@@ -178,12 +181,12 @@ class GuardedPubsub(Pubsub):
         )
         # Seconds would repeat after a restart, and peers would drop the first messages as seen.
         self.counter = time.time_ns()
-        self.peer_queues = _Queues()
         self.gossip = gossip
         self.warden = warden
         self.judges: dict[str, Judge] = {}
         self.deliver: Callable[[str, bytes, str], None] = lambda topic, data, author: None
         self.counters: Counter[str] = Counter()
+        self.peer_queues = _Queues(self.counters)
         self._locks: WeakKeyDictionary[INetStream, trio.Lock] = WeakKeyDictionary()
         self._records: dict[ID, bytes] = {}
 
@@ -366,21 +369,12 @@ class GuardedPubsub(Pubsub):
         self._records.pop(peer_id, None)
         super()._handle_dead_peer(peer_id)
 
-    def dropped(self) -> int:
-        """Messages that did not fit the queues of those connected now."""
-        return sum(
-            queue._queue.dropped
-            for queue in self.peer_queues.values()
-            if isinstance(queue._queue, _Queue)
-        )
-
     def crowded(self) -> bool:
-        """Whether some peer's queue is half full, so that a publisher had better wait."""
-        return any(
-            queue._queue.crowded
-            for queue in self.peer_queues.values()
-            if isinstance(queue._queue, _Queue)
-        )
+        """Whether most peers' queues are half full, so that a publisher had better wait.
 
-
-PROTOCOLS: Final[tuple[TProtocol, ...]] = (PROTOCOL_ID_V12, PROTOCOL_ID_V11)
+        Most, not any: one peer that does not read must not slow what the others get.
+        """
+        queues = [
+            queue._queue for queue in self.peer_queues.values() if isinstance(queue._queue, _Queue)
+        ]
+        return 2 * sum(each.crowded for each in queues) > len(queues)

@@ -137,7 +137,7 @@ def guard_streams(host: BasicHost, warden: guard.Warden) -> None:
     async def guarded(stream: INetStream) -> None:
         peer = str(stream.muxed_conn.peer_id)
         if warden.banned(peer):
-            await stream.reset()
+            await network.close_peer(stream.muxed_conn.peer_id)
             return
         if not warden.open_stream(peer):
             warden.counters["guard.streams"] += 1

@@ -57,6 +57,7 @@ _MAX_ATTEMPTS: Final = 4096
 _MAX_ADDRESSES: Final = 8
 _EXCHANGE_SECONDS: Final = 20.0
 _LONELY_EXCHANGE_SECONDS: Final = 2.0
+_MUTE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +277,9 @@ class Peers:
             await self._suspect(peer)
             return [], []
         except AssayError as error:
+            # It speaks, but not this protocol, or not now.
             log.debug("asking %s for peers: %s", peer, error)
+            self._asked[peer] = trio.current_time() + _MUTE_SECONDS
             return [], []
         self._silent.pop(peer, None)
         self.agents[peer] = reply.agent

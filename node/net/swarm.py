@@ -128,8 +128,8 @@ class Swarm:
     async def publish(self, topic: str, data: bytes) -> None:
         """Tell a topic. Lossy: it reaches whom it reaches, and nothing may depend on it alone.
 
-        Waits while peers' queues are half full, for three seconds at most. Raises InputError for a
-        message above `params.MAX_GOSSIP_BYTES` or a topic above `params.MAX_TOPIC_BYTES`.
+        Waits while most peers' queues are half full, for three seconds at most. Raises InputError
+        for a message above `params.MAX_GOSSIP_BYTES` or a topic above `params.MAX_TOPIC_BYTES`.
         """
         _check_name(topic)
         if len(data) > params.MAX_GOSSIP_BYTES:
@@ -336,7 +336,6 @@ class Swarm:
         total.update({f"gossip.{name}": count for name, count in parts.pubsub.counters.items()})
         total.update(parts.peers.counters)
         total.update(parts.warden.counters)
-        total["gossip.dropped.queue"] = parts.pubsub.dropped()
         total["peers"] = len(parts.peers.connected())
         return dict(total)
 

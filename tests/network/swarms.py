@@ -52,11 +52,15 @@ async def stranger(*victims: Swarm) -> AsyncIterator[BasicHost]:
         host = build_host(os.urandom(32), (), ExclusiveTCP(nursery), ())
         async with host.run([]):
             for victim in victims:
-                await network_of(host).dial_addr(Multiaddr(victim.addresses()[0]), peer_of(victim))
+                await dial(host, victim)
             yield host
             with trio.CancelScope(shield=True), trio.move_on_after(3):
                 await host.close()
         nursery.cancel_scope.cancel()
+
+
+async def dial(host: BasicHost, node: Swarm) -> None:
+    await network_of(host).dial_addr(Multiaddr(node.addresses()[0]), peer_of(node))
 
 
 def peer_of(node: Swarm) -> ID:
