@@ -13,7 +13,7 @@ UNITS: Final = {"wei": 0, "gwei": 9, "ether": 18}
 #: What a reader accepts, in words, for errors and help.
 ALLOWED: Final = "a whole number of wei, or text such as '0.002 ether' or '1500 gwei'"
 
-_AMOUNT = re.compile(r"([0-9]{1,60})(?:\.([0-9]{1,60}))?(?: *([a-z]+))?\Z")
+_AMOUNT = re.compile(r"([0-9]{1,78})(?:\.([0-9]{1,60}))?(?: *([a-z]+))?\Z")
 
 
 def parse_amount(value: object, field: str = "", *, units: bool = True) -> int:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 
 from protocol import params
 from protocol.amounts import parse_amount
-from protocol.codec import Range
+from protocol.codec import Range, encode
 from protocol.spec import JobSpec, Terms
 from protocol.spec_columns import read_features, read_target
 from protocol.spec_parts import (
@@ -106,7 +106,7 @@ class Draft:
         """
         terms = {field.name: getattr(self.terms, field.name) for field in fields(Terms)}
         try:
-            return JobSpec(
+            spec = JobSpec(
                 **terms,
                 salt=salt,
                 requester=requester,
@@ -117,6 +117,13 @@ class Draft:
             )
         except Faulty as e:
             raise SpecError(tuple(Problem(*fault) for fault in e.faults)) from e
+        size = len(encode(spec))
+        if size > params.MAX_SPEC_BYTES:
+            raise _one(
+                f"the spec takes {size} bytes, {params.MAX_SPEC_BYTES} are allowed; "
+                "use fewer columns, shorter names, or a shorter admission list"
+            )
+        return spec
 
 
 def parse_toml(text: str) -> Draft:

@@ -1,0 +1,398 @@
+"""The job spec: what cannot be built, what cannot be read, and what follows from its numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol import params
+from protocol.codec import encode
+from protocol.errors import Malformed
+from protocol.spec import (
+    ETHER,
+    CategoryFeature,
+    ChainRef,
+    ClassTarget,
+    CohortSpec,
+    EncryptionSpec,
+    Envelope,
+    Family,
+    Faulty,
+    JobSpec,
+    ModelSpec,
+    NumberFeature,
+    NumberTarget,
+    Outside,
+    Party,
+    PaymentSpec,
+    PrivacySpec,
+    TimingSpec,
+    TrainingSpec,
+    decode_spec,
+    encode_spec,
+    spec_digest,
+)
+
+VECTORS = Path(__file__).parents[1] / "vectors" / "spec"
+
+SPEC = JobSpec(
+    version=1,
+    title="Length of stay",
+    purpose="research",
+    features=(NumberFeature("age", 0.0, 120.0), CategoryFeature("ward", ("a", "b", "c"))),
+    outside=Outside.CLIP,
+    target=ClassTarget("stay", ("short", "long", "unknown")),
+    model=ModelSpec(Family.SOFTMAX, 0),
+    training=TrainingSpec(20, 100, 32, 1.0, 4.0, 0.01, 1.0, 0.5),
+    privacy=PrivacySpec(None, 0.0, 0, 1, False),
+    encryption=EncryptionSpec(Envelope.PAILLIER, 3072, 16),
+    cohort=CohortSpec(5, 12, 5, ()),
+    payment=PaymentSpec(ETHER, 10**15, 10**17),
+    timing=TimingSpec(600, 60, 300, 600, 60, 3),
+    salt=bytes(range(16)),
+    requester=Party(b"\x11" * 20, b"\x22" * 38),
+    chain=ChainRef(1337, b"\x33" * 20),
+    seed=bytes(range(32)),
+    modulus=((1 << 3071) + 1).to_bytes(384, "big"),
+    expires_at=1_900_000_000,
+)
+
+
+def with_(path: str, value: Any, spec: Any = SPEC) -> Any:
+    """A copy of `spec` in which the field at a dotted path has another value."""
+    name, _, rest = path.partition(".")
+    return dataclasses.replace(
+        spec, **{name: with_(rest, value, getattr(spec, name)) if rest else value}
+    )
+
+
+numbers = st.floats(-1e6, 1e6).flatmap(
+    lambda low: st.floats(0.001, 1e6).map(lambda width: (low, low + width))
+)
+names = st.lists(
+    st.text("abcxyz_é 0189", min_size=1, max_size=20).filter(lambda name: name == name.strip()),
+    min_size=3,
+    max_size=12,
+    unique=True,
+)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> JobSpec:
+    """Specs of every family, with columns of both kinds."""
+    target_name, *columns = draw(names)
+    features = tuple(
+        NumberFeature(name, *draw(numbers))
+        if draw(st.booleans())
+        else CategoryFeature(name, tuple(draw(names)))
+        for name in columns
+    )
+    family = draw(st.sampled_from(Family))
+    classes = tuple(draw(names))
+    if family is Family.LINEAR:
+        target: Any = NumberTarget(target_name, *draw(numbers))
+    else:
+        target = ClassTarget(target_name, classes[:2] if family is Family.LOGISTIC else classes)
+    block = draw(st.integers(params.MIN_BLOCK, 16))
+    least = draw(st.integers(block, 100))
+    bits = draw(st.sampled_from(params.KEY_BITS))
+    rest = draw(st.integers(0, 2 ** (bits - 2) - 1))
+    return JobSpec(
+        version=params.PROTOCOL_VERSION,
+        title=draw(st.text("abc é-", min_size=1, max_size=40).map(lambda text: f"T{text}.")),
+        purpose=draw(st.sampled_from(["research", "quality-control", "x1"])),
+        features=features,
+        outside=draw(st.sampled_from(Outside)),
+        target=target,
+        model=ModelSpec(family, draw(st.integers(1, 300)) if family is Family.DENSE else 0),
+        training=TrainingSpec(
+            rounds=draw(st.integers(1, params.MAX_ROUNDS)),
+            local_steps=draw(st.integers(1, 10_000)),
+            batch_rows=draw(st.integers(1, 65_536)),
+            rate=draw(st.floats(1e-9, 10.0)),
+            clip_norm=draw(st.floats(1e-9, 1e6)),
+            ridge=draw(st.floats(0.0, 0.09)),
+            server_rate=draw(st.floats(1e-9, 1e6)),
+            momentum=draw(st.floats(0.0, 0.999)),
+        ),
+        privacy=PrivacySpec(None, 0.0, 0, 1, False),
+        encryption=EncryptionSpec(Envelope.PAILLIER, bits, draw(st.integers(*params.VALUE_BITS))),
+        cohort=CohortSpec(least, draw(st.integers(least, 200)), block, ()),
+        payment=PaymentSpec(
+            draw(st.binary(min_size=20, max_size=20)),
+            draw(st.integers(1, 10**30)),
+            draw(st.integers(0, 10**30)),
+        ),
+        timing=TimingSpec(*(draw(st.integers(1, 3600)) for _ in range(5)), draw(st.integers(0, 9))),
+        salt=draw(st.binary(min_size=16, max_size=16)),
+        requester=Party(b"\x01" + draw(st.binary(min_size=19, max_size=19)), b"peer"),
+        chain=ChainRef(draw(st.integers(1, 2**63 - 1)), b"\x02" * 20),
+        seed=draw(st.binary(min_size=32, max_size=32)),
+        modulus=((1 << (bits - 1)) + 2 * rest + 1).to_bytes(bits // 8, "big"),
+        expires_at=draw(st.integers(1, 2**40)),
+    )
+
+
+@given(specs())
+def test_a_spec_survives_its_bytes(spec: JobSpec) -> None:
+    data = encode_spec(spec)
+    assert decode_spec(data) == spec
+    assert encode_spec(decode_spec(data)) == data
+
+
+@given(specs(), st.data())
+def test_a_spec_with_a_changed_byte_is_another_or_none(spec: JobSpec, draw: st.DataObject) -> None:
+    data = bytearray(encode_spec(spec))
+    data[draw.draw(st.integers(0, len(data) - 1))] ^= draw.draw(st.integers(1, 255))
+    try:
+        found = decode_spec(bytes(data))
+    except Malformed:
+        return
+    assert encode_spec(found) == bytes(data)
+    assert spec_digest(bytes(data)) != spec_digest(encode_spec(spec))
+
+
+def test_the_digest_is_that_of_the_bytes() -> None:
+    data = encode_spec(SPEC)
+    assert spec_digest(data) == hashlib.sha256(data).digest()
+    assert spec_digest(encode_spec(with_("salt", bytes(16)))) != spec_digest(data)
+
+
+# Each rule between fields: what breaks it, the field that is blamed, words of the reason.
+BROKEN = [
+    ("privacy.sealed", True, "PrivacySpec.sealed", "not supported by this version"),
+    ("privacy.epsilon", 8.0, "PrivacySpec.epsilon", "not supported by this version"),
+    ("privacy.delta", 1e-6, "PrivacySpec.delta", "without epsilon it is 0"),
+    ("privacy.dropouts", 1, "PrivacySpec.dropouts", "without epsilon"),
+    ("privacy.corrupt", 2, "privacy.corrupt", "block of 5"),
+    ("model.family", Family.LINEAR, "model.family", "a number, not classes"),
+    ("model.family", Family.LOGISTIC, "model.family", "takes 2 classes, not 3"),
+    ("model.family", Family.DENSE, "ModelSpec.hidden", "at least 1"),
+    ("model.hidden", 8, "ModelSpec.hidden", "has none"),
+    ("target", NumberTarget("stay", 0.0, 9.0), "model.family", "classes, not a number"),
+    ("target", ClassTarget("age", ("a", "b")), "target.name", "a feature is 'age' already"),
+    ("features", (NumberFeature("a", 0.0, 1.0),) * 2, "features[1].name", "another feature"),
+    ("training.ridge", 1.0, "TrainingSpec.ridge", "below 1 / rate"),
+    ("encryption.key_bits", 3073, "EncryptionSpec.key_bits", "2048, 3072, 4096, 7680"),
+    ("encryption.key_bits", 2048, "modulus", "has 3072 bits; key_bits is 2048"),
+    ("modulus", (1 << 3071).to_bytes(384, "big"), "modulus", "is even"),
+    ("modulus", b"\0" + SPEC.modulus, "modulus", "key_bits is 3072"),
+    ("cohort.min_owners", 13, "CohortSpec.min_owners", "above max_owners"),
+    ("cohort.block_size", 6, "CohortSpec.min_owners", "a block has 6"),
+    ("cohort.admission", (b"\2" * 20, b"\1" * 20), "CohortSpec.admission", "ascend"),
+    ("cohort.admission", (b"\2" * 20,) * 2, "CohortSpec.admission", "ascend"),
+    ("cohort.admission", (b"\2" * 20,), "CohortSpec.admission", "lists 1; min_owners is 5"),
+    ("payment.rate", 0, "PaymentSpec.rate", "at least 1"),
+    ("payment.rate", 2**127, "payment", "escrow"),
+    ("title", " x", "title", "begins or ends with a space"),
+    ("title", "a\x1b[2J", "title", "do not print"),
+    ("title", "a\u202eb", "title", "do not print"),
+    ("purpose", "Research", "purpose", "lower-case"),
+    ("purpose", "a--b", "purpose", "lower-case"),
+    ("requester.account", bytes(20), "Party.account", "zero address"),
+    ("chain.contract", bytes(20), "ChainRef.contract", "zero address"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "blamed", "reason"), BROKEN)
+def test_a_spec_that_breaks_a_rule_cannot_be_built(
+    path: str, value: Any, blamed: str, reason: str
+) -> None:
+    with pytest.raises(Faulty) as caught:
+        with_(path, value)
+    assert blamed in str(caught.value)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("build", "reason"),
+    [
+        (lambda: NumberFeature("a", 1.0, 1.0), "above low"),
+        (lambda: NumberFeature("a", -1.7e308, 1.7e308), "too wide"),
+        (lambda: NumberFeature("a", 0.0, float("inf")), "finite"),
+        (lambda: NumberFeature("", 0.0, 1.0), "length 0"),
+        (lambda: CategoryFeature("a", ("x", "y", "x")), r"categories\[2\]: 'x' stands here twice"),
+        (lambda: CategoryFeature("a", ("x",)), "length 1"),
+        (lambda: ClassTarget("a", ("x", "\x00")), r"classes\[1\]"),
+        (lambda: NumberTarget("a\n", 0.0, 1.0), "do not print"),
+    ],
+)
+def test_a_column_that_makes_no_sense_cannot_be_built(
+    build: Callable[[], object], reason: str
+) -> None:
+    with pytest.raises(Malformed, match=reason):
+        build()
+
+
+@pytest.mark.parametrize(
+    ("path", "fits", "beyond"),
+    [
+        ("version", [1], [0, 2]),
+        ("title", ["a" * params.MAX_TITLE_BYTES], ["", "a" * (params.MAX_TITLE_BYTES + 1)]),
+        ("purpose", ["a" * 32], ["a" * 33]),
+        ("training.rounds", [1, params.MAX_ROUNDS], [0, params.MAX_ROUNDS + 1]),
+        ("training.local_steps", [1, 10_000], [0, 10_001]),
+        ("training.batch_rows", [1, 65_536], [0, 65_537]),
+        ("training.rate", [1e-9], [0.0, -1.0, 1e7]),
+        ("training.clip_norm", [1e-9, 1e6], [0.0, 2e6]),
+        ("training.momentum", [0.0, 0.999999], [-0.1, 1.0]),
+        ("encryption.value_bits", [*params.VALUE_BITS], [3, 33]),
+        ("cohort.max_owners", [params.MAX_COHORT], [params.MAX_COHORT + 1]),
+        ("cohort.block_size", [params.MIN_BLOCK], [params.MIN_BLOCK - 1, params.MAX_BLOCK + 1]),
+        ("timing.commit_seconds", [params.MAX_COMMIT_SECONDS], [0, params.MAX_COMMIT_SECONDS + 1]),
+        ("timing.finality_blocks", [0, params.MAX_FINALITY_BLOCKS], [-1, 1025]),
+        ("salt", [bytes(16)], [bytes(15), bytes(17)]),
+        ("seed", [bytes(32)], [bytes(31), bytes(33)]),
+        ("requester.peer_id", [b"a", b"a" * 64], [b"", b"a" * 65]),
+        ("expires_at", [1, 2**40], [0, 2**40 + 1]),
+    ],
+)
+def test_each_field_stands_at_its_limit_and_not_past_it(
+    path: str, fits: list[Any], beyond: list[Any]
+) -> None:
+    for value in fits:
+        spec = with_(path, value)
+        assert decode_spec(encode_spec(spec)) == spec
+    for value in beyond:
+        with pytest.raises(Malformed):
+            with_(path, value)
+
+
+def test_columns_and_inputs_are_bounded() -> None:
+    columns = tuple(NumberFeature(f"c{i}", 0.0, 1.0) for i in range(params.MAX_FEATURES + 1))
+    assert with_("features", columns[:-1]).inputs == params.MAX_FEATURES
+    with pytest.raises(Malformed, match="length 4097"):
+        with_("features", columns)
+    words = tuple(str(i) for i in range(params.MAX_CATEGORIES))
+    wide = tuple(CategoryFeature(f"c{i}", words) for i in range(16))
+    assert with_("features", wide).inputs == params.MAX_INPUTS
+    with pytest.raises(Faulty, match="make 16386 inputs, 16384"):
+        with_("features", (*wide, CategoryFeature("more", ("a", "b"))))
+
+
+def test_a_model_that_no_blob_holds_is_refused() -> None:
+    columns = tuple(NumberFeature(f"c{i}", 0.0, 1.0) for i in range(4000))
+    wide = with_("features", columns)
+    dense = dataclasses.replace(wide, model=ModelSpec(Family.DENSE, 10_000))
+    assert dense.parameter_count == 40_040_003
+    with pytest.raises(Faulty, match="80080003 parameters, 80000000"):
+        dataclasses.replace(wide, model=ModelSpec(Family.DENSE, 20_000))
+    most = dataclasses.replace(wide, model=ModelSpec(Family.DENSE, 19_900))
+    with pytest.raises(Faulty, match="make contributions of"):
+        with_("encryption.value_bits", 32, most)
+
+
+def test_a_spec_above_the_limit_is_neither_written_nor_read() -> None:
+    long = tuple(NumberFeature(f"{i:064d}", 0.0, 1.0) for i in range(2900))
+    spec = with_("features", long)
+    assert len(encode(spec)) > params.MAX_SPEC_BYTES
+    with pytest.raises(Malformed, match="262144 are allowed"):
+        encode_spec(spec)
+    with pytest.raises(Malformed, match="at most 262144"):
+        decode_spec(encode(spec))
+
+
+def test_another_version_is_told_from_garbage() -> None:
+    data = encode_spec(SPEC)
+    assert data[:4] == b"\xdc\x00\x13\x01"
+    with pytest.raises(Malformed, match="is 2, this version of assay reads 1"):
+        decode_spec(b"\xdc\x00\x20\x02" + data[4:])
+    with pytest.raises(Malformed, match="is 3, this version"):
+        decode_spec(b"\x93\x03\xc0\xc0")
+    for garbage in (b"", b"\xdc", b"\x91", b"\xc0", b"\xdc\x00\x13", data[:-1]):
+        with pytest.raises(Malformed):
+            decode_spec(garbage)
+
+
+def test_the_wire_obeys_the_same_rules() -> None:
+    data = encode_spec(SPEC)
+    assert data.count(b"\xa8research") == 1
+    with pytest.raises(Malformed, match="purpose: is 'Research'; lower-case"):
+        decode_spec(data.replace(b"\xa8research", b"\xa8Research"))
+    with pytest.raises(Malformed, match=r"target\.name: a feature is 'age'"):
+        decode_spec(data.replace(b"\xa4stay", b"\xa3age"))
+
+
+@pytest.mark.parametrize(
+    ("family", "hidden", "target", "outputs", "parameters"),
+    [
+        (Family.LINEAR, 0, NumberTarget("t", 0.0, 1.0), 1, 5),
+        (Family.LOGISTIC, 0, ClassTarget("t", ("a", "b")), 1, 5),
+        (Family.SOFTMAX, 0, ClassTarget("t", ("a", "b", "c")), 3, 15),
+        (Family.DENSE, 7, ClassTarget("t", ("a", "b", "c")), 3, 5 * 7 + 8 * 3),
+    ],
+)
+def test_shapes_are_those_of_the_kernels(
+    family: Family, hidden: int, target: Any, outputs: int, parameters: int
+) -> None:
+    from protocol.arith.models import Family as KernelFamily
+    from protocol.arith.models import Model
+
+    spec = dataclasses.replace(SPEC, model=ModelSpec(family, hidden), target=target)
+    assert (spec.inputs, spec.outputs, spec.parameter_count) == (4, outputs, parameters)
+    model = Model(KernelFamily(family.value), spec.inputs, spec.outputs, hidden)
+    assert model.parameter_count == parameters
+    assert spec.columns == ("age", "ward", "t")
+
+
+def test_money_and_time_add_up() -> None:
+    assert SPEC.escrow == 20 * 12 * 10**15 + 10**17
+    assert SPEC.least_lifetime == 600 + 20 * (60 + 300 + 600 + 60)
+    assert SPEC.block_count == 2
+    assert SPEC.n == (1 << 3071) + 1
+
+
+@given(st.integers(5, 32), st.integers(0, 60), st.integers(0, 200))
+def test_blocks_hold_everybody_and_stay_in_their_limits(block: int, more: int, span: int) -> None:
+    least, most = block + more, block + more + span
+    allowed = range(least, most + 1)
+    if any(-(-owners // (owners // block)) > params.MAX_BLOCK for owners in allowed):
+        with pytest.raises(Faulty, match="makes a block of"):
+            CohortSpec(least, most, block, ())
+        return
+    cohort = CohortSpec(least, most, block, ())
+    largest = 0
+    for owners in allowed:
+        sizes = cohort.blocks(owners)
+        assert sum(sizes) == owners
+        assert max(sizes) - min(sizes) <= 1
+        assert min(sizes) >= block
+        largest = max(largest, *sizes)
+    assert largest == cohort.largest_block <= params.MAX_BLOCK
+    assert cohort.blocks(block - 1) == ()
+
+
+@pytest.mark.parametrize(("members", "corrupt", "expected"), [(8, 1, 5), (32, 4, 19), (5, 1, 4)])
+def test_the_threshold_is_the_designs(members: int, corrupt: int, expected: int) -> None:
+    spec = dataclasses.replace(
+        SPEC,
+        cohort=CohortSpec(members, members, members, ()),
+        privacy=PrivacySpec(None, 0.0, 0, corrupt, False),
+    )
+    assert spec.threshold(members) == expected
+
+
+def vectors(name: str) -> list[dict[str, Any]]:
+    return json.loads((VECTORS / name).read_text())["cases"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("case", vectors("bytes.json"), ids=lambda case: case["name"])
+def test_byte_vectors(case: dict[str, Any]) -> None:
+    data = bytes.fromhex(case["hex"])
+    if "error" in case:
+        with pytest.raises(Malformed, match=case["error"]):
+            decode_spec(data)
+        return
+    spec = decode_spec(data)
+    assert encode_spec(spec) == data
+    assert spec_digest(data).hex() == case["digest"]
+    found = {name: getattr(spec, name) for name in case["derived"]}
+    assert found == case["derived"]
