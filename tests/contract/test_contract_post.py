@@ -34,7 +34,7 @@ def test_a_post_escrows_all_it_promises(world: World) -> None:
     assert world.surplus(posted["job"]) == 0
     assert world.bounty.functions.is_open(posted["job"]).call()
     job = world.job(posted["job"])
-    assert (job["requester"], job["closes"]) == (world.requester, terms["expiry"])
+    assert (job["requester"], job["closes"]) == (world.requester.lower(), terms["expiry"])
     assert (job["held"], job["finished"], job["next_round"]) == (2200, False, 0)
 
 
