@@ -1,21 +1,31 @@
 """The audit: a job's books against the chain. Anybody with the evidence can make it.
 
-Every finding is one line that says what was expected and what was found; no finding means that the
-chain's roots, counts, digests and money are exactly what the evidence and its lists give.
+Every check says what was found, and where it fails, what was expected. Where all hold, the chain's
+roots, counts, digests and money are exactly what the evidence and its lists give.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from protocol.enrolment import Cohort, draw_blocks, spec_domain
 from protocol.envelope import Context, Envelope
 from protocol.errors import Malformed
-from protocol.evidence import Evidence, merit_tree, payouts
+from protocol.evidence import Evidence, merit_tree
 from protocol.lists import examine_contributions
 from protocol.requester_state import RoundRecord
 from protocol.spec import JobSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check and its outcome."""
+
+    name: str
+    ok: bool
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +63,15 @@ def audit(
     evidence_digest: bytes,
     lists: Mapping[int, tuple[bytes, tuple[Envelope, ...]]],
     books: ChainBooks,
-) -> tuple[str, ...]:
-    """All findings, empty if the books are in order.
+) -> tuple[Check, ...]:
+    """All checks, in order; the books are in order if every one is ok.
 
     `lists` maps a round to its contribution list as (blob, verified envelopes).
     """
-    findings: list[str] = []
+    checks: list[Check] = []
 
     def compare(what: str, found: object, expected: object) -> None:
-        if found != expected:
-            findings.append(f"{what}: {_show(found)} found, {_show(expected)} expected")
+        checks.append(_compare(what, found, expected))
 
     compare("spec digest in the evidence", evidence.spec_digest, books.spec_digest)
     compare("spec digest held here", spec_digest, books.spec_digest)
@@ -86,12 +95,18 @@ def audit(
         model = record.next_model
         compare(f"{where}: model on the chain", on_chain.model_digest, record.model_digest)
         compare(f"{where}: count", on_chain.count, record.count)
-        findings += _audit_list(spec, job, cohort, blocks, record, lists, on_chain)
+        checks += _audit_list(spec, job, cohort, blocks, record, lists, on_chain)
     if model is not None:
         compare("final model in the evidence", evidence.final_model, model)
 
-    findings += _audit_money(spec, cohort, evidence, lists, books)
-    return tuple(findings)
+    checks += _audit_money(spec, cohort, evidence, lists, books)
+    return tuple(checks)
+
+
+def _compare(what: str, found: object, expected: object) -> Check:
+    if found == expected:
+        return Check(what, True, _show(found))
+    return Check(what, False, f"{_show(found)} found, {_show(expected)} expected")
 
 
 def _audit_list(
@@ -102,24 +117,22 @@ def _audit_list(
     record: RoundRecord,
     lists: Mapping[int, tuple[bytes, tuple[Envelope, ...]]],
     on_chain: ChainRound,
-) -> list[str]:
+) -> list[Check]:
     """A round's list must be sound and rebuild to the chain's root."""
     where = f"round {record.number}"
     if record.number not in lists:
-        return [f"{where}: its contribution list is missing"]
+        return [Check(f"{where}: list", False, "its contribution list is missing")]
     domain = spec_domain(spec)
     context = Context(domain.chain_id, domain.contract, job, record.number, record.attempt)
     data, _ = lists[record.number]
     try:
         listed = examine_contributions(cohort, blocks, context, record.frozen_digest, data)
     except Malformed as e:
-        return [f"{where}: {e}"]
-    findings = []
-    if listed.root != on_chain.root:
-        findings.append(f"{where}: the list's root is not the chain's")
-    if len(listed.members) != on_chain.count:
-        findings.append(f"{where}: {len(listed.members)} are listed, {on_chain.count} committed")
-    return findings
+        return [Check(f"{where}: list", False, str(e))]
+    return [
+        _compare(f"{where}: root of its list", listed.root, on_chain.root),
+        _compare(f"{where}: contributions listed", len(listed.members), on_chain.count),
+    ]
 
 
 def _audit_money(
@@ -128,27 +141,29 @@ def _audit_money(
     evidence: Evidence,
     lists: Mapping[int, tuple[bytes, tuple[Envelope, ...]]],
     books: ChainBooks,
-) -> list[str]:
-    """Money in is money out, and no account has more or less than its contributions earned."""
-    findings = []
+) -> list[Check]:
+    """Money in is money out, and every account has exactly what its contributions earned."""
     out = sum(books.claimed.values()) + books.withdrawn + books.held
-    if out != books.escrowed:
-        findings.append(f"money: {books.escrowed} went in, {out} came out or is held")
-    contributions = [envelopes for _, envelopes in lists.values()]
     merit = {share.account: share.amount for share in evidence.merit}
-    if books.rounds and sum(merit.values()) != spec.payment.merit:
-        findings.append(f"merit: {sum(merit.values())} is shared, the pot is {spec.payment.merit}")
-    for account in payouts(cohort, contributions):
-        rounds = sum(
-            cohort.members[cohort.index_of(e.sender) or 0].payout == account
-            for envelopes in contributions
-            for e in envelopes
-        )
-        due = rounds * spec.payment.rate + merit.get(account, 0)
-        paid = books.claimed.get(account, 0)
-        if paid > due:
-            findings.append(f"account 0x{account.hex()}: paid {paid}, earned {due}")
-    return findings
+    pot = spec.payment.merit if books.rounds else 0
+    checks = [
+        _compare("money: claimed, returned and held", out, books.escrowed),
+        _compare("merit: sum of its shares", sum(merit.values()), pot),
+    ]
+    earned: Counter[bytes] = Counter()
+    for _, envelopes in lists.values():
+        for envelope in envelopes:
+            index = cohort.index_of(envelope.sender)
+            if index is not None:
+                earned[cohort.members[index].payout] += spec.payment.rate
+    earned.update(merit)
+    for account in sorted({*earned, *books.claimed}):
+        paid, due = books.claimed.get(account, 0), earned[account]
+        name = f"account 0x{account.hex()}"
+        # Unclaimed pay is no fault: it waits in the contract for as long as it takes.
+        detail = f"{paid} paid, {due} earned"
+        checks.append(Check(name, paid in (0, due), detail))
+    return checks
 
 
 def _show(value: object) -> str:

@@ -1,0 +1,233 @@
+"""The daemon: every part of a node in one nursery, in the order in which they need each other.
+
+    home's lock -> store, blobs, keys -> workers -> swarm -> chain -> engine -> control socket
+
+A job's failure ends that job alone (node.engine); a peer's garbage ends nothing (node.net.guard,
+node.inbox); a chain that is down is waited for. What does end the daemon is the store, the disk or
+the network's own machinery failing: then it says why, and starts again where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import trio
+
+from node import jobs, records
+from node.api import Api
+from node.blobs import Blobs
+from node.chain.client import ChainClient
+from node.chain.cursor import load_cursor
+from node.chain.intents import IntentPolicy, Intents
+from node.chain.watch import Watcher
+from node.chain_inputs import ChainFollower
+from node.compute import open_compute
+from node.config import Config
+from node.control.events import EventBus
+from node.control.joinline import JoinLine
+from node.control.server import ControlServer
+from node.engine import Engine, Machine, unix_ms
+from node.home import Home
+from node.inbox import Inbox
+from node.keys import Keys
+from node.net.swarm import SwarmConfig, open_swarm
+from node.perform import chain as chain_effects
+from node.perform import messages
+from node.perform.dispatch import perform
+from node.perform.services import Services
+from node.service import Notifier
+from node.store import Store
+from node.vault import read_passphrase
+from protocol import inputs
+from protocol.addresses import to_checksum
+from protocol.errors import AssayError, FatalError, InputError
+from protocol.job import OVER
+from protocol.machine import JobContext
+from protocol.round import Role
+from protocol.spec import decode_spec
+
+log = logging.getLogger("assay.daemon")
+
+#: How often machines are told the time, seconds. Deadlines are seconds, too.
+_TICK_SECONDS = 0.5
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def run_daemon(home: Home, config: Config, ready: Callable[[str], None]) -> int:
+    """Run until it is told to end (SIGTERM, SIGINT, `assay down`). Returns an exit code.
+
+    `ready` is called once with the join line. Raises InputError for what the user can mend (home
+    in use, port in use, no chain configured), FatalError where the node itself fails.
+    """
+    logging.basicConfig(level=config.log_level.upper(), format=_FORMAT, stream=sys.stderr)
+    # The library logs every stream at info; what matters of it comes through our guard.
+    logging.getLogger("libp2p").setLevel(logging.WARNING)
+    with home.lock():
+        keys = Keys.open(home, read_passphrase())
+        with Store.open(home.database) as store:
+            trio.run(partial(_main, home, config, keys, store, ready))
+    return 0
+
+
+async def _main(
+    home: Home, config: Config, keys: Keys, store: Store, ready: Callable[[str], None]
+) -> None:
+    try:
+        await _serve(home, config, keys, store, ready)
+    except BaseExceptionGroup as group:
+        alone = _first(group)
+        if alone is not None:
+            raise alone from group
+        raise
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> AssayError | None:
+    """What a person should read of a group: the first error of ours in it."""
+    for error in group.exceptions:
+        if isinstance(error, AssayError):
+            return error
+        found = _first(error) if isinstance(error, BaseExceptionGroup) else None
+        if found is not None:
+            return found
+    return None
+
+
+async def _serve(
+    home: Home, config: Config, keys: Keys, store: Store, ready: Callable[[str], None]
+) -> None:
+    if config.chain_url is None or config.chain_id is None or config.contract is None:
+        raise InputError(
+            f"the node knows no chain: set url, id and contract in {home.config}", "chain"
+        )
+    blobs = Blobs(home.blobs)
+    blobs.clear_unfinished()
+    chain = await ChainClient.open(config.chain_url, config.chain_id, config.contract)
+    async with (
+        open_compute(config.workers) as compute,
+        open_swarm(SwarmConfig(config.listen, config.bootstrap, keys.peer_seed)) as swarm,
+        trio.open_nursery() as nursery,
+    ):
+        bus = EventBus()
+        engine = Engine(store, lambda wanted: perform(services, wanted), observe=_ignore)
+        intents = Intents(
+            chain,
+            keys,
+            store,
+            IntentPolicy(depth=config.finality),
+            lambda outcome: chain_effects.settled(services, outcome),
+        )
+        services = Services(
+            home, config, keys, store, blobs, swarm, chain, intents, compute, engine
+        )
+        inbox = services.inbox = Inbox(services)
+        engine.observe = partial(_observe, bus, inbox)
+        await engine.restore(await _contexts(services))
+        follower = ChainFollower(services)
+        cursor = await store.read(partial(load_cursor, root=0))
+        watcher = Watcher(chain, cursor, follower.apply)
+
+        swarm.serve(messages.PROTOCOL, inbox.answer)
+        swarm.serve_blobs(blobs)
+        stop = trio.Event()
+        api = Api(services, watcher, bus, stop)
+        join = JoinLine(
+            api.reachable_address(), swarm.peer_id, config.chain_id, to_checksum(config.contract)
+        )
+        api.join_line = str(join)
+        notifier = Notifier()
+        nursery.start_soon(_until_signalled, stop)
+        nursery.start_soon(engine.run)
+        nursery.start_soon(intents.run)
+        nursery.start_soon(watcher.run)
+        nursery.start_soon(inbox.run)
+        nursery.start_soon(swarm.relay, inbox.relay_judge)
+        nursery.start_soon(_tick, engine)
+        nursery.start_soon(_watchdog, notifier, swarm.probe)
+        server = ControlServer(api, bus)
+        await nursery.start(partial(server.serve, home.bind_path()))
+        ready(str(join))
+        notifier.ready()
+        log.info("running: %s", join)
+        await stop.wait()
+        notifier.stopping()
+        log.info("ending: jobs go on at the next start")
+        await engine.drain()
+        nursery.cancel_scope.cancel()
+    chain.close()
+
+
+def _ignore(machine: Machine, events: Sequence[records.Event]) -> None:
+    """Until the inbox is there, nothing can have happened."""
+
+
+def _observe(
+    bus: EventBus, inbox: Inbox, machine: Machine, events: Sequence[records.Event]
+) -> None:
+    """What a step changed: topics, and news for whoever watches."""
+    inbox.machines_changed()
+    for event in events:
+        text = str(event.facts.get("text", ""))
+        facts = {k: v for k, v in event.facts.items() if k != "text"}
+        bus.publish(event.kind, text, job="0x" + machine.key.hex(), facts=facts)
+
+
+async def _contexts(services: Services) -> list[tuple[Role, JobContext]]:
+    """Every job known here, as its machine reads it. The cohort comes back from its stored list."""
+    rows = await services.store.read(jobs.jobs)
+    found = []
+    for row in rows:
+        content = await services.store.read(partial(records.load_spec, digest=row.spec))
+        if content is None:
+            raise FatalError(f"the spec of job {row.job.hex()} is gone from the store")
+        context = JobContext(
+            row.job,
+            decode_spec(content),
+            len(content),
+            row.spec,
+            services.swarm.peer_id_bytes,
+            services.keys.account,
+        )
+        found.append((Role(row.role), context))
+    return found
+
+
+async def _tick(engine: Engine) -> None:
+    """Tell the time to every machine that still waits for something."""
+    while True:
+        at = unix_ms()
+        live = [m.key for m in engine.machines.values() if _waits(m)]
+        await engine.feed_all([(key, inputs.Tick(at)) for key in live])
+        await trio.sleep(_TICK_SECONDS)
+
+
+def _waits(machine: Machine) -> bool:
+    from protocol.job import JobPhase
+
+    # A cancelled job's requester still has its notice to wait for.
+    requester = machine.role is Role.REQUESTER and machine.state.phase is JobPhase.CANCELLED
+    return not machine.broken and (requester or machine.state.phase not in OVER)
+
+
+async def _until_signalled(stop: trio.Event) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            log.info("signal %s", signal.Signals(number).name)
+            stop.set()
+
+
+async def _watchdog(notifier: Notifier, alive: Callable[[], object]) -> None:
+    """Tell the service manager that the node is alive only when it is: by a real connection."""
+    interval = notifier.watchdog_interval
+    if interval is None:
+        return
+    while True:
+        if await alive():  # type: ignore[misc]
+            notifier.alive()
+        else:
+            log.error("the node does not answer itself; the service manager will restart it")
+        await trio.sleep(interval)

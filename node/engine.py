@@ -1,0 +1,310 @@
+"""The engine: feeds inputs to machines, stores what they decide, has their effects carried out.
+
+Store, then say: a step's state and effects are one transaction, and no effect is carried out before
+it is on disk. Inputs that wait while a transaction runs share the next one, so that the number of
+disk syncs does not grow with the load. After a crash every effect that was not done is carried out
+again.
+
+A machine that breaks stops alone: its state stays as it was, its job says why, all others go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, cast, get_args
+
+import trio
+
+from node import outbox, records
+from node.store import Store, Transaction
+from protocol import inputs, owner, params, requester
+from protocol.codec import Wire, decode, decode_tagged, encode, encode_tagged
+from protocol.effects import Effect, Notify
+from protocol.envelope import envelope_digest
+from protocol.errors import StateError
+from protocol.machine import JobContext, kind_of, one_line
+from protocol.owner_state import OwnerState
+from protocol.requester_state import RequesterState
+from protocol.round import Role
+
+log = logging.getLogger("assay.engine")
+
+#: Inputs that may wait; whoever feeds more is held back.
+_QUEUE: Final = 1024
+
+#: Inputs that share one transaction.
+_BATCH: Final = 64
+
+#: A stored state: the largest cohort's records at some hundred bytes each.
+_MAX_STATE_BYTES: Final = 16 * 1024 * 1024
+
+State = RequesterState | OwnerState
+_EFFECTS: Final[tuple[type[Wire], ...]] = get_args(Effect)
+
+
+@dataclass
+class Machine:
+    """A job's machine in memory. `broken` says why it was stopped; empty while it runs."""
+
+    role: Role
+    context: JobContext
+    state: State
+    seq: int = 0
+    broken: str = ""
+
+    @property
+    def key(self) -> bytes:
+        return self.context.job
+
+    def topics(self) -> tuple[str, ...]:
+        if self.broken:
+            return ()
+        if isinstance(self.state, RequesterState):
+            return requester.topics(self.context, self.state)
+        return owner.topics(self.context, self.state)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A stored effect to be carried out."""
+
+    id: int
+    machine: Machine
+    effect: Effect
+
+
+@dataclass
+class _Turn:
+    """What is to be done in one transaction: inputs, a finished effect, something else to store."""
+
+    inputs: tuple[tuple[bytes, inputs.Input], ...]
+    completes: int | None
+    also: Callable[[Transaction], None] | None
+    stored: trio.Event = field(default_factory=trio.Event)
+
+
+class Engine:
+    """All machines of a node. `perform` carries one effect out; `observe` hears what changed."""
+
+    def __init__(
+        self,
+        store: Store,
+        perform: Callable[[Wanted], Awaitable[None]],
+        observe: Callable[[Machine, Sequence[records.Event]], None],
+    ) -> None:
+        self._store = store
+        self._perform = perform
+        self.observe = observe
+        self._send, self._receive = trio.open_memory_channel[_Turn](_QUEUE)
+        self._nursery: trio.Nursery | None = None
+        self.machines: dict[bytes, Machine] = {}
+        self.late = 0
+
+    # --- for callers ------------------------------------------------------------------------
+
+    async def feed(
+        self,
+        job: bytes,
+        input_: inputs.Input,
+        completes: int | None = None,
+        also: Callable[[Transaction], None] | None = None,
+    ) -> None:
+        """Give one machine one input; returns when its outcome is on disk.
+
+        `completes` is the stored effect that this is the outcome of. An unknown job is ignored.
+        """
+        await self.feed_all(((job, input_),), completes, also)
+
+    async def feed_all(
+        self,
+        given: Iterable[tuple[bytes, inputs.Input]],
+        completes: int | None = None,
+        also: Callable[[Transaction], None] | None = None,
+    ) -> None:
+        """Several inputs, and `also` in the same transaction."""
+        turn = _Turn(tuple(given), completes, also)
+        await self._send.send(turn)
+        await turn.stored.wait()
+
+    async def complete(self, effect_id: int) -> None:
+        """An effect is done and has no outcome that a machine waits for."""
+        await self.feed_all((), effect_id)
+
+    def add(self, machine: Machine) -> None:
+        """Take a machine in; `restore` does so for stored ones."""
+        self.machines[machine.key] = machine
+
+    async def restore(self, contexts: Sequence[tuple[Role, JobContext]]) -> None:
+        """Load the machines of these jobs as they were stored."""
+        for role, context in contexts:
+            stored = await self._store.read(
+                partial(records.load_machine, kind=role.value, key=context.job)
+            )
+            cls: type[Any] = RequesterState if role is Role.REQUESTER else OwnerState
+            if stored is None:
+                self.add(Machine(role, context, cls()))
+            else:
+                state = decode(cls, stored.state, _MAX_STATE_BYTES)
+                self.add(Machine(role, context, state, stored.seq))
+
+    async def drain(self) -> None:
+        """Wait until everything that was fed so far is on disk."""
+        await self.feed_all(())
+
+    # --- the loop ---------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Carry on until cancelled: first what a crash left undone, then what comes."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            await self._resume()
+            while True:
+                turns = [await self._receive.receive()]
+                while len(turns) < _BATCH:
+                    try:
+                        turns.append(self._receive.receive_nowait())
+                    except trio.WouldBlock:
+                        break
+                await self._take(turns)
+
+    async def _resume(self) -> None:
+        after = 0
+        while pending := await self._store.read(partial(outbox.pending, after=after)):
+            for each in pending:
+                after = each.id
+                machine = self.machines.get(each.key)
+                if machine is None:
+                    log.warning("an effect of a job that is not known here any more: %d", each.id)
+                    continue
+                self._start(Wanted(each.id, machine, _decode_effect(each.effect)))
+
+    async def _take(self, turns: list[_Turn]) -> None:
+        """Step every input, store all outcomes at once, then have the effects carried out."""
+        changed: dict[bytes, tuple[Machine, list[Effect]]] = {}
+        messages: list[records.StoredMessage] = []
+        for turn in turns:
+            for job, input_ in turn.inputs:
+                machine = self.machines.get(job)
+                if machine is None or machine.broken:
+                    continue
+                effects = self._step(machine, input_)
+                if effects is None:
+                    continue
+                changed.setdefault(job, (machine, []))[1].extend(effects)
+                if isinstance(input_, inputs.ReceiveMessage):
+                    messages.append(stored_message(input_))
+
+        def write(tx: Transaction) -> tuple[list[Wanted], list[tuple[Machine, records.Event]]]:
+            wanted: list[Wanted] = []
+            events: list[tuple[Machine, records.Event]] = []
+            for message in messages:
+                records.save_message(tx, message)
+            for machine, effects in changed.values():
+                lasting = [e for e in effects if not isinstance(e, Notify)]
+                stored = outbox.put(
+                    tx,
+                    machine.role.value,
+                    machine.key,
+                    machine.seq + 1,
+                    [encode_tagged(e) for e in lasting],
+                )
+                wanted += [
+                    Wanted(row.id, machine, e) for row, e in zip(stored, lasting, strict=True)
+                ]
+                machine.seq += len(lasting)
+                records.save_machine(
+                    tx,
+                    records.Machine(
+                        machine.role.value, machine.key, machine.seq, encode(machine.state)
+                    ),
+                )
+                events += [
+                    (machine, add_notice(tx, machine.key, e))
+                    for e in effects
+                    if isinstance(e, Notify)
+                ]
+            for turn in turns:
+                if turn.completes is not None:
+                    outbox.complete(tx, turn.completes)
+                if turn.also is not None:
+                    turn.also(tx)
+            return wanted, events
+
+        needed = changed or any(t.completes is not None or t.also is not None for t in turns)
+        wanted, events = await self._store.run(write) if needed else ([], [])
+        for turn in turns:
+            turn.stored.set()
+        for machine, _ in changed.values():
+            self.observe(machine, [event for at, event in events if at is machine])
+        for each in wanted:
+            self._start(each)
+
+    def _step(self, machine: Machine, input_: inputs.Input) -> tuple[Effect, ...] | None:
+        """One step; None where nothing changed and nothing is to be done."""
+        before = machine.state
+        try:
+            if isinstance(before, RequesterState):
+                machine.state, effects = requester.step(machine.context, before, input_)
+            else:
+                machine.state, effects = owner.step(machine.context, before, input_)
+        except StateError as error:
+            # Late, early or twice: ordinary where messages are lost and repeated.
+            self.late += 1
+            log.debug("job %s: %s", machine.key.hex()[:16], error)
+            return None
+        except Exception as error:
+            log.exception("job %s stops: its machine broke", machine.key.hex()[:16])
+            machine.broken = one_line(f"{type(error).__name__}: {error}")
+            return (Notify("broken", 0, 0, machine.broken),)
+        if machine.state == before and not effects:
+            return None
+        return effects
+
+    def _start(self, wanted: Wanted) -> None:
+        if self._nursery is None:
+            raise RuntimeError("the engine does not run")
+        self._nursery.start_soon(self._guarded, wanted)
+
+    async def _guarded(self, wanted: Wanted) -> None:
+        """A performer that breaks stops its job, never the daemon. The effect stays pending."""
+        try:
+            await self._perform(wanted)
+        except Exception as error:
+            machine = wanted.machine
+            name = type(wanted.effect).__name__
+            log.exception("job %s stops: %s failed", machine.key.hex()[:16], name)
+            machine.broken = one_line(f"{name}: {error}")
+            notice = Notify("broken", 0, 0, machine.broken)
+            event = await self._store.run(lambda tx: add_notice(tx, machine.key, notice))
+            self.observe(machine, [event])
+
+
+def add_notice(tx: Transaction, job: bytes, notice: Notify) -> records.Event:
+    """Keep what a machine tells its user."""
+    facts: dict[str, Any] = {"round": notice.round, "attempt": notice.attempt, "text": notice.text}
+    return records.add_event(tx, job, notice.kind, facts | dict(notice.facts))
+
+
+def stored_message(input_: inputs.ReceiveMessage) -> records.StoredMessage:
+    """A received message as the store keeps it."""
+    envelope = input_.envelope
+    return records.StoredMessage(
+        envelope_digest(envelope),
+        envelope.context.job,
+        kind_of(envelope.body),
+        envelope.sender,
+        encode(envelope),
+    )
+
+
+def _decode_effect(data: bytes) -> Effect:
+    return cast(Effect, decode_tagged(_EFFECTS, data, params.MAX_LIST_BYTES))
+
+
+def unix_ms() -> int:
+    """Wall-clock time as machines are told it."""
+    return int(time.time() * 1000)

@@ -1,0 +1,289 @@
+"""What comes in: gossip and private messages, judged, stored, and given to the job's machine.
+
+Every byte here is hostile. A frame that does not hold is dropped and counted against the peer that
+brought it; nothing a peer sends ends anything.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import trio
+
+from node import jobs, records
+from node.engine import Machine, unix_ms
+from node.net.errors import FetchFailed
+from node.net.swarm import Judge
+from node.store import Transaction
+from protocol import gossip, identity, inputs, params
+from protocol.blobs import blob_digest
+from protocol.codec import decode, encode
+from protocol.enrolment import job_id, spec_domain
+from protocol.envelope import Envelope, Frame, envelope_digest, open_envelope
+from protocol.errors import Malformed, PeerError
+from protocol.gossip import JobView, Judged, Place, Seen
+from protocol.job import OVER
+from protocol.machine import JOBS_TOPIC, JobContext, kind_of
+from protocol.messages import (
+    Acknowledge,
+    Announce,
+    Ask,
+    Body,
+    Contribution,
+    RefusalCode,
+    Refuse,
+    Told,
+)
+from protocol.owner_state import OwnerState
+from protocol.round import Role
+from protocol.spec import decode_spec, spec_digest
+from protocol.verdict import Verdict
+
+if TYPE_CHECKING:
+    from node.perform.services import Services
+
+log = logging.getLogger("assay.inbox")
+
+#: Judged messages between the judge and the reader of their topic.
+_JUDGED = 256
+
+#: The kinds that an Ask is answered with, in the order in which they matter.
+_TOLD = ("Announce", "Open", "Freeze", "Committed", "Result", "Finished")
+
+
+class Inbox:
+    """Follows the topics that the machines need, and answers private messages."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._seen = Seen()
+        self._judged: OrderedDict[bytes, Judged] = OrderedDict()
+        self._followed: set[str] = set()
+        self._changed = trio.Event()
+        self._learning: set[bytes] = set()
+
+    # --- gossip -----------------------------------------------------------------------------
+
+    def machines_changed(self) -> None:
+        """Look again which topics are needed."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Follow topics as machines come and go; until cancelled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                self._changed = trio.Event()
+                needed = {JOBS_TOPIC}
+                for machine in self._services.engine.machines.values():
+                    needed.update(machine.topics())
+                for topic in sorted(self._followed - needed):
+                    self._followed.discard(topic)
+                    await self._services.swarm.unsubscribe(topic)
+                for topic in sorted(needed - self._followed):
+                    self._followed.add(topic)
+                    channel = await self._services.swarm.subscribe(topic, self.judge_for(topic))
+                    nursery.start_soon(self._read, channel)
+                await self._changed.wait()
+
+    def relay_judge(self, topic: str) -> Judge | None:
+        """A judge for topics of others, where this node has no part in any job: it relays."""
+        machines = self._services.engine.machines.values()
+        if any(m.role is Role.REQUESTER or m.topics()[1:] for m in machines):
+            return None
+        return self.judge_for(topic)
+
+    def judge_for(self, topic: str) -> Judge:
+        """The judge of one topic, as the swarm calls it."""
+
+        def judge(data: bytes, source: str) -> Verdict:
+            found = gossip.judge(topic, data, self._place(), self._view, self._seen)
+            if found.verdict is Verdict.ACCEPT:
+                self._judged[blob_digest(data)] = found
+                while len(self._judged) > _JUDGED:
+                    self._judged.popitem(last=False)
+            elif found.verdict is Verdict.REJECT:
+                log.info("gossip of %s on %s is refused: %s", source, topic, found.reason)
+            return found.verdict
+
+        return judge
+
+    def _place(self) -> Place:
+        domain = self._services.domain
+        return Place(domain.chain_id, domain.contract)
+
+    def _view(self, job: bytes) -> JobView | None:
+        machine = self._services.engine.machines.get(job)
+        if machine is None:
+            return None
+        cohort = machine.context.cohort
+        members = None if cohort is None else frozenset(m.peer for m in cohort.members)
+        return JobView(machine.context.requester, members)
+
+    async def _read(self, channel: trio.MemoryReceiveChannel[tuple[bytes, str]]) -> None:
+        async with channel:
+            async for data, author in channel:
+                judged = self._judged.pop(blob_digest(data), None)
+                if judged is None or judged.envelope is None:
+                    continue  # it was judged so long ago that it was forgotten: gossip is lossy
+                try:
+                    await self._accept(judged.envelope, judged.attachment, len(data))
+                except PeerError as error:
+                    log.info("gossip of %s is dropped: %s", author, error)
+
+    # --- private messages -------------------------------------------------------------------
+
+    async def answer(self, peer: str, data: bytes) -> bytes:
+        """A private message and its reply. Raises PeerError for what no honest peer sends."""
+        frame = decode(Frame, data, params.MAX_STREAM_MESSAGE_BYTES)
+        envelope = open_envelope(frame.envelope)
+        if identity.peer_id_text(envelope.sender) != peer:
+            raise Malformed("a private message that its bearer did not sign")
+        context = envelope.context
+        if (context.chain_id, context.contract) != (self._place().chain_id, self._place().contract):
+            return self._reply(context.job, _refusal("this node is on another chain or contract"))
+        if isinstance(envelope.body, Ask):
+            return self._reply(context.job, await self._told(context.job))
+        if context.job not in self._services.engine.machines:
+            return self._reply(context.job, _refusal("this node does not know the job"))
+        _check_attachment(envelope, frame.attachment)
+        await self._accept(envelope, frame.attachment, len(data))
+        return self._reply(context.job, Acknowledge())
+
+    def _reply(self, job: bytes, body: Body) -> bytes:
+        from node.perform.messages import sealed
+
+        return encode(Frame(encode(sealed(self._services, job, 0, 0, body)), b""))
+
+    async def _told(self, job: bytes) -> Told:
+        """The newest of what a job's requester said; for job zero, announcements."""
+        machines = self._services.engine.machines
+        asked = [machines[job]] if job in machines else []
+        kinds: tuple[str, ...] = _TOLD
+        if job == bytes(32):
+            live = [m for m in machines.values() if m.state.phase not in OVER]
+            asked, kinds = live[-params.MAX_TOLD_FRAMES :], ("Announce",)
+
+        def load(tx: Transaction) -> list[bytes]:
+            found = (
+                jobs.latest_message(tx, m.key, kind, m.context.requester)
+                for m in asked
+                for kind in kinds
+            )
+            return [each for each in found if each is not None]
+
+        messages = await self._services.store.read(load)
+        frames = [encode(Frame(message, b"")) for message in messages]
+        return Told(tuple(frames[: params.MAX_TOLD_FRAMES]))
+
+    # --- both -------------------------------------------------------------------------------
+
+    async def take(self, data: bytes, source: bytes) -> None:
+        """A frame that a peer handed on; whoever signed it said it."""
+        try:
+            frame = decode(Frame, data, params.MAX_STREAM_MESSAGE_BYTES)
+            envelope = open_envelope(frame.envelope)
+            context, place = envelope.context, self._place()
+            if (context.chain_id, context.contract) != (place.chain_id, place.contract):
+                raise Malformed("of another chain or contract")
+            _check_attachment(envelope, frame.attachment)
+            await self._accept(envelope, frame.attachment, len(data))
+        except PeerError as error:
+            log.info("what %s told is dropped: %s", identity.peer_id_text(source), error)
+
+    async def _accept(self, envelope: Envelope, attachment: bytes, size: int) -> None:
+        job, body = envelope.context.job, envelope.body
+        machine = self._services.engine.machines.get(job)
+        if isinstance(body, Announce):
+            if machine is None:
+                await self._learn(envelope, body, attachment)
+            return
+        if machine is None:
+            return
+        if attachment:
+            await trio.to_thread.run_sync(self._services.blobs.put, attachment)
+        input_ = inputs.ReceiveMessage(unix_ms(), envelope, envelope_digest(envelope))
+        kind = kind_of(body)
+        await self._services.engine.feed(
+            job, input_, also=lambda tx: records.count_bytes(tx, job, "in", kind, size)
+        )
+
+    async def _learn(self, envelope: Envelope, body: Announce, attachment: bytes) -> None:
+        """A job that was not known here: get its spec, check whose it is, follow it."""
+        job = envelope.context.job
+        if job in self._learning or len(self._services.engine.machines) >= params.MAX_JOBS:
+            return
+        self._learning.add(job)
+        try:
+            content = attachment or await self._fetch_spec(envelope, body)
+            spec = decode_spec(content)
+            domain, digest = spec_domain(spec), spec_digest(content)
+            if digest != body.spec_digest:
+                raise Malformed("an announcement of another spec than it names")
+            if domain != self._services.domain:
+                raise Malformed("a spec of another chain or contract")
+            if spec.requester.peer_id != envelope.sender:
+                raise Malformed("an announcement that is not its requester's")
+            if job_id(domain, spec.requester.account, digest) != job:
+                raise Malformed("an announcement whose job is not its spec's")
+            if envelope.sender == self._services.swarm.peer_id_bytes:
+                return  # a job of our own from before a lost home: not ours to take
+            await self._follow(envelope, content, digest)
+        finally:
+            self._learning.discard(job)
+
+    async def _fetch_spec(self, envelope: Envelope, body: Announce) -> bytes:
+        from node.blobs import BlobRef
+
+        ref = BlobRef(body.spec_digest, body.spec_size)
+        if not self._services.blobs.holds(ref):
+            sink = self._services.blobs.sink(ref)
+            peers = [identity.peer_id_text(envelope.sender)]
+            try:
+                await self._services.swarm.fetch(ref.digest, ref.size, peers, sink)
+            except FetchFailed as error:
+                raise PeerError(str(error)) from error
+        return await trio.to_thread.run_sync(self._services.blobs.get, ref)
+
+    async def _follow(self, envelope: Envelope, content: bytes, digest: bytes) -> None:
+        job, engine = envelope.context.job, self._services.engine
+        message = records.StoredMessage(
+            envelope_digest(envelope), job, "Announce", envelope.sender, encode(envelope)
+        )
+
+        def write(tx: Transaction) -> None:
+            records.save_spec(tx, digest, content)
+            records.save_message(tx, message)
+            jobs.save_job(tx, job, Role.OWNER.value, digest)
+
+        await trio.to_thread.run_sync(self._services.blobs.put, content)
+        await self._services.store.run(write)
+        spec = decode_spec(content)
+        context = JobContext(
+            job,
+            spec,
+            len(content),
+            digest,
+            self._services.swarm.peer_id_bytes,
+            self._services.keys.account,
+        )
+        engine.add(Machine(Role.OWNER, context, OwnerState()))
+        await engine.feed(job, inputs.Tick(unix_ms()))
+        self.machines_changed()
+
+
+def _check_attachment(envelope: Envelope, attachment: bytes) -> None:
+    """What rides along must be what the body names."""
+    if not attachment:
+        return
+    body = envelope.body
+    named = body.batch_digest if isinstance(body, Contribution) else None
+    if isinstance(body, Announce):
+        named = body.spec_digest
+    if blob_digest(attachment) != named:
+        raise Malformed("an attachment that is not what its message names")
+
+
+def _refusal(reason: str) -> Refuse:
+    return Refuse(RefusalCode.UNKNOWN, reason)

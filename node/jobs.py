@@ -1,0 +1,135 @@
+"""What this node keeps of each job beside its machine: its spec, its role, what the chain said.
+
+Contract events of every job are kept, not only of jobs known here: a job that is announced late
+finds its history, and an audit reads it. A reorganisation takes back what stood above it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from node.chain.events import EVENTS, ChainEvent, ContractEvent
+
+if TYPE_CHECKING:
+    from node.store import Transaction
+
+MIGRATION: Final = """
+-- Jobs known here; the machine of the same key is in machines. holdout: the requester's data set.
+CREATE TABLE jobs (
+    job BLOB PRIMARY KEY,
+    role TEXT NOT NULL CHECK (role IN ('requester', 'owner')),
+    spec BLOB NOT NULL REFERENCES specs (digest),
+    holdout TEXT NOT NULL,
+    seen REAL NOT NULL
+) STRICT;
+
+-- What the contract said, of any job. Taken back by block when the chain is reorganised.
+CREATE TABLE contract_events (
+    block INTEGER NOT NULL,
+    log_index INTEGER NOT NULL,
+    job BLOB NOT NULL,
+    kind TEXT NOT NULL,
+    tx_hash BLOB NOT NULL,
+    json TEXT NOT NULL,
+    PRIMARY KEY (block, log_index)
+) STRICT;
+CREATE INDEX contract_events_of_job ON contract_events (job, block, log_index);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job known here. `spec` is its digest; `holdout` is empty where there is none."""
+
+    job: bytes
+    role: str
+    spec: bytes
+    holdout: str
+    seen: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """A contract event as it was mined."""
+
+    block: int
+    tx_hash: bytes
+    event: ContractEvent
+
+
+def save_job(tx: Transaction, job: bytes, role: str, spec: bytes, holdout: str = "") -> bool:
+    """Enter a job; False, and nothing changed, if it is known."""
+    row = (job, role, spec, holdout, time.time())
+    sql = (
+        "INSERT INTO jobs (job, role, spec, holdout, seen) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (job) DO NOTHING"
+    )
+    return tx.execute(sql, row).rowcount > 0
+
+
+def jobs(tx: Transaction) -> list[JobRow]:
+    """All jobs known here, newest first."""
+    rows = tx.execute("SELECT job, role, spec, holdout, seen FROM jobs ORDER BY seen DESC")
+    return [JobRow(*row) for row in rows]
+
+
+def save_contract_event(tx: Transaction, event: ChainEvent) -> None:
+    """Keep one event; the same again changes nothing."""
+    fields = {
+        name: value.hex() if isinstance(value, bytes) else str(value)
+        for name, value in dataclasses.asdict(event.event).items()
+    }
+    tx.execute(
+        "INSERT INTO contract_events (block, log_index, job, kind, tx_hash, json)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (block, log_index) DO NOTHING",
+        (
+            event.block,
+            event.index,
+            event.event.job,
+            type(event.event).__name__,
+            event.tx_hash,
+            json.dumps(fields),
+        ),
+    )
+
+
+def forget_contract_events(tx: Transaction, above: int) -> None:
+    """Take back what stood in blocks above `above`."""
+    tx.execute("DELETE FROM contract_events WHERE block > ?", (above,))
+
+
+def contract_events(tx: Transaction, job: bytes) -> list[StoredEvent]:
+    """What the contract said of a job, in order."""
+    rows = tx.execute(
+        "SELECT block, tx_hash, kind, json FROM contract_events WHERE job = ?"
+        " ORDER BY block, log_index",
+        (job,),
+    )
+    return [StoredEvent(block, tx_hash, _event(kind, text)) for block, tx_hash, kind, text in rows]
+
+
+def _event(kind: str, text: str) -> ContractEvent:
+    cls = EVENTS[kind]
+    stored: dict[str, str] = json.loads(text)
+    values: dict[str, Any] = {
+        # Annotations are strings here: 'bytes' or 'int', which is all that events hold.
+        field.name: bytes.fromhex(stored[field.name])
+        if field.type == "bytes"
+        else int(stored[field.name])
+        for field in dataclasses.fields(cls)
+    }
+    return cls(**values)
+
+
+def latest_message(tx: Transaction, job: bytes, kind: str, sender: bytes) -> bytes | None:
+    """The newest stored message of one kind that `sender` said about a job, whole."""
+    row = tx.execute(
+        "SELECT body FROM messages WHERE job = ? AND kind = ? AND sender = ?"
+        " ORDER BY rowid DESC LIMIT 1",
+        (job, kind, sender),
+    ).fetchone()
+    return None if row is None else bytes(row[0])

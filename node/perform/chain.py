@@ -1,0 +1,213 @@
+"""Effects on the chain: reads are repeated until they succeed, transactions become intents."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import trio
+
+from node.chain.intents import Intent, IntentOutcome
+from node.engine import Wanted, unix_ms
+from node.perform.services import Services
+from protocol import effects, evidence, inputs, lists
+from protocol.enrolment import job_id
+from protocol.errors import ChainError, FatalError
+from protocol.evidence import ClaimProof
+from protocol.machine import JobContext, one_line
+from protocol.requester_state import RequesterState
+from protocol.typed_data import Commitment, commitment_digest
+
+log = logging.getLogger("assay.chain")
+
+T = TypeVar("T")
+
+_PAUSE, _MAX_PAUSE = 1.0, 15.0
+
+
+async def _until_answered(ask: Callable[[], Awaitable[T]]) -> T:
+    """A chain that is down or slow is an ordinary event: ask again, more and more slowly."""
+    pause = _PAUSE
+    while True:
+        try:
+            return await ask()
+        except ChainError as error:
+            log.info("the chain is asked again: %s", error)
+            await trio.sleep(pause)
+            pause = min(2 * pause, _MAX_PAUSE)
+
+
+async def read_job(services: Services, wanted: Wanted, effect: effects.ReadJob) -> None:
+    """The terms that the contract holds. The spec's digest is part of the job's id."""
+    context = wanted.machine.context
+    view = await _until_answered(lambda: services.chain.job(context.job))
+    if view is None:
+        nobody = bytes(20)
+        outcome = inputs.ChainJob(unix_ms(), False, nobody, bytes(32), nobody, 0, 0, 0, 0, 0)
+    else:
+        same = job_id(services.domain, view.requester, context.spec_digest) == context.job
+        outcome = inputs.ChainJob(
+            unix_ms(),
+            True,
+            view.requester,
+            context.spec_digest if same else bytes(32),
+            view.token,
+            view.rounds,
+            view.cohort,
+            view.rate,
+            view.merit_left,
+            view.closes,
+        )
+    await services.engine.feed(wanted.machine.key, outcome, wanted.id)
+
+
+async def read_block_hash(
+    services: Services, wanted: Wanted, effect: effects.ReadBlockHash
+) -> None:
+    """The hash of a block that must exist: the machine saw a later head."""
+
+    async def ask() -> bytes:
+        found = await services.chain.block_hash(effect.number)
+        if found is None:
+            raise ChainError(f"block {effect.number} is not there yet")
+        return found
+
+    found = await _until_answered(ask)
+    outcome = inputs.ChainBlockHash(unix_ms(), effect.number, found)
+    await services.engine.feed(wanted.machine.key, outcome, wanted.id)
+
+
+async def sign_commitment(
+    services: Services, wanted: Wanted, effect: effects.SignCommitment
+) -> None:
+    """EIP-712 by the account's key: deterministic, so that a repetition changes nothing."""
+    commitment = Commitment(
+        wanted.machine.key,
+        effect.round,
+        effect.root,
+        effect.count,
+        effect.model_digest,
+        effect.valid_until,
+    )
+    signature = services.keys.sign_digest(commitment_digest(services.domain, commitment))
+    outcome = inputs.CommitmentSigned(
+        unix_ms(), effect.round, effect.root, effect.valid_until, signature
+    )
+    await services.engine.feed(wanted.machine.key, outcome, wanted.id)
+
+
+async def transact(services: Services, wanted: Wanted, effect: effects.Transact) -> None:
+    """Store the intent; its outcome comes when the chain has it (`settled`)."""
+    intent = await trio.to_thread.run_sync(_intent, services, wanted, effect)
+    await services.intents.submit(intent)
+    await services.engine.complete(wanted.id)
+
+
+def _intent(services: Services, wanted: Wanted, effect: effects.Transact) -> Intent:
+    context, job = wanted.machine.context, wanted.machine.key
+
+    def intent(function: str, mark: str, *args: Any, value: int = 0) -> Intent:
+        return Intent(f"{job.hex()}/{function}/{mark}", function, args, value)
+
+    match effect:
+        case effects.TransactPost():
+            spec = context.spec
+            terms = (
+                context.spec_digest,
+                spec.payment.token,
+                spec.training.rounds,
+                spec.cohort.max_owners,
+                spec.payment.rate,
+                spec.payment.merit,
+                spec.expires_at,
+            )
+            ether = spec.payment.token == bytes(20)
+            return intent("post", "0", *terms, value=spec.escrow if ether else 0)
+        case effects.TransactEnrol():
+            return intent("enrol", "0", job, effect.root, effect.count)
+        case effects.TransactCommit():
+            # A later deadline is another signature, so another transaction; the contract takes one.
+            return intent(
+                "commit",
+                f"{effect.round}.{effect.valid_until}",
+                job,
+                effect.round,
+                effect.root,
+                effect.count,
+                effect.model_digest,
+                effect.valid_until,
+                effect.signature,
+            )
+        case effects.TransactFinish():
+            pot = context.spec.payment.merit if _contributed(wanted) else 0
+            return intent(
+                "finish",
+                "0",
+                job,
+                effect.model_digest,
+                effect.evidence_digest,
+                effect.merit_root,
+                pot,
+            )
+        case effects.TransactClaim():
+            proof = prove(services, context, _requester(wanted), effect.account)
+            return intent("claim", effect.account.hex(), job, effect.account, *claim_args(proof))
+        case effects.TransactCancel():
+            return intent("cancel", "0", job)
+        case effects.TransactWithdraw():
+            return intent("withdraw", str(effect.turn), job)
+
+
+def _requester(wanted: Wanted) -> RequesterState:
+    state = wanted.machine.state
+    if not isinstance(state, RequesterState):
+        raise FatalError("only a requester's machine transacts")
+    return state
+
+
+def _contributed(wanted: Wanted) -> bool:
+    return bool(_requester(wanted).records)
+
+
+def prove(
+    services: Services, context: JobContext, state: RequesterState, account: bytes
+) -> ClaimProof:
+    """All that `account` can claim, from the lists that this node holds."""
+    blobs = services.blobs
+    rounds = [
+        (r.number, lists.decode_list(blobs.get(services.blob(r.list_digest))))
+        for r in state.records
+    ]
+    books = evidence.decode_evidence(blobs.get(services.blob(state.evidence_digest)))
+    finished = None if state.settling else books
+    return evidence.prove_claim(context.require_cohort(), rounds, finished, account)
+
+
+def claim_args(proof: ClaimProof) -> tuple[Any, Any]:
+    """`claim`'s payments and merit, as the contract's ABI has them."""
+    payments = [
+        (r.round, r.position, r.block, r.roster_digest, r.contribution_digest, list(r.proof))
+        for r in proof.rounds
+    ]
+    merit = (
+        proof.merit_position,
+        proof.merit,
+        [(node.hash, node.total) for node in proof.merit_proof],
+    )
+    return payments, merit
+
+
+async def settled(services: Services, outcome: IntentOutcome) -> None:
+    """An intent's end, told to the machine that wanted it."""
+    job, function, mark = outcome.id.split("/", 2)
+    account = bytes.fromhex(mark) if function == "claim" else b""
+    told: inputs.TransactionFinal | inputs.TransactionFailed
+    if outcome.state == "final":
+        told = inputs.TransactionFinal(unix_ms(), function, account)
+    elif outcome.state in ("failed", "superseded"):
+        reason = one_line(outcome.error or outcome.state)
+        told = inputs.TransactionFailed(unix_ms(), function, account, reason)
+    else:
+        return
+    await services.engine.feed(bytes.fromhex(job), told)

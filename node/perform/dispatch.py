@@ -1,0 +1,129 @@
+"""From an effect to whoever carries it out."""
+
+from __future__ import annotations
+
+import logging
+
+import trio
+
+from node import catalogue
+from node.blobs import BlobRef, BlobsFull
+from node.engine import Wanted, unix_ms
+from node.net.errors import FetchFailed
+from node.perform import chain, compute, lists, messages
+from node.perform.services import Services
+from node.store import Transaction
+from protocol import effects, identity, inputs
+from protocol.codec import decode
+from protocol.machine import one_line
+from protocol.params import MAX_SPEC_BYTES
+from protocol.policy import DatasetFacts, Policy, Standing, Verdict, judge
+
+log = logging.getLogger("assay.perform")
+
+_PAUSE = 1.0
+
+
+async def perform(services: Services, wanted: Wanted) -> None:
+    """Carry out one effect. What it raises stops its job alone."""
+    effect = wanted.effect
+    match effect:
+        case effects.Publish():
+            await messages.publish(services, wanted, effect)
+        case effects.Send():
+            await messages.send(services, wanted, effect)
+        case effects.SendEnrolment():
+            await messages.send_enrolment(services, wanted, effect)
+        case effects.Fetch():
+            await _fetch(services, wanted, effect)
+        case effects.Assemble():
+            await lists.assemble(services, wanted, effect)
+        case effects.Examine():
+            await lists.examine(services, wanted, effect)
+        case effects.Settle():
+            await lists.settle(services, wanted, effect)
+        case effects.ReadJob():
+            await chain.read_job(services, wanted, effect)
+        case effects.ReadBlockHash():
+            await chain.read_block_hash(services, wanted, effect)
+        case effects.SignCommitment():
+            await chain.sign_commitment(services, wanted, effect)
+        case effects.Consider():
+            await _consider(services, wanted)
+        case effects.Blame():
+            peer = identity.peer_id_text(effect.peer)
+            log.warning("peer %s: %s", peer, effect.reason)
+            await services.engine.complete(wanted.id)
+        case effects.Notify():
+            await services.engine.complete(wanted.id)
+        case (
+            effects.ComputeInitialModel()
+            | effects.ComputeContribution()
+            | effects.ComputeCheck()
+            | effects.ComputeSum()
+            | effects.ComputeApply()
+        ):
+            await compute.compute(services, wanted, effect)
+        case _:
+            await chain.transact(services, wanted, effect)
+
+
+async def _fetch(services: Services, wanted: Wanted, effect: effects.Fetch) -> None:
+    """Get a blob from whoever has it, for as long as it is worth having."""
+    ref = BlobRef(effect.digest, effect.size)
+    peers = [identity.peer_id_text(peer) for peer in effect.peers]
+    reason = "its time was over before anybody was asked"
+    outcome: inputs.BlobArrived | inputs.BlobMissing | None = None
+    while outcome is None:
+        if services.blobs.holds(ref):
+            outcome = inputs.BlobArrived(unix_ms(), effect.digest)
+            break
+        left = (effect.until - unix_ms()) / 1000
+        if left <= 0:
+            outcome = inputs.BlobMissing(unix_ms(), effect.digest, one_line(reason))
+            break
+        try:
+            sink = services.blobs.sink(ref)
+            with trio.move_on_after(left):
+                await services.swarm.fetch(ref.digest, ref.size, peers, sink)
+        except (FetchFailed, BlobsFull) as error:
+            reason = str(error)
+            log.info("a blob is looked for again: %s", error)
+            await trio.sleep(_PAUSE)
+    await services.engine.feed(wanted.machine.key, outcome, wanted.id)
+
+
+async def _consider(services: Services, wanted: Wanted) -> None:
+    """Hold a job against every data set's policy; the first that takes it is used."""
+    spec = wanted.machine.context.spec
+    standing = Standing(services.keys.account)
+    closed = Policy.closed()
+    waits: list[str] = []
+    refusals: list[str] = []
+    outcome: inputs.ActionConsent | inputs.ActionWithhold | None = None
+    for dataset, policy in await services.store.read(_agreed):
+        facts = DatasetFacts(tuple(name for name, _ in dataset.columns), dataset.rows)
+        decision = judge(policy or closed, spec, facts, standing)
+        reasons = f"{dataset.name}: {'; '.join(decision.reasons)}"
+        if decision.verdict is Verdict.ACCEPT:
+            payout = services.keys.account
+            outcome = inputs.ActionConsent(unix_ms(), dataset.name, payout, dataset.rows)
+            break
+        (waits if decision.verdict is Verdict.WAIT else refusals).append(reasons)
+    if outcome is None:
+        told = waits or refusals or ["this node has no data set"]
+        # Only a job that nothing here can ever serve is put away; data may be added later.
+        outcome = inputs.ActionWithhold(unix_ms(), False, one_line("; ".join(told)))
+    await services.engine.feed(wanted.machine.key, outcome, wanted.id)
+
+
+def _agreed(tx: Transaction) -> list[tuple[catalogue.Dataset, Policy | None]]:
+    """Every data set with what its owner agreed to."""
+    policies = catalogue.policies(tx)
+    return [
+        (
+            each,
+            decode(Policy, policies[each.name], MAX_SPEC_BYTES) if each.name in policies else None,
+        )
+        for each in catalogue.datasets(tx)
+    ]

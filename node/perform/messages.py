@@ -1,0 +1,127 @@
+"""Effects that speak: publish, send, enrol. Every message of this node is stored before it leaves.
+
+Signatures are Ed25519 and RFC 6979: repeating an effect after a crash says the same bytes again.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import trio
+from eth_hash.auto import keccak
+
+from node import records
+from node.engine import Wanted, unix_ms
+from node.net.errors import ConversationError
+from node.perform.services import Services
+from protocol import effects, identity, params
+from protocol.codec import decode, encode
+from protocol.envelope import Envelope, Frame, envelope_digest, open_envelope, seal
+from protocol.errors import Malformed
+from protocol.machine import kind_of
+from protocol.messages import Acknowledge, Body, Enrol, Told
+from protocol.typed_data import Enrolment, enrolment_digest
+
+log = logging.getLogger("assay.messages")
+
+#: Private messages: one frame each way.
+PROTOCOL = "/assay/1/message"
+
+_TIMEOUT = 10.0
+_PAUSE = 1.0
+
+
+def sealed(services: Services, job: bytes, round_: int, attempt: int, body: Body) -> Envelope:
+    """`body`, signed by this node's peer key."""
+    place = services.place(job, round_, attempt)
+    return seal(place, services.swarm.peer_id_bytes, body, services.keys.sign_peer)
+
+
+async def _keep(services: Services, envelope: Envelope) -> None:
+    message = records.StoredMessage(
+        envelope_digest(envelope),
+        envelope.context.job,
+        kind_of(envelope.body),
+        envelope.sender,
+        encode(envelope),
+    )
+    await services.store.run(lambda tx: records.save_message(tx, message))
+
+
+async def _frame(services: Services, envelope: Envelope, attachment: bytes) -> bytes:
+    content = b""
+    if attachment:
+        ref = services.blob(attachment)
+        if ref.size <= params.MAX_INLINE_BATCH_BYTES:
+            content = await trio.to_thread.run_sync(services.blobs.get, ref)
+    return encode(Frame(encode(envelope), content))
+
+
+async def _count(services: Services, job: bytes, kind: str, number: int) -> None:
+    await services.store.run(lambda tx: records.count_bytes(tx, job, "out", kind, number))
+
+
+async def publish(services: Services, wanted: Wanted, effect: effects.Publish) -> None:
+    """Sign, store, gossip."""
+    job = wanted.machine.key
+    envelope = sealed(services, job, effect.round, effect.attempt, effect.body)
+    await _keep(services, envelope)
+    frame = await _frame(services, envelope, effect.attachment)
+    await services.swarm.publish(effect.topic, frame)
+    await _count(services, job, kind_of(effect.body), len(frame))
+    await services.engine.complete(wanted.id)
+
+
+async def send(services: Services, wanted: Wanted, effect: effects.Send) -> None:
+    """Sign, store, deliver until it is acknowledged or its time is over."""
+    job = wanted.machine.key
+    envelope = sealed(services, job, effect.round, effect.attempt, effect.body)
+    await _keep(services, envelope)
+    frame = await _frame(services, envelope, effect.attachment)
+    await _deliver(services, wanted, effect.peer, frame, kind_of(effect.body), effect.until)
+
+
+async def send_enrolment(services: Services, wanted: Wanted, effect: effects.SendEnrolment) -> None:
+    """Sign with the account and with the peer's key, then deliver."""
+    job, keys = wanted.machine.key, services.keys
+    me = keccak(services.swarm.peer_id_bytes)
+    statement = Enrolment(job, keys.account, effect.payout, me, effect.rows)
+    signature = keys.sign_digest(enrolment_digest(services.domain, statement))
+    body = Enrol(keys.account, effect.payout, effect.rows, signature)
+    envelope = sealed(services, job, 0, 0, body)
+    await _keep(services, envelope)
+    frame = encode(Frame(encode(envelope), b""))
+    await _deliver(services, wanted, effect.peer, frame, "Enrol", effect.until)
+
+
+async def _deliver(
+    services: Services, wanted: Wanted, peer: bytes, frame: bytes, kind: str, until: int
+) -> None:
+    """Again and again until the peer answers: the network may be down for a while."""
+    name = identity.peer_id_text(peer)
+    while unix_ms() < until:
+        try:
+            reply = await services.swarm.request(name, PROTOCOL, frame, _TIMEOUT)
+        except ConversationError as error:
+            log.info("%s waits: %s", kind, error)
+            await trio.sleep(_PAUSE)
+            continue
+        await _count(services, wanted.machine.key, kind, len(frame))
+        await _answered(services, peer, reply)
+        break
+    await services.engine.complete(wanted.id)
+
+
+async def _answered(services: Services, peer: bytes, reply: bytes) -> None:
+    """An acknowledgement ends it; what a peer tells is taken like any other message."""
+    try:
+        envelope = open_envelope(decode(Frame, reply, params.MAX_STREAM_MESSAGE_BYTES).envelope)
+    except Malformed as error:
+        log.info("peer %s answers garbage: %s", identity.peer_id_text(peer), error)
+        return
+    body = envelope.body
+    if isinstance(body, Told):
+        for frame in body.frames:
+            await services.inbox.take(frame, peer)
+    elif not isinstance(body, Acknowledge):
+        await services.inbox.take(reply, peer)

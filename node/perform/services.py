@@ -1,0 +1,64 @@
+"""What performers work with: the node's parts, and how a job's outcome gets back to its machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from node import records
+from node.blobs import BlobRef, Blobs
+from node.chain.client import ChainClient
+from node.chain.intents import Intents
+from node.compute import Compute
+from node.config import Config
+from node.engine import Engine
+from node.home import Home
+from node.inbox import Inbox
+from node.keys import Keys
+from node.net.swarm import Swarm
+from node.store import Store
+from protocol.envelope import Context
+from protocol.errors import FatalError
+from protocol.machine import JobContext
+from protocol.typed_data import Domain
+
+
+@dataclass
+class Services:
+    """The parts of a running node."""
+
+    home: Home
+    config: Config
+    keys: Keys
+    store: Store
+    blobs: Blobs
+    swarm: Swarm
+    chain: ChainClient
+    intents: Intents
+    compute: Compute
+    engine: Engine
+    inbox: Inbox = field(init=False)
+
+    @property
+    def domain(self) -> Domain:
+        """Where this node's EIP-712 signatures hold."""
+        if self.chain.contract is None:
+            raise FatalError("the node runs without a contract")
+        return Domain(self.chain.chain_id, self.chain.contract)
+
+    def place(self, job: bytes, round_: int = 0, attempt: int = 0) -> Context:
+        """Where a message of this node belongs."""
+        return Context(self.domain.chain_id, self.domain.contract, job, round_, attempt)
+
+    def blob(self, digest: bytes) -> BlobRef:
+        """A blob that is held. Raises FatalError where it is not: a machine relied on it."""
+        size = self.blobs.size(digest)
+        if size is None:
+            raise FatalError(f"blob {digest.hex()} is gone from {self.home.blobs}")
+        return BlobRef(digest, size)
+
+    async def spec_bytes(self, context: JobContext) -> bytes:
+        """The job's spec as it travels."""
+        stored = await self.store.read(lambda tx: records.load_spec(tx, context.spec_digest))
+        if stored is None:
+            raise FatalError(f"the spec of job {context.job.hex()} is gone from the store")
+        return stored
