@@ -97,8 +97,8 @@ def _scaled(table: Table, column: NumberFeature | NumberTarget, outside: Outside
     _refuse(table, name, ~np.isfinite(values), allowed)
     if outside is Outside.REFUSE:
         _refuse(table, name, (values < low) | (values > high), allowed)
-    # Halved: high - low may overflow where both ends are near the largest float.
-    scaled: Numbers = (np.clip(values, low, high) / 2 - low / 2) / (high / 2 - low / 2)
+    # The spec refuses ranges whose width is no float.
+    scaled: Numbers = (np.clip(values, low, high) - low) / (high - low)
     return scaled
 
 

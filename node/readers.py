@@ -124,7 +124,9 @@ def _csv_header(path: Path) -> tuple[list[str], int]:
             reader = csv.reader(_bounded_lines(path.name, file), strict=True)
             # Cells lose the blanks around them too.
             return [name.strip() for name in next(reader, [])], reader.line_num
-    except (csv.Error, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise _not_utf8(path) from None
+    except csv.Error as error:
         raise InputError(f"{path.name}: the header cannot be read: {error}", "data") from error
 
 
@@ -172,15 +174,17 @@ def _csv_fault(path: Path, columns: int, error: Exception) -> InputError:
     return InputError(f"{path.name}: {str(error).splitlines()[0]}", "data")
 
 
-def _not_utf8(path: Path) -> int:
-    """The first line, from 1, that is no UTF-8."""
+def _not_utf8(path: Path) -> InputError:
+    """Names the first line that is no UTF-8."""
+    line = 1
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        for content in file:
             try:
-                line.decode()
+                content.decode()
             except UnicodeDecodeError:
-                return number
-    return 0
+                break
+            line += 1
+    return InputError(f"{path.name}, line {line}: not UTF-8; save it as such", "data")
 
 
 # Parquet
