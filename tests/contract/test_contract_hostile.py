@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from bounty_world import NOTHING, UNNAMED, Book, Contribution, World, book, owner
+from bounty_world import HOUR, NOTHING, UNNAMED, Book, Contribution, World, book, owner
 
 from protocol.trees import Merit, SumTree
 
@@ -133,8 +133,9 @@ def test_an_account_can_do_nothing_else_while_it_is_paid(world: World, name: str
     world.send(attacker.functions.act(world.bounty.address, data))
 
 
+@pytest.mark.parametrize("again", ["withdraw", "post"])
 def test_a_requester_that_calls_back_while_it_withdraws_gets_its_surplus_once(
-    world: World,
+    world: World, again: str
 ) -> None:
     attacker = world.mock("attacker_mock")
     encode = world.bounty.encode_abi
@@ -144,7 +145,9 @@ def test_a_requester_that_calls_back_while_it_withdraws_gets_its_surplus_once(
     world.send(attacker.functions.act(world.bounty.address, posting), value=2200)
     job = world.bounty.functions.job_id(attacker.address, bytes([1]) * 32).call()
     withdrawing = encode("withdraw", [job])
-    world.send(attacker.functions.call_back(world.bounty.address, withdrawing))
+    free = world.terms(bytes([2]) * 32, rate=0, merit=0, expiry=terms["expiry"] + HOUR)
+    call_back = {"withdraw": withdrawing, "post": encode("post", [*free.values()])}[again]
+    world.send(attacker.functions.call_back(world.bounty.address, call_back))
     world.travel(terms["expiry"])
     world.send(attacker.functions.act(world.bounty.address, withdrawing))
     assert attacker.functions.calls().call() == 1
