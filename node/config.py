@@ -133,9 +133,13 @@ def save_config(home: Home, config: Config) -> None:
 
 
 def init_home(home: Home, config: Config) -> None:
-    """Make the home with this config. A home that already has one is refused and left as it is."""
+    """Make the home with this config; the keys come after it (`node.keys.Keys.create`).
+
+    A home that has config and keys is refused and left as it is (`InputError`). One without keys is
+    an `assay init` that was cut off, and is begun again.
+    """
     home.create()
-    if home.config.exists():
+    if home.config.exists() and (home.keys / "vault.json").exists():
         raise InputError(f"{home.path} is a home already; edit {home.config}, or use another home")
     save_config(home, config)
 

@@ -103,3 +103,21 @@ async def add_dataset(home: Home, store: Store, compute: Compute, name: str, pat
     if not await store.run(lambda tx: save_dataset(tx, dataset)):
         raise taken
     return dataset
+
+
+async def clear_copies(home: Home, store: Store) -> int:
+    """Remove copies that no data set names; how many. An import that a crash cut off leaves them.
+
+    For the daemon's start, with the home's lock held and before its workers run.
+    """
+    import trio
+
+    from node.catalogue import datasets
+
+    keep = frozenset(dataset.digest for dataset in await store.read(datasets))
+
+    def clear() -> int:
+        copies = Blobs(home.datasets)
+        return copies.clear_unfinished() + copies.collect(keep, grace=0.0).files
+
+    return await trio.to_thread.run_sync(clear)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from node import catalogue
 from node.blobs import Blobs
 from node.compute import open_compute
-from node.datasets import add_dataset, check_name, import_file
+from node.datasets import add_dataset, check_name, clear_copies, import_file, load_matrix
 from node.home import Home
 from node.matrix import build_matrix
 from node.readers import read_file
@@ -428,3 +428,38 @@ async def test_adding_through_a_worker(tmp_path: Path) -> None:
     assert build_matrix(copy, [AGE], SICK)[0].tolist() == [[0.25], [0.5], [1.0]]
     assert copy.stat().st_mode & 0o777 == 0o600
     assert not Blobs(home.blobs).size(added.digest)
+
+
+async def test_copies_of_no_data_set_are_cleared(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.create()
+    file = tmp_path / "ward.csv"
+    copies = Blobs(home.datasets)
+    with Store.open(home.database) as store:
+        await trio.Path(file).write_text(GOOD)
+        async with open_compute() as compute:
+            added = await add_dataset(home, store, compute, "ward", file)
+        orphan = copies.put(b"imported, never entered")
+        await trio.Path(home.datasets / ".new-cut-off").write_bytes(b"private")
+        assert await clear_copies(home, store) == 2
+        assert await clear_copies(home, store) == 0
+    assert copies.size(orphan.digest) is None
+    assert copies.size(added.digest) == added.bytes
+
+
+def test_a_job_reads_by_its_terms(tmp_path: Path) -> None:
+    from dataclasses import dataclass
+
+    @dataclass(frozen=True)
+    class Terms:
+        features = (AGE,)
+        target = DOSE
+        outside = Outside.CLIP
+
+    copy = imported(tmp_path, "age,dose\n150,0\n")
+    digest = bytes.fromhex(copy.name)
+    x, y = load_matrix(copy.parent, digest, "ward", Terms())  # type: ignore[arg-type]
+    assert (x.tolist(), y.tolist()) == ([[1.0]], [0.5])
+    copy.unlink()
+    with pytest.raises(FatalError, match=r"data set 'ward': .*add the data set again"):
+        load_matrix(copy.parent, digest, "ward", Terms())  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ from node.config import (
     save_config,
 )
 from node.home import Home
+from node.keys import Keys
 from protocol.errors import InputError
 
 PEER = "12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo"
@@ -62,6 +63,10 @@ def test_init_writes_a_home_once(tmp_path: Path) -> None:
     init_home(home, config)
     assert load_config(home) == config
     assert home.config.stat().st_mode & 0o777 == 0o600
+    # Cut off before its keys were made: begun again.
+    init_home(home, Config(workers=2))
+    init_home(home, config)
+    Keys.create(home)
     with pytest.raises(InputError, match="is a home already"):
         init_home(home, Config())
     assert load_config(home) == config
