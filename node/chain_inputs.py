@@ -21,6 +21,7 @@ class ChainFollower:
 
     def __init__(self, services: Services) -> None:
         self._engine = services.engine
+        self.head_time = 0
 
     async def apply(self, batch: Batch) -> None:
         """Take back, then tell in order, then the head; stored with the cursor."""
@@ -35,6 +36,7 @@ class ChainFollower:
         head = inputs.ChainHead(at, batch.head.number, batch.head.timestamp)
         given += [(m.key, head) for m in machines if m.state.phase not in OVER]
         await self._engine.feed_all(given, also=partial(_store, batch=batch))
+        self.head_time = batch.head.timestamp
 
 
 def _store(tx: Transaction, batch: Batch) -> None:

@@ -9,6 +9,7 @@ the network's own machinery failing: then it says why, and starts again where it
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import signal
 import sys
@@ -22,7 +23,8 @@ from node.api import Api
 from node.blobs import Blobs
 from node.chain.client import ChainClient
 from node.chain.cursor import load_cursor
-from node.chain.intents import IntentPolicy, Intents
+from node.chain.intents import Intents
+from node.chain.sequencer import IntentPolicy
 from node.chain.watch import Watcher
 from node.chain_inputs import ChainFollower
 from node.compute import open_compute
@@ -46,6 +48,7 @@ from protocol import inputs
 from protocol.addresses import to_checksum
 from protocol.errors import AssayError, FatalError, InputError
 from protocol.job import OVER
+from protocol.lists import examine_cohort
 from protocol.machine import JobContext
 from protocol.round import Role
 from protocol.spec import decode_spec
@@ -127,6 +130,7 @@ async def _serve(
         inbox = services.inbox = Inbox(services)
         engine.observe = partial(_observe, bus, inbox)
         await engine.restore(await _contexts(services))
+        await trio.to_thread.run_sync(_restore_cohorts, services)
         follower = ChainFollower(services)
         cursor = await store.read(partial(load_cursor, root=0))
         watcher = Watcher(chain, cursor, follower.apply)
@@ -134,11 +138,12 @@ async def _serve(
         swarm.serve(messages.PROTOCOL, inbox.answer)
         swarm.serve_blobs(blobs)
         stop = trio.Event()
-        api = Api(services, watcher, bus, stop)
+        api = Api(services, watcher, follower, bus, stop)
         join = JoinLine(
             api.reachable_address(), swarm.peer_id, config.chain_id, to_checksum(config.contract)
         )
         api.join_line = str(join)
+        await api.refresh()
         notifier = Notifier()
         nursery.start_soon(_until_signalled, stop)
         nursery.start_soon(engine.run)
@@ -194,6 +199,18 @@ async def _contexts(services: Services) -> list[tuple[Role, JobContext]]:
         )
         found.append((Role(row.role), context))
     return found
+
+
+def _restore_cohorts(services: Services) -> None:
+    """Verified lists are no part of a machine's state: read them again from their blobs."""
+    for machine in services.engine.machines.values():
+        state = machine.state
+        verified = state.cohort_digest and getattr(state, "cohort_here", True)
+        if verified:
+            data = services.blobs.get(services.blob(state.cohort_digest))
+            context = machine.context
+            cohort = examine_cohort(context.spec, context.job, data)
+            machine.context = dataclasses.replace(context, cohort=cohort)
 
 
 async def _tick(engine: Engine) -> None:

@@ -245,7 +245,7 @@ class Engine:
 
     def _step(self, machine: Machine, input_: inputs.Input) -> tuple[Effect, ...] | None:
         """One step; None where nothing changed and nothing is to be done."""
-        before = machine.state
+        before, place = machine.state, _phase(machine.state)
         try:
             if isinstance(before, RequesterState):
                 machine.state, effects = requester.step(machine.context, before, input_)
@@ -262,6 +262,10 @@ class Engine:
             return (Notify("broken", 0, 0, machine.broken),)
         if machine.state == before and not effects:
             return None
+        after = _phase(machine.state)
+        if after is not None and after != place:
+            # Kept so that anybody can see later where a round's time went.
+            effects = (*effects, Notify("phase", after[0], after[1], after[2]))
         return effects
 
     def _start(self, wanted: Wanted) -> None:
@@ -281,6 +285,13 @@ class Engine:
             notice = Notify("broken", 0, 0, machine.broken)
             event = await self._store.run(lambda tx: add_notice(tx, machine.key, notice))
             self.observe(machine, [event])
+
+
+def _phase(state: State) -> tuple[int, int, str] | None:
+    """Round, attempt and phase; None before the first round."""
+    if state.round is None:
+        return None
+    return state.round.number, state.round.attempt, state.round.phase.value
 
 
 def add_notice(tx: Transaction, job: bytes, notice: Notify) -> records.Event:

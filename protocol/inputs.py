@@ -48,6 +48,13 @@ class ActionWithhold(Wire):
 
 
 @dataclass(frozen=True, slots=True)
+class ActionReconsider(Wire):
+    """A policy or the data sets changed: a job that waits may fit now."""
+
+    at: Milliseconds
+
+
+@dataclass(frozen=True, slots=True)
 class ActionCancel(Wire):
     at: Milliseconds
 
@@ -277,6 +284,7 @@ Input = (
     | ActionPost
     | ActionConsent
     | ActionWithhold
+    | ActionReconsider
     | ActionCancel
     | ReceiveMessage
     | BlobArrived

@@ -39,6 +39,7 @@ class JobEvent(enum.Enum):
     SETTLED = "every claim and the surplus are paid"
     TERMS_HOLD = "the chain's terms are the spec's"
     POLICY_WAITS = "left to a person"
+    RECONSIDERED = "policies or data sets changed"
     CONSENTED = "the owner consents"
     DECLINED = "the owner declines, or the terms do not hold"
     ACCEPTED = "the requester lists the enrolment"
@@ -53,7 +54,7 @@ _R, _O = Role.REQUESTER, Role.OWNER
 _P, _E = JobPhase, JobEvent
 
 _LIVE = {
-    _R: (_P.POSTING, _P.ENROLLING, _P.ROOTING, _P.TRAINING, _P.FINISHING, _P.PAYING),
+    _R: (_P.POSTING, _P.ENROLLING, _P.ROOTING, _P.TRAINING),
     _O: (
         _P.SEEN,
         _P.CONSIDERING,
@@ -78,6 +79,7 @@ TABLE: dict[tuple[Role, JobPhase, JobEvent], JobPhase] = {
     (_O, _P.CONSIDERING, _E.CONSENTED): _P.ENROLMENT_SENT,
     (_O, _P.CONSIDERING, _E.POLICY_WAITS): _P.WAITING,
     (_O, _P.CONSIDERING, _E.DECLINED): _P.DECLINED,
+    (_O, _P.WAITING, _E.RECONSIDERED): _P.CONSIDERING,
     (_O, _P.WAITING, _E.CONSENTED): _P.ENROLMENT_SENT,
     (_O, _P.WAITING, _E.DECLINED): _P.DECLINED,
     (_O, _P.ENROLMENT_SENT, _E.ACCEPTED): _P.ENROLLED,
@@ -86,11 +88,15 @@ TABLE: dict[tuple[Role, JobPhase, JobEvent], JobPhase] = {
     (_O, _P.ENROLMENT_SENT, _E.ROOTED): _P.TRAINING,
     (_O, _P.ENROLLED, _E.ROOTED): _P.TRAINING,
     (_O, _P.ENROLLED, _E.LEFT_OUT): _P.DECLINED,
+    # The list under the root, which the first opening brings, is the last word on who is enrolled.
+    (_O, _P.TRAINING, _E.LEFT_OUT): _P.DECLINED,
     (_O, _P.TRAINING, _E.FINISHED): _P.FINISHING,
     (_O, _P.FINISHING, _E.SETTLED): _P.CLOSED,
     **{(role, at, _E.CANCELLED): _P.CANCELLED for role in Role for at in _LIVE[role]},
     **{(role, at, _E.EXPIRED): _P.CANCELLED for role in Role for at in _LIVE[role]},
     **{(role, at, _E.BROKEN): _P.FAILED for role in Role for at in _LIVE[role]},
+    # It closed on the chain before `finish` got there.
+    (_R, _P.FINISHING, _E.EXPIRED): _P.CANCELLED,
 }
 
 #: Nothing happens to a job any more in these; its machine is kept for the record only.

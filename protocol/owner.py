@@ -132,6 +132,11 @@ def _withhold(turn: OwnerTurn, input_: inputs.ActionWithhold) -> None:
     _go(turn, event, input_.reason)
 
 
+def _reconsider(turn: OwnerTurn, input_: inputs.ActionReconsider) -> None:
+    _go(turn, JobEvent.RECONSIDERED)
+    turn.emit(Consider())
+
+
 # --- messages
 
 
@@ -331,6 +336,7 @@ def _ask_when_silent(turn: OwnerTurn, at: int) -> None:
 _HANDLERS: dict[type, Callable[[OwnerTurn, Any], None]] = {
     inputs.ActionConsent: _consent,
     inputs.ActionWithhold: _withhold,
+    inputs.ActionReconsider: _reconsider,
     inputs.ReceiveMessage: _receive,
     inputs.BlobArrived: _blob_arrived,
     inputs.BlobMissing: _blob_missing,

@@ -1,0 +1,283 @@
+"""What the control socket asks of a running node. Jobs' books are node.books, posting node.posting.
+
+`status` reads what is in memory and waits for nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from node import catalogue
+from node.books import Books
+from node.chain.watch import Watcher
+from node.chain_inputs import ChainFollower
+from node.control import results as r
+from node.control.events import EventBus
+from node.control.job_results import Audit, Claim, Consent, JobDetail, JobSummary, ModelFile, Posted
+from node.control.version import version
+from node.datasets import add_dataset
+from node.engine import Machine, unix_ms
+from node.perform.services import Services
+from node.posting import Posting
+from node.store import Transaction
+from protocol import inputs, params
+from protocol.addresses import to_checksum
+from protocol.codec import decode, encode
+from protocol.errors import InputError, StateError
+from protocol.job import OVER, JobPhase
+from protocol.owner_state import OwnerState
+from protocol.policy import DatasetFacts, Policy, Standing, obstacles
+from protocol.policy_terms import describe, with_changes
+
+_CONSIDERED = (JobPhase.WAITING, JobPhase.CONSIDERING)
+
+
+class Api:
+    """Implements node.control.api.NodeApi. `join_line` is set once the node's address is known."""
+
+    def __init__(
+        self,
+        services: Services,
+        watcher: Watcher,
+        follower: ChainFollower,
+        bus: EventBus,
+        stop: trio.Event,
+    ) -> None:
+        self._services = services
+        self._watcher = watcher
+        self._follower = follower
+        self._bus = bus
+        self._stop = stop
+        self._started = time.time()
+        self._datasets = 0
+        self.join_line = ""
+        self._books = Books(services)
+        self._posting = Posting(services)
+
+    # --- the node ---------------------------------------------------------------------------
+
+    def reachable_address(self) -> str:
+        """The address to tell others: one of this machine's own, loopback only as a last resort."""
+        addresses = self._services.swarm.addresses()
+        outer = [a for a in addresses if not a.startswith(("/ip4/127.", "/ip6/::1"))]
+        return (outer or addresses)[0]
+
+    def status(self) -> r.Status:
+        services, chain = self._services, self._watcher.status()
+        account = to_checksum(services.keys.account)
+        machines = services.engine.machines.values()
+        statistics = services.swarm.statistics()
+        problems = [] if chain.reachable else [chain.last_error or "the chain was not reached yet"]
+        problems += [f"job {m.key.hex()[:12]} is stopped: {m.broken}" for m in machines if m.broken]
+        compute = services.compute.statistics()
+        return r.Status(
+            version=version(),
+            pid=os.getpid(),
+            started_at=self._started,
+            home=str(services.home.path),
+            peer_id=services.swarm.peer_id,
+            addresses=tuple(services.swarm.addresses()),
+            join_line=self.join_line,
+            account=account,
+            payout=account,
+            chain=r.ChainStatus(
+                url=chain.url,
+                chain_id=services.chain.chain_id,
+                contract=to_checksum(services.domain.contract),
+                head=chain.head or 0,
+                head_time=float(self._follower.head_time),
+                reachable=chain.reachable,
+                problem=chain.last_error,
+            ),
+            peers=len(services.swarm.peers()),
+            datasets=self._datasets,
+            jobs_running=sum(_runs(m) for m in machines),
+            jobs_waiting=sum(m.state.phase is JobPhase.WAITING for m in machines),
+            tasks_queued=compute.waiting + compute.running,
+            bytes_in=sum(n for name, n in statistics.items() if name.endswith("bytes.in")),
+            bytes_out=sum(n for name, n in statistics.items() if name.endswith("bytes.out")),
+            resident_bytes=resident_bytes(),
+            problems=tuple(problems),
+        )
+
+    async def refresh(self) -> None:
+        """Count what `status` shows from memory."""
+        self._datasets = len(await self._services.store.read(catalogue.datasets))
+
+    async def peers(self) -> tuple[r.Peer, ...]:
+        return tuple(
+            r.Peer(
+                peer_id=p.peer_id,
+                addresses=p.addresses,
+                direction="in" if p.direction == "in" else "out",
+                relayed=any("/p2p-circuit" in a for a in p.addresses),
+                agent=p.agent,
+                score=-p.points,
+                connected_at=p.connected_since,
+                rejected=sum(p.offences.values()),
+            )
+            for p in self._services.swarm.peers()
+        )
+
+    async def join(self, address: str) -> r.Joined:
+        await self._services.swarm.join(address)
+        peer = address.rpartition("/p2p/")[2]
+        return r.Joined(peer, address, len(self._services.swarm.peers()))
+
+    async def stop(self) -> r.Stopping:
+        self._stop.set()
+        running = sum(_runs(m) for m in self._services.engine.machines.values())
+        return r.Stopping(os.getpid(), running)
+
+    async def account(self) -> r.Account:
+        services = self._services
+        address = to_checksum(services.keys.account)
+        balance = await services.chain.balance(services.keys.account)
+        return r.Account(address, address, balance, await self._books.claimable())
+
+    # --- data and consent -------------------------------------------------------------------
+
+    async def data_add(self, name: str, path: str) -> r.Dataset:
+        services = self._services
+        dataset = await add_dataset(
+            services.home, services.store, services.compute, name, Path(path)
+        )
+        self._bus.publish("data.added", f"{name}: {dataset.rows} rows")
+        await self.refresh()
+        return self._dataset(dataset, None)
+
+    async def data_list(self) -> tuple[r.Dataset, ...]:
+        def load(tx: Transaction) -> tuple[r.Dataset, ...]:
+            policies = catalogue.policies(tx)
+            return tuple(
+                self._dataset(each, policies.get(each.name)) for each in catalogue.datasets(tx)
+            )
+
+        return await self._services.store.read(load)
+
+    def _dataset(self, dataset: catalogue.Dataset, policy: bytes | None) -> r.Dataset:
+        names = tuple(name for name, _ in dataset.columns)
+        machines = self._services.engine.machines.values()
+        used = sum(
+            isinstance(m.state, OwnerState) and m.state.dataset == dataset.name for m in machines
+        )
+        return r.Dataset(
+            name=dataset.name,
+            path=dataset.source,
+            rows=dataset.rows,
+            columns=names[:256],
+            column_count=len(names),
+            bytes=dataset.bytes,
+            digest=dataset.digest,
+            added_at=dataset.added,
+            decided=policy is not None,
+            jobs=used,
+            epsilon_spent=None if used else 0.0,
+        )
+
+    async def policy_show(self, dataset: str) -> r.Policy:
+        policy = await self._policy(dataset)
+        terms = tuple(r.PolicyTerm(t.name, t.value, t.allowed, t.meaning) for t in describe(policy))
+        return r.Policy(dataset, policy.decided, terms)
+
+    async def policy_set(self, dataset: str, changes: Mapping[str, r.PolicyValue]) -> r.Policy:
+        policy = with_changes(await self._policy(dataset), changes)
+        body = encode(policy)
+        await self._services.store.run(lambda tx: catalogue.save_policy(tx, dataset, body))
+        self._bus.publish("policy.set", f"{dataset}: {', '.join(changes)}")
+        await self._consider_again()
+        return await self.policy_show(dataset)
+
+    async def _policy(self, dataset: str) -> Policy:
+        def load(tx: Transaction) -> bytes | None:
+            if catalogue.load_dataset(tx, dataset) is None:
+                error = InputError(f"there is no data set {dataset!r}", "dataset")
+                error.add_note("assay data list")
+                raise error
+            return catalogue.load_policy(tx, dataset)
+
+        body = await self._services.store.read(load)
+        return Policy.closed() if body is None else decode(Policy, body, params.MAX_SPEC_BYTES)
+
+    async def _consider_again(self) -> None:
+        """Jobs that waited may fit the new policy."""
+        engine = self._services.engine
+        for machine in list(engine.machines.values()):
+            if machine.state.phase is JobPhase.WAITING:
+                await engine.feed(machine.key, inputs.ActionReconsider(unix_ms()))
+
+    # --- jobs -------------------------------------------------------------------------------
+
+    async def jobs(self) -> tuple[JobSummary, ...]:
+        return await self._books.summaries()
+
+    async def job_post(self, spec: str, holdout: str | None) -> Posted:
+        posted = await self._posting.post(spec, holdout)
+        await self.refresh()
+        return posted
+
+    async def job_show(self, job: str) -> JobDetail:
+        return await self._books.detail(self._find(job))
+
+    async def job_consent(self, job: str, dataset: str) -> Consent:
+        machine = self._find(job)
+        if not isinstance(machine.state, OwnerState) or machine.state.phase not in _CONSIDERED:
+            raise StateError(
+                f"the job is {machine.state.phase.value}: it does not wait for consent"
+            )
+        policy = await self._policy(dataset)
+        found = await self._services.store.read(partial(catalogue.load_dataset, name=dataset))
+        if found is None:
+            raise InputError(f"there is no data set {dataset!r}", "dataset")
+        facts = DatasetFacts(tuple(name for name, _ in found.columns), found.rows)
+        account = self._services.keys.account
+        wrong = obstacles(policy, machine.context.spec, facts, Standing(account))
+        if wrong:
+            raise InputError("; ".join(wrong), "dataset")
+        given = inputs.ActionConsent(unix_ms(), dataset, account, found.rows)
+        await self._services.engine.feed(machine.key, given)
+        summary = await self._books.summary(machine)
+        return Consent(summary.job, dataset, summary.state)
+
+    async def model_get(self, job: str, round_: int | None) -> ModelFile:
+        return await self._books.model(self._find(job), round_)
+
+    async def claim(self, job: str, account: str | None) -> tuple[Claim, ...]:
+        return await self._books.claim(self._find(job), account)
+
+    async def audit(self, job: str) -> Audit:
+        return await self._books.audit(self._find(job))
+
+    def _find(self, job: str) -> Machine:
+        """A job by its id or a prefix of it."""
+        prefix = job.lower().removeprefix("0x")
+        machines = self._services.engine.machines
+        found = [m for key, m in machines.items() if key.hex().startswith(prefix)] if prefix else []
+        if len(found) != 1:
+            known = "no job" if not found else f"{len(found)} jobs"
+            error = InputError(f"{known} here begins with {job!r}", "job")
+            error.add_note("assay jobs")
+            raise error
+        return found[0]
+
+
+def _runs(machine: Machine) -> bool:
+    """Whether this node has something to do in the job."""
+    idle = (*OVER, JobPhase.SEEN, JobPhase.CONSIDERING, JobPhase.WAITING)
+    return not machine.broken and machine.state.phase not in idle
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process; its peak where the system does not tell the present."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return pages * resource.getpagesize()

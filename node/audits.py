@@ -1,0 +1,139 @@
+"""Lists and evidence that this node holds: who contributed, what can be claimed, do the books hold.
+
+Functions here block (disk, signatures): the caller runs them in a thread.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from node.chain import events
+from node.chain.client import JobView
+from node.engine import Machine
+from node.jobs import StoredEvent
+from node.perform.services import Services
+from protocol import evidence, lists
+from protocol.audit import ChainBooks, ChainRound, Check, audit
+from protocol.envelope import Envelope
+from protocol.errors import StateError
+from protocol.evidence import ClaimProof, Evidence
+from protocol.messages import Contribution
+from protocol.owner_state import OwnerState
+from protocol.requester_state import RequesterState
+
+Lists = dict[int, tuple[bytes, tuple[Envelope, ...]]]
+
+
+def round_lists(services: Services, machine: Machine, books: Evidence | None) -> Lists:
+    """Every contribution list that this node holds, by round: blob and verified envelopes."""
+    state = machine.state
+    wanted: dict[int, bytes] = {}
+    if isinstance(state, OwnerState):
+        wanted = {e.round: e.list_digest for e in state.earned}
+    if isinstance(state, RequesterState):
+        wanted = {r.number: r.list_digest for r in state.records}
+    if books is not None:
+        wanted |= {r.number: r.list_digest for r in books.rounds}
+    found: Lists = {}
+    for number, digest in sorted(wanted.items()):
+        if services.blobs.size(digest) is not None:
+            data = services.blobs.get(services.blob(digest))
+            found[number] = data, lists.decode_list(data)
+    return found
+
+
+def contributing_members(services: Services, machine: Machine) -> list[int]:
+    """The member of every committed contribution that this node can see, one entry each."""
+    held = round_lists(services, machine, held_evidence(services, machine))
+    bodies = (e.body for _, envelopes in held.values() for e in envelopes)
+    return [body.member for body in bodies if isinstance(body, Contribution)]
+
+
+def held_evidence(services: Services, machine: Machine) -> Evidence | None:
+    """The job's evidence if it is here."""
+    digest = machine.state.evidence_digest
+    if not digest or services.blobs.size(digest) is None:
+        return None
+    return evidence.decode_evidence(services.blobs.get(services.blob(digest)))
+
+
+def claims(services: Services, machine: Machine, account: bytes | None) -> list[ClaimProof]:
+    """Proofs for one account, or for everybody who has something to claim.
+
+    Raises StateError where nothing is settled yet, or a list is missing here.
+    """
+    cohort = machine.context.cohort
+    books = held_evidence(services, machine)
+    held = round_lists(services, machine, books)
+    if cohort is None or not held:
+        raise StateError("nothing is committed yet that could be claimed")
+    if books is not None:
+        missing = [r.number for r in books.rounds if r.number not in held]
+        if missing:
+            raise StateError(f"the contribution list of round {missing[0]} is not here yet")
+    rounds = [(number, envelopes) for number, (_, envelopes) in held.items()]
+    accounts = evidence.payouts(cohort, [envelopes for _, envelopes in rounds])
+    if account is not None:
+        if account not in accounts:
+            raise StateError(f"0x{account.hex()} has contributed to no committed round")
+        accounts = (account,)
+    return [evidence.prove_claim(cohort, rounds, books, each) for each in accounts]
+
+
+async def audit_job(
+    services: Services, machine: Machine, told: list[StoredEvent]
+) -> tuple[Check, ...]:
+    """All checks of a finished job. Raises StateError where the evidence is not here."""
+    context = machine.context
+    view = await services.chain.job(machine.key)
+    enrolled = next((e for e in told if isinstance(e.event, events.Enrolled)), None)
+    if view is None or enrolled is None:
+        raise StateError("the job has not come far enough to be audited")
+    seed_block = await services.chain.block_hash(enrolled.block + 1)
+
+    def check() -> tuple[Check, ...]:
+        books = held_evidence(services, machine)
+        if books is None or context.cohort is None:
+            raise StateError("the job's evidence is not here: it is audited once it is finished")
+        held = round_lists(services, machine, books)
+        return audit(
+            context.spec,
+            context.spec_digest,
+            machine.key,
+            context.cohort,
+            books,
+            machine.state.evidence_digest,
+            held,
+            chain_books(view, told, seed_block or b""),
+        )
+
+    return await trio.to_thread.run_sync(check)
+
+
+def chain_books(view: JobView, told: list[StoredEvent], seed: bytes) -> ChainBooks:
+    """What the contract said and holds, as the audit reads it."""
+    said = [stored.event for stored in told]
+    posted = next(e for e in said if isinstance(e, events.Posted))
+    enrolled = next(e for e in said if isinstance(e, events.Enrolled))
+    finished = next((e for e in said if isinstance(e, events.Finished)), None)
+    claimed: dict[bytes, int] = {}
+    for event in said:
+        if isinstance(event, events.Claimed):
+            claimed[event.account] = claimed.get(event.account, 0) + event.amount
+    return ChainBooks(
+        spec_digest=posted.spec_digest,
+        enrol_root=enrolled.root,
+        enrol_block_hash=seed,
+        rounds={
+            e.round: ChainRound(e.root, e.count, e.model_digest)
+            for e in said
+            if isinstance(e, events.Committed)
+        },
+        final_model=finished.model_digest if finished else b"",
+        evidence_digest=finished.evidence_digest if finished else b"",
+        merit_root=finished.merit_root if finished else b"",
+        escrowed=posted.rounds * posted.cohort * posted.rate + posted.merit,
+        claimed=claimed,
+        withdrawn=sum(e.amount for e in said if isinstance(e, events.Withdrawn)),
+        held=view.held,
+    )

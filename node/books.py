@@ -1,0 +1,279 @@
+"""What a job's books show: summaries, rounds, members, money; claims and the audit.
+
+Everything comes from this node's store: its machines, what the contract said, the transactions that
+it sent, the lists and the evidence that it holds. Nothing here changes a machine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import Final
+
+import trio
+
+from node import jobs, records, tasks
+from node.audits import audit_job, claims, contributing_members
+from node.blobs import BlobRef
+from node.chain import events
+from node.chain.intents import Intent
+from node.control import job_results as j
+from node.engine import Machine
+from node.jobs import StoredEvent
+from node.perform.chain import claim_args
+from node.perform.services import Services
+from node.records import Event
+from node.store import Transaction
+from node.timeline import phase_seconds, round_views
+from protocol import identity
+from protocol.addresses import parse_address, to_checksum
+from protocol.enrolment import draw_blocks
+from protocol.errors import InputError, StateError
+from protocol.job import JobPhase
+from protocol.owner_state import OwnerState
+from protocol.requester_state import RequesterState
+from protocol.spec_render import render_toml
+
+#: The machine's phases in the words of the control socket.
+_STATES: Final[dict[JobPhase, j.JobState]] = {
+    JobPhase.POSTING: "posted",
+    JobPhase.ENROLLING: "enrolling",
+    JobPhase.ROOTING: "enrolling",
+    JobPhase.SEEN: "waiting",
+    JobPhase.CONSIDERING: "waiting",
+    JobPhase.WAITING: "waiting",
+    JobPhase.ENROLMENT_SENT: "enrolling",
+    JobPhase.ENROLLED: "enrolling",
+    JobPhase.TRAINING: "running",
+    JobPhase.FINISHING: "running",
+    JobPhase.PAYING: "running",
+    JobPhase.CLOSED: "finished",
+    JobPhase.DECLINED: "failed",
+    JobPhase.CANCELLED: "cancelled",
+    JobPhase.FAILED: "failed",
+}
+
+
+class Books:
+    """The books of every job that this node knows."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    # --- views ------------------------------------------------------------------------------
+
+    async def summaries(self) -> tuple[j.JobSummary, ...]:
+        rows = await self._services.store.read(jobs.jobs)
+        machines = self._services.engine.machines
+        known = [machines[row.job] for row in rows if row.job in machines]
+        return tuple([await self.summary(machine) for machine in known])
+
+    async def summary(self, machine: Machine) -> j.JobSummary:
+        told = await self._services.store.read(partial(jobs.contract_events, job=machine.key))
+        return _summary(machine, told)
+
+    async def detail(self, machine: Machine) -> j.JobDetail:
+        services, job = self._services, machine.key
+
+        def load(
+            tx: Transaction,
+        ) -> tuple[list[StoredEvent], list[Event], dict[tuple[records.Direction, str], int]]:
+            told = jobs.contract_events(tx, job)
+            return told, records.events(tx, job=job, limit=100_000), records.traffic(tx, job)
+
+        told, history, traffic = await services.store.read(load)
+        gas = await services.store.read(partial(_gas, job=job))
+        listed = await trio.to_thread.run_sync(contributing_members, services, machine)
+        spec = machine.context.spec
+        newest = machine.state.model_digest
+        return j.JobDetail(
+            summary=_summary(machine, told),
+            spec=render_toml(spec),
+            spec_digest=machine.context.spec_digest,
+            rounds=round_views(machine, told, history, gas),
+            members=_members(machine, told, listed),
+            money=money(machine, told, sum(gas.values())),
+            bytes_in=sum(n for (way, _), n in traffic.items() if way == "in"),
+            bytes_out=sum(n for (way, _), n in traffic.items() if way == "out"),
+            epsilon_spent=None,
+            seconds=phase_seconds(history),
+            model=newest or None,
+        )
+
+    # --- the model --------------------------------------------------------------------------
+
+    async def model(self, machine: Machine, round_: int | None) -> j.ModelFile:
+        """A model as a file in the home. `round_` counts the rounds that went into it."""
+        state, services = machine.state, self._services
+        digest, rounds = state.model_digest, _rounds_done(machine)
+        if round_ is not None and isinstance(state, RequesterState):
+            if not 0 <= round_ <= len(state.records):
+                raise InputError(f"rounds 0 to {len(state.records)} are done", "round")
+            rounds = round_
+            if round_ < len(state.records):
+                digest = state.records[round_].model_digest
+        elif round_ is not None and round_ != rounds:
+            raise InputError(f"an owner keeps the newest model, of round {rounds}", "round")
+        size = services.blobs.size(digest) if digest else None
+        if size is None:
+            raise StateError("no model of the job is here yet")
+        folder = services.home.path / "models"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        path = folder / f"{machine.key.hex()[:16]}-{rounds}.npz"
+        work = tasks.Work(services.home.blobs, await services.spec_bytes(machine.context))
+        await services.compute.run(tasks.export_model, work, BlobRef(digest, size), path)
+        final = state.phase in (JobPhase.PAYING, JobPhase.CLOSED, JobPhase.FINISHING)
+        return j.ModelFile(
+            "0x" + machine.key.hex(), rounds, final, digest, str(path), path.stat().st_size
+        )
+
+    # --- claims -----------------------------------------------------------------------------
+
+    async def claimable(self) -> int:
+        """What this node's payout accounts have earned and not been paid, over all jobs."""
+        total = 0
+        for machine in self._services.engine.machines.values():
+            state = machine.state
+            if isinstance(state, OwnerState) and state.earned:
+                rate = machine.context.spec.payment.rate
+                total += max(0, rate * len(state.earned) - state.paid)
+        return total
+
+    async def claim(self, machine: Machine, account: str | None) -> tuple[j.Claim, ...]:
+        """Send claims for one account, or for all that have something to claim."""
+        services, context = self._services, machine.context
+        wanted = None if account is None else parse_address(account)
+        proofs = await trio.to_thread.run_sync(claims, services, machine, wanted)
+        sent = []
+        for proof in proofs:
+            args = (machine.key, proof.account, *claim_args(proof))
+            ident = f"{machine.key.hex()}/claim/{proof.account.hex()}"
+            before = await services.intents.get(ident)
+            if before is not None and before.settled and before.state != "final":
+                ident += f".{len(proof.rounds)}"
+            await services.intents.submit(Intent(ident, "claim", args))
+            done = await services.intents.settled(ident)
+            tx = "0x" + done.tx_hash.hex() if done.tx_hash else ""
+            paid = done.state == "final"
+            sent.append(
+                j.Claim(
+                    "0x" + machine.key.hex(),
+                    to_checksum(proof.account),
+                    len(proof.rounds) if paid else 0,
+                    len(proof.rounds) * context.spec.payment.rate if paid else 0,
+                    proof.merit if paid else 0,
+                    tx,
+                    done.gas_used or 0,
+                )
+            )
+        return tuple(sent)
+
+    # --- audit ------------------------------------------------------------------------------
+
+    async def audit(self, machine: Machine) -> j.Audit:
+        """Check the books against the chain. Faults are results."""
+        services = self._services
+        told = await services.store.read(partial(jobs.contract_events, job=machine.key))
+        gas = await services.store.read(partial(_gas, job=machine.key))
+        checks = await audit_job(services, machine, told)
+        return j.Audit(
+            job="0x" + machine.key.hex(),
+            ok=all(check.ok for check in checks),
+            checks=tuple(j.Check(c.name, c.ok, c.detail) for c in checks),
+            money=money(machine, told, sum(gas.values())),
+        )
+
+
+def money(machine: Machine, told: list[StoredEvent], gas: int) -> j.Money:
+    """Where the bounty is, by the contract's own words."""
+    said = [stored.event for stored in told]
+    posted = [e for e in said if isinstance(e, events.Posted)]
+    committed = sum(e.count for e in said if isinstance(e, events.Committed))
+    paid = sum(e.amount for e in said if isinstance(e, events.Claimed))
+    merit = sum(e.merit_total for e in said if isinstance(e, events.Finished))
+    return j.Money(
+        escrowed=sum(e.rounds * e.cohort * e.rate + e.merit for e in posted),
+        earned=committed * machine.context.spec.payment.rate + merit,
+        paid=paid,
+        returned=sum(e.amount for e in said if isinstance(e, events.Withdrawn)),
+        gas=gas,
+    )
+
+
+def _summary(machine: Machine, told: list[StoredEvent]) -> j.JobSummary:
+    spec, state = machine.context.spec, machine.state
+    role: j.Role = "requester"
+    if isinstance(state, OwnerState):
+        role = "owner" if state.dataset else "bystander"
+    said = [stored.event for stored in told]
+    ether = spec.payment.token == bytes(20)
+    return j.JobSummary(
+        job="0x" + machine.key.hex(),
+        title=spec.title,
+        role=role,
+        state="failed" if machine.broken else _STATES[state.phase],
+        reason=machine.broken or state.reason,
+        requester=to_checksum(spec.requester.account),
+        sealed=spec.privacy.sealed,
+        noisy=spec.privacy.epsilon is not None,
+        round=sum(isinstance(e, events.Committed) for e in said),
+        rounds=spec.training.rounds,
+        enrolled=_enrolled(machine, said),
+        token=None if ether else to_checksum(spec.payment.token),
+        rate=spec.payment.rate,
+        merit=spec.payment.merit,
+        expires_at=float(spec.expires_at),
+        dataset=state.dataset if isinstance(state, OwnerState) else "",
+    )
+
+
+def _enrolled(machine: Machine, said: list[events.ContractEvent]) -> int:
+    if isinstance(machine.state, RequesterState):
+        return len(machine.state.enrolments)
+    return sum(e.count for e in said if isinstance(e, events.Enrolled))
+
+
+def _rounds_done(machine: Machine) -> int:
+    state = machine.state
+    if isinstance(state, RequesterState):
+        return len(state.records)
+    return state.round.number + 1 if state.round is not None else 0
+
+
+def _members(
+    machine: Machine, told: list[StoredEvent], contributing: list[int]
+) -> tuple[j.Member, ...]:
+    cohort, state, spec = machine.context.cohort, machine.state, machine.context.spec
+    if cohort is None:
+        return ()
+    blocks = draw_blocks(cohort, spec.cohort, state.seed) if state.seed else None
+    listed = Counter(contributing)
+    claimed: Counter[bytes] = Counter()
+    merit: Counter[bytes] = Counter()
+    for stored in told:
+        if isinstance(stored.event, events.Claimed):
+            claimed[stored.event.account] += stored.event.amount
+            merit[stored.event.account] += stored.event.merit
+    size = spec.packing.batch_bytes(spec.parameter_count)
+    return tuple(
+        j.Member(
+            account=to_checksum(member.payout),
+            peer_id=identity.peer_id_text(member.peer),
+            block=None if blocks is None else blocks[index],
+            contributions=listed[index],
+            bytes=listed[index] * size,
+            rate=listed[index] * spec.payment.rate,
+            merit=merit[member.payout],
+            claimed=claimed[member.payout],
+        )
+        for index, member in enumerate(cohort.members)
+    )
+
+
+def _gas(tx: Transaction, job: bytes) -> dict[str, int]:
+    """Gas of this node's mined transactions for a job, by the intent's name after the job's."""
+    rows = tx.execute(
+        "SELECT id, gas_used FROM intents WHERE id LIKE ? AND gas_used IS NOT NULL",
+        (f"{job.hex()}/%",),
+    )
+    return {ident.split("/", 1)[1]: gas for ident, gas in rows}

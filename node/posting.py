@@ -1,0 +1,126 @@
+"""Posting a job: check the file, make the key, complete the spec, start its machine."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+
+import trio
+
+from node import catalogue, jobs, records, tasks
+from node.control.job_results import Posted
+from node.datasets import add_dataset
+from node.engine import Machine, unix_ms
+from node.perform.compute import key_name
+from node.perform.services import Services
+from node.store import Transaction
+from protocol import inputs
+from protocol.amounts import format_amount
+from protocol.enrolment import job_id, spec_domain
+from protocol.errors import ChainError, InputError
+from protocol.machine import JobContext
+from protocol.requester_state import RequesterState
+from protocol.round import Role
+from protocol.spec import ETHER, ChainRef, JobSpec, encode_spec, spec_digest
+from protocol.spec_parts import Party
+from protocol.spec_toml import Draft, parse_toml
+
+#: How long a posting's transaction is waited for before the reply goes without its hash, seconds.
+_PATIENCE = 5.0
+
+
+class Posting:
+    """Posts jobs of this node."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def post(self, text: str, holdout: str | None) -> Posted:
+        """Post the job that a TOML file describes.
+
+        Raises InputError (the file, the hold-out set), ChainError (too little money, no chain).
+        """
+        services = self._services
+        draft = parse_toml(text)
+        name = "" if holdout is None else await self._holdout(holdout)
+        if name:
+            await self._check_columns(name, draft)
+        await self._check_funds(draft)
+        modulus, private = await services.compute.run(
+            tasks.generate_key, draft.terms.encryption.key_bits
+        )
+        services.keys.seal(key_name(modulus), private)
+        domain = services.domain
+        spec = draft.complete(
+            salt=secrets.token_bytes(16),
+            requester=Party(services.keys.account, services.swarm.peer_id_bytes),
+            chain=ChainRef(domain.chain_id, domain.contract),
+            modulus=modulus,
+            seed=secrets.token_bytes(32),
+            now=int(time.time()),
+        )
+        return await self._start(spec, name)
+
+    async def _start(self, spec: JobSpec, holdout: str) -> Posted:
+        services = self._services
+        content = encode_spec(spec)
+        digest = spec_digest(content)
+        job = job_id(spec_domain(spec), services.keys.account, digest)
+        await trio.to_thread.run_sync(services.blobs.put, content)
+
+        def write(tx: Transaction) -> None:
+            records.save_spec(tx, digest, content)
+            jobs.save_job(tx, job, Role.REQUESTER.value, digest, holdout)
+
+        await services.store.run(write)
+        context = JobContext(
+            job,
+            spec,
+            len(content),
+            digest,
+            services.swarm.peer_id_bytes,
+            services.keys.account,
+        )
+        services.engine.add(Machine(Role.REQUESTER, context, RequesterState()))
+        await services.engine.feed(job, inputs.ActionPost(unix_ms()))
+        tx_hash = b""
+        with trio.move_on_after(_PATIENCE):
+            while not tx_hash:
+                outcome = await services.intents.get(f"{job.hex()}/post/0")
+                if outcome is not None and outcome.state == "failed":
+                    raise ChainError(f"the bounty is not posted: {outcome.error}")
+                tx_hash = (outcome.tx_hash or b"") if outcome is not None else b""
+                await trio.sleep(0.05)
+        shown = "0x" + tx_hash.hex() if tx_hash else ""
+        return Posted("0x" + job.hex(), digest, spec.escrow, shown)
+
+    async def _holdout(self, given: str) -> str:
+        """The data set to measure on: one by name, or a file that is imported now."""
+        services = self._services
+        if not given.startswith("/"):
+            found = await services.store.read(lambda tx: catalogue.load_dataset(tx, given))
+            if found is None:
+                raise InputError(f"there is no data set {given!r}", "holdout")
+            return given
+        name = f"holdout-{secrets.token_hex(4)}"
+        await add_dataset(services.home, services.store, services.compute, name, Path(given))
+        return name
+
+    async def _check_columns(self, name: str, draft: Draft) -> None:
+        dataset = await self._services.store.read(lambda tx: catalogue.load_dataset(tx, name))
+        present = {column for column, _ in dataset.columns} if dataset is not None else set()
+        missing = [column for column in draft.terms.columns if column not in present]
+        if missing:
+            raise InputError(f"has no column {missing[0]!r}, which the job declares", "holdout")
+
+    async def _check_funds(self, draft: Draft) -> None:
+        terms, services = draft.terms, self._services
+        if terms.payment.token != ETHER:
+            return  # the contract's transferFrom says what is missing
+        balance = await services.chain.balance(services.keys.account)
+        if balance < terms.escrow:
+            raise ChainError(
+                f"the bounty locks up {format_amount(terms.escrow)}, "
+                f"this account has {format_amount(balance)}"
+            )
