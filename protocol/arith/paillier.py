@@ -188,7 +188,7 @@ def generate_key(bits: int, entropy: Entropy) -> PrivateKey:
     """A fresh key whose modulus has exactly `bits` bits.
 
     p and q are uniform among the primes of bits / 2 bits that have their two top bits set (which
-    makes the product's length exact) and are 3 modulo 4, with gcd(p - 1, q - 1) = 2 and more than
+    makes the product's length exact) and are 3 modulo 4, with gcd(p - 1, q - 1) = 2 and at least
     2^(bits/2 - 100) apart (FIPS 186-5, appendix A.1.1: Fermat's method fails). Both conditions on
     p - 1 and q - 1 are what Damgard, Jurik and Nielsen (2010), section 4.2, ask of a key, so that
     minus a random square spans all residues of Jacobi symbol 1 with high probability; phe's keys
