@@ -66,7 +66,7 @@ class Policy(Wire):
             ("blocked", self.blocked),
         )
         for name, entries in lists:
-            if list(entries) != sorted(set(entries)):  # type: ignore[type-var]
+            if list(entries) != sorted(set(entries)):
                 raise Malformed(f"Policy.{name}: entries must ascend, each once")
 
     @classmethod
