@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeVar
 from protocol.codec import Wire
 from protocol.effects import Effect, Facts, Notify
 from protocol.enrolment import Cohort
-from protocol.errors import FatalError
+from protocol.envelope import Context, Envelope
+from protocol.errors import FatalError, StateError
 from protocol.messages import Body
 from protocol.params import MAX_REASON_BYTES
 from protocol.spec import JobSpec
@@ -69,9 +70,29 @@ class Turn(Generic[S]):
 
 
 def one_line(text: str) -> str:
-    """Cut to what a reason may hold, at a character's boundary."""
+    """Cut to what a reason may hold, at a character's boundary.
+
+    Reasons come from peers, too, and reach terminals and logs: what does not print is shown as '?'.
+    """
     flat = " ".join(text.split()) or "no reason given"
-    return flat.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+    shown = "".join(c if c.isprintable() else "?" for c in flat)
+    return shown.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+
+
+def message_context(context: JobContext, number: int = 0, attempt: int = 0) -> Context:
+    """Where the messages of one attempt belong; of none: the job's own."""
+    chain = context.spec.chain
+    return Context(chain.chain_id, chain.contract, context.job, number, attempt)
+
+
+def check_place(context: JobContext, envelope: Envelope) -> None:
+    """Raise StateError for a message of another chain, contract or job than the machine's own.
+
+    Routing sees to that before; what is signed for elsewhere must not count here even so.
+    """
+    place = envelope.context
+    if place != message_context(context, place.round, place.attempt):
+        raise StateError(f"{kind_of(envelope.body)} of another chain, contract or job")
 
 
 def job_topic(job: bytes) -> str:

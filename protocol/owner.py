@@ -9,20 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from protocol import inputs, owner_round, params
+from protocol import inputs, owner_pay, owner_round, params
 from protocol.effects import (
     BlobKind,
     Consider,
     Effect,
-    Fetch,
     ReadBlockHash,
     ReadJob,
     Send,
     SendEnrolment,
 )
 from protocol.errors import StateError
-from protocol.job import OVER, JobEvent, JobPhase, advance
-from protocol.machine import JOBS_TOPIC, JobContext, Turn, job_topic, kind_of, one_line
+from protocol.job import OVER, JobEvent, JobPhase
+from protocol.machine import JOBS_TOPIC, JobContext, check_place, job_topic, kind_of
 from protocol.messages import (
     Announce,
     Ask,
@@ -35,16 +34,11 @@ from protocol.messages import (
     Refuse,
     Result,
 )
-from protocol.owner_state import ChainCommitment, OwnerState
-from protocol.round import Role
-
-OwnerTurn = Turn[OwnerState]
+from protocol.owner_state import OwnerState
+from protocol.owner_turn import OwnerTurn, go
 
 #: How often an unanswered enrolment is sent again, and the chain read again, milliseconds.
 _AGAIN_MS = 5_000
-
-#: How long a lost evidence blob is looked for before asking again, milliseconds.
-_FETCH_MS = 60_000
 
 
 def step(
@@ -61,17 +55,13 @@ def step(
 
 def topics(context: JobContext, state: OwnerState) -> tuple[str, ...]:
     """The gossip topics that this job needs now."""
+    if owner_pay.awaits_evidence(state):
+        return (job_topic(context.job),)
     if state.phase in OVER:
         return ()
     if state.phase in (JobPhase.SEEN, JobPhase.CONSIDERING, JobPhase.WAITING):
         return (JOBS_TOPIC,)
     return (JOBS_TOPIC, job_topic(context.job), *owner_round.block_topics(context, state))
-
-
-def _go(turn: OwnerTurn, event: JobEvent, reason: str = "") -> None:
-    phase = advance(Role.OWNER, turn.state.phase, event)
-    turn.change(phase=phase, reason=one_line(reason) if reason else turn.state.reason)
-    turn.notify(phase.value, reason or event.value)
 
 
 # --- from announcement to enrolment
@@ -108,15 +98,15 @@ def _chain_job(turn: OwnerTurn, input_: inputs.ChainJob) -> None:
     }
     wrong = next((name for name in told if told[name] != held[name]), None)
     if wrong is not None:
-        _go(turn, JobEvent.DECLINED, f"its {wrong} on the chain is not the announced spec's")
+        go(turn, JobEvent.DECLINED, f"its {wrong} on the chain is not the announced spec's")
         return
-    _go(turn, JobEvent.TERMS_HOLD)
+    go(turn, JobEvent.TERMS_HOLD)
     turn.emit(Consider())
 
 
 def _consent(turn: OwnerTurn, input_: inputs.ActionConsent) -> None:
     turn.change(dataset=input_.dataset, payout=input_.payout, rows=input_.rows)
-    _go(turn, JobEvent.CONSENTED, f"with data set {input_.dataset}")
+    go(turn, JobEvent.CONSENTED, f"with data set {input_.dataset}")
     _send_enrolment(turn, input_.at)
 
 
@@ -129,11 +119,11 @@ def _send_enrolment(turn: OwnerTurn, at: int) -> None:
 
 def _withhold(turn: OwnerTurn, input_: inputs.ActionWithhold) -> None:
     event = JobEvent.DECLINED if input_.final else JobEvent.POLICY_WAITS
-    _go(turn, event, input_.reason)
+    go(turn, event, input_.reason)
 
 
 def _reconsider(turn: OwnerTurn, input_: inputs.ActionReconsider) -> None:
-    _go(turn, JobEvent.RECONSIDERED)
+    go(turn, JobEvent.RECONSIDERED)
     turn.emit(Consider())
 
 
@@ -144,14 +134,15 @@ def _receive(turn: OwnerTurn, input_: inputs.ReceiveMessage) -> None:
     body = input_.envelope.body
     if input_.envelope.sender != turn.context.requester:
         raise StateError(f"{kind_of(body)} from a peer that is not the job's requester")
+    check_place(turn.context, input_.envelope)
     turn.change(heard_at=input_.at)
     if isinstance(body, Enrolled):
         if turn.state.phase is JobPhase.ENROLMENT_SENT:
-            _go(turn, JobEvent.ACCEPTED)
+            go(turn, JobEvent.ACCEPTED)
     elif isinstance(body, Refuse):
         _refused(turn, body)
     elif isinstance(body, Finished):
-        _finished(turn, input_, body)
+        owner_pay.finished(turn, input_, body)
     elif isinstance(body, Open | Freeze | Committed | Result):
         owner_round.receive(turn, input_)
     elif not isinstance(body, Announce):
@@ -160,25 +151,7 @@ def _receive(turn: OwnerTurn, input_: inputs.ReceiveMessage) -> None:
 
 def _refused(turn: OwnerTurn, body: Refuse) -> None:
     if turn.state.phase is JobPhase.ENROLMENT_SENT and body.code is not RefusalCode.BUSY:
-        _go(turn, JobEvent.LEFT_OUT, f"{body.code.value}: {body.reason}")
-
-
-def _finished(turn: OwnerTurn, input_: inputs.ReceiveMessage, body: Finished) -> None:
-    """The evidence is fetched, so that this owner can claim without anybody's help."""
-    if turn.state.evidence_digest or turn.state.phase not in (
-        JobPhase.TRAINING,
-        JobPhase.FINISHING,
-        JobPhase.CANCELLED,
-    ):
-        raise StateError("no evidence is awaited")
-    turn.change(evidence_digest=body.evidence_digest, evidence_size=body.evidence_size)
-    until = input_.at + _FETCH_MS
-    peers = (turn.context.requester,)
-    turn.emit(
-        Fetch(body.evidence_digest, body.evidence_size, peers, until),
-        Fetch(body.model_digest, body.model_size, peers, until),
-    )
-    turn.change(model_digest=body.model_digest, model_size=body.model_size)
+        go(turn, JobEvent.LEFT_OUT, f"{body.code.value}: {body.reason}")
 
 
 # --- blobs and lists
@@ -189,25 +162,40 @@ def _examined(turn: OwnerTurn, input_: inputs.Examined) -> None:
         owner_round.examined(turn, input_)
         return
     state = turn.state
-    if input_.digest != state.cohort_digest or state.cohort_here:
+    if input_.digest != state.cohort_digest or state.cohort_root:
         raise StateError("no such cohort is awaited")
     if not input_.mine:
-        _go(turn, JobEvent.LEFT_OUT, "the enrolled list leaves this owner out")
+        go(turn, JobEvent.LEFT_OUT, "the enrolled list leaves this owner out")
+        return
+    turn.change(cohort_root=input_.root)
+    _compare_roots(turn, input_.at)
+
+
+def _compare_roots(turn: OwnerTurn, at: int) -> None:
+    """The list of the opening must be the one under the chain's root.
+
+    Both sides are compared once the root is final (the seed is read then): an opening may come
+    before, or while a reorganisation has the root off the chain. A list under another root comes
+    from a requester that broke its word, not from a race: BROKEN.
+    """
+    state = turn.state
+    if not (state.seed and state.cohort_root) or state.cohort_here:
+        return
+    if state.cohort_root != state.enrol_root:
+        go(turn, JobEvent.BROKEN, "the enrolled list is not the one under the chain's root")
         return
     turn.change(cohort_here=True)
-    owner_round.proceed(turn, input_.at)
+    owner_round.proceed(turn, at)
 
 
 def _rejected(turn: OwnerTurn, input_: inputs.Rejected) -> None:
     if input_.kind is BlobKind.COHORT and input_.digest == turn.state.cohort_digest:
-        _go(turn, JobEvent.BROKEN, f"the enrolled list does not hold: {input_.reason}")
+        go(turn, JobEvent.BROKEN, f"the enrolled list does not hold: {input_.reason}")
     else:
         owner_round.rejected(turn, input_)
 
 
 def _blob_arrived(turn: OwnerTurn, input_: inputs.BlobArrived) -> None:
-    if input_.digest in (turn.state.evidence_digest, turn.state.model_digest):
-        _check_evidence(turn)
     owner_round.blob_arrived(turn, input_)
 
 
@@ -215,8 +203,10 @@ def _blob_missing(turn: OwnerTurn, input_: inputs.BlobMissing) -> None:
     turn.notify("blob-missing", input_.reason)
     if input_.digest == turn.state.evidence_digest:
         turn.change(evidence_digest=b"")  # the next Finished fetches it again
-    elif input_.digest == turn.state.cohort_digest and not turn.state.cohort_here:
+    elif input_.digest == turn.state.cohort_digest and not turn.state.cohort_root:
         turn.change(cohort_digest=b"")  # the next opening fetches it again
+    else:
+        owner_round.blob_missing(turn, input_)
 
 
 # --- the chain
@@ -228,7 +218,7 @@ def _enrolled_on_chain(turn: OwnerTurn, input_: inputs.ChainEnrolled) -> None:
     if state.enrol_root and input_.root != state.enrol_root:
         raise StateError("a later enrolment root: it makes blocks without this owner")
     if state.phase in (JobPhase.ENROLMENT_SENT, JobPhase.ENROLLED):
-        _go(turn, JobEvent.ROOTED)
+        go(turn, JobEvent.ROOTED)
     elif state.phase is not JobPhase.TRAINING:
         raise StateError("not enrolled in this job")
     turn.change(enrol_root=input_.root, enrol_count=input_.count, enrolled_block=input_.block)
@@ -239,7 +229,7 @@ def _block_hash(turn: OwnerTurn, input_: inputs.ChainBlockHash) -> None:
     if turn.state.seed or input_.number != turn.state.enrolled_block + 1:
         raise StateError("no such block's hash is awaited")
     turn.change(seed=input_.hash)
-    owner_round.proceed(turn, input_.at)
+    _compare_roots(turn, input_.at)
 
 
 def _head(turn: OwnerTurn, input_: inputs.ChainHead) -> None:
@@ -249,10 +239,10 @@ def _head(turn: OwnerTurn, input_: inputs.ChainHead) -> None:
 
 def _look_at_chain(turn: OwnerTurn, at: int) -> None:
     state, depth = turn.state, turn.context.spec.timing.finality_blocks
-    if state.enrolled_block and not state.seed_asked:
-        if state.head >= state.enrolled_block + 1 + depth:
-            turn.change(seed_asked=True)
-            turn.emit(ReadBlockHash(state.enrolled_block + 1))
+    asked = state.seed_asked or not state.enrolled_block
+    if not asked and state.head >= state.enrolled_block + 1 + depth:
+        turn.change(seed_asked=True)
+        turn.emit(ReadBlockHash(state.enrolled_block + 1))
     owner_round.look_at_chain(turn, at)
 
 
@@ -261,42 +251,15 @@ def _reorg(turn: OwnerTurn, input_: inputs.ChainReorg) -> None:
     turn.change(head=min(state.head, number))
     if state.enrolled_block > number:
         if state.seed_asked:
-            _go(turn, JobEvent.BROKEN, "the chain reorganised deeper than the job's finality")
+            go(turn, JobEvent.BROKEN, "the chain reorganised deeper than the job's finality")
             return
         turn.change(enrolled_block=0, enrol_root=b"", enrol_count=0)
-    if state.commitment is not None and state.commitment.block > number:
-        turn.change(commitment=None)
-
-
-def _chain_committed(turn: OwnerTurn, input_: inputs.ChainCommitted) -> None:
-    turn.change(commitment=ChainCommitment(input_.round, input_.root, input_.block))
-    owner_round.look_at_chain(turn, input_.at)
-
-
-def _chain_finished(turn: OwnerTurn, input_: inputs.ChainFinished) -> None:
-    turn.change(evidence_on_chain=input_.evidence_digest)
-    _go(turn, JobEvent.FINISHED)
-    _check_evidence(turn)
-
-
-def _check_evidence(turn: OwnerTurn) -> None:
-    told, held = turn.state.evidence_digest, turn.state.evidence_on_chain
-    if told and held and told != held:
-        turn.change(evidence_digest=b"")
-        turn.notify("fault", "the requester's evidence is not the one on the chain")
+    owner_round.reorg(turn, number)
+    owner_pay.reorg(turn, number)
 
 
 def _chain_cancelled(turn: OwnerTurn, input_: inputs.ChainCancelled) -> None:
-    _go(turn, JobEvent.CANCELLED)
-
-
-def _chain_claimed(turn: OwnerTurn, input_: inputs.ChainClaimed) -> None:
-    if input_.account != turn.state.payout:
-        return
-    turn.change(paid=turn.state.paid + input_.amount)
-    turn.notify("paid", f"{input_.amount} wei to 0x{input_.account.hex()}")
-    if turn.state.phase is JobPhase.FINISHING:
-        _go(turn, JobEvent.SETTLED)
+    go(turn, JobEvent.CANCELLED)
 
 
 # --- time
@@ -306,8 +269,8 @@ def _tick(turn: OwnerTurn, input_: inputs.Tick) -> None:
     state, at = turn.state, input_.at
     if state.phase in OVER:
         return
-    if at >= 1000 * turn.context.spec.expires_at and state.phase is not JobPhase.FINISHING:
-        _go(turn, JobEvent.EXPIRED)
+    if at >= 1000 * turn.context.spec.expires_at:
+        owner_pay.expired(turn)
         return
     if state.phase is JobPhase.SEEN:
         if at >= state.asked_at + _AGAIN_MS:
@@ -350,10 +313,10 @@ _HANDLERS: dict[type, Callable[[OwnerTurn, Any], None]] = {
     inputs.ChainBlockHash: _block_hash,
     inputs.ChainPosted: lambda turn, input_: None,
     inputs.ChainEnrolled: _enrolled_on_chain,
-    inputs.ChainCommitted: _chain_committed,
-    inputs.ChainFinished: _chain_finished,
+    inputs.ChainCommitted: owner_round.chain_committed,
+    inputs.ChainFinished: owner_pay.chain_finished,
     inputs.ChainCancelled: _chain_cancelled,
-    inputs.ChainClaimed: _chain_claimed,
-    inputs.ChainWithdrawn: lambda turn, input_: None,
+    inputs.ChainClaimed: owner_pay.chain_claimed,
+    inputs.ChainWithdrawn: owner_pay.chain_withdrawn,
     inputs.Tick: _tick,
 }

@@ -12,6 +12,9 @@ from protocol.job import JobPhase
 from protocol.messages import BlobSize, Digest, Index, Milliseconds, Open
 from protocol.round import Phase
 
+#: A claim pays at least one round, its equal share of merit, or the merit: each once.
+_MAX_CLAIMS = 2 * params.MAX_ROUNDS + 1
+
 
 @dataclass(frozen=True, slots=True)
 class OwnerRound(Wire):
@@ -29,7 +32,8 @@ class OwnerRound(Wire):
     pushed_at: Milliseconds = 0  # when the header was last said
     commitment_root: NoDigest = b""
     list_digest: NoDigest = b""
-    list_holds: bool = False
+    list_size: BlobSize = 0
+    listed: Index = 0  # contributions in the list, once it was verified; 0 before
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +42,28 @@ class ChainCommitment(Wire):
 
     round: Round
     root: Digest
+    count: Index
+    model_digest: Digest
     block: int
 
 
 @dataclass(frozen=True, slots=True)
 class EarnedRound(Wire):
-    """A round whose final commitment lists this owner: what it will claim."""
+    """A round whose commitment lists this owner: what it can claim, once it is on the chain."""
 
     round: Round
     root: Digest
     list_digest: Digest
     list_size: BlobSize
+    block: int  # 0 while the chain does not hold the root
+
+
+@dataclass(frozen=True, slots=True)
+class PaidClaim(Wire):
+    """A claim that was paid to this owner's payout account."""
+
+    block: int
+    amount: Amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +84,8 @@ class OwnerState(Wire):
     seed: NoDigest = b""
     seed_asked: bool = False
     cohort_digest: NoDigest = b""
-    cohort_here: bool = False
+    cohort_root: NoDigest = b""  # of the fetched list, which must be the chain's
+    cohort_here: bool = False  # fetched, this owner is in it, and its root is the chain's
     round: OwnerRound | None = None
     commitment: ChainCommitment | None = None  # the latest on the chain
     contributed: Annotated[
@@ -81,5 +97,10 @@ class OwnerState(Wire):
     evidence_digest: NoDigest = b""
     evidence_size: BlobSize = 0
     evidence_on_chain: NoDigest = b""
-    paid: Amount = 0
+    claims: Annotated[tuple[PaidClaim, ...], Size(0, _MAX_CLAIMS)] = ()
     reason: Annotated[str, Size(0, params.MAX_REASON_BYTES)] = ""
+
+    @property
+    def paid(self) -> int:
+        """What the chain has paid this owner for the job, in the token's smallest unit."""
+        return sum(claim.amount for claim in self.claims)

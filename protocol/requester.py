@@ -1,6 +1,7 @@
 """The requester's machine: a job from its post to its last payment.
 
-Rounds are protocol.requester_round's; this file is what stands around them. `step` never mutates:
+Rounds are protocol.requester_round's and protocol.requester_commit's, the end is
+protocol.requester_pay's; this file is what stands around them. `step` never mutates:
 it raises StateError for an input that the state does not know, and the caller keeps the old state.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from protocol import inputs, params, requester_round
+from protocol import inputs, params, requester_commit, requester_pay, requester_round
 from protocol.effects import (
     Assemble,
     Blame,
@@ -19,23 +20,17 @@ from protocol.effects import (
     Publish,
     ReadBlockHash,
     Send,
-    Settle,
-    TransactCancel,
-    TransactClaim,
     TransactEnrol,
-    TransactFinish,
     TransactPost,
-    TransactWithdraw,
 )
 from protocol.enrolment import read_enrolment
 from protocol.errors import Malformed, StateError
-from protocol.job import OVER, JobEvent, JobPhase, advance
-from protocol.machine import JOBS_TOPIC, JobContext, Turn, job_topic, one_line
-from protocol.messages import Announce, Enrol, Enrolled, Finished, RefusalCode, Refuse
+from protocol.job import OVER, JobEvent, JobPhase
+from protocol.machine import JOBS_TOPIC, JobContext, check_place, job_topic, one_line
+from protocol.messages import Announce, Enrol, Enrolled, RefusalCode, Refuse
 from protocol.requester_state import EnrolmentRecord, RequesterState
-from protocol.round import Phase, Role
-
-RequesterTurn = Turn[RequesterState]
+from protocol.requester_turn import RequesterTurn, fail, go
+from protocol.round import Phase
 
 #: How long an answer to an enrolment is worth delivering, milliseconds.
 _ANSWER_MS = 30_000
@@ -60,12 +55,6 @@ def topics(context: JobContext, state: RequesterState) -> tuple[str, ...]:
     return (JOBS_TOPIC, job_topic(context.job), *requester_round.block_topics(context, state))
 
 
-def _go(turn: RequesterTurn, event: JobEvent) -> None:
-    phase = advance(Role.REQUESTER, turn.state.phase, event)
-    turn.change(phase=phase)
-    turn.notify(phase.value, event.value)
-
-
 def _post(turn: RequesterTurn, input_: inputs.ActionPost) -> None:
     if turn.state.phase is not JobPhase.POSTING or turn.state.posted_block:
         raise StateError("the job is posted already")
@@ -87,16 +76,21 @@ def _announce(turn: RequesterTurn, at: int) -> None:
 
 def _receive(turn: RequesterTurn, input_: inputs.ReceiveMessage) -> None:
     body = input_.envelope.body
+    check_place(turn.context, input_.envelope)
     if isinstance(body, Enrol):
         _enrol(turn, input_, body)
     elif isinstance(body, Refuse):
-        turn.notify("refusal", f"{body.code.value}: {body.reason}", *_place(input_))
+        _refused(turn, input_, body)
     else:
         requester_round.receive(turn, input_)
 
 
-def _place(input_: inputs.ReceiveMessage) -> tuple[int, int]:
-    return input_.envelope.context.round, input_.envelope.context.attempt
+def _refused(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Refuse) -> None:
+    """An owner says why it stays out. It decides nothing: deadlines do."""
+    if all(r.peer != input_.envelope.sender for r in turn.state.enrolments):
+        raise StateError("Refuse from a peer that is not enrolled")
+    place = input_.envelope.context
+    turn.notify("refusal", f"{body.code.value}: {body.reason}", place.round, place.attempt)
 
 
 def _enrol(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Enrol) -> None:
@@ -141,7 +135,7 @@ def _enrol(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Enrol) -> N
 
 
 def _close_enrolment(turn: RequesterTurn) -> None:
-    _go(turn, JobEvent.COHORT_COMPLETE)
+    go(turn, JobEvent.COHORT_COMPLETE)
     messages = tuple(r.message for r in turn.state.enrolments)
     turn.emit(Assemble(BlobKind.COHORT, 0, 0, messages), ComputeInitialModel())
 
@@ -173,13 +167,16 @@ def _block_hash(turn: RequesterTurn, input_: inputs.ChainBlockHash) -> None:
 
 def _start_training(turn: RequesterTurn, at: int) -> None:
     if turn.state.seed and turn.state.model_digest:
-        _go(turn, JobEvent.BLOCKS_DRAWN)
+        go(turn, JobEvent.BLOCKS_DRAWN)
         requester_round.open_attempt(turn, at, 0, 0)
 
 
 def _head(turn: RequesterTurn, input_: inputs.ChainHead) -> None:
     turn.change(head=max(turn.state.head, input_.number))
-    _look_at_chain(turn, input_.at)
+    if turn.state.phase in requester_pay.WINDING_UP:
+        requester_pay.wind_up(turn, input_)
+    else:
+        _look_at_chain(turn, input_.at)
 
 
 def _look_at_chain(turn: RequesterTurn, at: int) -> None:
@@ -187,7 +184,7 @@ def _look_at_chain(turn: RequesterTurn, at: int) -> None:
     state, depth = turn.state, turn.context.spec.timing.finality_blocks
     if state.phase is JobPhase.POSTING and state.posted_block:
         if state.head >= state.posted_block + depth:
-            _go(turn, JobEvent.POSTED)
+            go(turn, JobEvent.POSTED)
             turn.change(enrol_until=at + 1000 * turn.context.spec.timing.enrol_seconds)
             _announce(turn, at)
     elif state.phase is JobPhase.ROOTING and state.enrolled_block and not state.seed_asked:
@@ -196,32 +193,28 @@ def _look_at_chain(turn: RequesterTurn, at: int) -> None:
             turn.change(seed_asked=True)
             turn.emit(ReadBlockHash(state.enrolled_block + 1))
     elif state.phase is JobPhase.TRAINING:
-        requester_round.look_at_chain(turn, at)
-    if turn.state.phase is JobPhase.TRAINING:
-        _after_round(turn, at)
+        requester_commit.look_at_chain(turn)
+
+
+def _committed(turn: RequesterTurn, input_: inputs.ChainCommitted) -> None:
+    fault = requester_commit.committed(turn, input_)
+    if fault and turn.state.phase is JobPhase.TRAINING:
+        fail(turn, fault)
 
 
 def _reorg(turn: RequesterTurn, input_: inputs.ChainReorg) -> None:
     state, number = turn.state, input_.number
     turn.change(head=min(state.head, number))
+    if state.closed_block > number:
+        turn.change(closed_block=0)
     if state.phase is JobPhase.POSTING and state.posted_block > number:
         turn.change(posted_block=0)
-    if state.phase is JobPhase.ROOTING and state.enrolled_block > number:
+    if state.phase in (JobPhase.ROOTING, JobPhase.TRAINING) and state.enrolled_block > number:
         if state.seed_asked:
-            _break(turn, "the chain reorganised deeper than the job's finality")
+            fail(turn, "the chain reorganised deeper than the job's finality")
             return
         turn.change(enrolled_block=0)
-    if state.phase is JobPhase.TRAINING:
-        if state.enrolled_block > number:
-            _break(turn, "the chain reorganised deeper than the job's finality")
-            return
-        requester_round.reorg(turn, number)
-
-
-def _break(turn: RequesterTurn, reason: str) -> None:
-    turn.change(reason=one_line(reason))
-    _go(turn, JobEvent.BROKEN)
-    turn.notify("failed", reason)
+    requester_commit.reorg(turn, number)
 
 
 def _computed(turn: RequesterTurn, input_: inputs.ComputeDone) -> None:
@@ -231,173 +224,86 @@ def _computed(turn: RequesterTurn, input_: inputs.ComputeDone) -> None:
         turn.change(model_digest=input_.digest, model_size=input_.size)
         _start_training(turn, input_.at)
         return
-    requester_round.computed(turn, input_)
-    _after_round(turn, input_.at)
+    if input_.kind == "apply":
+        requester_commit.applied(turn, input_)
+        _after_round(turn, input_.at)
+    else:
+        requester_round.computed(turn, input_)
 
 
 def _after_round(turn: RequesterTurn, at: int) -> None:
     """Open the next round, or finish after the last."""
     state = turn.state
-    if state.phase is not JobPhase.TRAINING or state.round is None:
-        return
-    if state.round.phase is not Phase.DONE:
-        return
     if len(state.records) == turn.context.spec.training.rounds:
-        _go(turn, JobEvent.LAST_ROUND)
-        turn.emit(Settle(state.model_digest))
+        requester_pay.finish(turn, JobEvent.LAST_ROUND)
     else:
-        requester_round.open_attempt(turn, at, state.round.number + 1, 0)
-
-
-def _give_up(turn: RequesterTurn, reason: str) -> None:
-    turn.change(reason=one_line(reason))
-    _go(turn, JobEvent.GAVE_UP)
-    turn.notify("gave-up", reason)
-    turn.emit(Settle(turn.state.model_digest))
+        requester_round.open_attempt(turn, at, len(state.records), 0)
 
 
 def _compute_failed(turn: RequesterTurn, input_: inputs.ComputeFailed) -> None:
     if input_.kind == "initial":
-        _break(turn, input_.reason)
+        if turn.state.phase is not JobPhase.ROOTING:
+            raise StateError("no first model is awaited")
+        fail(turn, input_.reason)
     elif input_.kind == "apply":
-        _give_up(turn, f"round {input_.round} could not be applied: {input_.reason}")
+        round_ = turn.state.round
+        if round_ is None or (round_.number, round_.phase) != (input_.round, Phase.APPLY):
+            raise StateError(f"round {input_.round} is not being applied")
+        reason = f"round {input_.round} could not be applied: {input_.reason}"
+        requester_pay.give_up(turn, reason)
     else:
         requester_round.compute_failed(turn, input_)
 
 
-def _settled(turn: RequesterTurn, input_: inputs.Settled) -> None:
-    state = turn.state
-    if state.evidence_digest or state.phase not in (JobPhase.FINISHING, JobPhase.CANCELLED):
-        raise StateError("no settlement is awaited")
-    turn.change(evidence_digest=input_.digest, evidence_size=input_.size, unpaid=input_.payouts)
-    if state.phase is JobPhase.FINISHING:
-        turn.emit(TransactFinish(state.model_digest, input_.digest, input_.merit_root))
-    else:
-        _pay(turn)
-
-
-def _pay(turn: RequesterTurn) -> None:
-    state = turn.state
-    body = Finished(
-        state.model_digest, state.model_size, state.evidence_digest, state.evidence_size
-    )
-    turn.emit(Publish(job_topic(turn.context.job), 0, 0, body, b""))
-    turn.emit(*(TransactClaim(account, state.evidence_digest) for account in state.unpaid))
-    if not state.unpaid:
-        turn.change(withdrawals=1)
-        turn.emit(TransactWithdraw(0))
-
-
-def _transaction_final(turn: RequesterTurn, input_: inputs.TransactionFinal) -> None:
-    state = turn.state
-    if input_.function == "finish" and state.phase is JobPhase.FINISHING:
-        _go(turn, JobEvent.FINISHED)
-        _pay(turn)
-    elif input_.function == "claim" and input_.account in state.unpaid:
-        _claimed(turn, input_.account)
-    elif input_.function == "withdraw" and state.withdrawals:
-        _closed(turn)
-
-
-def _claimed(turn: RequesterTurn, account: bytes) -> None:
-    unpaid = tuple(a for a in turn.state.unpaid if a != account)
-    turn.change(unpaid=unpaid)
-    if not unpaid and not turn.state.withdrawals:
-        turn.change(withdrawals=1)
-        turn.emit(TransactWithdraw(0))
-
-
-def _closed(turn: RequesterTurn) -> None:
-    if turn.state.phase is JobPhase.PAYING:
-        _go(turn, JobEvent.SETTLED)
-
-
-def _transaction_failed(turn: RequesterTurn, input_: inputs.TransactionFailed) -> None:
-    turn.notify("transaction-failed", f"{input_.function}: {input_.reason}")
-    if input_.function == "post":
-        _break(turn, f"the bounty could not be posted: {input_.reason}")
-    elif input_.function == "enrol":
-        _break(turn, f"the enrolment root could not be posted: {input_.reason}")
-    elif input_.function == "finish" and turn.state.phase is JobPhase.FINISHING:
-        _break(turn, f"the job could not be finished: {input_.reason}")
-    elif input_.function == "claim" and input_.account in turn.state.unpaid:
-        # The owner may have claimed itself, or its account refuses money; it harms nobody else.
-        _claimed(turn, input_.account)
-    elif input_.function == "withdraw":
-        _closed(turn)
-
-
-def _cancel(turn: RequesterTurn, input_: inputs.ActionCancel) -> None:
-    if turn.state.phase in OVER or turn.state.phase is JobPhase.PAYING:
-        raise StateError(f"a job that is {turn.state.phase.value} cannot be cancelled")
-    turn.emit(TransactCancel())
-
-
-def _cancelled(turn: RequesterTurn, input_: inputs.ChainCancelled) -> None:
-    turn.change(cancel_effective=input_.effective)
-    _go(turn, JobEvent.CANCELLED)
-
-
 def _tick(turn: RequesterTurn, input_: inputs.Tick) -> None:
     state, spec, at = turn.state, turn.context.spec, input_.at
-    if state.phase is JobPhase.CANCELLED:
-        _settle_cancelled(turn, at)
-        return
-    if state.phase in OVER or state.phase is JobPhase.PAYING:
-        return
+    if state.phase in OVER or state.phase in (JobPhase.FINISHING, JobPhase.PAYING):
+        return  # these wait for the chain alone
     if at >= 1000 * spec.expires_at:
-        turn.change(cancel_effective=spec.expires_at)
-        _go(turn, JobEvent.EXPIRED)
-        return
-    if state.phase is JobPhase.ENROLLING:
+        requester_pay.expired(turn)
+    elif state.phase is JobPhase.ENROLLING:
         if at >= state.enrol_until and len(state.enrolments) >= spec.cohort.min_owners:
             _close_enrolment(turn)
         elif at >= state.announced_at + params.ANNOUNCE_EVERY_MS:
             _announce(turn, at)
     elif state.phase is JobPhase.TRAINING:
         requester_round.tick(turn, at)
-        round_ = turn.state.round
-        if round_ is not None and round_.phase is Phase.FAILED and at >= round_.retry_at:
-            if round_.attempt + 1 >= params.MAX_ATTEMPTS:
-                _give_up(turn, f"round {round_.number} failed {params.MAX_ATTEMPTS} attempts")
-            else:
-                requester_round.open_attempt(turn, at, round_.number, round_.attempt + 1)
+        _retry(turn, at)
 
 
-def _settle_cancelled(turn: RequesterTurn, at: int) -> None:
-    """After the notice every committed contribution has its rate and its equal share of merit."""
-    state = turn.state
-    if state.settling or not state.cancel_effective or at <= 1000 * state.cancel_effective:
+def _retry(turn: RequesterTurn, at: int) -> None:
+    """Follow a failed attempt by the next."""
+    round_ = turn.state.round
+    if round_ is None or round_.phase is not Phase.FAILED or at < round_.retry_at:
         return
-    turn.change(settling=True)
-    if state.records:
-        turn.emit(Settle(state.model_digest))
-    elif state.posted_block:
-        turn.change(withdrawals=1)
-        turn.emit(TransactWithdraw(0))
+    if round_.attempt + 1 >= params.MAX_ATTEMPTS:
+        reason = f"round {round_.number} failed {params.MAX_ATTEMPTS} attempts"
+        requester_pay.give_up(turn, reason)
+    else:
+        requester_round.open_attempt(turn, at, round_.number, round_.attempt + 1)
 
 
 _HANDLERS: dict[type, Callable[[RequesterTurn, Any], None]] = {
     inputs.ActionPost: _post,
-    inputs.ActionCancel: _cancel,
+    inputs.ActionCancel: requester_pay.cancel,
     inputs.ReceiveMessage: _receive,
     inputs.BlobArrived: requester_round.blob_arrived,
     inputs.BlobMissing: requester_round.blob_missing,
     inputs.Assembled: _assembled,
-    inputs.CommitmentSigned: requester_round.signed,
+    inputs.CommitmentSigned: requester_commit.signed,
     inputs.ComputeDone: _computed,
     inputs.ComputeFailed: _compute_failed,
-    inputs.Settled: _settled,
-    inputs.TransactionFailed: _transaction_failed,
-    inputs.TransactionFinal: _transaction_final,
+    inputs.Settled: requester_pay.settled,
+    inputs.TransactionFailed: requester_pay.transaction_failed,
+    inputs.TransactionFinal: requester_pay.transaction_final,
     inputs.ChainHead: _head,
     inputs.ChainReorg: _reorg,
     inputs.ChainBlockHash: _block_hash,
     inputs.ChainPosted: _posted,
     inputs.ChainEnrolled: _enrolled_on_chain,
-    inputs.ChainCommitted: requester_round.committed,
+    inputs.ChainCommitted: _committed,
     inputs.ChainFinished: lambda turn, input_: None,
-    inputs.ChainCancelled: _cancelled,
+    inputs.ChainCancelled: requester_pay.cancelled,
     inputs.ChainClaimed: lambda turn, input_: None,
     inputs.ChainWithdrawn: lambda turn, input_: None,
     inputs.Tick: _tick,

@@ -113,6 +113,7 @@ class RequesterState(Wire):
     evidence_size: BlobSize = 0
     unpaid: Annotated[tuple[Address, ...], Size(0, params.MAX_COHORT)] = ()
     withdrawals: int = 0
-    cancel_effective: int = 0
+    cancel_effective: int = 0  # Unix seconds at which the contract closes the job
+    closed_block: int = 0  # the first block seen at or after that moment
     settling: bool = False
     reason: Annotated[str, Size(0, params.MAX_REASON_BYTES)] = ""

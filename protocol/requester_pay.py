@@ -1,0 +1,155 @@
+"""How a job ends for its requester: books closed, claims sent, what is left taken back.
+
+Two ways lead here. A job that ran its rounds is finished on the chain, and then paid. A job that
+was cancelled, expired, broke, or could not be finished is wound up: once the contract has closed
+it, every committed contribution has its rate and its equal share of merit.
+"""
+
+from __future__ import annotations
+
+from protocol import inputs
+from protocol.effects import (
+    Publish,
+    Settle,
+    TransactCancel,
+    TransactClaim,
+    TransactFinish,
+    TransactWithdraw,
+)
+from protocol.errors import StateError
+from protocol.job import OVER, JobEvent, JobPhase
+from protocol.machine import job_topic, one_line
+from protocol.messages import Finished
+from protocol.requester_commit import book_what_is_owed
+from protocol.requester_turn import RequesterTurn, fail, go
+
+#: Phases in which a job waits to be closed by the contract, to be settled then.
+WINDING_UP = (JobPhase.CANCELLED, JobPhase.FAILED)
+
+
+def finish(turn: RequesterTurn, event: JobEvent) -> None:
+    """No more rounds: close the books."""
+    book_what_is_owed(turn)
+    go(turn, event)
+    turn.emit(Settle(turn.state.model_digest))
+
+
+def give_up(turn: RequesterTurn, reason: str) -> None:
+    """End the job with the rounds that it has."""
+    turn.change(reason=one_line(reason))
+    turn.notify("gave-up", reason)
+    finish(turn, JobEvent.GAVE_UP)
+
+
+def settled(turn: RequesterTurn, input_: inputs.Settled) -> None:
+    """The evidence is stored: finish with it, or pay by it."""
+    state = turn.state
+    winding_up = state.phase in WINDING_UP and state.settling
+    if state.evidence_digest or not (winding_up or state.phase is JobPhase.FINISHING):
+        raise StateError("no settlement is awaited")
+    turn.change(evidence_digest=input_.digest, evidence_size=input_.size, unpaid=input_.payouts)
+    if winding_up:
+        _pay(turn)
+    else:
+        turn.emit(TransactFinish(state.model_digest, input_.digest, input_.merit_root))
+
+
+def _pay(turn: RequesterTurn) -> None:
+    """Tell everybody where the evidence is, and claim for everybody."""
+    state = turn.state
+    body = Finished(
+        state.model_digest, state.model_size, state.evidence_digest, state.evidence_size
+    )
+    turn.emit(Publish(job_topic(turn.context.job), 0, 0, body, b""))
+    turn.emit(*(TransactClaim(account, state.evidence_digest) for account in state.unpaid))
+    _withdraw_when_paid(turn)
+
+
+def _withdraw_when_paid(turn: RequesterTurn) -> None:
+    if not turn.state.unpaid and not turn.state.withdrawals:
+        turn.change(withdrawals=1)
+        turn.emit(TransactWithdraw(0))
+
+
+def _claimed(turn: RequesterTurn, account: bytes) -> None:
+    turn.change(unpaid=tuple(a for a in turn.state.unpaid if a != account))
+    _withdraw_when_paid(turn)
+
+
+def _closed(turn: RequesterTurn) -> None:
+    if turn.state.phase is JobPhase.PAYING:
+        go(turn, JobEvent.SETTLED)
+
+
+def transaction_final(turn: RequesterTurn, input_: inputs.TransactionFinal) -> None:
+    state = turn.state
+    if input_.function == "finish" and state.phase is JobPhase.FINISHING:
+        go(turn, JobEvent.FINISHED)
+        _pay(turn)
+    elif input_.function == "claim" and input_.account in state.unpaid:
+        _claimed(turn, input_.account)
+    elif input_.function == "withdraw" and state.withdrawals:
+        _closed(turn)
+
+
+def transaction_failed(turn: RequesterTurn, input_: inputs.TransactionFailed) -> None:
+    """What the chain refuses for good. A refused commitment is signed again once it is late."""
+    state, reason = turn.state, input_.reason
+    turn.notify("transaction-failed", f"{input_.function}: {reason}")
+    if input_.function == "post" and state.phase is JobPhase.POSTING:
+        fail(turn, f"the bounty could not be posted: {reason}")
+    elif input_.function == "enrol" and state.phase is JobPhase.ROOTING:
+        fail(turn, f"the enrolment root could not be posted: {reason}")
+    elif input_.function == "finish" and state.phase is JobPhase.FINISHING:
+        # Closed before it was finished: the contract shares the merit equally then.
+        turn.change(cancel_effective=state.cancel_effective or turn.context.spec.expires_at)
+        go(turn, JobEvent.EXPIRED)
+    elif input_.function == "claim" and input_.account in state.unpaid:
+        # The owner may have claimed itself, or its account refuses money; it harms nobody else.
+        _claimed(turn, input_.account)
+    elif input_.function == "withdraw":
+        _closed(turn)
+
+
+def cancel(turn: RequesterTurn, input_: inputs.ActionCancel) -> None:
+    if turn.state.phase in (*OVER, JobPhase.FINISHING, JobPhase.PAYING):
+        raise StateError(f"a job that is {turn.state.phase.value} cannot be cancelled")
+    turn.emit(TransactCancel())
+
+
+def cancelled(turn: RequesterTurn, input_: inputs.ChainCancelled) -> None:
+    """Training ends at once; a job that is being finished already may still be, until then."""
+    state = turn.state
+    turn.change(cancel_effective=input_.effective)
+    if state.phase is JobPhase.FINISHING or (state.phase in WINDING_UP and not state.settling):
+        return
+    go(turn, JobEvent.CANCELLED)
+
+
+def expired(turn: RequesterTurn) -> None:
+    turn.change(cancel_effective=turn.context.spec.expires_at)
+    go(turn, JobEvent.EXPIRED)
+
+
+def wind_up(turn: RequesterTurn, head: inputs.ChainHead) -> None:
+    """Settle once the contract has closed the job, as deep in the chain as the spec asks for.
+
+    A commitment that was mined just before is final by then, too.
+    """
+    state, depth = turn.state, turn.context.spec.timing.finality_blocks
+    if state.settling or not state.posted_block or not state.cancel_effective:
+        return
+    if not state.closed_block:
+        if head.timestamp >= state.cancel_effective:
+            turn.change(closed_block=head.number)
+        return
+    if head.number < state.closed_block + depth:
+        return
+    turn.change(settling=True)
+    book_what_is_owed(turn)
+    if state.evidence_digest:
+        _pay(turn)
+    elif turn.state.records:
+        turn.emit(Settle(state.model_digest))
+    else:
+        _withdraw_when_paid(turn)

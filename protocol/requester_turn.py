@@ -1,0 +1,89 @@
+"""What the parts of a requester's machine share: the present attempt, read and moved on."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from protocol.effects import Publish
+from protocol.enrolment import draw_blocks
+from protocol.errors import StateError
+from protocol.job import JobEvent, JobPhase
+from protocol.job import advance as advance_job
+from protocol.machine import JobContext, Turn, job_topic, one_line
+from protocol.messages import Committed, Freeze, Open, Result
+from protocol.requester_state import RequesterRound, RequesterState
+from protocol.round import Event, Phase, Role, advance
+
+RequesterTurn = Turn[RequesterState]
+
+#: How long a failed attempt rests before the next: whoever vanished may be coming back.
+_REST_MS = 2_000
+
+
+def go(turn: RequesterTurn, event: JobEvent) -> None:
+    """Move the job on by its table."""
+    phase = advance_job(Role.REQUESTER, turn.state.phase, event)
+    turn.change(phase=phase)
+    turn.notify(phase.value, event.value)
+
+
+def fail(turn: RequesterTurn, reason: str) -> None:
+    """An invariant broke: the job ends here; what it holds is settled once it has expired."""
+    turn.change(reason=one_line(reason), cancel_effective=turn.context.spec.expires_at)
+    go(turn, JobEvent.BROKEN)
+    turn.notify("failed", reason)
+
+
+def present(turn: RequesterTurn, phase: Phase | None = None) -> RequesterRound:
+    """The present attempt, in `phase` if one is named. Raises StateError."""
+    round_ = turn.state.round
+    if round_ is None or turn.state.phase is not JobPhase.TRAINING:
+        raise StateError(f"no round runs while the job is {turn.state.phase.value}")
+    if phase is not None and round_.phase is not phase:
+        raise StateError(f"the round is in phase {round_.phase.value}, not {phase.value}")
+    return round_
+
+
+def present_of(turn: RequesterTurn, number: int, attempt: int) -> RequesterRound:
+    """The present attempt, which must be this one. Raises StateError."""
+    round_ = present(turn)
+    if (round_.number, round_.attempt) != (number, attempt):
+        raise StateError(f"round {number}.{attempt} is over")
+    return round_
+
+
+def set_round(turn: RequesterTurn, **changes: Any) -> None:
+    turn.change(round=dataclasses.replace(present(turn), **changes))
+
+
+def advance_round(turn: RequesterTurn, event: Event, **changes: Any) -> None:
+    set_round(turn, phase=advance(Role.REQUESTER, present(turn).phase, event), **changes)
+
+
+def abandon(turn: RequesterTurn, at: int, reason: str) -> None:
+    """Give up the attempt: it leaves nothing behind but its number."""
+    round_ = present(turn)
+    advance_round(turn, Event.ABANDONED, retry_at=at + _REST_MS)
+    turn.notify("attempt-failed", reason, round_.number, round_.attempt)
+
+
+def publish(turn: RequesterTurn, body: Open | Freeze | Committed | Result) -> None:
+    """Say it on the job's topic, about the present attempt."""
+    round_ = present(turn)
+    turn.emit(Publish(job_topic(turn.context.job), round_.number, round_.attempt, body, b""))
+
+
+def blocks_of(context: JobContext, state: RequesterState) -> tuple[int, ...]:
+    """Each member's block, by index."""
+    return draw_blocks(context.require_cohort(), context.spec.cohort, state.seed)
+
+
+def whole_blocks(turn: RequesterTurn, there: set[int]) -> tuple[int, ...]:
+    """Blocks of which every member is in `there`.
+
+    Without noise a block counts whole or not at all (design, section 5).
+    """
+    blocks = blocks_of(turn.context, turn.state)
+    absent = {b for member, b in enumerate(blocks) if member not in there}
+    return tuple(sorted(set(blocks) - absent))
