@@ -11,7 +11,6 @@ from node.cli.commands import account, chain, data, demo, jobs, lifecycle, swarm
 from node.cli.failure import Failure
 from node.cli.session import Session
 from node.control.codes import Exit
-from node.control.version import version
 
 _HELP: Final = """Train models on private data where it lies, for pay, with nobody in the middle.
 
@@ -115,4 +114,6 @@ def _text(error: CycloptsError) -> str:
 
 
 def _version() -> str:
-    return f"assay {version()}"
+    from node.control.version import VERSION  # late: reading the metadata takes 20 ms
+
+    return f"assay {VERSION}"

@@ -10,9 +10,19 @@ from node.control.wire import AbsolutePath, Address, DatasetName, Digest, JobId,
 #: What this node is in a job.
 Role = Literal["requester", "owner", "bystander"]
 
-#: Where a job stands, from this node's point of view. `waiting`: it awaits this owner's consent.
+#: Where a job stands, from this node's point of view. `waiting`: it awaits this owner's consent;
+#: `declined`: this owner's policy or its owner said no; `settling`: claims are on their way.
 JobState = Literal[
-    "posted", "waiting", "enrolling", "running", "finished", "cancelled", "expired", "failed"
+    "posted",
+    "waiting",
+    "declined",
+    "enrolling",
+    "running",
+    "settling",
+    "finished",
+    "cancelled",
+    "expired",
+    "failed",
 ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from node.control import wire
 from node.control.codes import MEANING, Code
 from node.control.rpc import Method, Registry
-from node.control.version import version
+from node.control.version import VERSION
 from node.control.wire import Json
 
 #: Any method may answer these; a method lists what it adds.
@@ -22,7 +22,7 @@ def document(registry: Registry) -> dict[str, Json]:
         "openrpc": "1.3.2",
         "info": {
             "title": "assay control",
-            "version": version(),
+            "version": VERSION,
             "description": "JSON-RPC 2.0, one JSON text a line, over a Unix socket in the home. "
             "Wei are decimal strings, digests 0x-prefixed hex, times seconds since the epoch.",
         },

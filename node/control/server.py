@@ -24,7 +24,7 @@ from node.control.events import EventBus, Subscription
 from node.control.methods import METHODS
 from node.control.results import Event, Subscribed, Unsubscribed
 from node.control.rpc import Registry, RpcError
-from protocol.errors import InputError
+from protocol.errors import AssayError, InputError
 from protocol.params import (
     CONTROL_IDLE_SECONDS,
     CONTROL_LINE_SECONDS,
@@ -83,6 +83,7 @@ class Statistics:
     refused: int = 0
     calls: int = 0
     dropped: int = 0
+    defects: int = 0
 
 
 class ControlServer:
@@ -126,6 +127,10 @@ class ControlServer:
                 nursery.cancel_scope.cancel()
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             self.statistics.dropped += 1
+        except* Exception:
+            # The guard: a defect in serving one client ends that client's connection alone.
+            self.statistics.defects += 1
+            log.exception("a control connection ended by a defect")
         finally:
             self.statistics.clients -= 1
             await _close_now(stream)
@@ -230,7 +235,11 @@ class _Connection:
 
     async def _pump(self, number: int, subscription: Subscription) -> None:
         async for event in subscription.events:
-            encoded = wire.encode(event, Event)
+            try:
+                encoded = wire.encode(event, Event)
+            except (AssayError, AttributeError, TypeError):
+                log.exception("event %d (%s) cannot be sent", event.seq, event.kind)
+                continue
             params: dict[str, wire.Json] = {"subscription": number, "event": encoded}
             await self._write(rpc.notification("events.event", params))
         closing: dict[str, wire.Json] = {"subscription": number, "reason": subscription.reason}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+from typing import Final
 
-def version() -> str:
-    """The installed version, '0+source' where assay runs from a checkout that is not installed."""
-    from importlib import metadata
 
+def _version() -> str:
     try:
         return metadata.version("assay")
     except metadata.PackageNotFoundError:
         return "0+source"
+
+
+#: The installed version; '0+source' where assay runs from a checkout that is not installed.
+VERSION: Final = _version()

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -29,6 +30,7 @@ class FakeNode:
         self.posted: list[tuple[str, str | None]] = []
         self.claimed: list[str | None] = []
         self.model_path = ""
+        self.shows = 0
         self.audit_ok = True
         self.state: r.Status = ex.STATUS
         self.blocked = trio.Event()
@@ -91,6 +93,7 @@ class FakeNode:
         return ex.POSTED
 
     async def job_show(self, job: str) -> j.JobDetail:
+        self.shows += 1
         found = [detail for known, detail in self.jobs_known.items() if known.startswith(job)]
         if len(found) != 1:
             raise InputError(f"no job {job!r} is known here", "job")
@@ -140,15 +143,20 @@ class Running:
     bus: EventBus
     server: ControlServer
     path: Path
-    nursery: trio.Nursery
+    scope: trio.CancelScope
 
 
 @asynccontextmanager
 async def serving(path: Path, backlog: int = 1024) -> AsyncIterator[Running]:
     """The real server on a real socket at `path`, until the block ends."""
     node, bus = FakeNode(), EventBus(backlog)
-    server = ControlServer(node, bus)
+    server, scope = ControlServer(node, bus), trio.CancelScope()
+
+    async def serve(*, task_status: Any) -> None:
+        with scope:
+            await server.serve(path, task_status=task_status)
+
     async with trio.open_nursery() as nursery:
-        await nursery.start(lambda **given: server.serve(path, **given))
-        yield Running(node, bus, server, path, nursery)
-        nursery.cancel_scope.cancel()
+        await nursery.start(serve)
+        yield Running(node, bus, server, path, scope)
+        scope.cancel()

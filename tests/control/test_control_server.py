@@ -342,7 +342,7 @@ async def test_the_reply_to_stop_leaves_although_the_daemon_drains(tmp_path: Pat
 
         async def drain() -> None:
             await running.node.stopped.wait()
-            running.nursery.cancel_scope.cancel()
+            running.scope.cancel()
 
         nursery.start_soon(drain)
 
@@ -449,6 +449,37 @@ async def test_a_subscriber_that_never_reads_loses_its_connection(autojump_clock
     assert server.statistics.clients == 0
     assert server.statistics.dropped == 1
     assert bus.statistics()["subscriptions"] == 0
+
+
+async def test_an_event_that_cannot_be_sent_is_logged_and_left_out(
+    tmp_path: Path, caplog: Any
+) -> None:
+    async with (
+        serving(tmp_path / "s") as running,
+        await trio.open_unix_socket(str(running.path)) as stream,
+    ):
+        await stream.send_all(request("events.subscribe"))
+        await lines(stream, 1)
+        running.bus.publish("tick", "bad", facts={"x": object()})  # type: ignore[dict-item]
+        running.bus.publish("tick", "bad", job="not a job")
+        running.bus.publish("tick", "good")
+        [message] = await lines(stream, 1)
+    assert message["params"]["event"]["text"] == "good"
+    assert len(caplog.records) == 2
+
+
+async def test_a_defect_in_serving_one_client_ends_that_client_alone(
+    tmp_path: Path, caplog: Any, monkeypatch: Any
+) -> None:
+    async with serving(tmp_path / "s") as running:
+        with monkeypatch.context() as patched:
+            patched.setattr(rpc, "answer", lambda *_: 1 / 0)
+            assert await ask(running, request("status")) == []
+        [reply] = await ask(running, request("status"))
+        assert "result" in reply
+        assert running.server.statistics.defects == 1
+        assert running.server.statistics.clients <= 1
+    assert "defect" in caplog.text
 
 
 async def test_subscriptions_are_counted(tmp_path: Path) -> None:

@@ -15,9 +15,15 @@ from node.cli.options import Here, Job
 from node.cli.session import Session, write_json
 from node.control.codes import Exit
 
+#: Kinds of events after which a job may be over. What it then is, the daemon is asked.
+_LAST_WORDS: Final = frozenset(
+    {"closed", "finished", "declined", "cancelled", "expired", "failed", "broken"}
+)
+
 #: States that a job does not leave, with the exit code of a `watch` that sees one.
 _ENDS: Final = {
     "finished": Exit.OK,
+    "declined": Exit.REFUSED,
     "cancelled": Exit.REFUSED,
     "expired": Exit.REFUSED,
     "failed": Exit.FAULT,
@@ -70,20 +76,21 @@ def job_show(job: Job, *, session: Here) -> int:
 def job_watch(job: Job, *, session: Here) -> int:
     """Follow a job's events until it ends. With --json, one event a line.
 
-    Exit code 0 if the job finished, 6 if it was cancelled or expired, 7 if it failed.
+    Exit code 0 if the job finished, 6 if it was declined, cancelled or expired, 7 if it failed.
     """
-    with session.connect() as client:
-        summary = client.call("job.show", {"job": job})["summary"]
-        state: str = summary["state"]
-        if state not in _ENDS:
+    with session.connect() as client, session.connect() as asking:
+        summary = asking.call("job.show", {"job": job})["summary"]
+        if summary["state"] not in _ENDS:
             for event in client.events(summary["job"], since=0):
                 _print_event(event, session)
-                state = event["facts"].get("state", state)
-                if event["kind"] == "job.state" and state in _ENDS:
+                if event["kind"] in _LAST_WORDS:
+                    summary = asking.call("job.show", {"job": summary["job"]})["summary"]
+                if summary["state"] in _ENDS:
                     break
         elif not session.json:
-            session.emit(None, [f"{summary['job']} is {state}. {summary['reason']}".rstrip()])
-    return _ENDS[state]
+            text = f"{summary['job']} is {summary['state']}. {summary['reason']}"
+            session.emit(None, [text.rstrip()])
+    return _ENDS[summary["state"]]
 
 
 def _print_event(event: dict[str, Any], session: Session) -> None:

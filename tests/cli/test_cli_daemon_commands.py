@@ -1,0 +1,260 @@
+"""Every command that asks a daemon, as a process of its own, both for people and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from node.control import examples as ex
+from node.control.codes import Exit
+
+LINE = ex.STATUS.join_line
+
+
+@pytest.mark.parametrize(
+    ("command", "shows"),
+    [
+        ("status", [ex.PEER_ID, f"assay join '{LINE}'", "block 812", "1 running, 0 waiting"]),
+        ("peers", [ex.PEER_ID, "out", "1.5"]),
+        ("data list", ["ward-3", "4120", "185.8 KiB", "0.5"]),
+        ("data add ward-9 x.csv", ["ward-9", "assay policy show ward-9"]),
+        ("policy show ward-3", ["accept", "never, ask or auto"]),
+        ("policy set ward-3 accept=ask", ["accept", "ask"]),
+        ("jobs", ["Sepsis within 24 h", "1/20", "0.001 ether", "0x5a5a5a5a…5a5a"]),
+        (f"job show {ex.JOB}", ["81.00 %", "0.2 ether", "commit 1.2", ex.OWNER, "open: owners"]),
+        ("job show 0x5a5", ["Sepsis"]),
+        (f"claim {ex.JOB}", ["0.02 ether", ex.TRANSACTION]),
+        (f"audit {ex.JOB}", ["no fault found", "escrowed = paid"]),
+        ("account", ["1 ether", "0.02 ether"]),
+    ],
+)
+async def test_a_command_shows_its_result_and_prints_it_as_json(
+    command: str, shows: list[str], assay: Any
+) -> None:
+    async with assay.daemon():
+        shown = await assay(*command.split())
+    async with assay.daemon():
+        printed = await assay(*command.split(), "--json")
+    assert (shown.code, shown.err) == (0, "")
+    for text in shows:
+        assert text in shown.out
+    assert (printed.code, printed.err) == (0, "")
+    assert printed.out.count("\n") == 1
+    assert printed.json
+
+
+async def test_money_and_digests_are_exact_in_json(assay: Any) -> None:
+    async with assay.daemon():
+        detail = (await assay("job", "show", ex.JOB, "--json")).json
+    assert detail["money"]["escrowed"] == "200000000000000000"
+    assert detail["spec_digest"] == ex.JOB
+    assert detail["rounds"][0]["seconds"] == {"ready": 0.4, "contribute": 2.1, "commit": 1.2}
+
+
+async def test_relative_paths_and_values_reach_the_daemon_whole(assay: Any, tmp_path: Path) -> None:
+    spec = tmp_path / "job.toml"
+    spec.write_text('[job]\ntitle = "ä"\n')
+    (tmp_path / "hold.csv").write_text("x\n1\n")
+    async with assay.daemon() as running:
+        added = (await assay("data", "add", "a", "hold.csv", "--json")).json
+        assert added["path"] == str(tmp_path / "hold.csv")
+        await assay("job", "post", "job.toml", "--holdout", "hold.csv")
+        await assay("job", "post", "job.toml", "--holdout", "ward-3")
+        await assay("job", "post", "job.toml")
+        text = spec.read_text()
+        path = str(tmp_path / "hold.csv")
+        assert running.node.posted == [(text, path), (text, "ward-3"), (text, None)]
+        await assay("claim", ex.JOB, "--account", ex.OWNER)
+        await assay("claim", ex.JOB)
+        assert running.node.claimed == [ex.OWNER, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("accept=auto", "auto"),
+        ("accept=5", 5),
+        ("accept=0.5", 0.5),
+        ("accept=true", True),
+        ("accept=null", None),
+        ('accept=["a","b"]', ("a", "b")),
+        ("accept=0.001 ether", "0.001 ether"),
+        ("accept=a=b", "a=b"),
+        ("accept=", ""),
+        ("min-rate=7", 7),
+    ],
+)
+async def test_policy_values(text: str, value: Any, assay: Any) -> None:
+    async with assay.daemon() as running:
+        ended = await assay("policy", "set", "ward-3", text)
+        assert ended.code == 0
+        name = text.partition("=")[0].replace("-", "_")
+        assert running.node.policy[name].value == value
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "says", "next_"),
+    [
+        ("data add ward-3 x.csv", Exit.USAGE, "name: 'ward-3' is taken", "assay data list"),
+        ("data add Ward x.csv", Exit.USAGE, "name: 'Ward' is not a dataset", ""),
+        ("policy show none", Exit.USAGE, "no dataset 'none'", "assay data list"),
+        ("policy set ward-3 x=1", Exit.USAGE, "x: no such term", ""),
+        ("job show 0xff", Exit.USAGE, "no job '0xff'", ""),
+        (f"train {ex.JOB} --data ward-3", Exit.REFUSED, "is running, not waiting", ""),
+        (f"join {LINE.replace('192.0.2.7', '203.0.113.9')}", Exit.PEER, "nobody answers", ""),
+        (f"join {LINE.replace('1337', '1338')}", Exit.REFUSED, "chain 1338", "init LINE"),
+        (f"join {LINE.replace('c0c0', 'c1c1')}", Exit.REFUSED, "contract 0xc1c1", "init LINE"),
+    ],
+)
+async def test_errors_of_the_daemon(
+    command: str, code: Exit, says: str, next_: str, assay: Any
+) -> None:
+    async with assay.daemon():
+        shown = await assay(*command.split())
+        printed = await assay("--json", *command.split())
+    assert (shown.code, shown.out) == (code, "")
+    assert says in shown.err
+    assert shown.err.count("\n") == (2 if next_ else 1)
+    assert printed.code == code
+    assert says in printed.error["message"]
+    assert next_ in printed.error.get("next", "")
+
+
+async def test_a_poor_account_is_the_chains_matter(assay: Any, tmp_path: Path) -> None:
+    (tmp_path / "poor.toml").write_text("poor = true\n")
+    async with assay.daemon():
+        ended = await assay("job", "post", "poor.toml")
+    assert ended.code == Exit.CHAIN
+    assert "holds 0 wei" in ended.err
+
+
+async def test_train_takes_a_waiting_job(assay: Any) -> None:
+    async with assay.daemon() as running:
+        waiting = dataclasses.replace(ex.SUMMARY, state="waiting")
+        running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=waiting)
+        ended = await assay("train", ex.JOB[:10], "--data", "ward-3", "--json")
+    assert ended.json == {"job": ex.JOB, "dataset": "ward-3", "state": "enrolling"}
+
+
+async def test_an_audit_with_a_fault_ends_with_its_own_code(assay: Any) -> None:
+    async with assay.daemon() as running:
+        running.node.audit_ok = False
+        ended = await assay("audit", ex.JOB)
+        assert ended.code == Exit.FAULT
+        assert "FAULT" in ended.out
+        assert "1 of 2 checks failed" in ended.out
+        assert (await assay("audit", ex.JOB, "--json")).json["ok"] is False
+
+
+async def test_join_uses_the_address_alone(assay: Any) -> None:
+    async with assay.daemon() as running:
+        assert (await assay("join", LINE)).code == 0
+        assert (await assay("join", ex.ADDRESS)).code == 0
+        assert running.node.joined == [ex.ADDRESS, ex.ADDRESS]
+
+
+async def test_a_model_is_copied_and_never_over_a_file(assay: Any, tmp_path: Path) -> None:
+    source = tmp_path / "source.npz"
+    source.write_bytes(b"weights")
+    async with assay.daemon() as running:
+        running.node.model_path = str(source)
+        ended = await assay("model", "get", ex.JOB, "--json")
+        assert ended.json["out"] == str(tmp_path / "model-0x5a5a5a5a-20.npz")
+        assert (tmp_path / "model-0x5a5a5a5a-20.npz").read_bytes() == b"weights"
+        target = tmp_path / "m.npz"
+        ended = await assay("model", "get", ex.JOB, "--out", "m.npz", "--round", "3", "--json")
+        assert (ended.json["out"], ended.json["round"]) == (str(target), 3)
+        target.write_bytes(b"mine")
+        ended = await assay("model", "get", ex.JOB, "--out", "m.npz")
+        assert (ended.code, target.read_bytes()) == (Exit.USAGE, b"mine")
+        assert "--force" in ended.err
+        assert (await assay("model", "get", ex.JOB, "--out", "m.npz", "--force")).code == 0
+        assert target.read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [("finished", 0), ("declined", 6), ("cancelled", 6), ("expired", 6), ("failed", 7)],
+)
+async def test_watch_follows_a_job_to_its_end(state: str, code: int, assay: Any) -> None:
+    async with assay.daemon() as running, trio.open_nursery() as nursery:
+        bus = running.bus
+        bus.publish("training", "running", job=ex.JOB)
+        bus.publish("failed", "the job runs on all the same", job=ex.JOB)
+        bus.publish("round.commit", "of another job", job="0x" + "bb" * 32)
+
+        async def go_on() -> None:
+            while running.node.shows < 2:  # it has asked again, because of the word above
+                await trio.lowlevel.checkpoint()
+            bus.publish("round.commit", "round 1", job=ex.JOB, facts={"round": 1})
+            over = dataclasses.replace(ex.SUMMARY, state=state)
+            running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=over)
+            bus.publish("closed", f"{state}!", job=ex.JOB)
+
+        nursery.start_soon(go_on)
+        ended = await assay("job", "watch", ex.JOB[:12], "--json")
+        shown = [json.loads(line) for line in ended.out.splitlines()]
+        assert [event["seq"] for event in shown] == [1, 2, 4, 5]
+        assert shown[-1]["text"] == f"{state}!"
+        assert ended.code == code
+
+
+async def test_watch_of_a_job_that_is_over_returns_at_once(assay: Any) -> None:
+    async with assay.daemon() as running:
+        over = dataclasses.replace(ex.SUMMARY, state="failed", reason="round 3 never opened")
+        running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=over)
+        ended = await assay("job", "watch", ex.JOB)
+    assert ended.code == Exit.FAULT
+    assert "failed. round 3 never opened" in ended.out
+
+
+async def test_watch_says_that_the_daemon_ended(assay: Any) -> None:
+    async with assay.daemon() as running, trio.open_nursery() as nursery:
+
+        async def end() -> None:
+            while not running.bus.statistics()["subscriptions"]:
+                await trio.lowlevel.checkpoint()
+            running.scope.cancel()
+
+        nursery.start_soon(end)
+        ended = await assay("job", "watch", ex.JOB)
+    assert ended.code == Exit.NO_DAEMON
+    assert "ended" in ended.err
+    assert "next: assay up" in ended.err
+
+
+async def test_a_hostile_title_cannot_drive_the_terminal(assay: Any) -> None:
+    async with assay.daemon() as running:
+        title = "\x1b[2J\u202eevil\nrow"
+        summary = dataclasses.replace(ex.SUMMARY, title=title, noisy=False)
+        running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=summary)
+        shown = await assay("jobs")
+        assert "\x1b" not in shown.out
+        assert "\u202e" not in shown.out
+        assert len(shown.out.splitlines()) == 2
+        assert "no noise" in shown.out
+        assert (await assay("jobs", "--json")).json[0]["title"] == title
+
+
+async def test_down_waits_for_the_end(assay: Any) -> None:
+    from node.home import Home
+
+    async with assay.daemon() as running:
+        import os
+
+        running.node.state = dataclasses.replace(ex.STATUS, pid=os.getpid())
+        lock = Home(assay.home).lock()
+        lock.acquire()
+        late = await assay("down", "--wait", "0.1")
+        assert late.code == Exit.NO_DAEMON
+        assert f"kill {os.getpid()}" in late.err
+        lock.release()
+        ended = await assay("down")
+        assert ended.code == 0
+        assert "1 running jobs go on" in ended.out
+        assert running.node.stopped.is_set()
