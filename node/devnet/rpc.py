@@ -42,6 +42,10 @@ from .render import (
 #: Calls in one batch.
 MAX_BATCH: Final = 20
 
+#: Objects and arrays in one body. py-evm raises Python's recursion limit so far that the JSON
+#: parser would overflow its stack on deep nesting before it meets the limit, and take us with it.
+MAX_BRACKETS: Final = 4_096
+
 #: Blocks and logs of one eth_getLogs, blocks of one eth_feeHistory.
 MAX_LOG_BLOCKS: Final = 10_000
 MAX_LOGS: Final = 10_000
@@ -84,6 +88,8 @@ class Dispatcher:
 
     def answer(self, body: bytes) -> bytes:
         """The reply to one request body, a single call or a batch. Never raises for its content."""
+        if body.count(b"[") + body.count(b"{") > MAX_BRACKETS:
+            return _encode(_failure(None, RpcError(PARSE_ERROR, "the body is nested too deeply")))
         try:
             request = json.loads(body)
         except (ValueError, RecursionError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -81,8 +82,11 @@ class _Server(ThreadingHTTPServer):
             self._slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that hangs up or says nothing is no event; anything else is ours to see.
-        log.debug("connection from %s ended", client_address, exc_info=True)
+        error = sys.exception()
+        if isinstance(error, OSError):
+            log.debug("connection from %s ended: %s", client_address, error)
+        else:
+            log.error("connection from %s failed", client_address, exc_info=error)
 
 
 def serve_devnet(
