@@ -21,7 +21,7 @@ from node.chain_inputs import ChainFollower
 from node.control import results as r
 from node.control.events import EventBus
 from node.control.job_results import Audit, Claim, Consent, JobDetail, JobSummary, ModelFile, Posted
-from node.control.version import version
+from node.control.version import VERSION
 from node.datasets import add_dataset
 from node.engine import Machine, unix_ms
 from node.perform.services import Services
@@ -78,7 +78,7 @@ class Api:
         problems += [f"job {m.key.hex()[:12]} is stopped: {m.broken}" for m in machines if m.broken]
         compute = services.compute.statistics()
         return r.Status(
-            version=version(),
+            version=VERSION,
             pid=os.getpid(),
             started_at=self._started,
             home=str(services.home.path),

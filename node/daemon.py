@@ -32,6 +32,7 @@ from node.config import Config
 from node.control.events import EventBus
 from node.control.joinline import JoinLine
 from node.control.server import ControlServer
+from node.datasets import clear_copies
 from node.engine import Engine, Machine, unix_ms
 from node.home import Home
 from node.inbox import Inbox
@@ -109,6 +110,7 @@ async def _serve(
         )
     blobs = Blobs(home.blobs)
     blobs.clear_unfinished()
+    await clear_copies(home, store)
     chain = await ChainClient.open(config.chain_url, config.chain_id, config.contract)
     async with (
         open_compute(config.workers) as compute,

@@ -50,7 +50,7 @@ class Posting:
         modulus, private = await services.compute.run(
             tasks.generate_key, draft.terms.encryption.key_bits
         )
-        services.keys.seal(key_name(modulus), private)
+        await trio.to_thread.run_sync(services.keys.seal, key_name(modulus), private)
         domain = services.domain
         spec = draft.complete(
             salt=secrets.token_bytes(16),

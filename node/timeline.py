@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 
 from node.chain import events
@@ -22,7 +23,7 @@ def spans(history: list[Event]) -> list[tuple[int, int, str, float]]:
     """(round, attempt, phase, seconds) of every phase that has ended."""
     steps = [e for e in history if e.kind == PHASE_EVENT]
     found = []
-    for step, following in zip(steps, steps[1:], strict=False):
+    for step, following in itertools.pairwise(steps):
         phase = str(step.facts["text"])
         if phase not in _OVER:
             place = int(step.facts["round"]), int(step.facts["attempt"])

@@ -119,7 +119,7 @@ async def _dispatch(services: Services, wanted: Wanted, effect: effects.Compute)
             return await run(tasks.initial_model, work)
         case effects.ComputeContribution():
             rows = await _own_rows(services, wanted)
-            seed = _batch_seed(services, context.job, effect.round)
+            seed = await trio.to_thread.run_sync(_batch_seed, services, context.job, effect.round)
             model = services.blob(effect.model_digest)
             return await run(tasks.contribution, work, rows, model, seed)
         case effects.ComputeCheck():
