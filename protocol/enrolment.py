@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from eth_hash.auto import keccak
 
-from protocol.envelope import Envelope, envelope_digest
+from protocol.envelope import Context, Envelope, envelope_digest
 from protocol.errors import Malformed
 from protocol.messages import Enrol
 from protocol.spec import CohortSpec, JobSpec
@@ -65,7 +65,8 @@ def read_enrolment(spec: JobSpec, job: bytes, envelope: Envelope) -> Member:
     The envelope's own signature was verified when it was opened. Raises Malformed.
     """
     body = envelope.body
-    if not isinstance(body, Enrol) or envelope.context.job != job:
+    place = Context(spec.chain.chain_id, spec.chain.contract, job, 0, 0)
+    if not isinstance(body, Enrol) or envelope.context != place:
         raise Malformed("not an enrolment in this job")
     if bytes(20) in (body.account, body.payout):
         raise Malformed("an enrolment of the zero address")

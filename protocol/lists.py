@@ -6,6 +6,7 @@ the chain holds. Pure; run in a thread where the list is long.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -13,7 +14,7 @@ from typing import Annotated
 from protocol import params
 from protocol.codec import Size, Wire, decode, encode
 from protocol.enrolment import Cohort, build_cohort
-from protocol.envelope import Context, Envelope, envelope_digest
+from protocol.envelope import Context, Envelope, envelope_digest, open_envelope
 from protocol.errors import Malformed
 from protocol.messages import Contribution, Ready
 from protocol.spec import JobSpec
@@ -41,8 +42,6 @@ def encode_list(envelopes: Sequence[Envelope]) -> bytes:
 
 def decode_list(data: bytes) -> tuple[Envelope, ...]:
     """Read and verify each signature. Raises Malformed."""
-    from protocol.envelope import open_envelope
-
     listed = decode(MessageList, data, params.MAX_LIST_BYTES).messages
     return tuple(open_envelope(encode(envelope)) for envelope in listed)
 
@@ -67,18 +66,14 @@ def examine_frozen(
             raise Malformed("a frozen roster lists something else than Ready for its opening")
         members.append(_member(cohort, envelope))
     _ascending(members)
-    present = set(members)
-    for block in {blocks[m] for m in members}:
-        absent = [m for m, b in enumerate(blocks) if b == block and m not in present]
-        if absent:
-            raise Malformed(f"block {block} is frozen without member {absent[0]}")
+    _whole(blocks, members)
     return Listed(tuple(members), b"")
 
 
 def examine_contributions(
     cohort: Cohort, blocks: tuple[int, ...], context: Context, frozen: bytes, data: bytes
 ) -> Listed:
-    """A commitment's list, in the order of the index tree: by block, then by member.
+    """A commitment's list, in the order of the index tree: by block, then by member; whole blocks.
 
     Gives the root to compare with the chain's. Raises Malformed.
     """
@@ -94,6 +89,7 @@ def examine_contributions(
         places.append((body.block, member))
         leaves.append(contribution_leaf_of(cohort, envelope))
     _ascending(places)
+    _whole(blocks, members)
     return Listed(tuple(members), index_root(leaves))
 
 
@@ -119,6 +115,14 @@ def _member(cohort: Cohort, envelope: Envelope) -> int:
     return index
 
 
-def _ascending(places: Sequence[object]) -> None:
-    if any(not a < b for a, b in zip(places, places[1:], strict=False)):  # type: ignore[operator]
+def _whole(blocks: tuple[int, ...], members: Sequence[int]) -> None:
+    there = set(members)
+    for block in sorted({blocks[m] for m in members}):
+        absent = [m for m, b in enumerate(blocks) if b == block and m not in there]
+        if absent:
+            raise Malformed(f"block {block} stands in a list without member {absent[0]}")
+
+
+def _ascending(places: Sequence[int] | Sequence[tuple[int, int]]) -> None:
+    if any(not a < b for a, b in itertools.pairwise(places)):  # type: ignore[operator]
         raise Malformed("a list's entries do not ascend, or one stands twice")
