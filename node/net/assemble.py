@@ -155,7 +155,11 @@ async def assembled(config: SwarmConfig) -> AsyncIterator[tuple[Parts, trio.Nurs
                     yield Parts(host, pubsub, gossip, warden, peers), nursery
                 finally:
                     with trio.CancelScope(shield=True), trio.move_on_after(_CLOSE_SECONDS):
-                        # One after the other, as the library does it, takes 0.3 s a peer.
+                        # Ears first: a peer that redials at once must not hang in a handshake
+                        # with a node that is leaving. Then all connections together: one after
+                        # the other, as the library does it, takes 0.3 s each.
+                        for listener in network.listeners.values():
+                            await listener.close()
                         async with trio.open_nursery() as closing:
                             for peer in network.connections:
                                 closing.start_soon(_hang_up, host, str(peer))

@@ -45,6 +45,8 @@ _MAX_RPC_BYTES: Final = 1024 * 1024
 _MAX_WANTED: Final = 64
 #: Below this, telling a peer that a message is not needed costs as much as the message.
 _IDONTWANT_BYTES: Final = 1024
+#: Followers that get our own messages directly, mesh or not.
+_MAX_FLOOD: Final = 32
 _RECORD_SECONDS: Final = 2 * 60 * 60
 
 
@@ -110,8 +112,9 @@ def router() -> Router:
         gossip_history=6,
         time_to_live=60,
         do_px=False,
-        prune_back_off=10,
-        unsubscribe_back_off=5,
+        # Short, because swarms are small: a node that restarts is grafted again within seconds.
+        prune_back_off=3,
+        unsubscribe_back_off=3,
         score_params=ScoreParams(
             p2_first_message_deliveries=TopicScoreParams(weight=0.5, cap=20.0, decay=0.98),
             # The weight is subtracted: it must be positive to be a penalty.
@@ -161,6 +164,21 @@ class Router(GossipSub):
         # and two contents under one id are the author's signed contradiction, judged above.
         return True
 
+    def _get_peers_to_send(
+        self, topic_ids: Any, msg_forwarder: ID, origin: ID, msg_id: bytes | None = None
+    ) -> Any:
+        """Send our own messages to every follower of the topic, others' along the mesh.
+
+        Flood publishing (gossipsub v1.1): a message does not depend on the mesh having formed, nor
+        on a mesh that somebody crowded us out of.
+        """
+        chosen = set(super()._get_peers_to_send(topic_ids, msg_forwarder, origin, msg_id))
+        if self.pubsub is not None and origin == self.pubsub.my_id:
+            for topic in topic_ids:
+                followers = sorted(self.pubsub.peer_topics.get(topic, ()), key=str)
+                chosen.update(followers[:_MAX_FLOOD])
+        return chosen
+
     async def _emit_idontwant_for_message(self, msg_id: bytes, topic_ids: Any) -> None:
         message = self.mcache.get(msg_id)
         if message is not None and len(message.data) >= _IDONTWANT_BYTES:
@@ -189,10 +207,12 @@ class GuardedPubsub(Pubsub):
         self.peer_queues = _Queues(self.counters)
         self._locks: WeakKeyDictionary[INetStream, trio.Lock] = WeakKeyDictionary()
         self._records: dict[ID, bytes] = {}
+        self._inbound: dict[ID, INetStream] = {}
 
     async def stream_handler(self, stream: INetStream) -> None:
         """Read one peer's gossip until it ends; whatever it sends, only its own stream ends."""
         peer = stream.muxed_conn.peer_id
+        self._renew(peer, stream)
         try:
             await self.continuously_read_stream(stream)
         except (Violation, ParseError, MessageTooLarge) as error:
@@ -201,8 +221,23 @@ class GuardedPubsub(Pubsub):
         except IncompleteReadError as error:
             log.debug("peer %s: gossip stream ended inside a message: %s", peer, error)
         finally:
+            if self._inbound.get(peer) is stream:
+                del self._inbound[peer]
+                self._forget_all_subscriptions(peer)
             with trio.CancelScope(shield=True), trio.move_on_after(1):
                 await stream.reset()
+
+    def _renew(self, peer: ID, stream: INetStream) -> None:
+        """A peer's newest stream says what it follows; what older ones said is void.
+
+        A peer that restarts is often back before its old connection is known to be dead. Our stream
+        to it may then lead nowhere: drop it, and the library opens another.
+        """
+        self._inbound[peer] = stream
+        self._forget_all_subscriptions(peer)
+        outbound = self.peers.get(peer)
+        if outbound is not None and outbound.muxed_conn.is_closed:
+            self._handle_dead_peer(peer)
 
     async def continuously_read_stream(self, stream: INetStream) -> None:
         """Read and handle frames in order, at the pace that the peer is allowed.
@@ -367,7 +402,13 @@ class GuardedPubsub(Pubsub):
 
     def _handle_dead_peer(self, peer_id: ID) -> None:
         self._records.pop(peer_id, None)
+        # The library forgets what a peer follows when our stream *to* it breaks. The peer said so
+        # on its own stream, and will not say it again while that one lives.
+        spoken = peer_id in self._inbound
+        topics = [topic for topic, who in self.peer_topics.items() if spoken and peer_id in who]
         super()._handle_dead_peer(peer_id)
+        for topic in topics:
+            self.handle_subscription(peer_id, rpc_pb2.RPC.SubOpts(subscribe=True, topicid=topic))
 
     def crowded(self) -> bool:
         """Whether most peers' queues are half full, so that a publisher had better wait.

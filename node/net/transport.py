@@ -31,8 +31,8 @@ from protocol import params
 
 log = logging.getLogger("assay.net")
 
-#: How long a connection's own clean-up may take after its socket is closed, seconds.
-_CLEANUP_SECONDS = 5.0
+#: How long a handshake's own clean-up may take after its socket is closed, seconds.
+_CLEANUP_SECONDS = 0.5
 
 
 class _TellingStream(TrioTCPStream):
