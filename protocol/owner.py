@@ -150,7 +150,9 @@ def _receive(turn: OwnerTurn, input_: inputs.ReceiveMessage) -> None:
 
 
 def _refused(turn: OwnerTurn, body: Refuse) -> None:
-    if turn.state.phase is JobPhase.ENROLMENT_SENT and body.code is not RefusalCode.BUSY:
+    # A requester that is starting may not know its own job yet: these two are asked again.
+    passing = body.code in (RefusalCode.BUSY, RefusalCode.UNKNOWN)
+    if turn.state.phase is JobPhase.ENROLMENT_SENT and not passing:
         go(turn, JobEvent.LEFT_OUT, f"{body.code.value}: {body.reason}")
 
 

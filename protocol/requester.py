@@ -225,17 +225,21 @@ def _computed(turn: RequesterTurn, input_: inputs.ComputeDone) -> None:
         _start_training(turn, input_.at)
         return
     if input_.kind == "apply":
+        before = turn.state.model_digest
         requester_commit.applied(turn, input_)
-        _after_round(turn, input_.at)
+        _after_round(turn, input_.at, before)
     else:
         requester_round.computed(turn, input_)
 
 
-def _after_round(turn: RequesterTurn, at: int) -> None:
+def _after_round(turn: RequesterTurn, at: int, before: bytes) -> None:
     """Open the next round, or finish after the last."""
     state = turn.state
     if len(state.records) == turn.context.spec.training.rounds:
         requester_pay.finish(turn, JobEvent.LAST_ROUND)
+    elif state.model_digest == before:
+        # No honest owner contributes to one model in two rounds.
+        requester_pay.give_up(turn, "every block's sum was out of range: the model did not move")
     else:
         requester_round.open_attempt(turn, at, len(state.records), 0)
 
