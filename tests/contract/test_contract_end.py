@@ -117,10 +117,16 @@ def test_a_cancellation_brings_the_end_closer_or_is_refused(world: World) -> Non
     job = world.post()
     world.send(world.bounty.functions.cancel(job))
     world.refused(world.bounty.functions.cancel(job), "closes sooner already")
-    short = world.post(bytes([1]) * 32, expiry=world.now + NOTICE)
+    short = world.post(bytes([1]) * 32, expiry=world.now + 2 * NOTICE)
+    expiry = world.job(short)["closes"]
+    snapshot = world.tester.take_snapshot()
+    world.travel(expiry - NOTICE)
     world.refused(world.bounty.functions.cancel(short), "closes sooner already")
-    world.travel(world.job(short)["closes"])
+    world.travel(expiry)
     world.refused(world.bounty.functions.cancel(short), "bounty: closed")
+    world.tester.revert_to_snapshot(snapshot)
+    world.travel(expiry - NOTICE - 1)
+    world.send(world.bounty.functions.cancel(short))
 
 
 def test_an_expired_job_cannot_finish(world: World) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from bounty_world import MOCKS, World, compiled
 from eth_tester.exceptions import TransactionFailed
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from protocol.addresses import to_checksum
@@ -124,6 +124,14 @@ def test_a_sum_proof_that_python_makes_convinces_the_contract(
     assert verify_sum(tree.root, position, entries[position], proof)
     root = code.sum_root(position, entries[position], proof)
     assert root == (tree.root.hash, tree.root.total)
+
+
+@few
+@given(st.integers(0, 2**255 - 1))
+@example(0)
+@example(2**255 - 1)
+def test_round_bits_are_counted(code: Code, word: int) -> None:
+    assert code.functions.ones(word).call() == word.bit_count()
 
 
 def test_the_index_vectors_hold_on_the_chain(code: Code) -> None:

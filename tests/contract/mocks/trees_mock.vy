@@ -4,6 +4,7 @@
 """
 
 
+from contracts import ledger
 from contracts import signing
 from contracts import trees
 
@@ -43,3 +44,9 @@ def sum_root(
 @view
 def signer(digest: bytes32, signature: Bytes[65]) -> address:
     return signing._signer(digest, signature)
+
+
+@external
+@view
+def ones(word: uint256) -> uint256:
+    return ledger._ones(word)
