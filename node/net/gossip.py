@@ -41,6 +41,8 @@ Judge = Callable[[bytes, str], Verdict]
 
 #: One inbound frame. Peers may join several messages into one, up to their own limit of 1 MiB.
 _MAX_RPC_BYTES: Final = 1024 * 1024
+#: Messages in one frame; honest peers send one, or what an IWANT asked for.
+_MAX_MESSAGES: Final = 256
 #: Messages that one IWANT may ask for: what a heartbeat's IHAVE can have offered.
 _MAX_WANTED: Final = 64
 #: Below this, telling a peer that a message is not needed costs as much as the message.
@@ -52,6 +54,15 @@ _RECORD_SECONDS: Final = 2 * 60 * 60
 
 class Violation(Exception):
     """A peer sent what no honest peer sends."""
+
+
+def _cost(rpc: Any) -> int:
+    """A frame's work, in messages; entries that need no signature check count a quarter."""
+    control = rpc.control
+    entries = sum(
+        map(len, (control.ihave, control.iwant, control.graft, control.prune, control.idontwant))
+    )
+    return max(1, len(rpc.publish)) + (entries + len(rpc.subscriptions)) // 4
 
 
 class _Queue(PriorityQueue):
@@ -261,14 +272,17 @@ class GuardedPubsub(Pubsub):
                 rpc.ParseFromString(raw)
             except Exception as error:
                 raise Violation("not a gossip frame") from error
-            delay = self.warden.gossip_delay(name, max(1, len(rpc.publish)), len(raw))
+            delay = self.warden.gossip_delay(name, _cost(rpc), len(raw))
             if delay > 0:
                 self.counters["guard.throttled"] += 1
-                # A pause of five seconds would make the sender's library drop the stream.
-                await trio.sleep(min(delay, 2.0))
+                # Limits of a frame keep this below the five seconds after which the sender's
+                # library would drop the stream.
+                await trio.sleep(delay)
             await self._handle(peer, rpc)
 
     async def _handle(self, peer: ID, rpc: Any) -> None:
+        if len(rpc.publish) > _MAX_MESSAGES:
+            raise Violation(f"{len(rpc.publish)} messages in one frame")
         self._take_record(peer, rpc.senderRecord)
         rpc.ClearField("senderRecord")
         for message in rpc.publish:
