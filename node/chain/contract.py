@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from eth_abi.exceptions import DecodingError, EncodingError
 from eth_utils.abi import get_abi_output_types
 from eth_utils.address import to_canonical_address
 from web3 import Web3
@@ -27,21 +28,32 @@ _PANICS = {
 }
 
 
+#: What the codecs raise for bytes or values that do not fit; they share no base class.
+_CODEC_ERRORS = (
+    Web3Exception,
+    DecodingError,
+    EncodingError,
+    ValueError,
+    TypeError,
+    KeyError,
+    OverflowError,
+)
+
+
 class Codec:
     """Encodes and decodes for one contract interface; safe for threads, does no I/O."""
 
     def __init__(self) -> None:
         self._web3 = Web3()
         self._contract = self._web3.eth.contract(abi=list(interface().abi))
-        self._events = {
-            bytes(event.topic_bytes): event for event in map(_Event, EVENTS, [self._contract] * 7)
-        }
+        events = [_Event(name, self._contract) for name in EVENTS]
+        self._events = {event.topic: event for event in events}
 
     def encode(self, function: str, args: Sequence[Any]) -> bytes:
         """Calldata of a call. Raises InputError for an unknown function or wrong arguments."""
         try:
             return bytes.fromhex(self._contract.encode_abi(function, list(args))[2:])
-        except (Web3Exception, ValueError, TypeError) as error:
+        except _CODEC_ERRORS as error:
             raise InputError(f"cannot be encoded for the contract: {error}", function) from error
 
     def decode(self, function: str, data: bytes) -> Any:
@@ -50,10 +62,14 @@ class Codec:
         types = get_abi_output_types(outputs)
         try:
             values = self._web3.codec.decode(types, data)
-        except (Web3Exception, ValueError, OverflowError) as error:
+        except _CODEC_ERRORS as error:
             raise Invalid(f"result of {function}: {error}") from error
         plain = tuple(_plain(value, kind) for value, kind in zip(values, types, strict=True))
         return plain[0] if len(plain) == 1 else plain
+
+    def topics(self) -> list[bytes]:
+        """The first topic of each event, 32 bytes, in the order of EVENTS."""
+        return list(self._events)
 
     def event(self, log: RawLog) -> ChainEvent:
         """A log's event. Raises Invalid for a log that the contract cannot have written."""
@@ -67,7 +83,7 @@ class Codec:
         if data[:4] == bytes.fromhex("08c379a0"):
             try:
                 return str(self._web3.codec.decode(["string"], data[4:])[0])
-            except (Web3Exception, ValueError, OverflowError):
+            except _CODEC_ERRORS:
                 return f"0x{data[:68].hex()}"
         if data[:4] == bytes.fromhex("4e487b71") and len(data) == 36:
             code = int.from_bytes(data[4:], "big")
@@ -85,7 +101,7 @@ class _Event:
         self._cls = EVENTS[name]
         self._bound = bound
         self._types = {item["name"]: item["type"] for item in bound.abi["inputs"]}
-        self.topic_bytes = bytes.fromhex(bound.topic.removeprefix("0x"))
+        self.topic = bytes.fromhex(bound.topic.removeprefix("0x"))
 
     def decode(self, log: RawLog) -> Any:
         try:
@@ -103,7 +119,7 @@ class _Event:
             )
             values = {k: _plain(v, self._types[k]) for k, v in data["args"].items()}
             return self._cls(**values)
-        except (Web3Exception, ValueError, TypeError, KeyError, OverflowError) as error:
+        except _CODEC_ERRORS as error:
             raise Invalid(f"log of {self._cls.__name__}: {error}") from error
 
 

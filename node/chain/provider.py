@@ -25,7 +25,11 @@ from .errors import BadReply, Refused, Slow, Unreachable
 #: A reply: ten thousand logs of half a kilobyte each fit.
 MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
 
+#: Arrays and objects within each other in a reply: logs have three.
+MAX_DEPTH: Final = 64
+
 _READ: Final = 64 * 1024
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def shown(url: str) -> str:
@@ -46,6 +50,24 @@ def check_url(url: str) -> None:
         fine = False
     if not fine:
         raise InputError("an http:// or https:// URL is expected", "chain.url")
+
+
+def depth_exceeds(body: bytes, limit: int) -> bool:
+    """True if JSON nests deeper than `limit`, cheaply and before it is parsed.
+
+    eth_account's py_ecc raises Python's recursion limit to 100,000: with it, json.loads overflows
+    the C stack of a thread on 50 KB of '[' and ends the process. Brackets in strings count too:
+    where a reply's texts do not balance theirs, it is refused, which is safe.
+    """
+    depth = 0
+    for bracket in body.translate(None, _NO_BRACKETS):
+        if bracket in b"[{":
+            depth += 1
+            if depth > limit:
+                return True
+        else:
+            depth -= 1
+    return False
 
 
 def _is_loopback(url: str) -> bool:
@@ -79,6 +101,8 @@ class BoundedProvider(HTTPProvider):
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
         """Post one call and read its reply. Blocks for at most about the timeout."""
         body = self._post(method, self.encode_rpc_request(method, params))
+        if depth_exceeds(body, MAX_DEPTH):
+            raise BadReply(self.shown, method, f"nested more than {MAX_DEPTH} deep")
         try:
             reply = json.loads(body)
         except (ValueError, RecursionError) as error:

@@ -118,7 +118,8 @@ def serve_devnet(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    thread = threading.Thread(target=server.serve_forever, name="rpc", daemon=True)
+    # The argument: how long the end of the process may take to be noticed, seconds.
+    thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="rpc", daemon=True)
     thread.start()
     try:
         name = f"[{host}]" if server.address_family == socket.AF_INET6 else host

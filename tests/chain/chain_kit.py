@@ -131,7 +131,7 @@ class Proxy(AbstractContextManager["Proxy"]):
         self._server.daemon_threads = True
         self._server.proxy = self  # type: ignore[attr-defined]
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def handle(self, request: dict[str, Any], body: bytes) -> bytes | None:
         self.seen.append(request["method"])

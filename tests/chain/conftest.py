@@ -65,7 +65,15 @@ def devnet() -> Iterator[Devnet]:
 
 
 @pytest.fixture
-def proxy(devnet: Devnet) -> Iterator[Proxy]:
+def proxy(shared: Devnet) -> Iterator[Proxy]:
+    """A misbehaving way to the shared devnet."""
+    with Proxy(shared.url) as between:
+        yield between
+
+
+@pytest.fixture
+def own_proxy(devnet: Devnet) -> Iterator[Proxy]:
+    """A misbehaving way to the test's own devnet."""
     with Proxy(devnet.url) as between:
         yield between
 
