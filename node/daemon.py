@@ -13,12 +13,13 @@ import dataclasses
 import logging
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import trio
 
-from node import jobs, records
+from node import jobs, outbox, records
 from node.api import Api
 from node.blobs import Blobs
 from node.chain.client import ChainClient
@@ -58,6 +59,9 @@ log = logging.getLogger("assay.daemon")
 
 #: How often machines are told the time, seconds. Deadlines are seconds, too.
 _TICK_SECONDS = 0.5
+
+#: Effects that were carried out are kept so long, for whoever looks into what happened.
+_KEEP_EFFECTS_SECONDS = 7 * 86_400
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -111,6 +115,7 @@ async def _serve(
     blobs = Blobs(home.blobs)
     blobs.clear_unfinished()
     await clear_copies(home, store)
+    await store.run(partial(outbox.prune, older_than=time.time() - _KEEP_EFFECTS_SECONDS))
     chain = await ChainClient.open(config.chain_url, config.chain_id, config.contract)
     async with (
         open_compute(config.workers) as compute,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from node import jobs, records
+from node.blobs import BlobRef, BlobsFull
 from node.engine import Machine, unix_ms
-from node.net.errors import FetchFailed
 from node.net.swarm import Judge
 from node.store import Transaction
 from protocol import gossip, identity, inputs, params
@@ -22,7 +22,7 @@ from protocol.blobs import blob_digest
 from protocol.codec import decode, encode
 from protocol.enrolment import job_id, spec_domain
 from protocol.envelope import Envelope, Frame, envelope_digest, open_envelope
-from protocol.errors import Malformed, PeerError
+from protocol.errors import ChainError, InputError, Malformed, PeerError
 from protocol.gossip import JobView, Judged, Place, Seen
 from protocol.job import OVER
 from protocol.machine import JOBS_TOPIC, JobContext, kind_of
@@ -49,6 +49,13 @@ log = logging.getLogger("assay.inbox")
 #: Judged messages between the judge and the reader of their topic.
 _JUDGED = 256
 
+#: How often a peer is asked for jobs, seconds.
+_ASK_SECONDS = 20.0
+
+#: Announced jobs that are looked at at once; how long one that does not hold is not looked at.
+_LEARNING = 8
+_FORGET_SECONDS = 10.0
+
 #: The kinds that an Ask is answered with, in the order in which they matter.
 _TOLD = ("Announce", "Open", "Freeze", "Committed", "Result", "Finished")
 
@@ -63,6 +70,8 @@ class Inbox:
         self._followed: set[str] = set()
         self._changed = trio.Event()
         self._learning: set[bytes] = set()
+        self._unknown: OrderedDict[bytes, float] = OrderedDict()
+        self._nursery: trio.Nursery | None = None
 
     # --- gossip -----------------------------------------------------------------------------
 
@@ -71,8 +80,10 @@ class Inbox:
         self._changed.set()
 
     async def run(self) -> None:
-        """Follow topics as machines come and go; until cancelled."""
+        """Follow topics as machines come and go, and ask what was missed; until cancelled."""
         async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._ask_around)
             while True:
                 self._changed = trio.Event()
                 needed = {JOBS_TOPIC}
@@ -83,7 +94,13 @@ class Inbox:
                     await self._services.swarm.unsubscribe(topic)
                 for topic in sorted(needed - self._followed):
                     self._followed.add(topic)
-                    channel = await self._services.swarm.subscribe(topic, self.judge_for(topic))
+                    try:
+                        swarm = self._services.swarm
+                        channel = await swarm.subscribe(topic, self.judge_for(topic))
+                    except InputError as error:
+                        # Too many jobs at once: this one is followed by asking, not by gossip.
+                        log.warning("topic %s is not followed: %s", topic, error)
+                        continue
                     nursery.start_soon(self._read, channel)
                 await self._changed.wait()
 
@@ -128,9 +145,34 @@ class Inbox:
                 if judged is None or judged.envelope is None:
                     continue  # it was judged so long ago that it was forgotten: gossip is lossy
                 try:
-                    await self._accept(judged.envelope, judged.attachment, len(data))
-                except PeerError as error:
+                    source = identity.parse_peer_id(author)
+                    await self._accept(judged.envelope, judged.attachment, len(data), source)
+                except (PeerError, BlobsFull) as error:
                     log.info("gossip of %s is dropped: %s", author, error)
+
+    async def _ask_around(self) -> None:
+        """Ask one peer after the other for jobs that were announced while this node was away."""
+        while True:
+            await trio.sleep(_ASK_SECONDS)
+            peers = sorted(peer.peer_id for peer in self._services.swarm.peers())
+            if not peers:
+                continue
+            peer = peers[int(trio.current_time() / _ASK_SECONDS) % len(peers)]
+            try:
+                await self._ask(peer)
+            except PeerError as error:
+                log.debug("peer %s was asked in vain: %s", peer, error)
+
+    async def _ask(self, peer: str) -> None:
+        from node.perform.messages import PROTOCOL, sealed
+
+        question = encode(sealed(self._services, bytes(32), 0, 0, Ask()))
+        data = await self._services.swarm.request(peer, PROTOCOL, encode(Frame(question, b"")), 10)
+        frame = decode(Frame, data, params.MAX_STREAM_MESSAGE_BYTES)
+        body = open_envelope(frame.envelope).body
+        if isinstance(body, Told):
+            for told in body.frames:
+                await self.take(told, identity.parse_peer_id(peer))
 
     # --- private messages -------------------------------------------------------------------
 
@@ -148,7 +190,7 @@ class Inbox:
         if context.job not in self._services.engine.machines:
             return self._reply(context.job, _refusal("this node does not know the job"))
         _check_attachment(envelope, frame.attachment)
-        await self._accept(envelope, frame.attachment, len(data))
+        await self._accept(envelope, frame.attachment, len(data), envelope.sender)
         return self._reply(context.job, Acknowledge())
 
     def _reply(self, job: bytes, body: Body) -> bytes:
@@ -188,16 +230,19 @@ class Inbox:
             if (context.chain_id, context.contract) != (place.chain_id, place.contract):
                 raise Malformed("of another chain or contract")
             _check_attachment(envelope, frame.attachment)
-            await self._accept(envelope, frame.attachment, len(data))
+            await self._accept(envelope, frame.attachment, len(data), source)
         except PeerError as error:
             log.info("what %s told is dropped: %s", identity.peer_id_text(source), error)
 
-    async def _accept(self, envelope: Envelope, attachment: bytes, size: int) -> None:
+    async def _accept(
+        self, envelope: Envelope, attachment: bytes, size: int, source: bytes
+    ) -> None:
         job, body = envelope.context.job, envelope.body
         machine = self._services.engine.machines.get(job)
         if isinstance(body, Announce):
-            if machine is None:
-                await self._learn(envelope, body, attachment)
+            if machine is None and self._nursery is not None and self._may_learn(job):
+                self._learning.add(job)
+                self._nursery.start_soon(self._learn, envelope, body, attachment, source)
             return
         if machine is None:
             return
@@ -209,41 +254,57 @@ class Inbox:
             job, input_, also=lambda tx: records.count_bytes(tx, job, "in", kind, size)
         )
 
-    async def _learn(self, envelope: Envelope, body: Announce, attachment: bytes) -> None:
-        """A job that was not known here: get its spec, check whose it is, follow it."""
+    def _may_learn(self, job: bytes) -> bool:
+        """Bounds on what announcements can make this node do: the chain is asked for each."""
+        if job in self._learning or len(self._learning) >= _LEARNING:
+            return False
+        if len(self._services.engine.machines) >= params.MAX_JOBS:
+            return False
+        return self._unknown.get(job, 0.0) <= trio.current_time()
+
+    async def _learn(
+        self, envelope: Envelope, body: Announce, attachment: bytes, source: bytes
+    ) -> None:
+        """A job that was not known here: is its bounty posted? Then get its spec and follow it."""
         job = envelope.context.job
-        if job in self._learning or len(self._services.engine.machines) >= params.MAX_JOBS:
-            return
-        self._learning.add(job)
         try:
-            content = attachment or await self._fetch_spec(envelope, body)
-            spec = decode_spec(content)
-            domain, digest = spec_domain(spec), spec_digest(content)
-            if digest != body.spec_digest:
-                raise Malformed("an announcement of another spec than it names")
-            if domain != self._services.domain:
-                raise Malformed("a spec of another chain or contract")
-            if spec.requester.peer_id != envelope.sender:
-                raise Malformed("an announcement that is not its requester's")
-            if job_id(domain, spec.requester.account, digest) != job:
-                raise Malformed("an announcement whose job is not its spec's")
-            if envelope.sender == self._services.swarm.peer_id_bytes:
-                return  # a job of our own from before a lost home: not ours to take
-            await self._follow(envelope, content, digest)
+            if await self._services.chain.job(job) is None:
+                # Announcing costs nothing, posting does: only what is on the chain is kept.
+                raise PeerError("the chain does not know the job")
+            await self._read_spec(envelope, body, attachment, source)
+        except (PeerError, ChainError, BlobsFull) as error:
+            log.info("an announcement is not followed: %s", error)
+            self._unknown[job] = trio.current_time() + _FORGET_SECONDS
+            while len(self._unknown) > params.MAX_JOBS:
+                self._unknown.popitem(last=False)
         finally:
             self._learning.discard(job)
 
-    async def _fetch_spec(self, envelope: Envelope, body: Announce) -> bytes:
-        from node.blobs import BlobRef
+    async def _read_spec(
+        self, envelope: Envelope, body: Announce, attachment: bytes, source: bytes
+    ) -> None:
+        job = envelope.context.job
+        content = attachment or await self._fetch_spec(envelope, body, source)
+        # A spec of the largest size takes some milliseconds to check.
+        spec = await trio.to_thread.run_sync(decode_spec, content)
+        domain, digest = spec_domain(spec), spec_digest(content)
+        if digest != body.spec_digest:
+            raise Malformed("an announcement of another spec than it names")
+        if domain != self._services.domain:
+            raise Malformed("a spec of another chain or contract")
+        if spec.requester.peer_id != envelope.sender:
+            raise Malformed("an announcement that is not its requester's")
+        if job_id(domain, spec.requester.account, digest) != job:
+            raise Malformed("an announcement whose job is not its spec's")
+        if envelope.sender != self._services.swarm.peer_id_bytes:
+            await self._follow(envelope, content, digest)
 
+    async def _fetch_spec(self, envelope: Envelope, body: Announce, source: bytes) -> bytes:
         ref = BlobRef(body.spec_digest, body.spec_size)
         if not self._services.blobs.holds(ref):
             sink = self._services.blobs.sink(ref)
-            peers = [identity.peer_id_text(envelope.sender)]
-            try:
-                await self._services.swarm.fetch(ref.digest, ref.size, peers, sink)
-            except FetchFailed as error:
-                raise PeerError(str(error)) from error
+            peers = [identity.peer_id_text(peer) for peer in {source, envelope.sender}]
+            await self._services.swarm.fetch(ref.digest, ref.size, peers, sink)
         return await trio.to_thread.run_sync(self._services.blobs.get, ref)
 
     async def _follow(self, envelope: Envelope, content: bytes, digest: bytes) -> None:
