@@ -134,7 +134,8 @@ async def _serve(
         services = Services(
             home, config, keys, store, blobs, swarm, chain, intents, compute, engine
         )
-        inbox = services.inbox = Inbox(services)
+        inbox = Inbox(services)
+        services.take = inbox.take
         engine.observe = partial(_observe, bus, inbox)
         await engine.restore(await _contexts(services))
         await trio.to_thread.run_sync(_restore_cohorts, services)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -16,6 +15,8 @@ from node import jobs, records
 from node.blobs import BlobRef, BlobsFull
 from node.engine import Machine, unix_ms
 from node.net.swarm import Judge
+from node.perform.messages import PROTOCOL, sealed
+from node.perform.services import Services
 from node.store import Transaction
 from protocol import gossip, identity, inputs, params
 from protocol.blobs import blob_digest
@@ -40,9 +41,6 @@ from protocol.owner_state import OwnerState
 from protocol.round import Role
 from protocol.spec import decode_spec, spec_digest
 from protocol.verdict import Verdict
-
-if TYPE_CHECKING:
-    from node.perform.services import Services
 
 log = logging.getLogger("assay.inbox")
 
@@ -164,8 +162,6 @@ class Inbox:
                 log.debug("peer %s was asked in vain: %s", peer, error)
 
     async def _ask(self, peer: str) -> None:
-        from node.perform.messages import PROTOCOL, sealed
-
         question = encode(sealed(self._services, bytes(32), 0, 0, Ask()))
         data = await self._services.swarm.request(peer, PROTOCOL, encode(Frame(question, b"")), 10)
         frame = decode(Frame, data, params.MAX_STREAM_MESSAGE_BYTES)
@@ -194,8 +190,6 @@ class Inbox:
         return self._reply(context.job, Acknowledge())
 
     def _reply(self, job: bytes, body: Body) -> bytes:
-        from node.perform.messages import sealed
-
         return encode(Frame(encode(sealed(self._services, job, 0, 0, body)), b""))
 
     async def _told(self, job: bytes) -> Told:

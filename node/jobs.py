@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sqlite3
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, TypeAlias
 
 from node.chain.events import EVENTS, ChainEvent, ContractEvent
 
-if TYPE_CHECKING:
-    from node.store import Transaction
+#: Inside a transaction or snapshot of node.store, which imports this module's migration.
+Transaction: TypeAlias = sqlite3.Connection
 
 MIGRATION: Final = """
 -- Jobs known here; the machine of the same key is in machines. holdout: the requester's data set.

@@ -122,6 +122,6 @@ async def _answered(services: Services, peer: bytes, reply: bytes) -> None:
     body = envelope.body
     if isinstance(body, Told):
         for frame in body.frames:
-            await services.inbox.take(frame, peer)
+            await services.take(frame, peer)
     elif not isinstance(body, Acknowledge):
-        await services.inbox.take(reply, peer)
+        await services.take(reply, peer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from node import records
@@ -12,7 +13,6 @@ from node.compute import Compute
 from node.config import Config
 from node.engine import Engine
 from node.home import Home
-from node.inbox import Inbox
 from node.keys import Keys
 from node.net.swarm import Swarm
 from node.store import Store
@@ -36,7 +36,8 @@ class Services:
     intents: Intents
     compute: Compute
     engine: Engine
-    inbox: Inbox = field(init=False)
+    #: Takes a frame that a peer handed on: (frame, that peer's id). Set once the inbox is there.
+    take: Callable[[bytes, bytes], Awaitable[None]] = field(init=False)
 
     @property
     def domain(self) -> Domain:
