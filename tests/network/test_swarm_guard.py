@@ -53,8 +53,8 @@ def offences(victim: Swarm, host: BasicHost) -> dict[str, int]:
     ("name", "raw"),
     [
         ("gossip: not a gossip frame", encode_varint_prefixed(b"\xff" * 100)),
-        ("gossip: Message length 2097152", b"\x80\x80\x80\x01"),
-        ("gossip: Varint decoding error", b"\xff" * 10),
+        ("gossip: a frame of 2097152 bytes", b"\x80\x80\x80\x01"),
+        ("gossip: a frame's length that is no varint", b"\xff" * 10),
         (
             "gossip: a false address record",
             frame(rpc_pb2.RPC(senderRecord=b"nobody signed this")),
