@@ -151,6 +151,7 @@ class Api:
         )
         self._bus.publish("data.added", f"{name}: {dataset.rows} rows")
         await self.refresh()
+        await self._consider_again()
         return self._dataset(dataset, None)
 
     async def data_list(self) -> tuple[r.Dataset, ...]:

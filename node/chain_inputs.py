@@ -9,11 +9,13 @@ from node.chain import events
 from node.chain.cursor import save_cursor
 from node.chain.events import ChainEvent
 from node.chain.watch import Batch
-from node.engine import unix_ms
+from node.engine import Machine, unix_ms
 from node.perform.services import Services
 from node.store import Transaction
 from protocol import inputs
 from protocol.job import OVER
+from protocol.requester_pay import WINDING_UP
+from protocol.round import Role
 
 
 class ChainFollower:
@@ -34,9 +36,15 @@ class ChainFollower:
             if event.job in self._engine.machines:
                 given.append((event.job, to_input(at, event)))
         head = inputs.ChainHead(at, batch.head.number, batch.head.timestamp)
-        given += [(m.key, head) for m in machines if m.state.phase not in OVER]
+        given += [(m.key, head) for m in machines if _follows_chain(m)]
         await self._engine.feed_all(given, also=partial(_store, batch=batch))
         self.head_time = batch.head.timestamp
+
+
+def _follows_chain(machine: Machine) -> bool:
+    """A job that is over hears of no more blocks; one that its requester winds up does."""
+    winding_up = machine.role is Role.REQUESTER and machine.state.phase in WINDING_UP
+    return not machine.broken and (winding_up or machine.state.phase not in OVER)
 
 
 def _store(tx: Transaction, batch: Batch) -> None:

@@ -225,17 +225,11 @@ async def _tick(engine: Engine) -> None:
     """Tell the time to every machine that still waits for something."""
     while True:
         at = unix_ms()
-        live = [m.key for m in engine.machines.values() if _waits(m)]
+        live = [
+            m.key for m in engine.machines.values() if not m.broken and m.state.phase not in OVER
+        ]
         await engine.feed_all([(key, inputs.Tick(at)) for key in live])
         await trio.sleep(_TICK_SECONDS)
-
-
-def _waits(machine: Machine) -> bool:
-    from protocol.job import JobPhase
-
-    # A cancelled job's requester still has its notice to wait for.
-    requester = machine.role is Role.REQUESTER and machine.state.phase is JobPhase.CANCELLED
-    return not machine.broken and (requester or machine.state.phase not in OVER)
 
 
 async def _until_signalled(stop: trio.Event) -> None:
