@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import resource
 import time
@@ -18,6 +19,7 @@ from node import catalogue
 from node.books import Books
 from node.chain.watch import Watcher
 from node.chain_inputs import ChainFollower
+from node.config import load_config, save_config
 from node.control import results as r
 from node.control.events import EventBus
 from node.control.job_results import Audit, Claim, Consent, JobDetail, JobSummary, ModelFile, Posted
@@ -128,8 +130,16 @@ class Api:
 
     async def join(self, address: str) -> r.Joined:
         await self._services.swarm.join(address)
+        await trio.to_thread.run_sync(self._remember, address)
         peer = address.rpartition("/p2p/")[2]
         return r.Joined(peer, address, len(self._services.swarm.peers()))
+
+    def _remember(self, address: str) -> None:
+        """Join again after a restart: the address goes into config.toml, once."""
+        config = load_config(self._services.home)
+        if address not in config.bootstrap:
+            bootstrap = (*config.bootstrap, address)
+            save_config(self._services.home, dataclasses.replace(config, bootstrap=bootstrap))
 
     async def stop(self) -> r.Stopping:
         self._stop.set()

@@ -45,10 +45,10 @@ _STATES: Final[dict[JobPhase, j.JobState]] = {
     JobPhase.ENROLMENT_SENT: "enrolling",
     JobPhase.ENROLLED: "enrolling",
     JobPhase.TRAINING: "running",
-    JobPhase.FINISHING: "running",
-    JobPhase.PAYING: "running",
+    JobPhase.FINISHING: "settling",
+    JobPhase.PAYING: "settling",
     JobPhase.CLOSED: "finished",
-    JobPhase.DECLINED: "failed",
+    JobPhase.DECLINED: "declined",
     JobPhase.CANCELLED: "cancelled",
     JobPhase.FAILED: "failed",
 }
