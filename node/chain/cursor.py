@@ -13,7 +13,7 @@ from typing import Final
 #: The newest blocks are all kept: most reorganisations are of one block or two.
 DENSE: Final = 16
 
-#: Behind them, points lie at least an eighth of their distance apart.
+#: Behind them, one point is kept of each stretch as long as about an eighth of its distance.
 SPARSE: Final = 8
 
 
@@ -48,15 +48,15 @@ class Cursor:
         """The cursor after more blocks were read, thinned; none older than `bound` blocks."""
         trail = sorted({**dict(self.trail), **points}.items())
         end = trail[-1][0]
-        kept: list[tuple[int, bytes]] = []
-        for point in reversed(trail):
+        kept: dict[tuple[int, int], tuple[int, bytes]] = {}
+        for point in trail:
             distance = end - point[0]
-            if distance > bound:
-                break
-            apart = 1 if distance < DENSE else distance // SPARSE
-            if not kept or kept[-1][0] - point[0] >= apart:
-                kept.append(point)
-        return Cursor(self.root, tuple(reversed(kept)))
+            if distance <= bound:
+                # Of each aligned stretch the oldest stays. Stretches double with the distance, and
+                # two halves make a whole: what was kept once is what a wider stretch keeps.
+                step = 1 if distance < DENSE else 1 << (distance // SPARSE).bit_length() - 1
+                kept.setdefault((step, point[0] // step), point)
+        return Cursor(self.root, tuple(kept.values()))
 
     def back_to(self, number: int) -> Cursor:
         """The cursor with everything above `number` forgotten."""

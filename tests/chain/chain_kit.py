@@ -36,6 +36,7 @@ class LocalSigner:
     """A key in the test's memory; satisfies node.chain.signer.Signer."""
 
     def __init__(self, number: int) -> None:
+        self.number = number
         self._account = Account.from_key(number.to_bytes(32, "big"))
         self.account = bytes.fromhex(self._account.address[2:])
 
@@ -103,7 +104,7 @@ class _ProxyHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         proxy = self.server.proxy  # type: ignore[attr-defined]
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        reply = proxy.handle(json.loads(body), body)
+        reply = proxy.handle(json.loads(body))
         if reply is None:
             self.close_connection = True
             return
@@ -133,11 +134,12 @@ class Proxy(AbstractContextManager["Proxy"]):
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
-    def handle(self, request: dict[str, Any], body: bytes) -> bytes | None:
+    def handle(self, request: dict[str, Any]) -> bytes | None:
         self.seen.append(request["method"])
-        return self.rule(
-            request, lambda: requests.post(self._target, data=body, timeout=30).content
-        )
+        return self.rule(request, lambda: self.forward(request))
+
+    def forward(self, request: dict[str, Any]) -> bytes:
+        return requests.post(self._target, json=request, timeout=30).content
 
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()

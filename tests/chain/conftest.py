@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-from chain_kit import CHAIN_ID, SIGNERS, Devnet, Proxy
+from chain_kit import CHAIN_ID, ETHER, SIGNERS, Devnet, LocalSigner, Proxy
 
 from node.chain.client import ChainClient
 from node.chain.deploy import deploy_bounty
@@ -71,11 +72,16 @@ def proxy(shared: Devnet) -> Iterator[Proxy]:
         yield between
 
 
+_fresh = itertools.count(1)
+
+
 @pytest.fixture
-def own_proxy(devnet: Devnet) -> Iterator[Proxy]:
-    """A misbehaving way to the test's own devnet."""
-    with Proxy(devnet.url) as between:
-        yield between
+def signer(shared: Devnet) -> LocalSigner:
+    """An account that never did anything, with 10 ether on the shared devnet."""
+    made = LocalSigner(10_000 + next(_fresh))
+    shared.rpc("assay_fund", "0x" + made.account.hex(), hex(10 * ETHER))
+    shared.rpc("evm_mine")
+    return made
 
 
 @pytest.fixture
