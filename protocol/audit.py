@@ -39,7 +39,11 @@ class ChainRound:
 
 @dataclass(frozen=True, slots=True)
 class ChainBooks:
-    """What the chain shows of a job. Amounts in the token's smallest unit; claims by account."""
+    """What the chain shows of a job. Amounts in the token's smallest unit; claims by account.
+
+    `final_model`, `evidence_digest` and `merit_root` are empty where the job was not finished: then
+    merit is shared equally over all committed contributions, once it is closed.
+    """
 
     spec_digest: bytes
     enrol_root: bytes
@@ -52,6 +56,11 @@ class ChainBooks:
     claimed: Mapping[bytes, int]
     withdrawn: int
     held: int
+
+    @property
+    def finished(self) -> bool:
+        """Whether `finish` is on the chain."""
+        return bool(self.evidence_digest)
 
 
 def audit(
@@ -78,9 +87,10 @@ def audit(
     compare("job in the evidence", evidence.job, job)
     compare("enrolment root", cohort.root, books.enrol_root)
     compare("seed of the blocks", evidence.seed, books.enrol_block_hash)
-    compare("evidence digest", evidence_digest, books.evidence_digest)
-    compare("final model", evidence.final_model, books.final_model)
-    compare("merit root", merit_tree(evidence).root.hash, books.merit_root)
+    if books.finished:
+        compare("evidence digest", evidence_digest, books.evidence_digest)
+        compare("final model", evidence.final_model, books.final_model)
+        checks.append(_audit_merit(spec, evidence, books))
     compare("rounds on the chain", sorted(books.rounds), [r.number for r in evidence.rounds])
 
     blocks = draw_blocks(cohort, spec.cohort, evidence.seed)
@@ -135,6 +145,19 @@ def _audit_list(
     ]
 
 
+def _audit_merit(spec: JobSpec, evidence: Evidence, books: ChainBooks) -> Check:
+    """The merit tree is the chain's, and shows exactly the pot."""
+    try:
+        root = merit_tree(evidence).root
+    except ValueError as error:
+        # Evidence is its requester's word: no tree can be built of this.
+        return Check("merit root", False, str(error))
+    pot = spec.payment.merit if books.rounds else 0
+    if root.total != pot:
+        return Check("merit root", False, f"shares of {root.total}, the pot is {pot}")
+    return _compare("merit root", root.hash, books.merit_root)
+
+
 def _audit_money(
     spec: JobSpec,
     cohort: Cohort,
@@ -142,28 +165,39 @@ def _audit_money(
     lists: Mapping[int, tuple[bytes, tuple[Envelope, ...]]],
     books: ChainBooks,
 ) -> list[Check]:
-    """Money in is money out, and every account has exactly what its contributions earned."""
+    """Money in is money out, and no account has what its contributions did not earn."""
     out = sum(books.claimed.values()) + books.withdrawn + books.held
-    merit = {share.account: share.amount for share in evidence.merit}
-    pot = spec.payment.merit if books.rounds else 0
-    checks = [
-        _compare("money: claimed, returned and held", out, books.escrowed),
-        _compare("merit: sum of its shares", sum(merit.values()), pot),
-    ]
-    earned: Counter[bytes] = Counter()
+    checks = [_compare("money: claimed, returned and held", out, books.escrowed)]
+    counts: Counter[bytes] = Counter()
     for _, envelopes in lists.values():
         for envelope in envelopes:
             index = cohort.index_of(envelope.sender)
             if index is not None:
-                earned[cohort.members[index].payout] += spec.payment.rate
-    earned.update(merit)
-    for account in sorted({*earned, *books.claimed}):
-        paid, due = books.claimed.get(account, 0), earned[account]
-        name = f"account 0x{account.hex()}"
-        # Unclaimed pay is no fault: it waits in the contract for as long as it takes.
-        detail = f"{paid} paid, {due} earned"
-        checks.append(Check(name, paid in (0, due), detail))
+                counts[cohort.members[index].payout] += 1
+    rate, pot = spec.payment.rate, spec.payment.merit
+    merit = {share.account: share.amount for share in evidence.merit} if books.finished else {}
+    share = pot // counts.total() if counts and not books.finished else 0
+    for account in sorted({*counts, *merit, *books.claimed}):
+        paid, count, extra = books.claimed.get(account, 0), counts[account], merit.get(account, 0)
+        due = count * (rate + share) + extra
+        if books.finished:
+            ok = _is_part(paid, count, rate, 0) or _is_part(paid - extra, count, rate, 0)
+        else:
+            ok = _is_part(paid, count, rate, share)
+        checks.append(Check(f"account 0x{account.hex()}", ok, f"{paid} paid, {due} earned"))
     return checks
+
+
+def _is_part(paid: int, count: int, rate: int, share: int) -> bool:
+    """Whether `paid` is pay for some of `count` rounds, with equal merit for some of those.
+
+    Anybody may claim at any time, and what is not claimed waits in the contract: part is no fault.
+    """
+    for rounds in range(count + 1):
+        rest = paid - rounds * rate
+        if rest == 0 or (share and rest > 0 and rest % share == 0 and rest // share <= rounds):
+            return True
+    return False
 
 
 def _show(value: object) -> str:
