@@ -66,9 +66,24 @@ def _pay(turn: RequesterTurn) -> None:
 
 
 def _withdraw_when_paid(turn: RequesterTurn) -> None:
-    if not turn.state.unpaid and not turn.state.withdrawals:
-        turn.change(withdrawals=1)
+    """After the last claim: take back what no contribution is owed, if that is anything."""
+    if turn.state.unpaid or turn.state.withdrawals:
+        return
+    turn.change(withdrawals=1)
+    if _surplus(turn):
         turn.emit(TransactWithdraw(0))
+    else:
+        _closed(turn)
+
+
+def _surplus(turn: RequesterTurn) -> int:
+    """What the contract holds of the escrow beyond what the books owe, as its rules have it."""
+    spec, state = turn.context.spec, turn.state
+    contributions = sum(record.count for record in state.records)
+    merit = spec.payment.merit if contributions else 0
+    if merit and state.settling:
+        merit -= merit % contributions  # equal shares; what does not divide is nobody's
+    return spec.escrow - contributions * spec.payment.rate - merit
 
 
 def _claimed(turn: RequesterTurn, account: bytes) -> None:

@@ -9,16 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulator.clock import Clock
+
 from protocol.enrolment import job_id
 from protocol.errors import Malformed
 from protocol.evidence import ClaimProof
 from protocol.trees import EMPTY, Merit, SumNode, contribution_leaf, verify_index, verify_sum
 from protocol.typed_data import Commitment, Domain, commitment_digest, recover
-from simulator.clock import Clock
 
 BLOCK_MS = 1_000
-NOTICE = 7200
-MAX_VALIDITY = 3600
+#: The contract's are two hours and one: as long a wait would only cost tests their time.
+NOTICE = 120
+MAX_VALIDITY = 60
 _MERIT_BIT = 1 << 255
 
 
@@ -257,6 +259,8 @@ class Chain:
         self.txs: dict[str, Tx] = {}
         self.watchers: list[Callable[[], None]] = []
         self.reverted: list[tuple[str, str]] = []
+        self._holds: dict[str, list[int]] = {}
+        self._refused: set[str] = set()
         clock.after(BLOCK_MS, self._tick)
 
     @property
@@ -271,7 +275,17 @@ class Chain:
         """Hand a transaction in; the same id again changes nothing."""
         if id_ not in self.txs:
             wait = self._random.randint(50, 900)
+            holds = self._holds.get(function)
+            wait += holds.pop(0) if holds else 0
             self.txs[id_] = Tx(id_, sender, function, args, self.clock.now + wait)
+
+    def hold(self, function: str, which: int, wait_ms: int) -> None:
+        """Keep the `which`th transaction to `function` (from 1) waiting for so long."""
+        self._holds[function] = [0] * (which - 1) + [wait_ms]
+
+    def refuse(self, function: str) -> None:
+        """Let every transaction to `function` revert."""
+        self._refused.add(function)
 
     def reorganise(self, depth: int) -> None:
         """Replace the last `depth` blocks by others, one more of them. What stood in them waits
@@ -304,6 +318,7 @@ class Chain:
             tx.block = number
             before = copy.deepcopy(state)
             try:
+                _require(tx.function not in self._refused, "refused by the test")
                 state.call(tx.sender, tx.function, tx.args)
             except Revert as revert:
                 state, tx.failed = before, str(revert)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
+
+from simulator.chain import Job
+from simulator.world import World
 
 from protocol import lists
 from protocol.audit import ChainBooks, ChainRound, audit
 from protocol.evidence import decode_evidence
 from protocol.job import JobPhase
 from protocol.messages import Contribution
-from simulator.chain import Job
-from simulator.world import World
 
 
 def committed_rounds(world: World) -> Counter[bytes]:
@@ -29,7 +31,7 @@ def held(world: World) -> Job:
 
 
 def check_money(world: World) -> None:
-    """What was escrowed is what was paid, returned, or still held; nobody is paid from elsewhere."""
+    """What was escrowed is what was paid, returned, or is still held; nobody else is paid."""
     job, received = held(world), world.chain.state.received
     assert sum(received.values()) + job.held == world.spec.escrow
     payouts = {owner.payout for owner in world.owners}
@@ -53,7 +55,7 @@ def check_paid(world: World) -> None:
 def check_models(world: World) -> None:
     """Each round is on the model that the round before it made, and the chain says the same."""
     records = world.books.records
-    for before, after in zip(records, records[1:], strict=False):
+    for before, after in itertools.pairwise(records):
         assert before.next_model == after.model_digest
     assert [m for _, _, m in held(world).committed] == [r.model_digest for r in records]
     for owner in world.owners:

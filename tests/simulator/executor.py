@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from eth_hash.auto import keccak
+from simulator.entropy import stream
 
 from protocol import effects, evidence, inputs, lists
 from protocol.arith import kernels
@@ -27,7 +28,6 @@ from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
 from protocol.spec import JobSpec
 from protocol.typed_data import Commitment, Enrolment, commitment_digest, enrolment_digest
-from simulator.entropy import stream
 
 if TYPE_CHECKING:
     from simulator.node import Node

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from simulator.clock import Clock
+
 from protocol.codec import decode
 from protocol.envelope import Frame, open_envelope
 from protocol.errors import Malformed
 from protocol.messages import Body
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
-from simulator.clock import Clock
 
 if TYPE_CHECKING:
     from simulator.node import Node
@@ -84,9 +85,7 @@ class Network:
 
         attempt()
 
-    def fetch(
-        self, origin: Node, digest: bytes, peers: tuple[bytes, ...], until: int
-    ) -> None:
+    def fetch(self, origin: Node, digest: bytes, peers: tuple[bytes, ...], until: int) -> None:
         """Bring a blob from whoever of `peers` is up and holds it."""
         epoch = origin.epoch
 

@@ -12,7 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from protocol import gossip, inputs, lists, owner, params, requester
+from simulator.chain import Block, Log
+from simulator.executor import Executor
+
+from protocol import gossip, inputs, owner, params, requester
 from protocol.blobs import blob_digest
 from protocol.codec import decode, decode_tagged, encode, encode_tagged
 from protocol.effects import Effect, Notify
@@ -26,8 +29,6 @@ from protocol.requester_state import RequesterState
 from protocol.round import Role
 from protocol.spec import JobSpec, decode_spec, spec_digest
 from protocol.verdict import Verdict
-from simulator.chain import Block, Log
-from simulator.executor import Executor
 
 if TYPE_CHECKING:
     from simulator.world import World
@@ -86,6 +87,7 @@ class Node:
         self._fetching: dict[bytes, list[tuple[bytes, int]]] = {}
         # of one life
         self.contexts: dict[bytes, JobContext] = {}
+        self._states: dict[bytes, State] = {}
         self._topics: tuple[str, ...] | None = None
         self.executor = Executor(self)
         #: Called after every step with (node, state): tests crash nodes here.
@@ -102,6 +104,7 @@ class Node:
         self.world.note(self.name, "crashes")
         self.up, self.epoch = False, self.epoch + 1
         self.contexts.clear()
+        self._states.clear()
         self._fetching.clear()
         self._topics = None
 
@@ -135,9 +138,11 @@ class Node:
     # --- machines ---------------------------------------------------------------------------
 
     def state(self, job: bytes) -> State:
-        stored = self.jobs[job]
-        cls: type[Any] = RequesterState if stored.role is Role.REQUESTER else OwnerState
-        return cast(State, decode(cls, stored.state, _MAX))
+        if job not in self._states:
+            stored = self.jobs[job]
+            cls: type[Any] = RequesterState if stored.role is Role.REQUESTER else OwnerState
+            self._states[job] = cast(State, decode(cls, stored.state, _MAX))
+        return self._states[job]
 
     def take_job(self, role: Role, content: bytes) -> bytes:
         """Begin to follow a job; its history on the chain comes first."""
@@ -191,11 +196,12 @@ class Node:
             if not isinstance(input_, inputs.Tick | inputs.ChainHead):
                 self.world.note(self.name, f"{kind} refused: {error}")
             return
-        data = encode(after)
-        assert decode(type(after), data, _MAX) == after
-        if data == stored.state and not effects:
+        if after == before and not effects:
             return
-        stored.state = data
+        data = encode(after)
+        # What goes on is what the disk holds, not what the step returned.
+        stored.state, self._states[job] = data, cast(State, decode(type(after), data, _MAX))
+        assert self._states[job] == after
         if isinstance(input_, inputs.ReceiveMessage):
             self.keep(input_.envelope)
         mark = hashlib.sha256(data).hexdigest()[:12]
@@ -232,9 +238,7 @@ class Node:
     def later(self, delay: float, call: Callable[[], None]) -> None:
         """In this life only."""
         epoch = self.epoch
-        self.world.clock.after(
-            delay, lambda: call() if self.up and self.epoch == epoch else None
-        )
+        self.world.clock.after(delay, lambda: call() if self.up and self.epoch == epoch else None)
 
     # --- messages ---------------------------------------------------------------------------
 
@@ -385,8 +389,6 @@ class Node:
                     self._feed_log(block, log, log.job)
             for job in list(self.jobs):
                 self.feed(job, inputs.ChainHead(self.now, block.number, block.timestamp))
-            if not self.up:
-                return
         self._settle_intents()
 
     def _feed_log(self, block: Block, log: Log, job: bytes) -> None:

@@ -1,8 +1,8 @@
 """A swarm in one process: one requester, some owners, a chain, a network, and one seed for all.
 
-    world = World(Settings(seed=7, owners=20))
-    world.run()
-    check_books(world)
+world = World(Settings(seed=7, owners=20))
+world.run()
+check_books(world)
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from eth_keys import keys as eth_keys
+from simulator.chain import Chain
+from simulator.clock import Clock
+from simulator.entropy import stream
+from simulator.network import Network, Weather
+from simulator.node import Node, State
 
 from protocol import inputs, lists
 from protocol.arith.paillier import PrivateKey, generate_key
@@ -47,11 +52,6 @@ from protocol.spec import (
     encode_spec,
 )
 from protocol.typed_data import Domain
-from simulator.chain import Chain
-from simulator.clock import Clock
-from simulator.entropy import stream
-from simulator.network import Network, Weather
-from simulator.node import Node, State
 
 START_MS = 1_750_000_000_000
 _FEATURES, _CLASSES, _ROWS = 4, 3, 40
@@ -150,8 +150,13 @@ class World:
     # --- what tests do ----------------------------------------------------------------------
 
     def run(self, seconds: int = 3600) -> bool:
-        """Until everybody is through, or for so long; whether everybody is."""
-        return self.clock.run(self.clock.now + 1000 * seconds, self.over)
+        """Until everybody is through, or for so long; whether everybody is.
+
+        Then a little further: what was on its way arrives, what was mined is seen.
+        """
+        over = self.clock.run(self.clock.now + 1000 * seconds, self.over)
+        self.clock.run(self.clock.now + 20_000)
+        return over
 
     def over(self) -> bool:
         """Every machine has come to its end."""
@@ -181,8 +186,12 @@ class World:
         def hook(_: Node, state: State) -> None:
             nonlocal left
             round_ = state.round.phase if state.round is not None else None
-            if left and node.up and phase in (state.phase, round_):
+            if left and phase in (state.phase, round_):
                 left -= 1
+                self.clock.after(0, crash)
+
+        def crash() -> None:
+            if node.up:
                 node.crash()
                 self.clock.after(down_ms, node.restart)
 
