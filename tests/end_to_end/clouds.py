@@ -1,0 +1,67 @@
+"""A small job: two clouds of points in the plane, told apart by a straight line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+HEADER = "x_0,x_1,side"
+
+SPEC = """
+title = "Two clouds"
+purpose = "research"
+
+[[features]]
+names = "x_{{0..1}}"
+low = -5
+high = 5
+
+[target]
+name = "side"
+classes = "{{0..1}}"
+
+[model]
+family = "softmax"
+
+[training]
+rounds = {rounds}
+local_steps = 10
+batch_rows = 16
+rate = 1.0
+clip_norm = 2.0
+
+[encryption]
+key_bits = 2048
+
+[cohort]
+min_owners = 5
+max_owners = 5
+
+[payment]
+rate = "0.001 ether"
+merit = "0.01 ether"
+
+[timing]
+enrol_seconds = 120
+ready_seconds = {ready}
+contribute_seconds = {contribute}
+commit_seconds = 300
+finality_blocks = 1
+lifetime_days = 1
+"""
+
+
+def spec(rounds: int = 5, ready: int = 20, contribute: int = 20) -> str:
+    """The job as a TOML file. Rounds of a tenth of a second each, but for the chain's blocks."""
+    return SPEC.format(rounds=rounds, ready=ready, contribute=contribute)
+
+
+def write_csv(path: Path, seed: int, rows: int = 60) -> Path:
+    """Points of both clouds, reproducible from `seed`."""
+    random = np.random.default_rng(seed)
+    side = random.integers(0, 2, rows)
+    points = random.normal(0, 0.7, (rows, 2)) + np.where(side[:, None] == 1, 1.5, -1.5)
+    lines = [f"{a:.4f},{b:.4f},{s}" for (a, b), s in zip(points.clip(-5, 5), side, strict=True)]
+    path.write_text("\n".join([HEADER, *lines]) + "\n")
+    return path

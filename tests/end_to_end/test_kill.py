@@ -1,0 +1,85 @@
+"""Nodes that die in the middle of a job: they come back, it ends well, nothing happens twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+import trio
+from jobs_kit import ends, holds, intents, post, reaches, start_swarm
+from processes import Swarm, run, until
+
+
+@pytest.fixture(scope="module")
+def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swarm]:
+    swarm = start_swarm(tmp_path_factory.mktemp("kill"))
+    yield swarm
+    swarm.destroy()
+
+
+async def test_one_kill_of_an_owner_and_one_of_the_requester(swarm: Swarm) -> None:
+    """An owner dies while it trains, the requester when its commitment is stored and perhaps sent:
+    the moment at which a careless node pays twice, or never."""
+    rounds = 4
+    job = post(swarm, rounds=rounds)
+    owner = swarm.owners[0]
+    await reaches(owner, job, 1, "contribute")
+    owner.kill()
+    await owner.start()
+    await until(lambda: len(intents(swarm, job, "commit")) >= 3, 60, "round 2 is to be committed")
+    swarm.requester.kill()
+    before = intents(swarm, job, "commit")
+    assert len(before) == 3
+    assert before[-1] in ("queued", "stored", "sent"), "it was killed too late to prove a thing"
+    await swarm.requester.start()
+    await ends(swarm, job, 90)
+    await holds(swarm, job, rounds)
+
+
+async def test_down_and_up_in_the_middle_of_a_job(swarm: Swarm) -> None:
+    """The polite end: drained and told so; the job goes on at the next start."""
+    rounds = 3
+    job = post(swarm, rounds=rounds)
+    owner = swarm.owners[1]
+    await reaches(swarm.requester, job, 1, "ready")
+    for daemon in (owner, swarm.requester):
+        ended = await trio.to_thread.run_sync(
+            run, "--home", str(daemon.home.path), "--json", "down"
+        )
+        assert ended.returncode == 0, ended.stderr
+        told = json.loads(ended.stdout)
+        assert (told["pid"], told["jobs_running"]) == (daemon.pid, 1)
+        await until(lambda d=daemon: d.exit_code == 0, 10, "the process ended well")
+    for daemon in (owner, swarm.requester):
+        await daemon.start()
+    await ends(swarm, job, 90)
+    await holds(swarm, job, rounds)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_kills_at_any_moment(swarm: Swarm, seed: int) -> None:
+    """Owners, the requester and workers die over and over, and the chain falls silent once."""
+    random = Random(seed)
+    rounds = 8
+    job = post(swarm, rounds=rounds, ready=30, contribute=30)
+    victims = [swarm.requester, swarm.requester, swarm.requester, *swarm.owners[:3]]
+    random.shuffle(victims)
+    silent = random.randrange(len(victims))
+    for number, victim in enumerate(victims):
+        await trio.sleep(random.uniform(0.5, 5))
+        for worker in random.choice([swarm.requester, *swarm.owners]).workers():
+            os.kill(worker, signal.SIGKILL)
+        if number == silent:
+            swarm.chain.send(signal.SIGSTOP)
+            await trio.sleep(10)
+            swarm.chain.send(signal.SIGCONT)
+        victim.kill()
+        await trio.sleep(random.uniform(0, 2))
+        await victim.start()
+    await ends(swarm, job, 300)
+    await holds(swarm, job, rounds)
