@@ -15,8 +15,6 @@ from chain_kit import CHAIN_ID, ETHER, SIGNERS, Devnet, LocalSigner, Proxy
 
 from node.chain.client import ChainClient
 from node.chain.deploy import deploy_bounty
-from node.chain.intent_rows import MIGRATION
-from node.migrations import MIGRATIONS
 from node.store import Store
 
 #: Every test ends: a loop that never settles is a failure, not a hang.
@@ -103,6 +101,5 @@ async def bounty(devnet: Devnet) -> bytes:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    migrations = MIGRATIONS if MIGRATION in MIGRATIONS else (*MIGRATIONS, MIGRATION)
-    with Store.open(tmp_path / "store.sqlite", migrations) as opened:
+    with Store.open(tmp_path / "store.sqlite") as opened:
         yield opened

@@ -16,9 +16,7 @@ import trio
 from chain_kit import CHAIN_ID, LocalSigner
 
 from node.chain.client import ChainClient
-from node.chain.intent_rows import MIGRATION
 from node.chain.intents import Intent, IntentOutcome, IntentPolicy, Intents
-from node.migrations import MIGRATIONS
 from node.store import Store
 
 
@@ -53,8 +51,7 @@ async def main(url: str, contract: str, path: str, expiry: int, where: str, key:
             die()
 
     signer = DyingSigner(key) if where == "signed" else LocalSigner(key)
-    migrations = MIGRATIONS if MIGRATION in MIGRATIONS else (*MIGRATIONS, MIGRATION)
-    with Store.open(Path(path), migrations) as store:
+    with Store.open(Path(path)) as store:
         intents = Intents(client, signer, store, IntentPolicy(depth=2, interval=0.05), told)
         args = (b"\x0a" * 32, bytes(20), 3, 5, 100, 0, expiry)
         async with trio.open_nursery() as nursery:
