@@ -121,7 +121,7 @@ async def _greets(host: str, port: int) -> bool:
 
 @asynccontextmanager
 async def assembled(config: SwarmConfig) -> AsyncIterator[tuple[Parts, trio.Nursery]]:
-    """A node, up and listening; the nursery is for what lives as long as it does.
+    """A node, up and listening; the nursery is for what uses it, and ends before it does.
 
     Raises InputError if an address is none or its port is taken.
     """
@@ -152,7 +152,12 @@ async def assembled(config: SwarmConfig) -> AsyncIterator[tuple[Parts, trio.Nurs
                 _check_listening(host, transport, listen)
                 peers = Peers(host, pubsub, config.agent)
                 try:
-                    yield Parts(host, pubsub, gossip, warden, peers), nursery
+                    async with trio.open_nursery() as work:
+                        try:
+                            yield Parts(host, pubsub, gossip, warden, peers), work
+                        finally:
+                            # Before anything closes: or it would redial what is being closed.
+                            work.cancel_scope.cancel()
                 finally:
                     with trio.CancelScope(shield=True), trio.move_on_after(_CLOSE_SECONDS):
                         # Ears first: a peer that redials at once must not hang in a handshake
