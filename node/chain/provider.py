@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError
 from web3 import HTTPProvider
 from web3.types import RPCEndpoint, RPCResponse
 
+from node.nesting import depth_exceeds
 from protocol.errors import InputError
 
 from .errors import BadReply, Refused, Slow, Unreachable
@@ -29,7 +30,6 @@ MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
 MAX_DEPTH: Final = 64
 
 _READ: Final = 64 * 1024
-_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def shown(url: str) -> str:
@@ -50,24 +50,6 @@ def check_url(url: str) -> None:
         fine = False
     if not fine:
         raise InputError("an http:// or https:// URL is expected", "chain.url")
-
-
-def depth_exceeds(body: bytes, limit: int) -> bool:
-    """True if JSON nests deeper than `limit`, cheaply and before it is parsed.
-
-    eth_account's py_ecc raises Python's recursion limit to 100,000: with it, json.loads overflows
-    the C stack of a thread on 50 KB of '[' and ends the process. Brackets in strings count too:
-    where a reply's texts do not balance theirs, it is refused, which is safe.
-    """
-    depth = 0
-    for bracket in body.translate(None, _NO_BRACKETS):
-        if bracket in b"[{":
-            depth += 1
-            if depth > limit:
-                return True
-        else:
-            depth -= 1
-    return False
 
 
 def _is_loopback(url: str) -> bool:

@@ -17,6 +17,7 @@ from node.control.api import NodeApi
 from node.control.codes import Code
 from node.control.results import Subscribed, Unsubscribed
 from node.control.wire import Json
+from node.nesting import depth_exceeds
 from protocol.errors import (
     AssayError,
     ChainError,
@@ -28,6 +29,10 @@ from protocol.errors import (
 from protocol.params import MAX_CONTROL_BATCH
 
 log: Final = logging.getLogger(__name__)
+
+#: Arrays and objects within each other in a call: a batch of calls with lists has four. Brackets in
+#: a posted spec's text count too, so there is room for names that do not close theirs.
+_MAX_DEPTH: Final = 512
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -123,7 +128,7 @@ async def answer(registry: Registry, context: Context, line: bytes) -> bytes | N
     """
     try:
         request = parse(line)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         reply: Json = _error(None, RpcError(Code.PARSE, f"not JSON: {error}"))
         return dump(reply)
     if not isinstance(request, list):
@@ -140,7 +145,9 @@ async def answer(registry: Registry, context: Context, line: bytes) -> bytes | N
 
 
 def parse(line: bytes) -> Json:
-    """JSON as RFC 8259 has it: no NaN, no infinity. Raises ValueError, RecursionError."""
+    """JSON as RFC 8259 has it: no NaN, no infinity, nested a few deep. Raises ValueError."""
+    if depth_exceeds(line, _MAX_DEPTH):
+        raise ValueError(f"nested more than {_MAX_DEPTH} deep")
     parsed: Json = json.loads(line, parse_constant=_refuse_constant)
     return parsed
 
