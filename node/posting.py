@@ -12,7 +12,7 @@ from node import catalogue, jobs, records, tasks
 from node.control.job_results import Posted
 from node.datasets import add_dataset
 from node.engine import Machine, unix_ms
-from node.perform.compute import key_name
+from node.perform.compute import key_name, misfit
 from node.perform.services import Services
 from node.store import Transaction
 from protocol import inputs
@@ -43,10 +43,8 @@ class Posting:
         """
         services = self._services
         draft = parse_toml(text)
-        name = "" if holdout is None else await self._holdout(holdout)
-        if name:
-            await self._check_columns(name, draft)
         await self._check_funds(draft)
+        name = "" if holdout is None else await self._holdout(holdout, draft)
         modulus, private = await services.compute.run(
             tasks.generate_key, draft.terms.encryption.key_bits
         )
@@ -73,7 +71,6 @@ class Posting:
             records.save_spec(tx, digest, content)
             jobs.save_job(tx, job, Role.REQUESTER.value, digest, holdout)
 
-        await services.store.run(write)
         context = JobContext(
             job,
             spec,
@@ -83,7 +80,8 @@ class Posting:
             services.keys.account,
         )
         services.engine.add(Machine(Role.REQUESTER, context, RequesterState()))
-        await services.engine.feed(job, inputs.ActionPost(unix_ms()))
+        # In one transaction: a job that is stored is posted, whatever crashes in between.
+        await services.engine.feed(job, inputs.ActionPost(unix_ms()), also=write)
         tx_hash = b""
         with trio.move_on_after(_PATIENCE):
             while not tx_hash:
@@ -95,24 +93,25 @@ class Posting:
         shown = "0x" + tx_hash.hex() if tx_hash else ""
         return Posted("0x" + job.hex(), digest, spec.escrow, shown)
 
-    async def _holdout(self, given: str) -> str:
-        """The data set to measure on: one by name, or a file that is imported now."""
-        services = self._services
-        if not given.startswith("/"):
-            found = await services.store.read(lambda tx: catalogue.load_dataset(tx, given))
-            if found is None:
-                raise InputError(f"there is no data set {given!r}", "holdout")
-            return given
-        name = f"holdout-{secrets.token_hex(4)}"
-        await add_dataset(services.home, services.store, services.compute, name, Path(given))
-        return name
+    async def _holdout(self, given: str, draft: Draft) -> str:
+        """The data set to measure on: one by name, or a file that is imported now.
 
-    async def _check_columns(self, name: str, draft: Draft) -> None:
-        dataset = await self._services.store.read(lambda tx: catalogue.load_dataset(tx, name))
-        present = {column for column, _ in dataset.columns} if dataset is not None else set()
-        missing = [column for column in draft.terms.columns if column not in present]
-        if missing:
-            raise InputError(f"has no column {missing[0]!r}, which the job declares", "holdout")
+        It must fit: what does not could not measure later, when owners have worked already.
+        """
+        services, name = self._services, given
+        imported = given.startswith("/")
+        if imported:
+            name = f"holdout-{secrets.token_hex(4)}"
+            await add_dataset(services.home, services.store, services.compute, name, Path(given))
+        elif await services.store.read(lambda tx: catalogue.load_dataset(tx, given)) is None:
+            raise InputError(f"there is no data set {given!r}", "holdout")
+        unfit = await misfit(services, name, draft.terms)
+        if unfit and imported:
+            # Its copy goes at the next start, with whatever else nothing names.
+            await services.store.run(lambda tx: catalogue.delete_dataset(tx, name))
+        if unfit:
+            raise InputError(f"does not fit the job: {unfit}", "holdout")
+        return name
 
     async def _check_funds(self, draft: Draft) -> None:
         terms, services = draft.terms, self._services

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from node.blobs import BlobRef, Blobs
-from protocol.spec import JobSpec, decode_spec
+from protocol.spec import JobSpec, Terms, decode_spec
 
 if TYPE_CHECKING:
     from protocol.arith.kernels import Envelope
@@ -54,6 +54,13 @@ def generate_key(bits: int) -> tuple[bytes, bytes]:
 
     key = generate_key(bits, secrets.token_bytes)
     return key.public.to_bytes(), key.to_bytes()
+
+
+def fits(rows: Rows, terms: Terms) -> None:
+    """Raises InputError, for the data's owner alone, unless a job could train on these rows."""
+    from node.datasets import load_matrix
+
+    load_matrix(rows.directory, rows.digest, rows.name, terms)
 
 
 def initial_model(work: Work) -> Result:
@@ -208,9 +215,12 @@ def _ciphertexts(spec: JobSpec) -> int:
     return spec.packing.ciphertexts(spec.parameter_count)
 
 
-@cache
+@lru_cache(maxsize=2)
 def _matrix(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
-    """A job's rows, scaled by its declared ranges; kept, since every round reads the same."""
+    """A job's rows, scaled by its declared ranges; kept, since every round reads the same.
+
+    Those of two jobs at most: one matrix may take a GiB, and a worker lives as long as its daemon.
+    """
     from node.datasets import load_matrix
 
     spec = _spec(spec_bytes)

@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import logging
 import secrets
+from collections.abc import Callable
+from typing import TypeVar, TypeVarTuple
 
 import trio
 
@@ -20,8 +22,12 @@ from protocol.codec import decode_tagged, encode_tagged
 from protocol.errors import FatalError, InputError, PeerError
 from protocol.machine import one_line
 from protocol.owner_state import OwnerState
+from protocol.spec import Terms
 
 log = logging.getLogger("assay.compute")
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 #: A worker may be killed by the system; the same computation is tried so often before the job ends.
 _TRIES = 3
@@ -32,6 +38,19 @@ Outcome = inputs.ComputeDone | inputs.ComputeFailed
 def key_name(modulus: bytes) -> str:
     """Under which name a job's private key is sealed."""
     return f"paillier.{hashlib.sha256(modulus).hexdigest()[:32]}"
+
+
+async def in_worker(services: Services, function: Callable[[*Ts], T], *args: *Ts) -> T:
+    """`function(*args)` in a worker; once more, and once more, where the worker is killed."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return await services.compute.run(function, *args)
+        except WorkerDied as error:
+            if not left:
+                raise
+            log.warning("%s; it is tried again", error)
+            await trio.sleep(1)
+    raise FatalError("unreachable: the last try returns or raises")
 
 
 async def compute(services: Services, wanted: Wanted, effect: effects.Compute) -> None:
@@ -61,39 +80,25 @@ def _keep(tx: Transaction, ident: bytes, kind: str, outcome: bytes) -> None:
 
 async def _run(services: Services, wanted: Wanted, effect: effects.Compute) -> Outcome:
     kind, round_, attempt, subject = _labels(effect)
-    for left in reversed(range(_TRIES)):
-        try:
-            result = await _dispatch(services, wanted, effect)
-        except (InputError, PeerError) as error:
-            reason = one_line(str(error))
-            return inputs.ComputeFailed(unix_ms(), kind, round_, attempt, subject, reason)
-        except FatalError as error:
-            if kind != "apply":
-                raise
-            # Training that leaves float64's range: the job ends, and its owners are paid.
-            return inputs.ComputeFailed(
-                unix_ms(), kind, round_, attempt, subject, one_line(str(error))
-            )
-        except WorkerDied as error:
-            if not left:
-                raise
-            log.warning("%s; %s is tried again", error, kind)
-            await trio.sleep(1)
-        else:
-            blob = result.blob or BlobRef(b"", 0)
-            extra = result.extra.digest if result.extra is not None else b""
-            return inputs.ComputeDone(
-                unix_ms(),
-                kind,
-                round_,
-                attempt,
-                subject,
-                blob.digest,
-                blob.size,
-                extra,
-                result.facts,
-            )
-    raise FatalError("unreachable: the last try returns or raises")
+
+    def failed(error: Exception) -> Outcome:
+        reason = one_line(str(error))
+        return inputs.ComputeFailed(unix_ms(), kind, round_, attempt, subject, reason)
+
+    try:
+        result = await _dispatch(services, wanted, effect)
+    except (InputError, PeerError) as error:
+        return failed(error)
+    except FatalError as error:
+        if kind != "apply":
+            raise
+        # Training that leaves float64's range: the job ends, and its owners are paid.
+        return failed(error)
+    blob = result.blob or BlobRef(b"", 0)
+    extra = result.extra.digest if result.extra is not None else b""
+    return inputs.ComputeDone(
+        unix_ms(), kind, round_, attempt, subject, blob.digest, blob.size, extra, result.facts
+    )
 
 
 def _labels(effect: effects.Compute) -> tuple[str, int, int, bytes]:
@@ -112,27 +117,30 @@ def _labels(effect: effects.Compute) -> tuple[str, int, int, bytes]:
 
 
 async def _dispatch(services: Services, wanted: Wanted, effect: effects.Compute) -> tasks.Result:
-    context, run = wanted.machine.context, services.compute.run
+    context = wanted.machine.context
     work = tasks.Work(services.home.blobs, await services.spec_bytes(context))
     match effect:
         case effects.ComputeInitialModel():
-            return await run(tasks.initial_model, work)
+            return await in_worker(services, tasks.initial_model, work)
         case effects.ComputeContribution():
             rows = await _own_rows(services, wanted)
             seed = await trio.to_thread.run_sync(_batch_seed, services, context.job, effect.round)
             model = services.blob(effect.model_digest)
-            return await run(tasks.contribution, work, rows, model, seed)
+            return await in_worker(services, tasks.contribution, work, rows, model, seed)
         case effects.ComputeCheck():
-            return await run(tasks.check, work, services.blob(effect.batch_digest))
+            return await in_worker(services, tasks.check, work, services.blob(effect.batch_digest))
         case effects.ComputeSum():
-            return await run(tasks.add, work, tuple(services.blob(d) for d in effect.batches))
+            return await in_worker(
+                services, tasks.add, work, tuple(services.blob(d) for d in effect.batches)
+            )
         case effects.ComputeApply():
             momentum = services.blob(effect.momentum) if effect.momentum else None
             sums = tuple(
                 (services.blob(digest), count)
                 for digest, count in zip(effect.sums, effect.counts, strict=True)
             )
-            return await run(
+            return await in_worker(
+                services,
                 tasks.apply,
                 work,
                 services.keys.unseal(key_name(context.spec.modulus)),
@@ -156,6 +164,19 @@ async def dataset_rows(services: Services, name: str) -> tasks.Rows:
     if dataset is None:
         raise InputError(f"the data set {name!r} is gone; add it again", "dataset")
     return tasks.Rows(services.home.datasets, dataset.digest, name)
+
+
+async def misfit(services: Services, name: str, terms: Terms) -> str:
+    """Why a job could not train on a data set, for its owner alone; empty if it could.
+
+    Asked before an owner enrols: one that cannot train would hold up its whole block, every round.
+    """
+    rows = await dataset_rows(services, name)
+    try:
+        await in_worker(services, tasks.fits, rows, terms)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 async def _holdout(services: Services, job: bytes) -> tasks.Rows | None:

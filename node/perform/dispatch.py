@@ -94,7 +94,7 @@ async def _fetch(services: Services, wanted: Wanted, effect: effects.Fetch) -> N
 
 
 async def _consider(services: Services, wanted: Wanted) -> None:
-    """Hold a job against every data set's policy; the first that takes it is used."""
+    """Hold a job against every data set's policy; the first that takes it and fits is used."""
     spec = wanted.machine.context.spec
     standing = Standing(services.keys.account)
     closed = Policy.closed()
@@ -104,12 +104,15 @@ async def _consider(services: Services, wanted: Wanted) -> None:
     for dataset, policy in await services.store.read(_agreed):
         facts = DatasetFacts(tuple(name for name, _ in dataset.columns), dataset.rows)
         decision = judge(policy or closed, spec, facts, standing)
-        reasons = f"{dataset.name}: {'; '.join(decision.reasons)}"
-        if decision.verdict is Verdict.ACCEPT:
-            payout = services.keys.account
-            outcome = inputs.ActionConsent(unix_ms(), dataset.name, payout, dataset.rows)
-            break
-        (waits if decision.verdict is Verdict.WAIT else refusals).append(reasons)
+        verdict, why = decision.verdict, "; ".join(decision.reasons)
+        if verdict is Verdict.ACCEPT:
+            unfit = await compute.misfit(services, dataset.name, spec)
+            if not unfit:
+                payout = services.keys.account
+                outcome = inputs.ActionConsent(unix_ms(), dataset.name, payout, dataset.rows)
+                break
+            verdict, why = Verdict.WAIT, unfit
+        (waits if verdict is Verdict.WAIT else refusals).append(f"{dataset.name}: {why}")
     if outcome is None:
         told = waits or refusals or ["this node has no data set"]
         # Only a job that nothing here can ever serve is put away; data may be added later.
