@@ -114,13 +114,16 @@ def advance(role: Role, phase: JobPhase, event: JobEvent) -> JobPhase:
 
 
 def diagram(role: Role) -> str:
-    """The table of one role as a Mermaid state diagram; what any phase can do stands once."""
+    """The table of one role as a Mermaid state diagram; what every live phase can do is left out:
+    being cancelled, expiring, breaking."""
     everywhere = (_E.CANCELLED, _E.EXPIRED, _E.BROKEN)
-    first = _LIVE[role][0]
-    lines = ["stateDiagram-v2", f"    [*] --> {first.value}"]
+    lines = ["stateDiagram-v2", f"    [*] --> {_LIVE[role][0].value}"]
     lines += [
         f"    {at.value} --> {to.value}: {event.value}"
         for (who, at, event), to in TABLE.items()
-        if who is role and event not in everywhere
+        if who is role and not (event in everywhere and at in _LIVE[role])
     ]
-    return "\n".join(lines).replace("enrolment-sent", "enrolment_sent")
+    ends = [_P.CLOSED, _P.DECLINED] if role is _O else [_P.CLOSED]
+    lines += [f"    {end.value} --> [*]" for end in ends]
+    # Mermaid takes no hyphen in a state's name.
+    return "\n".join(lines).replace(_P.ENROLMENT_SENT.value, "enrolment_sent")

@@ -24,7 +24,6 @@ from protocol.errors import InputError, Malformed, PeerError
 from protocol.estimate import apply_seconds, contribute_seconds
 from protocol.machine import JobContext, one_line
 from protocol.messages import Contribution, Enrol
-from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
 from protocol.spec import JobSpec
 from protocol.typed_data import Commitment, Enrolment, commitment_digest, enrolment_digest
@@ -379,7 +378,3 @@ def training_of(spec: JobSpec) -> Training:
 def envelope_of(spec: JobSpec) -> kernels.Envelope:
     bits, clip = spec.encryption.value_bits, spec.training.clip_norm
     return kernels.Envelope(spec.modulus, bits, clip, spec.cohort.largest_block)
-
-
-def is_owner(state: object) -> bool:
-    return isinstance(state, OwnerState)

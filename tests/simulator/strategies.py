@@ -1,0 +1,78 @@
+"""Hypothesis strategies for whatever the codec can carry, read off the annotations."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import types
+import typing
+from typing import Annotated, Any, TypeVar
+
+from hypothesis import strategies as st
+
+from protocol.codec import Range, Size, Uint, Wire
+
+W = TypeVar("W", bound=Wire)
+
+#: Longest of what may be long: a test wants many small values.
+_LONGEST = 4
+
+
+def wire(cls: type[W]) -> st.SearchStrategy[W]:
+    """Any valid `cls`."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    fields = {f.name: of(hints[f.name]) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    return st.builds(cls, **fields)
+
+
+def of(hint: Any) -> st.SearchStrategy[Any]:
+    """Any value that fits an annotation."""
+    limits: tuple[Any, ...] = ()
+    if typing.get_origin(hint) is Annotated:
+        hint, *rest = typing.get_args(hint)
+        limits = tuple(rest)
+    origin = typing.get_origin(hint)
+    if hint is bytes:
+        low, high = _sizes(limits)
+        return st.binary(min_size=low, max_size=high)
+    if hint is str:
+        low, high = _sizes(limits)
+        return st.text("abcé ", min_size=low, max_size=max(low, high // 2))
+    if hint is bool:
+        return st.booleans()
+    if hint is int:
+        return _integers(limits)
+    if hint is float:
+        return st.floats(-1e6, 1e6)
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return st.sampled_from(hint)
+    if isinstance(hint, type) and issubclass(hint, Wire):
+        return wire(hint)
+    if origin is tuple:
+        return _tuples(typing.get_args(hint), limits)
+    if origin in (typing.Union, types.UnionType):
+        options = [st.none() if a is type(None) else of(a) for a in typing.get_args(hint)]
+        return st.one_of(options)
+    raise TypeError(f"no strategy for {hint!r}")
+
+
+def _sizes(limits: tuple[Any, ...]) -> tuple[int, int]:
+    size = next(limit for limit in limits if isinstance(limit, Size))
+    high = size.low if size.high is None else size.high
+    return size.low, min(high, size.low + _LONGEST)
+
+
+def _integers(limits: tuple[Any, ...]) -> st.SearchStrategy[int]:
+    for limit in limits:
+        if isinstance(limit, Uint):
+            return st.integers(0, 2**limit.bits - 1)
+        if isinstance(limit, Range):
+            return st.integers(int(limit.low), int(limit.high))
+    return st.integers(0, 2**53)
+
+
+def _tuples(args: tuple[Any, ...], limits: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+    if len(args) == 2 and args[1] is Ellipsis:
+        low, high = _sizes(limits)
+        return st.lists(of(args[0]), min_size=low, max_size=high).map(tuple)
+    return st.tuples(*(of(arg) for arg in args))
