@@ -48,10 +48,11 @@ from node.store import Store
 from node.vault import read_passphrase
 from protocol import inputs
 from protocol.addresses import to_checksum
-from protocol.errors import AssayError, FatalError, InputError
+from protocol.errors import AssayError, FatalError, InputError, Malformed
 from protocol.job import OVER
 from protocol.lists import examine_cohort
-from protocol.machine import JobContext
+from protocol.machine import JobContext, one_line
+from protocol.owner_state import OwnerState
 from protocol.round import Role
 from protocol.spec import decode_spec
 
@@ -210,14 +211,23 @@ async def _contexts(services: Services) -> list[tuple[Role, JobContext]]:
 
 
 def _restore_cohorts(services: Services) -> None:
-    """Verified lists are no part of a machine's state: read them again from their blobs."""
+    """Verified lists are no part of a machine's state: read them again from their blobs.
+
+    An owner has examined its list once its root is stored, which may be before the chain's is.
+    A list that is gone stops its job alone.
+    """
     for machine in services.engine.machines.values():
-        state = machine.state
-        verified = state.cohort_digest and getattr(state, "cohort_here", True)
-        if verified:
+        state, context = machine.state, machine.context
+        examined = state.cohort_root if isinstance(state, OwnerState) else state.cohort_digest
+        if not examined:
+            continue
+        try:
             data = services.blobs.get(services.blob(state.cohort_digest))
-            context = machine.context
             cohort = examine_cohort(context.spec, context.job, data)
+        except (FatalError, Malformed) as error:
+            log.error("job %s stops: %s", machine.key.hex()[:16], error)
+            machine.broken = one_line(str(error))
+        else:
             machine.context = dataclasses.replace(context, cohort=cohort)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -32,7 +33,8 @@ def test_a_deep_line_is_refused_under_the_limit_that_web3_sets() -> None:
 
 
 def test_brackets_of_a_spec_are_no_depth() -> None:
-    text = '[[features]]\\nnames = "x_{0..1}"\\n' * 2_000
-    assert parse(b'{"params": {"spec": "' + text.encode() + b'"}}')["params"]["spec"]
+    text = '[[features]]\nnames = "x_{0..1}"\n' * 2_000
+    line = json.dumps({"params": {"spec": text}}).encode()
+    assert parse(line) == {"params": {"spec": text}}
     with pytest.raises(ValueError, match="nested more than"):
         parse(b'{"a":' * 513 + b"1" + b"}" * 513)
