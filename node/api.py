@@ -26,6 +26,7 @@ from node.control.job_results import Audit, Claim, Consent, JobDetail, JobSummar
 from node.control.version import VERSION
 from node.datasets import add_dataset
 from node.engine import Machine, unix_ms
+from node.perform.compute import misfit
 from node.perform.services import Services
 from node.posting import Posting
 from node.store import Transaction
@@ -252,6 +253,9 @@ class Api:
         wrong = obstacles(policy, machine.context.spec, facts, Standing(account))
         if wrong:
             raise InputError("; ".join(wrong), "dataset")
+        unfit = await misfit(self._services, dataset, machine.context.spec)
+        if unfit:
+            raise InputError(f"{dataset} does not fit the job: {unfit}", "dataset")
         given = inputs.ActionConsent(unix_ms(), dataset, account, found.rows)
         await self._services.engine.feed(machine.key, given)
         summary = await self._books.summary(machine)
