@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import types
 import typing
 from typing import Annotated, Any, TypeVar
 
+from hypothesis import find
 from hypothesis import strategies as st
 
 from protocol.codec import Range, Size, Uint, Wire
@@ -23,6 +25,12 @@ def wire(cls: type[W]) -> st.SearchStrategy[W]:
     hints = typing.get_type_hints(cls, include_extras=True)
     fields = {f.name: of(hints[f.name]) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     return st.builds(cls, **fields)
+
+
+@functools.cache
+def smallest(cls: type[W]) -> W:
+    """The simplest valid `cls`."""
+    return find(wire(cls), lambda _: True)
 
 
 def of(hint: Any) -> st.SearchStrategy[Any]:
