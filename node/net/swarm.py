@@ -20,7 +20,7 @@ from node.net import fetch as blobs
 from node.net import guard, streams
 from node.net.errors import Broken, ConversationError, TimedOut, Unreachable
 from protocol import params
-from protocol.errors import FatalError, InputError
+from protocol.errors import FatalError, InputError, Malformed
 from protocol.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -275,11 +275,20 @@ class Swarm:
     ) -> None:
         """Answer requests on a protocol: `handler(peer id, bytes)` returns the reply.
 
-        A handler that raises PeerError refuses with that error's words. Any other exception is
-        logged, and the peer learns only that we failed. Each peer has
-        `params.REQUESTS_PER_SECOND`; above it, it is told to wait.
+        A handler that raises PeerError refuses with that error's words; Malformed is counted
+        against the peer as well. Any other exception is logged, and the peer learns only that we
+        failed. Each peer has `params.REQUESTS_PER_SECOND`; above it, it is told to wait.
         """
         _check_name(protocol)
+
+        async def judged(peer: str, data: bytes) -> bytes:
+            try:
+                return await handler(peer, data)
+            except Malformed as error:
+                log.info("peer %s: %s", peer, streams.printable(str(error)))
+                # A fixed name: what the peer wrote must not become a counter's key.
+                self._parts.warden.penalise(peer, guard.BAD_MESSAGE, "a malformed request")
+                raise
 
         async def inbound(stream: INetStream) -> None:
             peer = str(stream.muxed_conn.peer_id)
@@ -289,7 +298,7 @@ class Swarm:
                 self._counters["served.busy"] += 1
                 warden.penalise(peer, guard.HASTE, "too many requests")
             try:
-                status = await streams.answer(stream, peer, handler, max_request, allowed)
+                status = await streams.answer(stream, peer, judged, max_request, allowed)
                 self._counters[f"served.{status.name.lower()}"] += 1
             except Broken as error:
                 self._blame(peer, str(error))
