@@ -38,7 +38,8 @@ from protocol.messages import (
     Told,
 )
 from protocol.owner_state import OwnerState
-from protocol.round import Role
+from protocol.requester_state import RequesterState
+from protocol.round import Phase, Role
 from protocol.spec import decode_spec, spec_digest
 from protocol.verdict import Verdict
 
@@ -240,7 +241,7 @@ class Inbox:
             return
         if machine is None:
             return
-        if attachment:
+        if attachment and _awaits(machine, envelope, len(attachment)):
             await trio.to_thread.run_sync(self._services.blobs.put, attachment)
         input_ = inputs.ReceiveMessage(unix_ms(), envelope, envelope_digest(envelope))
         kind = kind_of(body)
@@ -326,6 +327,24 @@ class Inbox:
         engine.add(Machine(Role.OWNER, context, OwnerState()))
         await engine.feed(job, inputs.Tick(unix_ms()))
         self.machines_changed()
+
+
+def _awaits(machine: Machine, envelope: Envelope, size: int) -> bool:
+    """Whether an attached batch is one that this node's round waits for.
+
+    A disk is not to be filled by whoever signs a header: only a member's first batch of the present
+    attempt is kept, and only where it will be summed.
+    """
+    state, cohort, body = machine.state, machine.context.cohort, envelope.body
+    if not isinstance(body, Contribution) or not isinstance(state, RequesterState):
+        return False
+    round_, place = state.round, envelope.context
+    if cohort is None or round_ is None or round_.phase is not Phase.CONTRIBUTE:
+        return False
+    member = cohort.index_of(envelope.sender)
+    present = (place.round, place.attempt) == (round_.number, round_.attempt)
+    known = any(record.member == member for record in round_.contributions)
+    return member is not None and present and not known and size == body.batch_size
 
 
 def _check_attachment(envelope: Envelope, attachment: bytes) -> None:
