@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import trio
 
 from . import replies
-from .errors import BadReply, NoContract, Refused, Reverted, Slow, WrongChain
+from .errors import BadReply, NoContract, OtherContract, Refused, Reverted, Slow, WrongChain
 from .events import ChainEvent
 from .replies import Head, Receipt
 
@@ -130,12 +130,20 @@ class ChainClient:
     # --- the node ---------------------------------------------------------------------------
 
     async def check(self) -> None:
-        """Raise WrongChain or NoContract unless the node serves what was expected."""
+        """Raise WrongChain, NoContract or OtherContract unless the node serves what was expected.
+
+        The contract's code is compared whole: a join line comes from whoever made the network.
+        """
         got = await self._ask("eth_chainId", [], replies.quantity)
         if got != self.chain_id:
             raise WrongChain(self.url, self.chain_id, got)
-        if self.contract is not None and not await self.code(self.contract):
+        if self.contract is None:
+            return
+        code = await self.code(self.contract)
+        if not code:
             raise NoContract(self.url, self.contract)
+        if code != self.codec.runtime:
+            raise OtherContract(self.url, self.contract)
 
     async def head(self) -> Head:
         """The newest block."""

@@ -8,6 +8,7 @@ ChainError
 │   └── Reverted    the contract said no; `reason` is its word
 ├── WrongChain      another chain id: a person must look
 ├── NoContract      no code at the contract's address: a person must look
+├── OtherContract   other code at the contract's address: a person must look
 └── DeepReorg       the chain forgot more than can be undone: a person must look
 """
 
@@ -79,6 +80,21 @@ class NoContract(ChainError):
         super().__init__(
             f"chain node {url} has no contract at 0x{address.hex()}: the address is wrong, "
             "or the chain was started anew"
+        )
+        self.url = url
+        self.address = address
+
+
+class OtherContract(ChainError):
+    """The code at the contract's address is not what this assay was built with.
+
+    Money would hang on promises that nobody here has read.
+    """
+
+    def __init__(self, url: str, address: bytes) -> None:
+        super().__init__(
+            f"chain node {url}: the code at 0x{address.hex()} is not this assay's contract: "
+            "the network was made by another version, or by somebody who changed the contract"
         )
         self.url = url
         self.address = address

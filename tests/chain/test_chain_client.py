@@ -28,6 +28,7 @@ from node.chain.client import ChainClient, Fees
 from node.chain.errors import (
     BadReply,
     NoContract,
+    OtherContract,
     Refused,
     Reverted,
     Slow,
@@ -115,6 +116,23 @@ async def test_no_contract_at_the_address(shared: Devnet) -> None:
         await client.check()
     with pytest.raises(NoContract):
         await client.job(b"\x01" * 32)
+
+
+async def test_other_code_at_the_address(shared: Devnet, contract: bytes) -> None:
+    """A network of somebody's own making, whose contract differs from ours by one byte."""
+    client = await ChainClient.open(shared.url, CHAIN_ID, contract)
+    runtime = client.codec.runtime
+    assert await client.code(contract) == runtime
+    forged = runtime[:-1] + bytes([runtime[-1] ^ 1])
+    # PUSH2 length, DUP1, PUSH1 10, PUSH0, CODECOPY, PUSH0, RETURN, and then the forged code.
+    creation = b"\x61" + len(forged).to_bytes(2, "big") + bytes.fromhex("80600a5f395ff3") + forged
+    tx_hash = shared.rpc("eth_sendTransaction", {"data": "0x" + creation.hex()})
+    shared.rpc("evm_mine")
+    address = shared.rpc("eth_getTransactionReceipt", tx_hash)["contractAddress"]
+    client = await ChainClient.open(shared.url, CHAIN_ID, bytes.fromhex(address[2:]))
+    assert await client.code(bytes.fromhex(address[2:])) == forged
+    with pytest.raises(OtherContract, match="is not this assay's contract"):
+        await client.check()
 
 
 async def test_a_slow_node_costs_the_timeout_and_no_more(proxy: Proxy, contract: bytes) -> None:

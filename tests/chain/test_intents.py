@@ -138,6 +138,36 @@ async def test_a_doomed_call_is_refused_before_a_nonce_is_used(
     assert shared.nonce(signer.account, "pending") == 0
 
 
+async def test_a_refusal_that_a_reorganisation_takes_back_was_none(
+    opened: Opener, shared: Devnet, contract: bytes, signer: LocalSigner
+) -> None:
+    """The job was posted by other means, and is refused as such; then that block is gone."""
+    intent = post(1)
+    client = await ChainClient.open(shared.url, CHAIN_ID, contract)
+    start = shared.number
+    raw = signer.sign_transaction(
+        {
+            "type": 2,
+            "chainId": CHAIN_ID,
+            "nonce": 0,
+            "gas": 500_000,
+            "maxFeePerGas": 10**10,
+            "maxPriorityFeePerGas": 10**9,
+            "to": contract,
+            "value": intent.value,
+            "data": client.codec.encode("post", intent.args),
+        }
+    )
+    await client.send(raw)
+    shared.rpc("evm_mine")
+    async with opened(policy=IntentPolicy(depth=12, interval=0.05)) as intents:
+        await intents.submit(intent)
+        await until_error(intents, intent.id, "post was refused: bounty: posted already")
+        shared.rpc("assay_rewind", hex(start), False)
+        assert (await intents.settled(intent.id)).state == "final"
+    assert len(await events(shared, contract, signer)) == 1
+
+
 async def test_a_chain_of_dependent_calls_goes_through_in_one_go(
     opened: Opener, shared: Devnet, contract: bytes, signer: LocalSigner
 ) -> None:
@@ -390,6 +420,37 @@ async def test_a_nonce_used_elsewhere_is_replaced_once_that_is_final(
     assert len(await events(shared, contract, signer)) == 1
     with pytest.raises(RuntimeError, match="nonce too low"):
         shared.rpc("eth_sendRawTransaction", raws[0])
+
+
+async def test_a_nonce_used_elsewhere_may_come_free_again(
+    opened: Opener, shared: Devnet, proxy: Proxy, contract: bytes, signer: LocalSigner
+) -> None:
+    """The foreign transaction is reorganised away before it is final, and ours is mined after all.
+    Had it been signed anew at once, there would be two of ours."""
+    raws: list[str] = []
+    asked = False
+
+    def rule(request: dict[str, Any], forward: Callable[[], bytes]) -> bytes:
+        nonlocal asked
+        if request["method"] == "eth_sendRawTransaction" and not raws:
+            raws.append(request["params"][0])
+            send_foreign(shared, signer, 0)
+            return result(request, "0x" + "00" * 32)
+        if request["method"] == "eth_getTransactionCount" and request["params"][1] != "latest":
+            asked = True
+        return forward()
+
+    proxy.rule = rule
+    start = shared.number
+    policy = IntentPolicy(depth=20, stuck_blocks=50, interval=0.05)
+    async with opened(url=proxy.url, policy=policy) as intents:
+        await intents.submit(post(1))
+        await until(lambda: asked)
+        shared.rpc("assay_rewind", hex(start), False)
+        shared.rpc("eth_sendRawTransaction", raws[0])
+        assert (await intents.settled(post(1).id)).state == "final"
+    assert shared.nonce(signer.account, "pending") == 1
+    assert len(await events(shared, contract, signer)) == 1
 
 
 async def test_a_gap_that_a_foreign_transaction_left_is_closed(
