@@ -43,6 +43,7 @@ class Posting:
         """
         services = self._services
         draft = parse_toml(text)
+        await services.chain.check()
         await self._check_funds(draft)
         name = "" if holdout is None else await self._holdout(holdout, draft)
         modulus, private = await services.compute.run(

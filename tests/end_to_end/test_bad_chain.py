@@ -1,0 +1,113 @@
+"""Daemons on a chain that is down, slow, another one, or without the contract."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trio
+from chain_proxy import Proxy
+from clouds import spec
+from processes import CHAIN_ID, START_SECONDS, Chain, Daemon, run, until
+
+from node.chain.client import ChainClient
+from node.chain.deploy import deploy_bounty
+from node.config import Config, save_config
+from node.keys import Keys
+
+#: What each daemon must say of its chain, and whoever asks it to post a job.
+WORDS = {
+    "down": "is unreachable",
+    "slow": "did not answer eth_chainId within",
+    "other": f"serves chain id {CHAIN_ID}, expected 1",
+    "empty": f"has no contract at 0x{'11' * 20}",
+}
+
+
+@dataclass
+class World:
+    """One chain and a daemon for each way in which it can be bad."""
+
+    chain: Chain
+    daemons: dict[str, Daemon]
+    proxies: dict[str, Proxy]
+    accounts: dict[str, bytes]
+
+    def destroy(self) -> None:
+        for process in (*self.daemons.values(), self.chain):
+            process.destroy()
+        for proxy in self.proxies.values():
+            proxy.close()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("chains")
+    daemons = {name: Daemon(folder / name) for name in WORDS}
+    keys = {name: daemon.make(Config()) for name, daemon in daemons.items()}
+    accounts = {name: each.account for name, each in keys.items()}
+    chain = Chain(folder, accounts.values())
+    proxies = {mode: Proxy(chain.url, mode) for mode in ("down", "slow")}
+    world = World(chain, daemons, proxies, accounts)
+    try:
+        trio.run(start, world, keys["down"])
+        yield world
+    finally:
+        world.destroy()
+
+
+async def start(world: World, deployer: Keys) -> None:
+    world.chain.launch()
+    await until(world.chain.answers, START_SECONDS, "the chain answers")
+    client = await ChainClient.open(world.chain.url, CHAIN_ID, None)
+    try:
+        contract = await deploy_bounty(client, deployer)
+    finally:
+        client.close()
+    for name, daemon in world.daemons.items():
+        url = world.proxies[name].url if name in world.proxies else world.chain.url
+        config = Config(
+            listen=("/ip4/127.0.0.1/tcp/0",),
+            chain_url=url,
+            chain_id=1 if name == "other" else CHAIN_ID,
+            contract=bytes([0x11]) * 20 if name == "empty" else contract,
+            finality=1,
+        )
+        save_config(daemon.home, config)
+        daemon.launch()
+    for name, daemon in world.daemons.items():
+        await until(daemon.answers, START_SECONDS, f"{name} answers")
+
+
+@pytest.mark.parametrize("name", WORDS)
+async def test_it_runs_says_what_is_wrong_and_posts_nothing(
+    world: World, name: str, tmp_path: Path
+) -> None:
+    daemon = world.daemons[name]
+    await until(lambda: bool(daemon.call("status")["chain"]["problem"]), 40, "it says so")
+    status = daemon.call("status")
+    assert WORDS[name] in status["chain"]["problem"]
+    assert status["problems"] == [status["chain"]["problem"]]
+    assert not status["chain"]["reachable"]
+    file = tmp_path / "job.toml"
+    file.write_text(spec())
+    home = str(daemon.home.path)
+    posted = await trio.to_thread.run_sync(run, "--home", home, "--json", "job", "post", str(file))
+    assert posted.returncode == 4, posted
+    assert WORDS[name] in json.loads(posted.stderr)["error"]["message"]
+    assert daemon.call("jobs") == []
+    sent = world.chain.sent_by(world.accounts[name])
+    assert len(sent) == (1 if name == "down" else 0)  # the contract's deployment alone
+
+
+@pytest.mark.parametrize("name", ["down", "slow"])
+async def test_it_goes_on_by_itself_once_the_chain_is_back(world: World, name: str) -> None:
+    daemon = world.daemons[name]
+    world.proxies[name].mend()
+    await until(lambda: daemon.call("status")["chain"]["reachable"], 40, "the chain is followed")
+    assert daemon.call("status")["problems"] == []
+    posted = daemon.call("job.post", spec=spec(), holdout=None)
+    await until(lambda: daemon.state(posted["job"]) == "enrolling", 30, "the job is posted")
