@@ -1,0 +1,109 @@
+"""The job that the demo posts: its recipe for each data set and model, and its spec as a TOML file.
+
+The recipes come from training in the clear on two dozen splits: the fewest rounds after which every
+one of them was well within the promise (verdict.TOLERANCE) of pooled training, and a few more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from node.demo.columns import DataName, Table
+from protocol.amounts import format_amount
+
+ETHER: Final = 10**18
+
+ModelName = Literal["softmax", "dense"]
+
+#: Owners whose policies accept, and all owners. The bounty has room for all: the share of one that
+#: stays out goes back to the requester.
+ACCEPTING: Final = 5
+OWNERS: Final = 6
+
+#: Pay for one contribution, and the pot for measured worth.
+RATE: Final = 2 * ETHER // 1000
+MERIT: Final = 50 * ETHER // 1000
+
+#: What the owners ask at least: five ask less than the rate, the sixth more.
+FLOOR: Final = ETHER // 1000
+HIGH_FLOOR: Final = 5 * ETHER // 1000
+
+#: Seconds that enrolment stays open, since nobody can know that the sixth will not come.
+ENROL_SECONDS: Final = 15
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Model and training of a job."""
+
+    family: ModelName
+    hidden: int
+    rounds: int
+    local_steps: int
+    batch_rows: int
+    rate: float
+    clip_norm: float
+    momentum: float
+
+    def with_rounds(self, rounds: int | None) -> Recipe:
+        return self if rounds is None else dataclasses.replace(self, rounds=rounds)
+
+
+RECIPES: Final[dict[tuple[DataName, ModelName], Recipe]] = {
+    ("digits", "softmax"): Recipe("softmax", 0, 15, 100, 32, 1.0, 4.0, 0.5),
+    ("digits", "dense"): Recipe("dense", 256, 6, 100, 32, 1.0, 4.0, 0.0),
+    ("breast-cancer", "softmax"): Recipe("softmax", 0, 15, 100, 32, 2.0, 4.0, 0.5),
+    ("breast-cancer", "dense"): Recipe("dense", 256, 8, 100, 32, 2.0, 4.0, 0.5),
+}
+
+
+def spec(table: Table, recipe: Recipe) -> str:
+    """The spec as its requester would write it."""
+    features = "\n".join(
+        f'    {{ name = "{column.name}", low = {column.low:g}, high = {column.high:g} }},'
+        for column in table.columns
+    )
+    classes = ", ".join(f'"{name}"' for name in table.classes)
+    hidden = f"hidden = {recipe.hidden}\n" if recipe.hidden else ""
+    return f"""\
+title = "{table.title}, {recipe.family}"
+purpose = "research"
+
+features = [
+{features}
+]
+
+[target]
+name = "{table.target}"
+classes = [{classes}]
+
+[model]
+family = "{recipe.family}"
+{hidden}
+[training]
+rounds = {recipe.rounds}
+local_steps = {recipe.local_steps}
+batch_rows = {recipe.batch_rows}
+rate = {recipe.rate}
+clip_norm = {recipe.clip_norm}
+momentum = {recipe.momentum}
+
+[cohort]
+min_owners = {ACCEPTING}
+max_owners = {OWNERS}
+
+[payment]
+rate = "{format_amount(RATE)}"
+merit = "{format_amount(MERIT)}"
+
+[timing]
+enrol_seconds = {ENROL_SECONDS}
+ready_seconds = 60
+contribute_seconds = 180
+commit_seconds = 300
+apply_seconds = 120
+finality_blocks = 1
+lifetime_days = 1
+"""

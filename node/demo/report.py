@@ -1,0 +1,162 @@
+"""What a run of the demo came to: the figures, as JSON and for a person."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from node.cli.amounts import money, size
+from node.cli.show import Pairs, Part, Table
+from node.demo.ledger import Gas
+
+
+@dataclass(frozen=True)
+class OwnerFigures:
+    """One owner. Amounts in wei; `claimed` is what the contract says that it paid."""
+
+    name: str
+    account: str
+    rows: int
+    contributions: int
+    rate: int
+    merit: int
+    claimed: int
+    balance_before: int
+    balance_after: int
+    bytes_out: int
+
+
+@dataclass(frozen=True)
+class Outsider:
+    """The owner that wants more: how the job stands on its home, and why."""
+
+    name: str
+    state: str
+    reason: str
+    balance: int
+
+
+@dataclass(frozen=True)
+class RequesterMoney:
+    """The requester's account: what it had, what it has, what its transactions' gas cost."""
+
+    before: int
+    after: int
+    fees: int
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Everything that a run is judged by and shows. Accuracies in [0, 1], amounts in wei."""
+
+    data: str
+    model: str
+    seed: int
+    job: str
+    state: str
+    reason: str
+    rounds_planned: int
+    accuracies: tuple[float, ...]
+    pooled_accuracy: float
+    owners: tuple[OwnerFigures, ...]
+    outsider: Outsider
+    escrowed: int
+    returned: int
+    held: int
+    requester: RequesterMoney
+    gas: Mapping[str, Gas]
+    failed_transactions: int
+    audit: Mapping[str, Any]
+    memory: Mapping[str, int]
+    seconds: Mapping[str, float]
+    round_seconds: Mapping[str, float]
+    unclean: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def accuracy(self) -> float | None:
+        """After the last round."""
+        return self.accuracies[-1] if self.accuracies else None
+
+    @property
+    def paid(self) -> dict[str, int]:
+        """Account to what the contract paid it."""
+        return {owner.account: owner.claimed for owner in self.owners}
+
+
+def as_json(figures: Figures, faults: list[str]) -> dict[str, Any]:
+    """The one object that `--json` prints. Amounts are integers of wei."""
+    return {
+        "accuracy": figures.accuracy,
+        "pooled_accuracy": figures.pooled_accuracy,
+        "rounds": len(figures.accuracies),
+        "accuracy_by_round": list(figures.accuracies),
+        "paid": figures.paid,
+        "escrowed": figures.escrowed,
+        "returned": figures.returned,
+        "gas": {kind: dataclasses.asdict(gas) for kind, gas in figures.gas.items()},
+        "bytes_per_owner": {owner.account: owner.bytes_out for owner in figures.owners},
+        "seconds": dict(figures.seconds) | {"rounds": dict(figures.round_seconds)},
+        "audit": dict(figures.audit),
+        "stayed_out": dataclasses.asdict(figures.outsider),
+        "resident_bytes": dict(figures.memory),
+        "data": figures.data,
+        "model": figures.model,
+        "seed": figures.seed,
+        "job": figures.job,
+        "files": dict(figures.files),
+        "ok": not faults,
+        "faults": faults,
+    }
+
+
+def as_parts(figures: Figures) -> list[Part]:
+    """The same for a person."""
+    owners = Table(
+        ("owner", "account", "rows", "contributions", "rate", "merit", "paid", "sent"),
+        [
+            (
+                owner.name,
+                owner.account,
+                str(owner.rows),
+                str(owner.contributions),
+                money(owner.rate),
+                money(owner.merit),
+                money(owner.claimed),
+                size(owner.bytes_out),
+            )
+            for owner in figures.owners
+        ],
+        title="pay and bytes of each owner, all of whom started without ether",
+        right=frozenset({"rows", "contributions", "sent"}),
+    )
+    gas = Table(
+        ("transaction", "count", "gas each", "gas"),
+        [
+            (kind, str(used.transactions), f"{used.each:,}", f"{used.gas:,}")
+            for kind, used in figures.gas.items()
+        ],
+        title="gas, all of it paid by the requester",
+        right=frozenset({"count", "gas each", "gas"}),
+    )
+    largest = max(figures.memory, key=lambda name: figures.memory[name], default="")
+    accuracy = "none" if figures.accuracy is None else f"{100 * figures.accuracy:.2f} %"
+    rows = [
+        ("accuracy", f"{accuracy} after {len(figures.accuracies)} rounds"),
+        ("pooled", f"{100 * figures.pooled_accuracy:.2f} %, in the clear, to convergence"),
+        ("stayed out", f"{figures.outsider.name}: {figures.outsider.reason}"),
+        ("escrowed", money(figures.escrowed)),
+        ("paid", money(sum(figures.paid.values()))),
+        ("returned", money(figures.returned)),
+        ("rounds", _seconds(figures.round_seconds)),
+        ("seconds", _seconds(figures.seconds)),
+        ("memory", f"{size(figures.memory.get(largest, 0))} at most in a daemon ({largest})"),
+        *figures.files.items(),
+    ]
+    return [owners, gas, "", Pairs(rows)]
+
+
+def _seconds(spans: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in spans.items())

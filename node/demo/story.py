@@ -1,0 +1,280 @@
+"""What happens in the demo, in order: from a data set that lies in parts to accounts that are paid.
+
+The requester, the owners and the bystander are driven as their users would drive them; nothing here
+reaches into a daemon.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from node.cli.amounts import money
+from node.cli.failure import Failure
+from node.control.codes import Exit
+from node.demo.columns import TABLES, DataName
+from node.demo.job import ACCEPTING, FLOOR, HIGH_FLOOR, RECIPES, ModelName, Recipe, spec
+from node.demo.ledger import by_kind
+from node.demo.picture import Curve
+from node.demo.processes import Child, Children
+from node.demo.report import Figures, Outsider, OwnerFigures, RequesterMoney
+from node.demo.screen import Screen
+from node.demo.user import User
+from node.demo.world import FUND, World, build
+
+#: The name of the data set in every owner's home.
+DATASET: Final = "records"
+
+_HELPER_SECONDS: Final = 120.0
+
+#: The whole job is a minute or two; a machine that is much slower may still show it.
+_JOB_SECONDS: Final = 1200.0
+_POLL_SECONDS: Final = 0.5
+
+_ENDS: Final = frozenset({"finished", "cancelled", "expired", "failed"})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was asked for: `rounds` is None for the recipe's. `out` exists."""
+
+    data: DataName
+    model: ModelName
+    seed: int
+    rounds: int | None
+    out: Path
+
+    @property
+    def recipe(self) -> Recipe:
+        return RECIPES[self.data, self.model].with_rounds(self.rounds)
+
+
+class Clock:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._began = time.monotonic()
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(time.monotonic() - began, 1)
+
+    def total(self) -> dict[str, float]:
+        return self.seconds | {"total": round(time.monotonic() - self._began, 1)}
+
+
+def play(plan: Plan, folder: Path, children: Children, screen: Screen) -> Figures:
+    """Run the whole story; homes and logs go into `folder`.
+
+    Raises Failure where it cannot go on. A job that ends badly is no failure: the figures say so.
+    """
+    clock = Clock()
+    helper = _start_helper(plan, folder, children)
+    with clock.stage("start"):
+        world = build(folder, children, screen)
+    balances = {user.name: world.ledger.balance(user.account) for user in world.owners}
+    with clock.stage("data"):
+        rows = _bring_data(helper, world, folder, screen)
+    job = _post(plan, world, folder, screen)
+    pooled = float(helper.line(_HELPER_SECONDS)["accuracy"])
+    with clock.stage("enrolment"):
+        _follow(job, world, children, screen, until_training=True)
+    screen.note(f"pooled training in the clear reaches {100 * pooled:.2f} %")
+    with clock.stage("training and pay"):
+        shown = _follow(job, world, children, screen)
+    with clock.stage("checks"):
+        figures = _collect(plan, job, shown, pooled, rows, balances, world, screen)
+        figures = _keep(plan, folder, figures, world, children)
+    with clock.stage("end"):
+        unclean = _end(world, children)
+    return dataclasses.replace(figures, unclean=unclean, seconds=clock.total())
+
+
+def _start_helper(plan: Plan, folder: Path, children: Children) -> Child:
+    arguments = [plan.data, plan.model, str(plan.seed), str(folder)]
+    command = [sys.executable, "-m", "node.demo.yardstick", *arguments]
+    return children.start("yardstick", command, folder / "yardstick.log", helper=True)
+
+
+def _bring_data(helper: Child, world: World, folder: Path, screen: Screen) -> dict[str, int]:
+    """Each owner adds its part and says what it may be used for; the rows of each."""
+    screen.stage("each owner adds its data, and says what they may be used for")
+    facts = helper.line(_HELPER_SECONDS)
+    rows = {}
+    for number, (owner, balance) in enumerate(zip(world.owners, facts["parts"], strict=True)):
+        file = folder / f"owner-{number + 1}.csv"
+        owner.ask("data.add", name=DATASET, path=str(file))
+        floor = FLOOR if number < ACCEPTING else HIGH_FLOOR
+        changes = {"accept": "auto", "no_noise": True, "price_floor": str(floor)}
+        owner.ask("policy.set", dataset=DATASET, changes=changes)
+        rows[owner.name] = sum(balance)
+        classes = " ".join(f"{n:>3}" for n in balance)
+        screen.note(
+            f"{owner.name}: {sum(balance):>4} rows, by class {classes}; at least {money(floor)}"
+        )
+    return rows
+
+
+def _post(plan: Plan, world: World, folder: Path, screen: Screen) -> str:
+    screen.stage("the requester posts its job")
+    file = plan.out / "job.toml"
+    file.write_text(spec(TABLES[plan.data], plan.recipe), encoding="utf-8")
+    holdout = str(folder / "holdout.csv")
+    posted = world.requester.command("job", "post", str(file), "--holdout", holdout)
+    screen.note(f"job {posted['job']}, {money(posted['escrowed'])} escrowed")
+    return str(posted["job"])
+
+
+def _follow(
+    job: str, world: World, children: Children, screen: Screen, until_training: bool = False
+) -> dict[str, Any]:
+    """Watch the requester's daemon until the job is over; what it then shows."""
+    screen.stage("owners enrol" if until_training else "training, round by round")
+    deadline = time.monotonic() + _JOB_SECONDS
+    told, enrolled = 0, 0
+    while True:
+        children.check()
+        world.look()
+        shown: dict[str, Any] = world.requester.ask("job.show", job=job)
+        summary = shown["summary"]
+        if until_training and summary["enrolled"] != enrolled:
+            enrolled = summary["enrolled"]
+            screen.note(f"{enrolled} owners are enrolled")
+        done = [r for r in shown["rounds"] if r["phase"] == "done"]
+        for each in [] if until_training else done[told:]:
+            screen.round(each["number"] + 1, summary["rounds"], each["accuracy"])
+            told += 1
+        if summary["state"] in _ENDS or (until_training and shown["rounds"]):
+            return shown
+        if time.monotonic() > deadline:
+            text = f"the job is still {summary['state']} after {_JOB_SECONDS:g} s"
+            raise Failure(Exit.FAULT, text)
+        time.sleep(_POLL_SECONDS)
+
+
+def _collect(
+    plan: Plan,
+    job: str,
+    shown: dict[str, Any],
+    pooled: float,
+    rows: dict[str, int],
+    before: dict[str, int],
+    world: World,
+    screen: Screen,
+) -> Figures:
+    """Ask everybody, and the chain, what it came to."""
+    screen.stage("the books, checked against the chain")
+    ledger, requester = world.ledger, world.requester
+    audit = _audit(job, requester)
+    sent = ledger.sent(world.contract)
+    members = {member["account"].lower(): member for member in shown["members"]}
+    owners = tuple(
+        _owner(owner, members[owner.account.lower()], job, rows, before, world)
+        for owner in world.owners
+        if owner.account.lower() in members
+    )
+    fees = sum(tx.fee for tx in sent if tx.sender == requester.account.lower())
+    return Figures(
+        data=plan.data,
+        model=plan.model,
+        seed=plan.seed,
+        job=job,
+        state=shown["summary"]["state"],
+        reason=shown["summary"]["reason"],
+        rounds_planned=plan.recipe.rounds,
+        accuracies=tuple(r["accuracy"] for r in shown["rounds"] if r["accuracy"] is not None),
+        pooled_accuracy=pooled,
+        owners=owners,
+        outsider=_outsider(world.owners[-1], job, world),
+        escrowed=int(shown["money"]["escrowed"]),
+        returned=int(shown["money"]["returned"]),
+        held=ledger.balance(world.contract),
+        requester=RequesterMoney(FUND, ledger.balance(requester.account), fees),
+        gas=by_kind(sent),
+        failed_transactions=sum(not tx.succeeded for tx in sent),
+        audit=audit,
+        memory=world.memory,
+        seconds={},
+        round_seconds=shown["seconds"],
+    )
+
+
+def _owner(
+    owner: User,
+    member: dict[str, Any],
+    job: str,
+    rows: dict[str, int],
+    before: dict[str, int],
+    world: World,
+) -> OwnerFigures:
+    return OwnerFigures(
+        name=owner.name,
+        account=owner.account,
+        rows=rows[owner.name],
+        contributions=member["contributions"],
+        rate=int(member["rate"]),
+        merit=int(member["merit"]),
+        claimed=int(member["claimed"]),
+        balance_before=before[owner.name],
+        balance_after=world.ledger.balance(owner.account),
+        bytes_out=owner.ask("job.show", job=job)["bytes_out"],
+    )
+
+
+def _outsider(owner: User, job: str, world: World) -> Outsider:
+    """What the owner that stays out sees when it asks for its jobs."""
+    balance = world.ledger.balance(owner.account)
+    for row in owner.command("jobs"):
+        if row["job"] == job:
+            return Outsider(owner.name, row["state"], row["reason"], balance)
+    return Outsider(owner.name, "unknown", "", balance)
+
+
+def _audit(job: str, requester: User) -> dict[str, Any]:
+    """`assay audit`: a fault is a result; a job that cannot be audited yet is one, too."""
+    code, output, errors = requester.attempt("audit", job)
+    if code in (Exit.OK, Exit.FAULT) and output:
+        found: dict[str, Any] = json.loads(output)
+        return {"ok": found["ok"], "checks": found["checks"]}
+    return {"ok": False, "checks": [{"name": "audit", "ok": False, "detail": errors.strip()}]}
+
+
+def _keep(plan: Plan, folder: Path, figures: Figures, world: World, children: Children) -> Figures:
+    """The learning curve as a picture, and the model: what the requester takes away."""
+    files = {}
+    if figures.accuracies:
+        curve = Curve(
+            f"{plan.data}, {plan.model}: {len(figures.owners)} owners, seed {plan.seed}",
+            list(figures.accuracies),
+            figures.pooled_accuracy,
+        )
+        points, picture = folder / "curve.json", plan.out / "learning-curve.png"
+        points.write_text(json.dumps(dataclasses.asdict(curve)))
+        command = [sys.executable, "-m", "node.demo.picture", str(points), str(picture)]
+        painter = children.start("picture", command, folder / "picture.log", helper=True)
+        model = plan.out / "model.npz"
+        world.requester.command("model", "get", figures.job, "--out", str(model), "--force")
+        if painter.end(_HELPER_SECONDS) != 0:
+            raise painter.failed("was not drawn")
+        files = {"curve": str(picture), "model": str(model)}
+    return dataclasses.replace(figures, files=files)
+
+
+def _end(world: World, children: Children) -> tuple[str, ...]:
+    """Ask every daemon to end, as `assay down` does; who did not end well."""
+    for user in world.users:
+        user.ask("stop")
+    codes = children.end_all()
+    return tuple(f"{name} ended with {code}" for name, code in codes.items() if code)
