@@ -21,11 +21,12 @@ from multiaddr import Multiaddr
 
 from node.net import peers as peers_module
 from node.net import streams
-from node.net.gossip import GuardedPubsub, Router, router
+from node.net.config import PeerInfo, SwarmConfig
+from node.net.gossip import GuardedPubsub
 from node.net.guard import Warden
 from node.net.host import build_host, guard_streams, guard_tasks, network_of
 from node.net.peers import Peers
-from node.net.swarm import PeerInfo, SwarmConfig
+from node.net.router import Router, router
 from node.net.transport import ExclusiveTCP, port_in_use
 from protocol.errors import InputError
 

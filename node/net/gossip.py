@@ -20,14 +20,13 @@ import trio
 from libp2p.abc import IHost, INetStream
 from libp2p.peer.envelope import consume_envelope
 from libp2p.peer.id import ID
-from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, PROTOCOL_ID_V12, GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
-from libp2p.pubsub.rpc_queue import PriorityQueue, RpcQueue
-from libp2p.pubsub.score import ScoreParams, TopicScoreParams
 from libp2p.pubsub.validators import signature_validator
 
 from node.net import guard
+from node.net.frames import Frames, Queue, Queues, Violation, cost
+from node.net.router import Router
 from protocol import params
 from protocol.verdict import Verdict
 
@@ -42,202 +41,7 @@ _MAX_RPC_BYTES: Final = 1024 * 1024
 _MAX_MESSAGES: Final = 256
 #: Messages that one IWANT may ask for: what a heartbeat's IHAVE can have offered.
 _MAX_WANTED: Final = 64
-#: Below this, telling a peer that a message is not needed costs as much as the message.
-_IDONTWANT_BYTES: Final = 1024
-#: Followers that get our own messages directly, mesh or not.
-_MAX_FLOOD: Final = 32
-_READ_BYTES: Final = 64 * 1024
-_MAX_VARINT_BYTES: Final = 10
 _RECORD_SECONDS: Final = 2 * 60 * 60
-
-
-class Violation(Exception):
-    """A peer sent what no honest peer sends."""
-
-
-class _Frames:
-    """Length-prefixed frames of one stream, read in large pieces.
-
-    The library reads a frame's length byte by byte and answers every read with a window update:
-    three encrypted packets for each one received, two thirds of the cost of gossip.
-    """
-
-    def __init__(self, stream: INetStream) -> None:
-        self._stream = stream
-        self._buffer = bytearray()
-
-    async def next(self, limit: int) -> bytes:
-        """The next frame, of at most `limit` bytes.
-
-        Raises Violation for a length over the limit or no varint of at most ten bytes, and
-        whatever the library raises when the stream ends.
-        """
-        while True:
-            frame = self._take(limit)
-            if frame is not None:
-                return frame
-            self._buffer += await self._stream.read(_READ_BYTES)
-
-    def _take(self, limit: int) -> bytes | None:
-        length = 0
-        for position, byte in enumerate(self._buffer[:_MAX_VARINT_BYTES]):
-            length |= (byte & 0x7F) << (7 * position)
-            if byte < 0x80:
-                break
-        else:
-            if len(self._buffer) >= _MAX_VARINT_BYTES:
-                raise Violation("a frame's length that is no varint")
-            return None
-        if length > limit:
-            raise Violation(f"a frame of {length} bytes, at most {limit} are allowed")
-        end = position + 1 + length
-        if len(self._buffer) < end:
-            return None
-        frame = bytes(self._buffer[position + 1 : end])
-        del self._buffer[:end]
-        return frame
-
-
-def _cost(rpc: Any) -> int:
-    """A frame's work, in messages; entries that need no signature check count a quarter."""
-    control = rpc.control
-    entries = sum(
-        map(len, (control.ihave, control.iwant, control.graft, control.prune, control.idontwant))
-    )
-    return max(1, len(rpc.publish)) + (entries + len(rpc.subscriptions)) // 4
-
-
-class _Queue(PriorityQueue):
-    """Outbound messages of one peer: bounded in number and bytes, with room kept for control."""
-
-    def __init__(self, counters: Counter[str]) -> None:
-        super().__init__(params.GOSSIP_QUEUE_MESSAGES)
-        self.bytes = 0
-        self._counters = counters
-
-    def push(self, rpc: Any, priority: bool = False) -> bool:
-        size = rpc.ByteSize()
-        room = 2 if priority else 1
-        if (
-            len(self) >= room * self.max_size
-            or self.bytes + size > room * params.GOSSIP_QUEUE_BYTES
-        ):
-            self._counters["dropped.queue"] += 1
-            return False
-        (self._priority if priority else self._non_priority).append(rpc)
-        self.bytes += size
-        return True
-
-    def pop(self) -> Any:
-        rpc = super().pop()
-        if rpc is not None:
-            self.bytes -= rpc.ByteSize()
-        return rpc
-
-    @property
-    def crowded(self) -> bool:
-        """Whether a publisher had better wait."""
-        return 2 * len(self) >= self.max_size or 2 * self.bytes >= params.GOSSIP_QUEUE_BYTES
-
-
-class _Queues(dict[ID, RpcQueue]):
-    """The library makes a queue of 32 for every peer; this gives each one room as it is stored."""
-
-    def __init__(self, counters: Counter[str]) -> None:
-        super().__init__()
-        self._counters = counters
-
-    def __setitem__(self, peer: ID, queue: RpcQueue) -> None:
-        queue._queue = _Queue(self._counters)
-        super().__setitem__(peer, queue)
-
-
-def router() -> Router:
-    """Gossipsub as assay runs it; every number that matters is stated."""
-    return Router(
-        protocols=[PROTOCOL_ID_V12, PROTOCOL_ID_V11],
-        # Below the usual six: our own messages go to every follower anyway, and a core verifies
-        # and forwards a few hundred messages a second, duplicates included.
-        degree=4,
-        degree_low=3,
-        degree_high=8,
-        heartbeat_interval=1,
-        heartbeat_initial_delay=0.1,
-        gossip_window=3,
-        gossip_history=6,
-        time_to_live=60,
-        do_px=False,
-        # Short, because swarms are small: a node that restarts is grafted again within seconds.
-        prune_back_off=3,
-        unsubscribe_back_off=3,
-        score_params=ScoreParams(
-            p2_first_message_deliveries=TopicScoreParams(weight=0.5, cap=20.0, decay=0.98),
-            # The weight is subtracted: it must be positive to be a penalty.
-            p4_invalid_messages=TopicScoreParams(weight=5.0, cap=100.0, decay=0.98),
-            p5_behavior_penalty_weight=1.0,
-            p5_behavior_penalty_decay=0.98,
-            publish_threshold=-50.0,
-            gossip_threshold=-20.0,
-            graylist_threshold=-80.0,
-            accept_px_threshold=1e9,
-        ),
-        adaptive_gossip_enabled=False,
-        spam_protection_enabled=False,
-        eclipse_protection_enabled=False,
-        max_idontwant_messages=256,
-        max_pending_messages_per_peer=16,
-        pending_messages_ttl=5.0,
-    )
-
-
-class Router(GossipSub):
-    """The library's router, with bounded memory and a heart that cannot stop."""
-
-    last_beat: float = float("-inf")
-
-    def attach(self, pubsub: Pubsub) -> None:
-        self.last_beat = trio.current_time()
-        super().attach(pubsub)
-
-    async def heartbeat(self) -> None:
-        while True:
-            try:
-                await super().heartbeat()
-            except Exception:
-                log.exception("gossip heartbeat failed; it goes on")
-                await trio.sleep(self.heartbeat_interval)
-
-    def _periodic_security_cleanup(self) -> None:
-        # Called once a beat. The list of delivery times is read by adaptive gossip only, which is
-        # off, and would otherwise grow by one entry a message for ever.
-        self.last_beat = trio.current_time()
-        self.recent_message_deliveries.clear()
-        super()._periodic_security_cleanup()
-
-    def _check_equivocation(self, msg: rpc_pb2.Message) -> bool:
-        # Keeps a thousand whole messages to compare; the seen set already passes the first alone,
-        # and two contents under one id are the author's signed contradiction, judged above.
-        return True
-
-    def _get_peers_to_send(
-        self, topic_ids: Any, msg_forwarder: ID, origin: ID, msg_id: bytes | None = None
-    ) -> Any:
-        """Send our own messages to every follower of the topic, others' along the mesh.
-
-        Flood publishing (gossipsub v1.1): a message does not depend on the mesh having formed, nor
-        on a mesh that somebody crowded us out of.
-        """
-        chosen = set(super()._get_peers_to_send(topic_ids, msg_forwarder, origin, msg_id))
-        if self.pubsub is not None and origin == self.pubsub.my_id:
-            for topic in topic_ids:
-                followers = sorted(self.pubsub.peer_topics.get(topic, ()), key=str)
-                chosen.update(followers[:_MAX_FLOOD])
-        return chosen
-
-    async def _emit_idontwant_for_message(self, msg_id: bytes, topic_ids: Any) -> None:
-        message = self.mcache.get(msg_id)
-        if message is not None and len(message.data) >= _IDONTWANT_BYTES:
-            await super()._emit_idontwant_for_message(msg_id, topic_ids)
 
 
 class GuardedPubsub(Pubsub):
@@ -259,9 +63,10 @@ class GuardedPubsub(Pubsub):
         self.judges: dict[str, Judge] = {}
         self.deliver: Callable[[str, bytes, str], None] = lambda topic, data, author: None
         self.counters: Counter[str] = Counter()
-        self.peer_queues = _Queues(self.counters)
+        self.peer_queues = Queues(self.counters)
         self._locks: WeakKeyDictionary[INetStream, trio.Lock] = WeakKeyDictionary()
         self._records: dict[ID, bytes] = {}
+        self._changes = 0
         self._inbound: dict[ID, INetStream] = {}
 
     async def stream_handler(self, stream: INetStream) -> None:
@@ -299,7 +104,7 @@ class GuardedPubsub(Pubsub):
         """
         peer = stream.muxed_conn.peer_id
         name = str(peer)
-        frames = _Frames(stream)
+        frames = Frames(stream)
         while self.manager.is_running:
             try:
                 raw = await frames.next(self.max_inbound_rpc_size)
@@ -315,7 +120,7 @@ class GuardedPubsub(Pubsub):
                 rpc.ParseFromString(raw)
             except Exception as error:
                 raise Violation("not a gossip frame") from error
-            delay = self.warden.gossip_delay(name, _cost(rpc), len(raw))
+            delay = self.warden.gossip_delay(name, cost(rpc), len(raw))
             if delay > 0:
                 self.counters["guard.throttled"] += 1
                 # Limits of a frame keep this below the five seconds after which the sender's
@@ -457,6 +262,32 @@ class GuardedPubsub(Pubsub):
             self.counters["bytes.out"] += rpc_msg.ByteSize()
         return sent
 
+    async def _handle_new_peer(self, peer_id: ID) -> None:
+        """Greet a peer, and tell it what changed while it was being greeted.
+
+        The library writes down what we follow, then waits for the greeting to be sent, and only
+        then knows the peer: a topic that is followed in between would never be announced to it.
+        """
+        before, changes = set(self.topic_ids), self._changes
+        await super()._handle_new_peer(peer_id)
+        queue = self.peer_queues.get(peer_id)
+        if queue is None or self._changes == changes:
+            return
+        rpc = rpc_pb2.RPC()
+        for topic in self.topic_ids:
+            rpc.subscriptions.add(subscribe=True, topicid=topic)
+        for topic in before - set(self.topic_ids):
+            rpc.subscriptions.add(subscribe=False, topicid=topic)
+        queue.push(rpc, priority=True)
+
+    async def subscribe(self, topic_id: str) -> Any:
+        self._changes += 1
+        return await super().subscribe(topic_id)
+
+    async def unsubscribe(self, topic_id: str) -> None:
+        self._changes += 1
+        await super().unsubscribe(topic_id)
+
     def _handle_dead_peer(self, peer_id: ID) -> None:
         self._records.pop(peer_id, None)
         # The library forgets what a peer follows when our stream *to* it breaks. The peer said so
@@ -473,6 +304,6 @@ class GuardedPubsub(Pubsub):
         Most, not any: one peer that does not read must not slow what the others get.
         """
         queues = [
-            queue._queue for queue in self.peer_queues.values() if isinstance(queue._queue, _Queue)
+            queue._queue for queue in self.peer_queues.values() if isinstance(queue._queue, Queue)
         ]
         return 2 * sum(each.crowded for each in queues) > len(queues)

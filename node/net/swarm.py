@@ -10,7 +10,6 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +17,7 @@ import trio
 
 from node.net import fetch as blobs
 from node.net import guard, streams
+from node.net.config import PeerInfo, SwarmConfig
 from node.net.errors import Broken, ConversationError, TimedOut, Unreachable
 from protocol import params
 from protocol.errors import FatalError, InputError, Malformed
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("assay.net")
 
+__all__ = ["Judge", "PeerInfo", "Swarm", "SwarmConfig", "open_swarm"]
+
 #: Judges one gossip message: (content, author's peer id) -> Verdict. Cheap, pure, total.
 Judge = Callable[[bytes, str], Verdict]
 
@@ -37,35 +39,6 @@ Judge = Callable[[bytes, str], Verdict]
 _PUBLISH_PATIENCE: Final = 3.0
 _POLL_SECONDS: Final = 0.01
 _RELAY_SECONDS: Final = 1.0
-
-
-@dataclass(frozen=True)
-class SwarmConfig:
-    """How to take part. Addresses are multiaddrs (/ip4/HOST/tcp/PORT; port 0 lets the system pick).
-
-    `announce` replaces what peers are told about where to reach us; without it, every interface's
-    address is told. `seed` is the 32-byte Ed25519 seed of the peer identity.
-    """
-
-    listen: tuple[str, ...]
-    bootstrap: tuple[str, ...] = ()
-    seed: bytes = field(repr=False, default=b"")
-    announce: tuple[str, ...] = ()
-    agent: str = "assay/0.1.0"
-
-
-@dataclass(frozen=True, slots=True)
-class PeerInfo:
-    """One connected peer. Times are Unix seconds; `offences` maps what it did to how often."""
-
-    peer_id: str
-    addresses: tuple[str, ...]
-    direction: str
-    connected_since: float
-    points: float
-    offences: dict[str, int]
-    agent: str
-    topics: tuple[str, ...]
 
 
 class Swarm:

@@ -257,6 +257,35 @@ async def test_one_question_for_a_message_a_hundred_times_brings_it_a_hundred_ti
             assert "junk" in router.back_off
 
 
+async def test_a_topic_followed_while_a_peer_is_greeted_is_not_announced_to_it() -> None:
+    async with running(LOOPBACK) as host:
+        router = gossip_router()
+        pubsub = Pubsub(host, router, strict_signing=True)
+        async with background_trio_service(pubsub), background_trio_service(router):
+            told: list[bytes] = []
+
+            class Greeted:
+                metric_send_channel = None
+
+                def get_protocol(self) -> TProtocol:
+                    return GOSSIP
+
+                async def write(self, data: bytes) -> None:
+                    if not told:
+                        await pubsub.subscribe("/late/topic")
+                    told.append(data)
+
+            async def new_stream(peer: ID, protocols: object) -> Greeted:
+                return Greeted()
+
+            host.new_stream = new_stream  # type: ignore[method-assign, assignment]
+            await pubsub._handle_new_peer(ID(b"peer"))
+            await trio.sleep(0.1)
+            assert ID(b"peer") in pubsub.peers
+            assert told
+            assert not any(b"/late/topic" in each for each in told)
+
+
 async def test_what_a_peer_follows_is_forgotten_when_our_stream_to_it_breaks() -> None:
     async with running(LOOPBACK) as host:
         router = gossip_router()
