@@ -61,6 +61,10 @@ log = logging.getLogger("assay.daemon")
 #: How often machines are told the time, seconds. Deadlines are seconds, too.
 _TICK_SECONDS = 0.5
 
+#: A new home reads the chain from so many blocks back: what was posted before is over, or will be
+#: looked up by its id when it is announced.
+_HISTORY_BLOCKS = 4096
+
 #: Effects that were carried out are kept so long, for whoever looks into what happened.
 _KEEP_EFFECTS_SECONDS = 7 * 86_400
 
@@ -142,7 +146,7 @@ async def _serve(
         await trio.to_thread.run_sync(_restore_cohorts, services)
         follower = ChainFollower(services)
         cursor = await store.read(partial(load_cursor, root=0))
-        watcher = Watcher(chain, cursor, follower.apply)
+        watcher = Watcher(chain, cursor, follower.apply, history=_HISTORY_BLOCKS)
 
         swarm.serve(messages.PROTOCOL, inbox.answer)
         swarm.serve_blobs(blobs)

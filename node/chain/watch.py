@@ -70,6 +70,8 @@ class Watcher:
 
     `interval` is the pause between looks, seconds. `on_batch` is awaited; what it raises ends
     `run`.
+    `history`: a cursor that has read nothing begins at most so many blocks before the head, since
+    reading a public chain from its first block would take days; None: at its root.
     """
 
     def __init__(
@@ -78,9 +80,11 @@ class Watcher:
         cursor: Cursor,
         on_batch: Callable[[Batch], Awaitable[None]],
         interval: float = 0.5,
+        history: int | None = None,
     ) -> None:
         self._client = client
         self._cursor = cursor
+        self._history = history
         self._on_batch = on_batch
         self._interval = interval
         self._chunk = FIRST_CHUNK
@@ -129,6 +133,8 @@ class Watcher:
         """One look; True if there is more to read at once."""
         head = await self._client.head()
         self._head = head
+        if self._cursor.hash is None and self._history is not None:
+            self._cursor = Cursor(max(self._cursor.root, head.number - self._history))
         if head.hash == self._cursor.hash:
             return False
         reorg_to = None

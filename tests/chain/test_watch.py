@@ -344,3 +344,19 @@ async def test_a_reorganisation_deeper_than_the_bound_stops_for_a_person(
         await until(lambda: "by more than 3 blocks" in watcher.status().last_error)
         nursery.cancel_scope.cancel()
     assert consumer.batches == []
+
+
+async def test_a_new_home_begins_near_the_head(
+    shared: Devnet, contract: bytes, store: Store, poster: Poster
+) -> None:
+    await poster.post()
+    later = Consumer(store, 1)
+    client = await ChainClient.open(shared.url, CHAIN_ID, contract)
+    head = await client.head()
+    watcher = Watcher(client, Cursor(0), later.take, interval=0.05, history=2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watcher.run)
+        await until(lambda: bool(later.batches))
+        nursery.cancel_scope.cancel()
+    assert later.batches[0].cursor.root >= head.number - 2
+    client.close()
