@@ -17,12 +17,22 @@ import trio
 
 from node import catalogue
 from node.books import Books
+from node.cancelling import Cancelling
 from node.chain.watch import Watcher
 from node.chain_inputs import ChainFollower
 from node.config import load_config, save_config
 from node.control import results as r
 from node.control.events import EventBus
-from node.control.job_results import Audit, Claim, Consent, JobDetail, JobSummary, ModelFile, Posted
+from node.control.job_results import (
+    Audit,
+    Cancelled,
+    Claim,
+    Consent,
+    JobDetail,
+    JobSummary,
+    ModelFile,
+    Posted,
+)
 from node.control.version import VERSION
 from node.datasets import add_dataset
 from node.engine import Machine, unix_ms
@@ -63,6 +73,7 @@ class Api:
         self.join_line = ""
         self._books = Books(services)
         self._posting = Posting(services)
+        self._cancelling = Cancelling(services, self._books, lambda: follower.head_time)
 
     # --- the node ---------------------------------------------------------------------------
 
@@ -260,6 +271,13 @@ class Api:
         await self._services.engine.feed(machine.key, given)
         summary = await self._books.summary(machine)
         return Consent(summary.job, dataset, summary.state)
+
+    async def job_cancel(self, job: str) -> Cancelled:
+        cancelled = await self._cancelling.cancel(self._find(job))
+        if not cancelled.already and cancelled.effective is None:
+            text = cancelled.problem or "the cancellation is on its way to the chain"
+            self._bus.publish("cancelling", text, job=cancelled.job)
+        return cancelled
 
     async def model_get(self, job: str, round_: int | None) -> ModelFile:
         return await self._books.model(self._find(job), round_)

@@ -6,6 +6,7 @@ it sent, the lists and the evidence that it holds. Nothing here changes a machin
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from functools import partial
 from typing import Final
@@ -31,6 +32,7 @@ from protocol.enrolment import draw_blocks
 from protocol.errors import InputError, StateError
 from protocol.job import JobPhase
 from protocol.owner_state import OwnerState
+from protocol.requester_pay import WINDING_UP
 from protocol.requester_state import RequesterState
 from protocol.spec_render import render_toml
 
@@ -212,7 +214,7 @@ def _summary(machine: Machine, told: list[StoredEvent]) -> j.JobSummary:
         title=spec.title,
         role=role,
         state="failed" if machine.broken else _STATES[state.phase],
-        reason=machine.broken or state.reason,
+        reason=machine.broken or _reason(state),
         requester=to_checksum(spec.requester.account),
         sealed=spec.privacy.sealed,
         noisy=spec.privacy.epsilon is not None,
@@ -225,6 +227,22 @@ def _summary(machine: Machine, told: list[StoredEvent]) -> j.JobSummary:
         expires_at=float(spec.expires_at),
         dataset=state.dataset if isinstance(state, OwnerState) else "",
     )
+
+
+def _reason(state: RequesterState | OwnerState) -> str:
+    """Why a job stands where it stands; of one that is wound up, what is still to come."""
+    if not isinstance(state, RequesterState) or state.phase not in WINDING_UP:
+        return state.reason
+    if not state.posted_block or not state.cancel_effective:
+        return state.reason
+    if state.withdrawals:
+        rest = "every claim is settled, and what is left comes back"
+    elif state.closed_block:
+        rest = "the contract has closed it: claims follow, then what is left comes back"
+    else:
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(state.cancel_effective))
+        rest = f"the contract closes it at {moment} UTC, then it is settled"
+    return f"{state.reason}; {rest}" if state.reason else rest
 
 
 def _enrolled(machine: Machine, said: list[events.ContractEvent]) -> int:

@@ -107,6 +107,9 @@ MAX_TITLE_BYTES: Final = 120
 #: Seconds that a commitment may wait for the chain: a cancellation's notice is longer than this.
 MAX_COMMIT_SECONDS: Final = 3600
 
+#: Seconds from a cancellation to its effect: the contract's NOTICE, for whoever tells of it.
+CANCEL_NOTICE_SECONDS: Final = 7200
+
 #: Blocks of the chain on top of a commitment before shares are released.
 MAX_FINALITY_BLOCKS: Final = 1024
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from node.cli.commands import account, chain, data, demo, jobs, lifecycle, swarm
+from node.cli.commands import account, chain, check, data, demo, jobs, lifecycle, swarm
 from node.cli.failure import Failure
 from node.cli.session import Session
 from node.control.codes import Exit
@@ -60,10 +60,12 @@ def build() -> App:
     app.command(jobs.train, group=own)
 
     app.command(jobs.jobs, group=work)
-    job = App(name="job", help="Post, show and follow jobs.", group=work)
+    job = App(name="job", help="Check, post, show, follow and cancel jobs.", group=work)
+    job.command(check.job_check, name="check")
     job.command(jobs.job_post, name="post")
     job.command(jobs.job_show, name="show")
     job.command(jobs.job_watch, name="watch")
+    job.command(jobs.job_cancel, name="cancel")
     app.command(job)
     model = App(name="model", help="Trained models.", group=work)
     model.command(jobs.model_get, name="get")

@@ -1,4 +1,4 @@
-"""Argument types that several commands share."""
+"""Argument types that several commands share, and how a spec's file is read."""
 
 from __future__ import annotations
 
@@ -7,11 +7,25 @@ from typing import Annotated, TypeAlias
 
 from cyclopts import Parameter
 
+from node.cli.failure import Failure
 from node.cli.session import Session
+from node.control.codes import Exit
 
 #: The global options; handed in by the launcher, never parsed by a command.
 Here: TypeAlias = Annotated[Session, Parameter(parse=False)]
 
 Job: TypeAlias = Annotated[str, Parameter(help="Job id, or enough of its beginning.")]
 Dataset: TypeAlias = Annotated[str, Parameter(help="Name of a dataset; `assay data list`.")]
+Spec: TypeAlias = Annotated[Path, Parameter(help="The job's spec, a TOML file.")]
 File: TypeAlias = Annotated[Path, Parameter(help="A file.")]
+
+
+def read_spec(path: Path) -> str:
+    """A spec's text. Raises Failure."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = f"{path} cannot be read: {error.strerror}"
+        raise Failure(Exit.USAGE, reason, field="spec") from None
+    except UnicodeDecodeError:
+        raise Failure(Exit.USAGE, f"{path} is not UTF-8 text", field="spec") from None

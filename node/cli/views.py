@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from node.cli.amounts import money, short, size, span
 from node.cli.show import Pairs, Part, Table
 
 Result: TypeAlias = Mapping[str, Any]
+
+#: docs/threat-model.md: masks, which would protect within a round, are not part of this version.
+_NO_NOISE: Final = "no noise: in this version the requester can decrypt each batch"
 
 
 def status(s: Result) -> list[Part]:
@@ -130,7 +133,7 @@ def jobs(found: Sequence[Result]) -> list[Part]:
 
 def _warned(job: Result) -> str:
     # DESIGN section 2: every command that shows a job without noise says so.
-    parts = [job["reason"], "" if job["noisy"] else "no noise: masks protect one round only"]
+    parts = [job["reason"], "" if job["noisy"] else _NO_NOISE]
     return "; ".join(part for part in parts if part)
 
 
@@ -204,6 +207,76 @@ def job(d: Result) -> list[Part]:
     return [Pairs([row for row in pairs if row[1]]), rounds, members]
 
 
+def problems(found: Sequence[Result]) -> list[Part]:
+    """What is wrong with a spec's file."""
+    rows = [(p["field"] or "the file", p["message"]) for p in found]
+    return [Table(("field", "problem"), rows), _count(len(rows), "problem")]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def estimate(c: Result) -> list[Part]:
+    """What a job would cost and do. Bytes and seconds are of one round, money of the whole job."""
+    e, token, rounds = c["estimate"], c["token"], c["rounds"]
+    owners = str(c["max_owners"])
+    if c["min_owners"] != c["max_owners"]:
+        owners = f"{c['min_owners']} to {owners}"
+    blocks = "1 block" if e["blocks"] == 1 else f"at most {e['blocks']} blocks"
+    longest = max(e["shortest_seconds"], e["longest_seconds"])
+    way = "inside its gossip message" if e["inline"] else "by digest, over streams"
+    bounty = f"{_count(rounds, 'round')} x {c['max_owners']} owners x {pay(c['rate'], token)}"
+    merit = "" if c["merit"] == "0" else f" + {pay(c['merit'], token)} merit"
+    carries = e["lane_bits"] - c["value_bits"]
+    rows = [
+        ("job", c["title"], f"{c['family']}, {_count(rounds, 'round')}, for {c['purpose']}"),
+        ("owners", owners, f"{blocks} of at most {e['largest_block']}"),
+        (
+            "parameters",
+            str(e["parameters"]),
+            f"{_count(e['inputs'], 'input')}, {_count(e['outputs'], 'output')}",
+        ),
+        ("lanes", str(e["lanes"]), f"values in a ciphertext of a {c['key_bits']}-bit key"),
+        (
+            "headroom",
+            f"{carries} bits",
+            f"of a lane's {e['lane_bits']}, for sums of {e['largest_block']}",
+        ),
+        (
+            "contribution",
+            size(e["contribution_bytes"]),
+            f"{_count(e['ciphertexts'], 'ciphertext')}, "
+            f"{e['ciphertext_expansion']:.2f} x float64; {way}",
+        ),
+        (
+            "an owner's traffic",
+            f"{size(e['owner_in'])} in, {size(e['owner_out'])} out",
+            "a round: the model in, its contribution out",
+        ),
+        (
+            "the requester's traffic",
+            f"{size(e['requester_in'])} in, {size(e['requester_out'])} out",
+            f"a round: contributions in, {c['max_owners']} models out at most",
+        ),
+        ("an owner computes", span(e["contribute_seconds"]), "a round, about: trains, encrypts"),
+        ("the requester computes", span(e["apply_seconds"]), "a round, about: adds, decrypts"),
+        (
+            "duration",
+            f"{span(e['shortest_seconds'])} to {span(longest)}",
+            f"a block every {c['block_seconds']:g} s; expires after {span(c['lifetime_seconds'])}",
+        ),
+        ("escrow", pay(e["escrow"], token), bounty + merit),
+        (
+            "an owner earns",
+            pay(e["owner_earns"], token),
+            "in all rounds" + (", and its share of merit" if merit else ""),
+        ),
+    ]
+    warnings = [f"warning: {text}" for text in c["warnings"]]
+    return [Table(("what", "value", "how"), rows), *warnings]
+
+
 def seconds(phases: Mapping[str, float]) -> str:
     """Phases with their seconds, in order."""
     return ", ".join(f"{name} {value:.1f}" for name, value in phases.items())
@@ -213,6 +286,29 @@ def event(e: Result) -> str:
     """One event, one line."""
     clock = time.strftime("%H:%M:%S", time.localtime(e["time"]))
     return f"{clock}  {e['kind']:<16}  {e['text']}"
+
+
+def cancelled(c: Result) -> list[Part]:
+    """What was done, and what follows."""
+    job, closes = c["job"], c["effective"]
+    already = " already" if c["already"] else ""
+    if closes is not None:
+        said = f"is cancelled{already}"
+        left = closes - time.time()
+        clock = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(closes))
+        when = f"at {clock}, in {span(left)}" if left > 0 else f"at {clock}, which has passed"
+    else:
+        said = f"is being cancelled{already}; it is {c['state']} until the chain has that"
+        when = f"{span(c['notice'])} after the block that holds the cancellation"
+    return [
+        f"{job} {said}",
+        *([f"the transaction waits: {c['problem']}"] if c["problem"] else []),
+        *([f"transaction {c['transaction']}"] if c["transaction"] else []),
+        f"the contract closes it {when}",
+        "contributions that are committed by then stay paid, with an equal share of merit each",
+        "after the closing this daemon claims for everybody, and the rest comes back: keep it up",
+        f"next: assay job show {job}" if closes is not None else f"next: assay job watch {job}",
+    ]
 
 
 def claims(found: Sequence[Result]) -> list[Part]:

@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from node.control.job_results import Audit, Claim, Consent, JobDetail, JobSummary, ModelFile, Posted
+from node.control.job_results import (
+    Audit,
+    Cancelled,
+    Claim,
+    Consent,
+    JobDetail,
+    JobSummary,
+    ModelFile,
+    Posted,
+)
 from node.control.results import (
     Account,
     Dataset,
@@ -76,6 +85,13 @@ class NodeApi(Protocol):
         """Take a waiting job by hand with this dataset, whatever the policy's default.
 
         Raises InputError (no such job, dataset or column), StateError (not waiting any more).
+        """
+
+    async def job_cancel(self, job: str) -> Cancelled:
+        """Ask the contract to close this requester's job, after its notice. Twice is once.
+
+        Raises InputError (no such job, or another's), StateError (it is ending already, or is
+        not on the chain yet), ChainError (the contract refuses).
         """
 
     async def model_get(self, job: str, round_: int | None) -> ModelFile:

@@ -159,6 +159,16 @@ POSTED: Final = j.Posted(
     transaction=TRANSACTION,
 )
 
+CANCELLED: Final = j.Cancelled(
+    job=JOB,
+    state="running",
+    already=False,
+    effective=None,
+    notice=7200,
+    transaction=TRANSACTION,
+    problem="",
+)
+
 MODEL: Final = j.ModelFile(
     job=JOB,
     round=20,

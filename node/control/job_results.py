@@ -37,7 +37,7 @@ class JobSummary:
     reason: why it stands there (waiting for what, refused why, failed how); may be empty
     requester: the account that posted it
     sealed: whether owners train weights that they cannot read
-    noisy: whether owners add noise; without it, only the masks of one round protect
+    noisy: whether owners add noise; without it, the requester can decrypt each batch (this version)
     round: rounds committed so far
     rounds: rounds in all
     enrolled: owners enrolled
@@ -196,6 +196,28 @@ class Consent:
     job: JobId
     dataset: DatasetName
     state: JobState
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """A job that its requester cancels.
+
+    job: the job
+    state: where the job stands now; `cancelled` once the cancellation is on the chain
+    already: whether it was cancelled before this call, which then changed nothing
+    effective: when the contract closes the job; null until the cancellation is on the chain
+    notice: seconds from the block that holds the cancellation to that moment
+    transaction: the cancellation's transaction; empty until it is mined
+    problem: what its transaction waits for; empty if nothing is in its way
+    """
+
+    job: JobId
+    state: JobState
+    already: bool
+    effective: Timestamp | None
+    notice: int
+    transaction: str
+    problem: str
 
 
 @dataclass(frozen=True)

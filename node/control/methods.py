@@ -61,6 +61,10 @@ async def _job_consent(context: Context, given: p.ConsentParams) -> j.Consent:
     return await context.api.job_consent(given.job, given.dataset)
 
 
+async def _job_cancel(context: Context, given: p.JobParams) -> j.Cancelled:
+    return await context.api.job_cancel(given.job)
+
+
 async def _model_get(context: Context, given: p.ModelParams) -> j.ModelFile:
     return await context.api.model_get(given.job, given.round)
 
@@ -200,6 +204,15 @@ METHODS: Final = Registry(
             _job_consent,
             (Code.INPUT, Code.STATE),
             (p.ConsentParams(ex.JOB, "ward-3"), j.Consent(ex.JOB, "ward-3", "enrolling")),
+        ),
+        Method(
+            "job.cancel",
+            "Ask the contract to close this requester's job, after its notice. Twice is once.",
+            p.JobParams,
+            j.Cancelled,
+            _job_cancel,
+            (Code.INPUT, Code.CHAIN, Code.STATE),
+            (p.JobParams(ex.JOB), ex.CANCELLED),
         ),
         Method(
             "model.get",

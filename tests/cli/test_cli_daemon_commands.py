@@ -106,6 +106,7 @@ async def test_policy_values(text: str, value: Any, assay: Any) -> None:
         ("policy set ward-3 x=1", Exit.USAGE, "x: no such term", ""),
         ("job show 0xff", Exit.USAGE, "no job '0xff'", ""),
         (f"train {ex.JOB} --data ward-3", Exit.REFUSED, "is running, not waiting", ""),
+        (f"job cancel {ex.JOB}", Exit.USAGE, "only its requester can cancel", ""),
         (f"join {LINE.replace('192.0.2.7', '203.0.113.9')}", Exit.PEER, "nobody answers", ""),
         (f"join {LINE.replace('1337', '1338')}", Exit.REFUSED, "chain 1338", "init LINE"),
         (f"join {LINE.replace('c0c0', 'c1c1')}", Exit.REFUSED, "contract 0xc1c1", "init LINE"),
@@ -139,6 +140,57 @@ async def test_train_takes_a_waiting_job(assay: Any) -> None:
         running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=waiting)
         ended = await assay("train", ex.JOB[:10], "--data", "ward-3", "--json")
     assert ended.json == {"job": ex.JOB, "dataset": "ward-3", "state": "enrolling"}
+
+
+async def test_cancel_says_what_follows_and_bears_being_asked_twice(assay: Any) -> None:
+    async with assay.daemon() as running:
+        own = dataclasses.replace(ex.SUMMARY, role="requester")
+        running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=own)
+        first = await assay("job", "cancel", ex.JOB[:10])
+        assert (first.code, first.err) == (0, "")
+        assert f"{ex.JOB} is being cancelled; it is running until" in first.out
+        assert "2 h after the block that holds the cancellation" in first.out
+        assert "committed by then stay paid" in first.out
+        assert "the rest comes back" in first.out
+        assert f"next: assay job watch {ex.JOB}" in first.out
+        again = await assay("job", "cancel", ex.JOB)
+        assert (again.code, again.out.splitlines()[0]) == (
+            0,
+            f"{ex.JOB} is being cancelled already; it is running until the chain has that",
+        )
+        running.node.cancelled = dataclasses.replace(
+            ex.CANCELLED, state="cancelled", already=True, effective=ex.NOW + 7200
+        )
+        late = await assay("job", "cancel", ex.JOB)
+        assert f"{ex.JOB} is cancelled already" in late.out
+        assert "which has passed" in late.out
+        printed = (await assay("job", "cancel", ex.JOB, "--json")).json
+        assert (printed["already"], printed["effective"], printed["notice"]) == (
+            True,
+            ex.NOW + 7200,
+            7200,
+        )
+
+
+async def test_cancel_hands_on_what_its_transaction_waits_for(assay: Any) -> None:
+    async with assay.daemon() as running:
+        own = dataclasses.replace(ex.SUMMARY, role="requester")
+        running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=own)
+        running.node.cancelled = dataclasses.replace(
+            ex.CANCELLED, transaction="", problem="the account has 0 wei: send it ether"
+        )
+        ended = await assay("job", "cancel", ex.JOB)
+    assert "the transaction waits: the account has 0 wei" in ended.out
+    assert ex.TRANSACTION not in ended.out
+
+
+async def test_cancel_of_a_finished_job_is_refused(assay: Any) -> None:
+    async with assay.daemon() as running:
+        done = dataclasses.replace(ex.SUMMARY, role="requester", state="finished")
+        running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=done)
+        ended = await assay("job", "cancel", ex.JOB)
+    assert (ended.code, ended.out) == (Exit.REFUSED, "")
+    assert "cannot be cancelled: it is finished" in ended.err
 
 
 async def test_an_audit_with_a_fault_ends_with_its_own_code(assay: Any) -> None:

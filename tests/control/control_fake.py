@@ -29,6 +29,7 @@ class FakeNode:
         self.joined: list[str] = []
         self.posted: list[tuple[str, str | None]] = []
         self.claimed: list[str | None] = []
+        self.cancelled: j.Cancelled | None = None
         self.model_path = ""
         self.shows = 0
         self.audit_ok = True
@@ -105,6 +106,16 @@ class FakeNode:
         if summary.state != "waiting":
             raise StateError(f"the job is {summary.state}, not waiting")
         return j.Consent(summary.job, dataset, "enrolling")
+
+    async def job_cancel(self, job: str) -> j.Cancelled:
+        summary = (await self.job_show(job)).summary
+        if summary.role != "requester":
+            raise InputError("only its requester can cancel a job", "job")
+        if self.cancelled is None and summary.state != "running":
+            raise StateError(f"the job cannot be cancelled: it is {summary.state}")
+        answer = self.cancelled or ex.CANCELLED
+        self.cancelled = dataclasses.replace(answer, already=True)
+        return answer
 
     async def model_get(self, job: str, round_: int | None) -> j.ModelFile:
         await self.job_show(job)

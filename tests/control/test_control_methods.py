@@ -83,3 +83,6 @@ def prepare(running: Any, name: str) -> None:
     if name == "job.consent":
         waiting = dataclasses.replace(ex.SUMMARY, state="waiting")
         running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=waiting)
+    if name == "job.cancel":
+        own = dataclasses.replace(ex.SUMMARY, role="requester")
+        running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=own)

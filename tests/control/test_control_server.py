@@ -125,6 +125,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
     "job.post": [("spec", None), ("holdout", "not/absolute")],
     "job.show": [("job", "../..")],
     "job.consent": [("job", 1), ("dataset", 1)],
+    "job.cancel": [("job", 7)],
     "model.get": [("job", []), ("round", "2")],
     "claim": [("job", {}), ("account", "0x12")],
     "audit": [("job", True)],

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from node.cli import views
 from node.cli.failure import Failure
-from node.cli.options import Here, Job
+from node.cli.options import Here, Job, Spec, read_spec
 from node.cli.session import Session, write_json
 from node.control.codes import Exit
 
@@ -38,7 +38,7 @@ def jobs(*, session: Here) -> int:
 
 
 def job_post(
-    spec: Annotated[Path, Parameter(help="The job's spec, a TOML file.")],
+    spec: Spec,
     *,
     session: Here,
     holdout: Annotated[
@@ -46,13 +46,7 @@ def job_post(
     ] = None,
 ) -> int:
     """Post a job: check its spec, escrow its bounty, announce it to the swarm."""
-    try:
-        text = spec.read_text(encoding="utf-8")
-    except OSError as error:
-        reason = f"{spec} cannot be read: {error.strerror}"
-        raise Failure(Exit.USAGE, reason, field="spec") from None
-    except UnicodeDecodeError:
-        raise Failure(Exit.USAGE, f"{spec} is not UTF-8 text", field="spec") from None
+    text = read_spec(spec)
     # A name cannot hold a slash, so that what looks like a path is one.
     is_path = holdout is not None and (os.sep in holdout or Path(holdout).is_file())
     given = str(Path(holdout).absolute()) if is_path and holdout is not None else holdout
@@ -87,7 +81,7 @@ def job_watch(job: Job, *, session: Here) -> int:
                     summary = asking.call("job.show", {"job": summary["job"]})["summary"]
                 if summary["state"] in _ENDS:
                     break
-        elif not session.json:
+        if not session.json:
             text = f"{summary['job']} is {summary['state']}. {summary['reason']}"
             session.emit(None, [text.rstrip()])
     return _ENDS[summary["state"]]
@@ -98,6 +92,17 @@ def _print_event(event: dict[str, Any], session: Session) -> None:
         write_json(event)
     else:
         session.emit(event, [views.event(event)])
+
+
+def job_cancel(job: Job, *, session: Here) -> int:
+    """Cancel a job of yours. The contract closes it after its notice; what was earned stays paid.
+
+    Training ends once the cancellation is on the chain. Contributions that are committed by the
+    closing stay paid, with an equal share of merit each; then the rest comes back. Twice is once.
+    """
+    cancelled = session.call("job.cancel", {"job": job})
+    session.emit(cancelled, views.cancelled(cancelled))
+    return Exit.OK
 
 
 def train(

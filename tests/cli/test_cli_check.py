@@ -1,0 +1,159 @@
+"""`assay job check`: every problem of a spec, or what the job costs; no daemon, no network."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from node.cli.main import main
+from node.control.codes import Exit
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+DIGITS = EXAMPLES / "digits.toml"
+
+
+def write(folder: Path, *swaps: tuple[str, str]) -> str:
+    text = DIGITS.read_text()
+    for old, new in swaps:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    (folder / "job.toml").write_text(text)
+    return str(folder / "job.toml")
+
+
+async def test_a_sound_spec_shows_its_price_and_its_risks(assay: Any) -> None:
+    ended = await assay("job", "check", str(DIGITS), "--holdout", "no-such-data")
+    assert (ended.code, ended.err) == (0, "")
+    for text in (
+        "650",  # parameters
+        "161",  # lanes
+        "3 bits",  # headroom
+        "3.8 KiB",  # a contribution
+        "inside its gossip message",
+        "5.1 KiB in, 3.8 KiB out",
+        "18.8 KiB in, 25.5 KiB out",
+        "12 min 39 s to 3 h 12 min",
+        "0.25 ether",  # escrow
+        "0.04 ether",  # an owner earns
+        "warning: no noise: owners' gradients are protected by nothing over rounds",
+        "the requester can decrypt each owner's batch",
+        "warning: open model: owners can read the weights",
+    ):
+        assert text in ended.out, text
+    assert not assay.home.exists()
+
+
+async def test_the_same_as_json_with_exact_money(assay: Any) -> None:
+    ended = await assay("job", "check", str(DIGITS), "--json", "--block-seconds", "1")
+    assert ended.code == 0
+    found = ended.json
+    assert (found["ok"], found["problems"], len(found["warnings"])) == (True, [], 2)
+    estimate = found["estimate"]
+    assert (estimate["escrow"], estimate["owner_earns"]) == (
+        "250000000000000000",
+        "40000000000000000",
+    )
+    assert (estimate["parameters"], estimate["inline"]) == (650, True)
+    slower = (await assay("job", "check", str(DIGITS), "--json")).json["estimate"]
+    # 20 rounds, a commitment and 2 blocks of finality each, and the end.
+    assert slower["shortest_seconds"] - estimate["shortest_seconds"] == pytest.approx(21 * 3 * 11)
+
+
+def test_a_large_model_travels_by_digest(capsys: Any) -> None:
+    assert main(["job", "check", str(EXAMPLES / "digits-dense.toml")]) == Exit.OK
+    assert "by digest, over streams" in capsys.readouterr().out
+
+
+async def test_every_problem_is_named_with_its_field(assay: Any, tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        ("rounds = 20", "rouns = 20"),
+        ("clip_norm = 4.0", "clip_norm = -1"),
+        ('rate = "0.002 ether"', 'rate = "2 bananas"'),
+    )
+    fields = ["training.rouns", "training.rounds", "training.clip_norm", "payment.rate"]
+    shown = await assay("job", "check", path)
+    assert (shown.code, shown.err) == (Exit.USAGE, "")
+    assert [line.split()[0] for line in shown.out.splitlines()[1:-1]] == fields
+    assert "did you mean rounds?" in shown.out
+    assert shown.out.splitlines()[-1] == "4 problems"
+    printed = await assay("job", "check", path, "--json")
+    assert (printed.code, printed.json["ok"]) == (Exit.USAGE, False)
+    assert [problem["field"] for problem in printed.json["problems"]] == fields
+
+
+def test_what_is_no_toml_is_a_problem_of_the_file(tmp_path: Path, capsys: Any) -> None:
+    path = tmp_path / "job.toml"
+    path.write_text("title = \n")
+    assert main(["job", "check", str(path)]) == Exit.USAGE
+    assert "the file  no valid TOML" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("swap", "warns"),
+    [
+        (("contribute_seconds = 120", "contribute_seconds = 1"), ""),
+        (("local_steps = 100", "local_steps = 10000"), ""),
+        (("commit_seconds = 300", "commit_seconds = 11"), "less than a block of the chain takes"),
+        (("commit_seconds = 300", "commit_seconds = 12"), ""),
+        (("finality_blocks = 2", "finality_blocks = 1024"), "the job expires after 86400 s"),
+    ],
+)
+def test_plain_warnings(swap: tuple[str, str], warns: str, tmp_path: Path, capsys: Any) -> None:
+    path = write(tmp_path, swap)
+    assert main(["job", "check", path]) == Exit.OK
+    warnings = [line for line in capsys.readouterr().out.splitlines() if "warning: " in line]
+    assert len(warnings) == (3 if warns else 2)
+    assert warns in warnings[-1]
+
+
+def test_an_owner_that_cannot_be_done_in_time_is_warned_of(tmp_path: Path, capsys: Any) -> None:
+    swaps = (
+        ("contribute_seconds = 120", "contribute_seconds = 1"),
+        (
+            "local_steps = 100",
+            "local_steps = 10000",
+        ),
+    )
+    assert main(["job", "check", write(tmp_path, *swaps)]) == Exit.OK
+    text = capsys.readouterr().out
+    assert "warning: timing.contribute_seconds is 1; an owner's computing alone takes" in text
+
+
+def test_other_tokens_have_no_unit(tmp_path: Path, capsys: Any) -> None:
+    token = "0x" + "ab" * 20
+    path = write(
+        tmp_path,
+        ('rate = "0.002 ether"', f'token = "{token}"\nrate = 7'),
+        ('merit = "0.05 ether"', "merit = 0"),
+    )
+    assert main(["job", "check", path]) == Exit.OK
+    text = capsys.readouterr().out
+    assert "700 of 0x" in text
+    assert "ether" not in text
+
+
+@pytest.mark.parametrize("pace", ["0", "-1", "nan", "inf", "3601", "fast"])
+def test_a_pace_that_no_chain_has_is_refused(pace: str, capsys: Any) -> None:
+    assert main(["job", "check", str(DIGITS), f"--block-seconds={pace}", "--json"]) == Exit.USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "block" in err
+
+
+async def test_it_imports_no_numpy_no_trio_and_no_web3(assay: Any) -> None:
+    script = (
+        "import sys; from node.cli.main import main; code = main(sys.argv[1:]);"
+        "heavy = {'trio', 'numpy', 'gmpy2', 'web3', 'libp2p', 'polars', 'rich'};"
+        "print(sorted(heavy & set(sys.modules)), code)"
+    )
+    done = await trio.run_process(
+        [sys.executable, "-c", script, "job", "check", str(DIGITS)],
+        capture_stdout=True,
+        env=assay.environ,
+    )
+    assert done.stdout.decode().splitlines()[-1] == "[] 0"
