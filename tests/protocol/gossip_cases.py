@@ -1,6 +1,6 @@
 """Messages of every kind, each with what a judge knows and the verdict: the source of the vectors.
 
-`PYTHONPATH=. python tests/protocol/gossip_cases.py` writes tests/vectors/gossip.json again.
+`PYTHONPATH=.:tests python tests/protocol/gossip_cases.py` writes tests/vectors/gossip.json again.
 """
 
 from __future__ import annotations
@@ -275,7 +275,22 @@ def build_cases() -> list[Case]:
             "another chain or contract",
             KNOWN,
         ),
+        Case(
+            "of another chain and on the wrong topic",
+            JOBS_TOPIC,
+            said(OPEN, at=place(chain_id=1)),
+            ignore,
+            "another chain",
+            KNOWN,
+        ),
         # 5: topic
+        Case(
+            "of an unknown job and on the wrong topic",
+            JOBS_TOPIC,
+            opened,
+            reject,
+            "Open does not belong",
+        ),
         Case("an opening for all", JOBS_TOPIC, opened, reject, "Open does not belong", KNOWN),
         Case(
             "an announcement to a job",
@@ -349,6 +364,13 @@ def build_cases() -> list[Case]:
             reject,
             "not what it names",
             KNOWN,
+        ),
+        Case(
+            "of an unknown job with another batch attached",
+            block,
+            said(contribution(), MEMBERS[0], SPEC),
+            reject,
+            "not what it names",
         ),
         # 7: sender
         Case("of an unknown job", topic, opened, ignore, "not known here"),
