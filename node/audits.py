@@ -29,7 +29,8 @@ def round_lists(services: Services, machine: Machine, books: Evidence | None) ->
     state = machine.state
     wanted: dict[int, bytes] = {}
     if isinstance(state, OwnerState):
-        wanted = {e.round: e.list_digest for e in state.earned}
+        # What the chain does not hold is nothing that could be claimed.
+        wanted = {e.round: e.list_digest for e in state.earned if e.block}
     if isinstance(state, RequesterState):
         wanted = {r.number: r.list_digest for r in state.records}
     if books is not None:
@@ -60,7 +61,9 @@ def held_evidence(services: Services, machine: Machine) -> Evidence | None:
 def claims(services: Services, machine: Machine, account: bytes | None) -> list[ClaimProof]:
     """Proofs for one account, or for everybody who has something to claim.
 
-    Raises StateError where nothing is settled yet, or a list is missing here.
+    Merit is proved for a job that was finished on the chain; one that closed otherwise has equal
+    shares, which need no proof. Raises StateError where nothing is settled yet, or a list is
+    missing here.
     """
     cohort = machine.context.cohort
     books = held_evidence(services, machine)
@@ -77,7 +80,16 @@ def claims(services: Services, machine: Machine, account: bytes | None) -> list[
         if account not in accounts:
             raise StateError(f"0x{account.hex()} has contributed to no committed round")
         accounts = (account,)
-    return [evidence.prove_claim(cohort, rounds, books, each) for each in accounts]
+    merit = books if _finished(machine) else None
+    return [evidence.prove_claim(cohort, rounds, merit, each) for each in accounts]
+
+
+def _finished(machine: Machine) -> bool:
+    """Whether the evidence that is here stands on the chain."""
+    state = machine.state
+    if isinstance(state, OwnerState):
+        return bool(state.evidence_on_chain)
+    return not state.settling
 
 
 async def audit_job(
