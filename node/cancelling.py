@@ -68,7 +68,7 @@ class Cancelling:
             effective=float(_books_of(machine).cancel_effective) if on_chain else None,
             notice=params.CANCEL_NOTICE_SECONDS,
             transaction="" if mined is None else "0x" + mined.hex(),
-            problem=outcome.error if outcome is not None and mined is None else "",
+            problem=outcome.error if outcome is not None and not (mined or on_chain) else "",
         )
 
     def _check_chain(self, machine: Machine) -> None:

@@ -207,7 +207,7 @@ class Cancelled:
     already: whether it was cancelled before this call, which then changed nothing
     effective: when the contract closes the job; null until the cancellation is on the chain
     notice: seconds from the block that holds the cancellation to that moment
-    transaction: the cancellation's transaction; empty until it is mined
+    transaction: the cancellation's transaction; empty until its receipt is here
     problem: what its transaction waits for; empty if nothing is in its way
     """
 
