@@ -98,23 +98,26 @@ async def _consider(services: Services, wanted: Wanted) -> None:
     spec = wanted.machine.context.spec
     standing = Standing(services.keys.account)
     closed = Policy.closed()
+    misfits: list[str] = []
     waits: list[str] = []
     refusals: list[str] = []
     outcome: inputs.ActionConsent | inputs.ActionWithhold | None = None
     for dataset, policy in await services.store.read(_agreed):
         facts = DatasetFacts(tuple(name for name, _ in dataset.columns), dataset.rows)
         decision = judge(policy or closed, spec, facts, standing)
-        verdict, why = decision.verdict, "; ".join(decision.reasons)
-        if verdict is Verdict.ACCEPT:
+        if decision.verdict is Verdict.ACCEPT:
             unfit = await compute.misfit(services, dataset.name, spec)
             if not unfit:
                 payout = services.keys.account
                 outcome = inputs.ActionConsent(unix_ms(), dataset.name, payout, dataset.rows)
                 break
-            verdict, why = Verdict.WAIT, unfit
-        (waits if verdict is Verdict.WAIT else refusals).append(f"{dataset.name}: {why}")
+            misfits.append(f"{dataset.name}: {unfit}")
+            continue
+        reasons = f"{dataset.name}: {'; '.join(decision.reasons)}"
+        (waits if decision.verdict is Verdict.WAIT else refusals).append(reasons)
     if outcome is None:
-        told = waits or refusals or ["this node has no data set"]
+        # What a policy would have taken comes first: that is what its owner expects to see.
+        told = [*misfits, *waits] or refusals or ["this node has no data set"]
         # Only a job that nothing here can ever serve is put away; data may be added later.
         outcome = inputs.ActionWithhold(unix_ms(), False, one_line("; ".join(told)))
     await services.engine.feed(wanted.machine.key, outcome, wanted.id)

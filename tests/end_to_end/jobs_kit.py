@@ -94,14 +94,20 @@ async def holds(swarm: Swarm, job: str, rounds: int) -> None:
     assert shown["summary"]["round"] == rounds
     assert [r["contributors"] for r in shown["rounds"]] == [5] * rounds
     assert shown["rounds"][-1]["accuracy"] > 0.9
+    paid_in_full(swarm, job)
+    await once_on_chain(swarm, job, rounds)
+    for owner in swarm.owners:
+        await until(lambda o=owner: o.state(job) == "finished", 30, "the owner saw its pay")
+
+
+def paid_in_full(swarm: Swarm, job: str) -> None:
+    """Money in is money out, what was earned is paid, and the audit finds no fault."""
+    shown = swarm.requester.show(job)
     money = {name: int(value) for name, value in shown["money"].items()}
     assert money["escrowed"] == money["paid"] + money["returned"]
     assert money["earned"] == money["paid"]
     audit = swarm.requester.call("audit", job=job)
     assert audit["ok"], audit
-    await once_on_chain(swarm, job, rounds)
-    for owner in swarm.owners:
-        await until(lambda o=owner: o.state(job) == "finished", 30, "the owner saw its pay")
 
 
 async def once_on_chain(swarm: Swarm, job: str, rounds: int) -> None:
