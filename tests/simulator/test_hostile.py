@@ -57,8 +57,8 @@ def digest(text: object) -> bytes:
 class Hostile(RuleBasedStateMachine):
     """Rules act on a running world; time passes only in `wait`."""
 
-    @initialize(seed=st.integers(0, 10**6), loss=st.sampled_from([0.0, 0.1]))
-    def begin(self, seed: int, loss: float) -> None:
+    @initialize(seed=st.integers(0, 10**6), loss=st.sampled_from([0.0, 0.1]), early=st.booleans())
+    def begin(self, seed: int, loss: float, early: bool) -> None:
         weather = Weather(loss=loss, duplicates=0.1, delay_ms=(5, 150))
         self.world = World(
             Settings(
@@ -74,6 +74,8 @@ class Hostile(RuleBasedStateMachine):
         # Somebody with keys, a job file, and no place in the job.
         self.outsider = _outsider(self.world)
         self._listen()
+        if not early:
+            self.world.clock.run(self.world.clock.now + 60_000, lambda: self.round is not None)
 
     def _listen(self) -> None:
         network = self.world.network
@@ -92,9 +94,15 @@ class Hostile(RuleBasedStateMachine):
 
     # --- honest -----------------------------------------------------------------------------
 
-    @rule(ms=st.integers(100, 6_000))
+    @rule(ms=st.sampled_from([30, 150, 600, 2_500]))
     def wait(self, ms: int) -> None:
         self.world.clock.run(self.world.clock.now + ms)
+
+    @rule(phase=st.sampled_from([Phase.READY, Phase.CONTRIBUTE, Phase.COMMIT]))
+    def wait_for(self, phase: Phase) -> None:
+        """Until the requester's attempt is there: the short phases are where it matters."""
+        until = self.world.clock.now + 20_000
+        self.world.clock.run(until, lambda: self.round is not None and self.round.phase is phase)
 
     @rule(who=st.integers(0, 5), ms=st.sampled_from([10, 1_000, 9_000]))
     def crash(self, who: int, ms: int) -> None:
