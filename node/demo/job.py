@@ -52,9 +52,9 @@ class Recipe:
 
 
 RECIPES: Final[dict[tuple[DataName, ModelName], Recipe]] = {
-    ("digits", "softmax"): Recipe("softmax", 0, 15, 100, 32, 1.0, 4.0, 0.5),
+    ("digits", "softmax"): Recipe("softmax", 0, 12, 100, 32, 1.0, 4.0, 0.5),
     ("digits", "dense"): Recipe("dense", 256, 6, 100, 32, 1.0, 4.0, 0.0),
-    ("breast-cancer", "softmax"): Recipe("softmax", 0, 15, 100, 32, 2.0, 4.0, 0.5),
+    ("breast-cancer", "softmax"): Recipe("softmax", 0, 12, 100, 32, 2.0, 4.0, 0.5),
     ("breast-cancer", "dense"): Recipe("dense", 256, 8, 100, 32, 2.0, 4.0, 0.5),
 }
 

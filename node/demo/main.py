@@ -52,6 +52,7 @@ def run(
         text = json.dumps(result, indent=1) + "\n"
         (plan.out / "result.json").write_text(text, encoding="utf-8")
         session.emit(result, [*as_parts(figures), as_table(findings)])
+        sys.stdout.flush()
         if faults:
             raise Failure(Exit.FAULT, f"the demo did not hold: {'; '.join(faults)}")
     return Exit.OK

@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from node.cli.amounts import money, size
+from node.cli.amounts import money, short, size
 from node.cli.show import Pairs, Part, Table
 from node.demo.ledger import Gas
 
 
 @dataclass(frozen=True)
 class OwnerFigures:
-    """One owner. Amounts in wei; `claimed` is what the contract says that it paid."""
+    """One owner. Amounts in wei; `claimed` is what the contract says that it paid.
+
+    `batches` are the bytes of its encrypted gradients, `sent` all that its daemon put on the
+    network: batches, messages, and what it passed on for others.
+    """
 
     name: str
     account: str
@@ -25,7 +29,8 @@ class OwnerFigures:
     claimed: int
     balance_before: int
     balance_after: int
-    bytes_out: int
+    batches: int
+    sent: int
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ def as_json(figures: Figures, faults: list[str]) -> dict[str, Any]:
         "escrowed": figures.escrowed,
         "returned": figures.returned,
         "gas": {kind: dataclasses.asdict(gas) for kind, gas in figures.gas.items()},
-        "bytes_per_owner": {owner.account: owner.bytes_out for owner in figures.owners},
+        "bytes_per_owner": {owner.account: owner.sent for owner in figures.owners},
         "seconds": dict(figures.seconds) | {"rounds": dict(figures.round_seconds)},
         "audit": dict(figures.audit),
         "stayed_out": dataclasses.asdict(figures.outsider),
@@ -115,22 +120,23 @@ def as_json(figures: Figures, faults: list[str]) -> dict[str, Any]:
 def as_parts(figures: Figures) -> list[Part]:
     """The same for a person."""
     owners = Table(
-        ("owner", "account", "rows", "contributions", "rate", "merit", "paid", "sent"),
+        ("owner", "account", "rows", "rounds", "rate", "merit", "paid", "batches", "sent"),
         [
             (
                 owner.name,
-                owner.account,
+                short(owner.account),
                 str(owner.rows),
                 str(owner.contributions),
                 money(owner.rate),
                 money(owner.merit),
                 money(owner.claimed),
-                size(owner.bytes_out),
+                size(owner.batches),
+                size(owner.sent),
             )
             for owner in figures.owners
         ],
         title="pay and bytes of each owner, all of whom started without ether",
-        right=frozenset({"rows", "contributions", "sent"}),
+        right=frozenset({"rows", "rounds", "batches", "sent"}),
     )
     gas = Table(
         ("transaction", "count", "gas each", "gas"),

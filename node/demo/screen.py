@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-#: Width of the bar beside a round's accuracy.
+#: Width of the bar of rounds.
 _BAR: Final = 30
 
 
@@ -24,8 +24,8 @@ class Screen(Protocol):
     def note(self, text: str) -> None:
         """Something happened."""
 
-    def round(self, number: int, rounds: int, accuracy: float | None) -> None:
-        """A round, counted from 1, is over."""
+    def round(self, number: int, rounds: int, accuracy: float | None, pooled: float) -> None:
+        """A round, counted from 1, is over; `pooled` is what it is held against."""
 
     def __enter__(self) -> Screen: ...
 
@@ -37,12 +37,10 @@ class Screen(Protocol):
     ) -> None: ...
 
 
-def round_line(number: int, rounds: int, accuracy: float | None) -> str:
-    """A round in one line. The bar begins at one half, so that late rounds differ visibly."""
-    if accuracy is None:
-        return f"round {number:>3} of {rounds}"
-    bar = "#" * round(_BAR * max(0.0, 2 * accuracy - 1))
-    return f"round {number:>3} of {rounds}  accuracy {100 * accuracy:6.2f} %  {bar}"
+def round_line(number: int, rounds: int, accuracy: float | None, pooled: float) -> str:
+    """A round in one line."""
+    shown = "   not measured" if accuracy is None else f"accuracy {100 * accuracy:6.2f} %"
+    return f"round {number:>3} of {rounds}  {shown}  (pooled, in the clear: {100 * pooled:.2f} %)"
 
 
 class PlainScreen:
@@ -58,8 +56,8 @@ class PlainScreen:
     def note(self, text: str) -> None:
         self._line(f"   {text}")
 
-    def round(self, number: int, rounds: int, accuracy: float | None) -> None:
-        self._line(f"   {round_line(number, rounds, accuracy)}")
+    def round(self, number: int, rounds: int, accuracy: float | None, pooled: float) -> None:
+        self._line(f"   {round_line(number, rounds, accuracy, pooled)}")
 
     def _line(self, text: str) -> None:
         self._stream.write(f"{time.monotonic() - self._began:6.1f} s {text}\n")
@@ -98,8 +96,8 @@ class LiveScreen:
     def note(self, text: str) -> None:
         self._line(text, "")
 
-    def round(self, number: int, rounds: int, accuracy: float | None) -> None:
-        self._line(round_line(number, rounds, accuracy), "green")
+    def round(self, number: int, rounds: int, accuracy: float | None, pooled: float) -> None:
+        self._line(round_line(number, rounds, accuracy, pooled), "green")
         if self._task is not None:
             self._progress.update(self._task, total=rounds, completed=number)
 

@@ -23,7 +23,7 @@ from node.demo.columns import TABLES, DataName
 from node.demo.job import ACCEPTING, FLOOR, HIGH_FLOOR, RECIPES, ModelName, Recipe, spec
 from node.demo.ledger import by_kind
 from node.demo.picture import Curve
-from node.demo.processes import Child, Children
+from node.demo.processes import END_SECONDS, Child, Children
 from node.demo.report import Figures, Outsider, OwnerFigures, RequesterMoney
 from node.demo.screen import Screen
 from node.demo.user import User
@@ -90,13 +90,13 @@ def play(plan: Plan, folder: Path, children: Children, screen: Screen) -> Figure
     job = _post(plan, world, folder, screen)
     pooled = float(helper.line(_HELPER_SECONDS)["accuracy"])
     with clock.stage("enrolment"):
-        _follow(job, world, children, screen, until_training=True)
-    screen.note(f"pooled training in the clear reaches {100 * pooled:.2f} %")
+        _enrol(job, world, children, screen)
     with clock.stage("training and pay"):
-        shown = _follow(job, world, children, screen)
+        shown = _follow(job, world, children, screen, pooled)
     with clock.stage("checks"):
         figures = _collect(plan, job, shown, pooled, rows, balances, world, screen)
         figures = _keep(plan, folder, figures, world, children)
+    screen.stage("the daemons end")
     with clock.stage("end"):
         unclean = _end(world, children)
     return dataclasses.replace(figures, unclean=unclean, seconds=clock.total())
@@ -137,29 +137,48 @@ def _post(plan: Plan, world: World, folder: Path, screen: Screen) -> str:
     return str(posted["job"])
 
 
+def _enrol(job: str, world: World, children: Children, screen: Screen) -> None:
+    """Watch the requester's daemon until the first round opens, or the job ends without one."""
+    screen.stage("owners enrol")
+    enrolled = 0
+    for shown in _watch(job, world, children):
+        if shown["summary"]["enrolled"] != enrolled:
+            enrolled = shown["summary"]["enrolled"]
+            screen.note(f"{enrolled} owners are enrolled")
+        if shown["rounds"]:
+            return
+
+
 def _follow(
-    job: str, world: World, children: Children, screen: Screen, until_training: bool = False
+    job: str, world: World, children: Children, screen: Screen, pooled: float
 ) -> dict[str, Any]:
     """Watch the requester's daemon until the job is over; what it then shows."""
-    screen.stage("owners enrol" if until_training else "training, round by round")
+    screen.stage("training, round by round")
+    told = 0
+    shown: dict[str, Any] = {}
+    for shown in _watch(job, world, children):
+        done = [each for each in shown["rounds"] if each["phase"] == "done"]
+        for each in done[told:]:
+            number, rounds = each["number"] + 1, shown["summary"]["rounds"]
+            screen.round(number, rounds, each["accuracy"], pooled)
+            if number == rounds:
+                screen.stage("the job is finished on the chain, and every owner's pay claimed")
+        told = len(done)
+    return shown
+
+
+def _watch(job: str, world: World, children: Children) -> Iterator[dict[str, Any]]:
+    """What the requester's daemon shows of the job, again and again until the job is over."""
     deadline = time.monotonic() + _JOB_SECONDS
-    told, enrolled = 0, 0
     while True:
         children.check()
         world.look()
         shown: dict[str, Any] = world.requester.ask("job.show", job=job)
-        summary = shown["summary"]
-        if until_training and summary["enrolled"] != enrolled:
-            enrolled = summary["enrolled"]
-            screen.note(f"{enrolled} owners are enrolled")
-        done = [r for r in shown["rounds"] if r["phase"] == "done"]
-        for each in [] if until_training else done[told:]:
-            screen.round(each["number"] + 1, summary["rounds"], each["accuracy"])
-            told += 1
-        if summary["state"] in _ENDS or (until_training and shown["rounds"]):
-            return shown
+        yield shown
+        if shown["summary"]["state"] in _ENDS:
+            return
         if time.monotonic() > deadline:
-            text = f"the job is still {summary['state']} after {_JOB_SECONDS:g} s"
+            text = f"the job is still {shown['summary']['state']} after {_JOB_SECONDS:g} s"
             raise Failure(Exit.FAULT, text)
         time.sleep(_POLL_SECONDS)
 
@@ -181,7 +200,7 @@ def _collect(
     sent = ledger.sent(world.contract)
     members = {member["account"].lower(): member for member in shown["members"]}
     owners = tuple(
-        _owner(owner, members[owner.account.lower()], job, rows, before, world)
+        _owner(owner, members[owner.account.lower()], rows, before, world)
         for owner in world.owners
         if owner.account.lower() in members
     )
@@ -214,7 +233,6 @@ def _collect(
 def _owner(
     owner: User,
     member: dict[str, Any],
-    job: str,
     rows: dict[str, int],
     before: dict[str, int],
     world: World,
@@ -229,7 +247,8 @@ def _owner(
         claimed=int(member["claimed"]),
         balance_before=before[owner.name],
         balance_after=world.ledger.balance(owner.account),
-        bytes_out=owner.ask("job.show", job=job)["bytes_out"],
+        batches=member["bytes"],
+        sent=owner.ask("status")["bytes_out"],
     )
 
 
@@ -276,5 +295,7 @@ def _end(world: World, children: Children) -> tuple[str, ...]:
     """Ask every daemon to end, as `assay down` does; who did not end well."""
     for user in world.users:
         user.ask("stop")
-    codes = children.end_all()
+    deadline = time.monotonic() + END_SECONDS
+    codes = {name: child.end(deadline - time.monotonic()) for name, child in world.daemons.items()}
+    codes |= children.end_all()
     return tuple(f"{name} ended with {code}" for name, code in codes.items() if code)

@@ -68,7 +68,7 @@ def _money(f: Figures) -> list[Finding]:
         Finding(
             "the requester paid that and the gas, no more",
             spent == due,
-            f"{money(spent)} gone, {money(due)} due, {money(f.requester.fees)} of it gas",
+            f"{_ether(spent)} gone, {_ether(due)} due, {_ether(f.requester.fees)} of it for gas",
         ),
         Finding(
             "owners needed no ether", not rich, ", ".join(rich) or "all of them started with none"
@@ -104,6 +104,11 @@ def _others(f: Figures) -> list[Finding]:
             ", ".join(f.unclean) or "with exit code 0",
         ),
     ]
+
+
+def _ether(wei: int) -> str:
+    """Rounded, for amounts with gas in them, which are never short."""
+    return f"{wei / 10**18:.6f} ether"
 
 
 def as_table(findings: list[Finding]) -> Table:
