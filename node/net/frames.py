@@ -16,7 +16,12 @@ _MAX_VARINT_BYTES: Final = 10
 
 
 class Violation(Exception):
-    """A peer sent what no honest peer sends."""
+    """A peer sent what no honest peer sends: a fixed name for it, and the detail."""
+
+    def __init__(self, offence: str, detail: str = "") -> None:
+        super().__init__(f"{offence}: {detail}" if detail else offence)
+        self.offence = offence
+        self.detail = detail
 
 
 class Frames:
@@ -53,7 +58,7 @@ class Frames:
                 raise Violation("a frame's length that is no varint")
             return None
         if length > limit:
-            raise Violation(f"a frame of {length} bytes, at most {limit} are allowed")
+            raise Violation("too long a frame", f"{length} bytes, at most {limit} are allowed")
         end = position + 1 + length
         if len(self._buffer) < end:
             return None

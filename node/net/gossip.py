@@ -77,7 +77,8 @@ class GuardedPubsub(Pubsub):
             await self.continuously_read_stream(stream)
         except Violation as error:
             self.counters["guard.garbage"] += 1
-            self.warden.penalise(str(peer), guard.GARBAGE, f"gossip: {error}")
+            offence = f"gossip: {error.offence}"
+            self.warden.penalise(str(peer), guard.GARBAGE, offence, error.detail)
         finally:
             if self._inbound.get(peer) is stream:
                 del self._inbound[peer]
@@ -130,13 +131,13 @@ class GuardedPubsub(Pubsub):
 
     async def _handle(self, peer: ID, rpc: Any) -> None:
         if len(rpc.publish) > _MAX_MESSAGES:
-            raise Violation(f"{len(rpc.publish)} messages in one frame")
+            raise Violation("too many messages in one frame", str(len(rpc.publish)))
         self._take_record(peer, rpc.senderRecord)
         rpc.ClearField("senderRecord")
         for message in rpc.publish:
             await self.push_msg(peer, message)
         if len(rpc.subscriptions) > self.max_subscriptions_per_rpc:
-            raise Violation(f"{len(rpc.subscriptions)} subscriptions in one frame")
+            raise Violation("too many subscriptions in one frame", str(len(rpc.subscriptions)))
         for subscription in rpc.subscriptions:
             if len(subscription.topicid.encode()) > params.MAX_TOPIC_BYTES:
                 raise Violation("a topic with too long a name")

@@ -104,13 +104,17 @@ class Warden:
         known.seen = now
         return known
 
-    def penalise(self, peer: str, points: float, offence: str) -> None:
-        """Count an offence; ban the peer if it was one too many."""
+    def penalise(self, peer: str, points: float, offence: str, detail: str = "") -> None:
+        """Count an offence; ban the peer if it was one too many.
+
+        `offence` is one of few fixed names, since it becomes a counter; what the peer had a say in
+        belongs into `detail`, which is only logged.
+        """
         record = self.record(peer)
         record.points += points
         record.offences[offence] += 1
         self.counters[f"offence.{offence}"] += 1
-        log.info("peer %s: %s (%.0f points)", peer, offence, record.points)
+        log.info("peer %s: %s (%.0f points) %s", peer, offence, record.points, detail)
         if record.points >= params.BAN_POINTS and not self.banned(peer):
             record.points = 0.0
             record.banned_until = self._clock() + params.BAN_SECONDS

@@ -274,7 +274,7 @@ class Swarm:
                 status = await streams.answer(stream, peer, judged, max_request, allowed)
                 self._counters[f"served.{status.name.lower()}"] += 1
             except Broken as error:
-                self._blame(peer, str(error))
+                warden.penalise(peer, guard.GARBAGE, "an oversized request", str(error))
                 await streams.abandon(stream)
             except ConversationError as error:
                 self._counters["served.broken"] += 1
@@ -284,7 +284,7 @@ class Swarm:
         self._parts.set_handler(protocol, inbound)
 
     def _blame(self, peer: str, offence: str) -> None:
-        self._parts.warden.penalise(peer, guard.GARBAGE, offence.removeprefix(f"peer {peer}: "))
+        self._parts.warden.penalise(peer, guard.GARBAGE, offence)
 
     # -- blobs ---------------------------------------------------------------------------------
 

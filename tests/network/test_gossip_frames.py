@@ -60,7 +60,7 @@ def test_no_bytes_break_more_than_their_own_stream(data: bytes, sizes: list[int]
 def test_the_limit_of_a_frame() -> None:
     at_limit = encode_varint_prefixed(bytes(64))
     assert trio.run(frames_of, Pieces(at_limit, [7]), 64) == [bytes(64)]
-    with pytest.raises(Violation, match="a frame of 65 bytes, at most 64"):
+    with pytest.raises(Violation, match="65 bytes, at most 64"):
         trio.run(frames_of, Pieces(encode_varint_prefixed(bytes(65)), [7]), 64)
     # Over the limit by its announcement alone, before a byte of it came.
     with pytest.raises(Violation, match="268435455 bytes"):
