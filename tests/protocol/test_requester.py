@@ -512,6 +512,19 @@ def test_claims_come_after_finish_and_the_rest_after_the_claims() -> None:
         assert state_of(at).phase is JobPhase.CLOSED
 
 
+def test_a_post_that_is_seen_after_it_expired_is_taken_back() -> None:
+    at = stage("r", JobPhase.POSTING)
+    expiry = at.context.spec.expires_at
+    at.step(inputs.Tick(1000 * expiry))
+    assert state_of(at).phase is JobPhase.CANCELLED
+    at.step(inputs.ChainPosted(1000 * expiry, 9))
+    closed = inputs.ChainHead(1000 * expiry, 10, expiry)
+    assert kinds(at.step(closed)) == []
+    depth = at.context.spec.timing.finality_blocks
+    final = inputs.ChainHead(1000 * expiry, 10 + depth, expiry + 9)
+    assert kinds(at.step(final)) == ["TransactWithdraw"]
+
+
 @pytest.mark.parametrize("phase", [JobPhase.FINISHING, JobPhase.PAYING, JobPhase.CLOSED])
 def test_a_job_that_ends_cannot_be_cancelled(phase: JobPhase) -> None:
     at = stage("r", phase)
