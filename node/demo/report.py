@@ -103,6 +103,7 @@ def as_json(figures: Figures, faults: list[str]) -> dict[str, Any]:
         "returned": figures.returned,
         "gas": {kind: dataclasses.asdict(gas) for kind, gas in figures.gas.items()},
         "bytes_per_owner": {owner.account: owner.sent for owner in figures.owners},
+        "batch_bytes_per_owner": {owner.account: owner.batches for owner in figures.owners},
         "seconds": dict(figures.seconds) | {"rounds": dict(figures.round_seconds)},
         "audit": dict(figures.audit),
         "stayed_out": dataclasses.asdict(figures.outsider),
