@@ -188,7 +188,7 @@ def cohort_of(count: int) -> Cohort:
     return Cohort(tuple(Member(d[:19], d[:20], d[:20], 1, d) for d in sorted(digests)), bytes(32))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(5, 90), st.integers(5, 9), st.binary(min_size=32, max_size=32))
 def test_blocks_are_as_equal_as_they_can_be(count: int, size: int, seed: bytes) -> None:
     count = max(count, size)

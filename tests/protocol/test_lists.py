@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulator.node import Node
 from simulator.world import Settings, World
@@ -102,6 +102,7 @@ def test_a_list_holds_somebody() -> None:
         decode_list(b"\x91\x90")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_garbage_is_no_list(data: bytes) -> None:
     with pytest.raises(Malformed):
