@@ -9,13 +9,15 @@ import trio
 from node import catalogue
 from node.blobs import BlobRef, BlobsFull
 from node.engine import Wanted, unix_ms
-from node.net.errors import FetchFailed
 from node.perform import chain, compute, lists, messages
 from node.perform.services import Services
 from node.store import Transaction
 from protocol import effects, identity, inputs
 from protocol.codec import decode
+from protocol.errors import PeerError
+from protocol.job import OVER
 from protocol.machine import one_line
+from protocol.owner_state import OwnerState
 from protocol.params import MAX_SPEC_BYTES
 from protocol.policy import DatasetFacts, Policy, Standing, Verdict, judge
 
@@ -86,17 +88,30 @@ async def _fetch(services: Services, wanted: Wanted, effect: effects.Fetch) -> N
             sink = services.blobs.sink(ref)
             with trio.move_on_after(left):
                 await services.swarm.fetch(ref.digest, ref.size, peers, sink)
-        except (FetchFailed, BlobsFull) as error:
+        except (PeerError, BlobsFull) as error:
+            # Whatever a peer's bytes turn out to be, it is the peer's fault and not the job's end.
             reason = str(error)
             log.info("a blob is looked for again: %s", error)
             await trio.sleep(_PAUSE)
     await services.engine.feed(wanted.machine.key, outcome, wanted.id)
 
 
+def unpaid_rounds(services: Services, requester: bytes) -> int:
+    """Rounds that were contributed to in jobs of this requester that are over, and never paid."""
+    unpaid = 0
+    for machine in services.engine.machines.values():
+        state, spec = machine.state, machine.context.spec
+        if isinstance(state, OwnerState) and spec.requester.account == requester:
+            done = len({number for _, number in state.contributed})
+            if state.phase in OVER:
+                unpaid += max(0, done - state.paid // spec.payment.rate)
+    return unpaid
+
+
 async def _consider(services: Services, wanted: Wanted) -> None:
     """Hold a job against every data set's policy; the first that takes it and fits is used."""
     spec = wanted.machine.context.spec
-    standing = Standing(services.keys.account)
+    standing = Standing(services.keys.account, unpaid_rounds(services, spec.requester.account))
     closed = Policy.closed()
     misfits: list[str] = []
     waits: list[str] = []

@@ -48,11 +48,11 @@ def stored(daemon: Daemon, query: str, *values: Any) -> list[Any]:
 
 
 def intents(swarm: Swarm, job: str, function: str) -> list[str]:
-    """The states of a job's intents of one kind at its requester."""
+    """The states of a job's intents of one kind at its requester; of all jobs for '0x'."""
     rows = stored(
         swarm.requester,
         "SELECT state FROM intents WHERE id LIKE ? ORDER BY seq",
-        f"{job[2:]}/{function}/%",
+        f"{job[2:]}%/{function}/%",
     )
     return [state for (state,) in rows]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,6 +13,8 @@ import pytest
 import trio
 from jobs_kit import ends, holds, intents, post, reaches, start_swarm
 from processes import Swarm, run, until
+
+from node.cli.failure import Failure
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +61,30 @@ async def test_down_and_up_in_the_middle_of_a_job(swarm: Swarm) -> None:
         await daemon.start()
     await ends(swarm, job, 90)
     await holds(swarm, job, rounds)
+
+
+@pytest.mark.long
+async def test_the_requester_dies_at_each_kind_of_transaction(swarm: Swarm) -> None:
+    """From the post to the last claim: each is stored, the requester dies, each happens once."""
+    requester, before = swarm.requester, {job["job"] for job in swarm.requester.call("jobs")}
+
+    def posting() -> None:
+        with contextlib.suppress(Failure):  # it dies before it answers
+            post(swarm, rounds=2)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, posting)
+        count = len(intents(swarm, "0x", "post"))
+        await until(lambda: len(intents(swarm, "0x", "post")) > count, 30, "the post is stored")
+        requester.kill()
+    await requester.start()
+    (job,) = {job["job"] for job in requester.call("jobs")} - before
+    for function in ("enrol", "commit", "finish", "claim"):
+        await until(lambda f=function: bool(intents(swarm, job, f)), 90, f"{function} is stored")
+        requester.kill()
+        await requester.start()
+    await ends(swarm, job, 120)
+    await holds(swarm, job, 2)
 
 
 @pytest.mark.long
