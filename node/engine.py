@@ -24,9 +24,8 @@ from node.store import Store, Transaction
 from protocol import inputs, owner, params, requester
 from protocol.codec import Wire, decode, decode_tagged, encode, encode_tagged
 from protocol.effects import Effect, Notify
-from protocol.envelope import envelope_digest
 from protocol.errors import StateError
-from protocol.machine import JobContext, kind_of, one_line
+from protocol.machine import JobContext, one_line
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
 from protocol.round import Role
@@ -196,7 +195,7 @@ class Engine:
                     continue
                 changed.setdefault(job, (machine, []))[1].extend(effects)
                 if isinstance(input_, inputs.ReceiveMessage):
-                    messages.append(stored_message(input_))
+                    messages.append(records.stored(input_.envelope))
 
         def write(tx: Transaction) -> tuple[list[Wanted], list[tuple[Machine, records.Event]]]:
             wanted: list[Wanted] = []
@@ -298,18 +297,6 @@ def add_notice(tx: Transaction, job: bytes, notice: Notify) -> records.Event:
     """Keep what a machine tells its user."""
     facts: dict[str, Any] = {"round": notice.round, "attempt": notice.attempt, "text": notice.text}
     return records.add_event(tx, job, notice.kind, facts | dict(notice.facts))
-
-
-def stored_message(input_: inputs.ReceiveMessage) -> records.StoredMessage:
-    """A received message as the store keeps it."""
-    envelope = input_.envelope
-    return records.StoredMessage(
-        envelope_digest(envelope),
-        envelope.context.job,
-        kind_of(envelope.body),
-        envelope.sender,
-        encode(envelope),
-    )
 
 
 def _decode_effect(data: bytes) -> Effect:

@@ -304,9 +304,7 @@ class Inbox:
 
     async def _follow(self, envelope: Envelope, content: bytes, digest: bytes) -> None:
         job, engine = envelope.context.job, self._services.engine
-        message = records.StoredMessage(
-            envelope_digest(envelope), job, "Announce", envelope.sender, encode(envelope)
-        )
+        message = records.stored(envelope)
 
         def write(tx: Transaction) -> None:
             records.save_spec(tx, digest, content)

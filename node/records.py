@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from node.store import Transaction, now
+from protocol.codec import encode
+from protocol.envelope import Envelope, envelope_digest
 from protocol.errors import FatalError
 
 # State machines
@@ -100,6 +102,17 @@ class StoredMessage:
     kind: str
     sender: bytes
     body: bytes
+
+
+def stored(envelope: Envelope) -> StoredMessage:
+    """A verified envelope as the store keeps it."""
+    return StoredMessage(
+        envelope_digest(envelope),
+        envelope.context.job,
+        type(envelope.body).__name__,
+        envelope.sender,
+        encode(envelope),
+    )
 
 
 def save_message(tx: Transaction, message: StoredMessage) -> bool:

@@ -2,7 +2,7 @@
 
 An owner is ready for an opening only when it holds the cohort's list under the chain's root, knows
 its own block, and has the very model that the opening names. It contributes to a model in one round
-only, and to a round only when the chain holds the one before: never is more than one round unpaid.
+and to one model in a round only, and to a round only when the chain holds the one before.
 It counts a commitment only when the requester's account signed it, the whole list rebuilds to the
 chain's root, at the depth that the spec asks for, and its own contribution is in it.
 """
@@ -87,8 +87,10 @@ def _open(turn: OwnerTurn, input_: inputs.ReceiveMessage, body: Open) -> None:
         raise StateError("an opening whose time is over")
     if place.round >= turn.context.spec.training.rounds or place.attempt >= MAX_ATTEMPTS:
         raise StateError(f"the job has no round {place.round}.{place.attempt}")
-    if any(m == body.model_digest and r != place.round for m, r in state.contributed):
-        refuse(turn, at, RefusalCode.CONFLICT, "this model was contributed to in another round")
+    if any((m == body.model_digest) != (r == place.round) for m, r in state.contributed):
+        # One model a round, one round a model: each further pair would be another gradient.
+        why = "this round, or this model, was contributed to with another"
+        refuse(turn, at, RefusalCode.CONFLICT, why)
         return
     if state.cohort_root and body.cohort_digest != state.cohort_digest:
         refuse(turn, at, RefusalCode.CONFLICT, "the opening names another cohort")

@@ -81,9 +81,6 @@ ASK_AFTER_MS: Final = 4_000
 #: How often a requester announces a job that still enrols, milliseconds.
 ANNOUNCE_EVERY_MS: Final = 10_000
 
-#: The longest validity of a signed commitment, seconds (the contract's MAX_VALIDITY).
-MAX_COMMITMENT_SECONDS: Final = 3600
-
 #: Bits of a quantised value, sign included. Below 4 there is little left of a gradient; above 32
 #: rounding's 32 coins a value would no longer be finer than float64's own error.
 VALUE_BITS: Final = (4, 32)
@@ -143,7 +140,7 @@ GOSSIP_QUEUE_MESSAGES: Final = 512
 GOSSIP_QUEUE_BYTES: Final = 8 * 1024 * 1024
 GOSSIP_INBOX_MESSAGES: Final = 512
 
-#: Penalty points at which a peer is banned, how fast points fade, and how long a ban lasts, seconds.
+#: Penalty points at which a peer is banned; seconds in which points fade and a ban lasts.
 BAN_POINTS: Final = 100
 PENALTY_HALF_LIFE_SECONDS: Final = 120
 BAN_SECONDS: Final = 600
@@ -151,7 +148,7 @@ BAN_SECONDS: Final = 600
 #: Bytes that may wait unread on one connection: flow control is the sender's promise, not a fact.
 MAX_BUFFERED_BYTES: Final = 32 * 1024 * 1024
 
-#: Chunks of one blob asked for at once; the time in which 64 KiB of a transfer must arrive, seconds.
+#: Chunks of one blob asked for at once; seconds in which 64 KiB of a transfer must arrive.
 CHUNKS_IN_FLIGHT: Final = 4
 PROGRESS_SECONDS: Final = 15
 
@@ -180,7 +177,7 @@ MAX_DATASET_ROWS: Final = 16 * 1024 * 1024
 MAX_DATASET_CELLS: Final = 64 * 1024 * 1024
 MAX_MATRIX_CELLS: Final = 128 * 1024 * 1024
 
-#: The first line of a CSV: MAX_DATASET_COLUMNS names of a length that a person can still tell apart.
+#: The first line of a CSV: MAX_DATASET_COLUMNS names that a person can still tell apart.
 MAX_HEADER_BYTES: Final = 4 * 1024 * 1024
 
 #: Jobs that a node follows at once, finished ones included; more announcements are not taken.

@@ -33,7 +33,7 @@ from protocol.errors import InputError, Malformed, PeerError
 
 log = logging.getLogger("assay.net")
 
-PROTOCOL: Final = "/assay/blob/1"
+PROTOCOL: Final = "/assay/1/blob"
 MAX_REQUEST_BYTES: Final = 64
 
 #: Chunk lists that a holder keeps at hand: hashing a large blob again costs a second.

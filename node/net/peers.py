@@ -32,7 +32,7 @@ from protocol.errors import AssayError, InputError, Malformed
 
 log = logging.getLogger("assay.net")
 
-PROTOCOL: Final = "/assay/peers/1"
+PROTOCOL: Final = "/assay/1/peers"
 
 _MAX_ID_BYTES: Final = 64
 MAX_QUESTION_BYTES: Final = 1024 + params.MAX_PEER_RECORD_BYTES

@@ -16,7 +16,7 @@ from node.net.errors import ConversationError
 from node.perform.services import Services
 from protocol import effects, identity, params
 from protocol.codec import decode, encode
-from protocol.envelope import Envelope, Frame, envelope_digest, open_envelope, seal
+from protocol.envelope import Envelope, Frame, open_envelope, seal
 from protocol.errors import Malformed
 from protocol.machine import kind_of
 from protocol.messages import Acknowledge, Body, Enrol, Told
@@ -38,13 +38,7 @@ def sealed(services: Services, job: bytes, round_: int, attempt: int, body: Body
 
 
 async def _keep(services: Services, envelope: Envelope) -> None:
-    message = records.StoredMessage(
-        envelope_digest(envelope),
-        envelope.context.job,
-        kind_of(envelope.body),
-        envelope.sender,
-        encode(envelope),
-    )
+    message = records.stored(envelope)
     await services.store.run(lambda tx: records.save_message(tx, message))
 
 
