@@ -139,8 +139,10 @@ class GuardedPubsub(Pubsub):
         if len(rpc.subscriptions) > self.max_subscriptions_per_rpc:
             raise Violation("too many subscriptions in one frame", str(len(rpc.subscriptions)))
         for subscription in rpc.subscriptions:
-            if len(subscription.topicid.encode()) > params.MAX_TOPIC_BYTES:
-                raise Violation("a topic with too long a name")
+            length = len(subscription.topicid.encode())
+            if not 0 < length <= params.MAX_TOPIC_BYTES:
+                # Whoever relays follows what its peers follow: nobody could follow this.
+                raise Violation("a topic with too long a name" if length else "a topic of no name")
             self.handle_subscription(peer, subscription)
         if rpc.HasField("control"):
             self._tame(rpc.control)

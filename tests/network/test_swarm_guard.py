@@ -68,6 +68,10 @@ def offences(victim: Swarm, host: BasicHost) -> dict[str, int]:
             frame(rpc_pb2.RPC(subscriptions=[{"subscribe": True, "topicid": "t" * 161}])),
         ),
         (
+            "gossip: a topic of no name",
+            frame(rpc_pb2.RPC(subscriptions=[{"subscribe": True, "topicid": ""}])),
+        ),
+        (
             "gossip: too many subscriptions in one frame",
             frame(rpc_pb2.RPC(subscriptions=[{"subscribe": True, "topicid": "t"}] * 257)),
         ),
@@ -80,6 +84,23 @@ async def test_garbage_ends_its_own_stream_and_is_counted(name: str, raw: bytes)
         assert offences(victim, rogue) == {name: 1}
         assert victim.statistics()["gossip.guard.garbage"] == 1
         await assert_alive(victim)
+
+
+async def test_no_name_of_a_topic_ends_a_relay() -> None:
+    """A bystander follows what its peers follow, and ends with the task that does so."""
+    names = ("", " ", "\x00", "t" * params.MAX_TOPIC_BYTES, "ä" * (params.MAX_TOPIC_BYTES // 2))
+    async with swarm() as victim, trio.open_nursery() as nursery:
+        nursery.start_soon(victim.relay, lambda topic: accept)
+        for name in names:
+            async with stranger(victim) as rogue:
+                says = rpc_pb2.RPC(subscriptions=[{"subscribe": True, "topicid": name}])
+                await send(rogue, victim, frame(says))
+                if name:
+                    await wait_until(lambda name=name: name in victim._relayed)
+                else:
+                    await wait_until(lambda rogue=rogue: offences(victim, rogue))
+        await assert_alive(victim)
+        nursery.cancel_scope.cancel()
 
 
 async def test_who_goes_on_with_garbage_is_banned_and_stays_out() -> None:
