@@ -330,7 +330,7 @@ def _outsider(world: World) -> Node:
 
 TestHostile = Hostile.TestCase
 TestHostile.settings = settings(
-    max_examples=20,
+    max_examples=12,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -265,14 +265,14 @@ def test_too_few_owners_leave_the_bounty_to_its_requester() -> None:
 # --- the chain
 
 
-@pytest.mark.parametrize("seed", [41, 42, 43])
+@pytest.mark.parametrize("seed", [41, 42])
 def test_reorganisations_change_nothing_in_the_end(seed: int) -> None:
     world = World(Settings(seed=seed, weather=Weather(loss=0.05)))
-    for number in range(40):
+    for number in range(24):
         depth = 1 + number % 2
         world.after(1.5 + 1.9 * number, lambda depth=depth: world.chain.reorganise(depth))
     run(world)
-    world.clock.run(world.clock.now + 60_000)
+    world.clock.run(world.clock.now + 30_000)
     assert any("sees a reorganisation" in line for line in world.log)
     check_done(world)
     check_all_closed(world)

@@ -155,7 +155,7 @@ class World:
         Then a little further: what was on its way arrives, what was mined is seen.
         """
         over = self.clock.run(self.clock.now + 1000 * seconds, self.over)
-        self.clock.run(self.clock.now + 20_000)
+        self.clock.run(self.clock.now + 8_000)
         return over
 
     def over(self) -> bool:
