@@ -251,7 +251,8 @@ class PartialBlob:
     """A blob on its way in; implements node.net.fetch.BlobSink.
 
     Nothing is recorded beside the bytes: after a crash a chunk is there or not, and the fetch
-    checks each one that it finds.
+    checks each one that it finds. Several fetches of one blob may share its file, for they write
+    the same: whichever is whole first makes the blob visible, and the others find it there.
     """
 
     def __init__(self, blobs: Blobs, path: Path, ref: BlobRef) -> None:
@@ -272,7 +273,12 @@ class PartialBlob:
             raise ValueError(
                 f"bytes {offset} to {offset + len(data)} of a blob of {self._ref.size}"
             )
-        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            if self._blobs.holds(self._ref):
+                return  # another fetch of it was faster
+            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             view = memoryview(data)
             while view:
@@ -284,15 +290,23 @@ class PartialBlob:
     def finish(self) -> None:
         """Check the whole, make it durable and visible.
 
-        Raises `Malformed` if the content is not what the digest names; the partial file is then
-        removed, so that the next fetch starts clean.
+        Raises `Malformed` if the content is not what the digest names, or is gone; the partial file
+        is then removed, so that the next fetch starts clean.
         """
+        try:
+            self._finish()
+        except FileNotFoundError as error:
+            # A rename is atomic: no partial file and no blob means that somebody deleted both.
+            if not self._blobs.holds(self._ref):
+                raise Malformed(f"what was received of {self._path.name} is gone") from error
+
+    def _finish(self) -> None:
         hasher = BlobHasher()
         with self._path.open("rb") as file:
             while piece := file.read(_READ_BYTES):
                 hasher.update(piece)
             if (hasher.size, hasher.digest()) != (self._ref.size, self._ref.digest):
-                self._path.unlink()
+                self._path.unlink(missing_ok=True)
                 raise Malformed(
                     f"{hasher.size} bytes were received for blob {self._ref.digest.hex()} of "
                     f"{self._ref.size}, and they are not it"

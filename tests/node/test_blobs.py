@@ -117,6 +117,25 @@ def test_a_wrong_blob_is_not_finished(blobs: Blobs) -> None:
     assert blobs.get(ref) == b"right"
 
 
+def test_two_fetches_of_one_blob_do_not_harm_each_other(blobs: Blobs) -> None:
+    """Two jobs may begin with one model; one name may be announced twice."""
+    content = os.urandom(2 * CHUNK)
+    ref = BlobRef(blob_digest(content), len(content))
+    first, second = blobs.sink(ref), blobs.sink(ref)
+    second.write(0, content[:CHUNK])
+    first.write(0, content[:CHUNK])
+    first.write(CHUNK, content[CHUNK:])
+    first.finish()
+    second.write(CHUNK, content[CHUNK:])
+    second.finish()
+    first.finish()
+    assert blobs.get(ref) == content
+    assert blobs.usage().reserved == 0
+    blobs.delete(ref.digest)
+    with pytest.raises(Malformed, match="is gone"):
+        second.finish()
+
+
 def test_nothing_is_written_outside_the_blob(blobs: Blobs) -> None:
     sink = blobs.sink(BlobRef(b"d" * 32, 4))
     sink.write(0, b"four")
