@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from eth_hash.auto import keccak
 from simulator.entropy import stream
+from simulator.watch import Intent
 
 from protocol import effects, evidence, inputs, lists
 from protocol.arith import kernels
@@ -242,11 +243,9 @@ class Executor:
     def _submit(
         self, job: bytes, function: str, mark: str, account: bytes, args: tuple[Any, ...]
     ) -> None:
-        from simulator.node import Intent
-
         node = self._node
         id_ = f"{node.name}/{job.hex()[:8]}/{function}/{mark}"
-        node.intents.setdefault(id_, Intent(job, function, account))
+        node.watch.intents.setdefault(id_, Intent(job, function, account))
         node.world.chain.submit(id_, node.account, function, args)
 
     # --- computations -----------------------------------------------------------------------

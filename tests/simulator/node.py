@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from simulator.chain import Block, Log
 from simulator.executor import Executor
+from simulator.watch import Watch
 
 from protocol import gossip, inputs, owner, params, requester
 from protocol.blobs import blob_digest
@@ -55,14 +55,6 @@ class Stored:
     effects: dict[int, bytes] = field(default_factory=dict)
 
 
-@dataclass
-class Intent:
-    job: bytes
-    function: str
-    account: bytes
-    told: bool = False
-
-
 class Node:
     """One daemon. `up` is False between a crash and the restart; `epoch` tells lives apart."""
 
@@ -81,8 +73,6 @@ class Node:
         self.latest: dict[tuple[bytes, str, bytes], Envelope] = {}
         self.blobs: dict[bytes, bytes] = {}
         self.results: dict[bytes, bytes] = {}
-        self.intents: dict[str, Intent] = {}
-        self.seen_blocks: list[Block] = []
         self._next_effect = 0
         self._fetching: dict[bytes, list[tuple[bytes, int]]] = {}
         # of one life
@@ -94,7 +84,7 @@ class Node:
         self.hooks: list[Callable[[Node, State], None]] = []
         self.notices: list[Notify] = []
         self.blamed: list[tuple[bytes, str]] = []
-        world.chain.watchers.append(self._chain_grew)
+        self.watch = Watch(self)
         self._tick_soon()
 
     # --- life -------------------------------------------------------------------------------
@@ -117,7 +107,7 @@ class Node:
         for job, stored in self.jobs.items():
             for id_, data in sorted(stored.effects.items()):
                 self._start(job, id_, data)
-        self._chain_grew()
+        self.watch.chain_grew()
         self._tick_soon()
 
     def _tick_soon(self) -> None:
@@ -155,9 +145,7 @@ class Node:
         self.blobs[spec_digest(content)] = content
         self._load_context(job, self.jobs[job])
         self._topics = None
-        for block in self.seen_blocks:
-            for log in block.logs:
-                self._feed_log(block, log, job)
+        self.watch.catch_up(job)
         return job
 
     def _job_of(self, spec: JobSpec, content: bytes) -> bytes:
@@ -365,56 +353,6 @@ class Node:
                 self.feed(job, inputs.BlobArrived(self.now, digest), id_)
             else:
                 self.feed(job, inputs.BlobMissing(self.now, digest, "nobody had it in time"), id_)
-
-    # --- the chain --------------------------------------------------------------------------
-
-    def _chain_grew(self) -> None:
-        if self.up:
-            self.later(self.world.chain_delay(), self._look_at_chain)
-
-    def _look_at_chain(self) -> None:
-        """Take back what a reorganisation voided, then take in what is new."""
-        blocks = self.world.chain.blocks
-        keep = len(self.seen_blocks)
-        while keep and (keep > len(blocks) or self.seen_blocks[keep - 1] is not blocks[keep - 1]):
-            keep -= 1
-        if keep < len(self.seen_blocks):
-            self.seen_blocks = self.seen_blocks[:keep]
-            self.world.note(self.name, f"sees a reorganisation above {keep - 1}")
-            for job in list(self.jobs):
-                self.feed(job, inputs.ChainReorg(self.now, max(0, keep - 1)))
-        for block in list(blocks[keep:]):
-            self.seen_blocks.append(block)
-            for log in block.logs:
-                if log.job in self.jobs:
-                    self._feed_log(block, log, log.job)
-            for job in list(self.jobs):
-                self.feed(job, inputs.ChainHead(self.now, block.number, block.timestamp))
-        self._settle_intents()
-
-    def _feed_log(self, block: Block, log: Log, job: bytes) -> None:
-        if log.job == job:
-            event = getattr(inputs, f"Chain{log.name}")
-            self.feed(job, event(self.now, block.number, **log.facts))
-
-    def _settle_intents(self) -> None:
-        """Tell the machines what has become of their transactions, once that is final."""
-        if not self.seen_blocks:
-            return
-        head = self.seen_blocks[-1].number
-        for mark, intent in self.intents.items():
-            tx = self.world.chain.txs[mark]
-            if intent.told or not tx.block or head < tx.block + self.world.settings.finality:
-                continue
-            intent.told = True
-            if tx.failed:
-                reason = tx.failed
-                told: inputs.Input = inputs.TransactionFailed(
-                    self.now, intent.function, intent.account, reason
-                )
-            else:
-                told = inputs.TransactionFinal(self.now, intent.function, intent.account)
-            self.feed(intent.job, told)
 
 
 def _name(value: object) -> str:
