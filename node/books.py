@@ -136,9 +136,10 @@ class Books:
         total = 0
         for machine in self._services.engine.machines.values():
             state = machine.state
-            if isinstance(state, OwnerState) and state.earned:
+            if isinstance(state, OwnerState):
                 rate = machine.context.spec.payment.rate
-                total += max(0, rate * len(state.earned) - state.paid)
+                rounds = sum(1 for each in state.earned if each.block)
+                total += max(0, rate * rounds - state.paid)
         return total
 
     async def claim(self, machine: Machine, account: str | None) -> tuple[j.Claim, ...]:

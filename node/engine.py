@@ -25,6 +25,7 @@ from protocol import inputs, owner, params, requester
 from protocol.codec import Wire, decode, decode_tagged, encode, encode_tagged
 from protocol.effects import Effect, Notify
 from protocol.errors import StateError
+from protocol.job import JobPhase
 from protocol.machine import JobContext, one_line
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
@@ -37,6 +38,9 @@ _QUEUE: Final = 1024
 
 #: Inputs that share one transaction.
 _BATCH: Final = 64
+
+#: Where nothing is due to an owner; closed and cancelled jobs' evidence is still fetched.
+ENDED: Final = (JobPhase.DECLINED, JobPhase.FAILED)
 
 #: A stored state: the largest cohort's records at some hundred bytes each.
 _MAX_STATE_BYTES: Final = 16 * 1024 * 1024
@@ -74,6 +78,11 @@ class Wanted:
     id: int
     machine: Machine
     effect: Effect
+
+    @property
+    def pointless(self) -> bool:
+        """Whether nothing can come of the job any more, so that it is said or fetched in vain."""
+        return isinstance(self.machine.state, OwnerState) and self.machine.state.phase in ENDED
 
 
 @dataclass

@@ -51,12 +51,16 @@ _JUDGED = 256
 #: How often a peer is asked for jobs, seconds.
 _ASK_SECONDS = 20.0
 
-#: Announced jobs that are looked at at once; how long one that does not hold is not looked at.
+#: Announcements that are looked at at once, for how long each, and how long one that does not hold
+#: is not looked at again. By who announces: nobody can silence a job by announcing it falsely.
 _LEARNING = 8
+_LEARN_SECONDS = 30.0
 _FORGET_SECONDS = 10.0
 
 #: The kinds that an Ask is answered with, in the order in which they matter.
-_TOLD = ("Announce", "Open", "Freeze", "Committed", "Result", "Finished")
+#: The commitment of a round comes before the opening of the next: an owner that was away verifies
+#: the one before it follows the other.
+_TOLD = ("Announce", "Committed", "Result", "Open", "Freeze", "Finished")
 
 
 class Inbox:
@@ -68,8 +72,8 @@ class Inbox:
         self._judged: OrderedDict[bytes, Judged] = OrderedDict()
         self._followed: set[str] = set()
         self._changed = trio.Event()
-        self._learning: set[bytes] = set()
-        self._unknown: OrderedDict[bytes, float] = OrderedDict()
+        self._learning: set[tuple[bytes, bytes]] = set()
+        self._unknown: OrderedDict[tuple[bytes, bytes], float] = OrderedDict()
         self._nursery: trio.Nursery | None = None
 
     # --- gossip -----------------------------------------------------------------------------
@@ -226,7 +230,7 @@ class Inbox:
                 raise Malformed("of another chain or contract")
             _check_attachment(envelope, frame.attachment)
             await self._accept(envelope, frame.attachment, len(data), source)
-        except PeerError as error:
+        except (PeerError, BlobsFull) as error:
             log.info("what %s told is dropped: %s", identity.peer_id_text(source), error)
 
     async def _accept(
@@ -235,8 +239,8 @@ class Inbox:
         job, body = envelope.context.job, envelope.body
         machine = self._services.engine.machines.get(job)
         if isinstance(body, Announce):
-            if machine is None and self._nursery is not None and self._may_learn(job):
-                self._learning.add(job)
+            if machine is None and self._nursery is not None and self._may_learn(envelope):
+                self._learning.add((job, envelope.sender))
                 self._nursery.start_soon(self._learn, envelope, body, attachment, source)
             return
         if machine is None:
@@ -249,31 +253,42 @@ class Inbox:
             job, input_, also=lambda tx: records.count_bytes(tx, job, "in", kind, size)
         )
 
-    def _may_learn(self, job: bytes) -> bool:
+    def _may_learn(self, envelope: Envelope) -> bool:
         """Bounds on what announcements can make this node do: the chain is asked for each."""
-        if job in self._learning or len(self._learning) >= _LEARNING:
+        said = envelope.context.job, envelope.sender
+        if said in self._learning or len(self._learning) >= _LEARNING:
             return False
         if len(self._services.engine.machines) >= params.MAX_JOBS:
             return False
-        return self._unknown.get(job, 0.0) <= trio.current_time()
+        return self._unknown.get(said, 0.0) <= trio.current_time()
 
     async def _learn(
         self, envelope: Envelope, body: Announce, attachment: bytes, source: bytes
     ) -> None:
         """A job that was not known here: is its bounty posted? Then get its spec and follow it."""
-        job = envelope.context.job
+        said = envelope.context.job, envelope.sender
         try:
-            if await self._services.chain.job(job) is None:
-                # Announcing costs nothing, posting does: only what is on the chain is kept.
-                raise PeerError("the chain does not know the job")
-            await self._read_spec(envelope, body, attachment, source)
-        except (PeerError, ChainError, BlobsFull) as error:
-            log.info("an announcement is not followed: %s", error)
-            self._unknown[job] = trio.current_time() + _FORGET_SECONDS
+            with trio.fail_after(_LEARN_SECONDS):
+                await self._check_posted(envelope.context.job, body)
+                await self._read_spec(envelope, body, attachment, source)
+        except Exception as error:
+            # A stranger's bytes lead here: whatever they break, it is not the daemon.
+            if not isinstance(error, (PeerError, ChainError, BlobsFull, trio.TooSlowError)):
+                log.exception("looking at an announcement failed")
+            log.info("an announcement is not followed: %s", error or "it took too long")
+            self._unknown[said] = trio.current_time() + _FORGET_SECONDS
             while len(self._unknown) > params.MAX_JOBS:
                 self._unknown.popitem(last=False)
         finally:
-            self._learning.discard(job)
+            self._learning.discard(said)
+
+    async def _check_posted(self, job: bytes, body: Announce) -> None:
+        """Announcing costs nothing, posting does: only what is on the chain is looked at."""
+        posted = await self._services.chain.job(job)
+        if posted is None:
+            raise PeerError("the chain does not know the job")
+        if job_id(self._services.domain, posted.requester, body.spec_digest) != job:
+            raise Malformed("an announcement whose job is not its spec's")
 
     async def _read_spec(
         self, envelope: Envelope, body: Announce, attachment: bytes, source: bytes
@@ -322,6 +337,8 @@ class Inbox:
             self._services.swarm.peer_id_bytes,
             self._services.keys.account,
         )
+        if job in engine.machines:
+            return  # its requester said so by another way, too
         engine.add(Machine(Role.OWNER, context, OwnerState()))
         await engine.feed(job, inputs.Tick(unix_ms()))
         self.machines_changed()

@@ -47,6 +47,9 @@ from protocol.typed_data import Commitment, commitment_digest, recover
 #: A header that no commitment answered is pushed to the requester directly, milliseconds.
 _PUSH_AFTER_MS = 2_000
 
+#: How far a requester's clock may be ahead, milliseconds.
+_SKEW_MS = 600_000
+
 _OVER = (Phase.DONE, Phase.FAILED)
 
 
@@ -85,6 +88,13 @@ def _open(turn: OwnerTurn, input_: inputs.ReceiveMessage, body: Open) -> None:
             return
     if at >= body.ready_until:
         raise StateError("an opening whose time is over")
+    timing = turn.context.spec.timing
+    latest = at + 1000 * timing.ready_seconds + _SKEW_MS
+    if (
+        body.ready_until > latest
+        or body.contribute_until > latest + 1000 * timing.contribute_seconds
+    ):
+        raise StateError("an opening with later deadlines than the spec's")
     if place.round >= turn.context.spec.training.rounds or place.attempt >= MAX_ATTEMPTS:
         raise StateError(f"the job has no round {place.round}.{place.attempt}")
     if any((m == body.model_digest) != (r == place.round) for m, r in state.contributed):

@@ -81,7 +81,7 @@ async def _fetch(services: Services, wanted: Wanted, effect: effects.Fetch) -> N
             outcome = inputs.BlobArrived(unix_ms(), effect.digest)
             break
         left = (effect.until - unix_ms()) / 1000
-        if left <= 0:
+        if left <= 0 or wanted.pointless:
             outcome = inputs.BlobMissing(unix_ms(), effect.digest, one_line(reason))
             break
         try:

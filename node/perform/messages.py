@@ -93,7 +93,7 @@ async def _deliver(
 ) -> None:
     """Again and again until the peer answers: the network may be down for a while."""
     name = identity.peer_id_text(peer)
-    while unix_ms() < until:
+    while unix_ms() < until and not wanted.pointless:
         try:
             reply = await services.swarm.request(name, PROTOCOL, frame, _TIMEOUT)
         except ConversationError as error:
