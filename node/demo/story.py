@@ -23,7 +23,7 @@ from node.demo.columns import TABLES, DataName
 from node.demo.job import ACCEPTING, FLOOR, HIGH_FLOOR, RECIPES, ModelName, Recipe, spec
 from node.demo.ledger import by_kind
 from node.demo.picture import Curve
-from node.demo.processes import END_SECONDS, Child, Children
+from node.demo.processes import DRAIN_SECONDS, Child, Children
 from node.demo.report import Figures, Outsider, OwnerFigures, RequesterMoney
 from node.demo.screen import Screen
 from node.demo.user import User
@@ -295,7 +295,7 @@ def _end(world: World, children: Children) -> tuple[str, ...]:
     """Ask every daemon to end, as `assay down` does; who did not end well."""
     for user in world.users:
         user.ask("stop")
-    deadline = time.monotonic() + END_SECONDS
+    deadline = time.monotonic() + DRAIN_SECONDS
     codes = {name: child.end(deadline - time.monotonic()) for name, child in world.daemons.items()}
     codes |= children.end_all()
     return tuple(f"{name} ended with {code}" for name, code in codes.items() if code)
