@@ -24,7 +24,7 @@ from node.store import Store, Transaction
 from protocol import inputs, owner, params, requester
 from protocol.codec import Wire, decode, decode_tagged, encode, encode_tagged
 from protocol.effects import Effect, Notify
-from protocol.errors import StateError
+from protocol.errors import FatalError, StateError
 from protocol.job import JobPhase
 from protocol.machine import JobContext, one_line
 from protocol.owner_state import OwnerState
@@ -64,11 +64,17 @@ class Machine:
         return self.context.job
 
     def topics(self) -> tuple[str, ...]:
+        """What the job needs to hear; nothing once it broke."""
         if self.broken:
             return ()
-        if isinstance(self.state, RequesterState):
-            return requester.topics(self.context, self.state)
-        return owner.topics(self.context, self.state)
+        try:
+            if isinstance(self.state, RequesterState):
+                return requester.topics(self.context, self.state)
+            return owner.topics(self.context, self.state)
+        except FatalError as error:
+            log.exception("job %s stops: its topics are not known", self.key.hex()[:16])
+            self.broken = one_line(str(error))
+            return ()
 
 
 @dataclass(frozen=True)

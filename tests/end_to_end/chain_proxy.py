@@ -53,6 +53,10 @@ class Proxy:
         with urllib.request.urlopen(request, timeout=30) as reply:  # noqa: S310
             return bytes(reply.read())
 
+    def fail(self) -> None:
+        """From now on it hangs up."""
+        self._mode = "down"
+
     def mend(self) -> None:
         """From now on it answers."""
         self._mode = "fine"

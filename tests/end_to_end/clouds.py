@@ -47,14 +47,14 @@ enrol_seconds = 120
 ready_seconds = {ready}
 contribute_seconds = {contribute}
 commit_seconds = 300
-finality_blocks = 1
+finality_blocks = {finality}
 lifetime_days = 1
 """
 
 
-def spec(rounds: int = 5, ready: int = 20, contribute: int = 20) -> str:
+def spec(rounds: int = 5, ready: int = 20, contribute: int = 20, finality: int = 1) -> str:
     """The job as a TOML file. Rounds of a tenth of a second each, but for the chain's blocks."""
-    return SPEC.format(rounds=rounds, ready=ready, contribute=contribute)
+    return SPEC.format(rounds=rounds, ready=ready, contribute=contribute, finality=finality)
 
 
 def write_csv(path: Path, seed: int, rows: int = 60) -> Path:

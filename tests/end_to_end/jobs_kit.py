@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import clouds
@@ -144,9 +143,8 @@ async def once_on_chain(swarm: Swarm, job: str, rounds: int) -> None:
     assert len(sent) - 1 == len(every)
 
 
-def start_swarm(folder: Path, owners: int = 5) -> Swarm:
-    """A running swarm with data, for a module's tests."""
-    swarm = Swarm(folder, owners)
+def start(swarm: Swarm) -> Swarm:
+    """Start a swarm and give its owners data, for a module's tests."""
     try:
         trio.run(swarm.start)
         add_data(swarm)

@@ -261,6 +261,8 @@ class Swarm:
         self.contract = b""
         self.processes: list[Process] = [self.requester, *self.owners]
         self.accounts: dict[str, bytes] = {}
+        #: Owners, by number, that see the chain through something else than its own URL.
+        self.chain_urls: dict[int, str] = {}
         port = free_port()
         self._listen = f"/ip4/127.0.0.1/tcp/{port}"
         requester = self.requester.make(Config(listen=(self._listen,)))
@@ -314,8 +316,9 @@ class Swarm:
 
         requester = self.config(listen=(self._listen,), bootstrap=())
         save_config(self.requester.home, requester)
-        for owner in self.owners:
-            keys = owner.make(self.config())
+        for number, owner in enumerate(self.owners):
+            url = self.chain_urls.get(number, self.chain.url)
+            keys = owner.make(self.config(chain_url=url))
             self.accounts[owner.home.path.name] = keys.account
 
     def destroy(self) -> None:

@@ -11,17 +11,36 @@ from random import Random
 
 import pytest
 import trio
-from jobs_kit import ends, holds, intents, post, reaches, start_swarm
-from processes import Swarm, run, until
+from chain_proxy import Proxy
+from jobs_kit import ends, holds, intents, post, reaches, start, stored
+from processes import Daemon, Swarm, run, until
 
 from node.cli.failure import Failure
+from protocol.codec import decode
+from protocol.owner_state import OwnerState
+
+#: The owner that sees the chain through the proxy.
+BEHIND_PROXY = 4
 
 
 @pytest.fixture(scope="module")
-def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swarm]:
-    swarm = start_swarm(tmp_path_factory.mktemp("kill"))
-    yield swarm
-    swarm.destroy()
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Swarm:
+    """The swarm before its start."""
+    return Swarm(tmp_path_factory.mktemp("kill"), owners=5)
+
+
+@pytest.fixture(scope="module")
+def proxy(stopped: Swarm) -> Iterator[Proxy]:
+    proxy = Proxy(stopped.chain.url, "fine")
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture(scope="module")
+def swarm(stopped: Swarm, proxy: Proxy) -> Iterator[Swarm]:
+    stopped.chain_urls[BEHIND_PROXY] = proxy.url
+    yield start(stopped)
+    stopped.destroy()
 
 
 async def test_one_kill_of_an_owner_and_one_of_the_requester(swarm: Swarm) -> None:
@@ -41,6 +60,31 @@ async def test_one_kill_of_an_owner_and_one_of_the_requester(swarm: Swarm) -> No
     await swarm.requester.start()
     await ends(swarm, job, 90)
     await holds(swarm, job, rounds)
+
+
+async def test_an_owner_that_dies_between_the_list_and_the_root(swarm: Swarm, proxy: Proxy) -> None:
+    """It has examined the cohort's list and has not seen the root final when it dies: the list is
+    no part of its state, and what comes next relies on it."""
+    job = post(swarm, rounds=2, finality=4)
+    owner = swarm.owners[BEHIND_PROXY]
+    rooted = "SELECT 1 FROM contract_events WHERE job = ? AND kind = 'Enrolled'"
+    key = bytes.fromhex(job[2:])
+    await until(lambda: bool(stored(owner, rooted, key)), 60, "the owner sees the root")
+    proxy.fail()
+    await until(lambda: bool(owner_state(owner, key).cohort_root), 60, "it examines the list")
+    owner.kill()
+    state = owner_state(owner, key)
+    assert not state.cohort_here, "it saw the root final: this proves nothing"
+    proxy.mend()
+    await owner.start()
+    await ends(swarm, job, 90)
+    await holds(swarm, job, 2)
+
+
+def owner_state(owner: Daemon, job: bytes) -> OwnerState:
+    """What an owner's machine has stored."""
+    rows = stored(owner, "SELECT state FROM machines WHERE kind = 'owner' AND key = ?", job)
+    return decode(OwnerState, rows[0][0], 1 << 20)
 
 
 async def test_down_and_up_in_the_middle_of_a_job(swarm: Swarm) -> None:
