@@ -101,7 +101,9 @@ def judge(
             return Judged(Verdict.IGNORE, "of a job that is not known here")
     elif isinstance(body, FROM_REQUESTER):
         if envelope.sender != view.requester:
-            return Judged(Verdict.REJECT, "not from the job's requester")
+            # Who does not know the job forwards any announcement of it, in good faith.
+            blame = Verdict.IGNORE if isinstance(body, Announce) else Verdict.REJECT
+            return Judged(blame, "not from the job's requester")
     elif view.members is not None and envelope.sender not in view.members:
         # Its sender may be enrolled under a root that has not reached this node yet.
         return Judged(Verdict.IGNORE, "from a peer that is not known to be enrolled")

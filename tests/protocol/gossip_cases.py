@@ -386,7 +386,7 @@ def build_cases() -> list[Case]:
             "a known job announced by another",
             JOBS_TOPIC,
             said(ANNOUNCE, STRANGER),
-            reject,
+            ignore,
             "not from the job's requester",
             KNOWN,
         ),

@@ -101,6 +101,19 @@ def test_the_largest_attachments_fit_a_message() -> None:
     assert found.verdict is Verdict.ACCEPT
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda case: str(case.name))
+def test_nobody_is_blamed_for_what_another_accepts(case: Case) -> None:
+    """A REJECT hits the forwarder: who knows less of a job must not be led into one."""
+
+    def verdict(view: JobView | None) -> Verdict:
+        known = lambda job: view if job == JOB else None  # noqa: E731
+        return judge(case.topic, case.data, PLACE, known, Seen()).verdict
+
+    views = (None, RELAYED, KNOWN)
+    verdicts = {verdict(view) for view in views}
+    assert not {Verdict.ACCEPT, Verdict.REJECT} <= verdicts
+
+
 def test_seen_forgets_the_oldest_first() -> None:
     seen = Seen(size=3)
     for number in (1, 2, 3, 1, 4):
