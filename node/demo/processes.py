@@ -28,7 +28,7 @@ _PR_SET_PDEATHSIG: Final = 1
 #: A drained daemon ends in about a second; its niced worker takes longer on a machine that others
 #: use. One that was asked politely is waited for, one that is to be gone soon after a failure less.
 DRAIN_SECONDS: Final = 60.0
-END_SECONDS: Final = 60.0
+END_SECONDS: Final = 15.0
 
 #: How much of a child's first line is read: a join line and a few names.
 _MAX_LINE: Final = 64 * 1024
