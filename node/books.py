@@ -21,7 +21,7 @@ from node.chain.intents import Intent
 from node.control import job_results as j
 from node.engine import Machine
 from node.jobs import StoredEvent
-from node.perform.chain import claim_args
+from node.perform.chain import claim_args, claim_mark
 from node.perform.services import Services
 from node.records import Event
 from node.store import Transaction
@@ -30,8 +30,10 @@ from protocol import identity
 from protocol.addresses import parse_address, to_checksum
 from protocol.enrolment import draw_blocks
 from protocol.errors import InputError, StateError
+from protocol.evidence import ClaimProof
 from protocol.job import JobPhase
 from protocol.owner_state import OwnerState
+from protocol.params import MAX_ROUNDS
 from protocol.requester_pay import WINDING_UP
 from protocol.requester_state import RequesterState
 from protocol.spec_render import render_toml
@@ -149,11 +151,12 @@ class Books:
         proofs = await trio.to_thread.run_sync(claims, services, machine, wanted)
         sent = []
         for proof in proofs:
+            if not await self._due(machine, proof):
+                owner, of = to_checksum(proof.account), "0x" + machine.key.hex()
+                sent.append(j.Claim(of, owner, 0, 0, 0, "", 0))
+                continue
             args = (machine.key, proof.account, *claim_args(proof))
-            ident = f"{machine.key.hex()}/claim/{proof.account.hex()}"
-            before = await services.intents.get(ident)
-            if before is not None and before.settled and before.state != "final":
-                ident += f".{len(proof.rounds)}"
+            ident = await self._claim_id(machine, proof)
             await services.intents.submit(Intent(ident, "claim", args))
             done = await services.intents.settled(ident)
             tx = "0x" + done.tx_hash.hex() if done.tx_hash else ""
@@ -170,6 +173,24 @@ class Books:
                 )
             )
         return tuple(sent)
+
+    async def _claim_id(self, machine: Machine, proof: ClaimProof) -> str:
+        """The intent of this claim: the one that is under way, or a new one."""
+        turn = 0
+        while True:
+            ident = f"{machine.key.hex()}/claim/{claim_mark(proof, turn)}"
+            before = await self._services.intents.get(ident)
+            if before is None or not before.settled:
+                return ident
+            turn += 1
+
+    async def _due(self, machine: Machine, proof: ClaimProof) -> bool:
+        """Whether the contract still owes anything of a proof, or may: shares only it can tell."""
+        if machine.state.phase in WINDING_UP:
+            return True
+        paid = await self._services.chain.paid(machine.key, proof.account)
+        rounds = any(not paid >> each.round & 1 for each in proof.rounds)
+        return rounds or (proof.merit > 0 and not paid >> MAX_ROUNDS & 1)  # its top bit
 
     # --- audit ------------------------------------------------------------------------------
 

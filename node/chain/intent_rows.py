@@ -59,6 +59,9 @@ CREATE TABLE intent_transactions (
 CREATE INDEX intent_transactions_of ON intent_transactions (intent, nonce);
 """
 
+#: How ids of transfers that fill a gap between nonces begin: nobody else's do.
+GAP: Final = "gap/"
+
 QUEUED, STORED, SENT = "queued", "stored", "sent"
 MINED, FINAL, FAILED, SUPERSEDED = "mined", "final", "failed", "superseded"
 TERMINAL: Final = frozenset({FINAL, FAILED, SUPERSEDED})

@@ -260,7 +260,7 @@ class Sequencer:
             self._gap = (count, head.number)
         if head.number - self._gap[1] < self._policy.stuck_blocks:
             return
-        ident = f"gap/{count}/{head.number}"
+        ident = f"{rows.GAP}{count}/{head.number}"
 
         def write(tx: Any) -> Row | None:
             rows.insert(tx, self._owner, ident, _TRANSFER, b"", 0)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import trio
 
+from node.chain import intent_rows as rows
 from node.chain.intents import Intent, IntentOutcome
 from node.engine import Wanted, unix_ms
 from node.perform.services import Services
@@ -198,10 +199,22 @@ def claim_args(proof: ClaimProof) -> tuple[Any, Any]:
     return payments, merit
 
 
+def claim_mark(proof: ClaimProof, turn: int) -> str:
+    """What a claim that a person asks for is called, beside the one that its machine makes.
+
+    By what it pays, since one id stands for one call: after more rounds, or after a refusal, a
+    claim is another.
+    """
+    rounds = sum(1 << each.round for each in proof.rounds)
+    return f"{proof.account.hex()}.{rounds:x}.{int(proof.merit > 0)}.{turn}"
+
+
 async def settled(services: Services, outcome: IntentOutcome) -> None:
     """An intent's end, told to the machine that wanted it."""
+    if outcome.id.startswith(rows.GAP):
+        return  # the sequencer's own
     job, function, mark = outcome.id.split("/", 2)
-    account = bytes.fromhex(mark) if function == "claim" else b""
+    account = bytes.fromhex(mark.partition(".")[0]) if function == "claim" else b""
     told: inputs.TransactionFinal | inputs.TransactionFailed
     if outcome.state == "final":
         told = inputs.TransactionFinal(unix_ms(), function, account)
