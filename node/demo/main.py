@@ -81,6 +81,7 @@ def _homes(keep: bool) -> Iterator[Path]:
         # Interrupted: the user wants it gone.
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
+            _say("interrupted: every process has ended, and their homes are removed")
         raise
     if keep:
         _say(f"homes and logs of this run are kept: {folder}")

@@ -153,6 +153,7 @@ def as_parts(figures: Figures) -> list[Part]:
     rows = [
         ("accuracy", f"{accuracy} after {len(figures.accuracies)} rounds"),
         ("pooled", f"{100 * figures.pooled_accuracy:.2f} %, in the clear, to convergence"),
+        ("privacy", "no noise; in this version the requester can decrypt each owner's batch"),
         ("stayed out", f"{figures.outsider.name}: {figures.outsider.reason}"),
         ("escrowed", money(figures.escrowed)),
         ("paid", money(sum(figures.paid.values()))),

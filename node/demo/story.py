@@ -162,7 +162,7 @@ def _follow(
             number, rounds = each["number"] + 1, shown["summary"]["rounds"]
             screen.round(number, rounds, each["accuracy"], pooled)
             if number == rounds:
-                screen.stage("the job is finished on the chain, and every owner's pay claimed")
+                screen.stage("finish, and every owner's claim, sent by the requester's daemon")
         told = len(done)
     return shown
 
