@@ -25,6 +25,12 @@ log = logging.getLogger(__name__)
 #: Gas limit over the estimate: transactions of ours that still wait may change the state.
 _GAS_MARGIN_PERCENT: Final = 30
 
+#: What a call may use: the contract's own work is within half of it (docs/spec/contract.md has the
+#: figures; a claim's grows with its proofs). The rest can only be code of the account that is paid,
+#: which must not spend our ether, nor fill a block, which would jam every nonce behind it.
+_GAS_ALLOWED: Final = 500_000
+_GAS_ALLOWED_PER_BYTE: Final = 64
+
 #: A replacement pays this much more, percent: nodes demand 10 (geth's default price bump).
 _BUMP_PERCENT: Final = 25
 
@@ -92,10 +98,15 @@ class Sequencer:
         try:
             gas = await self._client.estimate(account, row.target, row.args, row.value)
         except Reverted as error:
-            await self._refuse(row, head, error, others)
+            await self._refuse(row, head, error.reason, others)
             return
         except Refused as error:
             await self._trouble(row, await self._why_refused(row, error))
+            return
+        allowed = _GAS_ALLOWED + _GAS_ALLOWED_PER_BYTE * len(row.args)
+        if gas > allowed:
+            reason = f"it would use {gas} gas, more than the {allowed} that the contract can need"
+            await self._refuse(row, head, reason, others)
             return
         gas += gas * _GAS_MARGIN_PERCENT // 100
         fees = await self._client.fees()
@@ -148,10 +159,10 @@ class Sequencer:
         elif error != row.error:
             await self._trouble(row, error)
 
-    async def _refuse(self, row: Row, head: Head, error: Reverted, others: Sequence[Row]) -> None:
-        """The contract says no. It is believed once nothing of ours that waits could change its
-        mind, and once it has said so for `depth` blocks: a reorganisation could."""
-        text = f"{row.function} was refused: {error.reason}"
+    async def _refuse(self, row: Row, head: Head, reason: str, others: Sequence[Row]) -> None:
+        """The contract says no, or takes too much. It is believed once nothing of ours that waits
+        could change that, and for `depth` blocks: a reorganisation could."""
+        text = f"{row.function} was refused: {reason}"
         if any(other.state in (rows.STORED, rows.SENT) for other in others):
             await self._store.run(lambda tx: rows.set_trouble(tx, row.seq, None, text))
             return
