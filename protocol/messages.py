@@ -18,6 +18,7 @@ Digest = Annotated[bytes, Size(32)]
 Address = Annotated[bytes, Size(20)]
 PeerId = Annotated[bytes, Size(38)]
 BlobSize = Annotated[int, Range(0, params.MAX_BLOB_BYTES)]
+ListSize = Annotated[int, Range(0, params.MAX_LIST_BYTES)]
 Milliseconds = Annotated[int, Range(0, 2**53)]
 Index = Annotated[int, Range(0, params.MAX_COHORT)]
 Reason = Annotated[str, Size(1, params.MAX_REASON_BYTES)]
@@ -57,7 +58,7 @@ class Open(Wire):
     """Requester, topic of the job: a round's attempt begins on this model, among this cohort."""
 
     cohort_digest: Digest
-    cohort_size: BlobSize
+    cohort_size: ListSize
     model_digest: Digest
     model_size: BlobSize
     ready_until: Milliseconds
@@ -77,7 +78,7 @@ class Freeze(Wire):
 
     opening: Digest
     frozen_digest: Digest
-    frozen_size: BlobSize
+    frozen_size: ListSize
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Committed(Wire):
     valid_until: Annotated[int, Range(0, 2**53)]
     signature: Annotated[bytes, Size(65)]
     list_digest: Digest
-    list_size: BlobSize
+    list_size: ListSize
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class Finished(Wire):
     model_digest: Digest
     model_size: BlobSize
     evidence_digest: Digest
-    evidence_size: BlobSize
+    evidence_size: ListSize
 
 
 class RefusalCode(enum.Enum):

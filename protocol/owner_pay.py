@@ -11,6 +11,7 @@ from protocol.job import JobEvent, JobPhase
 from protocol.messages import Finished
 from protocol.owner_state import OwnerState, PaidClaim
 from protocol.owner_turn import FETCH_MS, OwnerTurn, go
+from protocol.packing import model_bytes
 
 
 def awaits_evidence(state: OwnerState) -> bool:
@@ -37,10 +38,9 @@ def finished(turn: OwnerTurn, input_: inputs.ReceiveMessage, body: Finished) -> 
         model_size=body.model_size,
     )
     until, peers = input_.at + FETCH_MS, (turn.context.requester,)
-    turn.emit(
-        Fetch(body.evidence_digest, body.evidence_size, peers, until),
-        Fetch(body.model_digest, body.model_size, peers, until),
-    )
+    turn.emit(Fetch(body.evidence_digest, body.evidence_size, peers, until))
+    if body.model_size == model_bytes(turn.context.spec.parameter_count):
+        turn.emit(Fetch(body.model_digest, body.model_size, peers, until))
 
 
 def chain_finished(turn: OwnerTurn, input_: inputs.ChainFinished) -> None:

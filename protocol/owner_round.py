@@ -40,6 +40,7 @@ from protocol.owner_turn import (
     send,
     set_round,
 )
+from protocol.packing import model_bytes
 from protocol.params import MAX_ATTEMPTS, MAX_INLINE_BATCH_BYTES
 from protocol.round import Event, Phase
 from protocol.typed_data import Commitment, commitment_digest, recover
@@ -97,6 +98,10 @@ def _open(turn: OwnerTurn, input_: inputs.ReceiveMessage, body: Open) -> None:
         raise StateError("an opening with later deadlines than the spec's")
     if place.round >= turn.context.spec.training.rounds or place.attempt >= MAX_ATTEMPTS:
         raise StateError(f"the job has no round {place.round}.{place.attempt}")
+    if body.model_size != model_bytes(turn.context.spec.parameter_count):
+        # Room is kept for what is fetched before its first byte comes.
+        refuse(turn, at, RefusalCode.INVALID, "the model has another size than the spec says")
+        return
     if any((m == body.model_digest) != (r == place.round) for m, r in state.contributed):
         # One model a round, one round a model: each further pair would be another gradient.
         why = "this round, or this model, was contributed to with another"

@@ -72,6 +72,7 @@ def test_topics_carry_what_the_code_lets_them_carry() -> None:
     ("name", "limit"),
     [
         ("messages", params.MAX_BLOB_BYTES),
+        ("messages", params.MAX_LIST_BYTES),
         ("messages", params.MAX_SPEC_BYTES),
         ("messages", params.MAX_COHORT),
         ("messages", params.MAX_REASON_BYTES),

@@ -34,6 +34,8 @@ from protocol.messages import (
     Result,
 )
 from protocol.owner_state import OwnerState
+from protocol.packing import model_bytes
+from protocol.params import MAX_BLOB_BYTES
 from protocol.round import Phase
 from protocol.typed_data import Commitment, commitment_digest
 
@@ -303,6 +305,16 @@ def test_a_model_is_contributed_to_in_one_round_only() -> None:
     used = round_of(at).opening.model_digest
     assert refusals(reopened(at, 1, 0, model_digest=used)) == [RefusalCode.CONFLICT]
     assert round_of(at).number == 0
+
+
+@pytest.mark.parametrize("size", [0, 8, MAX_BLOB_BYTES])
+def test_no_room_is_kept_for_a_model_that_is_not_the_jobs(size: int) -> None:
+    """Its size is known from the spec: a requester must not fill an owner's disk by names alone."""
+    at = stage("o1", Phase.READY)
+    wanted = reopened(at, 0, 1, model_size=size)
+    assert refusals(wanted) == [RefusalCode.INVALID]
+    assert "Fetch" not in kinds(wanted)
+    assert round_of(at).attempt == 0
 
 
 def test_another_cohort_is_refused() -> None:
@@ -575,8 +587,9 @@ def test_a_result_ends_the_round() -> None:
     assert state_of(at).model_digest == b"\x0c" * 32
 
 
-def finished(at: Stage, evidence: bytes) -> tuple[effects.Effect, ...]:
-    return at.hear(from_requester(at, Finished(b"\x0c" * 32, 100, evidence, 200), 0, 0))
+def finished(at: Stage, evidence: bytes, over: int = 0) -> tuple[effects.Effect, ...]:
+    size = model_bytes(at.context.spec.parameter_count) + over
+    return at.hear(from_requester(at, Finished(b"\x0c" * 32, size, evidence, 200), 0, 0))
 
 
 def test_evidence_is_fetched_once() -> None:
@@ -584,6 +597,9 @@ def test_evidence_is_fetched_once() -> None:
     at.state = dataclasses.replace(state_of(at), evidence_digest=b"")
     right = state_of(at).evidence_on_chain
     assert kinds(finished(at, b"\x09" * 32)) == [], "it is not the one on the chain"
+    larger = stage("o1", JobPhase.FINISHING)
+    larger.state = at.state
+    assert kinds(finished(larger, right, over=8)) == ["Fetch"], "no model of this job's"
     assert kinds(finished(at, right)) == ["Fetch", "Fetch"]
     with pytest.raises(StateError, match="no evidence is awaited"):
         finished(at, right)
