@@ -23,12 +23,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A data set's columns and its target, whose k-th class is scikit-learn's class k."""
+    """A data set's columns and its target, whose k-th class is scikit-learn's class k.
+
+    `holdout` is the requester's share, on which accuracy is measured and nothing is trained: enough
+    rows that a point of accuracy is more than one or two of them.
+    """
 
     title: str
     columns: tuple[Column, ...]
     target: str
     classes: tuple[str, ...]
+    holdout: float
 
 
 #: 8 x 8 images of hand-written digits, 1,797 of them.
@@ -37,6 +42,7 @@ DIGITS: Final = Table(
     tuple(Column(f"pixel_{row}_{column}", 0, 16) for row in range(8) for column in range(8)),
     "digit",
     tuple("0123456789"),
+    0.2,
 )
 
 #: 569 fine needle aspirates of breast masses (Wisconsin, diagnostic): 30 measurements of nuclei.
@@ -76,6 +82,7 @@ BREAST_CANCER: Final = Table(
     ),
     "diagnosis",
     ("malignant", "benign"),
+    0.34,
 )
 
 TABLES: Final[dict[DataName, Table]] = {"digits": DIGITS, "breast-cancer": BREAST_CANCER}

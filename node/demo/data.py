@@ -16,9 +16,6 @@ import numpy.typing as npt
 
 from node.demo.columns import TABLES, DataName, Table
 
-#: The requester's share, on which accuracy is measured and nothing is trained.
-HOLDOUT: Final = 0.2
-
 #: Concentration of the Dirichlet draws. Of sizes: the largest part is about three times the
 #: smallest. Of classes: every owner has most classes, in very different numbers.
 _SIZES: Final = 8.0
@@ -78,18 +75,20 @@ def load(name: DataName) -> Rows:
     return Rows(TABLES[name], found.data.astype(np.float64), found.target.astype(np.int64))
 
 
-def split(y: npt.NDArray[np.int64], owners: int, seed: int) -> Split:
-    """Hold-out and parts, the same for the same seed. Every row goes to exactly one of them.
+def split(y: npt.NDArray[np.int64], owners: int, seed: int, holdout: float) -> Split:
+    """Hold-out (that share of the rows) and parts, the same for the same seed.
+
+    Every row goes to exactly one of them.
 
     Sizes and, within them, classes follow Dirichlet draws (Hsu, Qi and Brown 2019, section 3).
     Drawn again until every part has MIN_ROWS. Raises ValueError where the data cannot give that.
     """
-    if owners * MIN_ROWS > (1 - HOLDOUT) * len(y):
+    if owners * MIN_ROWS > (1 - holdout) * len(y):
         raise ValueError(f"{len(y)} rows are too few for {owners} owners of {MIN_ROWS}")
     random = np.random.default_rng(seed)
     order = random.permutation(len(y)).astype(np.int64)
-    held = round(HOLDOUT * len(y))
-    holdout, rest = order[:held], order[held:]
+    held = round(holdout * len(y))
+    kept, rest = order[:held], order[held:]
     for _ in range(_DRAWS):
         weights = random.dirichlet(np.full(owners, _SIZES))
         parts: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(owners)]
@@ -101,7 +100,7 @@ def split(y: npt.NDArray[np.int64], owners: int, seed: int) -> Split:
                 part.append(piece)
         joined = tuple(random.permutation(np.concatenate(part)) for part in parts)
         if min(len(part) for part in joined) >= MIN_ROWS:
-            return Split(holdout, joined)
+            return Split(kept, joined)
     raise ValueError(f"no split of {len(y)} rows among {owners} owners was found in {_DRAWS} draws")
 
 

@@ -1,7 +1,9 @@
 """The job that the demo posts: its recipe for each data set and model, and its spec as a TOML file.
 
-The recipes come from training in the clear on two dozen splits: the fewest rounds after which every
-one of them was well within the promise (verdict.TOLERANCE) of pooled training, and a few more.
+The recipes come from training in the clear on 40 splits for softmax on digits, 60 for breast cancer,
+16 for dense on digits, 10 for dense on breast cancer: after these rounds the worst of each was 1.1 to
+1.6 points short of pooled training, within the promise (verdict.TOLERANCE). The ridge is the same on
+both sides; without one, training the pool to convergence overfits, and would be too easy to match.
 """
 
 from __future__ import annotations
@@ -46,16 +48,17 @@ class Recipe:
     rate: float
     clip_norm: float
     momentum: float
+    ridge: float
 
     def with_rounds(self, rounds: int | None) -> Recipe:
         return self if rounds is None else dataclasses.replace(self, rounds=rounds)
 
 
 RECIPES: Final[dict[tuple[DataName, ModelName], Recipe]] = {
-    ("digits", "softmax"): Recipe("softmax", 0, 12, 100, 32, 1.0, 4.0, 0.5),
-    ("digits", "dense"): Recipe("dense", 256, 6, 100, 32, 1.0, 4.0, 0.0),
-    ("breast-cancer", "softmax"): Recipe("softmax", 0, 12, 100, 32, 2.0, 4.0, 0.5),
-    ("breast-cancer", "dense"): Recipe("dense", 256, 8, 100, 32, 2.0, 4.0, 0.5),
+    ("digits", "softmax"): Recipe("softmax", 0, 12, 100, 32, 1.0, 4.0, 0.5, 5e-4),
+    ("digits", "dense"): Recipe("dense", 256, 7, 100, 32, 1.0, 16.0, 0.0, 1e-4),
+    ("breast-cancer", "softmax"): Recipe("softmax", 0, 12, 100, 32, 1.0, 4.0, 0.5, 1e-4),
+    ("breast-cancer", "dense"): Recipe("dense", 256, 9, 100, 32, 1.0, 8.0, 0.0, 1e-4),
 }
 
 
@@ -89,6 +92,7 @@ batch_rows = {recipe.batch_rows}
 rate = {recipe.rate}
 clip_norm = {recipe.clip_norm}
 momentum = {recipe.momentum}
+ridge = {recipe.ridge}
 
 [cohort]
 min_owners = {ACCEPTING}

@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
     data, model_name = cast(DataName, arguments[0]), cast(ModelName, arguments[1])
     seed, folder = int(arguments[2]), Path(arguments[3])
     rows = load(data)
-    chosen = split(rows.y, OWNERS, seed)
+    chosen = split(rows.y, OWNERS, seed, rows.table.holdout)
     holdout = rows.take(chosen.holdout)
     parts = [rows.take(part) for part in chosen.parts]
     write_csv(folder / "holdout.csv", holdout)
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
     model = Model(Family(recipe.family), inputs, classes, recipe.hidden)
     pooled = rows.take(chosen.together(ACCEPTING))
     x, y = pooled.inputs(), pooled.targets()
-    weights, facts = train_pooled(model, bytes(32), x, y, ridge=0.0)
+    weights, facts = train_pooled(model, bytes(32), x, y, ridge=recipe.ridge)
     found = evaluate(model, weights, holdout.inputs(), holdout.targets())
     _print(
         {

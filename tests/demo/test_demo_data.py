@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from node.demo.columns import TABLES, DataName
-from node.demo.data import HOLDOUT, MIN_ROWS, load, split, write_csv
+from node.demo.data import MIN_ROWS, load, split, write_csv
 from node.demo.job import ACCEPTING, OWNERS, RECIPES, ModelName, spec
 from protocol.spec_toml import parse_toml
 
@@ -20,18 +20,18 @@ DATA: list[DataName] = ["digits", "breast-cancer"]
 def test_every_row_goes_to_exactly_one(name: DataName) -> None:
     rows = load(name)
     for seed in range(20):
-        found = split(rows.y, OWNERS, seed)
+        found = split(rows.y, OWNERS, seed, rows.table.holdout)
         together = np.concatenate([found.holdout, *found.parts])
         assert sorted(together) == list(range(len(rows.y)))
         assert len(found.parts) == OWNERS
-        assert len(found.holdout) == round(HOLDOUT * len(rows.y))
+        assert len(found.holdout) == round(rows.table.holdout * len(rows.y))
         assert min(len(part) for part in found.parts) >= MIN_ROWS
 
 
 @pytest.mark.parametrize("name", DATA)
 def test_a_split_is_a_function_of_its_seed(name: DataName) -> None:
     rows = load(name)
-    first, again, other = (split(rows.y, OWNERS, seed) for seed in (3, 3, 4))
+    first, again, other = (split(rows.y, OWNERS, seed, rows.table.holdout) for seed in (3, 3, 4))
     assert [list(part) for part in first.parts] == [list(part) for part in again.parts]
     assert list(first.holdout) == list(again.holdout)
     assert list(first.holdout) != list(other.holdout)
@@ -41,7 +41,7 @@ def test_a_split_is_a_function_of_its_seed(name: DataName) -> None:
 def test_owners_differ_in_size_and_balance(name: DataName) -> None:
     rows = load(name)
     for seed in range(20):
-        parts = [rows.take(part) for part in split(rows.y, OWNERS, seed).parts]
+        parts = [rows.take(part) for part in split(rows.y, OWNERS, seed, rows.table.holdout).parts]
         sizes = [len(part.y) for part in parts]
         assert max(sizes) > 1.5 * min(sizes)
         shares = np.array([np.array(part.balance()) / len(part.y) for part in parts])
@@ -51,12 +51,12 @@ def test_owners_differ_in_size_and_balance(name: DataName) -> None:
 
 def test_too_few_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="100 rows are too few for 6 owners"):
-        split(np.zeros(100, dtype=np.int64), OWNERS, 1)
+        split(np.zeros(100, dtype=np.int64), OWNERS, 1, 0.2)
 
 
 def test_the_pool_is_the_owners_that_take_part() -> None:
     rows = load("digits")
-    found = split(rows.y, OWNERS, 1)
+    found = split(rows.y, OWNERS, 1, rows.table.holdout)
     pooled = set(found.together(ACCEPTING))
     assert pooled == {row for part in found.parts[:ACCEPTING] for row in part}
     assert not pooled & set(found.holdout)
