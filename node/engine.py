@@ -205,11 +205,13 @@ class Engine:
                 machine = self.machines.get(job)
                 if machine is None or machine.broken:
                     continue
+                before = machine.state
                 effects = self._step(machine, input_)
                 if effects is None:
                     continue
                 changed.setdefault(job, (machine, []))[1].extend(effects)
-                if isinstance(input_, inputs.ReceiveMessage):
+                # What only got an answer, a refusal, is not kept: a stranger could say it for ever.
+                if isinstance(input_, inputs.ReceiveMessage) and machine.state != before:
                     messages.append(records.stored(input_.envelope))
 
         def write(tx: Transaction) -> tuple[list[Wanted], list[tuple[Machine, records.Event]]]:

@@ -14,6 +14,7 @@ import trio
 from node import jobs, records
 from node.blobs import BlobRef, BlobsFull
 from node.engine import Machine, unix_ms
+from node.net.guard import Bucket
 from node.net.swarm import Judge
 from node.perform.messages import PROTOCOL, sealed
 from node.perform.services import Services
@@ -57,6 +58,11 @@ _LEARNING = 8
 _LEARN_SECONDS = 30.0
 _FORGET_SECONDS = 10.0
 
+#: What one peer may tell machines in private, messages a second (four times that at once): each is
+#: answered, and what is answered is stored first. An honest peer says a few things a round.
+_TELLS_PER_SECOND = 4.0
+_TELLERS = 4096
+
 #: The kinds that an Ask is answered with, in the order in which they matter.
 #: The commitment of a round comes before the opening of the next: an owner that was away verifies
 #: the one before it follows the other.
@@ -74,6 +80,7 @@ class Inbox:
         self._changed = trio.Event()
         self._learning: set[tuple[bytes, bytes]] = set()
         self._unknown: OrderedDict[tuple[bytes, bytes], float] = OrderedDict()
+        self._tells: OrderedDict[str, Bucket] = OrderedDict()
         self._nursery: trio.Nursery | None = None
 
     # --- gossip -----------------------------------------------------------------------------
@@ -191,8 +198,18 @@ class Inbox:
         if context.job not in self._services.engine.machines:
             return self._reply(context.job, _refusal("this node does not know the job"))
         _check_attachment(envelope, frame.attachment)
+        if not self._may_tell(peer):
+            raise PeerError("too many messages: say it again in a second")
         await self._accept(envelope, frame.attachment, len(data), envelope.sender)
         return self._reply(context.job, Acknowledge())
+
+    def _may_tell(self, peer: str) -> bool:
+        now = trio.current_time()
+        bucket = self._tells.setdefault(peer, Bucket(_TELLS_PER_SECOND, 4 * _TELLS_PER_SECOND, now))
+        self._tells.move_to_end(peer)
+        while len(self._tells) > _TELLERS:
+            self._tells.popitem(last=False)
+        return bucket.allows(now)
 
     def _reply(self, job: bytes, body: Body) -> bytes:
         return encode(Frame(encode(sealed(self._services, job, 0, 0, body)), b""))

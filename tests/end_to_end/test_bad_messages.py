@@ -208,7 +208,6 @@ class TestGossip:
             (topic, b"\xff" * 64),
             (topic, peer.frame(peer.sealed(opening, job))),
             (topic, peer.frame(peer.sealed(Ready(DIGEST), job))),
-            (JOBS_TOPIC, peer.frame(peer.sealed(Announce(DIGEST, 5), job))),
             (JOBS_TOPIC, peer.frame(peer.sealed(Announce(DIGEST, 5), DIGEST), b"other")),
         ]
         for known in {topic for topic, _ in bad}:
@@ -261,12 +260,11 @@ class TestGossip:
         await peer.swarm.subscribe(JOBS_TOPIC, _accept)
         await peer.swarm.wait_topic(JOBS_TOPIC, 1, 10)
         await peer.swarm.publish(JOBS_TOPIC, peer.frame(peer.sealed(body, job), forged))
-        await until(
-            lambda: offences(swarm.requester, peer.swarm.peer_id) == 1, 10, "it is rejected"
-        )
         unposted = blob_digest(b"nobody has posted this")
         await peer.swarm.publish(JOBS_TOPIC, peer.frame(peer.sealed(body, unposted), forged))
         await heard_after(peer, swarm, job)
+        # Whoever does not know the job passes such a thing on in good faith: none of it is blamed.
+        assert offences(swarm.requester, peer.swarm.peer_id) == 1  # the message after it alone
 
 
 def _accept(data: bytes, author: str) -> Verdict:

@@ -12,20 +12,28 @@ from typing import Any
 
 import pytest
 import trio
-from books_kit import REQUESTER, Person, make_spec
+from books_kit import REQUESTER, Person, enrol, make_spec
 from trio.testing import wait_all_tasks_blocked
 
 from node.blobs import Blobs
-from node.engine import Engine
+from node.engine import Engine, Machine
 from node.inbox import Inbox
 from node.net.errors import FetchFailed
 from node.net.fetch import BlobSink
+from node.records import StoredMessage, messages_of
 from node.store import Store
 from protocol.blobs import blob_digest
-from protocol.codec import encode
+from protocol.codec import decode, encode
 from protocol.enrolment import job_id, spec_domain
-from protocol.envelope import Context, Frame
-from protocol.messages import Announce
+from protocol.envelope import Context, Frame, open_envelope
+from protocol.errors import PeerError
+from protocol.identity import peer_id_text
+from protocol.job import JobPhase
+from protocol.machine import JobContext
+from protocol.messages import Acknowledge, Announce, Ask, Body, Enrol, Ready, Told
+from protocol.params import MAX_STREAM_MESSAGE_BYTES
+from protocol.requester_state import RequesterState
+from protocol.round import Role
 from protocol.spec import encode_spec
 
 SPEC = make_spec()
@@ -43,8 +51,20 @@ class Desk:
     inbox: Inbox
     engine: Engine
     posted: dict[bytes, bytes]
+    store: Store
     fetched: list[bytes] = field(default_factory=list)
     fetch: Callable[[BlobSink], Any] | None = None
+
+    async def messages(self) -> list[StoredMessage]:
+        """What is kept of the job."""
+        return await self.store.read(lambda tx: messages_of(tx, JOB))
+
+    async def told(self, person: Person, body: Body) -> Body:
+        """The reply to what `person` says in private, signed as it should be."""
+        place = Context(DOMAIN.chain_id, DOMAIN.contract, JOB, 0, 0)
+        frame = encode(Frame(encode(person.say(place, body)), b""))
+        reply = await self.inbox.answer(peer_id_text(person.peer), frame)
+        return open_envelope(decode(Frame, reply, MAX_STREAM_MESSAGE_BYTES).envelope).body
 
     async def hear(self, person: Person, body: Announce, job: bytes = JOB) -> None:
         """`person` announces, and hands the frame on itself."""
@@ -88,12 +108,13 @@ async def _desk(tmp_path: Path) -> AsyncIterator[Desk]:
             store=store,
             blobs=Blobs(tmp_path / "blobs"),
             chain=SimpleNamespace(job=job),
-            keys=SimpleNamespace(account=OWNER.account),
+            keys=SimpleNamespace(account=OWNER.account, sign_peer=OWNER._peer_key.sign),
+            place=lambda job, *at: Context(DOMAIN.chain_id, DOMAIN.contract, job, *at),
             swarm=SimpleNamespace(
                 peer_id_bytes=OWNER.peer, peers=list, fetch=fetch, subscribe=_subscribe
             ),
         )
-        found = Desk(Inbox(services), engine, {JOB: REQUESTER.account})
+        found = Desk(Inbox(services), engine, {JOB: REQUESTER.account}, store)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(engine.run)
             nursery.start_soon(found.inbox.run)
@@ -179,3 +200,30 @@ async def test_no_fetch_ends_the_inbox(desk: Desk, caplog: pytest.LogCaptureFixt
             await trio.sleep(0.01)
     await desk.hear(REQUESTER, TRUE)
     await known(desk)
+
+
+async def test_one_peer_tells_machines_a_few_things_a_second(desk: Desk) -> None:
+    """Each costs a transaction; nobody else is kept waiting, and asking is free."""
+    await desk.hear(REQUESTER, TRUE)
+    await known(desk)
+    for _ in range(16):
+        assert isinstance(await desk.told(STRANGER, Ready(DIGEST)), Acknowledge)
+    with pytest.raises(PeerError, match="too many messages"):
+        await desk.told(STRANGER, Ready(DIGEST))
+    assert isinstance(await desk.told(STRANGER, Ask()), Told)
+    assert isinstance(await desk.told(Person(9), Ready(DIGEST)), Acknowledge)
+
+
+async def test_what_is_only_refused_is_not_kept(desk: Desk) -> None:
+    """A requester answers every enrolment that does not hold; it need not remember them."""
+    context = JobContext(JOB, SPEC, len(CONTENT), DIGEST, OWNER.peer, OWNER.account)
+    state = RequesterState(phase=JobPhase.ENROLLING)
+    machine = Machine(Role.REQUESTER, context, state)
+    desk.engine.add(machine)
+    for rows in range(5):
+        bad = Enrol(STRANGER.account, STRANGER.payout, rows, bytes(65))
+        assert isinstance(await desk.told(STRANGER, bad), Acknowledge)
+    assert await desk.messages() == []
+    good = enrol(SPEC, JOB, STRANGER).body
+    assert isinstance(await desk.told(STRANGER, good), Acknowledge)
+    assert [message.kind for message in await desk.messages()] == ["Enrol"]
