@@ -81,6 +81,10 @@ ASK_AFTER_MS: Final = 4_000
 #: How often a requester announces a job that still enrols, milliseconds.
 ANNOUNCE_EVERY_MS: Final = 10_000
 
+#: Numbers that one step of training holds, rows times the widths of all layers: half a GiB as
+#: float64, and a worker keeps a few such arrays. A spec must not exhaust an owner's memory.
+MAX_STEP_CELLS: Final = 64 * 1024 * 1024
+
 #: Bits of a quantised value, sign included. Below 4 there is little left of a gradient; above 32
 #: rounding's 32 coins a value would no longer be finer than float64's own error.
 VALUE_BITS: Final = (4, 32)

@@ -118,6 +118,11 @@ class Terms(Part):
         return (self.inputs + 1) * self.outputs
 
     @property
+    def _width(self) -> int:
+        """Numbers of one row in training: what goes into the layers, and what comes out."""
+        return self.inputs + self.model.hidden + self.outputs
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Columns that a dataset must have: the features, then the target."""
         return (*(feature.name for feature in self.features), self.target.name)
@@ -178,6 +183,10 @@ class Terms(Part):
         if self.parameter_count > params.MAX_PARAMETERS:
             found = f"has {self.parameter_count} parameters"
             yield Fault("model", f"{found}, {params.MAX_PARAMETERS} are allowed")
+        elif (cells := self.training.batch_rows * self._width) > params.MAX_STEP_CELLS:
+            found = f"is {self.training.batch_rows}: a step over {self._width} inputs and outputs"
+            allowed = f"{params.MAX_STEP_CELLS} are allowed"
+            yield Fault("training.batch_rows", f"{found} holds {cells} numbers; {allowed}")
         elif (size := self.packing.batch_bytes(self.parameter_count)) > params.MAX_BLOB_BYTES:
             allowed = f"a blob may have {params.MAX_BLOB_BYTES}"
             yield Fault("encryption.value_bits", f"make contributions of {size} bytes; {allowed}")

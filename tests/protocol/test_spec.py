@@ -290,6 +290,15 @@ def test_a_model_that_no_blob_holds_is_refused() -> None:
         with_("encryption.value_bits", 32, most)
 
 
+def test_a_step_that_would_exhaust_an_owners_memory_is_refused() -> None:
+    dense = with_("model", ModelSpec(Family.DENSE, 4096))
+    width = dense.inputs + 4096 + dense.outputs
+    most = params.MAX_STEP_CELLS // width
+    assert with_("training.batch_rows", most, dense).training.batch_rows == most
+    with pytest.raises(Faulty, match=f"batch_rows: is {most + 1}: .* {params.MAX_STEP_CELLS} are"):
+        with_("training.batch_rows", most + 1, dense)
+
+
 def test_a_spec_above_the_limit_is_neither_written_nor_read() -> None:
     long = tuple(NumberFeature(f"{i:064d}", 0.0, 1.0) for i in range(2900))
     spec = with_("features", long)

@@ -89,6 +89,7 @@ def test_limits_on_the_page_are_those_of_the_code() -> None:
         f"text, 1 to {params.MAX_NAME_BYTES}",
         f"text, 1 to {params.MAX_TITLE_BYTES}",
         f"At most {params.MAX_PARAMETERS:,}.".replace(",", " "),
+        f"at most {params.MAX_STEP_CELLS:,} numbers".replace(",", " "),
         f"At most {params.MAX_BLOB_BYTES:,} bytes".replace(",", " "),
         f"block above {params.MAX_BLOCK}",
         ", ".join(map(str, params.KEY_BITS)),
