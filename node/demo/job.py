@@ -1,9 +1,9 @@
 """The job that the demo posts: its recipe for each data set and model, and its spec as a TOML file.
 
-The recipes come from training in the clear: on 40 splits for softmax on digits, 60 on breast
-cancer, 16 and 10 for dense. After these rounds the worst of them was 1.0 to 1.6 points short of pooled
-training, within the promise (verdict.TOLERANCE). The ridge is the same on both sides: without one,
-training the pool to convergence overfits, and would be too easy to match.
+The recipes come from training in the clear: on 40 splits for softmax on digits, on 60 for breast
+cancer, on 16 and 10 for dense. After these rounds the worst of them was 1.0 to 1.6 points short of
+pooled training, within the promise (verdict.TOLERANCE). The ridge is the same on both sides: without
+one, training the pool to convergence overfits, and would be too easy to match.
 """
 
 from __future__ import annotations
