@@ -2,8 +2,8 @@
 
 The recipes come from training in the clear: on 40 splits for softmax on digits, on 60 for breast
 cancer, on 16 and 10 for dense. After these rounds the worst of them was 1.0 to 1.6 points short of
-pooled training, within the promise (verdict.TOLERANCE). The ridge is the same on both sides: without
-one, training the pool to convergence overfits, and would be too easy to match.
+pooled training, within the promise (verdict.TOLERANCE). The ridge is the same on both sides:
+without one, training the pool to convergence overfits, and would be too easy to match.
 """
 
 from __future__ import annotations
