@@ -233,6 +233,19 @@ def test_a_list_under_another_root_breaks_the_job() -> None:
     assert "chain's root" in state_of(at).reason
 
 
+@pytest.mark.parametrize("at", [JobPhase.ENROLLED, JobPhase.TRAINING], ids=lambda p: p.value)
+def test_a_later_root_changes_nothing_for_who_stands_under_the_first(at: JobPhase) -> None:
+    """A requester could else draw new blocks with this owner alone among puppets."""
+    owner = stage("o1", at)
+    now, head = owner.now, state_of(owner).head
+    if not state_of(owner).enrol_root:
+        owner.step(inputs.ChainEnrolled(now, head, 0, b"\x01" * 32, 5))
+    before = state_of(owner)
+    with pytest.raises(StateError, match="a later enrolment root"):
+        owner.step(inputs.ChainEnrolled(now, head + 1, 1, b"\x02" * 32, 5))
+    assert state_of(owner) == before
+
+
 def test_a_list_is_compared_once_the_root_is_final() -> None:
     at = awaiting_cohort()
     at.state = dataclasses.replace(state_of(at), seed=b"")
