@@ -39,9 +39,10 @@ from protocol.messages import (
     Told,
 )
 from protocol.owner_state import OwnerState
+from protocol.requester_round import fault
 from protocol.requester_state import RequesterState
 from protocol.round import Phase, Role
-from protocol.spec import decode_spec, spec_digest
+from protocol.spec import JobSpec, decode_spec, spec_digest
 from protocol.verdict import Verdict
 
 log = logging.getLogger("assay.inbox")
@@ -324,7 +325,7 @@ class Inbox:
         if job_id(domain, spec.requester.account, digest) != job:
             raise Malformed("an announcement whose job is not its spec's")
         if envelope.sender != self._services.swarm.peer_id_bytes:
-            await self._follow(envelope, content, digest)
+            await self._follow(envelope, spec, content)
 
     async def _fetch_spec(self, envelope: Envelope, body: Announce, source: bytes) -> bytes:
         ref = BlobRef(body.spec_digest, body.spec_size)
@@ -334,8 +335,8 @@ class Inbox:
             await self._services.swarm.fetch(ref.digest, ref.size, peers, sink)
         return await trio.to_thread.run_sync(self._services.blobs.get, ref)
 
-    async def _follow(self, envelope: Envelope, content: bytes, digest: bytes) -> None:
-        job, engine = envelope.context.job, self._services.engine
+    async def _follow(self, envelope: Envelope, spec: JobSpec, content: bytes) -> None:
+        job, engine, digest = envelope.context.job, self._services.engine, spec_digest(content)
         message = records.stored(envelope)
 
         def write(tx: Transaction) -> None:
@@ -345,7 +346,6 @@ class Inbox:
 
         await trio.to_thread.run_sync(self._services.blobs.put, content)
         await self._services.store.run(write)
-        spec = decode_spec(content)
         context = JobContext(
             job,
             spec,
@@ -374,9 +374,11 @@ def _awaits(machine: Machine, envelope: Envelope, size: int) -> bool:
     if cohort is None or round_ is None or round_.phase is not Phase.CONTRIBUTE:
         return False
     member = cohort.index_of(envelope.sender)
-    present = (place.round, place.attempt) == (round_.number, round_.attempt)
+    if member is None or (place.round, place.attempt) != (round_.number, round_.attempt):
+        return False
     known = any(record.member == member for record in round_.contributions)
-    return member is not None and present and not known and size == body.batch_size
+    wrong = fault(machine.context, state, round_, body, member)
+    return not known and not wrong and size == body.batch_size
 
 
 def _check_attachment(envelope: Envelope, attachment: bytes) -> None:

@@ -120,9 +120,9 @@ def _contribution(
     turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Contribution, member: int
 ) -> None:
     round_, peer = present(turn, Phase.CONTRIBUTE), input_.envelope.sender
-    fault = _fault(turn, round_, body, member)
-    if fault:
-        turn.emit(Blame(peer, one_line(f"contribution: {fault}")))
+    wrong = fault(turn.context, turn.state, round_, body, member)
+    if wrong:
+        turn.emit(Blame(peer, one_line(f"contribution: {wrong}")))
         return
     known = next((c for c in round_.contributions if c.member == member), None)
     if known is not None:
@@ -140,9 +140,15 @@ def _contribution(
     turn.emit(Fetch(body.batch_digest, body.batch_size, (peer,), until))
 
 
-def _fault(turn: RequesterTurn, round_: RequesterRound, body: Contribution, member: int) -> str:
-    """What no honest member says; empty if nothing."""
-    spec, block = turn.context.spec, blocks_of(turn.context, turn.state)[member]
+def fault(
+    context: JobContext,
+    state: RequesterState,
+    round_: RequesterRound,
+    body: Contribution,
+    member: int,
+) -> str:
+    """What no honest member says of the present attempt; empty if nothing."""
+    spec, block = context.spec, blocks_of(context, state)[member]
     size = spec.packing.batch_bytes(spec.parameter_count)
     if (body.member, body.block) != (member, block) or block not in round_.blocks:
         return "it names another member or block than its sender's"

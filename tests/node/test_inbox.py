@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import trio
-from books_kit import REQUESTER, Person, enrol, make_spec
+from books_kit import REQUESTER, Job, Person, enrol, make_job, make_spec
 from trio.testing import wait_all_tasks_blocked
 
-from node.blobs import Blobs
+from node.blobs import BlobRef, Blobs
 from node.engine import Engine, Machine
 from node.inbox import Inbox
 from node.net.errors import FetchFailed
@@ -30,10 +30,20 @@ from protocol.errors import PeerError
 from protocol.identity import peer_id_text
 from protocol.job import JobPhase
 from protocol.machine import JobContext
-from protocol.messages import Acknowledge, Announce, Ask, Body, Enrol, Ready, Told
+from protocol.messages import (
+    Acknowledge,
+    Announce,
+    Ask,
+    Body,
+    Contribution,
+    Enrol,
+    Open,
+    Ready,
+    Told,
+)
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
-from protocol.requester_state import RequesterState
-from protocol.round import Role
+from protocol.requester_state import RequesterRound, RequesterState
+from protocol.round import Phase, Role
 from protocol.spec import encode_spec
 
 SPEC = make_spec()
@@ -52,6 +62,7 @@ class Desk:
     engine: Engine
     posted: dict[bytes, bytes]
     store: Store
+    blobs: Blobs
     fetched: list[bytes] = field(default_factory=list)
     fetch: Callable[[BlobSink], Any] | None = None
 
@@ -114,7 +125,7 @@ async def _desk(tmp_path: Path) -> AsyncIterator[Desk]:
                 peer_id_bytes=OWNER.peer, peers=list, fetch=fetch, subscribe=_subscribe
             ),
         )
-        found = Desk(Inbox(services), engine, {JOB: REQUESTER.account}, store)
+        found = Desk(Inbox(services), engine, {JOB: REQUESTER.account}, store, services.blobs)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(engine.run)
             nursery.start_soon(found.inbox.run)
@@ -227,3 +238,33 @@ async def test_what_is_only_refused_is_not_kept(desk: Desk) -> None:
     good = enrol(SPEC, JOB, STRANGER).body
     assert isinstance(await desk.told(STRANGER, good), Acknowledge)
     assert [message.kind for message in await desk.messages()] == ["Enrol"]
+
+
+@pytest.mark.parametrize("lie", [{}, {"frozen_digest": bytes(32)}, {"member": 2}, {"block": 1}])
+async def test_only_a_batch_that_may_count_is_kept(desk: Desk, lie: dict[str, Any]) -> None:
+    """What rides along with a header of no use would fill the disk at the rate of gossip."""
+    posted = make_job(11)
+    member = posted.members_of([0])[0]
+    state = contributing(posted)
+    me, account = REQUESTER.peer, REQUESTER.account
+    context = JobContext(posted.id, posted.spec, 1000, posted.spec_digest, me, account)
+    context = dataclasses.replace(context, cohort=posted.cohort)
+    desk.engine.add(Machine(Role.REQUESTER, context, state))
+    batch = bytes(posted.spec.packing.batch_bytes(posted.spec.parameter_count))
+    header = Contribution(0, member, FROZEN, blob_digest(batch), len(batch))
+    header = dataclasses.replace(header, **lie)
+    person = next(p for p in posted.people if p.peer == posted.cohort.members[member].peer)
+    said = person.say(posted.place(0), header)
+    await desk.inbox.take(encode(Frame(encode(said), batch)), person.peer)
+    assert desk.blobs.holds(BlobRef(blob_digest(batch), len(batch))) == (not lie)
+
+
+FROZEN = blob_digest(b"the frozen roster")
+
+
+def contributing(posted: Job) -> RequesterState:
+    """A requester whose first round awaits block 0's contributions."""
+    opening = Open(DIGEST, 1, DIGEST, 1, 2**50, 2**51)
+    round_ = RequesterRound(0, 0, Phase.CONTRIBUTE, opening, DIGEST, 0, blocks=(0,))
+    round_ = dataclasses.replace(round_, frozen_digest=FROZEN)
+    return RequesterState(phase=JobPhase.TRAINING, seed=posted.seed, round=round_)
