@@ -276,7 +276,9 @@ class Inbox:
         said = envelope.context.job, envelope.sender
         if said in self._learning or len(self._learning) >= _LEARNING:
             return False
-        if len(self._services.engine.machines) >= params.MAX_JOBS:
+        # Jobs that are over do not count: each cost its requester a post, and none can fill a node.
+        machines = self._services.engine.machines.values()
+        if sum(machine.state.phase not in OVER for machine in machines) >= params.MAX_JOBS:
             return False
         return self._unknown.get(said, 0.0) <= trio.current_time()
 

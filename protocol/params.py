@@ -184,5 +184,5 @@ MAX_MATRIX_CELLS: Final = 128 * 1024 * 1024
 #: The first line of a CSV: MAX_DATASET_COLUMNS names that a person can still tell apart.
 MAX_HEADER_BYTES: Final = 4 * 1024 * 1024
 
-#: Jobs that a node follows at once, finished ones included; more announcements are not taken.
+#: Jobs that a node follows at once; while they run, more announcements are not taken.
 MAX_JOBS: Final = 4096
