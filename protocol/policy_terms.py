@@ -190,7 +190,7 @@ _TERMS: Final[Mapping[str, _Term]] = {
         _Term(
             "no_noise",
             "true or false",
-            "take jobs that add no noise: masks then protect within a round, nothing over rounds",
+            "take jobs that add no noise: in this version the requester can decrypt each batch",
             _flag,
             _same,
         ),
