@@ -110,13 +110,21 @@ def _first(group: BaseExceptionGroup[BaseException]) -> AssayError | None:
     return None
 
 
+def _no_chain(home: Home, config: Config) -> InputError:
+    """What a home lacks to know its chain, and the command that gives a new network a contract."""
+    parts = {"url": config.chain_url, "id": config.chain_id, "contract": config.contract}
+    missing = [name for name, value in parts.items() if value is None]
+    error = InputError(f"not set in {home.config}: {', '.join(missing)}", "chain")
+    if missing == ["contract"]:
+        error.add_note("assay deploy, once for a network; or assay join LINE, to take another's")
+    return error
+
+
 async def _serve(
     home: Home, config: Config, keys: Keys, store: Store, ready: Callable[[str], None]
 ) -> None:
     if config.chain_url is None or config.chain_id is None or config.contract is None:
-        raise InputError(
-            f"the node knows no chain: set url, id and contract in {home.config}", "chain"
-        )
+        raise _no_chain(home, config)
     blobs = Blobs(home.blobs)
     blobs.clear_unfinished()
     await clear_copies(home, store)

@@ -16,6 +16,7 @@ from node.perform.compute import key_name, misfit
 from node.perform.services import Services
 from node.store import Transaction
 from protocol import inputs
+from protocol.addresses import to_checksum
 from protocol.amounts import format_amount
 from protocol.enrolment import job_id, spec_domain
 from protocol.errors import ChainError, InputError
@@ -92,7 +93,8 @@ class Posting:
                 tx_hash = (outcome.tx_hash or b"") if outcome is not None else b""
                 await trio.sleep(0.05)
         shown = "0x" + tx_hash.hex() if tx_hash else ""
-        return Posted("0x" + job.hex(), digest, spec.escrow, shown)
+        token = None if spec.payment.token == ETHER else to_checksum(spec.payment.token)
+        return Posted("0x" + job.hex(), digest, spec.escrow, token, shown)
 
     async def _holdout(self, given: str, draft: Draft) -> str:
         """The data set to measure on: one by name, or a file that is imported now.
@@ -105,7 +107,7 @@ class Posting:
             name = f"holdout-{secrets.token_hex(4)}"
             await add_dataset(services.home, services.store, services.compute, name, Path(given))
         elif await services.store.read(lambda tx: catalogue.load_dataset(tx, given)) is None:
-            raise InputError(f"there is no data set {given!r}", "holdout")
+            raise InputError(f"{given!r} is neither a file nor a data set of this home", "holdout")
         unfit = await misfit(services, name, draft.terms)
         if unfit and imported:
             # Its copy goes at the next start, with whatever else nothing names.

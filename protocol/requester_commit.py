@@ -188,7 +188,7 @@ def applied(turn: RequesterTurn, input_: inputs.ComputeDone) -> None:
     publish(turn, Result(input_.digest, input_.size))
     turn.notify(
         "round-applied",
-        f"round {round_.number} of {turn.context.spec.training.rounds}",
+        f"round {round_.number}: {round_.number + 1} of {turn.context.spec.training.rounds} done",
         round_.number,
         round_.attempt,
         input_.facts,

@@ -35,8 +35,7 @@ def status(s: Result) -> list[Part]:
         ("memory", size(s["resident_bytes"])),
         ("join", f"assay join '{s['join_line']}'"),
     ]
-    problems = [*([chain["problem"]] if not chain["reachable"] else []), *s["problems"]]
-    return [Pairs([*rows, *_list("problem", problems)])]
+    return [Pairs([*rows, *_list("problem", s["problems"])])]
 
 
 def _list(name: str, values: Sequence[str]) -> list[tuple[str, str]]:
@@ -49,7 +48,7 @@ def peers(found: Sequence[Result]) -> list[Part]:
             p["peer_id"],
             (p["addresses"] or ["?"])[0],
             "relay" if p["relayed"] else p["direction"],
-            f"{p['score']:.1f}",
+            f"{round(p['score'], 1) + 0.0:.1f}",  # a little below zero is no "-0.0"
             str(p["rejected"]),
             span(time.time() - p["connected_at"]),
             p["agent"],
@@ -94,7 +93,10 @@ def dataset(d: Result) -> list[Part]:
 
 
 def policy(p: Result) -> list[Part]:
-    rows = [(t["name"], _value(t["value"]), t["allowed"], t["meaning"]) for t in p["terms"]]
+    values = {t["name"]: t["value"] for t in p["terms"]}
+    if values.get("token") == "ether" and "price_floor" in values:
+        values["price_floor"] = money(values["price_floor"])
+    rows = [(t["name"], _value(values[t["name"]]), t["allowed"], t["meaning"]) for t in p["terms"]]
     table = Table(("term", "value", "allowed", "meaning"), rows)
     if p["decided"]:
         return [table]
@@ -158,8 +160,8 @@ def job(d: Result) -> list[Part]:
         ("rate", pay(s["rate"], token)),
         ("merit", pay(s["merit"], token)),
         ("escrowed", pay(m["escrowed"], token)),
-        ("earned", pay(m["earned"], token)),
-        ("paid", pay(m["paid"], token)),
+        ("earned", f"{pay(m['earned'], token)}, by all owners"),
+        ("paid", f"{pay(m['paid'], token)}, to all owners"),
         ("returned", pay(m["returned"], token)),
         ("gas", str(m["gas"])),
         ("traffic", f"{size(d['bytes_in'])} in, {size(d['bytes_out'])} out"),
@@ -285,7 +287,9 @@ def seconds(phases: Mapping[str, float]) -> str:
 def event(e: Result) -> str:
     """One event, one line."""
     clock = time.strftime("%H:%M:%S", time.localtime(e["time"]))
-    return f"{clock}  {e['kind']:<16}  {e['text']}"
+    accuracy = e["facts"].get("accuracy")
+    measured = "" if accuracy is None else f", accuracy {100 * accuracy:.2f} %"
+    return f"{clock}  {e['kind']:<16}  {e['text']}{measured}"
 
 
 def cancelled(c: Result) -> list[Part]:

@@ -156,6 +156,7 @@ POSTED: Final = j.Posted(
     job=JOB,
     spec_digest=bytes.fromhex("5a" * 32),
     escrowed=ETHER // 5,
+    token=None,
     transaction=TRANSACTION,
 )
 

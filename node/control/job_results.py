@@ -175,12 +175,14 @@ class Posted:
     job: its id
     spec_digest: what stands on the chain
     escrowed: what it locks up
+    token: the ERC-20 token that this is in; null for ether
     transaction: the posting transaction's hash
     """
 
     job: JobId
     spec_digest: Digest
     escrowed: Wei
+    token: Address | None
     transaction: str
 
 

@@ -195,7 +195,7 @@ def decode(value: Json, kind: Any, field: str) -> Any:
     if wire is not None:
         if not isinstance(value, str) or re.fullmatch(wire.pattern[1:-1], value) is None:
             allowed = f"{wire.name} such as {wire.example} (pattern {wire.pattern})"
-            raise InputError(f"{_seen(value)} is not a {allowed}", field)
+            raise InputError(f"{_seen(value)} is no {allowed}", field)
         return wire.read(value)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _decode_dataclass(value, kind, field)

@@ -144,7 +144,7 @@ def _enrol(job: str, world: World, children: Children, screen: Screen) -> None:
     for shown in _watch(job, world, children):
         if shown["summary"]["enrolled"] != enrolled:
             enrolled = shown["summary"]["enrolled"]
-            screen.note(f"{enrolled} owners are enrolled")
+            screen.note(f"{enrolled} {'owner is' if enrolled == 1 else 'owners are'} enrolled")
         if shown["rounds"]:
             return
 

@@ -101,7 +101,7 @@ async def test_policy_values(text: str, value: Any, assay: Any) -> None:
     ("command", "code", "says", "next_"),
     [
         ("data add ward-3 x.csv", Exit.USAGE, "name: 'ward-3' is taken", "assay data list"),
-        ("data add Ward x.csv", Exit.USAGE, "name: 'Ward' is not a dataset", ""),
+        ("data add Ward x.csv", Exit.USAGE, "name: 'Ward' is no dataset", ""),
         ("policy show none", Exit.USAGE, "no dataset 'none'", "assay data list"),
         ("policy set ward-3 x=1", Exit.USAGE, "x: no such term", ""),
         ("job show 0xff", Exit.USAGE, "no job '0xff'", ""),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.cli import amounts
+from node.cli import amounts, views
 from node.cli.show import Pairs, Table, _plain, clean
 from node.control import examples as ex
 from node.control import joinline
@@ -125,3 +125,22 @@ def test_tables_in_a_pipe_are_whole() -> None:
     ]
     assert _plain(Table(("a",), [], empty="none yet")) == "none yet"
     assert _plain(Pairs([("name", "v"), ("", "w")])) == "name  v\n      w"
+
+
+def test_a_price_floor_in_ether_is_shown_as_money() -> None:
+    terms = [
+        {"name": name, "value": value, "allowed": "", "meaning": ""}
+        for name, value in (("price_floor", "1000000000000000"), ("token", "ether"))
+    ]
+    shown = _plain(views.policy({"dataset": "a", "decided": True, "terms": terms})[0])
+    assert "0.001 ether" in shown
+    terms[1]["value"] = ex.OWNER
+    shown = _plain(views.policy({"dataset": "a", "decided": True, "terms": terms})[0])
+    assert "1000000000000000" in shown
+
+
+def test_an_event_shows_the_accuracy_it_carries() -> None:
+    told = {"time": 0.0, "kind": "round-applied", "text": "round 0: 1 of 8 done", "facts": {}}
+    assert views.event(told).endswith("round-applied     round 0: 1 of 8 done")
+    measured = told | {"facts": {"accuracy": 0.93}}
+    assert views.event(measured).endswith("1 of 8 done, accuracy 93.00 %")

@@ -122,8 +122,18 @@ def test_a_line_of_another_network_is_refused(
     assert load_config(running.home).bootstrap == ()
 
 
-def test_without_a_contract_it_says_what_to_set(other: Daemon) -> None:
+def test_without_a_chain_it_says_what_to_set(other: Daemon) -> None:
     other.make(Config(listen=("/ip4/127.0.0.1/tcp/0",)))
     code, error = fails(other, "up")
     assert code == Exit.USAGE
-    assert "set url, id and contract in" in error["message"]
+    assert error["message"].endswith("config.toml: url, id, contract")
+    assert "next" not in error
+
+
+def test_without_a_contract_alone_it_names_deploy(other: Daemon) -> None:
+    listen, url = ("/ip4/127.0.0.1/tcp/0",), "http://127.0.0.1:1"
+    other.make(Config(listen=listen, chain_url=url, chain_id=1337))
+    code, error = fails(other, "up")
+    assert code == Exit.USAGE
+    assert error["message"].endswith("config.toml: contract")
+    assert error["next"].startswith("assay deploy")

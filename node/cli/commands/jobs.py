@@ -53,7 +53,8 @@ def job_post(
     posted = session.call("job.post", {"spec": text, "holdout": given})
     lines = [
         f"posted {posted['job']}",
-        f"escrowed {posted['escrowed']} (smallest unit), transaction {posted['transaction']}",
+        f"escrowed {views.pay(posted['escrowed'], posted['token'])}",
+        *([f"transaction {posted['transaction']}"] if posted["transaction"] else []),
         f"next: assay job watch {posted['job']}",
     ]
     session.emit(posted, lines)
