@@ -243,3 +243,10 @@ def test_the_test_for_imports_bites(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "protocol/bad.py:5 imports protocol.arith",
         "protocol/bad.py:6 imports os",
     ]
+
+
+def test_no_test_file_stands_in_for_a_package() -> None:
+    """pytest puts test folders on the path, and worker processes inherit it: a tests/*/node.py
+    would be imported there in the place of the node package."""
+    packages = {"node.py", "protocol.py", "contracts.py"}
+    assert [path for path in (ROOT / "tests").rglob("*.py") if path.name in packages] == []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulator.node import Node
+from simulator.participant import Node
 from simulator.world import Settings, World
 
 from protocol.enrolment import (

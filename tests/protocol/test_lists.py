@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulator.node import Node
+from simulator.participant import Node
 from simulator.world import Settings, World
 
 from protocol.codec import encode

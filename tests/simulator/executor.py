@@ -30,7 +30,7 @@ from protocol.spec import JobSpec
 from protocol.typed_data import Commitment, Enrolment, commitment_digest, enrolment_digest
 
 if TYPE_CHECKING:
-    from simulator.node import Node
+    from simulator.participant import Node
 
 _OUTCOMES = (inputs.ComputeDone, inputs.ComputeFailed)
 _MOMENT_MS = 2

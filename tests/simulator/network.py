@@ -16,7 +16,7 @@ from protocol.messages import Body
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
 
 if TYPE_CHECKING:
-    from simulator.node import Node
+    from simulator.participant import Node
 
 _RETRY_MS = 500
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulator.node import Node, State
+from simulator.participant import Node, State
 from simulator.world import Settings, World
 
 from protocol import inputs, owner, requester

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from simulator.checks import check_money, check_paid
 from simulator.network import Weather
-from simulator.node import Node
+from simulator.participant import Node
 from simulator.world import Settings, World
 
 from protocol.blobs import blob_digest

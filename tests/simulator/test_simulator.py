@@ -15,7 +15,7 @@ from simulator.checks import (
     held,
 )
 from simulator.network import Weather
-from simulator.node import Node
+from simulator.participant import Node
 from simulator.world import Settings, World
 
 from protocol import inputs

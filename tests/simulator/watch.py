@@ -10,7 +10,7 @@ from simulator.chain import Block, Log
 from protocol import inputs
 
 if TYPE_CHECKING:
-    from simulator.node import Node
+    from simulator.participant import Node
 
 
 @dataclass

@@ -21,7 +21,7 @@ from simulator.chain import Chain
 from simulator.clock import Clock
 from simulator.entropy import stream
 from simulator.network import Network, Weather
-from simulator.node import Node, State
+from simulator.participant import Node, State
 
 from protocol import inputs, lists
 from protocol.arith.paillier import PrivateKey, generate_key
