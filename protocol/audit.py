@@ -10,13 +10,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from protocol.addresses import to_checksum
+from protocol.amounts import format_amount
 from protocol.enrolment import Cohort, draw_blocks, spec_domain
 from protocol.envelope import Context, Envelope
 from protocol.errors import Malformed
 from protocol.evidence import Evidence, merit_tree
 from protocol.lists import examine_contributions
 from protocol.requester_state import RoundRecord
-from protocol.spec import JobSpec
+from protocol.spec import ETHER, JobSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +186,14 @@ def _audit_money(
             ok = _is_part(paid, count, rate, 0) or _is_part(paid - extra, count, rate, 0)
         else:
             ok = _is_part(paid, count, rate, share)
-        checks.append(Check(f"account 0x{account.hex()}", ok, f"{paid} paid, {due} earned"))
+        found = f"{_amount(spec, paid)} paid, {_amount(spec, due)} earned"
+        checks.append(Check(f"account {to_checksum(account)}", ok, found))
     return checks
+
+
+def _amount(spec: JobSpec, amount: int) -> str:
+    """With its unit where that is known: a token's decimals are its contract's affair."""
+    return format_amount(amount) if spec.payment.token == ETHER else str(amount)
 
 
 def _is_part(paid: int, count: int, rate: int, share: int) -> bool:

@@ -28,7 +28,9 @@ class NoDaemon(Failure):
     """Nobody listens on the control socket."""
 
     def __init__(self, home: Path) -> None:
-        super().__init__(Exit.NO_DAEMON, f"no daemon runs on {home}", next_="assay up")
+        made = (home / "config.toml").exists()
+        next_ = "assay up" if made else "assay init, then: assay up"
+        super().__init__(Exit.NO_DAEMON, f"no daemon runs on {home}", next_=next_)
 
 
 class CallError(Failure):

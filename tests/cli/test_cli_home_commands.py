@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_utils.address import is_checksum_address
 
 from node.cli.main import main
 from node.config import load_config
@@ -26,6 +27,8 @@ async def test_init_makes_a_home_that_is_ready(assay: Any) -> None:
     assert assay.home.stat().st_mode & 0o077 == 0
     account = await assay("account", "--json")
     assert account.json == {"address": ended.json["account"]}
+    # In mixed case, which a mistyped digit does not survive, as `status` shows it.
+    assert is_checksum_address(ended.json["account"])
     again = await assay("init", *URL)
     assert again.code == Exit.USAGE
     assert "is a home already" in again.err

@@ -138,13 +138,13 @@ def test_bad_usage_is_two_lines_and_code_2(
 async def test_without_a_daemon(command: str, assay: Any) -> None:
     ended = await assay(*command.split())
     assert ended.code == Exit.NO_DAEMON
-    assert ended.err == f"error: no daemon runs on {assay.home}\n  next: assay up\n"
+    words = f"no daemon runs on {assay.home}"
+    assert ended.err == f"error: {words}\n  next: assay init, then: assay up\n"
+    await assay("init")
+    ended = await assay(*command.split())
+    assert ended.err == f"error: {words}\n  next: assay up\n"
     ended = await assay("--json", *command.split())
-    assert ended.error == {
-        "exit": Exit.NO_DAEMON,
-        "message": f"no daemon runs on {assay.home}",
-        "next": "assay up",
-    }
+    assert ended.error == {"exit": Exit.NO_DAEMON, "message": words, "next": "assay up"}
 
 
 async def test_home_is_an_option_or_the_environment(assay: Any, tmp_path: Path) -> None:

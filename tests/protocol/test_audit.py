@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 from books_kit import Books, Job, digest_of, make_books, make_job
 
+from protocol.addresses import to_checksum
 from protocol.audit import ChainRound, Check, audit
 from protocol.evidence import MeritShare, merit_tree
 from protocol.lists import encode_list
@@ -248,17 +249,17 @@ FAULTS: dict[str, tuple[Callable[[Books], Books], str]] = {
     "merit below the pot": (lambda b: unequal_pot(b, -1), "merit root"),
     "an account that was paid too much": (
         lambda b: overpaid(b, 1),
-        f"account 0x{job().cohort.members[0].payout.hex()}",
+        f"account {to_checksum(job().cohort.members[0].payout)}",
     ),
     "an account that was paid another round": (
         lambda b: overpaid(b, b.job.spec.payment.rate),
-        f"account 0x{job().cohort.members[0].payout.hex()}",
+        f"account {to_checksum(job().cohort.members[0].payout)}",
     ),
     "an account that earned nothing and was paid": (
         lambda b: b.with_chain(
             claimed=b.chain.claimed | {b"\xee" * 20: 5}, withdrawn=b.chain.withdrawn - 5
         ),
-        f"account 0x{'ee' * 20}",
+        f"account {to_checksum(bytes([0xEE]) * 20)}",
     ),
     "money that is missing": (
         lambda b: b.with_chain(withdrawn=b.chain.withdrawn - 1),

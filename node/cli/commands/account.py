@@ -21,8 +21,9 @@ def account(*, session: Here) -> int:
         found = session.call("account")
     except NoDaemon:
         from node.keys import public_account
+        from protocol.addresses import to_checksum
 
-        address = "0x" + public_account(session.home).hex()
+        address = to_checksum(public_account(session.home))
         session.emit({"address": address}, [Pairs([("account", address)])])
         return Exit.OK
     session.emit(found, views.account(found))
@@ -53,13 +54,14 @@ def restore(
     from node.config import Config, save_config
     from node.keys import Keys
     from node.vault import read_passphrase
+    from protocol.addresses import to_checksum
 
     home = session.home
     home.create()
     if not home.config.exists():
         save_config(home, Config())
     keys = Keys.restore(home, file.absolute(), _ask("passphrase of the backup"), read_passphrase())
-    address = "0x" + keys.account.hex()
+    address = to_checksum(keys.account)
     session.emit({"address": address, "home": str(home.path)}, [f"restored account {address}"])
     return Exit.OK
 

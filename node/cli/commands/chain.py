@@ -41,6 +41,7 @@ def devnet(
     port can use the chain: keep it on loopback.
     """
     from node.devnet import serve_devnet
+    from protocol.addresses import to_checksum
 
     given = fund or _own_account(session)
     balances = dict(_funded(text) for text in given)
@@ -48,7 +49,7 @@ def devnet(
         raise Failure(Exit.USAGE, "an account stands twice", field="fund")
 
     def ready(url: str) -> None:
-        accounts = {"0x" + address.hex(): str(wei) for address, wei in balances.items()}
+        accounts = {to_checksum(address): str(wei) for address, wei in balances.items()}
         if session.json:
             write_json({"url": url, "chain_id": chain_id, "funded": accounts})
             return
@@ -92,6 +93,7 @@ def deploy(
     from node.config import load_config, save_config
     from node.keys import Keys
     from node.vault import read_passphrase
+    from protocol.addresses import to_checksum
 
     home = session.home
     config = load_config(home)
@@ -99,18 +101,18 @@ def deploy(
         text = f"the chain's url or id is missing in {home.config}"
         raise Failure(Exit.USAGE, text, next_="assay init --chain-url URL --chain-id N")
     if config.contract is not None and not force:
-        text = f"this home uses the contract 0x{config.contract.hex()} already"
+        text = f"this home uses the contract {to_checksum(config.contract)} already"
         raise Failure(Exit.REFUSED, text, next_="assay up, or assay deploy --force")
     keys = Keys.open(home, read_passphrase())
     # Held throughout: a daemon that starts in between would come up without the contract.
     with home.lock():
         contract = trio.run(_deploy, config, keys)
         save_config(home, dataclasses.replace(config, contract=contract))
-    address = "0x" + contract.hex()
+    address = to_checksum(contract)
     result = {
         "contract": address,
         "chain_id": config.chain_id,
-        "account": "0x" + keys.account.hex(),
+        "account": to_checksum(keys.account),
     }
     session.emit(result, [Pairs([("contract", address), ("next", "assay up")])])
     return Exit.OK

@@ -50,6 +50,7 @@ def init(
     from node.config import Config, init_home, parse_contract
     from node.keys import Keys
     from node.vault import read_passphrase
+    from protocol.addresses import to_checksum
 
     parsed = _parse_line(line) if line else None
     if parsed and parsed.chain_id is not None and parsed.contract is not None:
@@ -71,7 +72,7 @@ def init(
     home = session.home
     init_home(home, config)
     keys = Keys.create(home, passphrase)
-    account = "0x" + keys.account.hex()
+    account = to_checksum(keys.account)
     result = {
         "home": str(home.path),
         "account": account,
