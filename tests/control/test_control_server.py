@@ -181,6 +181,10 @@ async def test_nobody_is_there(tmp_path: Path) -> None:
     with pytest.raises(NoDaemon) as caught:
         Client(tmp_path / "s", tmp_path)
     assert str(caught.value) == f"no daemon runs on {tmp_path}"
+    assert caught.value.next == "assay init, then: assay up"
+    (tmp_path / "config.toml").touch()
+    with pytest.raises(NoDaemon) as caught:
+        Client(tmp_path / "s", tmp_path)
     assert caught.value.next == "assay up"
 
 
