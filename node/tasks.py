@@ -68,7 +68,7 @@ def initial_model(work: Work) -> Result:
     from protocol.arith import kernels
 
     spec = _spec(work.spec)
-    return Result(_put(work, kernels.initial_model(_model(spec), spec.seed)))
+    return Result(_put(work, kernels.initial_model(model_of(spec), spec.seed)))
 
 
 def contribution(work: Work, rows: Rows, model: BlobRef, seed: bytes) -> Result:
@@ -78,12 +78,12 @@ def contribution(work: Work, rows: Rows, model: BlobRef, seed: bytes) -> Result:
     spec = _spec(work.spec)
     x, y = _matrix(work.spec, rows)
     batch, facts = kernels.contribute(
-        _model(spec),
+        model_of(spec),
         _get(work, model),
         x,
         y,
-        _training(spec),
-        _envelope(spec),
+        training_of(spec),
+        envelope_of(spec),
         seed,
         secrets.token_bytes,
     )
@@ -126,7 +126,7 @@ def apply(
     for ref, count in sums:
         try:
             opened = kernels.open_sum(
-                private_key, _get(work, ref), _envelope(spec), count, spec.parameter_count
+                private_key, _get(work, ref), envelope_of(spec), count, spec.parameter_count
             )
         except SumOutOfRange:
             dropped += 1
@@ -137,14 +137,14 @@ def apply(
     weights = _get(work, model)
     if gradients:
         weights, after, moved = kernels.apply(
-            _model(spec), weights, before, gradients, _training(spec)
+            model_of(spec), weights, before, gradients, training_of(spec)
         )
         extra: BlobRef | None = _put(work, after)
         facts += [("contributors", float(moved.contributors)), ("move", moved.move_norm)]
     else:
         extra = momentum
     if holdout is not None:
-        seen = kernels.evaluate(_model(spec), weights, *_matrix(work.spec, holdout))
+        seen = kernels.evaluate(model_of(spec), weights, *_matrix(work.spec, holdout))
         facts += [("accuracy", seen.accuracy), ("loss", seen.loss)]
     return Result(_put(work, weights), extra, tuple(facts))
 
@@ -157,7 +157,7 @@ def export_model(work: Work, model: BlobRef, target: Path) -> None:
     from protocol.arith.vectors import Kind, decode_vector
 
     spec = _spec(work.spec)
-    architecture = _model(spec)
+    architecture = model_of(spec)
     vector = decode_vector(Kind.MODEL, _get(work, model), architecture.parameter_count)
     arrays = {"weights": vector}
     for number, (matrix, bias) in enumerate(models.layers(architecture, vector)):
@@ -179,13 +179,15 @@ def _spec(data: bytes) -> JobSpec:
     return decode_spec(data)
 
 
-def _model(spec: JobSpec) -> Model:
+def model_of(spec: JobSpec) -> Model:
+    """The spec's architecture as the kernels take it."""
     from protocol.arith.models import Family, Model
 
     return Model(Family(spec.model.family.value), spec.inputs, spec.outputs, spec.model.hidden)
 
 
-def _training(spec: JobSpec) -> Training:
+def training_of(spec: JobSpec) -> Training:
+    """The spec's training as the kernels take it."""
     from protocol.arith.training import Training
 
     told = spec.training
@@ -200,7 +202,8 @@ def _training(spec: JobSpec) -> Training:
     )
 
 
-def _envelope(spec: JobSpec) -> Envelope:
+def envelope_of(spec: JobSpec) -> Envelope:
+    """How the spec's values are encrypted, as the kernels take it."""
     from protocol.arith.kernels import Envelope
 
     return Envelope(

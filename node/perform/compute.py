@@ -79,7 +79,7 @@ def _keep(tx: Transaction, ident: bytes, kind: str, outcome: bytes) -> None:
 
 
 async def _run(services: Services, wanted: Wanted, effect: effects.Compute) -> Outcome:
-    kind, round_, attempt, subject = _labels(effect)
+    kind, round_, attempt, subject = effects.labels(effect)
 
     def failed(error: Exception) -> Outcome:
         reason = one_line(str(error))
@@ -99,21 +99,6 @@ async def _run(services: Services, wanted: Wanted, effect: effects.Compute) -> O
     return inputs.ComputeDone(
         unix_ms(), kind, round_, attempt, subject, blob.digest, blob.size, extra, result.facts
     )
-
-
-def _labels(effect: effects.Compute) -> tuple[str, int, int, bytes]:
-    """Kind, round, attempt and subject of a computation's outcome."""
-    match effect:
-        case effects.ComputeInitialModel():
-            return "initial", 0, 0, b""
-        case effects.ComputeContribution():
-            return "contribution", effect.round, effect.attempt, b""
-        case effects.ComputeCheck():
-            return "check", effect.round, effect.attempt, effect.batch_digest
-        case effects.ComputeSum():
-            return "sum", effect.round, effect.attempt, effect.block.to_bytes(4, "big")
-        case effects.ComputeApply():
-            return "apply", effect.round, 0, b""
 
 
 async def _dispatch(services: Services, wanted: Wanted, effect: effects.Compute) -> tasks.Result:

@@ -11,11 +11,11 @@ from eth_hash.auto import keccak
 from simulator.entropy import stream
 from simulator.watch import Intent
 
+from node.tasks import envelope_of, model_of, training_of
 from protocol import effects, evidence, inputs, lists
 from protocol.arith import kernels
 from protocol.arith.lanes import SumOutOfRange
-from protocol.arith.models import Family, Model
-from protocol.arith.training import Training
+from protocol.arith.models import Model
 from protocol.blobs import blob_digest
 from protocol.codec import decode_tagged, encode_tagged
 from protocol.effects import BlobKind
@@ -270,7 +270,7 @@ class Executor:
         node.later(1000 * seconds * node.world.slowness(node), finish)
 
     def _run(self, job: bytes, effect: effects.Compute, context: JobContext) -> inputs.Input:
-        labels = _labels(effect)
+        labels = effects.labels(effect)
         try:
             result, extra, facts = self._dispatch(job, effect, context.spec)
         except (InputError, PeerError) as error:
@@ -341,39 +341,3 @@ def _account_signature(key: Any, digest: bytes) -> bytes:
     """r, s, v with v 27 or 28; deterministic (RFC 6979)."""
     raw: bytes = key.sign_msg_hash(digest).to_bytes()
     return raw[:64] + bytes([raw[64] + 27])
-
-
-def _labels(effect: effects.Compute) -> tuple[str, int, int, bytes]:
-    match effect:
-        case effects.ComputeInitialModel():
-            return "initial", 0, 0, b""
-        case effects.ComputeContribution():
-            return "contribution", effect.round, effect.attempt, b""
-        case effects.ComputeCheck():
-            return "check", effect.round, effect.attempt, effect.batch_digest
-        case effects.ComputeSum():
-            return "sum", effect.round, effect.attempt, effect.block.to_bytes(4, "big")
-        case effects.ComputeApply():
-            return "apply", effect.round, 0, b""
-
-
-def model_of(spec: JobSpec) -> Model:
-    return Model(Family(spec.model.family.value), spec.inputs, spec.outputs, spec.model.hidden)
-
-
-def training_of(spec: JobSpec) -> Training:
-    told = spec.training
-    return Training(
-        local_steps=told.local_steps,
-        batch_rows=told.batch_rows,
-        rate=told.rate,
-        clip_norm=told.clip_norm,
-        ridge=told.ridge,
-        server_rate=told.server_rate,
-        momentum=told.momentum,
-    )
-
-
-def envelope_of(spec: JobSpec) -> kernels.Envelope:
-    bits, clip = spec.encryption.value_bits, spec.training.clip_norm
-    return kernels.Envelope(spec.modulus, bits, clip, spec.cohort.largest_block)
