@@ -6,7 +6,7 @@ both know: plus where p < j, minus where p > j. In the sum of all of them pairwi
 dropped out.
 
     mask key     X25519 (RFC 7748), fresh for an attempt
-    seed         HKDF-SHA256 (RFC 5869), 32 bytes, bound to place, model, roster, modulus and keys
+    seed         HKDF-SHA256 (RFC 5869), 32 bytes, bound to round, model, roster, modulus and keys
     stream       AES-256 in counter mode under a key derived from the seed: 256 bits all the way,
                  so the weakest link is X25519's 128-bit security
 
@@ -246,8 +246,8 @@ def contribution_mask(
 ) -> V:
     """What member `me` adds to its `count` numbers.
 
-    `roster` are (place in the block, mask key) of all members that take part, `me` among them.
-    Raises Malformed, naming the member, if two places or two keys are the same, a key is bad, or
+    `roster` are (position in the block, mask key) of all members that take part, `me` among them.
+    Raises Malformed, naming the member, if two positions or two keys are the same, a key is bad, or
     `me` does not stand there with the key of `private`.
     """
     keys = check_roster(roster)
@@ -256,9 +256,9 @@ def contribution_mask(
         raise Malformed(f"the roster does not hold member {me} with its own mask key")
     total = space.zero(count)
     space.mix(total, self_seed(seed, mine, binding), 1)
-    for place, public in keys.items():
-        if place != me:
-            space.mix(total, _named(place, private, public, binding), 1 if me < place else -1)
+    for position, public in keys.items():
+        if position != me:
+            space.mix(total, _named(position, private, public, binding), 1 if me < position else -1)
     return total
 
 
@@ -271,22 +271,22 @@ def removal(
 ) -> V:
     """What is to be subtracted from the sum of the present members' masked numbers.
 
-    `present` are (place, mask key, seed) of those whose contributions are in the sum, `dropped`
-    (place, private mask key) of the roster's others. Raises Malformed as `contribution_mask`.
+    `present` are (position, mask key, seed) of those whose contributions are in the sum, `dropped`
+    (position, private mask key) of the roster's others. Raises Malformed as `contribution_mask`.
     """
-    roster = [(place, public) for place, public, _ in present]
-    check_roster([*roster, *((place, public_of(private)) for place, private in dropped)])
+    roster = [(position, public) for position, public, _ in present]
+    check_roster([*roster, *((position, public_of(private)) for position, private in dropped)])
     total = space.zero(count)
-    for place, public, seed in present:
+    for position, public, seed in present:
         space.mix(total, self_seed(seed, public, binding), 1)
         for missing, private in dropped:
-            sign = 1 if place < missing else -1
-            space.mix(total, _named(place, private, public, binding), sign)
+            sign = 1 if position < missing else -1
+            space.mix(total, _named(position, private, public, binding), sign)
     return total
 
 
 def check_roster(roster: Iterable[tuple[int, bytes]]) -> Mapping[int, bytes]:
-    """Mask keys by place. Raises Malformed if one place or one key stands there twice, or fewer
+    """Mask keys by position. Raises Malformed if one position or one key stands there twice, or fewer
     than two members do.
 
     A copied key is an attack, not an accident: a member's masks with the key's owner and with its
@@ -296,23 +296,23 @@ def check_roster(roster: Iterable[tuple[int, bytes]]) -> Mapping[int, bytes]:
     """
     keys: dict[int, bytes] = {}
     owners: dict[bytes, int] = {}
-    for place, public in roster:
-        if place in keys:
-            raise Malformed(f"the roster holds member {place} twice")
+    for position, public in roster:
+        if position in keys:
+            raise Malformed(f"the roster holds member {position} twice")
         if public in owners:
-            raise Malformed(f"members {owners[public]} and {place} have the same mask key")
-        keys[place] = public
-        owners[public] = place
+            raise Malformed(f"members {owners[public]} and {position} have the same mask key")
+        keys[position] = public
+        owners[public] = position
     if len(keys) < 2:
         raise Malformed(f"a roster of {len(keys)} hides nobody")
     return keys
 
 
-def _named(place: int, private: bytes, public: bytes, binding: Binding) -> bytes:
+def _named(position: int, private: bytes, public: bytes, binding: Binding) -> bytes:
     try:
         return pair_seed(private, public, binding)
     except Malformed as error:
-        raise Malformed(f"member {place}: {error}") from None
+        raise Malformed(f"member {position}: {error}") from None
 
 
 def _cipher(seed: bytes, space: int, bits: int) -> CipherContext:
