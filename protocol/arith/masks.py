@@ -286,7 +286,7 @@ def removal(
 
 
 def check_roster(roster: Iterable[tuple[int, bytes]]) -> Mapping[int, bytes]:
-    """Mask keys by position. Raises Malformed if one position or one key stands there twice, or fewer
+    """Mask keys by position. Raises Malformed if a position or a key stands there twice, or fewer
     than two members do.
 
     A copied key is an attack, not an accident: a member's masks with the key's owner and with its

@@ -6,10 +6,10 @@ At freeze each member opens its box of every other (`check_box`); after the comm
 one of the two shares it found there, and the requester puts them together (`reconstruct`).
 
 Shares are Shamir's (CACM 1979) over GF(2^128) by pycryptodome, whose index of a member is its
-position in the block plus 1. The field has 16 bytes, so a secret of 32 is shared as two halves, each with a
-polynomial of its own: fewer than `threshold` shares tell nothing of either. pycryptodome draws the
-coefficients from os.urandom itself (`Crypto.Protocol.SecretSharing.rng`): the one randomness under
-protocol/ that is not passed in. Nothing is ever computed twice from it: what it made is stored.
+position in the block plus 1. The field has 16 bytes, so a secret of 32 is shared as two halves,
+each with a polynomial of its own: fewer than `threshold` shares tell nothing of either.
+pycryptodome draws the coefficients from os.urandom itself (`Crypto.Protocol.SecretSharing.rng`):
+the one randomness under protocol/ that is not passed in.
 """
 
 from __future__ import annotations
@@ -93,11 +93,11 @@ class ReadyParts:
 class Reconstruction:
     """What shares of one secret gave.
 
-    `secret` is None where fewer than the threshold were good, or the sender lied. `bad` are positions
-    whose share is not the one that the sender's hash commits to: whoever released it is at fault.
-    `liar`: good shares make another secret than the sender committed to. The sender alone can have
-    brought that about: its share hashes, its seed hash and its mask key stand in one signed
-    message.
+    `secret` is None where fewer than the threshold were good, or the sender lied. `bad` are
+    positions whose share is not the one that the sender's hash commits to: whoever released it is
+    at fault. `liar`: good shares make another secret than the sender committed to. The sender alone
+    can have brought that about: its share hashes, its seed hash and its mask key stand in one
+    signed message.
     """
 
     secret: bytes | None = field(repr=False)
@@ -209,9 +209,9 @@ def make_ready(
 
     `opening` is the opening's digest, `place` as in `box_context`, `me` this member's peer id,
     `members` (peer id, sealing key) of the whole block in its order. Two calls never agree: store
-    the outcome before any of it leaves. Raises Malformed, naming the position, if a sealing key is of
-    low order (the enrolment should have been refused); FatalError unless `me` is a member, members
-    are different ones, and `threshold` fits.
+    the outcome before any of it leaves. Raises Malformed, naming the position, if a sealing key is
+    of low order (its enrolment should have been refused); FatalError unless `me` is a member,
+    members are different ones, and `threshold` fits.
     """
     peers = [peer for peer, _ in members]
     if me not in peers or len(set(peers)) != len(peers):
