@@ -5,13 +5,15 @@ alone is efficient (values add up to v(all) - v(none)), symmetric, linear, and z
 never changes anything. Here players are blocks and v comes from rows held out (worth.py).
 
 Exact wherever the 2^k coalitions fit the evaluations that are allowed. Beyond that, orders are
-sampled (Castro, Gomez and Tejada 2009) in pairs of an order and its reverse (antithetic: Mitchell,
-Cooper, Frank and Holmes 2022, section 4.1), and an order is cut short where the rest no longer
-matters (truncation: Ghorbani and Zou 2019, algorithm 1). With m pairs an estimate's variance is
-s^2 / m, s^2 being that of the mean of a player's two contributions within a pair: at most
-(range of v)^2, and a small part of that in practice (docs/spec/worth.md has figures). The cut
-biases: whoever comes after it has an equal share of what is left, at most TOLERANCE of the game's
-scale for all of them, instead of its own contribution. Both ways are efficient, up to rounding.
+sampled (Castro, Gomez and Tejada 2009), so that each player comes first, second, ... about equally
+often, which is where most of the variance is: rotations of one random order, each walked forwards
+and backwards (antithetic: Mitchell, Cooper, Frank and Holmes 2022, section 4.1); after k rotations,
+of another. Every order walked is uniform by itself, so the mean is unbiased but for the cut: an
+order is left where the rest no longer matters (truncation: Ghorbani and Zou 2019, algorithm 1), and
+whoever comes after has an equal share of what is left, at most TOLERANCE of the game's scale for
+all of them together. With m orders the variance is at most s^2 / m for orders drawn independently,
+s^2 that of a player's contribution to one order, up to (range of v)^2; rotation and reversal
+measured 3 to 9 times less (docs/spec/worth.md). Both ways are efficient, up to rounding.
 """
 
 from __future__ import annotations
@@ -96,20 +98,33 @@ def _exact(game: _Game) -> tuple[float, ...]:
 def _sampled(game: _Game, seed: bytes, evaluations: int) -> tuple[float, ...]:
     """Means over pairs of orders, while another whole pair still fits the evaluations."""
     k = game.players
+    stride = _stride(k)
     totals = [0.0] * k
+    base: list[int] = []
     pairs = 0
     game.value(0)
     game.value(game.all)
     # Orders that are cut early cost little, and coalitions met before cost nothing: the number of
     # pairs is bounded, too.
     while not pairs or (pairs < evaluations and game.evaluated + 2 * (k - 1) <= evaluations):
-        keys = uniform_from_seed(seed, f"worth/{pairs}", k)
-        order = [int(i) for i in np.argsort(keys, kind="stable")]
+        if pairs % k == 0:
+            keys = uniform_from_seed(seed, f"worth/{pairs // k}", k)
+            base = [int(i) for i in np.argsort(keys, kind="stable")]
+        first = pairs * stride % k
+        order = base[first:] + base[:first]
         for each in (order, order[::-1]):
             for player, marginal in zip(each, _walk(game, each), strict=True):
                 totals[player] += marginal
         pairs += 1
     return tuple(total / (2 * pairs) for total in totals)
+
+
+def _stride(k: int) -> int:
+    """A step near k / 1.618 that meets all of k places, any first few of them spread evenly."""
+    stride = round(k * 0.6180339887498949)
+    while math.gcd(stride, k) != 1:
+        stride += 1
+    return stride
 
 
 def _walk(game: _Game, order: list[int]) -> list[float]:
