@@ -111,11 +111,11 @@ def test_the_upper_floor_computes_nothing() -> None:
 
 
 def test_arithmetic_knows_no_protocol_above_it() -> None:
-    """The ground floor stands on limits, errors and the layout of batches alone."""
+    """The ground floor stands on limits, errors, and the numbers that specs follow from alone."""
     upper = {
         f"protocol.{path.stem}" for path in files("protocol") if path.parent.name == "protocol"
     }
-    below = {"protocol.errors", "protocol.params", "protocol.packing"}
+    below = {"protocol.errors", "protocol.params", "protocol.packing", "protocol.noise_scale"}
     assert breaches(files("protocol/arith"), upper - below) == []
 
 
