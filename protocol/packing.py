@@ -1,4 +1,4 @@
-"""How large an encrypted contribution is: the layout of protocol.arith.lanes and .batch in numbers.
+"""How large a masked contribution is: the layout of protocol.arith.lanes, .batch and .masked.
 
 Limits and estimates need it above the arithmetic floor, where numpy may not be imported; a test
 holds both to each other.
@@ -6,28 +6,54 @@ holds both to each other.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-#: Before the ciphertexts of a batch: tag, version, key bits, count (protocol.arith.batch).
-BATCH_HEADER_BYTES: Final = 12
+#: Before the numbers of a batch: tag, version, kind, bits, count, maker (protocol.arith.batch).
+BATCH_HEADER_BYTES: Final = 45
 
 #: Before the floats of a model: tag, version, kind, count (protocol.arith.vectors).
 MODEL_HEADER_BYTES: Final = 16
 
+#: How a contribution travels: encrypted besides its masks, or under its masks alone.
+PAILLIER: Final = "paillier"
+MASKS: Final = "masks"
+ENVELOPES: Final = (PAILLIER, MASKS)
+
+_MAKER: Final = b"assay/1 batch maker\x00"
+
+
+def batch_maker(place: bytes, sender: bytes) -> bytes:
+    """What a batch's header says of who made it for what (32 bytes), so that nobody can announce
+    another member's batch as its own: SHA-256 of a tag, `place` (the encoding of chain, contract,
+    job, round and attempt) behind its length, and the sender's peer id."""
+    framed = len(place).to_bytes(4, "big") + place
+    return hashlib.sha256(_MAKER + framed + sender).digest()
+
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """Values of `value_bits`, sign included; `summands` of them are added; n has `key_bits`."""
+    """Values of `value_bits`, sign included; `summands` of them are added; n has `key_bits`.
+
+    `envelope` is one of ENVELOPES; `ciphertexts`, `lanes` and `ciphertext_bytes` are about
+    Paillier's alone, `word_bits` about that of masks.
+    """
 
     value_bits: int
     summands: int
     key_bits: int
+    envelope: str = PAILLIER
 
     @property
     def lane_bits(self) -> int:
         """Width of a lane: a value and the carries of its sum."""
         return self.value_bits + (self.summands - 1).bit_length()
+
+    @property
+    def word_bits(self) -> int:
+        """Width of a masked word: a lane, in whole bytes."""
+        return -(-self.lane_bits // 8) * 8
 
     @property
     def lanes(self) -> int:
@@ -45,6 +71,8 @@ class Packing:
 
     def batch_bytes(self, values: int) -> int:
         """Bytes of a batch of `values` values, header included."""
+        if self.envelope == MASKS:
+            return BATCH_HEADER_BYTES + values * (self.word_bits // 8)
         return BATCH_HEADER_BYTES + self.ciphertexts(values) * self.ciphertext_bytes
 
 

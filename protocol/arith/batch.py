@@ -1,15 +1,20 @@
-"""The wire form of an encrypted batch.
+"""The wire form of a batch: a header, then numbers of one size.
 
-    'assay'  version (1 byte)  key bits (2)  ciphertexts (4)   then each ciphertext, key bits / 4
+    'assay'  version (1 byte)  kind (1)  bits (2)  count (4)  maker (32)    then `count` numbers
 
-All big-endian; the header is 12 bytes. It repeats what the job's spec already fixes, so that a file
-found on its own can be told from others; a reader checks it against the spec and believes the spec.
+All big-endian but the words of the masks envelope; the header is 45 bytes. It repeats what the
+job's spec already fixes, so that a file found on its own can be told from others; a reader checks
+it against the spec and believes the spec. The maker binds a batch to its sender and attempt
+(packing.batch_maker): the same bytes under another name are refused. Sums, and what unmasks them,
+are nobody's contribution: their maker is 32 zero bytes.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final
 
 import gmpy2
@@ -19,55 +24,103 @@ from protocol.arith.paillier import PublicKey
 from protocol.errors import FatalError, Malformed
 from protocol.params import PROTOCOL_VERSION
 
-_HEADER: Final = struct.Struct(">5sBHI")
+_HEADER: Final = struct.Struct(">5sBBHI32s")
 _MAGIC: Final = b"assay"
 
 HEADER_BYTES: Final = _HEADER.size
 
-
-def batch_bytes(public: PublicKey, count: int) -> int:
-    """The exact size of a batch of `count` ciphertexts."""
-    return HEADER_BYTES + count * public.ciphertext_bytes
+#: The maker of what the requester computed.
+NOBODY: Final = bytes(32)
 
 
-def encode_header(public: PublicKey, count: int) -> bytes:
-    """The 12 bytes before the ciphertexts."""
-    return _HEADER.pack(_MAGIC, PROTOCOL_VERSION, public.bits, count)
+class Kind(IntEnum):
+    """What a batch's numbers are; one kind's bytes are never read as another's."""
+
+    PAILLIER = 0  # ciphertexts, modulo n^2; `bits` is the key's length
+    MASKS = 1  # masked words modulo 2^bits, little-endian
+    PAILLIER_REMOVAL = 2  # masks left over in a Paillier sum: residues modulo n
+    MASKS_REMOVAL = 3  # masks left over in a sum of words
 
 
-def encode_batch(public: PublicKey, ciphertexts: Sequence[int]) -> bytes:
-    """The bytes of a batch. Raises FatalError on a ciphertext outside [1, n^2)."""
+_NUMBERS: Final = {
+    Kind.PAILLIER: "ciphertexts of a {}-bit key",
+    Kind.MASKS: "masked words of {} bits",
+    Kind.PAILLIER_REMOVAL: "residues of a {}-bit modulus",
+    Kind.MASKS_REMOVAL: "mask words of {} bits",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a batch must look like: `count` numbers of one kind. `bits` is the modulus' length."""
+
+    kind: Kind
+    bits: int
+    count: int
+
+    @property
+    def number_bytes(self) -> int:
+        """Bytes of one number: a ciphertext is one modulo n^2, any other one modulo its modulus."""
+        return self.bits // 4 if self.kind is Kind.PAILLIER else self.bits // 8
+
+    @property
+    def size(self) -> int:
+        """The exact size of the batch."""
+        return HEADER_BYTES + self.count * self.number_bytes
+
+    def __str__(self) -> str:
+        return f"{self.count} {_NUMBERS[self.kind].format(self.bits)}"
+
+    def header(self, maker: bytes) -> bytes:
+        """The bytes before the numbers."""
+        if len(maker) != len(NOBODY):
+            raise FatalError(f"a batch's maker has {len(NOBODY)} bytes, this one {len(maker)}")
+        return _HEADER.pack(_MAGIC, PROTOCOL_VERSION, self.kind, self.bits, self.count, maker)
+
+    def check(self, data: bytes | memoryview, maker: bytes | None, name: str = "batch") -> None:
+        """Raises Malformed, beginning with `name`, unless length and header are of this shape and
+        say `maker` (None: whoever)."""
+        if len(data) != self.size:
+            raise Malformed(f"{name} has {len(data)} bytes, {self} take {self.size}")
+        magic, version, kind, bits, count, found = _HEADER.unpack_from(data)
+        if magic != _MAGIC:
+            raise Malformed(f"{name} does not begin with 'assay'")
+        if version != PROTOCOL_VERSION:
+            raise Malformed(f"{name} is of version {version}, this is version {PROTOCOL_VERSION}")
+        if (kind, bits, count) != (self.kind, self.bits, self.count):
+            raise Malformed(
+                f"{name} says kind {kind}, {bits} bits and {count} numbers, expected are kind "
+                f"{int(self.kind)}, {self}"
+            )
+        if maker is not None and found != maker:
+            raise Malformed(
+                f"{name} has the maker {found.hex()}, expected is {maker.hex()}: it was made by "
+                "another member or for another attempt"
+            )
+
+
+def ciphertexts(public: PublicKey, count: int) -> Shape:
+    """The shape of a batch of `count` ciphertexts."""
+    return Shape(Kind.PAILLIER, public.bits, count)
+
+
+def encode_batch(public: PublicKey, numbers: Sequence[int], maker: bytes) -> bytes:
+    """The bytes of a batch of ciphertexts. Raises FatalError on one outside [1, n^2)."""
     size = public.ciphertext_bytes
-    parts = [encode_header(public, len(ciphertexts))]
-    for index, ciphertext in enumerate(ciphertexts):
-        if not 0 < ciphertext < public.n_squared:
+    parts = [ciphertexts(public, len(numbers)).header(maker)]
+    for index, number in enumerate(numbers):
+        if not 0 < number < public.n_squared:
             raise FatalError(f"ciphertext {index} to encode lies outside [1, n^2)")
-        parts.append(int(ciphertext).to_bytes(size, "big"))
+        parts.append(int(number).to_bytes(size, "big"))
     return b"".join(parts)
 
 
-def check_header(data: bytes | memoryview, public: PublicKey, expected_count: int) -> None:
-    """Raises Malformed unless header and length are those of `expected_count` ciphertexts."""
-    wanted = batch_bytes(public, expected_count)
-    if len(data) != wanted:
-        raise Malformed(
-            f"batch has {len(data)} bytes, {expected_count} ciphertexts of a "
-            f"{public.bits}-bit key take {wanted}"
-        )
-    magic, version, bits, count = _HEADER.unpack_from(data)
-    if magic != _MAGIC:
-        raise Malformed("batch does not begin with 'assay'")
-    if version != PROTOCOL_VERSION:
-        raise Malformed(f"batch is of version {version}, this is version {PROTOCOL_VERSION}")
-    if bits != public.bits or count != expected_count:
-        raise Malformed(
-            f"batch says {count} ciphertexts of a {bits}-bit key, "
-            f"expected are {expected_count} of a {public.bits}-bit key"
-        )
-
-
 def read_batch(
-    data: bytes | memoryview, public: PublicKey, expected_count: int, name: str = "batch"
+    data: bytes | memoryview,
+    public: PublicKey,
+    expected_count: int,
+    maker: bytes | None,
+    name: str = "batch",
 ) -> Iterator[mpz]:
     """The ciphertexts of a peer's batch one by one, in constant memory.
 
@@ -76,7 +129,7 @@ def read_batch(
     the iterator is exhausted nothing derived from it may be used. Raises Malformed naming the
     batch and the ciphertext.
     """
-    check_header(data, public, expected_count)
+    ciphertexts(public, expected_count).check(data, maker, name)
     view, size = memoryview(data), public.ciphertext_bytes
     n, n_squared = mpz(public.n), public.n_squared
     product = mpz(1)
@@ -96,10 +149,14 @@ def read_batch(
 
 
 def decode_batch(
-    data: bytes | memoryview, public: PublicKey, expected_count: int, name: str = "batch"
+    data: bytes | memoryview,
+    public: PublicKey,
+    expected_count: int,
+    maker: bytes | None,
+    name: str = "batch",
 ) -> list[int]:
     """All ciphertexts of a peer's batch, checked. Raises Malformed as `read_batch` does."""
-    return [int(ciphertext) for ciphertext in read_batch(data, public, expected_count, name)]
+    return [int(number) for number in read_batch(data, public, expected_count, maker, name)]
 
 
 def add_batches(public: PublicKey, batches: Sequence[Iterable[mpz]]) -> Iterator[mpz]:
@@ -118,3 +175,25 @@ def add_batches(public: PublicKey, batches: Sequence[Iterable[mpz]]) -> Iterator
             yield total
     except ValueError as error:
         raise FatalError("the batches to add differ in length") from error
+
+
+def encode_residues(shape: Shape, numbers: Sequence[mpz]) -> bytes:
+    """The bytes of what unmasks a Paillier sum: residues modulo n, big-endian."""
+    size = shape.number_bytes
+    body = (int(number).to_bytes(size, "big") for number in numbers)
+    return shape.header(NOBODY) + b"".join(body)
+
+
+def decode_residues(data: bytes, shape: Shape, n: int) -> list[mpz]:
+    """The inverse of `encode_residues`. Raises Malformed on another shape, or a number of n or
+    more."""
+    shape.check(data, NOBODY, "removal")
+    size = shape.number_bytes
+    numbers = [
+        mpz(int.from_bytes(data[start : start + size], "big"))
+        for start in range(HEADER_BYTES, shape.size, size)
+    ]
+    for index, number in enumerate(numbers):
+        if number >= n:
+            raise Malformed(f"removal: number {index} is no residue modulo n")
+    return numbers

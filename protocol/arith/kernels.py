@@ -18,39 +18,60 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from gmpy2 import mpz
 
 from protocol.arith import models
 from protocol.arith.batch import (
+    NOBODY,
+    Kind,
+    Shape,
     add_batches,
-    batch_bytes,
     decode_batch,
+    decode_residues,
     encode_batch,
-    encode_header,
+    encode_residues,
     read_batch,
 )
 from protocol.arith.entropy import Entropy
-from protocol.arith.fixedpoint import FixedPoint
+from protocol.arith.fixedpoint import FixedPoint, Integers
 from protocol.arith.lanes import Lanes
+from protocol.arith.masked import (
+    add_words,
+    centred,
+    decode_words,
+    encode_words,
+    to_words,
+    word_bits,
+)
+from protocol.arith.masks import Binding, Residues, Words, contribution_mask, removal
 from protocol.arith.models import Model
 from protocol.arith.paillier import PrivateKey, PublicKey, encrypt
 from protocol.arith.pooled import train_to_convergence
+from protocol.arith.sharing import Secrets
 from protocol.arith.training import Training, apply_gradient, local_gradient
-from protocol.arith.vectors import Kind, decode_vector, encode_vector
-from protocol.errors import FatalError, Malformed
+from protocol.arith.vectors import Kind as VectorKind
+from protocol.arith.vectors import decode_vector, encode_vector
+from protocol.errors import FatalError, InputError, Malformed
+from protocol.packing import ENVELOPES, MASKS, PAILLIER
 
 Rows = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """How a job's values are encrypted, all from its spec: the modulus (big-endian, key bits / 8
-    bytes), bits of a value, the clip that the largest value stands for (training.clip_norm), and
-    how many contributions one sum may hold (the block's size)."""
+    """How a job's values travel, all from its spec: the modulus (big-endian, key bits / 8 bytes),
+    bits of a value, the clip that the largest value stands for, how many contributions one sum may
+    hold (the block's size), and whether masked values are encrypted as well (packing.ENVELOPES)."""
 
     n: bytes
     value_bits: int
     clip: float
     summands: int
+    kind: str = PAILLIER
+
+    def __post_init__(self) -> None:
+        if self.kind not in ENVELOPES:
+            raise InputError(f"is {self.kind!r}, allowed are {ENVELOPES}", "encryption.envelope")
 
     @property
     def fixed_point(self) -> FixedPoint:
@@ -62,20 +83,32 @@ class Envelope:
         """Raises InputError as Lanes does. Touches no big integer: cheap enough anywhere."""
         return Lanes(self.value_bits, self.summands, 8 * len(self.n))
 
-    def ciphertexts(self, model: Model) -> int:
-        """How many ciphertexts a contribution to `model` has."""
-        return self.lanes.ciphertexts(model.parameter_count)
+    @property
+    def words(self) -> Words:
+        """Where the masks envelope computes: modulo 2^w, w a lane's width in whole bytes."""
+        return Words(word_bits(self.lanes.width))
+
+    def shape(self, values: int) -> Shape:
+        """What a batch of `values` values looks like."""
+        if self.kind == MASKS:
+            return Shape(Kind.MASKS, self.words.bits, values)
+        return Shape(Kind.PAILLIER, 8 * len(self.n), self.lanes.ciphertexts(values))
+
+    def removal_shape(self, values: int) -> Shape:
+        """What unmasks a sum of such batches: as many numbers."""
+        shape = self.shape(values)
+        kind = Kind.MASKS_REMOVAL if self.kind == MASKS else Kind.PAILLIER_REMOVAL
+        return Shape(kind, shape.bits, shape.count)
 
     def batch_bytes(self, model: Model) -> int:
         """The exact size of a contribution to `model`."""
-        return batch_bytes(PublicKey.from_bytes(self.n), self.ciphertexts(model))
+        return self.shape(model.parameter_count).size
 
 
 @dataclass(frozen=True, slots=True)
-class ContributeFacts:
+class TrainFacts:
     """`gradient_norm` and `clipped` (share of records clipped) are for the owner's eyes alone."""
 
-    ciphertexts: int
     rows: int
     gradient_norm: float
     clipped: float
@@ -110,10 +143,10 @@ class PoolFacts:
 
 def initial_model(model: Model, seed: bytes) -> bytes:
     """The weights' blob that a job starts from; `seed` (32 bytes) is the spec's, and public."""
-    return encode_vector(Kind.MODEL, models.initial(model, seed))
+    return encode_vector(VectorKind.MODEL, models.initial(model, seed))
 
 
-def contribute(
+def train(
     model: Model,
     weights: bytes,
     x: Rows,
@@ -122,70 +155,147 @@ def contribute(
     envelope: Envelope,
     seed: bytes,
     entropy: Entropy,
-) -> tuple[bytes, ContributeFacts]:
-    """An owner's part of a round: train locally, quantise, pack, encrypt.
+) -> tuple[Integers, TrainFacts]:
+    """An owner's part of a round without noise: train locally, quantise.
 
-    `weights` is the round's model blob, from the requester. `seed` (32 secret bytes) fixes the
-    mini-batches, `entropy` feeds rounding and encryption: two calls never give the same batch, and
-    one round's must be stored and sent, never made anew.
+    Returns (parameter_count,) int64 in [-max_int, max_int] of `envelope.fixed_point`; with noise
+    noise.noisy_gradient gives the same. `weights` is the round's model blob, from the requester.
+    `seed` (32 secret bytes) fixes the mini-batches, `entropy` feeds rounding.
     """
-    public = PublicKey.from_bytes(envelope.n)
-    lanes, fixed_point = envelope.lanes, envelope.fixed_point
-    start = decode_vector(Kind.MODEL, weights, model.parameter_count)
+    fixed_point = envelope.fixed_point
+    start = decode_vector(VectorKind.MODEL, weights, model.parameter_count)
     features, targets = models.check_rows(model, x, y)
     gradient, clipped = local_gradient(model, start, features, targets, training, seed)
     if not np.isfinite(gradient).all():
         raise Malformed("the model's weights drive training beyond float64's range")
-    ciphertexts = encrypt(public, lanes.pack(fixed_point.quantise(gradient, entropy)), entropy)
     seen = training.local_steps * min(training.batch_rows, len(features))
-    return encode_batch(public, ciphertexts), ContributeFacts(
-        ciphertexts=len(ciphertexts),
+    return fixed_point.quantise(gradient, entropy), TrainFacts(
         rows=len(features),
         gradient_norm=float(np.linalg.norm(gradient)),
         clipped=clipped / seen,
     )
 
 
-def check_batch(n: bytes, batch: bytes, expected: int) -> None:
-    """Raises Malformed unless `batch` is well formed: length, header, every ciphertext in range and
-    a unit. `expected` is the number of ciphertexts."""
-    for _ in read_batch(batch, PublicKey.from_bytes(n), expected):
+def close(
+    envelope: Envelope,
+    integers: Integers,
+    secrets: Secrets,
+    me: int,
+    roster: Sequence[tuple[int, bytes]],
+    binding: Binding,
+    maker: bytes,
+    entropy: Entropy,
+) -> bytes:
+    """The batch that carries `integers` (as `train` gives them) under this attempt's masks.
+
+    `roster` are (position in the block, mask key) of the frozen roster, this member at `me` among
+    them; `maker` is packing.batch_maker's. The outcome is to be stored before any of it leaves, and
+    never made again from other integers: two batches under one mask tell their difference. Raises
+    Malformed, naming the member, as masks.contribution_mask does.
+    """
+    _check_binding(envelope, binding)
+    shape = envelope.shape(integers.size)
+    keys = (shape.count, secrets.mask_private, secrets.seed, me, roster, binding)
+    if envelope.kind == MASKS:
+        words = envelope.words
+        plain = to_words(integers, words, envelope.lanes.max_int)
+        mask = contribution_mask(words, *keys)
+        return encode_words(words.add(plain, mask), shape, maker)
+    public = PublicKey.from_bytes(envelope.n)
+    residues = Residues(public.n)
+    packed = [mpz(number) for number in envelope.lanes.pack(integers)]
+    masks = contribution_mask(residues, *keys)
+    return encode_batch(public, encrypt(public, residues.add(packed, masks), entropy), maker)
+
+
+def check_batch(envelope: Envelope, batch: bytes, values: int, maker: bytes) -> None:
+    """Raises Malformed unless `batch` is a well-formed contribution of `values` values by `maker`:
+    length, header, and of ciphertexts every one in range and a unit. Any masked word is one."""
+    shape = envelope.shape(values)
+    if envelope.kind == MASKS:
+        shape.check(batch, maker)
+        return
+    for _ in read_batch(batch, PublicKey.from_bytes(envelope.n), shape.count, maker):
         pass
 
 
-def sum_batches(n: bytes, batches: Sequence[bytes], expected: int) -> bytes:
-    """The batch that encrypts the sum of peers' batches of `expected` ciphertexts each.
+def sum_batches(envelope: Envelope, batches: Sequence[bytes], values: int) -> bytes:
+    """The sum of peers' batches of `values` values each, in their form, made by nobody.
 
-    Raises Malformed, naming the batch by its position in `batches`, as `check_batch` does, and
-    FatalError if there is none.
+    Raises Malformed, naming the batch by its position in `batches`, as `check_batch` does but for
+    the makers, which it takes as checked; FatalError if there is no batch.
     """
-    public = PublicKey.from_bytes(n)
+    shape = envelope.shape(values)
+    if envelope.kind == MASKS:
+        return encode_words(add_words(batches, shape), shape, NOBODY)
+    public = PublicKey.from_bytes(envelope.n)
     readers = [
-        read_batch(batch, public, expected, f"batch {position}")
+        read_batch(batch, public, shape.count, None, f"batch {position}")
         for position, batch in enumerate(batches)
     ]
-    size = public.ciphertext_bytes
-    total = bytearray(encode_header(public, expected))
+    total = bytearray(shape.header(NOBODY))
     for ciphertext in add_batches(public, readers):
-        total += int(ciphertext).to_bytes(size, "big")
+        total += int(ciphertext).to_bytes(shape.number_bytes, "big")
     return bytes(total)
 
 
-def open_sum(private: bytes, batch: bytes, envelope: Envelope, summands: int, values: int) -> bytes:
-    """The mean gradient's blob of `summands` contributions of `values` values each.
+def unmask_vector(
+    envelope: Envelope,
+    values: int,
+    binding: Binding,
+    present: Sequence[tuple[int, bytes, bytes]],
+    dropped: Sequence[tuple[int, bytes]],
+) -> bytes:
+    """What takes the masks off a block's sum, for `open_sum`.
 
-    Raises SumOutOfRange if a lane holds what `summands` honest values cannot add up to, or anything
-    stands outside the lanes: the block is dropped. Raises FatalError if `private` is not the key
-    of `envelope` or the lanes have no room for so many.
+    `present` are (position, mask key, seed) of the members whose batches are in the sum, `dropped`
+    (position, private mask key) of the others of the frozen roster, rebuilt from shares. Raises
+    Malformed as masks.removal does.
     """
-    key, lanes = PrivateKey.from_bytes(private), envelope.lanes
-    if key.public.to_bytes() != envelope.n:
-        raise FatalError("the private key is not the envelope's")
+    _check_binding(envelope, binding)
+    shape = envelope.removal_shape(values)
+    if envelope.kind == MASKS:
+        left = removal(envelope.words, shape.count, binding, present, dropped)
+        return encode_words(left, shape, NOBODY)
+    residues = Residues(int.from_bytes(envelope.n, "big"))
+    numbers = removal(residues, shape.count, binding, present, dropped)
+    return encode_residues(shape, numbers)
+
+
+def open_sum(
+    private: bytes, batch: bytes, unmask: bytes, envelope: Envelope, summands: int, values: int
+) -> Integers:
+    """The sum of `summands` contributions of `values` values each: (values,) int64.
+
+    `unmask` is `unmask_vector`'s; `private`, the Paillier key, is not looked at where the envelope
+    is that of masks. Raises SumOutOfRange if a lane holds what `summands` honest values cannot add
+    up to, or anything stands outside the lanes: somebody sent nonsense, or masked otherwise than
+    the others (for another model, another roster), and the block is dropped. Raises FatalError if
+    `private` is not the key of `envelope` or the lanes have no room for so many.
+    """
+    lanes, shape = envelope.lanes, envelope.shape(values)
     lanes.check_summands(summands)
-    plaintexts = key.decrypt(decode_batch(batch, key.public, lanes.ciphertexts(values), "sum"))
-    sums = lanes.unpack(plaintexts, values)
+    removal_shape = envelope.removal_shape(values)
+    if envelope.kind == MASKS:
+        words = envelope.words
+        left = decode_words(unmask, removal_shape, NOBODY, "removal")
+        sums = centred(words.subtract(decode_words(batch, shape, NOBODY, "sum"), left), words)
+    else:
+        key = PrivateKey.from_bytes(private)
+        if key.public.to_bytes() != envelope.n:
+            raise FatalError("the private key is not the envelope's")
+        n = key.public.n
+        masked = key.decrypt(decode_batch(batch, key.public, shape.count, NOBODY, "sum"))
+        opened = Residues(n).subtract(masked, decode_residues(unmask, removal_shape, n))
+        signed = [int(number) - n if number > n // 2 else int(number) for number in opened]
+        sums = lanes.unpack(signed, values)
     lanes.check_sum(sums, summands)
-    return encode_vector(Kind.GRADIENT, envelope.fixed_point.restore(sums, summands))
+    return sums
+
+
+def mean_gradient(envelope: Envelope, sums: Integers, summands: int) -> bytes:
+    """The blob of the mean gradient of `summands` contributions, from their opened sum."""
+    return encode_vector(VectorKind.GRADIENT, envelope.fixed_point.restore(sums, summands))
 
 
 def apply(
@@ -207,14 +317,14 @@ def apply(
         raise FatalError("there is no contribution to apply")
     mean = np.zeros(count)
     for blob, number in gradients:
-        mean += decode_vector(Kind.GRADIENT, blob, count) * (number / contributors)
-    old = decode_vector(Kind.MODEL, weights, count)
-    state = None if momentum is None else decode_vector(Kind.MOMENTUM, momentum, count)
+        mean += decode_vector(VectorKind.GRADIENT, blob, count) * (number / contributors)
+    old = decode_vector(VectorKind.MODEL, weights, count)
+    state = None if momentum is None else decode_vector(VectorKind.MOMENTUM, momentum, count)
     with np.errstate(over="ignore", invalid="ignore"):  # encode_vector refuses what comes of it
         new, state = apply_gradient(model, old, mean, training, state)
     return (
-        encode_vector(Kind.MODEL, new),
-        encode_vector(Kind.MOMENTUM, state),
+        encode_vector(VectorKind.MODEL, new),
+        encode_vector(VectorKind.MOMENTUM, state),
         ApplyFacts(
             contributors=contributors,
             gradient_norm=float(np.linalg.norm(mean)),
@@ -226,7 +336,7 @@ def apply(
 def evaluate(model: Model, weights: bytes, x: Rows, y: Rows) -> EvaluateFacts:
     """How good the model is on rows that the caller holds."""
     features, targets = models.check_rows(model, x, y)
-    vector = decode_vector(Kind.MODEL, weights, model.parameter_count)
+    vector = decode_vector(VectorKind.MODEL, weights, model.parameter_count)
     return EvaluateFacts(
         accuracy=models.accuracy(model, vector, features, targets),
         loss=models.loss(model, vector, features, targets),
@@ -242,6 +352,11 @@ def train_pooled(
     if not (math.isfinite(ridge) and ridge >= 0.0):
         raise FatalError(f"ridge is {ridge}")
     end = train_to_convergence(model, models.initial(model, seed), features, targets, ridge=ridge)
-    return encode_vector(Kind.MODEL, end.weights), PoolFacts(
+    return encode_vector(VectorKind.MODEL, end.weights), PoolFacts(
         iterations=end.iterations, loss=end.loss, gradient_norm=end.gradient_norm
     )
+
+
+def _check_binding(envelope: Envelope, binding: Binding) -> None:
+    if binding.n != envelope.n:
+        raise FatalError("the masks are bound to another modulus than the envelope's")
