@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from protocol import params
 from protocol.addresses import to_checksum
@@ -19,6 +19,11 @@ from protocol.codec import Amount, Range, Size, Wire
 from protocol.errors import Malformed
 from protocol.spec import ETHER, JobSpec
 from protocol.spec_parts import Address
+
+#: A new dataset's whole budget. Below 10 is where published guidance still speaks of a reasonable
+#: guarantee (Ponomareva et al. 2023, section 5.2.1); delta is far below 1 over the rows of most.
+DEFAULT_EPSILON: Final = 8.0
+DEFAULT_DELTA: Final = 1e-5
 
 Accounts = Annotated[tuple[Address, ...], Size(0, params.MAX_POLICY_ENTRIES)]
 Purpose = Annotated[str, Size(1, 32)]
@@ -40,7 +45,9 @@ class Policy(Wire):
     `decided`: its owner has said something. `accept`: whether jobs that fit are taken.
     `no_noise`: jobs without noise are taken, where masks protect within a round and nothing does
     over rounds. `open_models`, `sealed_models`: which kinds. `max_unpaid`: attempts without pay
-    that one requester may cause before its jobs wait.
+    that one requester may cause before its jobs wait. `epsilon`, `delta`: what all jobs with noise
+    together may cost the dataset, by its ledger (node/privacy.py); 0 takes none. `known_least`: so
+    many members of this owner's block must be among the accounts `known`.
     """
 
     decided: bool
@@ -57,6 +64,10 @@ class Policy(Wire):
     max_rounds: Annotated[int, Range(1, params.MAX_ROUNDS)]
     max_unpaid: Annotated[int, Range(0, params.MAX_ROUNDS * params.MAX_ATTEMPTS)]
     min_contribute_seconds: Annotated[int, Range(1, 7 * 86_400)]
+    epsilon: Annotated[float, Range(0.0, 1e3)]
+    delta: Annotated[float, Range(1e-12, 0.1)]
+    known: Accounts
+    known_least: Annotated[int, Range(0, params.MAX_BLOCK - 1)]
 
     def __post_init__(self) -> None:
         Wire.__post_init__(self)
@@ -64,10 +75,15 @@ class Policy(Wire):
             ("purposes", self.purposes),
             ("requesters", self.requesters),
             ("blocked", self.blocked),
+            ("known", self.known),
         )
         for name, entries in lists:
             if list(entries) != sorted(set(entries)):
                 raise Malformed(f"Policy.{name}: entries must ascend, each once")
+        if self.known_least > len(self.known):
+            raise Malformed(
+                f"Policy.known_least: is {self.known_least}; known has {len(self.known)} accounts"
+            )
 
     @classmethod
     def closed(cls) -> Policy:
@@ -87,6 +103,10 @@ class Policy(Wire):
             max_rounds=params.MAX_ROUNDS,
             max_unpaid=3,
             min_contribute_seconds=1,
+            epsilon=DEFAULT_EPSILON,
+            delta=DEFAULT_DELTA,
+            known=(),
+            known_least=0,
         )
 
 
@@ -176,6 +196,12 @@ def _ruled_out(policy: Policy, spec: JobSpec) -> Iterator[str]:
     if spec.privacy.epsilon is None and not policy.no_noise:
         # Masks protect within a round, noise over rounds: to go without is the owner's word to say.
         yield "it adds no noise, which the policy does not allow (no_noise=true would)"
+    if spec.privacy.epsilon is not None and spec.privacy.epsilon > policy.epsilon:
+        # The ledger knows what is left of the budget; this much no ledger can have.
+        yield (
+            f"it costs epsilon {spec.privacy.epsilon:g}; "
+            f"the policy allows {policy.epsilon:g} over all jobs"
+        )
 
 
 def _doubts(policy: Policy, spec: JobSpec, standing: Standing) -> Iterator[str]:
@@ -199,6 +225,11 @@ def _doubts(policy: Policy, spec: JobSpec, standing: Standing) -> Iterator[str]:
         yield (
             f"its blocks have {spec.cohort.block_size} members; "
             f"the policy asks for {policy.min_block}"
+        )
+    if policy.known_least >= spec.cohort.largest_block:
+        yield (
+            f"its blocks have at most {spec.cohort.largest_block - 1} other members; "
+            f"the policy asks for {policy.known_least} known ones"
         )
     if spec.training.rounds > policy.max_rounds:
         yield f"it runs {spec.training.rounds} rounds; the policy allows {policy.max_rounds}"

@@ -78,6 +78,11 @@ def with_changes(policy: Policy, changes: Mapping[str, Value]) -> Policy:
             raise InputError(f"is {value!r:.60}; allowed is {term.allowed}", given) from None
         except InputError as e:
             raise InputError(str(e), given) from None
+    known = values.get("known", policy.known)
+    least = values.get("known_least", policy.known_least)
+    if least > len(known):
+        named = "known_least" if "known_least" in values else "known"
+        raise InputError(f"leaves {len(known)} known accounts; known_least is {least}", named)
     changed = dataclasses.replace(policy, **values, decided=True)
     if changed.token != ETHER and isinstance(floor, str):
         parse_amount(floor, "price_floor", units=False)
@@ -117,6 +122,22 @@ def _whole(low: int, high: int) -> Callable[[Value], int]:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise _Unfit
         return value
+
+    return read
+
+
+def _number(low: float, high: float) -> Callable[[Value], float]:
+    def read(value: Value) -> float:
+        if isinstance(value, str) and value.isascii() and len(value) < 32:
+            try:
+                value = float(value)
+            except ValueError:
+                raise _Unfit from None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _Unfit
+        if not low <= value <= high:  # no NaN is
+            raise _Unfit
+        return float(value) + 0.0  # no negative zero
 
     return read
 
@@ -190,7 +211,8 @@ _TERMS: Final[Mapping[str, _Term]] = {
         _Term(
             "no_noise",
             "true or false",
-            "take jobs that add no noise: in this version the requester can decrypt each batch",
+            "take jobs that add no noise: masks hide each batch within a round, "
+            "nothing protects over rounds",
             _flag,
             _same,
         ),
@@ -249,6 +271,34 @@ _TERMS: Final[Mapping[str, _Term]] = {
             "a whole number from 1 to 604800",
             "least time that a job must leave for a contribution",
             _whole(1, 7 * 86_400),
+            _same,
+        ),
+        _Term(
+            "epsilon",
+            "a number from 0 to 1000",
+            "most that all jobs with noise together may tell of one record; 0 takes none",
+            _number(0.0, 1e3),
+            _same,
+        ),
+        _Term(
+            "delta",
+            "a number from 1e-12 to 0.1",
+            "chance that more is told than epsilon says; far below 1 / rows",
+            _number(1e-12, 0.1),
+            _same,
+        ),
+        _Term(
+            "known",
+            _ACCOUNTS,
+            "owners that you know not to work for a requester",
+            _accounts,
+            _addresses,
+        ),
+        _Term(
+            "known_least",
+            f"a whole number from 0 to {params.MAX_BLOCK - 1}, no more than known has",
+            "how many others of your block must be known ones, or you do not contribute",
+            _whole(0, params.MAX_BLOCK - 1),
             _same,
         ),
     )

@@ -25,7 +25,7 @@ from protocol.policy import (
     obstacles,
 )
 from protocol.policy_terms import describe, with_changes
-from protocol.spec import ETHER, CohortSpec, JobSpec
+from protocol.spec import ETHER, JobSpec
 
 DATA = DatasetFacts(("id", *SPEC.columns), 100)
 REQUESTER = SPEC.requester.account
@@ -80,7 +80,7 @@ WAITS = [
     ),
     (
         {"min_block": 6},
-        dataclasses.replace(SPEC, cohort=CohortSpec(6, 6, 6, ())),
+        spec_with("cohort", min_owners=6, max_owners=6, block_size=6),
         SPEC,
         "blocks have 5 members",
     ),
@@ -107,6 +107,50 @@ def test_what_does_not_fit_waits_for_a_person(
     assert len(decision.reasons) == 1
     assert reason in decision.reasons[0]
     assert obstacles(policy, waits, DATA) == ()
+
+
+NOISY = dataclasses.replace(
+    SPEC,
+    privacy=dataclasses.replace(SPEC.privacy, epsilon=4.0, delta=1e-6),
+    training=dataclasses.replace(SPEC.training, local_steps=1),
+)
+
+
+def test_a_job_above_the_whole_budget_is_refused_with_the_numbers() -> None:
+    policy = with_changes(Policy.closed(), {"accept": "auto", "epsilon": 4})
+    assert judge(policy, NOISY, DATA) == Decision(Verdict.ACCEPT, ())
+    tighter = with_changes(policy, {"epsilon": "3.9"})
+    decision = judge(tighter, NOISY, DATA)
+    assert decision.verdict is Verdict.REFUSE
+    assert decision.reasons == ("it costs epsilon 4; the policy allows 3.9 over all jobs",)
+    assert obstacles(tighter, NOISY, DATA) == decision.reasons
+    none = with_changes(policy, {"epsilon": 0})
+    assert judge(none, NOISY, DATA).verdict is Verdict.REFUSE
+    # The budget is noise's alone: a job without any is no_noise's to allow.
+    assert judge(with_changes(none, {"no_noise": True}), SPEC, DATA).verdict is Verdict.ACCEPT
+
+
+def test_known_members_must_fit_into_a_block() -> None:
+    known = ",".join(to_checksum(bytes([i]) * 20) for i in range(1, 12))
+    fits = SPEC.cohort.largest_block - 1
+    policy = with_changes(OPEN, {"known": known, "known_least": fits})
+    assert judge(policy, SPEC, DATA).verdict is Verdict.ACCEPT
+    decision = judge(with_changes(policy, {"known_least": fits + 1}), SPEC, DATA)
+    assert decision.verdict is Verdict.WAIT
+    assert f"asks for {fits + 1} known ones" in decision.reasons[0]
+
+
+def test_more_known_members_than_known_accounts_cannot_be_asked_for() -> None:
+    two = ",".join(to_checksum(bytes([i]) * 20) for i in (1, 2))
+    with pytest.raises(InputError, match="leaves 0 known accounts; known_least is 1") as refused:
+        with_changes(OPEN, {"known_least": 1})
+    assert refused.value.field == "known_least"
+    policy = with_changes(OPEN, {"known_least": 2, "known": two})
+    with pytest.raises(InputError, match="leaves 1 known accounts") as refused:
+        with_changes(policy, {"known": to_checksum(bytes([1]) * 20)})
+    assert refused.value.field == "known"
+    with pytest.raises(Malformed, match="known_least"):
+        dataclasses.replace(policy, known=())
 
 
 def test_open_models_can_be_left_out() -> None:
@@ -143,7 +187,7 @@ def test_what_cannot_work_is_refused_whatever_the_policy(policy: Policy) -> None
         "the dataset has no rows",
     )
     admitted = tuple(bytes([i]) * 20 for i in range(1, 6))
-    listed = dataclasses.replace(SPEC, cohort=CohortSpec(5, 5, 5, admitted))
+    listed = spec_with("cohort", max_owners=5, admission=admitted)
     refused = judge(policy, listed, DATA, Standing(account=OTHER))
     assert refused.verdict is Verdict.REFUSE
     assert "admits 5 accounts only" in refused.reasons[0]
@@ -191,6 +235,8 @@ CHANGES = st.fixed_dictionaries(
         "max_rounds": st.integers(1, 255),
         "max_unpaid": st.integers(0, 100),
         "min_contribute_seconds": st.integers(1, 604_800),
+        "epsilon": st.floats(0, 1e3) | st.sampled_from(["8", "0.5", "-0.0", 3]),
+        "delta": st.floats(1e-12, 0.1) | st.just("1e-5"),
     },
 )
 
@@ -237,6 +283,13 @@ def test_only_a_decided_policy_ever_accepts(
         ("max_rounds", 256, "max_rounds: is 256; allowed is a whole number from 1 to 255"),
         ("max_rounds", "9" * 30, "max_rounds: is '999"),
         ("max_unpaid", -1, "max_unpaid: is -1; allowed"),
+        ("epsilon", -1, "epsilon: is -1; allowed is a number from 0 to 1000"),
+        ("epsilon", "nan", "epsilon: is 'nan'; allowed"),
+        ("epsilon", "much", "epsilon: is 'much'; allowed"),
+        ("epsilon", True, "epsilon: is True; allowed"),
+        ("epsilon", 10**400, "epsilon: is 1000"),
+        ("delta", 0, "delta: is 0; allowed is a number from 1e-12 to 0.1"),
+        ("known_least", 32, "known_least: is 32; allowed is a whole number from 0 to 31"),
         ("purposes", "Re search", "purposes: is 'Re search'; allowed is a list of words"),
         ("purposes", 3, "purposes: is 3; allowed"),
         ("requesters", "0x12", "requesters: '0x12' is not an address"),
