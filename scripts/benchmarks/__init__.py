@@ -1,0 +1,1 @@
+"""Side-by-side measurements of assay and its peers: what scripts/bench runs."""

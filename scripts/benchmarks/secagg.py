@@ -1,0 +1,95 @@
+"""The figures of secure aggregation: masks, and a round's arithmetic, beside Flower's SecAgg+."""
+
+from __future__ import annotations
+
+from scripts.benchmarks.figures import Bar, Context, Figure, Measurement, On, Suite
+from scripts.benchmarks.harness import beside
+
+_FLOWER = ("flower", "flwr")
+
+#: Mask values of one pair.
+_MASKS = 1_000_000
+
+#: A block of the largest size, 30 % of it gone; with 4 corrupt, 2t > n + c and t <= n - d - c.
+_OWNERS, _DROPPED, _THRESHOLD = 32, 9, 19
+_VALUES = 100_000
+
+#: A round with Paillier takes the better part of a minute: as many runs as a median needs, and none
+#: to warm up.
+_PAILLIER_RUNS = 3
+
+
+def masks(context: Context) -> Measurement:
+    """Milliseconds for one pair's mask."""
+    ours, peer = context.side("assay"), context.side("flower")
+    return beside(
+        lambda: ours.call("masks", count=_MASKS),
+        lambda: peer.call("masks", count=_MASKS),
+        # A run takes a millisecond or two: many of them cost nothing.
+        20 * context.runs,
+        warm=5,
+        scale=1000.0,
+        notes=[
+            "assay expands a seed of 256 bits by AES, every value uniform; Flower folds its seed "
+            "of 256 bits to 32 and draws from a Mersenne Twister"
+        ],
+    )
+
+
+def round_masks(context: Context) -> Measurement:
+    """Seconds for a round of the `masks` envelope."""
+    return _round(context, "masks", context.runs)
+
+
+def round_paillier(context: Context) -> Measurement:
+    """Seconds for a round of the `paillier` envelope, 3072 bits."""
+    return _round(context, "paillier", min(context.runs, _PAILLIER_RUNS), warm=0)
+
+
+def _round(context: Context, envelope: str, runs: int, *, warm: int = 1) -> Measurement:
+    ours, peer = context.side("assay"), context.side("flower")
+    size = {"owners": _OWNERS, "dropped": _DROPPED, "threshold": _THRESHOLD, "values": _VALUES}
+    return beside(
+        lambda: ours.call("round", **size, envelope=envelope),
+        lambda: peer.call("round", **size),
+        runs,
+        warm=warm,
+        notes=[
+            f"all owners and the requester together, one thread; {_DROPPED} of {_OWNERS} vanish "
+            f"after their shares are out; threshold {_THRESHOLD}; every run's opened sum was "
+            "compared with the true one, on both sides"
+        ],
+    )
+
+
+SUITE = Suite(
+    name="secagg",
+    title="Secure aggregation",
+    figures=(
+        Figure(
+            name="masks",
+            what="one million mask values for one pair",
+            unit="ms",
+            bar=Bar(On.RATIO, 5),
+            measure=masks,
+            peer=_FLOWER,
+        ),
+        Figure(
+            name="round-masks",
+            what="a round's arithmetic, 32 owners in one block, 100,000 values, 9 drop out; "
+            "`masks` envelope",
+            unit="s",
+            bar=Bar(On.RATIO, 1),
+            measure=round_masks,
+            peer=_FLOWER,
+        ),
+        Figure(
+            name="round-paillier",
+            what="the same with the `paillier` envelope, 3072 bits; Flower's has no encryption",
+            unit="s",
+            bar=None,
+            measure=round_paillier,
+            peer=_FLOWER,
+        ),
+    ),
+)
