@@ -14,9 +14,9 @@ from typing import Final
 
 from protocol.errors import FatalError
 
-#: The weight of the largest worth: 32 bits. A coarser step could be seen in a share; a finer one is
-#: far below what a holdout can measure.
-MAX_WEIGHT: Final = 2**32 - 1
+#: The weight of the largest worth. A power of two keeps halves exact; finer steps than these are
+#: far below what rows held out can measure.
+MAX_WEIGHT: Final = 2**32
 
 
 def merit_weights(worths: Sequence[float]) -> tuple[int, ...]:

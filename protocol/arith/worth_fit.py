@@ -12,12 +12,15 @@ projection that takes the u_r out (Hoerl and Kennard 1970; as the posterior mean
 of the noise over that of d). Solved by conjugate gradients on the normal equations; A is never
 built: applying it costs one addition for each contribution.
 
-*How strong*: c runs over 4^j x (mean number of rounds a member was in), j = 2 down to -4; the one
-that predicts best the rounds that it has not seen, in 4-fold cross-validation over rounds
-(fold = place of the round modulo 4), is taken.
+*How strong*: c runs over 4^j x (mean number of rounds a member was in), j = 2 down to -4. Each is
+judged by how well it predicts rounds that it has not seen, in 4-fold cross-validation over rounds
+(fold = place of the round modulo 4); d = 0, equal worths, is judged with them, as the strongest.
+Taken is the strongest whose error exceeds the least one by at most one standard error of that
+difference over the folds (Breiman, Friedman, Olshen and Stone 1984, section 3.4.3): doubt speaks
+for equal worths, and no owner is paid for luck.
 
 *When it tells*: with 4 rounds at least, with as many equations (blocks - 1 a round) as members, and
-if that best prediction is better than equal worths make. Otherwise there is no estimate.
+if the choice is not equal worths. Otherwise there is no estimate.
 """
 
 from __future__ import annotations
@@ -89,22 +92,23 @@ def fit(observed: Observations, member_count: int) -> Floats | None:
 
 
 def _cross_validate(observed: Observations, member_count: int, scale: float) -> float | None:
-    """The best strength, or None if equal worths (d = 0) predict no worse."""
-    errors = np.zeros(len(STRENGTHS))
-    equal = 0.0
+    """The strength to take, or None for equal worths."""
+    errors = np.empty((FOLDS, 1 + len(STRENGTHS)))
     for fold in range(FOLDS):
         held = observed.rounds % FOLDS == fold
         known = _System(observed.of(~held), member_count)
         asked = _System(observed.of(held), member_count)
-        equal += float(np.vdot(asked.centred, asked.centred))
+        errors[fold, 0] = np.vdot(asked.centred, asked.centred)
         deviations = np.zeros(member_count)
-        for number, strength in enumerate(STRENGTHS):
+        for number, strength in enumerate(STRENGTHS, 1):
             # From the strongest down, each solution is a good start for the next.
             deviations = known.solve(strength * scale, deviations)
             missed = asked.centred - asked.centre(asked.sum_members(deviations))
-            errors[number] += float(np.vdot(missed, missed))
-    best = int(np.argmin(errors))
-    return STRENGTHS[best] if errors[best] < equal else None
+            errors[fold, number] = np.vdot(missed, missed)
+    excess = errors - errors[:, [int(np.argmin(errors.sum(axis=0)))]]
+    doubt = excess.std(axis=0, ddof=1) * np.sqrt(FOLDS)
+    taken = int(np.argmax(excess.sum(axis=0) <= doubt))  # the first; the best one is among them
+    return STRENGTHS[taken - 1] if taken else None
 
 
 class _System:
