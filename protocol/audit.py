@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from protocol.addresses import to_checksum
 from protocol.amounts import format_amount
-from protocol.enrolment import Cohort, draw_blocks, spec_domain
-from protocol.envelope import Context, Envelope
-from protocol.errors import Malformed
+from protocol.enrolment import Cohort, draw_blocks
+from protocol.errors import FatalError, Malformed
 from protocol.evidence import Evidence, merit_tree
-from protocol.lists import examine_contributions
+from protocol.lists import Leaf, examine_contributions
+from protocol.merit import merit_shares
 from protocol.requester_state import RoundRecord
 from protocol.spec import ETHER, JobSpec
 
@@ -48,8 +48,8 @@ class ChainBooks:
     """
 
     spec_digest: bytes
-    enrol_root: bytes
-    enrol_block_hash: bytes  # of the block that blocks are drawn from
+    enrol_roots: tuple[bytes, ...]
+    seeds: tuple[bytes, ...]  # for each root: the hash of the block that its blocks are drawn from
     rounds: Mapping[int, ChainRound]
     final_model: bytes
     evidence_digest: bytes
@@ -72,12 +72,12 @@ def audit(
     cohort: Cohort,
     evidence: Evidence,
     evidence_digest: bytes,
-    lists: Mapping[int, tuple[bytes, tuple[Envelope, ...]]],
+    lists: Mapping[int, tuple[bytes, tuple[Leaf, ...]]],
     books: ChainBooks,
 ) -> tuple[Check, ...]:
     """All checks, in order; the books are in order if every one is ok.
 
-    `lists` maps a round to its contribution list as (blob, verified envelopes).
+    `lists` maps a round to its contribution list as (blob, its leaves).
     """
     checks: list[Check] = []
 
@@ -87,15 +87,14 @@ def audit(
     compare("spec digest in the evidence", evidence.spec_digest, books.spec_digest)
     compare("spec digest held here", spec_digest, books.spec_digest)
     compare("job in the evidence", evidence.job, job)
-    compare("enrolment root", cohort.root, books.enrol_root)
-    compare("seed of the blocks", evidence.seed, books.enrol_block_hash)
+    compare("enrolment roots", cohort.roots, books.enrol_roots[: len(cohort.roots)])
+    compare("seeds of the blocks", evidence.seeds, books.seeds[: len(cohort.roots)])
     if books.finished:
         compare("evidence digest", evidence_digest, books.evidence_digest)
         compare("final model", evidence.final_model, books.final_model)
-        checks.append(_audit_merit(spec, evidence, books))
+        checks.append(_audit_merit(spec, cohort, evidence, lists, books))
     compare("rounds on the chain", sorted(books.rounds), [r.number for r in evidence.rounds])
 
-    blocks = draw_blocks(cohort, spec.cohort, evidence.seed)
     model: bytes | None = None
     for record in evidence.rounds:
         on_chain = books.rounds.get(record.number)
@@ -107,7 +106,8 @@ def audit(
         model = record.next_model
         compare(f"{where}: model on the chain", on_chain.model_digest, record.model_digest)
         compare(f"{where}: count", on_chain.count, record.count)
-        checks += _audit_list(spec, job, cohort, blocks, record, lists, on_chain)
+        blocks = draw_blocks(cohort, spec.cohort, evidence.seeds, record.number)
+        checks += _audit_list(spec, cohort, blocks, record, lists, on_chain)
     if model is not None:
         compare("final model in the evidence", evidence.final_model, model)
 
@@ -123,31 +123,34 @@ def _compare(what: str, found: object, expected: object) -> Check:
 
 def _audit_list(
     spec: JobSpec,
-    job: bytes,
     cohort: Cohort,
     blocks: tuple[int, ...],
     record: RoundRecord,
-    lists: Mapping[int, tuple[bytes, tuple[Envelope, ...]]],
+    lists: Mapping[int, tuple[bytes, tuple[Leaf, ...]]],
     on_chain: ChainRound,
 ) -> list[Check]:
     """A round's list must be sound and rebuild to the chain's root."""
     where = f"round {record.number}"
     if record.number not in lists:
         return [Check(f"{where}: list", False, "its contribution list is missing")]
-    domain = spec_domain(spec)
-    context = Context(domain.chain_id, domain.contract, job, record.number, record.attempt)
-    data, _ = lists[record.number]
+    data, found = lists[record.number]
     try:
-        listed = examine_contributions(cohort, blocks, context, record.frozen_digest, data)
+        _, root = examine_contributions(spec, cohort, blocks, data)
     except Malformed as e:
         return [Check(f"{where}: list", False, str(e))]
     return [
-        _compare(f"{where}: root of its list", listed.root, on_chain.root),
-        _compare(f"{where}: contributions listed", len(listed.members), on_chain.count),
+        _compare(f"{where}: root of its list", root, on_chain.root),
+        _compare(f"{where}: contributions listed", len(found), on_chain.count),
     ]
 
 
-def _audit_merit(spec: JobSpec, evidence: Evidence, books: ChainBooks) -> Check:
+def _audit_merit(
+    spec: JobSpec,
+    cohort: Cohort,
+    evidence: Evidence,
+    lists: Mapping[int, tuple[bytes, tuple[Leaf, ...]]],
+    books: ChainBooks,
+) -> Check:
     """The merit tree is the chain's, and shows exactly the pot."""
     try:
         root = merit_tree(evidence).root
@@ -157,6 +160,18 @@ def _audit_merit(spec: JobSpec, evidence: Evidence, books: ChainBooks) -> Check:
     pot = spec.payment.merit if books.rounds else 0
     if root.total != pot:
         return Check("merit root", False, f"shares of {root.total}, the pot is {pot}")
+    by_member = [0] * len(cohort.members)
+    for _, found in lists.values():
+        for leaf in found:
+            if leaf.member < len(by_member):
+                by_member[leaf.member] += 1
+    try:
+        due = merit_shares(pot, by_member, evidence.weights or None, evidence.withheld)
+    except FatalError as error:
+        return Check("merit shares", False, str(error))
+    expected = [(cohort.members[m].payout, amount) for m, amount in enumerate(due) if amount]
+    if [(share.account, share.amount) for share in evidence.merit] != expected:
+        return Check("merit shares", False, "they are not what the evidence's weights give")
     return _compare("merit root", root.hash, books.merit_root)
 
 
@@ -164,18 +179,17 @@ def _audit_money(
     spec: JobSpec,
     cohort: Cohort,
     evidence: Evidence,
-    lists: Mapping[int, tuple[bytes, tuple[Envelope, ...]]],
+    lists: Mapping[int, tuple[bytes, tuple[Leaf, ...]]],
     books: ChainBooks,
 ) -> list[Check]:
     """Money in is money out, and no account has what its contributions did not earn."""
     out = sum(books.claimed.values()) + books.withdrawn + books.held
     checks = [_compare("money: claimed, returned and held", out, books.escrowed)]
     counts: Counter[bytes] = Counter()
-    for _, envelopes in lists.values():
-        for envelope in envelopes:
-            index = cohort.index_of(envelope.sender)
-            if index is not None:
-                counts[cohort.members[index].payout] += 1
+    for _, found in lists.values():
+        for leaf in found:
+            if leaf.member < len(cohort.members):
+                counts[cohort.members[leaf.member].payout] += 1
     rate, pot = spec.payment.rate, spec.payment.merit
     merit = {share.account: share.amount for share in evidence.merit} if books.finished else {}
     share = pot // counts.total() if counts and not books.finished else 0
@@ -186,8 +200,8 @@ def _audit_money(
             ok = _is_part(paid, count, rate, 0) or _is_part(paid - extra, count, rate, 0)
         else:
             ok = _is_part(paid, count, rate, share)
-        found = f"{_amount(spec, paid)} paid, {_amount(spec, due)} earned"
-        checks.append(Check(f"account {to_checksum(account)}", ok, found))
+        detail = f"{_amount(spec, paid)} paid, {_amount(spec, due)} earned"
+        checks.append(Check(f"account {to_checksum(account)}", ok, detail))
     return checks
 
 
@@ -209,4 +223,6 @@ def _is_part(paid: int, count: int, rate: int, share: int) -> bool:
 
 
 def _show(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"({', '.join(_show(each) for each in value)})"
     return f"0x{value.hex()[:16]}…" if isinstance(value, bytes) and value else repr(value)

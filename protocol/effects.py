@@ -61,41 +61,57 @@ class SendEnrolment(Wire):
 
 @dataclass(frozen=True, slots=True)
 class Fetch(Wire):
-    """Get a blob from any of `peers`: BlobArrived, or BlobMissing at `until`."""
+    """Get a blob: BlobArrived, or BlobMissing at `until`.
+
+    `near`, if any, are asked alone until `patience`, and `peers` beside them from then on: so that
+    what everybody needs is handed on, and not drawn from one node by all.
+    """
 
     digest: Digest
     size: BlobSize
     peers: Peers
     until: Milliseconds
+    near: Peers = ()
+    patience: Milliseconds = 0
 
 
 class BlobKind(enum.Enum):
-    """Lists of signed messages that are blobs."""
+    """Lists that are blobs (protocol.lists)."""
 
-    COHORT = "cohort"  # Enrol envelopes, in the order of the enrolment root
-    FROZEN = "frozen"  # Ready envelopes
-    CONTRIBUTIONS = "contributions"  # Contribution envelopes, in the order of the index tree
+    COHORT = "cohort"  # Enrol envelopes of every enrolment root, in the order of each
+    ROSTER = "roster"  # one block's Ready envelopes, by member
+    CONTRIBUTIONS = "contributions"  # what a commitment stands for, in the order of its index tree
 
 
 @dataclass(frozen=True, slots=True)
 class Assemble(Wire):
-    """Build the blob of these stored messages, in this order, and its root: Assembled."""
+    """Build the list of these stored messages, and its root: Assembled.
+
+    `block` is a roster's. `groups` are how many of a cohort's enrolments each root covers.
+    """
 
     kind: BlobKind
     round: Round
     attempt: Attempt
     messages: Digests
+    block: Index = 0
+    groups: Annotated[tuple[Index, ...], Size(0, params.MAX_GROUPS)] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Examine(Wire):
-    """Verify a fetched list, every signature and the root in it: Examined, or Rejected."""
+    """Verify a fetched list, every signature and root in it: Examined, or Rejected.
+
+    Of its own block's roster a member also opens the box of every entry, and compares the shares in
+    it with their hashes.
+    """
 
     kind: BlobKind
     round: Round
     attempt: Attempt
     digest: Digest
-    binding: NoDigest  # the opening a FROZEN list, the frozen roster a CONTRIBUTIONS list must name
+    binding: NoDigest = b""  # the opening of a roster; the roster that a contribution list names
+    block: Index = 0  # this owner's
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +138,9 @@ class TransactPost(Wire):
 
 @dataclass(frozen=True, slots=True)
 class TransactEnrol(Wire):
+    """Store the job's enrolment root number `index`, over `count` owners."""
+
+    index: Index
     root: Digest
     count: Index
 
@@ -180,26 +199,58 @@ class ComputeInitialModel(Wire):
 
 
 @dataclass(frozen=True, slots=True)
+class MakeSecrets(Wire):
+    """Draw this attempt's mask key and seed, seal them in the vault, share them: SecretsMade.
+
+    Done again after a crash it draws others: none of the first ones has left by then.
+    """
+
+    round: Round
+    attempt: Attempt
+    block: Index
+    opening: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetSecrets(Wire):
+    """Destroy this attempt's mask key and seed: nothing can be masked with them any more."""
+
+    round: Round
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetSealingKey(Wire):
+    """Destroy the job's sealing key: the boxes of its attempts can be opened no more."""
+
+
+@dataclass(frozen=True, slots=True)
 class ComputeContribution(Wire):
-    """Train, clip, quantise, pack, encrypt: ComputeDone(batch). Stored before it is sent."""
+    """Train, clip, add noise, quantise, pack, mask, encrypt: ComputeDone(batch).
+
+    Stored before it is sent. The noise is drawn once a round, and charged before that.
+    """
 
     round: Round
     attempt: Attempt
     model_digest: Digest
+    block: Index
+    roster_digest: Digest
 
 
 @dataclass(frozen=True, slots=True)
 class ComputeCheck(Wire):
-    """Check a received batch: length, range and unit of every ciphertext."""
+    """Check a received batch: its maker, length, range and unit of every ciphertext."""
 
     round: Round
     attempt: Attempt
+    member: Index
     batch_digest: Digest
 
 
 @dataclass(frozen=True, slots=True)
 class ComputeSum(Wire):
-    """Multiply a block's ciphertexts: ComputeDone(sum)."""
+    """Add up a block's batches: ComputeDone(sum)."""
 
     round: Round
     attempt: Attempt
@@ -208,24 +259,74 @@ class ComputeSum(Wire):
 
 
 @dataclass(frozen=True, slots=True)
-class ComputeApply(Wire):
-    """Open the blocks' sums, check their lanes, move the model: ComputeDone(next model).
+class SendRelease(Wire):
+    """Open this node's boxes, record which kind of share of whom it gives away, and send them.
 
-    `sums` and `counts` go by block; `momentum` is empty in the first round.
+    `listed` are the members of the block whose contribution the commitment `root` counts: of them
+    the seed's share, of the roster's others the mask key's.
+    """
+
+    round: Round
+    attempt: Attempt
+    model_digest: Digest
+    root: Digest
+    block: Index
+    roster_digest: Digest
+    listed: Annotated[tuple[Index, ...], Size(1, params.MAX_BLOCK)]
+    until: Milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeUnmask(Wire):
+    """Rebuild a block's seeds and dropped keys from released shares: Unmasked.
+
+    `releases` are stored Release messages.
+    """
+
+    round: Round
+    attempt: Attempt
+    model_digest: Digest
+    block: Index
+    roster_digest: Digest
+    listed: Annotated[tuple[Index, ...], Size(1, params.MAX_BLOCK)]
+    releases: Annotated[tuple[Digest, ...], Size(1, params.MAX_BLOCK)]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBlock(Wire):
+    """One block's sum, what takes its masks off, and who is in it."""
+
+    block: Index
+    sum: Digest
+    unmask: Digest
+    members: Annotated[tuple[Index, ...], Size(1, params.MAX_BLOCK)]
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeApply(Wire):
+    """Open the blocks' sums, check their lanes, measure them, move the model: ComputeDone(model).
+
+    With no block the model stays what it is, for the next round under another digest. `momentum`
+    and `worth` are empty in the first round; the outcome carries the next ones.
     """
 
     round: Round
     model_digest: Digest
     momentum: NoDigest
-    sums: Digests
-    counts: Annotated[tuple[Index, ...], Size(0, params.MAX_COHORT)]
+    worth: NoDigest
+    blocks: Annotated[tuple[OpenBlock, ...], Size(0, params.MAX_BLOCKS)]
 
 
 @dataclass(frozen=True, slots=True)
 class Settle(Wire):
-    """Build the evidence of all rounds and the merit tree: Settled."""
+    """Build the evidence of all rounds and the merit tree: Settled.
+
+    `withheld` are the members that kept back shares which a commitment bound them to release.
+    """
 
     model_digest: Digest
+    worth: NoDigest = b""
+    withheld: Annotated[tuple[Index, ...], Size(0, params.MAX_COHORT)] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +371,11 @@ Effect = (
     | Transact
     | SignCommitment
     | Compute
+    | MakeSecrets
+    | ForgetSecrets
+    | ForgetSealingKey
+    | SendRelease
+    | ComputeUnmask
     | Settle
     | Notify
     | Blame
@@ -284,7 +390,7 @@ def labels(effect: Compute) -> tuple[str, int, int, bytes]:
         case ComputeContribution():
             return "contribution", effect.round, effect.attempt, b""
         case ComputeCheck():
-            return "check", effect.round, effect.attempt, effect.batch_digest
+            return "check", effect.round, effect.attempt, effect.member.to_bytes(4, "big")
         case ComputeSum():
             return "sum", effect.round, effect.attempt, effect.block.to_bytes(4, "big")
         case ComputeApply():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from eth_hash.auto import keccak
 
-from protocol.envelope import Context, Envelope, envelope_digest
+from protocol.envelope import Context, Envelope
 from protocol.errors import Malformed
 from protocol.messages import Enrol
 from protocol.spec import CohortSpec, JobSpec
@@ -23,25 +23,39 @@ from protocol.typed_data import Domain, Enrolment, enrolment_digest, recover
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One enrolled owner. `digest` is what its account signed (EIP-712)."""
+    """One enrolled owner. `digest` is what its account signed (EIP-712), `sealing_key` the X25519
+    key that its peer signed for the job."""
 
     peer: bytes
     account: bytes
     payout: bytes
     rows: int
     digest: bytes
+    sealing_key: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """The enrolled, in the order of the enrolment root. A member's index is its place here."""
+    """The enrolled, group after group: each has a root of its own on the chain, and blocks of its
+    own. A member's index is its place here, and stays: later groups come behind."""
 
     members: tuple[Member, ...]
-    root: bytes
+    roots: tuple[bytes, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def root(self) -> bytes:
+        """The last group's."""
+        return self.roots[-1]
 
     def index_of(self, peer: bytes) -> int | None:
         """The member's index, or None."""
         return next((i for i, m in enumerate(self.members) if m.peer == peer), None)
+
+    def first(self, groups: int) -> Cohort:
+        """The cohort as it was with so many groups."""
+        counts = self.counts[:groups]
+        return Cohort(self.members[: sum(counts)], self.roots[:groups], counts)
 
 
 def job_id(domain: Domain, requester: bytes, digest: bytes) -> bytes:
@@ -74,55 +88,77 @@ def read_enrolment(spec: JobSpec, job: bytes, envelope: Envelope) -> Member:
     digest = enrolment_digest(spec_domain(spec), statement)
     if recover(digest, body.signature) != body.account:
         raise Malformed("an enrolment that its account did not sign")
-    return Member(envelope.sender, body.account, body.payout, body.rows, digest)
+    return Member(envelope.sender, body.account, body.payout, body.rows, digest, body.sealing_key)
 
 
-def build_cohort(spec: JobSpec, job: bytes, envelopes: Sequence[Envelope]) -> Cohort:
-    """Verify a whole list. Raises Malformed: an enrolment that does not hold, a peer, account or
+def build_cohort(spec: JobSpec, job: bytes, groups: Sequence[Sequence[Envelope]]) -> Cohort:
+    """Verify whole groups. Raises Malformed: an enrolment that does not hold, a peer, account or
     payout that stands twice (it would be paid once only), a wrong order, a wrong number."""
     limits = spec.cohort
-    if not limits.min_owners <= len(envelopes) <= limits.max_owners:
+    total = sum(len(group) for group in groups)
+    first = len(groups[0]) if groups else 0
+    if not (limits.min_owners <= first and total <= limits.max_owners):
         raise Malformed(
-            f"{len(envelopes)} owners are listed; "
+            f"{total} owners are listed, {first} of them at first; "
             f"the job takes {limits.min_owners} to {limits.max_owners}"
         )
-    members = tuple(read_enrolment(spec, job, envelope) for envelope in envelopes)
-    for name in ("peer", "account", "payout"):
+    for group in groups[1:]:
+        if len(group) < limits.block_size:
+            raise Malformed(
+                f"{len(group)} owners came later together; a block has {limits.block_size}"
+            )
+    members = tuple(read_enrolment(spec, job, each) for group in groups for each in group)
+    for name in ("peer", "account", "payout", "sealing_key"):
         if len({getattr(m, name) for m in members}) != len(members):
             raise Malformed(f"a {name} is enrolled twice")
     if limits.admission:
         stranger = next((m for m in members if m.account not in limits.admission), None)
         if stranger is not None:
             raise Malformed(f"account 0x{stranger.account.hex()} is not on the admission list")
-    digests = [m.digest for m in members]
-    if digests != sorted(digests):
-        raise Malformed("enrolments do not stand in the order of their digests")
-    return Cohort(members, index_root([enrolment_leaf(d) for d in digests]))
+    roots, at = [], 0
+    for group in groups:
+        digests = [m.digest for m in members[at : at + len(group)]]
+        if digests != sorted(digests):
+            raise Malformed("enrolments do not stand in the order of their digests")
+        roots.append(index_root([enrolment_leaf(d) for d in digests]))
+        at += len(group)
+    return Cohort(members, tuple(roots), tuple(len(group) for group in groups))
 
 
 def cohort_order(spec: JobSpec, job: bytes, envelopes: Sequence[Envelope]) -> list[Envelope]:
-    """The one order of a list of enrolments. Raises Malformed for one that does not hold."""
+    """The one order of a group's enrolments. Raises Malformed for one that does not hold."""
     return sorted(envelopes, key=lambda e: read_enrolment(spec, job, e).digest)
 
 
-def draw_blocks(cohort: Cohort, limits: CohortSpec, seed: bytes) -> tuple[int, ...]:
-    """Each member's block, by index: a shuffle keyed by the chain's hash, cut into near-equal runs.
+def draw_blocks(
+    cohort: Cohort, limits: CohortSpec, seeds: Sequence[bytes], round_: int
+) -> tuple[int, ...]:
+    """Each member's block in a round, by index: a shuffle keyed by the chain's hash, cut into
+    near-equal runs. Covers the groups that `seeds` has a hash for: whoever came later has none yet.
 
     Sorting by SHA-256(seed || digest) is a uniform permutation for whoever cannot predict `seed`.
+    Where blocks shuffle, the round's number follows the seed.
     """
-    shuffled = sorted(
-        range(len(cohort.members)),
-        key=lambda i: hashlib.sha256(seed + cohort.members[i].digest).digest(),
-    )
-    blocks = [0] * len(shuffled)
-    at = 0
-    for block, size in enumerate(limits.blocks(len(shuffled))):
-        for member in shuffled[at : at + size]:
-            blocks[member] = block
-        at += size
+    blocks: list[int] = []
+    number = 0
+    for count, seed in zip(cohort.counts, seeds, strict=False):
+        start = len(blocks)
+        key = seed + round_.to_bytes(4, "big") if limits.shuffle else seed
+
+        def place(index: int, key: bytes = key) -> bytes:
+            return hashlib.sha256(key + cohort.members[index].digest).digest()
+
+        shuffled = sorted(range(start, start + count), key=place)
+        blocks += [0] * count
+        at = 0
+        for size in limits.blocks(count):
+            for member in shuffled[at : at + size]:
+                blocks[member] = number
+            at += size
+            number += 1
     return tuple(blocks)
 
 
-def message_digests(envelopes: Sequence[Envelope]) -> tuple[bytes, ...]:
-    """The digests of signed messages, in order."""
-    return tuple(envelope_digest(e) for e in envelopes)
+def block_members(blocks: Sequence[int], block: int) -> tuple[int, ...]:
+    """The members of a block, by index."""
+    return tuple(member for member, b in enumerate(blocks) if b == block)

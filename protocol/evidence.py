@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from protocol import params
-from protocol.codec import Amount, Size, Wire, decode, encode
+from protocol.codec import Amount, Range, Size, Wire, decode, encode
 from protocol.enrolment import Cohort
-from protocol.envelope import Envelope
-from protocol.errors import FatalError
-from protocol.lists import contribution_leaf_of
-from protocol.messages import Address, BlobSize, Contribution, Digest
+from protocol.lists import Leaf, leaf_hash
+from protocol.merit import MAX_WEIGHT, merit_shares, merit_weights
+from protocol.messages import Address, BlobSize, Digest, Index
 from protocol.requester_state import RequesterState, RoundRecord
 from protocol.trees import IndexTree, Merit, SumNode, SumTree
 
@@ -32,14 +31,20 @@ class MeritShare(Wire):
 
 @dataclass(frozen=True, slots=True)
 class Evidence(Wire):
-    """The books of a job, closed."""
+    """The books of a job, closed.
+
+    `weights` are the members' worth per contribution, by index (empty: nothing tells them apart);
+    `withheld` those that kept shares back. With the lists they give `merit` (protocol.merit).
+    """
 
     job: Digest
     spec_digest: Digest
     cohort_digest: Digest
     cohort_size: BlobSize
-    seed: Digest
+    seeds: Annotated[tuple[Digest, ...], Size(1, params.MAX_GROUPS)]
     rounds: Annotated[tuple[RoundRecord, ...], Size(0, params.MAX_ROUNDS)]
+    weights: Annotated[tuple[Annotated[int, Range(0, MAX_WEIGHT)], ...], Size(0, params.MAX_COHORT)]
+    withheld: Annotated[tuple[Index, ...], Size(0, params.MAX_COHORT)]
     merit: Annotated[tuple[MeritShare, ...], Size(0, params.MAX_COHORT)]
     final_model: Digest
     final_model_size: BlobSize
@@ -77,26 +82,9 @@ def decode_evidence(data: bytes) -> Evidence:
     return decode(Evidence, data, params.MAX_LIST_BYTES)
 
 
-def equal_merit(
-    cohort: Cohort, lists: Sequence[Sequence[Envelope]], pot: int
-) -> tuple[MeritShare, ...]:
-    """The pot in equal shares for each committed contribution, in the order of the cohort.
-
-    What division leaves over goes, one unit each, to the first accounts: the shares add up to the
-    pot exactly, as the contract demands. Measured worth replaces this where blocks are many enough
-    to tell (design, section 5). Empty where nobody contributed.
-    """
-    counts = Counter(_contribution(e).member for round_ in lists for e in round_)
-    total = sum(counts.values())
-    if not total:
-        return ()
-    shares = {member: pot * count // total for member, count in counts.items()}
-    rest = pot - sum(shares.values())
-    for member in sorted(shares)[:rest]:
-        shares[member] += 1
-    return tuple(
-        MeritShare(cohort.members[m].payout, shares[m]) for m in sorted(shares) if shares[m]
-    )
+def counts_of(lists: Sequence[Sequence[Leaf]]) -> dict[int, int]:
+    """How many committed contributions each member has, by its index."""
+    return dict(sorted(Counter(leaf.member for round_ in lists for leaf in round_).items()))
 
 
 def close_books(
@@ -105,17 +93,27 @@ def close_books(
     pot: int,
     state: RequesterState,
     cohort: Cohort,
-    lists: Sequence[Sequence[Envelope]],
+    lists: Sequence[Sequence[Leaf]],
+    worths: Sequence[float] | None,
+    withheld: tuple[int, ...],
 ) -> Evidence:
-    """The evidence of a requester's rounds; `lists` are the rounds' contributions, in order."""
+    """The evidence of a requester's rounds; `lists` are the rounds' contributions, in order,
+    `worths` each member's worth by index, or None where nothing tells members apart."""
+    counts = counts_of(lists)
+    by_member = [counts.get(member, 0) for member in range(len(cohort.members))]
+    weights = () if worths is None else merit_weights(worths)
+    merit = merit_shares(pot, by_member, weights or None, withheld)
+    shares = (MeritShare(cohort.members[m].payout, paid) for m, paid in enumerate(merit) if paid)
     return Evidence(
         job,
         spec_digest,
         state.cohort_digest,
         state.cohort_size,
-        state.seed,
+        state.seeds,
         state.records,
-        equal_merit(cohort, lists, pot),
+        weights,
+        withheld,
+        tuple(shares),
         state.model_digest,
         state.model_size,
     )
@@ -126,15 +124,14 @@ def merit_tree(evidence: Evidence) -> SumTree:
     return SumTree([Merit(share.account, share.amount) for share in evidence.merit])
 
 
-def payouts(cohort: Cohort, lists: Sequence[Sequence[Envelope]]) -> tuple[bytes, ...]:
+def payouts(cohort: Cohort, lists: Sequence[Sequence[Leaf]]) -> tuple[bytes, ...]:
     """Every account that has something to claim, in the order of the cohort."""
-    members = sorted({_contribution(e).member for round_ in lists for e in round_})
-    return tuple(cohort.members[m].payout for m in members)
+    return tuple(cohort.members[member].payout for member in counts_of(lists))
 
 
 def prove_claim(
     cohort: Cohort,
-    rounds: Sequence[tuple[int, Sequence[Envelope]]],
+    rounds: Sequence[tuple[int, Sequence[Leaf]]],
     evidence: Evidence | None,
     account: bytes,
 ) -> ClaimProof:
@@ -144,17 +141,16 @@ def prove_claim(
     """
     claims = []
     for number, listed in rounds:
-        tree = IndexTree([contribution_leaf_of(cohort, e) for e in listed])
-        for position, envelope in enumerate(listed):
-            body = _contribution(envelope)
-            if cohort.members[body.member].payout == account:
+        tree = IndexTree([leaf_hash(cohort, leaf) for leaf in listed])
+        for position, leaf in enumerate(listed):
+            if cohort.members[leaf.member].payout == account:
                 claims.append(
                     RoundClaim(
                         number,
                         position,
-                        body.block,
-                        body.frozen_digest,
-                        body.batch_digest,
+                        leaf.block,
+                        leaf.roster_digest,
+                        leaf.batch_digest,
                         tree.proof(position),
                     )
                 )
@@ -164,9 +160,3 @@ def prove_claim(
                 proof = merit_tree(evidence).proof(position)
                 return ClaimProof(account, tuple(claims), position, share.amount, proof)
     return ClaimProof(account, tuple(claims), 0, 0, ())
-
-
-def _contribution(envelope: Envelope) -> Contribution:
-    if not isinstance(envelope.body, Contribution):
-        raise FatalError("a verified list holds something else than a contribution")
-    return envelope.body

@@ -13,7 +13,7 @@ from protocol import params
 from protocol.codec import Amount, Range, Size, Wire
 from protocol.effects import Attempt, BlobKind, Facts, NoDigest, Round
 from protocol.envelope import Envelope
-from protocol.messages import Address, BlobSize, Digest, Index, Milliseconds, Reason
+from protocol.messages import Address, BlobSize, Digest, Index, Milliseconds, Ready, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,21 @@ class ActionPost(Wire):
 
 @dataclass(frozen=True, slots=True)
 class ActionConsent(Wire):
-    """A policy or a person takes the job with a data set (local name), paid to `payout`."""
+    """A policy or a person takes the job with a data set (local name), paid to `payout`.
+
+    At least `known_least` of the accounts `known` must sit in this owner's block, and at most
+    `max_unpaid` attempts in a row may end without pay.
+    """
 
     at: Milliseconds
     dataset: Annotated[str, Size(1, 100)]
     payout: Address
     rows: Annotated[int, Range(0, 2**32 - 1)]
+    known: Annotated[tuple[Address, ...], Size(0, params.MAX_POLICY_ENTRIES)] = ()
+    known_least: Annotated[int, Range(0, params.MAX_BLOCK)] = 0
+    max_unpaid: Annotated[int, Range(0, params.MAX_ROUNDS * params.MAX_ATTEMPTS)] = (
+        params.MAX_ROUNDS * params.MAX_ATTEMPTS
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,7 @@ class BlobMissing(Wire):
 
 @dataclass(frozen=True, slots=True)
 class Assembled(Wire):
-    """A list is stored; `root` is its tree's (empty for a frozen roster, which has none)."""
+    """A list is stored; `root` is its tree's: of a cohort the last group's, of a roster none."""
 
     at: Milliseconds
     kind: BlobKind
@@ -92,20 +101,28 @@ class Assembled(Wire):
     digest: Digest
     size: BlobSize
     root: NoDigest
+    block: Index = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Examined(Wire):
-    """A fetched list holds: its root, its length, and the positions (member index) in it."""
+    """A fetched list holds: its roots, and the members in it.
+
+    `roots` are a cohort's groups', or a contribution list's one. `members` are a roster's, or those
+    of a contribution list that are of this node's block and roster; `count` is how many the whole
+    list has. `mine` is the digest of what it lists for this node, empty if nothing: its enrolment,
+    the body of its Ready, its batch.
+    """
 
     at: Milliseconds
     kind: BlobKind
     round: Round
     attempt: Attempt
     digest: Digest
-    root: NoDigest
-    members: Annotated[tuple[Index, ...], Size(0, params.MAX_COHORT)]
-    mine: NoDigest  # the digest of what it lists for this node, empty if nothing
+    roots: Annotated[tuple[Digest, ...], Size(0, params.MAX_GROUPS)]
+    members: Annotated[tuple[Index, ...], Size(0, params.MAX_BLOCK)]
+    count: Index
+    mine: NoDigest
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +148,18 @@ class CommitmentSigned(Wire):
 
 @dataclass(frozen=True, slots=True)
 class ComputeDone(Wire):
-    """A computation's result is stored under `digest`; `extra` is a second result (momentum)."""
+    """A computation's result is stored under `digest`; `extra` (momentum) and `worth` beside it."""
 
     at: Milliseconds
     kind: Annotated[str, Size(1, 40)]
     round: Round
     attempt: Attempt
-    subject: NoDigest  # what a check or a sum was about: the batch; or block number, 4 bytes
+    subject: NoDigest  # what a check or a sum was about: member or block number, 4 bytes
     digest: NoDigest
     size: BlobSize
     extra: NoDigest
     facts: Facts
+    worth: NoDigest = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +172,34 @@ class ComputeFailed(Wire):
     attempt: Attempt
     subject: NoDigest
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class SecretsMade(Wire):
+    """This attempt's secrets are sealed in the vault; `ready` is what may be said of them."""
+
+    at: Milliseconds
+    round: Round
+    attempt: Attempt
+    ready: Ready
+
+
+@dataclass(frozen=True, slots=True)
+class Unmasked(Wire):
+    """What a block's releases gave: what takes its masks off (empty: too few good shares).
+
+    `good` released what was sealed for them, `bad` something else; `liars` shared out what does not
+    make the secret that they committed to: their block cannot be opened.
+    """
+
+    at: Milliseconds
+    round: Round
+    attempt: Attempt
+    block: Index
+    digest: NoDigest
+    good: Annotated[tuple[Index, ...], Size(0, params.MAX_BLOCK)]
+    bad: Annotated[tuple[Index, ...], Size(0, params.MAX_BLOCK)]
+    liars: Annotated[tuple[Index, ...], Size(0, params.MAX_BLOCK)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +341,8 @@ Input = (
     | CommitmentSigned
     | ComputeDone
     | ComputeFailed
+    | SecretsMade
+    | Unmasked
     | Settled
     | TransactionFailed
     | TransactionFinal

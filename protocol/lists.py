@@ -1,128 +1,224 @@
-"""Lists of signed messages that travel as blobs: cohort, frozen roster, contributions.
+"""Lists that travel as blobs: the cohort, a block's frozen roster, a commitment's contributions.
 
-Whoever fetches one verifies it whole: every signature, every place, the order, and the root that
+Whoever fetches one verifies it whole: every signature, every place, the order, and the roots that
 the chain holds. Pure; run in a thread where the list is long.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from protocol import params
 from protocol.codec import Size, Wire, decode, encode
-from protocol.enrolment import Cohort, build_cohort
-from protocol.envelope import Context, Envelope, envelope_digest, open_envelope
+from protocol.enrolment import Cohort, block_members, build_cohort
+from protocol.envelope import Context, Envelope, open_envelope
 from protocol.errors import Malformed
-from protocol.messages import Contribution, Ready
+from protocol.messages import Contribution, Digest, Index, Ready
 from protocol.spec import JobSpec
 from protocol.trees import contribution_leaf, index_root
 
-
-@dataclass(frozen=True, slots=True)
-class MessageList(Wire):
-    """The blob: whole envelopes in order."""
-
-    messages: Annotated[tuple[Envelope, ...], Size(1, params.MAX_COHORT)]
+_Messages = Annotated[tuple[Envelope, ...], Size(1, params.MAX_COHORT)]
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """What a verified list says: member indexes in its order, and its root (empty: none)."""
+class CohortList(Wire):
+    """The blob of a cohort: whole Enrol envelopes, a group for each enrolment root."""
 
-    members: tuple[int, ...]
-    root: bytes
-
-
-def encode_list(envelopes: Sequence[Envelope]) -> bytes:
-    return encode(MessageList(tuple(envelopes)))
+    groups: Annotated[tuple[_Messages, ...], Size(1, params.MAX_GROUPS)]
 
 
-def decode_list(data: bytes) -> tuple[Envelope, ...]:
+@dataclass(frozen=True, slots=True)
+class RosterList(Wire):
+    """The blob of a frozen roster: whole Ready envelopes, by member."""
+
+    messages: Annotated[tuple[Envelope, ...], Size(1, params.MAX_BLOCK)]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockList(Wire):
+    """One block in a commitment: its roster, and who contributed which batch, by member."""
+
+    block: Index
+    roster_digest: Digest
+    members: Annotated[tuple[Index, ...], Size(1, params.MAX_BLOCK)]
+    batches: Annotated[tuple[Digest, ...], Size(1, params.MAX_BLOCK)]
+
+    def __post_init__(self) -> None:
+        Wire.__post_init__(self)
+        if len(self.members) != len(self.batches):
+            raise Malformed("BlockList: members and batches differ in number")
+
+
+@dataclass(frozen=True, slots=True)
+class ContributionList(Wire):
+    """The blob behind a commitment. The index tree has one leaf for each batch, in this order.
+
+    Nobody's signature stands in it: to be listed costs its requester the rate, and an owner looks
+    for its own batch. That keeps it at some forty bytes an owner, for whom it is to fetch.
+    """
+
+    blocks: Annotated[tuple[BlockList, ...], Size(1, params.MAX_BLOCKS)]
+
+
+@dataclass(frozen=True, slots=True)
+class RosterEntry:
+    """A member of a frozen roster: its index, its place in the whole block, what it said."""
+
+    member: int
+    position: int
+    ready: Ready
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One contribution that a commitment counts."""
+
+    member: int
+    block: int
+    roster_digest: bytes
+    batch_digest: bytes
+
+
+def encode_cohort(groups: Sequence[Sequence[Envelope]]) -> bytes:
+    """The blob of a cohort, its groups each in order."""
+    return encode(CohortList(tuple(tuple(group) for group in groups)))
+
+
+def decode_cohort(data: bytes) -> tuple[tuple[Envelope, ...], ...]:
     """Read and verify each signature. Raises Malformed."""
-    listed = decode(MessageList, data, params.MAX_LIST_BYTES).messages
-    return tuple(open_envelope(encode(envelope)) for envelope in listed)
+    groups = decode(CohortList, data, params.MAX_LIST_BYTES).groups
+    return tuple(tuple(_opened(each) for each in group) for group in groups)
 
 
 def examine_cohort(spec: JobSpec, job: bytes, data: bytes) -> Cohort:
     """The cohort that a list makes. Raises Malformed where any enrolment does not hold."""
-    return build_cohort(spec, job, decode_list(data))
+    return build_cohort(spec, job, decode_cohort(data))
 
 
-def examine_frozen(
-    cohort: Cohort, blocks: tuple[int, ...], context: Context, opening: bytes, data: bytes
-) -> Listed:
-    """A frozen roster: Ready messages of members, ascending, of whole blocks, for this opening.
+def encode_roster(envelopes: Sequence[Envelope]) -> bytes:
+    """The blob of a roster, by member."""
+    return encode(RosterList(tuple(envelopes)))
 
-    Without noise a block counts whole or not at all (design, section 5), so a block of which only
-    some members stand in the list makes it invalid. Raises Malformed.
+
+def examine_roster(
+    spec: JobSpec,
+    cohort: Cohort,
+    blocks: tuple[int, ...],
+    block: int,
+    context: Context,
+    opening: bytes,
+    data: bytes,
+) -> tuple[RosterEntry, ...]:
+    """A block's frozen roster: Ready messages for this opening, signed by members of the block.
+
+    Without noise the whole block, with it all but the dropouts that the spec allows. Raises
+    Malformed, naming the member where it is one's fault.
     """
-    members = []
-    for envelope in decode_list(data):
+    whole = block_members(blocks, block)
+    entries = []
+    for each in decode(RosterList, data, params.MAX_LIST_BYTES).messages:
+        envelope = _opened(each)
         body = envelope.body
         if not isinstance(body, Ready) or envelope.context != context or body.opening != opening:
-            raise Malformed("a frozen roster lists something else than Ready for its opening")
-        members.append(_member(cohort, envelope))
-    _ascending(members)
-    _whole(blocks, members)
-    return Listed(tuple(members), b"")
+            raise Malformed("a roster lists something else than Ready for its opening")
+        member = cohort.index_of(envelope.sender)
+        if member is None or member not in whole:
+            raise Malformed("a roster names a key that no enrolment in its block covers")
+        if len(body.boxes) != len(whole):
+            raise Malformed(f"member {member} shares among {len(body.boxes)}, not {len(whole)}")
+        entries.append(RosterEntry(member, whole.index(member), body))
+    _ascending([entry.member for entry in entries])
+    _enough(spec, block, len(whole), len(entries))
+    return tuple(entries)
+
+
+def contribution_list(
+    blocks: tuple[int, ...], rosters: Mapping[int, bytes], envelopes: Sequence[Envelope]
+) -> ContributionList:
+    """What a commitment lists: verified contributions, by block and member."""
+    found: dict[int, list[Contribution]] = {}
+    for envelope in envelopes:
+        if not isinstance(envelope.body, Contribution):
+            raise Malformed("not a contribution")
+        found.setdefault(blocks[envelope.body.member], []).append(envelope.body)
+    listed = []
+    for block in sorted(found):
+        bodies = sorted(found[block], key=lambda body: body.member)
+        members = tuple(body.member for body in bodies)
+        batches = tuple(body.batch_digest for body in bodies)
+        listed.append(BlockList(block, rosters[block], members, batches))
+    return ContributionList(tuple(listed))
+
+
+def encode_contributions(contributions: ContributionList) -> bytes:
+    """The blob behind a commitment."""
+    return encode(contributions)
 
 
 def examine_contributions(
-    cohort: Cohort, blocks: tuple[int, ...], context: Context, frozen: bytes, data: bytes
-) -> Listed:
-    """A commitment's list, in the order of the index tree: by block, then by member; whole blocks.
-
-    Gives the root to compare with the chain's. Raises Malformed.
-    """
-    members, leaves, places = [], [], []
-    for envelope in decode_list(data):
-        body = envelope.body
-        if not isinstance(body, Contribution) or envelope.context != context:
-            raise Malformed("a commitment lists something else than contributions to its round")
-        member = _member(cohort, envelope)
-        if body.member != member or body.block != blocks[member] or body.frozen_digest != frozen:
-            raise Malformed(f"contribution of member {member}: wrong index, block or roster")
-        members.append(member)
-        places.append((body.block, member))
-        leaves.append(contribution_leaf_of(cohort, envelope))
-    _ascending(places)
-    _whole(blocks, members)
-    return Listed(tuple(members), index_root(leaves))
+    spec: JobSpec, cohort: Cohort, blocks: tuple[int, ...], data: bytes
+) -> tuple[ContributionList, bytes]:
+    """A commitment's list and the root to compare with the chain's. Raises Malformed where a block
+    has too few members, a member is not of its block, or the order is wrong."""
+    listed = decode(ContributionList, data, params.MAX_LIST_BYTES)
+    _ascending([each.block for each in listed.blocks])
+    for each in listed.blocks:
+        whole = block_members(blocks, each.block)
+        stranger = next((m for m in each.members if m not in whole), None)
+        if stranger is not None:
+            raise Malformed(f"member {stranger} is listed in block {each.block}, not its own")
+        _ascending(each.members)
+        _enough(spec, each.block, len(whole), len(each.members))
+    return listed, contributions_root(cohort, listed)
 
 
-def contribution_leaf_of(cohort: Cohort, envelope: Envelope) -> bytes:
+def leaves(contributions: ContributionList) -> tuple[Leaf, ...]:
+    """Every contribution of a list, in the order of the index tree."""
+    return tuple(
+        Leaf(member, each.block, each.roster_digest, batch)
+        for each in contributions.blocks
+        for member, batch in zip(each.members, each.batches, strict=True)
+    )
+
+
+def leaf_hash(cohort: Cohort, leaf: Leaf) -> bytes:
     """The index tree's leaf of a contribution: who is paid, block, roster, batch."""
-    body = envelope.body
-    if not isinstance(body, Contribution):
-        raise Malformed("not a contribution")
-    payout = cohort.members[body.member].payout
-    return contribution_leaf(payout, body.block, body.frozen_digest, body.batch_digest)
+    payout = cohort.members[leaf.member].payout
+    return contribution_leaf(payout, leaf.block, leaf.roster_digest, leaf.batch_digest)
 
 
-def listed_digests(data: bytes) -> tuple[bytes, ...]:
-    """The message digests in a list that was verified before."""
-    listed = decode(MessageList, data, params.MAX_LIST_BYTES).messages
-    return tuple(envelope_digest(envelope) for envelope in listed)
+def contributions_root(cohort: Cohort, contributions: ContributionList) -> bytes:
+    """The root that a commitment puts on the chain."""
+    return index_root([leaf_hash(cohort, leaf) for leaf in leaves(contributions)])
 
 
-def _member(cohort: Cohort, envelope: Envelope) -> int:
-    index = cohort.index_of(envelope.sender)
-    if index is None:
-        raise Malformed("a list names somebody who is not enrolled")
-    return index
+def decode_contributions(data: bytes) -> ContributionList:
+    """Read a list that is verified against the chain's root by whoever relies on it."""
+    return decode(ContributionList, data, params.MAX_LIST_BYTES)
 
 
-def _whole(blocks: tuple[int, ...], members: Sequence[int]) -> None:
-    there = set(members)
-    for block in sorted({blocks[m] for m in members}):
-        absent = [m for m, b in enumerate(blocks) if b == block and m not in there]
-        if absent:
-            raise Malformed(f"block {block} stands in a list without member {absent[0]}")
+def ready_digest(ready: Ready) -> bytes:
+    """What a member compares its entry in a roster with."""
+    return hashlib.sha256(encode(ready)).digest()
 
 
-def _ascending(places: Sequence[int] | Sequence[tuple[int, int]]) -> None:
-    if any(not a < b for a, b in itertools.pairwise(places)):  # type: ignore[operator]
+def _opened(envelope: Envelope) -> Envelope:
+    return open_envelope(encode(envelope))
+
+
+def _enough(spec: JobSpec, block: int, whole: int, there: int) -> None:
+    quorum = spec.quorum(whole)
+    if there < quorum:
+        raise Malformed(
+            f"block {block} stands in a list with {there} of its {whole} members, "
+            f"{quorum} are needed"
+        )
+
+
+def _ascending(places: Sequence[int]) -> None:
+    if any(not a < b for a, b in itertools.pairwise(places)):
         raise Malformed("a list's entries do not ascend, or one stands twice")

@@ -13,6 +13,7 @@ from typing import Annotated
 
 from protocol import params
 from protocol.codec import Range, Size, Wire
+from protocol.errors import Malformed
 
 Digest = Annotated[bytes, Size(32)]
 Address = Annotated[bytes, Size(20)]
@@ -22,6 +23,12 @@ ListSize = Annotated[int, Range(0, params.MAX_LIST_BYTES)]
 Milliseconds = Annotated[int, Range(0, 2**53)]
 Index = Annotated[int, Range(0, params.MAX_COHORT)]
 Reason = Annotated[str, Size(1, params.MAX_REASON_BYTES)]
+Signature = Annotated[bytes, Size(65)]
+PublicKey = Annotated[bytes, Size(32)]
+Share = Annotated[bytes, Size(params.SHARE_BYTES)]
+ShareHash = Annotated[bytes, Size(params.SHARE_HASH_BYTES)]
+ShareBox = Annotated[bytes, Size(params.SHARE_BOX_BYTES)]
+_PerMember = Size(params.MIN_BLOCK, params.MAX_BLOCK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +44,15 @@ class Enrol(Wire):
     """Owner to requester, stream: I take the job.
 
     `signature` is the account's EIP-712 signature over Enrolment(job, account, payout, peer, rows);
-    the peer's own signature is the envelope's.
+    the peer's own signature is the envelope's, and covers `sealing_key` as well: the X25519 key
+    that other members seal their shares to, for this job alone.
     """
 
     account: Address
     payout: Address
     rows: Annotated[int, Range(0, 2**32 - 1)]
-    signature: Annotated[bytes, Size(65)]
+    sealing_key: PublicKey
+    signature: Signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +76,55 @@ class Open(Wire):
 
 @dataclass(frozen=True, slots=True)
 class Ready(Wire):
-    """Owner to requester, stream: I am here, and hold the opening's cohort and model."""
+    """Owner to requester, stream: I am here, hold the opening's cohort and model, and share this
+    attempt's secrets among my block.
+
+    `mask_key` is a fresh X25519 key, which dropping out may reveal; `share_key` another, which
+    seals `boxes` and is forgotten at once; `seed_hash` commits to the self-mask's seed. The tuples
+    have an entry for each member of the whole block, by index, this one included: hashes of its
+    share of the seed and of the mask key, and the box that only it can open. Lists of these
+    messages are a block's frozen roster (design, section 5; docs/spec/round.md).
+    """
 
     opening: Digest
+    mask_key: PublicKey
+    share_key: PublicKey
+    seed_hash: Digest
+    seed_hashes: Annotated[tuple[ShareHash, ...], _PerMember]
+    key_hashes: Annotated[tuple[ShareHash, ...], _PerMember]
+    boxes: Annotated[tuple[ShareBox, ...], _PerMember]
+
+    def __post_init__(self) -> None:
+        Wire.__post_init__(self)
+        if not len(self.seed_hashes) == len(self.key_hashes) == len(self.boxes):
+            raise Malformed("Ready: hashes and boxes are not one of each for every member")
+
+
+@dataclass(frozen=True, slots=True)
+class Roster(Wire):
+    """A block that goes on: the list of its members' signed Ready messages, by digest."""
+
+    block: Index
+    digest: Digest
+    size: ListSize
 
 
 @dataclass(frozen=True, slots=True)
 class Freeze(Wire):
-    """Requester, topic of the job: the frozen roster is this list of signed Ready messages."""
+    """Requester, topic of the job: the frozen rosters of the blocks that go on, by block."""
 
     opening: Digest
-    frozen_digest: Digest
-    frozen_size: ListSize
+    rosters: Annotated[tuple[Roster, ...], Size(1, params.MAX_BLOCKS)]
+
+    def __post_init__(self) -> None:
+        Wire.__post_init__(self)
+        blocks = [roster.block for roster in self.rosters]
+        if blocks != sorted(set(blocks)):
+            raise Malformed("Freeze: blocks must ascend, each once")
+
+    def of(self, block: int) -> Roster | None:
+        """The roster of one block, or None where it does not go on."""
+        return next((roster for roster in self.rosters if roster.block == block), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +133,7 @@ class Contribution(Wire):
 
     block: Index
     member: Index
-    frozen_digest: Digest
+    roster_digest: Digest
     batch_digest: Digest
     batch_size: BlobSize
 
@@ -100,9 +146,22 @@ class Committed(Wire):
     count: Annotated[int, Range(1, params.MAX_COHORT)]
     model_digest: Digest
     valid_until: Annotated[int, Range(0, 2**53)]
-    signature: Annotated[bytes, Size(65)]
+    signature: Signature
     list_digest: Digest
     list_size: ListSize
+
+
+@dataclass(frozen=True, slots=True)
+class Release(Wire):
+    """Owner to requester, stream, once the commitment `root` is final: one share a roster member.
+
+    In the order of the block's roster: of the seed of a member that the commitment lists, of the
+    mask key of one that it leaves out. Never the other kind, whatever happens later.
+    """
+
+    root: Digest
+    block: Index
+    shares: Annotated[tuple[Share, ...], Size(1, params.MAX_BLOCK)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +231,7 @@ Body = (
     | Freeze
     | Contribution
     | Committed
+    | Release
     | Result
     | Finished
     | Refuse

@@ -6,10 +6,11 @@ state does not know, and the caller keeps the old state.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from protocol import inputs, owner_pay, owner_round, params
+from protocol import inputs, owner_pay, owner_release, owner_round, params
 from protocol.effects import (
     BlobKind,
     Consider,
@@ -34,11 +35,14 @@ from protocol.messages import (
     Refuse,
     Result,
 )
-from protocol.owner_state import OwnerState
+from protocol.owner_state import EnrolRoot, OwnerState
 from protocol.owner_turn import OwnerTurn, go
 
 #: How often an unanswered enrolment is sent again, and the chain read again, milliseconds.
 _AGAIN_MS = 5_000
+
+#: How often an owner that a root left out says its enrolment again, milliseconds.
+_LATE_AGAIN_MS = 30_000
 
 
 def step(
@@ -105,7 +109,14 @@ def _chain_job(turn: OwnerTurn, input_: inputs.ChainJob) -> None:
 
 
 def _consent(turn: OwnerTurn, input_: inputs.ActionConsent) -> None:
-    turn.change(dataset=input_.dataset, payout=input_.payout, rows=input_.rows)
+    turn.change(
+        dataset=input_.dataset,
+        payout=input_.payout,
+        rows=input_.rows,
+        known=input_.known,
+        known_least=input_.known_least,
+        max_unpaid=input_.max_unpaid,
+    )
     go(turn, JobEvent.CONSENTED, f"with data set {input_.dataset}")
     _send_enrolment(turn, input_.at)
 
@@ -139,6 +150,8 @@ def _receive(turn: OwnerTurn, input_: inputs.ReceiveMessage) -> None:
     if isinstance(body, Enrolled):
         if turn.state.phase is JobPhase.ENROLMENT_SENT:
             go(turn, JobEvent.ACCEPTED)
+            if turn.state.roots:
+                go(turn, JobEvent.ROOTED)  # late: it waits for a root of its own, and follows
     elif isinstance(body, Refuse):
         _refused(turn, body)
     elif isinstance(body, Finished):
@@ -152,7 +165,9 @@ def _receive(turn: OwnerTurn, input_: inputs.ReceiveMessage) -> None:
 def _refused(turn: OwnerTurn, body: Refuse) -> None:
     # A requester that is starting may not know its own job yet: these two are asked again.
     passing = body.code in (RefusalCode.BUSY, RefusalCode.UNKNOWN)
-    if turn.state.phase is JobPhase.ENROLMENT_SENT and not passing:
+    waiting = turn.state.phase is JobPhase.TRAINING and not turn.state.cohort_mine
+    about = waiting and body.code in (RefusalCode.FULL, RefusalCode.NOT_ADMITTED)
+    if (turn.state.phase is JobPhase.ENROLMENT_SENT and not passing) or about:
         go(turn, JobEvent.LEFT_OUT, f"{body.code.value}: {body.reason}")
 
 
@@ -164,30 +179,36 @@ def _examined(turn: OwnerTurn, input_: inputs.Examined) -> None:
         owner_round.examined(turn, input_)
         return
     state = turn.state
-    if input_.digest != state.cohort_digest or state.cohort_root:
+    if input_.digest != state.cohort_digest or state.cohort_roots:
         raise StateError("no such cohort is awaited")
-    if not input_.mine:
-        go(turn, JobEvent.LEFT_OUT, "the enrolled list leaves this owner out")
+    if not input_.mine and input_.count >= turn.context.spec.cohort.max_owners:
+        go(turn, JobEvent.LEFT_OUT, "the enrolled list is full, and leaves this owner out")
         return
-    turn.change(cohort_root=input_.root)
+    turn.change(cohort_roots=input_.roots, cohort_mine=bool(input_.mine))
+    if not input_.mine:
+        turn.notify("not-listed", "the enrolled list has no place for this owner yet")
     _compare_roots(turn, input_.at)
 
 
 def _compare_roots(turn: OwnerTurn, at: int) -> None:
-    """The list of the opening must be the one under the chain's root.
+    """The list of the opening must be the one under the chain's roots, the first of them onwards.
 
-    Both sides are compared once the root is final (the seed is read then): an opening may come
-    before, or while a reorganisation has the root off the chain. A list under another root comes
+    Both sides are compared once the roots are final (their seeds are read then): an opening may
+    come before, or while a reorganisation has a root off the chain. A list under another root comes
     from a requester that broke its word, not from a race: BROKEN.
     """
     state = turn.state
-    if not (state.seed and state.cohort_root) or state.cohort_here:
+    held = state.roots[: len(state.cohort_roots)]
+    if state.cohort_here or not state.cohort_roots or len(held) < len(state.cohort_roots):
         return
-    if state.cohort_root != state.enrol_root:
+    if not all(root.seed for root in held):
+        return
+    if tuple(root.root for root in held) != state.cohort_roots:
         go(turn, JobEvent.BROKEN, "the enrolled list is not the one under the chain's root")
         return
-    turn.change(cohort_here=True)
-    owner_round.proceed(turn, at)
+    if state.cohort_mine:
+        turn.change(cohort_here=True)
+        owner_round.proceed(turn, at)
 
 
 def _rejected(turn: OwnerTurn, input_: inputs.Rejected) -> None:
@@ -205,32 +226,45 @@ def _blob_missing(turn: OwnerTurn, input_: inputs.BlobMissing) -> None:
     turn.notify("blob-missing", input_.reason)
     if input_.digest == turn.state.evidence_digest:
         turn.change(evidence_digest=b"")  # the next Finished fetches it again
-    elif input_.digest == turn.state.cohort_digest and not turn.state.cohort_root:
+    elif input_.digest == turn.state.cohort_digest and not turn.state.cohort_roots:
         turn.change(cohort_digest=b"")  # the next opening fetches it again
     else:
-        owner_round.blob_missing(turn, input_)
+        owner_release.blob_missing(turn, input_)
 
 
 # --- the chain
 
 
 def _enrolled_on_chain(turn: OwnerTurn, input_: inputs.ChainEnrolled) -> None:
-    """The root stands. Whether this owner is under it, the list in the first opening shows."""
+    """A root stands. Whether this owner is under it, the list in an opening shows."""
     state = turn.state
-    if state.enrol_root and input_.root != state.enrol_root:
-        raise StateError("a later enrolment root: it makes blocks without this owner")
+    if state.phase in OVER or state.phase is JobPhase.FINISHING:
+        raise StateError(f"no enrolment is awaited in a job that is {state.phase.value}")
+    if input_.index < len(state.roots):
+        if state.roots[input_.index].root != input_.root:
+            raise StateError(f"enrolment root {input_.index} is another one already")
+    elif input_.index > len(state.roots):
+        raise StateError(f"enrolment root {input_.index} comes before root {len(state.roots)}")
+    else:
+        root = EnrolRoot(input_.index, input_.root, input_.count, input_.block)
+        turn.change(roots=(*state.roots, root))
     if state.phase in (JobPhase.ENROLMENT_SENT, JobPhase.ENROLLED):
         go(turn, JobEvent.ROOTED)
-    elif state.phase is not JobPhase.TRAINING:
-        raise StateError("not enrolled in this job")
-    turn.change(enrol_root=input_.root, enrol_count=input_.count, enrolled_block=input_.block)
     _look_at_chain(turn, input_.at)
 
 
+def _set_root(turn: OwnerTurn, index: int, **changes: Any) -> None:
+    roots = list(turn.state.roots)
+    roots[index] = dataclasses.replace(roots[index], **changes)
+    turn.change(roots=tuple(roots))
+
+
 def _block_hash(turn: OwnerTurn, input_: inputs.ChainBlockHash) -> None:
-    if turn.state.seed or input_.number != turn.state.enrolled_block + 1:
+    awaited = [r for r in turn.state.roots if r.block + 1 == input_.number and not r.seed]
+    if not awaited:
         raise StateError("no such block's hash is awaited")
-    turn.change(seed=input_.hash)
+    for root in awaited:
+        _set_root(turn, root.index, seed=input_.hash)
     _compare_roots(turn, input_.at)
 
 
@@ -241,23 +275,28 @@ def _head(turn: OwnerTurn, input_: inputs.ChainHead) -> None:
 
 def _look_at_chain(turn: OwnerTurn, at: int) -> None:
     state, depth = turn.state, turn.context.spec.timing.finality_blocks
-    asked = state.seed_asked or not state.enrolled_block
-    if not asked and state.head >= state.enrolled_block + 1 + depth:
-        turn.change(seed_asked=True)
-        turn.emit(ReadBlockHash(state.enrolled_block + 1))
-    owner_round.look_at_chain(turn, at)
+    for root in state.roots:
+        if not root.asked and state.head >= root.block + 1 + depth:
+            _set_root(turn, root.index, asked=True)
+            turn.emit(ReadBlockHash(root.block + 1))
+    owner_release.look_at_chain(turn, at)
 
 
 def _reorg(turn: OwnerTurn, input_: inputs.ChainReorg) -> None:
     state, number = turn.state, input_.number
     turn.change(head=min(state.head, number))
-    if state.enrolled_block > number:
-        if state.seed_asked:
-            go(turn, JobEvent.BROKEN, "the chain reorganised deeper than the job's finality")
-            return
-        turn.change(enrolled_block=0, enrol_root=b"", enrol_count=0)
-    owner_round.reorg(turn, number)
+    void = [root for root in state.roots if root.block > number]
+    if any(root.asked for root in void):
+        go(turn, JobEvent.BROKEN, "the chain reorganised deeper than the job's finality")
+        return
+    turn.change(roots=tuple(root for root in state.roots if root.block <= number))
+    owner_release.reorg(turn, number)
     owner_pay.reorg(turn, number)
+
+
+def _committed_on_chain(turn: OwnerTurn, input_: inputs.ChainCommitted) -> None:
+    owner_release.chain_committed(turn, input_)
+    owner_round.proceed(turn, input_.at)
 
 
 def _chain_cancelled(turn: OwnerTurn, input_: inputs.ChainCancelled) -> None:
@@ -285,6 +324,9 @@ def _tick(turn: OwnerTurn, input_: inputs.Tick) -> None:
         _ask_when_silent(turn, at)
     if turn.state.phase is JobPhase.TRAINING:
         owner_round.tick(turn, at)
+        waiting = bool(state.cohort_roots) and not state.cohort_mine
+        if waiting and at >= state.enrol_sent_at + _LATE_AGAIN_MS:
+            _send_enrolment(turn, at)  # for the next root, if this enrolment was not heard
 
 
 def _ask_when_silent(turn: OwnerTurn, at: int) -> None:
@@ -308,6 +350,7 @@ _HANDLERS: dict[type, Callable[[OwnerTurn, Any], None]] = {
     inputs.Examined: _examined,
     inputs.Rejected: _rejected,
     inputs.ComputeDone: owner_round.computed,
+    inputs.SecretsMade: owner_round.secrets_made,
     inputs.ComputeFailed: owner_round.compute_failed,
     inputs.ChainHead: _head,
     inputs.ChainReorg: _reorg,
@@ -315,7 +358,7 @@ _HANDLERS: dict[type, Callable[[OwnerTurn, Any], None]] = {
     inputs.ChainBlockHash: _block_hash,
     inputs.ChainPosted: lambda turn, input_: None,
     inputs.ChainEnrolled: _enrolled_on_chain,
-    inputs.ChainCommitted: owner_round.chain_committed,
+    inputs.ChainCommitted: _committed_on_chain,
     inputs.ChainFinished: owner_pay.chain_finished,
     inputs.ChainCancelled: _chain_cancelled,
     inputs.ChainClaimed: owner_pay.chain_claimed,

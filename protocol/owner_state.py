@@ -9,11 +9,13 @@ from protocol import params
 from protocol.codec import Amount, Size, Wire
 from protocol.effects import Attempt, NoDigest, Round
 from protocol.job import JobPhase
-from protocol.messages import BlobSize, Digest, Index, Milliseconds, Open
+from protocol.messages import Address, BlobSize, Digest, Index, ListSize, Milliseconds, Open
 from protocol.round import Phase
 
 #: A claim pays at least one round, its equal share of merit, or the merit: each once.
 _MAX_CLAIMS = 2 * params.MAX_ROUNDS + 1
+
+_BlockMembers = Annotated[tuple[Index, ...], Size(0, params.MAX_BLOCK)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +28,20 @@ class OwnerRound(Wire):
     opening: Open
     opening_digest: Digest
     model_here: bool = False
-    frozen_digest: NoDigest = b""
+    block: Index = 0  # of this owner, once its secrets are asked for
+    secrets_asked: bool = False
+    ready_digest: NoDigest = b""  # of the body of this owner's Ready
+    roster_digest: NoDigest = b""
+    roster_size: ListSize = 0
+    roster: _BlockMembers = ()
     batch_digest: NoDigest = b""
     batch_size: BlobSize = 0
     pushed_at: Milliseconds = 0  # when the header was last said
     commitment_root: NoDigest = b""
     list_digest: NoDigest = b""
     list_size: BlobSize = 0
-    listed: Index = 0  # contributions in the list, once it was verified; 0 before
+    count: Index = 0  # contributions in the list, once it was verified; 0 before
+    listed: _BlockMembers = ()  # those of this owner's block
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,18 @@ class ChainCommitment(Wire):
     count: Index
     model_digest: Digest
     block: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolRoot(Wire):
+    """An enrolment root on the chain, and the hash that draws its blocks (empty: not final yet)."""
+
+    index: Index
+    root: Digest
+    count: Index
+    block: int
+    asked: bool = False
+    seed: NoDigest = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +97,19 @@ class OwnerState(Wire):
     dataset: Annotated[str, Size(0, 100)] = ""
     payout: Annotated[bytes, Size(0, 20)] = b""
     rows: int = 0
+    known: Annotated[tuple[Address, ...], Size(0, params.MAX_POLICY_ENTRIES)] = ()
+    known_least: int = 0
+    max_unpaid: int = 0
+    unpaid: int = 0  # attempts that were contributed to since the last that the chain pays
     enrol_sent_at: Milliseconds = 0
-    enrol_root: NoDigest = b""
-    enrol_count: Index = 0
-    enrolled_block: int = 0
-    seed: NoDigest = b""
-    seed_asked: bool = False
+    roots: Annotated[tuple[EnrolRoot, ...], Size(0, params.MAX_GROUPS)] = ()
     cohort_digest: NoDigest = b""
-    cohort_root: NoDigest = b""  # of the fetched list, which must be the chain's
-    cohort_here: bool = False  # fetched, this owner is in it, and its root is the chain's
+    cohort_roots: Annotated[tuple[Digest, ...], Size(0, params.MAX_GROUPS)] = ()  # of that list
+    cohort_mine: bool = False  # this owner stands in that list
+    cohort_here: bool = False  # and its roots are the chain's, each with its seed
     round: OwnerRound | None = None
-    commitment: ChainCommitment | None = None  # the latest on the chain
+    due: OwnerRound | None = None  # a round whose commitment was not final when the next opened
+    commitments: Annotated[tuple[ChainCommitment, ...], Size(0, 2)] = ()  # the latest, by round
     contributed: Annotated[
         tuple[tuple[Digest, Round], ...], Size(0, params.MAX_ROUNDS)
     ] = ()  # models contributed to, each in one round only
@@ -104,3 +126,10 @@ class OwnerState(Wire):
     def paid(self) -> int:
         """What the chain has paid this owner for the job, in the token's smallest unit."""
         return sum(claim.amount for claim in self.claims)
+
+    @property
+    def seeds(self) -> tuple[bytes, ...]:
+        """What draws the blocks of each group in the cohort's list; empty until all are final."""
+        return (
+            tuple(r.seed for r in self.roots[: len(self.cohort_roots)]) if self.cohort_here else ()
+        )

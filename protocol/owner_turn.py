@@ -5,27 +5,34 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from protocol.effects import Send
+from protocol import params
+from protocol.effects import Fetch, ForgetSealingKey, ForgetSecrets, Send
 from protocol.enrolment import draw_blocks
 from protocol.errors import StateError
-from protocol.job import JobEvent
+from protocol.job import OVER, JobEvent
 from protocol.job import advance as advance_job
 from protocol.machine import JobContext, Turn, one_line
 from protocol.messages import Contribution, Ready, RefusalCode, Refuse
 from protocol.owner_state import OwnerRound, OwnerState
-from protocol.round import Event, Role, advance
+from protocol.round import Event, Phase, Role, advance
 
 OwnerTurn = Turn[OwnerState]
 
 #: How long the lists, the next model and the evidence are looked for, milliseconds.
 FETCH_MS = 60_000
 
+#: Phases in which an attempt's secrets exist: drawn for Ready, needed until the batch is stored.
+_SECRET = (Phase.OPEN, Phase.READY, Phase.FREEZE, Phase.CONTRIBUTE)
+
 
 def go(turn: OwnerTurn, event: JobEvent, reason: str = "") -> None:
-    """Move the job on by its table."""
+    """Move the job on by its table. A job that is over needs none of its secrets."""
     phase = advance_job(Role.OWNER, turn.state.phase, event)
     turn.change(phase=phase, reason=one_line(reason) if reason else turn.state.reason)
     turn.notify(phase.value, reason or event.value)
+    if phase in OVER:
+        forget_secrets(turn)
+        turn.emit(ForgetSealingKey())
 
 
 def present(turn: OwnerTurn) -> OwnerRound:
@@ -51,9 +58,17 @@ def advance_round(turn: OwnerTurn, event: Event, **changes: Any) -> None:
     set_round(turn, phase=advance(Role.OWNER, present(turn).phase, event), **changes)
 
 
+def forget_secrets(turn: OwnerTurn) -> None:
+    """Destroy what the present attempt's masks are made of, unless its batch is stored already."""
+    round_ = turn.state.round
+    if round_ is not None and round_.secrets_asked and round_.phase in _SECRET:
+        turn.emit(ForgetSecrets(round_.number, round_.attempt))
+
+
 def abandon(turn: OwnerTurn, reason: str) -> None:
     """Stay out of the rest of this attempt; the next opening is followed again."""
     round_ = present(turn)
+    forget_secrets(turn)
     advance_round(turn, Event.ABANDONED)
     turn.notify("attempt-failed", reason, round_.number, round_.attempt)
 
@@ -73,10 +88,46 @@ def send(
     turn.emit(Send(turn.context.requester, *place, body, attachment, until))
 
 
-def my_place(context: JobContext, state: OwnerState) -> tuple[int, int]:
-    """This owner's member index and block. Raises StateError where it is not in the cohort."""
-    cohort = context.require_cohort()
-    member = cohort.index_of(context.me)
-    if member is None:
+def fetch(turn: OwnerTurn, digest: bytes, size: int, at: int, until: int) -> None:
+    """Get what every owner needs: from the owner before this one in a tree over the cohort, and
+    from the requester where that one is slow. The first few draw from the requester at once."""
+    cohort, direct = turn.context.cohort, params.DIRECT_FETCHERS
+    mine = None if cohort is None else cohort.index_of(turn.context.me)
+    if cohort is None or mine is None or mine < direct:
+        fetch_near(turn, digest, size, at, until, None, 0)
+    else:
+        before = cohort.members[(mine - direct) // params.FETCH_FANOUT].peer
+        fetch_near(turn, digest, size, at, until, before, params.FETCH_PATIENCE_MS)
+
+
+def fetch_near(
+    turn: OwnerTurn,
+    digest: bytes,
+    size: int,
+    at: int,
+    until: int,
+    near: bytes | None,
+    patience_ms: int,
+) -> None:
+    """Get a blob from `near`, and after some patience, or without one, from the requester."""
+    requester = (turn.context.requester,)
+    if near is None or near == turn.context.me:
+        turn.emit(Fetch(digest, size, requester, until))
+    else:
+        turn.emit(Fetch(digest, size, requester, until, (near,), min(at + patience_ms, until)))
+
+
+def blocks_in(context: JobContext, state: OwnerState, round_: int) -> tuple[int, ...]:
+    """Every member's block in a round, by index. Raises StateError before they are drawn."""
+    if not state.seeds:
+        raise StateError("the blocks are not drawn yet")
+    return draw_blocks(context.require_cohort(), context.spec.cohort, state.seeds, round_)
+
+
+def my_place(context: JobContext, state: OwnerState, round_: int) -> tuple[int, int]:
+    """This owner's member index and its block in a round. Raises StateError where it has none."""
+    member = context.require_cohort().index_of(context.me)
+    blocks = blocks_in(context, state, round_)
+    if member is None or member >= len(blocks):
         raise StateError("this owner is not in the cohort")
-    return member, draw_blocks(cohort, context.spec.cohort, state.seed)[member]
+    return member, blocks[member]

@@ -29,6 +29,32 @@ MAX_SPEC_BYTES: Final = 256 * 1024
 MIN_BLOCK: Final = 5
 MAX_BLOCK: Final = 32
 
+#: A member's word to each other one: two shares of 32 bytes and the box's tag; hashes of shares are
+#: cut to 128 bits, which is what a second preimage then costs.
+SHARE_BYTES: Final = 32
+SHARE_HASH_BYTES: Final = 16
+SHARE_BOX_BYTES: Final = 2 * SHARE_BYTES + 16
+
+#: Blocks of the largest cohort.
+MAX_BLOCKS: Final = 4096 // MIN_BLOCK
+
+#: Enrolment roots of one job: the first, and those of later owners, who form blocks of their own.
+MAX_GROUPS: Final = 64
+
+#: Who fetches a list or a model straight from the requester (the first so many members), and how
+#: many further members each owner then serves: the requester's bytes do not grow with the cohort.
+DIRECT_FETCHERS: Final = 8
+FETCH_FANOUT: Final = 3
+
+#: How long a member waits for those, and for the first member of its block with the block's roster,
+#: before it asks the requester itself, milliseconds.
+FETCH_PATIENCE_MS: Final = 5_000
+ROSTER_PATIENCE_MS: Final = 2_000
+
+#: Rounds in a row that may move nothing (no block's sum could be opened) before the job ends: every
+#: one of them is paid for.
+MAX_LOST_ROUNDS: Final = 3
+
 #: Rounds of a job: one word of round bits a job and account, its top bit kept for merit.
 MAX_ROUNDS: Final = 255
 
@@ -160,8 +186,8 @@ PROGRESS_SECONDS: Final = 15
 MAX_PEERS_PER_ANSWER: Final = 32
 MAX_PEER_RECORD_BYTES: Final = 2048
 
-#: A list of signed messages: the largest cohort at half a kilobyte a message.
-MAX_LIST_BYTES: Final = MAX_COHORT * 512
+#: A list of signed messages: the largest cohort at 640 bytes an enrolment.
+MAX_LIST_BYTES: Final = MAX_COHORT * 640
 
 #: Entries of one list in a dataset's policy; a person keeps it.
 MAX_POLICY_ENTRIES: Final = 256

@@ -10,25 +10,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from protocol import inputs, params, requester_commit, requester_pay, requester_round
+from protocol import (
+    inputs,
+    params,
+    requester_commit,
+    requester_enrol,
+    requester_pay,
+    requester_round,
+    requester_unmask,
+)
 from protocol.effects import (
-    Assemble,
-    Blame,
     BlobKind,
-    ComputeInitialModel,
     Effect,
     Publish,
-    ReadBlockHash,
-    Send,
-    TransactEnrol,
     TransactPost,
 )
-from protocol.enrolment import read_enrolment
-from protocol.errors import Malformed, StateError
+from protocol.errors import StateError
 from protocol.job import OVER, JobEvent, JobPhase
-from protocol.machine import JOBS_TOPIC, JobContext, check_place, job_topic, one_line
-from protocol.messages import Announce, Enrol, Enrolled, RefusalCode, Refuse
-from protocol.requester_state import EnrolmentRecord, RequesterState
+from protocol.machine import JOBS_TOPIC, JobContext, check_place, job_topic
+from protocol.messages import Announce, Enrol, Refuse
+from protocol.requester_state import RequesterState
 from protocol.requester_turn import RequesterTurn, fail, go
 from protocol.round import Phase
 
@@ -80,7 +81,7 @@ def _receive(turn: RequesterTurn, input_: inputs.ReceiveMessage) -> None:
     body = input_.envelope.body
     check_place(turn.context, input_.envelope)
     if isinstance(body, Enrol):
-        _enrol(turn, input_, body)
+        requester_enrol.enrol(turn, input_, body)
     elif isinstance(body, Refuse):
         _refused(turn, input_, body)
     else:
@@ -95,82 +96,35 @@ def _refused(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Refuse) -
     turn.notify("refusal", f"{body.code.value}: {body.reason}", place.round, place.attempt)
 
 
-def _enrol(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Enrol) -> None:
-    state, limits = turn.state, turn.context.spec.cohort
-    peer = input_.envelope.sender
-
-    def answer(reply: Enrolled | Refuse) -> None:
-        turn.emit(Send(peer, 0, 0, reply, b"", input_.at + _ANSWER_MS))
-
-    def refuse(code: RefusalCode, reason: str) -> None:
-        answer(Refuse(code, reason))
-
-    try:
-        member = read_enrolment(turn.context.spec, turn.context.job, input_.envelope)
-    except Malformed as e:
-        turn.emit(Blame(peer, one_line(str(e))))
-        refuse(RefusalCode.INVALID, one_line(str(e)))
-        return
-    known = next((r for r in state.enrolments if r.peer == peer), None)
-    if known is not None:
-        same = (known.account, known.payout) == (member.account, member.payout)
-        if same:
-            answer(Enrolled(known.message))
-        else:
-            refuse(RefusalCode.CONFLICT, "this peer is enrolled with another account")
-    elif state.phase is not JobPhase.ENROLLING:
-        refuse(RefusalCode.CLOSED, "enrolment in this job is over")
-    elif len(state.enrolments) >= limits.max_owners:
-        refuse(RefusalCode.FULL, f"{limits.max_owners} owners are enrolled, which is the most")
-    elif limits.admission and member.account not in limits.admission:
-        refuse(RefusalCode.NOT_ADMITTED, "the account is not on the job's admission list")
-    elif any(member.account == r.account or member.payout == r.payout for r in state.enrolments):
-        # The contract pays an account once a round: a second member could never be paid.
-        refuse(RefusalCode.CONFLICT, "the account or payout address is enrolled by another peer")
-    else:
-        record = EnrolmentRecord(peer, member.account, member.payout, input_.digest)
-        turn.change(enrolments=(*state.enrolments, record))
-        answer(Enrolled(input_.digest))
-        turn.notify("enrolled", f"{len(turn.state.enrolments)} of {limits.max_owners} owners")
-        if len(turn.state.enrolments) == limits.max_owners:
-            _close_enrolment(turn)
-
-
-def _close_enrolment(turn: RequesterTurn) -> None:
-    go(turn, JobEvent.COHORT_COMPLETE)
-    messages = tuple(r.message for r in turn.state.enrolments)
-    turn.emit(Assemble(BlobKind.COHORT, 0, 0, messages), ComputeInitialModel())
-
-
 def _assembled(turn: RequesterTurn, input_: inputs.Assembled) -> None:
-    if input_.kind is not BlobKind.COHORT:
+    if input_.kind is BlobKind.COHORT:
+        requester_enrol.assembled(turn, input_)
+    else:
         requester_round.assembled(turn, input_)
-        return
-    if turn.state.phase is not JobPhase.ROOTING or turn.state.cohort_digest:
-        raise StateError("no cohort is being assembled")
-    turn.change(cohort_digest=input_.digest, cohort_size=input_.size, enrol_root=input_.root)
-    turn.emit(TransactEnrol(input_.root, len(turn.state.enrolments)))
-
-
-def _enrolled_on_chain(turn: RequesterTurn, input_: inputs.ChainEnrolled) -> None:
-    if turn.state.phase is not JobPhase.ROOTING or input_.root != turn.state.enrol_root:
-        raise StateError("not the enrolment root that is awaited")
-    turn.change(enrolled_block=input_.block)
-    _look_at_chain(turn, input_.at)
 
 
 def _block_hash(turn: RequesterTurn, input_: inputs.ChainBlockHash) -> None:
-    state = turn.state
-    if state.phase is not JobPhase.ROOTING or input_.number != state.enrolled_block + 1:
-        raise StateError("no such block's hash is awaited")
-    turn.change(seed=input_.hash)
-    _start_training(turn, input_.at)
+    requester_enrol.block_hash(turn, input_)
+    if turn.state.phase is JobPhase.ROOTING:
+        _start_training(turn, input_.at)
 
 
 def _start_training(turn: RequesterTurn, at: int) -> None:
-    if turn.state.seed and turn.state.model_digest:
+    first = turn.state.groups[0] if turn.state.groups else None
+    if first is not None and first.seed and turn.state.model_digest:
         go(turn, JobEvent.BLOCKS_DRAWN)
-        requester_round.open_attempt(turn, at, 0, 0)
+        _open_round(turn, at, 0)
+
+
+def _open_round(turn: RequesterTurn, at: int, number: int) -> None:
+    """Open a round for everybody whose root is final by now."""
+    requester_enrol.adopt(turn)
+    requester_round.open_attempt(turn, at, number, 0)
+
+
+def _enrolled_on_chain(turn: RequesterTurn, input_: inputs.ChainEnrolled) -> None:
+    requester_enrol.on_chain(turn, input_)
+    _look_at_chain(turn, input_.at)
 
 
 def _head(turn: RequesterTurn, input_: inputs.ChainHead) -> None:
@@ -189,13 +143,11 @@ def _look_at_chain(turn: RequesterTurn, at: int) -> None:
             go(turn, JobEvent.POSTED)
             turn.change(enrol_until=at + 1000 * turn.context.spec.timing.enrol_seconds)
             _announce(turn, at)
-    elif state.phase is JobPhase.ROOTING and state.enrolled_block and not state.seed_asked:
-        # The seed's block must be as final as the root is, and be mined after it.
-        if state.head >= state.enrolled_block + 1 + depth:
-            turn.change(seed_asked=True)
-            turn.emit(ReadBlockHash(state.enrolled_block + 1))
+    elif state.phase is JobPhase.ROOTING:
+        requester_enrol.look_at_chain(turn)
     elif state.phase is JobPhase.TRAINING:
-        requester_commit.look_at_chain(turn)
+        requester_enrol.look_at_chain(turn)
+        requester_commit.look_at_chain(turn, at)
 
 
 def _committed(turn: RequesterTurn, input_: inputs.ChainCommitted) -> None:
@@ -211,12 +163,8 @@ def _reorg(turn: RequesterTurn, input_: inputs.ChainReorg) -> None:
         turn.change(closed_block=0)
     if state.phase is JobPhase.POSTING and state.posted_block > number:
         turn.change(posted_block=0)
-    if state.phase in (JobPhase.ROOTING, JobPhase.TRAINING) and state.enrolled_block > number:
-        if state.seed_asked:
-            fail(turn, "the chain reorganised deeper than the job's finality")
-            return
-        turn.change(enrolled_block=0)
-    requester_commit.reorg(turn, number)
+    if requester_enrol.reorg(turn, number):
+        requester_commit.reorg(turn, number)
 
 
 def _computed(turn: RequesterTurn, input_: inputs.ComputeDone) -> None:
@@ -227,23 +175,43 @@ def _computed(turn: RequesterTurn, input_: inputs.ComputeDone) -> None:
         _start_training(turn, input_.at)
         return
     if input_.kind == "apply":
-        before = turn.state.model_digest
         requester_commit.applied(turn, input_)
-        _after_round(turn, input_.at, before)
+        _after_round(turn, input_.at)
     else:
         requester_round.computed(turn, input_)
 
 
-def _after_round(turn: RequesterTurn, at: int, before: bytes) -> None:
-    """Open the next round, or finish after the last."""
-    state = turn.state
-    if len(state.records) == turn.context.spec.training.rounds:
-        requester_pay.finish(turn, JobEvent.LAST_ROUND)
-    elif state.model_digest == before:
-        # No honest owner contributes to one model in two rounds.
-        requester_pay.give_up(turn, "every block's sum was out of range: the model did not move")
+def _after_round(turn: RequesterTurn, at: int) -> None:
+    """Open the next round, or finish after the last, once nobody's shares can be waited for."""
+    state, rounds = turn.state, turn.context.spec.training.rounds
+    if state.lost_rounds >= params.MAX_LOST_ROUNDS:
+        why = f"{state.lost_rounds} rounds in a row moved nothing: no block's sum could be opened"
+        requester_pay.give_up(turn, why)
+    elif len(state.records) < rounds:
+        _open_round(turn, at, len(state.records))
     else:
-        requester_round.open_attempt(turn, at, len(state.records), 0)
+        _finish_when_given(turn, at)
+
+
+def _finish_when_given(turn: RequesterTurn, at: int) -> None:
+    """Close the books; whoever is only slow with its last shares still has their time."""
+    round_ = turn.state.round
+    if round_ is None or round_.phase is not Phase.DONE:
+        return
+    owing = any(owed.round == round_.number for owed in turn.state.owed)
+    if not owing or at >= round_.unmask_until:
+        requester_pay.finish(turn, JobEvent.LAST_ROUND)
+
+
+def _unmasked(turn: RequesterTurn, input_: inputs.Unmasked) -> None:
+    requester_unmask.unmasked(turn, input_)
+    if turn.state.phase is JobPhase.TRAINING:
+        _look_whether_over(turn, input_.at)
+
+
+def _look_whether_over(turn: RequesterTurn, at: int) -> None:
+    if len(turn.state.records) == turn.context.spec.training.rounds:
+        _finish_when_given(turn, at)
 
 
 def _compute_failed(turn: RequesterTurn, input_: inputs.ComputeFailed) -> None:
@@ -269,12 +237,14 @@ def _tick(turn: RequesterTurn, input_: inputs.Tick) -> None:
         requester_pay.expired(turn)
     elif state.phase is JobPhase.ENROLLING:
         if at >= state.enrol_until and len(state.enrolments) >= spec.cohort.min_owners:
-            _close_enrolment(turn)
+            requester_enrol.close(turn)
         elif at >= state.announced_at + params.ANNOUNCE_EVERY_MS:
             _announce(turn, at)
     elif state.phase is JobPhase.TRAINING:
+        requester_enrol.gather(turn)
         requester_round.tick(turn, at)
         _retry(turn, at)
+        _look_whether_over(turn, at)
 
 
 def _retry(turn: RequesterTurn, at: int) -> None:
@@ -307,6 +277,7 @@ _HANDLERS: dict[type, Callable[[RequesterTurn, Any], None]] = {
     inputs.ChainBlockHash: _block_hash,
     inputs.ChainPosted: _posted,
     inputs.ChainEnrolled: _enrolled_on_chain,
+    inputs.Unmasked: _unmasked,
     inputs.ChainCommitted: _committed,
     inputs.ChainFinished: lambda turn, input_: None,
     inputs.ChainCancelled: requester_pay.cancelled,

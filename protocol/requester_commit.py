@@ -1,20 +1,18 @@
-"""A round from its last contribution on: commit, unmask, apply, and what of it is owed.
+"""A round from its last contribution to its next model: commit, apply, and what of it is owed.
 
 A commitment binds the contract to pay, so from it on a round is never given up. The chain has the
 last word: what it holds is owed, whether the round is applied, could not be, or was overtaken by
-a cancellation.
+a cancellation. Taking masks off is protocol.requester_unmask's.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 
 from protocol import inputs
 from protocol.effects import (
     Assemble,
     BlobKind,
-    ComputeApply,
     ComputeSum,
     SignCommitment,
     TransactCommit,
@@ -22,41 +20,41 @@ from protocol.effects import (
 from protocol.errors import StateError
 from protocol.job import JobPhase
 from protocol.messages import Committed, Result
-from protocol.requester_state import RequesterRound, RoundRecord, SumRecord
+from protocol.requester_state import BlockRecord, RequesterRound, RoundRecord
 from protocol.requester_turn import (
     RequesterTurn,
     abandon,
     advance_round,
-    blocks_of,
+    enough_of,
     present,
     present_of,
     publish,
     set_round,
-    whole_blocks,
 )
+from protocol.requester_unmask import begin_unmask
 from protocol.round import Event, Phase
 
 _BOUND = (Phase.COMMIT, Phase.UNMASK, Phase.APPLY)
 
 
 def commit(turn: RequesterTurn, at: int) -> None:
-    """Contributions are in, or their time is over: list what whole blocks have said."""
+    """Contributions are in, or their time is over: list what enough of a block have said."""
     round_ = present(turn, Phase.CONTRIBUTE)
-    whole = whole_blocks(turn, {c.member for c in round_.contributions if c.sound})
-    if not whole:
-        abandon(turn, at, "no whole block has contributed")
+    sound = {c.member: c for c in round_.contributions if c.sound}
+    going = enough_of(turn, set(sound))
+    if not going:
+        abandon(turn, at, "too few members of every block have contributed")
         return
-    blocks = blocks_of(turn.context, turn.state)
-    chosen = sorted(
-        (c for c in round_.contributions if blocks[c.member] in whole),
-        key=lambda c: (blocks[c.member], c.member),
+    advance_round(
+        turn,
+        Event.CONTRIBUTED,
+        blocks=tuple(BlockRecord(block, members) for block, members in going.items()),
     )
-    advance_round(turn, Event.CONTRIBUTED, blocks=whole)
     place = round_.number, round_.attempt
+    chosen = [sound[member] for members in going.values() for member in members]
     turn.emit(Assemble(BlobKind.CONTRIBUTIONS, *place, tuple(c.message for c in chosen)))
-    for block in whole:
-        batches = tuple(c.batch for c in chosen if blocks[c.member] == block)
-        turn.emit(ComputeSum(*place, block, batches))
+    for block, members in going.items():
+        turn.emit(ComputeSum(*place, block, tuple(sound[m].batch for m in members)))
 
 
 def listed(turn: RequesterTurn, input_: inputs.Assembled) -> None:
@@ -73,12 +71,7 @@ def _sign(turn: RequesterTurn, at: int) -> None:
     valid_until = at // 1000 + turn.context.spec.timing.commit_seconds
     set_round(turn, valid_until=valid_until, signature=b"")
     model = round_.opening.model_digest
-    turn.emit(SignCommitment(round_.number, round_.root, _count(turn, round_), model, valid_until))
-
-
-def _count(turn: RequesterTurn, round_: RequesterRound) -> int:
-    """How many contributions the commitment lists."""
-    return sum(b in round_.blocks for b in blocks_of(turn.context, turn.state))
+    turn.emit(SignCommitment(round_.number, round_.root, round_.count, model, valid_until))
 
 
 def signed(turn: RequesterTurn, input_: inputs.CommitmentSigned) -> None:
@@ -88,7 +81,7 @@ def signed(turn: RequesterTurn, input_: inputs.CommitmentSigned) -> None:
     if round_.signature or (input_.round, input_.root, input_.valid_until) != wanted:
         raise StateError("no such signature is awaited")
     set_round(turn, signature=input_.signature)
-    model, count = round_.opening.model_digest, _count(turn, round_)
+    model, count = round_.opening.model_digest, round_.count
     terms = (round_.root, count, model, input_.valid_until, input_.signature)
     turn.emit(TransactCommit(round_.number, *terms))
     publish(turn, Committed(*terms, round_.list_digest, round_.list_size))
@@ -131,60 +124,32 @@ def reorg(turn: RequesterTurn, number: int) -> None:
         turn.change(round=_at_block(round_, 0))
 
 
-def look_at_chain(turn: RequesterTurn) -> None:
-    """Once the commitment is final, the sums may be opened."""
+def look_at_chain(turn: RequesterTurn, at: int) -> None:
+    """Once the commitment is final, members release what takes the masks off."""
     round_ = turn.state.round
     if round_ is None or round_.phase is not Phase.COMMIT or not round_.committed_block:
         return
     if turn.state.head < round_.committed_block + turn.context.spec.timing.finality_blocks:
         return
     advance_round(turn, Event.COMMITTED)
-    # Batches carry no masks in this version: nothing is to be removed (docs/threat-model.md).
-    advance_round(turn, Event.UNMASKED)
-    _apply(turn)
-
-
-def summed(turn: RequesterTurn, input_: inputs.ComputeDone) -> None:
-    """A block's sum is there."""
-    round_ = present_of(turn, input_.round, input_.attempt)
-    block = int.from_bytes(input_.subject, "big")
-    if round_.phase not in _BOUND or block not in round_.blocks:
-        raise StateError(f"no sum of block {block} is awaited in phase {round_.phase.value}")
-    if any(s.block == block for s in round_.sums):
-        raise StateError(f"the sum of block {block} is here already")
-    count = Counter(blocks_of(turn.context, turn.state))[block]
-    set_round(turn, sums=(*round_.sums, SumRecord(block, input_.digest, count)))
-    _apply(turn)
-
-
-def _apply(turn: RequesterTurn) -> None:
-    """Open and apply the sums as soon as the commitment is final and every sum is there."""
-    round_ = present(turn)
-    if round_.phase is not Phase.APPLY or round_.applying:
-        return
-    if len(round_.sums) < len(round_.blocks):
-        return
-    sums = sorted(round_.sums, key=lambda s: s.block)
-    set_round(turn, applying=True)
-    turn.emit(
-        ComputeApply(
-            round_.number,
-            round_.opening.model_digest,
-            turn.state.momentum,
-            tuple(s.digest for s in sums),
-            tuple(s.count for s in sums),
-        )
-    )
+    begin_unmask(turn, at)
 
 
 def applied(turn: RequesterTurn, input_: inputs.ComputeDone) -> None:
-    """The model moved: the round is over."""
+    """The model moved, or no block could be opened: the round is over."""
     round_ = present(turn, Phase.APPLY)
     if input_.round != round_.number:
         raise StateError("another round's model")
     _book(turn, round_, input_.digest)
     advance_round(turn, Event.APPLIED)
-    turn.change(model_digest=input_.digest, model_size=input_.size, momentum=input_.extra)
+    moved = dict(input_.facts).get("contributors", 0.0) > 0.0
+    turn.change(
+        model_digest=input_.digest,
+        model_size=input_.size,
+        momentum=input_.extra,
+        worth=input_.worth,
+        lost_rounds=0 if moved else turn.state.lost_rounds + 1,
+    )
     publish(turn, Result(input_.digest, input_.size))
     turn.notify(
         "round-applied",
@@ -212,12 +177,10 @@ def _book(turn: RequesterTurn, round_: RequesterRound, next_model: bytes) -> Non
         round_.number,
         round_.attempt,
         round_.opening.model_digest,
-        round_.frozen_digest,
-        round_.frozen_size,
         round_.list_digest,
         round_.list_size,
         round_.root,
-        _count(turn, round_),
+        round_.count,
         next_model,
     )
     turn.change(records=(*turn.state.records, record))

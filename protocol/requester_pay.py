@@ -31,7 +31,14 @@ def finish(turn: RequesterTurn, event: JobEvent) -> None:
     """No more rounds: close the books."""
     book_what_is_owed(turn)
     go(turn, event)
-    turn.emit(Settle(turn.state.model_digest))
+    turn.emit(_settle(turn))
+
+
+def _settle(turn: RequesterTurn) -> Settle:
+    """Merit goes by worth, and to nobody that kept its shares back."""
+    state = turn.state
+    withheld = tuple(sorted({owed.member for owed in state.owed}))
+    return Settle(state.model_digest, state.worth, withheld)
 
 
 def give_up(turn: RequesterTurn, reason: str) -> None:
@@ -165,6 +172,6 @@ def wind_up(turn: RequesterTurn, head: inputs.ChainHead) -> None:
     if state.evidence_digest:
         _pay(turn)
     elif turn.state.records:
-        turn.emit(Settle(state.model_digest))
+        turn.emit(_settle(turn))
     else:
         _withdraw_when_paid(turn)

@@ -1,7 +1,7 @@
 """A round as its requester runs it, from its opening to its last contribution.
 
-Without noise a block counts whole or not at all (design, section 5): who is ready decides which
-blocks are frozen, and who has contributed which of those are committed (protocol.requester_commit).
+Who is ready decides which blocks are frozen, and who has contributed which of those are committed
+(protocol.requester_commit). Without noise that takes every member of a block.
 """
 
 from __future__ import annotations
@@ -14,25 +14,29 @@ from protocol.envelope import opening_digest
 from protocol.errors import FatalError, StateError
 from protocol.job import JobPhase
 from protocol.machine import JobContext, block_topic, kind_of, message_context, one_line
-from protocol.messages import Contribution, Freeze, Open, Ready
-from protocol.requester_commit import commit, listed, sign_again_when_late, summed
+from protocol.messages import Contribution, Freeze, Open, Ready, Release, Roster
+from protocol.requester_commit import commit, listed, sign_again_when_late
 from protocol.requester_state import (
     ContributionRecord,
     ReadyRecord,
     RequesterRound,
     RequesterState,
+    RosterRecord,
 )
 from protocol.requester_turn import (
     RequesterTurn,
     abandon,
     advance_round,
+    blame,
     blocks_of,
+    enough_of,
     present,
     present_of,
     publish,
     set_round,
-    whole_blocks,
+    sizes,
 )
+from protocol.requester_unmask import released, summed, unmask_when_late
 from protocol.round import Event, Phase, Role, advance
 
 
@@ -40,7 +44,9 @@ def block_topics(context: JobContext, state: RequesterState) -> tuple[str, ...]:
     """One topic a block, while the job trains."""
     if state.phase is not JobPhase.TRAINING:
         return ()
-    return tuple(block_topic(context.job, b) for b in sorted(set(blocks_of(context, state))))
+    number = state.round.number if state.round is not None else 0
+    blocks = sorted(set(blocks_of(context, state, number)))
+    return tuple(block_topic(context.job, block) for block in blocks)
 
 
 def open_attempt(turn: RequesterTurn, at: int, number: int, attempt: int) -> None:
@@ -65,12 +71,15 @@ def open_attempt(turn: RequesterTurn, at: int, number: int, attempt: int) -> Non
 def receive(turn: RequesterTurn, input_: inputs.ReceiveMessage) -> None:
     """A message of the present attempt; anything else raises StateError."""
     body, place = input_.envelope.body, input_.envelope.context
-    round_ = present(turn)
-    if (place.round, place.attempt) != (round_.number, round_.attempt):
-        raise StateError(f"{kind_of(body)} of round {place.round}.{place.attempt} is not awaited")
     member = turn.context.require_cohort().index_of(input_.envelope.sender)
     if member is None:
         raise StateError(f"{kind_of(body)} from a peer that is not enrolled")
+    if isinstance(body, Release):
+        released(turn, input_, body, member)
+        return
+    round_ = present(turn)
+    if (place.round, place.attempt) != (round_.number, round_.attempt):
+        raise StateError(f"{kind_of(body)} of round {place.round}.{place.attempt} is not awaited")
     if isinstance(body, Ready):
         _ready(turn, input_, body, member)
     elif isinstance(body, Contribution):
@@ -85,35 +94,55 @@ def _ready(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Ready, memb
         raise StateError("Ready for another opening")
     if any(r.member == member for r in round_.ready):
         raise StateError(f"member {member} is ready already")
+    blocks = blocks_of(turn.context, turn.state, round_.number)
+    if member >= len(blocks):
+        raise StateError(f"member {member} has no block yet")
+    if len(body.boxes) != sizes(blocks)[blocks[member]]:
+        # A roster with it would not hold: it would take its whole block out.
+        blame(turn, member, f"shares among {len(body.boxes)}, its block has another number")
+        return
     ready = (*round_.ready, ReadyRecord(member, input_.digest))
     set_round(turn, ready=ready)
-    if len(ready) == len(turn.context.require_cohort().members):
+    if len(ready) == len(blocks):
         _freeze(turn, input_.at)
 
 
 def _freeze(turn: RequesterTurn, at: int) -> None:
     round_ = present(turn)
-    whole = whole_blocks(turn, {r.member for r in round_.ready})
-    if not whole:
-        abandon(turn, at, f"{len(round_.ready)} members are ready, which is no whole block")
+    messages = {r.member: r.message for r in round_.ready}
+    going = enough_of(turn, set(messages))
+    owing = {owed.member for owed in turn.state.owed}
+    for block, members in enough_of(turn, set(messages) - owing).items():
+        going[block] = members  # who owes shares stays out where the block can do without
+    if not going:
+        abandon(turn, at, f"{len(messages)} members are ready, which is no block")
         return
-    blocks = blocks_of(turn.context, turn.state)
-    frozen = sorted((r for r in round_.ready if blocks[r.member] in whole), key=_by_member)
-    advance_round(turn, Event.MEMBERS_READY, blocks=whole)
-    messages = tuple(r.message for r in frozen)
-    turn.emit(Assemble(BlobKind.FROZEN, round_.number, round_.attempt, messages))
+    rosters = tuple(RosterRecord(block, members) for block, members in going.items())
+    advance_round(turn, Event.MEMBERS_READY, rosters=rosters)
+    for block, members in going.items():
+        listed_ = tuple(messages[member] for member in members)
+        turn.emit(Assemble(BlobKind.ROSTER, round_.number, round_.attempt, listed_, block))
 
 
 def assembled(turn: RequesterTurn, input_: inputs.Assembled) -> None:
-    """A frozen roster or a contribution list is stored: say so."""
+    """A roster or a contribution list is stored; once all rosters are, say so."""
     if input_.kind is BlobKind.CONTRIBUTIONS:
         listed(turn, input_)
         return
     round_ = present_of(turn, input_.round, input_.attempt)
     if round_.phase is not Phase.FREEZE:
         raise StateError(f"no roster is awaited in phase {round_.phase.value}")
-    advance_round(turn, Event.FROZEN, frozen_digest=input_.digest, frozen_size=input_.size)
-    publish(turn, Freeze(round_.opening_digest, input_.digest, input_.size))
+    rosters = tuple(
+        dataclasses.replace(r, digest=input_.digest, size=input_.size)
+        if r.block == input_.block
+        else r
+        for r in round_.rosters
+    )
+    set_round(turn, rosters=rosters)
+    if all(roster.digest for roster in rosters):
+        advance_round(turn, Event.FROZEN)
+        told = tuple(Roster(r.block, r.digest, r.size) for r in rosters)
+        publish(turn, Freeze(round_.opening_digest, told))
 
 
 def _contribution(
@@ -129,12 +158,7 @@ def _contribution(
         if known.batch != body.batch_digest:
             turn.emit(Blame(peer, "a second contribution that differs from the first"))
         return
-    if any(c.batch == body.batch_digest for c in round_.contributions):
-        # One of the two copied it, which one cannot be told: nobody is blamed, the first counts.
-        place = round_.number, round_.attempt
-        turn.notify("batch-copied", f"member {member} names another member's batch", *place)
-        return
-    record = ContributionRecord(member, input_.digest, body.batch_digest, body.batch_size, False)
+    record = ContributionRecord(member, input_.digest, body.batch_digest, body.batch_size)
     set_round(turn, contributions=(*round_.contributions, record))
     until = round_.opening.contribute_until
     turn.emit(Fetch(body.batch_digest, body.batch_size, (peer,), until))
@@ -148,23 +172,33 @@ def fault(
     member: int,
 ) -> str:
     """What no honest member says of the present attempt; empty if nothing."""
-    spec, block = context.spec, blocks_of(context, state)[member]
-    size = spec.packing.batch_bytes(spec.parameter_count)
-    if (body.member, body.block) != (member, block) or block not in round_.blocks:
+    spec = context.spec
+    blocks = blocks_of(context, state, round_.number)
+    if member >= len(blocks) or (body.member, body.block) != (member, blocks[member]):
         return "it names another member or block than its sender's"
-    if body.frozen_digest != round_.frozen_digest:
+    roster = round_.roster(body.block)
+    if roster is None or member not in roster.members:
+        return "its sender is in no frozen roster"
+    if body.roster_digest != roster.digest:
         return "it names another frozen roster"
+    size = spec.packing.batch_bytes(spec.parameter_count)
     if body.batch_size != size:
         return f"its batch has {body.batch_size} bytes, not {size}"
     return ""
 
 
 def blob_arrived(turn: RequesterTurn, input_: inputs.BlobArrived) -> None:
-    """A batch is here: have its ciphertexts checked before it can count."""
+    """A batch is here: have it checked before it can count.
+
+    Whose it is stands in the batch itself, so that a member who announced another's finds out here.
+    """
     round_ = present(turn, Phase.CONTRIBUTE)
-    if not any(c.batch == input_.digest and not c.sound for c in round_.contributions):
+    waiting = [c for c in round_.contributions if c.batch == input_.digest]
+    if all(c.sound or c.bad for c in waiting):
         raise StateError("no contribution awaits this blob")
-    turn.emit(ComputeCheck(round_.number, round_.attempt, input_.digest))
+    for each in waiting:
+        if not (each.sound or each.bad):
+            turn.emit(ComputeCheck(round_.number, round_.attempt, each.member, each.batch))
 
 
 def blob_missing(turn: RequesterTurn, input_: inputs.BlobMissing) -> None:
@@ -179,27 +213,43 @@ def computed(turn: RequesterTurn, input_: inputs.ComputeDone) -> None:
     round_ = present_of(turn, input_.round, input_.attempt)
     if input_.kind != "check" or round_.phase is not Phase.CONTRIBUTE:
         raise StateError(f"no {input_.kind} is awaited in phase {round_.phase.value}")
-    sound = tuple(
-        dataclasses.replace(c, sound=True) if c.batch == input_.subject else c
-        for c in round_.contributions
-    )
-    set_round(turn, contributions=sound)
-    expected = sum(b in round_.blocks for b in blocks_of(turn.context, turn.state))
-    if sum(c.sound for c in sound) == expected:
-        commit(turn, input_.at)
+    _judged(turn, int.from_bytes(input_.subject, "big"), sound=True)
+    _commit_when_complete(turn, input_.at)
 
 
 def compute_failed(turn: RequesterTurn, input_: inputs.ComputeFailed) -> None:
-    """A batch with unsound ciphertexts: it never counts, and its sender is blamed."""
+    """A batch that does not hold: it never counts, and its sender is blamed."""
     round_ = present_of(turn, input_.round, input_.attempt)
     if input_.kind != "check":
         raise FatalError(f"{input_.kind} failed on checked batches: {input_.reason}")
-    bad = next((c for c in round_.contributions if c.batch == input_.subject), None)
-    if bad is None:
-        raise StateError("no contribution names this batch")
-    peer = turn.context.require_cohort().members[bad.member].peer
-    turn.emit(Blame(peer, one_line(f"batch: {input_.reason}")))
+    member = int.from_bytes(input_.subject, "big")
+    if round_.phase is not Phase.CONTRIBUTE:
+        raise StateError(f"no check is awaited in phase {round_.phase.value}")
+    _judged(turn, member, bad=True)
+    blame(turn, member, f"batch: {input_.reason}")
     turn.notify("batch-refused", input_.reason, round_.number, round_.attempt)
+    _commit_when_complete(turn, input_.at)
+
+
+def _judged(turn: RequesterTurn, member: int, *, sound: bool = False, bad: bool = False) -> None:
+    contributions = present(turn).contributions
+    if all(c.member != member for c in contributions):
+        raise StateError("no contribution of this member is here")
+    set_round(
+        turn,
+        contributions=tuple(
+            dataclasses.replace(c, sound=sound, bad=bad) if c.member == member else c
+            for c in contributions
+        ),
+    )
+
+
+def _commit_when_complete(turn: RequesterTurn, at: int) -> None:
+    """Every roster member's batch is here and judged: nothing more can come."""
+    round_ = present(turn)
+    expected = sum(len(roster.members) for roster in round_.rosters)
+    if sum(c.sound or c.bad for c in round_.contributions) == expected:
+        commit(turn, at)
 
 
 def tick(turn: RequesterTurn, at: int) -> None:
@@ -211,7 +261,4 @@ def tick(turn: RequesterTurn, at: int) -> None:
         commit(turn, at)
     else:
         sign_again_when_late(turn, at)
-
-
-def _by_member(record: ReadyRecord) -> int:
-    return record.member
+        unmask_when_late(turn, at)

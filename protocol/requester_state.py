@@ -9,8 +9,19 @@ from protocol import params
 from protocol.codec import Size, Wire
 from protocol.effects import Attempt, NoDigest, Round
 from protocol.job import JobPhase
-from protocol.messages import Address, BlobSize, Digest, Index, Milliseconds, Open, PeerId
+from protocol.messages import (
+    Address,
+    BlobSize,
+    Digest,
+    Index,
+    ListSize,
+    Milliseconds,
+    Open,
+    PeerId,
+)
 from protocol.round import Phase
+
+_BlockMembers = Annotated[tuple[Index, ...], Size(0, params.MAX_BLOCK)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,27 +35,80 @@ class EnrolmentRecord(Wire):
 
 
 @dataclass(frozen=True, slots=True)
+class GroupRecord(Wire):
+    """Owners under one enrolment root: so many of the enrolments, in the order of their arrival.
+
+    Empty and 0 stand for what is not there yet: the root, the chain's block, the blocks' seed.
+    """
+
+    count: Index
+    root: NoDigest = b""
+    block: int = 0
+    asked: bool = False
+    seed: NoDigest = b""
+
+
+@dataclass(frozen=True, slots=True)
 class ReadyRecord(Wire):
     member: Index
     message: Digest
 
 
 @dataclass(frozen=True, slots=True)
+class RosterRecord(Wire):
+    """A block that goes on, and who is in it. An empty digest: its list is being stored."""
+
+    block: Index
+    members: _BlockMembers
+    digest: NoDigest = b""
+    size: ListSize = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ContributionRecord(Wire):
-    """A contribution's header, and whether its batch is here and its ciphertexts are sound."""
+    """A contribution's header, and whether its batch is here and sound, or will never count."""
 
     member: Index
     message: Digest
     batch: Digest
     size: BlobSize
-    sound: bool
+    sound: bool = False
+    bad: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class SumRecord(Wire):
+class BlockRecord(Wire):
+    """A committed block on its way to be opened. Empty digests: not yet."""
+
     block: Index
-    digest: Digest
-    count: Index
+    members: _BlockMembers  # whose contributions the commitment lists
+    sum: NoDigest = b""
+    unmask: NoDigest = b""
+    enough_at: Milliseconds = 0  # when as many releases were there as the threshold asks for
+    asked: Index = 0  # releases that the last try to take the masks off was made with
+    trying: bool = False
+    bad: _BlockMembers = ()  # whose released shares were not what they had been sealed as
+    lost: bool = False  # a member shared out what is no share of its secret: it stays closed
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRecord(Wire):
+    member: Index
+    message: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class OwedRelease(Wire):
+    """Shares that a commitment bound a member to release, and that have not come."""
+
+    member: Index
+    round: Round
+    attempt: Attempt
+    model_digest: Digest
+    root: Digest
+    block: Index
+    roster_digest: Digest
+    listed: _BlockMembers
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +122,27 @@ class RequesterRound(Wire):
     opening_digest: Digest
     retry_at: Milliseconds  # when a failed attempt is followed by the next
     ready: Annotated[tuple[ReadyRecord, ...], Size(0, params.MAX_COHORT)] = ()
-    blocks: Annotated[tuple[Index, ...], Size(0, params.MAX_COHORT)] = ()  # that count
-    frozen_digest: NoDigest = b""
-    frozen_size: BlobSize = 0
+    rosters: Annotated[tuple[RosterRecord, ...], Size(0, params.MAX_BLOCKS)] = ()
     contributions: Annotated[tuple[ContributionRecord, ...], Size(0, params.MAX_COHORT)] = ()
+    blocks: Annotated[tuple[BlockRecord, ...], Size(0, params.MAX_BLOCKS)] = ()
     list_digest: NoDigest = b""
     list_size: BlobSize = 0
     root: NoDigest = b""
     valid_until: int = 0
     signature: Annotated[bytes, Size(0, 65)] = b""
     committed_block: int = 0
-    sums: Annotated[tuple[SumRecord, ...], Size(0, params.MAX_COHORT)] = ()
+    releases: Annotated[tuple[ReleaseRecord, ...], Size(0, params.MAX_COHORT)] = ()
+    unmask_until: Milliseconds = 0
     applying: bool = False
+
+    def roster(self, block: int) -> RosterRecord | None:
+        """The frozen roster of a block, or None where it did not go on."""
+        return next((r for r in self.rosters if r.block == block), None)
+
+    @property
+    def count(self) -> int:
+        """How many contributions the commitment lists."""
+        return sum(len(block.members) for block in self.blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +152,6 @@ class RoundRecord(Wire):
     number: Round
     attempt: Attempt
     model_digest: Digest
-    frozen_digest: Digest
-    frozen_size: BlobSize
     list_digest: Digest
     list_size: BlobSize
     root: Digest
@@ -90,7 +161,11 @@ class RoundRecord(Wire):
 
 @dataclass(frozen=True, slots=True)
 class RequesterState(Wire):
-    """A job as its requester sees it. Block numbers are 0 while the fact is not on the chain."""
+    """A job as its requester sees it. Block numbers are 0 while the fact is not on the chain.
+
+    `groups` covers the enrolments from the first on; the openings name the cohort of the first
+    `adopted` of them. A later group is being rooted while its own seed is not there.
+    """
 
     phase: JobPhase = JobPhase.POSTING
     head: int = 0
@@ -98,16 +173,19 @@ class RequesterState(Wire):
     announced_at: Milliseconds = 0
     enrol_until: Milliseconds = 0
     enrolments: Annotated[tuple[EnrolmentRecord, ...], Size(0, params.MAX_COHORT)] = ()
+    groups: Annotated[tuple[GroupRecord, ...], Size(0, params.MAX_GROUPS)] = ()
+    adopted: Index = 0
     cohort_digest: NoDigest = b""
     cohort_size: BlobSize = 0
-    enrol_root: NoDigest = b""
-    enrolled_block: int = 0
-    seed: NoDigest = b""
-    seed_asked: bool = False
+    next_cohort_digest: NoDigest = b""  # with the group that is being rooted
+    next_cohort_size: BlobSize = 0
     model_digest: NoDigest = b""
     model_size: BlobSize = 0
     momentum: NoDigest = b""
+    worth: NoDigest = b""
     round: RequesterRound | None = None
+    lost_rounds: Index = 0  # in a row
+    owed: Annotated[tuple[OwedRelease, ...], Size(0, params.MAX_COHORT)] = ()
     records: Annotated[tuple[RoundRecord, ...], Size(0, params.MAX_ROUNDS)] = ()
     evidence_digest: NoDigest = b""
     evidence_size: BlobSize = 0
@@ -117,3 +195,14 @@ class RequesterState(Wire):
     closed_block: int = 0  # the first block seen at or after that moment
     settling: bool = False
     reason: Annotated[str, Size(0, params.MAX_REASON_BYTES)] = ""
+
+    @property
+    def seeds(self) -> tuple[bytes, ...]:
+        """What draws the blocks of each adopted group."""
+        return tuple(group.seed for group in self.groups[: self.adopted])
+
+    @property
+    def rooting(self) -> GroupRecord | None:
+        """The group that is on its way to the chain, if any."""
+        last = self.groups[-1] if self.groups else None
+        return None if last is None or last.seed else last

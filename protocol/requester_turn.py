@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from protocol.effects import Publish
+from protocol.effects import Blame, Publish
 from protocol.enrolment import draw_blocks
 from protocol.errors import StateError
 from protocol.job import JobEvent, JobPhase
@@ -57,6 +57,14 @@ def set_round(turn: RequesterTurn, **changes: Any) -> None:
     turn.change(round=dataclasses.replace(present(turn), **changes))
 
 
+def set_block(turn: RequesterTurn, block: int, **changes: Any) -> None:
+    """Change one committed block of the present attempt."""
+    blocks = tuple(
+        dataclasses.replace(b, **changes) if b.block == block else b for b in present(turn).blocks
+    )
+    set_round(turn, blocks=blocks)
+
+
 def advance_round(turn: RequesterTurn, event: Event, **changes: Any) -> None:
     set_round(turn, phase=advance(Role.REQUESTER, present(turn).phase, event), **changes)
 
@@ -74,16 +82,39 @@ def publish(turn: RequesterTurn, body: Open | Freeze | Committed | Result) -> No
     turn.emit(Publish(job_topic(turn.context.job), round_.number, round_.attempt, body, b""))
 
 
-def blocks_of(context: JobContext, state: RequesterState) -> tuple[int, ...]:
-    """Each member's block, by index."""
-    return draw_blocks(context.require_cohort(), context.spec.cohort, state.seed)
+def blame(turn: RequesterTurn, member: int, reason: str) -> None:
+    """Name a member that did what no honest one does."""
+    peer = turn.context.require_cohort().members[member].peer
+    turn.emit(Blame(peer, one_line(f"member {member}: {reason}")))
 
 
-def whole_blocks(turn: RequesterTurn, there: set[int]) -> tuple[int, ...]:
-    """Blocks of which every member is in `there`.
+def blocks_of(context: JobContext, state: RequesterState, round_: int) -> tuple[int, ...]:
+    """Each member's block in a round, by index."""
+    return draw_blocks(context.require_cohort(), context.spec.cohort, state.seeds, round_)
 
-    Without noise a block counts whole or not at all (design, section 5).
+
+def sizes(blocks: tuple[int, ...]) -> dict[int, int]:
+    """How many members each block has, by its number."""
+    found: dict[int, int] = {}
+    for block in blocks:
+        found[block] = found.get(block, 0) + 1
+    return dict(sorted(found.items()))
+
+
+def enough_of(turn: RequesterTurn, there: set[int]) -> dict[int, tuple[int, ...]]:
+    """The blocks that may go on, each with those of its members that are in `there`, ascending.
+
+    Without noise a block counts whole or not at all; with it, all but the dropouts that the spec
+    allows suffice (design, section 5).
     """
-    blocks = blocks_of(turn.context, turn.state)
-    absent = {b for member, b in enumerate(blocks) if member not in there}
-    return tuple(sorted(set(blocks) - absent))
+    blocks = blocks_of(turn.context, turn.state, present(turn).number)
+    found: dict[int, list[int]] = {}
+    for member in sorted(there):
+        if member < len(blocks):
+            found.setdefault(blocks[member], []).append(member)
+    spec, whole = turn.context.spec, sizes(blocks)
+    return {
+        block: tuple(found[block])
+        for block in sorted(found)
+        if len(found[block]) >= spec.quorum(whole[block])
+    }

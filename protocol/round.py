@@ -30,11 +30,11 @@ class Phase(enum.Enum):
 
 class Event(enum.Enum):
     OPENED = "opening checked and published"
-    MEMBERS_READY = "whole blocks are ready"
+    MEMBERS_READY = "blocks are ready"
     FROZEN = "roster frozen and verified"
     CONTRIBUTED = "contributions stored"
     COMMITTED = "commitment final on the chain"
-    UNMASKED = "masks removed"
+    UNMASKED = "shares released, masks off"
     APPLIED = "model moved"
     ABANDONED = "deadline passed, or a newer attempt"
 

@@ -135,7 +135,8 @@ class Terms(Part):
     def packing_for(self, members: int) -> Packing:
         """The layout of contributions in a block of `members`."""
         encryption = self.encryption
-        return Packing(encryption.value_bits, members, encryption.key_bits)
+        kind = str(encryption.envelope)
+        return Packing(encryption.value_bits, members, encryption.key_bits, kind)
 
     @property
     def block_count(self) -> int:
@@ -153,12 +154,18 @@ class Terms(Part):
     def least_lifetime(self) -> int:
         """Seconds in which every round can use up its deadlines once."""
         t = self.timing
-        a_round = t.ready_seconds + t.contribute_seconds + t.commit_seconds + t.apply_seconds
-        return t.enrol_seconds + self.training.rounds * a_round
+        compute = t.ready_seconds + t.contribute_seconds + t.apply_seconds
+        return t.enrol_seconds + self.training.rounds * (
+            compute + t.commit_seconds + t.unmask_seconds
+        )
 
     def threshold(self, members: int) -> int:
         """Shares that rebuild a secret in a block of `members` (DESIGN section 5)."""
         return least_threshold(members, self.privacy.corrupt)
+
+    def quorum(self, members: int) -> int:
+        """Members of a block of `members` without whom it does not go on: all but the dropouts."""
+        return members - self.privacy.dropouts
 
     def _feature_faults(self) -> Iterator[Fault]:
         seen: set[str] = set()
@@ -195,11 +202,22 @@ class Terms(Part):
         block, privacy = self.cohort.block_size, self.privacy
         left = block - privacy.dropouts - privacy.corrupt
         if self.threshold(block) > left:
+            # 2t > n + c and t <= n - d - c: what holds for the least block holds for larger ones.
             yield Fault(
                 "privacy.corrupt",
-                f"is {privacy.corrupt} beside {privacy.dropouts} dropouts: a block of {block} "
-                f"needs {self.threshold(block)} other members, {max(left, 0)} are left",
+                f"is {privacy.corrupt} beside {privacy.dropouts} dropouts: in a block of {block} "
+                f"{self.threshold(block)} shares rebuild a secret (more than half of members and "
+                f"corrupt together), {max(left, 0)} members are sure to give theirs",
             )
+        if privacy.noisy and self.training.local_steps > 1:
+            yield Fault(
+                "training.local_steps",
+                f"is {self.training.local_steps}; with epsilon it is 1: noise is added to one "
+                "gradient a round",
+            )
+        if self.cohort.shuffle and not privacy.noisy:
+            # Sums of overlapping sets could be subtracted, round against round.
+            yield Fault("cohort.shuffle", "is true; without epsilon (no noise) blocks stay fixed")
         if self.escrow > params.MAX_ESCROW:
             yield Fault("payment", f"makes an escrow of {self.escrow}; at most 2^128 - 1 is held")
 

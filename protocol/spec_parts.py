@@ -210,13 +210,19 @@ class PrivacySpec(Part):
         if self.sealed:
             yield Fault("sealed", "is true; sealed models are not supported by this version")
         if self.epsilon is not None:
-            yield Fault("epsilon", f"is {self.epsilon:g}; noise is not supported by this version")
+            if not self.delta:
+                yield Fault("delta", "is 0; with epsilon it is above 0, such as 1e-5")
             return
         if self.delta:
             yield Fault("delta", f"is {self.delta:g}; without epsilon it is 0")
         if self.dropouts:
             # Sums of different sets could be subtracted; only noise would hide the difference.
             yield Fault("dropouts", f"is {self.dropouts}; without epsilon (no noise) it is 0")
+
+    @property
+    def noisy(self) -> bool:
+        """Whether every owner adds noise of its own."""
+        return self.epsilon is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,13 +245,14 @@ class CohortSpec(Part):
 
     Blocks are as equal as they can be and have at least `block_size` members; a block has more
     only where owners are left over. `admission` lists the accounts let in, ascending; empty lets
-    in everybody.
+    in everybody. `shuffle` draws the blocks anew for every round, which needs noise.
     """
 
     min_owners: Annotated[int, Range(params.MIN_BLOCK, params.MAX_COHORT)]
     max_owners: Annotated[int, Range(params.MIN_BLOCK, params.MAX_COHORT)]
     block_size: Annotated[int, Range(params.MIN_BLOCK, params.MAX_BLOCK)]
     admission: Annotated[tuple[Address, ...], Size(0, params.MAX_COHORT)]
+    shuffle: bool
 
     def faults(self) -> Iterator[Fault]:
         if self.min_owners > self.max_owners:
@@ -303,12 +310,14 @@ class PaymentSpec(Part):
 class TimingSpec(Part):
     """Deadlines of the phases, in seconds, and how deep a commitment lies before it is final.
 
-    `commit_seconds` is how long a signed commitment may wait for the chain (its `valid_until`).
+    `commit_seconds` is how long a signed commitment may wait for the chain (its `valid_until`);
+    `unmask_seconds` how long shares are awaited once it is final.
     """
 
     enrol_seconds: Seconds
     ready_seconds: Seconds
     contribute_seconds: Seconds
     commit_seconds: Annotated[int, Range(1, params.MAX_COMMIT_SECONDS)]
+    unmask_seconds: Seconds
     apply_seconds: Seconds
     finality_blocks: Annotated[int, Range(0, params.MAX_FINALITY_BLOCKS)]

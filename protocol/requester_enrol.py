@@ -1,0 +1,177 @@
+"""Who joins a job: enrolments gathered, their roots put on the chain, the seed of their blocks.
+
+The first group begins the training. Whoever comes later waits until enough for a block are there;
+they get a root and blocks of their own, and take part from the next round that opens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from protocol import inputs
+from protocol.effects import (
+    Assemble,
+    Blame,
+    BlobKind,
+    ComputeInitialModel,
+    ReadBlockHash,
+    Send,
+    TransactEnrol,
+)
+from protocol.enrolment import read_enrolment
+from protocol.errors import Malformed, StateError
+from protocol.job import JobEvent, JobPhase
+from protocol.machine import one_line
+from protocol.messages import Enrol, Enrolled, RefusalCode, Refuse
+from protocol.params import MAX_GROUPS
+from protocol.requester_state import EnrolmentRecord, GroupRecord
+from protocol.requester_turn import RequesterTurn, fail, go
+
+#: How long an answer to an enrolment is worth delivering, milliseconds.
+_ANSWER_MS = 30_000
+
+_GATHERING = (JobPhase.ENROLLING, JobPhase.ROOTING, JobPhase.TRAINING)
+
+
+def enrol(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Enrol) -> None:
+    """An owner wants to join: take it, or say why not."""
+    state, limits = turn.state, turn.context.spec.cohort
+    peer = input_.envelope.sender
+
+    def answer(reply: Enrolled | Refuse) -> None:
+        turn.emit(Send(peer, 0, 0, reply, b"", input_.at + _ANSWER_MS))
+
+    def refuse(code: RefusalCode, reason: str) -> None:
+        answer(Refuse(code, reason))
+
+    try:
+        member = read_enrolment(turn.context.spec, turn.context.job, input_.envelope)
+    except Malformed as e:
+        turn.emit(Blame(peer, one_line(str(e))))
+        refuse(RefusalCode.INVALID, one_line(str(e)))
+        return
+    known = next((r for r in state.enrolments if r.peer == peer), None)
+    if known is not None:
+        same = (known.account, known.payout) == (member.account, member.payout)
+        if same:
+            answer(Enrolled(known.message))
+        else:
+            refuse(RefusalCode.CONFLICT, "this peer is enrolled with another account")
+    elif state.phase not in _GATHERING:
+        refuse(RefusalCode.CLOSED, "enrolment in this job is over")
+    elif len(state.enrolments) >= limits.max_owners:
+        refuse(RefusalCode.FULL, f"{limits.max_owners} owners are enrolled, which is the most")
+    elif limits.admission and member.account not in limits.admission:
+        refuse(RefusalCode.NOT_ADMITTED, "the account is not on the job's admission list")
+    elif any(member.account == r.account or member.payout == r.payout for r in state.enrolments):
+        # The contract pays an account once a round: a second member could never be paid.
+        refuse(RefusalCode.CONFLICT, "the account or payout address is enrolled by another peer")
+    else:
+        record = EnrolmentRecord(peer, member.account, member.payout, input_.digest)
+        turn.change(enrolments=(*state.enrolments, record))
+        answer(Enrolled(input_.digest))
+        turn.notify("enrolled", f"{len(turn.state.enrolments)} of {limits.max_owners} owners")
+        full = len(turn.state.enrolments) == limits.max_owners
+        if full and turn.state.phase is JobPhase.ENROLLING:
+            close(turn)
+
+
+def close(turn: RequesterTurn) -> None:
+    """The first group is complete."""
+    go(turn, JobEvent.COHORT_COMPLETE)
+    _root(turn)
+    turn.emit(ComputeInitialModel())
+
+
+def gather(turn: RequesterTurn) -> None:
+    """Root the owners that came later, once they are enough for a block of their own."""
+    state, spec = turn.state, turn.context.spec
+    waiting = len(state.enrolments) - sum(group.count for group in state.groups)
+    free = state.rooting is None and len(state.groups) < MAX_GROUPS
+    last = len(state.records) + 1 >= spec.training.rounds  # no round is left that they could join
+    if free and waiting >= spec.cohort.block_size and not last:
+        _root(turn)
+
+
+def _root(turn: RequesterTurn) -> None:
+    state = turn.state
+    count = len(state.enrolments) - sum(group.count for group in state.groups)
+    groups = (*state.groups, GroupRecord(count))
+    turn.change(groups=groups)
+    messages = tuple(r.message for r in state.enrolments)
+    counts = tuple(group.count for group in groups)
+    turn.emit(Assemble(BlobKind.COHORT, 0, 0, messages, 0, counts))
+
+
+def _set_last(turn: RequesterTurn, **changes: Any) -> None:
+    groups = turn.state.groups
+    turn.change(groups=(*groups[:-1], dataclasses.replace(groups[-1], **changes)))
+
+
+def _rooting(turn: RequesterTurn) -> GroupRecord:
+    group = turn.state.rooting
+    if group is None or turn.state.phase not in _GATHERING:
+        raise StateError("no owners are being enrolled on the chain")
+    return group
+
+
+def assembled(turn: RequesterTurn, input_: inputs.Assembled) -> None:
+    """The list is stored: its root goes on the chain."""
+    group = _rooting(turn)
+    if group.root:
+        raise StateError("no cohort is being assembled")
+    _set_last(turn, root=input_.root)
+    turn.change(next_cohort_digest=input_.digest, next_cohort_size=input_.size)
+    turn.emit(TransactEnrol(len(turn.state.groups) - 1, input_.root, group.count))
+
+
+def on_chain(turn: RequesterTurn, input_: inputs.ChainEnrolled) -> None:
+    """The chain holds the root."""
+    group = _rooting(turn)
+    if (input_.index, input_.root) != (len(turn.state.groups) - 1, group.root):
+        raise StateError("not the enrolment root that is awaited")
+    _set_last(turn, block=input_.block)
+
+
+def look_at_chain(turn: RequesterTurn) -> None:
+    """The seed's block must be as final as the root is, and be mined after it."""
+    group, depth = turn.state.rooting, turn.context.spec.timing.finality_blocks
+    if group is None or not group.block or group.asked:
+        return
+    if turn.state.head >= group.block + 1 + depth:
+        _set_last(turn, asked=True)
+        turn.emit(ReadBlockHash(group.block + 1))
+
+
+def block_hash(turn: RequesterTurn, input_: inputs.ChainBlockHash) -> None:
+    """The blocks of the new group are drawn."""
+    group = _rooting(turn)
+    if not group.asked or input_.number != group.block + 1:
+        raise StateError("no such block's hash is awaited")
+    _set_last(turn, seed=input_.hash)
+
+
+def adopt(turn: RequesterTurn) -> None:
+    """Let everybody whose blocks are drawn take part from here on."""
+    state = turn.state
+    ready = sum(1 for group in state.groups if group.seed)
+    if ready > state.adopted:
+        turn.change(
+            adopted=ready,
+            cohort_digest=state.next_cohort_digest,
+            cohort_size=state.next_cohort_size,
+        )
+
+
+def reorg(turn: RequesterTurn, number: int) -> bool:
+    """Roots above `number` are awaited again. False where the job cannot go on."""
+    state = turn.state
+    if state.phase not in _GATHERING:
+        return True
+    if any(group.asked and group.block > number for group in state.groups):
+        fail(turn, "the chain reorganised deeper than the job's finality")
+        return False
+    if state.rooting is not None and state.rooting.block > number:
+        _set_last(turn, block=0)
+    return True

@@ -1,0 +1,262 @@
+"""How a committed round is opened: shares come in, masks come off, sums are applied.
+
+A block opens once as many of its contributors as the threshold says have released good shares of
+everybody in its roster. One that does not open in time is paid for and left out; whoever owed it
+shares earns no merit and stays out of later rosters, until they come.
+"""
+
+from __future__ import annotations
+
+from protocol import inputs
+from protocol.effects import ComputeApply, ComputeUnmask, OpenBlock
+from protocol.errors import StateError
+from protocol.job import JobPhase
+from protocol.messages import Release
+from protocol.requester_state import BlockRecord, OwedRelease, ReleaseRecord, RequesterRound
+from protocol.requester_turn import (
+    RequesterTurn,
+    advance_round,
+    blame,
+    blocks_of,
+    present,
+    present_of,
+    set_block,
+    set_round,
+    sizes,
+)
+from protocol.round import Event, Phase
+
+_OPENING = (Phase.COMMIT, Phase.UNMASK, Phase.APPLY)
+
+#: With enough shares to open a block: how long the others' are waited for, milliseconds. They come
+#: at about the same time, and one look at all of them costs little more than one at some.
+_GRACE_MS = 1_000
+
+
+def begin_unmask(turn: RequesterTurn, at: int) -> None:
+    """The commitment is final: from now on shares may come, for so long."""
+    until = at + 1000 * turn.context.spec.timing.unmask_seconds
+    set_round(turn, unmask_until=until)
+    for block in present(turn).blocks:
+        _try(turn, block.block, at)
+
+
+def released(
+    turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Release, member: int
+) -> None:
+    """A member's shares, for the present round or for one that it still owes them to."""
+    place, round_ = input_.envelope.context, turn.state.round
+    if round_ is None or (place.round, place.attempt) != (round_.number, round_.attempt):
+        _late(turn, input_, body, member)
+        return
+    block = next((b for b in round_.blocks if member in b.members), None)
+    if block is None or body.root != round_.root or body.block != block.block:
+        raise StateError("a release for another commitment or block than its sender's")
+    if any(r.member == member for r in round_.releases):
+        raise StateError(f"member {member} has released its shares already")
+    roster = round_.roster(block.block)
+    if roster is None or len(body.shares) != len(roster.members):
+        blame(turn, member, f"releases {len(body.shares)} shares, its roster has another number")
+        return
+    record = ReleaseRecord(member, input_.digest)
+    set_round(turn, releases=(*round_.releases, record))
+    if block.unmask or block.lost or round_.phase not in (Phase.COMMIT, Phase.UNMASK):
+        _late(turn, input_, body, member)
+    elif round_.phase is Phase.UNMASK:
+        _try(turn, block.block, input_.at)
+
+
+def _try(turn: RequesterTurn, number: int, at: int) -> None:
+    """Rebuild a block's secrets, where enough shares are there that were not tried yet."""
+    round_ = present(turn, Phase.UNMASK)
+    block = _block(round_, number)
+    good = [r for r in round_.releases if r.member in block.members and r.member not in block.bad]
+    if block.unmask or block.lost or block.trying or len(good) <= block.asked:
+        return
+    if len(good) < _threshold(turn, number):
+        return
+    enough_at = block.enough_at or at
+    set_block(turn, number, enough_at=enough_at)
+    if len(good) + len(block.bad) < len(block.members) and at < enough_at + _GRACE_MS:
+        return
+    set_block(turn, number, trying=True, asked=len(good))
+    roster = round_.roster(number)
+    if roster is None:
+        raise StateError(f"block {number} was committed without a roster")
+    turn.emit(
+        ComputeUnmask(
+            round_.number,
+            round_.attempt,
+            round_.opening.model_digest,
+            number,
+            roster.digest,
+            block.members,
+            tuple(r.message for r in good),
+        )
+    )
+
+
+def _threshold(turn: RequesterTurn, number: int) -> int:
+    blocks = blocks_of(turn.context, turn.state, present(turn).number)
+    return turn.context.spec.threshold(sizes(blocks)[number])
+
+
+def _block(round_: RequesterRound, number: int) -> BlockRecord:
+    found = next((b for b in round_.blocks if b.block == number), None)
+    if found is None:
+        raise StateError(f"block {number} is not committed in round {round_.number}")
+    return found
+
+
+def unmasked(turn: RequesterTurn, input_: inputs.Unmasked) -> None:
+    """Releases were tried: the block opens, or shares were bad and others are waited for."""
+    for member in input_.bad:
+        blame(turn, member, "released shares that are not what was sealed for it")
+    for member in input_.liars:
+        blame(turn, member, "its shares do not make the secret that it committed to")
+    round_ = turn.state.round
+    current = round_ is not None and (round_.number, round_.attempt) == (
+        input_.round,
+        input_.attempt,
+    )
+    if round_ is None or not current or not _block(round_, input_.block).trying:
+        _checked_late(turn, input_)
+        return
+    round_ = present_of(turn, input_.round, input_.attempt)
+    block = _block(round_, input_.block)
+    set_block(
+        turn,
+        block.block,
+        trying=False,
+        bad=tuple(sorted({*block.bad, *input_.bad})),
+        asked=block.asked - len(input_.bad),  # so that whatever comes next is worth another try
+        unmask=input_.digest,
+        lost=bool(input_.liars),
+    )
+    if round_.phase is Phase.UNMASK:
+        if not (input_.digest or input_.liars):
+            _try(turn, block.block, input_.at)
+        _finish_unmask(turn, late=False)
+
+
+def _finish_unmask(turn: RequesterTurn, *, late: bool) -> None:
+    """Go on once every block is open or lost, or none can be waited for any longer."""
+    round_ = present(turn)
+    if round_.phase is not Phase.UNMASK:
+        return
+    if not late and not all(b.unmask or b.lost for b in round_.blocks):
+        return
+    closed = [b.block for b in round_.blocks if not b.unmask]
+    for block in closed:
+        why = f"block {block} stays closed: too few shares came"
+        turn.notify("block-closed", why, round_.number, round_.attempt)
+    advance_round(turn, Event.UNMASKED)
+    apply(turn)
+
+
+def unmask_when_late(turn: RequesterTurn, at: int) -> None:
+    """The shares' time is over: what is closed by now stays closed."""
+    round_ = present(turn)
+    if round_.phase is not Phase.UNMASK:
+        return
+    if at >= round_.unmask_until:
+        _finish_unmask(turn, late=True)
+        return
+    for block in round_.blocks:
+        _try(turn, block.block, at)
+
+
+def summed(turn: RequesterTurn, input_: inputs.ComputeDone) -> None:
+    """A block's sum is there."""
+    round_ = present_of(turn, input_.round, input_.attempt)
+    number = int.from_bytes(input_.subject, "big")
+    if round_.phase not in _OPENING:
+        raise StateError(f"no sum is awaited in phase {round_.phase.value}")
+    if _block(round_, number).sum:
+        raise StateError(f"the sum of block {number} is here already")
+    set_block(turn, number, sum=input_.digest)
+    apply(turn)
+
+
+def apply(turn: RequesterTurn) -> None:
+    """Open and apply what can be opened, as soon as its sums are there as well."""
+    round_ = present(turn)
+    if round_.phase is not Phase.APPLY or round_.applying:
+        return
+    ready = [b for b in round_.blocks if b.unmask]
+    if not all(b.sum for b in ready):
+        return
+    set_round(turn, applying=True)
+    _note_owed(turn)
+    turn.emit(
+        ComputeApply(
+            round_.number,
+            round_.opening.model_digest,
+            turn.state.momentum,
+            turn.state.worth,
+            tuple(OpenBlock(b.block, b.sum, b.unmask, b.members) for b in ready),
+        )
+    )
+
+
+def _note_owed(turn: RequesterTurn) -> None:
+    """Who is listed and has not given its shares, or gave bad ones, owes them from now on."""
+    round_ = present(turn)
+    given = {r.member for r in round_.releases}
+    owed = list(turn.state.owed)
+    for block in round_.blocks:
+        roster = round_.roster(block.block)
+        for member in block.members:
+            if (member in given and member not in block.bad) or roster is None:
+                continue
+            owed.append(
+                OwedRelease(
+                    member,
+                    round_.number,
+                    round_.attempt,
+                    round_.opening.model_digest,
+                    round_.root,
+                    block.block,
+                    roster.digest,
+                    block.members,
+                )
+            )
+    # One round's debt is enough to stay out: the latest of each member is kept.
+    turn.change(owed=tuple({o.member: o for o in owed}.values()))
+
+
+def _late(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Release, member: int) -> None:
+    """Shares that came after they were needed: looked at, so that only good ones count as given."""
+    place, round_ = input_.envelope.context, turn.state.round
+    owed = next((o for o in turn.state.owed if o.member == member), None)
+    if owed is not None and (owed.round, owed.attempt) == (place.round, place.attempt):
+        if (body.root, body.block) != (owed.root, owed.block):
+            raise StateError("a release for another commitment or block than is owed")
+        where = owed.model_digest, owed.block, owed.roster_digest, owed.listed
+    elif round_ is not None and (round_.number, round_.attempt) == (place.round, place.attempt):
+        block, roster = _block(round_, body.block), round_.roster(body.block)
+        if roster is None:
+            raise StateError(f"block {body.block} has no roster")
+        where = round_.opening.model_digest, block.block, roster.digest, block.members
+    else:
+        raise StateError(f"no shares of round {place.round}.{place.attempt} are owed")
+    turn.emit(ComputeUnmask(place.round, place.attempt, *where, (input_.digest,)))
+
+
+def _checked_late(turn: RequesterTurn, input_: inputs.Unmasked) -> None:
+    """A late release was looked at: the debt is paid, or stands."""
+    place = input_.round, input_.attempt, input_.block
+
+    def stands(owed: OwedRelease) -> bool:
+        paid = (owed.round, owed.attempt, owed.block) == place and owed.member in input_.good
+        return not paid
+
+    turn.change(owed=tuple(owed for owed in turn.state.owed if stands(owed)))
+    round_ = turn.state.round
+    if round_ is None or (round_.number, round_.attempt) != place[:2] or not input_.bad:
+        return
+    if turn.state.phase is JobPhase.TRAINING:
+        block = _block(round_, input_.block)
+        set_block(turn, block.block, bad=tuple(sorted({*block.bad, *input_.bad})))
+        if round_.applying:
+            _note_owed(turn)
