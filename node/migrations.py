@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node import jobs
+from node import jobs, privacy_ledger
 from node.chain import intent_rows
 
 _BASE: Final = """
@@ -107,4 +107,9 @@ CREATE TABLE traffic (
 """
 
 #: Step n stands at index n - 1.
-MIGRATIONS: Final[tuple[str, ...]] = (_BASE, intent_rows.MIGRATION, jobs.MIGRATION)
+MIGRATIONS: Final[tuple[str, ...]] = (
+    _BASE,
+    intent_rows.MIGRATION,
+    jobs.MIGRATION,
+    privacy_ledger.MIGRATION,
+)

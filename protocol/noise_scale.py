@@ -72,13 +72,16 @@ def multiplier_bound(epsilon: float, delta: float, rounds: int) -> float:
 
 
 def noise_clip(
-    clip_norm: float, batch_rows: int, rounds: int, epsilon: float, delta: float
+    clip_norm: float, batch_rows: int, rounds: int, epsilon: float | None, delta: float
 ) -> float:
-    """The value that the largest integer of a noisy contribution stands for (FixedPoint's clip).
+    """The value that the largest integer of a contribution stands for (FixedPoint's clip).
 
-    A sample of twice the expected rows, all pointing one way, and `_DEVIATIONS` deviations of noise
-    on top; what lies beyond is cut to it, after the noise, so that this costs no privacy.
+    Without noise `clip_norm` itself. With noise: a sample of twice the expected rows, all pointing
+    one way, and `_DEVIATIONS` deviations of noise on top; what lies beyond is cut to it, after the
+    noise, so that this costs no privacy.
     """
+    if epsilon is None:
+        return clip_norm
     bound = multiplier_bound(epsilon, delta, rounds)
     return clip_norm * (2.0 + _DEVIATIONS * bound / batch_rows)
 

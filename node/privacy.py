@@ -1,0 +1,218 @@
+"""What noisy jobs may cost a data set: plans made, jobs reserved, policies changed, epsilons known.
+
+The accountant computes in a worker; what it said is stored and not asked for again. The ledger
+itself, with the charges, is node/privacy_ledger.py. Between looking and writing the ledger may
+move: writes name what they saw and are tried again where that is out of date.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from decimal import ROUND_CEILING, Context
+from typing import Final
+
+from node import catalogue, privacy_ledger, records
+from node.perform import compute as workers
+from node.perform.services import Services
+from node.privacy_ledger import Entry, Limit, Reserve
+from node.store import Transaction
+from protocol.arith import accountant
+from protocol.codec import encode
+from protocol.errors import InputError
+from protocol.noise_scale import Charge, NoisePlan, check_resolution, sampling_rate
+from protocol.policy import Policy
+from protocol.spec import JobSpec
+
+_UP: Final = Context(prec=4, rounding=ROUND_CEILING)
+
+
+async def affordable(services: Services, dataset: str, spec: JobSpec, rows: int) -> str:
+    """Why a data set's budget does not hold a whole job, for its owner alone; empty if it does.
+
+    A job without noise costs no budget: whether it is taken is the policy's to say.
+    """
+    if spec.privacy.epsilon is None:
+        return ""
+    wanted = await _wanted(services, dataset, b"", spec, rows)
+    if isinstance(wanted, str):
+        return wanted
+    why, _, _ = await _look(services, wanted)
+    return why
+
+
+async def reserve_job(
+    services: Services, dataset: str, job: bytes, spec: JobSpec, rows: int
+) -> str:
+    """Set the whole of a job aside on a data set, durably, before its owner consents to it.
+
+    Empty once it is reserved (it may have been before); otherwise why its budget does not hold it,
+    for its owner alone. A job without noise needs no reserve. What a consent that fails after this
+    leaves reserved, `privacy_ledger.release` frees when the job is over.
+    """
+    if spec.privacy.epsilon is None:
+        return ""
+    wanted = await _wanted(services, dataset, job, spec, rows)
+    if isinstance(wanted, str):
+        return wanted
+    while True:
+        why, limit, seen = await _look(services, wanted)
+        if why:
+            return why
+
+        def write(tx: Transaction, limit: Limit = limit, seen: tuple[Entry, ...] = seen) -> bool:
+            still = Limit.of(privacy_ledger.policy_of(tx, dataset)) == limit
+            return still and privacy_ledger.reserve(tx, wanted, limit, seen)
+
+        try:
+            if await services.store.run(write):
+                return ""
+        except InputError as error:
+            return str(error)
+
+
+async def plan(services: Services, job: bytes) -> NoisePlan:
+    """How a reserved job samples and noises. Raises StateError where nothing is reserved."""
+    return await services.store.read(lambda tx: privacy_ledger.plan_of(tx, job))
+
+
+async def plan_for(services: Services, spec: JobSpec, rows: int) -> NoisePlan:
+    """How a data set of so many rows would take part in a job with noise.
+
+    Raises InputError where the spec's epsilon or its value_bits make no noise possible.
+    """
+    epsilon, delta, training = spec.privacy.epsilon, spec.privacy.delta, spec.training
+    if epsilon is None:
+        raise InputError("the job adds no noise", "privacy.epsilon")
+    rate = sampling_rate(training.batch_rows, rows)
+    rounds, bits = training.rounds, spec.encryption.value_bits
+    check_resolution(bits, training.batch_rows, rounds, epsilon, delta)
+    name = _name("multiplier", epsilon, delta, rate, rounds)
+    multiplier = await _known(
+        services,
+        name,
+        "multiplier",
+        lambda: workers.in_worker(services, accountant.multiplier, epsilon, delta, rate, rounds),
+    )
+    return NoisePlan(rate, multiplier)
+
+
+async def epsilon_of(services: Services, charges: Iterable[Charge], delta: float) -> float:
+    """The epsilon of all charges together at `delta`, never below the truth; infinite where no
+    bound can be shown."""
+    steps: Counter[tuple[float, float]] = Counter()
+    for charge in charges:
+        steps[charge.rate, charge.multiplier] += charge.steps
+    merged = tuple(sorted(Charge(*plan, n) for plan, n in steps.items() if n))
+    if not merged:
+        return 0.0
+    numbers = [value for c in merged for value in (c.rate, c.multiplier, c.steps)]
+    return await _known(
+        services,
+        _name("epsilon", delta, *numbers),
+        "epsilon",
+        lambda: workers.in_worker(services, accountant.spent, merged, delta),
+    )
+
+
+async def set_policy(services: Services, dataset: str, policy: Policy) -> None:
+    """Store a policy, and find which reserved jobs fit its budget: the others' rounds stop.
+
+    Jobs are looked at in the order of their reserves. One that does not fit whole counts with what
+    it has told, so that a later, smaller one may go on.
+    """
+    limit, body = Limit.of(policy), encode(policy)
+    while True:
+        seen = await services.store.read(lambda tx: privacy_ledger.entries(tx, dataset))
+        fitting = await _fitting(services, seen, limit)
+
+        def write(
+            tx: Transaction,
+            seen: tuple[Entry, ...] = seen,
+            fitting: frozenset[bytes] = fitting,
+        ) -> bool:
+            if privacy_ledger.entries(tx, dataset) != seen:
+                return False
+            catalogue.save_policy(tx, dataset, body)
+            privacy_ledger.renew(tx, fitting, limit)
+            return True
+
+        if await services.store.run(write):
+            return
+
+
+async def _fitting(services: Services, seen: tuple[Entry, ...], limit: Limit) -> frozenset[bytes]:
+    """Running jobs whose whole reserve fits `limit`, beside what all others have told."""
+    running = [each for each in seen if each.released is None]
+    if all(limit.allows(each.limit) for each in running):
+        return frozenset()  # the budget did not shrink: what fitted it still does
+    fitting: set[bytes] = set()
+    for tried in running:
+        charges = [
+            each.bound if each.job in fitting or each is tried else each.told for each in seen
+        ]
+        if await epsilon_of(services, charges, limit.delta) <= limit.epsilon:
+            fitting.add(tried.job)
+    return frozenset(fitting)
+
+
+async def _wanted(
+    services: Services, dataset: str, job: bytes, spec: JobSpec, rows: int
+) -> Reserve | str:
+    try:
+        made = await plan_for(services, spec, rows)
+    except InputError as error:
+        return str(error)
+    return Reserve(dataset, job, spec.requester.account, made, spec.training.rounds)
+
+
+async def _look(services: Services, wanted: Reserve) -> tuple[str, Limit, tuple[Entry, ...]]:
+    """Why the budget does not hold a job, or nothing; the budget, and the entries looked at."""
+    dataset, plan = wanted.dataset, wanted.plan
+
+    def load(tx: Transaction) -> tuple[Limit, tuple[Entry, ...]]:
+        limit = Limit.of(privacy_ledger.policy_of(tx, dataset))
+        return limit, privacy_ledger.entries(tx, dataset)
+
+    limit, seen = await services.store.read(load)
+    others = [each.bound for each in seen if each.job != wanted.job]
+    job = Charge(plan.rate, plan.multiplier, wanted.rounds)
+    total = await epsilon_of(services, [*others, job], limit.delta)
+    if total <= limit.epsilon:
+        return "", limit, seen
+    before = await epsilon_of(services, others, limit.delta)
+    why = (
+        f"with it, all jobs of {dataset} would cost epsilon {rounded_up(total)} at delta "
+        f"{limit.delta:g}; the policy allows {limit.epsilon:g}, of which {rounded_up(before)} is "
+        "spent or reserved (assay privacy)"
+    )
+    return why, limit, seen
+
+
+def rounded_up(epsilon: float) -> str:
+    """An epsilon for people: four digits, never fewer than the truth."""
+    return f"{float(_UP.create_decimal_from_float(epsilon)):g}"
+
+
+async def _known(
+    services: Services, name: bytes, kind: str, find: Callable[[], Awaitable[float]]
+) -> float:
+    """A number that a worker finds once: from then on it is read."""
+    stored = await services.store.read(lambda tx: records.load_result(tx, name))
+    if stored is None:
+        found = struct.pack("<d", await find())
+        stored = await services.store.run(lambda tx: records.save_result(tx, name, kind, found))
+    (value,) = struct.unpack("<d", stored)
+    return float(value)
+
+
+def _name(kind: str, *numbers: float) -> bytes:
+    """What a computation is stored under: all that it depends on, the accountant's version too."""
+    text = "/".join([kind, _ACCOUNTANT, *(float(number).hex() for number in numbers)])
+    return hashlib.sha256(text.encode()).digest()
+
+
+#: Another way of accounting is another result.
+_ACCOUNTANT: Final = "rdp-1"

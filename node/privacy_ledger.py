@@ -1,0 +1,225 @@
+"""The ledger of privacy: what noisy jobs have cost each data set, and what is set aside for them.
+
+A job's rounds are reserved whole when it is taken, and charged one by one before anything of them
+leaves: one charge a round, whatever its attempts, crashes and replays. A job that is over gives
+back what it did not use. Rows are never deleted: what was told stays told, even where a data set
+of the same name comes again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from node import catalogue
+from node.store import Transaction, now
+from protocol.codec import decode
+from protocol.errors import InputError, StateError
+from protocol.noise_scale import Charge, NoisePlan
+from protocol.params import MAX_SPEC_BYTES
+from protocol.policy import Policy
+
+MIGRATION: Final = """
+-- Policies now hold a privacy budget: who agreed to one without has not agreed to this one.
+DELETE FROM policies;
+
+-- Noisy jobs: how each samples and noises (fixed for good), rounds set aside, and the budget that
+-- they were last found to fit. No reference to datasets: a name that comes again keeps its debts.
+CREATE TABLE privacy_reserves (
+    job BLOB PRIMARY KEY,
+    dataset TEXT NOT NULL,
+    requester BLOB NOT NULL,
+    rate REAL NOT NULL,
+    multiplier REAL NOT NULL,
+    rounds INTEGER NOT NULL CHECK (rounds > 0),
+    limit_epsilon REAL NOT NULL,
+    limit_delta REAL NOT NULL,
+    at REAL NOT NULL,
+    released REAL
+) STRICT;
+CREATE INDEX privacy_reserves_of_dataset ON privacy_reserves (dataset);
+
+-- One row for each round whose noisy gradient was drawn, or may have been.
+CREATE TABLE privacy_charges (
+    job BLOB NOT NULL REFERENCES privacy_reserves (job),
+    round INTEGER NOT NULL CHECK (round >= 0),
+    at REAL NOT NULL,
+    PRIMARY KEY (job, round)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A budget: all that is told of a data set is (epsilon, delta)-DP."""
+
+    epsilon: float
+    delta: float
+
+    @classmethod
+    def of(cls, policy: Policy) -> Limit:
+        return cls(policy.epsilon, policy.delta)
+
+    def allows(self, other: Limit) -> bool:
+        """Whether whatever fits `other` fits this one."""
+        return other.epsilon <= self.epsilon and other.delta <= self.delta
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One job's line: `rounds` reserved, `charged` of them; `released` (time) once it is over."""
+
+    job: bytes
+    dataset: str
+    requester: bytes
+    plan: NoisePlan
+    rounds: int
+    charged: int
+    limit: Limit
+    released: float | None
+
+    @property
+    def told(self) -> Charge:
+        """What the job has told so far."""
+        return Charge(self.plan.rate, self.plan.multiplier, self.charged)
+
+    @property
+    def bound(self) -> Charge:
+        """What the job may come to: all of its rounds until it is over, then what was charged."""
+        rounds = self.rounds if self.released is None else self.charged
+        return Charge(self.plan.rate, self.plan.multiplier, rounds)
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """What is to be set aside for a job: `rounds` under `plan`."""
+
+    dataset: str
+    job: bytes
+    requester: bytes
+    plan: NoisePlan
+    rounds: int
+
+
+def reserve(tx: Transaction, wanted: Reserve, limit: Limit, seen: tuple[Entry, ...]) -> bool:
+    """Set a whole job aside, which was found to fit `limit` beside the entries `seen`.
+
+    False, and nothing changed, where the data set's entries are others by now: look again. A job
+    that is reserved already stays as it is: its plan never changes. One that was charged on another
+    data set raises InputError.
+    """
+    held = entry(tx, wanted.job)
+    if held is not None and held.dataset != wanted.dataset and held.charged:
+        raise InputError(f"the job trains on {held.dataset} already", "dataset")
+    if held is not None and held.dataset == wanted.dataset:
+        return True
+    if entries(tx, wanted.dataset) != seen:
+        return False
+    tx.execute("DELETE FROM privacy_reserves WHERE job = ?", (wanted.job,))  # never charged
+    tx.execute(
+        "INSERT INTO privacy_reserves (job, dataset, requester, rate, multiplier, rounds,"
+        " limit_epsilon, limit_delta, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            wanted.job,
+            wanted.dataset,
+            wanted.requester,
+            wanted.plan.rate,
+            wanted.plan.multiplier,
+            wanted.rounds,
+            limit.epsilon,
+            limit.delta,
+            now(),
+        ),
+    )
+    return True
+
+
+def charge(tx: Transaction, dataset: str, job: bytes, round_: int) -> None:
+    """Charge one round, in a transaction that is on disk before anything of the round leaves.
+
+    The same round again costs nothing more: its attempts repeat one draw. Raises InputError where
+    the round must not run: nothing is reserved for it, or its owner has made the budget smaller
+    since and the job was not found to fit that.
+    """
+    held = entry(tx, job)
+    if held is None or held.dataset != dataset:
+        raise InputError(f"no privacy of {dataset} is reserved for the job", "privacy")
+    if tx.execute(
+        "SELECT 1 FROM privacy_charges WHERE job = ? AND round = ?", (job, round_)
+    ).fetchone():
+        return
+    if held.released is not None:
+        raise InputError(f"the job gave its privacy of {dataset} back", "privacy")
+    if held.charged >= held.rounds:
+        raise InputError(
+            f"round {round_} would be the job's {held.charged + 1}th charge on {dataset}; "
+            f"{held.rounds} are reserved",
+            "privacy",
+        )
+    limit = Limit.of(policy_of(tx, dataset))
+    if not limit.allows(held.limit):
+        raise InputError(
+            f"the policy of {dataset} now allows epsilon {limit.epsilon:g} at delta "
+            f"{limit.delta:g}, which this job's rounds do not fit; round {round_} does not run",
+            "privacy",
+        )
+    tx.execute(
+        "INSERT INTO privacy_charges (job, round, at) VALUES (?, ?, ?)", (job, round_, now())
+    )
+
+
+def release(tx: Transaction, job: bytes) -> None:
+    """A job is over: what it reserved and did not use is free again. Unknown jobs are fine."""
+    tx.execute(
+        "UPDATE privacy_reserves SET released = ? WHERE job = ? AND released IS NULL", (now(), job)
+    )
+
+
+def renew(tx: Transaction, jobs: frozenset[bytes], limit: Limit) -> None:
+    """Note that these jobs' reserves were found to fit `limit`."""
+    for job in jobs:
+        tx.execute(
+            "UPDATE privacy_reserves SET limit_epsilon = ?, limit_delta = ? WHERE job = ?",
+            (limit.epsilon, limit.delta, job),
+        )
+
+
+def entries(tx: Transaction, dataset: str) -> tuple[Entry, ...]:
+    """The data set's jobs, in the order in which they were reserved."""
+    rows = tx.execute(f"{_SELECT} WHERE dataset = ? ORDER BY r.rowid", (dataset,))
+    return tuple(_entry(row) for row in rows)
+
+
+def entry(tx: Transaction, job: bytes) -> Entry | None:
+    """One job's line, None if nothing was ever reserved for it."""
+    row = tx.execute(f"{_SELECT} WHERE r.job = ?", (job,)).fetchone()
+    return None if row is None else _entry(row)
+
+
+def plan_of(tx: Transaction, job: bytes) -> NoisePlan:
+    """How the job samples and noises. Raises StateError where nothing is reserved for it."""
+    found = entry(tx, job)
+    if found is None:
+        raise StateError(f"no privacy is reserved for job {job.hex()[:16]}")
+    return found.plan
+
+
+def policy_of(tx: Transaction, dataset: str) -> Policy:
+    """The data set's policy; the closed one where its owner has not decided yet."""
+    body = catalogue.load_policy(tx, dataset)
+    return Policy.closed() if body is None else decode(Policy, body, MAX_SPEC_BYTES)
+
+
+_SELECT: Final = (
+    "SELECT r.job, dataset, requester, rate, multiplier, rounds,"
+    " (SELECT count(*) FROM privacy_charges c WHERE c.job = r.job),"
+    " limit_epsilon, limit_delta, released FROM privacy_reserves r"
+)
+
+
+def _entry(
+    row: tuple[bytes, str, bytes, float, float, int, int, float, float, float | None],
+) -> Entry:
+    job, dataset, requester, rate, multiplier, rounds, charged, epsilon, delta, released = row
+    plan, limit = NoisePlan(rate, multiplier), Limit(epsilon, delta)
+    return Entry(job, dataset, requester, plan, rounds, charged, limit, released)
