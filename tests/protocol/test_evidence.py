@@ -1,4 +1,4 @@
-"""Evidence: merit adds up to the pot, and every claim is proved under the chain's roots."""
+"""Evidence: every claim is proved under the chain's roots."""
 
 from __future__ import annotations
 
@@ -6,81 +6,18 @@ from collections import Counter
 
 import pytest
 from books_kit import Books, digest_of, make_books, make_job
-from hypothesis import given
-from hypothesis import strategies as st
 
 from protocol import params
-from protocol.enrolment import Cohort, Member
-from protocol.envelope import Context, Envelope, seal
-from protocol.errors import FatalError, Malformed
+from protocol.errors import Malformed
 from protocol.evidence import (
     MeritShare,
     decode_evidence,
     encode_evidence,
-    equal_merit,
     merit_tree,
     payouts,
     prove_claim,
 )
-from protocol.messages import Contribution, Ready
 from protocol.trees import Merit, contribution_leaf, verify_index, verify_sum
-
-_PLACE = Context(1, bytes(20), bytes(32), 0, 0)
-_PEER = bytes.fromhex("002408011220") + bytes(32)
-
-
-def unsigned(member: int) -> Envelope:
-    """A contribution whose signature nobody looks at: lists were verified before."""
-    body = Contribution(0, member, bytes(32), bytes(32), 1)
-    return seal(_PLACE, _PEER, body, lambda message: bytes(64))
-
-
-def cohort_of(size: int) -> Cohort:
-    members = tuple(
-        Member(_PEER, bytes([1]) * 20, m.to_bytes(20, "big"), 1, bytes(32)) for m in range(size)
-    )
-    return Cohort(members, bytes(32))
-
-
-member_lists = st.lists(st.lists(st.integers(0, 31), max_size=32, unique=True), max_size=8)
-
-
-@given(member_lists, st.integers(0, 2**128 - 1))
-def test_equal_merit_adds_up_to_the_pot_and_follows_the_contributions(
-    rounds: list[list[int]], pot: int
-) -> None:
-    lists = [[unsigned(member) for member in round_] for round_ in rounds]
-    shares = equal_merit(cohort_of(32), lists, pot)
-    counts = Counter(member for round_ in rounds for member in round_)
-    if not counts or not pot:
-        assert shares == ()
-        return
-    got = {int.from_bytes(share.account, "big"): share.amount for share in shares}
-    assert sum(got.values()) == pot
-    assert len(got) == len(shares)
-    assert list(got) == sorted(got)
-    for member, count in counts.items():
-        exact = pot * count // counts.total()
-        assert exact <= got.get(member, 0) <= exact + 1
-    by_count = {counts[member]: amount for member, amount in got.items()}
-    for member, amount in got.items():
-        assert abs(amount - by_count[counts[member]]) <= 1, "equal work, equal merit"
-
-
-@given(member_lists, st.integers(1, 100))
-def test_a_pot_smaller_than_the_cohort_leaves_no_entry_of_nothing(
-    rounds: list[list[int]], pot: int
-) -> None:
-    lists = [[unsigned(member) for member in round_] for round_ in rounds]
-    shares = equal_merit(cohort_of(32), lists, pot)
-    assert all(share.amount > 0 for share in shares), "a sum tree takes no empty entry"
-    assert sum(share.amount for share in shares) == (pot if any(rounds) else 0)
-
-
-def test_only_contributions_are_shared_among() -> None:
-    other = seal(_PLACE, _PEER, Ready(bytes(32)), lambda message: bytes(64))
-    with pytest.raises(FatalError, match="something else than a contribution"):
-        equal_merit(cohort_of(5), [[other]], 10)
 
 
 @pytest.fixture(params=[5, 6, 11, 32])
