@@ -23,7 +23,7 @@ from protocol.packing import batch_maker
 from protocol.params import DEFAULT_KEY_BITS
 from scripts.benchmarks.sides.parts import Parts, gradient
 
-PACKAGES = ("assay", "cryptography", "pycryptodome", "numpy", "gmpy2")
+PACKAGES = ("cryptography", "pycryptodome", "numpy", "gmpy2")
 
 _CLIP = 1.0
 _VALUE_BITS = 16
