@@ -152,8 +152,8 @@ def charge(tx: Transaction, dataset: str, job: bytes, round_: int) -> None:
         raise InputError(f"the job gave its privacy of {dataset} back", "privacy")
     if held.charged >= held.rounds:
         raise InputError(
-            f"round {round_} would be the job's {held.charged + 1}th charge on {dataset}; "
-            f"{held.rounds} are reserved",
+            f"round {round_} would pass the {held.rounds} rounds of {dataset} that are reserved "
+            "for the job",
             "privacy",
         )
     limit = Limit.of(policy_of(tx, dataset))
