@@ -152,3 +152,16 @@ class Result:
 def rounded(value: Number | None) -> Number | None:
     """`value` to six significant digits; whole numbers as they are."""
     return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def shown(value: Number | None, unit: str = "") -> str:
+    """A number for people: three digits that count, thousands parted; nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, int) or abs(value) >= 100:
+        text = f"{value:,.0f}"
+    elif value == 0:
+        text = "0"
+    else:
+        text = f"{value:.3g}"
+    return f"{text} {unit}".rstrip()

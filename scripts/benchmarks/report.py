@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.benchmarks.figures import Number, Result, Suite
+from scripts.benchmarks.figures import Result, Suite, shown
 from scripts.benchmarks.machine import Machine
 
 _HEAD = """# Benchmarks
@@ -93,19 +93,6 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns of equal width, two spaces between them."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-
-
-def shown(value: Number | None, unit: str = "") -> str:
-    """A number for people: three digits that count, thousands parted; nothing for None."""
-    if value is None:
-        return ""
-    if isinstance(value, int) or abs(value) >= 100:
-        text = f"{value:,.0f}"
-    elif value == 0:
-        text = "0"
-    else:
-        text = f"{value:.3g}"
-    return f"{text} {unit}".rstrip()
 
 
 def _row(result: Result) -> tuple[str, str, str, str, str, str]:

@@ -18,6 +18,7 @@ from scripts.benchmarks.figures import (
     On,
     Result,
     Suite,
+    shown,
 )
 from scripts.benchmarks.machine import Machine, here
 
@@ -138,7 +139,7 @@ def test_a_markdown_table_has_as_many_cells_in_each_row() -> None:
     ],
 )
 def test_numbers_for_people(value: float | None, text: str) -> None:
-    assert report.shown(value) == text
+    assert shown(value) == text
 
 
 def test_this_machine_has_a_name() -> None:

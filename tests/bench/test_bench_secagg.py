@@ -50,7 +50,7 @@ def test_too_few_shares_are_refused() -> None:
 
 def test_masks_have_the_width_of_the_block_that_is_measured() -> None:
     assert word_bits(Lanes(16, 32, 3072).width) == assay_secagg._WORD_BITS
-    reply: Any = assay_secagg.CALLS["masks"](count=1000)
+    reply: Any = assay_secagg.CALLS["masks"](count=1000, pairs=3)
     assert reply["seconds"] > 0
 
 
