@@ -44,18 +44,20 @@ def test_paillier(case: dict) -> None:
         )
         assert theirs == number(entry["ciphertext"])
     assert add(public, ciphertexts[1], ciphertexts[2]) == number(case["sum_of_1_and_2"])
-    assert encode_batch(public, ciphertexts).hex() == case["batch"]
-    assert decode_batch(bytes.fromhex(case["batch"]), public, len(ciphertexts)) == ciphertexts
+    batch, maker = bytes.fromhex(case["batch"]), bytes.fromhex(case["maker"])
+    assert encode_batch(public, ciphertexts, maker) == batch
+    assert decode_batch(batch, public, len(ciphertexts), maker) == ciphertexts
 
 
 def test_batches_accepted_and_refused() -> None:
     case = load("batches")
     public = PublicKey.from_bytes(bytes.fromhex(case["n"]))
-    decode_batch(bytes.fromhex(case["accepted"]), public, case["count"])
-    assert len(case["refused"]) == 11
+    count, maker = case["count"], bytes.fromhex(case["maker"])
+    decode_batch(bytes.fromhex(case["accepted"]), public, count, maker)
+    assert len(case["refused"]) == 13
     for entry in case["refused"]:
         with pytest.raises(Malformed, match=entry["says"]):
-            decode_batch(bytes.fromhex(entry["batch"]), public, case["count"])
+            decode_batch(bytes.fromhex(entry["batch"]), public, count, maker)
 
 
 @pytest.mark.parametrize("case", load("lanes"), ids=lambda case: case["width"])

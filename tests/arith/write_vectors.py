@@ -16,6 +16,9 @@ from pathlib import Path
 
 from phe.paillier import PaillierPublicKey, generate_paillier_keypair
 
+#: Who made the batches: any 32 bytes, for the format.
+MAKER = hashlib.sha256(b"maker").digest()
+
 VECTORS = Path(__file__).parents[1] / "vectors" / "arith"
 
 
@@ -37,7 +40,7 @@ def paillier() -> dict:
                 {"plaintext": hexed(plaintext), "r": hexed(r), "ciphertext": hexed(ciphertext)}
             )
         first, second = (int(case["ciphertext"], 16) for case in encryptions[1:3])
-        header = b"assay" + struct.pack(">BHI", 1, bits, len(encryptions))
+        header = b"assay" + struct.pack(">BBHI", 1, 0, bits, len(encryptions)) + MAKER
         body = b"".join(
             int(case["ciphertext"], 16).to_bytes(bits // 4, "big") for case in encryptions
         )
@@ -50,6 +53,7 @@ def paillier() -> dict:
                 ).hex(),
                 "encryptions": encryptions,
                 "sum_of_1_and_2": hexed(first * second % (n * n)),
+                "maker": MAKER.hex(),
                 "batch": (header + body).hex(),
             }
         )
@@ -67,24 +71,29 @@ def refused() -> dict:
         ciphertexts: list[int],
         magic: bytes = b"assay",
         version: int = 1,
+        kind: int = 0,
         bits: int = 256,
         count: int = 2,
+        maker: bytes = MAKER,
     ) -> str:
         body = b"".join(c.to_bytes(64, "big") for c in ciphertexts)
-        return (magic + struct.pack(">BHI", version, bits, count) + body).hex()
+        return (magic + struct.pack(">BBHI", version, kind, bits, count) + maker + body).hex()
 
     return {
         "n": n.to_bytes(32, "big").hex(),
         "count": 2,
+        "maker": MAKER.hex(),
         "accepted": batch(good),
         "refused": [
-            {"batch": batch(good)[:-2], "says": "139 bytes"},
-            {"batch": batch(good) + "00", "says": "141 bytes"},
-            {"batch": batch([*good, good[0]], count=3), "says": "204 bytes"},
+            {"batch": batch(good)[:-2], "says": "172 bytes"},
+            {"batch": batch(good) + "00", "says": "174 bytes"},
+            {"batch": batch([*good, good[0]], count=3), "says": "237 bytes"},
             {"batch": batch(good, magic=b"Assay"), "says": "does not begin"},
             {"batch": batch(good, version=2), "says": "version 2"},
-            {"batch": batch(good, bits=512), "says": "512-bit key"},
-            {"batch": batch(good, count=3), "says": "3 ciphertexts"},
+            {"batch": batch(good, kind=1), "says": "kind 1"},
+            {"batch": batch(good, maker=bytes(32)), "says": "the maker 0000"},
+            {"batch": batch(good, bits=512), "says": "512 bits"},
+            {"batch": batch(good, count=3), "says": "3 numbers"},
             {"batch": batch([good[0], 0]), "says": "ciphertext 1 lies outside"},
             {"batch": batch([n * n, good[1]]), "says": "ciphertext 0 lies outside"},
             {"batch": batch([good[0], n]), "says": "ciphertext 1 is no unit"},
