@@ -15,7 +15,7 @@ from pathlib import Path
 
 import trio
 
-from node import catalogue
+from node import catalogue, privacy, privacy_books
 from node.books import Books
 from node.cancelling import Cancelling
 from node.chain.watch import Watcher
@@ -42,7 +42,7 @@ from node.posting import Posting
 from node.store import Transaction
 from protocol import inputs, params
 from protocol.addresses import to_checksum
-from protocol.codec import decode, encode
+from protocol.codec import decode
 from protocol.errors import InputError, StateError
 from protocol.job import OVER, JobPhase
 from protocol.owner_state import OwnerState
@@ -174,18 +174,23 @@ class Api:
         self._bus.publish("data.added", f"{name}: {dataset.rows} rows")
         await self.refresh()
         await self._consider_again()
-        return self._dataset(dataset, None)
+        # A name that comes again keeps what it has told.
+        return self._dataset(dataset, False, await privacy_books.spent(services, name))
 
     async def data_list(self) -> tuple[r.Dataset, ...]:
-        def load(tx: Transaction) -> tuple[r.Dataset, ...]:
+        def load(tx: Transaction) -> list[tuple[catalogue.Dataset, bool]]:
             policies = catalogue.policies(tx)
-            return tuple(
-                self._dataset(each, policies.get(each.name)) for each in catalogue.datasets(tx)
-            )
+            return [(each, each.name in policies) for each in catalogue.datasets(tx)]
 
-        return await self._services.store.read(load)
+        found = await self._services.store.read(load)
+        return tuple(
+            [
+                self._dataset(each, decided, await privacy_books.spent(self._services, each.name))
+                for each, decided in found
+            ]
+        )
 
-    def _dataset(self, dataset: catalogue.Dataset, policy: bytes | None) -> r.Dataset:
+    def _dataset(self, dataset: catalogue.Dataset, decided: bool, spent: float | None) -> r.Dataset:
         names = tuple(name for name, _ in dataset.columns)
         machines = self._services.engine.machines.values()
         used = sum(
@@ -200,9 +205,9 @@ class Api:
             bytes=dataset.bytes,
             digest=dataset.digest,
             added_at=dataset.added,
-            decided=policy is not None,
+            decided=decided,
             jobs=used,
-            epsilon_spent=None if used else 0.0,
+            epsilon_spent=spent,
         )
 
     async def policy_show(self, dataset: str) -> r.Policy:
@@ -212,11 +217,13 @@ class Api:
 
     async def policy_set(self, dataset: str, changes: Mapping[str, r.PolicyValue]) -> r.Policy:
         policy = with_changes(await self._policy(dataset), changes)
-        body = encode(policy)
-        await self._services.store.run(lambda tx: catalogue.save_policy(tx, dataset, body))
+        await privacy.set_policy(self._services, dataset, policy)
         self._bus.publish("policy.set", f"{dataset}: {', '.join(changes)}")
         await self._consider_again()
         return await self.policy_show(dataset)
+
+    async def privacy(self, dataset: str | None) -> tuple[r.Privacy, ...]:
+        return await privacy_books.privacy(self._services, dataset)
 
     async def _policy(self, dataset: str) -> Policy:
         def load(tx: Transaction) -> bytes | None:
@@ -267,7 +274,21 @@ class Api:
         unfit = await misfit(self._services, dataset, machine.context.spec)
         if unfit:
             raise InputError(f"{dataset} does not fit the job: {unfit}", "dataset")
-        given = inputs.ActionConsent(unix_ms(), dataset, account, found.rows)
+        spec = machine.context.spec
+        costs = await privacy.reserve_job(self._services, dataset, machine.key, spec, found.rows)
+        if costs:
+            error = InputError(costs, "dataset")
+            error.add_note(f"assay privacy {dataset}")
+            raise error
+        given = inputs.ActionConsent(
+            unix_ms(),
+            dataset,
+            account,
+            found.rows,
+            policy.known,
+            policy.known_least,
+            policy.max_unpaid,
+        )
         await self._services.engine.feed(machine.key, given)
         summary = await self._books.summary(machine)
         return Consent(summary.job, dataset, summary.state)

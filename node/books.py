@@ -13,7 +13,7 @@ from typing import Final
 
 import trio
 
-from node import jobs, records, tasks
+from node import jobs, privacy_books, records, tasks
 from node.audits import audit_job, claims, contributing_members
 from node.blobs import BlobRef
 from node.chain import events
@@ -99,7 +99,7 @@ class Books:
             money=money(machine, told, sum(gas.values())),
             bytes_in=sum(n for (way, _), n in traffic.items() if way == "in"),
             bytes_out=sum(n for (way, _), n in traffic.items() if way == "out"),
-            epsilon_spent=None,
+            epsilon_spent=await privacy_books.job_spent(services, machine),
             seconds=phase_seconds(history),
             model=newest or None,
         )

@@ -57,6 +57,7 @@ def build() -> App:
     policy.command(data.policy_show, name="show")
     policy.command(data.policy_set, name="set")
     app.command(policy)
+    app.command(data.privacy, group=own)
     app.command(jobs.train, group=own)
 
     app.command(jobs.jobs, group=work)

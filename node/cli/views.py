@@ -11,8 +11,8 @@ from node.cli.show import Pairs, Part, Table
 
 Result: TypeAlias = Mapping[str, Any]
 
-#: docs/threat-model.md: masks, which would protect within a round, are not part of this version.
-_NO_NOISE: Final = "no noise: in this version the requester can decrypt each batch"
+#: DESIGN section 2: masks protect within a round; over rounds, an owner's own noise does.
+_NO_NOISE: Final = "no noise: masks hide each batch within a round, nothing protects over rounds"
 
 
 def status(s: Result) -> list[Part]:
@@ -80,7 +80,46 @@ def datasets(found: Sequence[Result]) -> list[Part]:
 
 
 def _epsilon(value: float | None) -> str:
-    return "unbounded" if value is None else f"{value:.3g}"
+    return "no bound" if value is None else f"{value:.3g}"
+
+
+def privacy(found: Sequence[Result]) -> list[Part]:
+    """Budgets, then every job of every dataset."""
+    budgets = [
+        (
+            p["dataset"],
+            _epsilon(p["spent"]) + ("" if p["bounded"] else ", and jobs with no bound"),
+            _epsilon(p["reserved"]),
+            _epsilon(p["left"]),
+            _epsilon(p["epsilon"]),
+            f"{p['delta']:g}",
+        )
+        for p in found
+    ]
+    headings = ("dataset", "spent", "reserved", "left", "epsilon", "delta")
+    empty = "no dataset; add one: assay data add NAME FILE"
+    right = frozenset(headings[1:])
+    jobs = [
+        (
+            p["dataset"],
+            short(j["job"]),
+            j["title"] or "-",
+            str(j["charged"]),
+            str(j["reserved"]),
+            "-" if j["rate"] is None else f"{j['rate']:.3g}",
+            "none" if j["multiplier"] is None else f"{j['multiplier']:g}",
+            _epsilon(j["epsilon"]),
+        )
+        for p in found
+        for j in p["jobs"]
+    ]
+    columns = ("dataset", "job", "title", "charged", "reserved", "sampled", "noise", "epsilon")
+    parts: list[Part] = [Table(headings, budgets, empty, right=right)]
+    if jobs:
+        parts.append(Table(columns, jobs, "", "jobs, rounds of each", frozenset(columns[3:])))
+    if not all(p["bounded"] for p in found):
+        parts.append(f"no bound: {_NO_NOISE}")
+    return parts
 
 
 def dataset(d: Result) -> list[Part]:
@@ -165,7 +204,7 @@ def job(d: Result) -> list[Part]:
         ("returned", pay(m["returned"], token)),
         ("gas", str(m["gas"])),
         ("traffic", f"{size(d['bytes_in'])} in, {size(d['bytes_out'])} out"),
-        ("epsilon", _epsilon(d["epsilon_spent"])),
+        ("epsilon", _epsilon(d["epsilon_spent"]) if s["role"] == "owner" else ""),
         ("seconds", seconds(d["seconds"])),
         ("digest", d["spec_digest"]),
     ]

@@ -27,6 +27,7 @@ from node.control.results import (
     Peer,
     Policy,
     PolicyValue,
+    Privacy,
     Status,
     Stopping,
 )
@@ -68,6 +69,9 @@ class NodeApi(Protocol):
         Raises InputError (no such dataset or term; a value that is not allowed).
         """
 
+    async def privacy(self, dataset: str | None) -> tuple[Privacy, ...]:
+        """Privacy budgets: of one dataset, or of all by name. Raises InputError (none such)."""
+
     async def jobs(self) -> tuple[JobSummary, ...]:
         """Jobs known here, newest first."""
 
@@ -84,7 +88,8 @@ class NodeApi(Protocol):
     async def job_consent(self, job: str, dataset: str) -> Consent:
         """Take a waiting job by hand with this dataset, whatever the policy's default.
 
-        Raises InputError (no such job, dataset or column), StateError (not waiting any more).
+        Raises InputError (no such job, dataset or column; a privacy budget that does not hold the
+        whole job), StateError (not waiting any more).
         """
 
     async def job_cancel(self, job: str) -> Cancelled:

@@ -90,6 +90,29 @@ POLICY: Final = r.Policy(
     ),
 )
 
+PRIVACY: Final = r.Privacy(
+    dataset="ward-3",
+    epsilon=8.0,
+    delta=1e-5,
+    spent=0.5,
+    reserved=3.4,
+    left=4.1,
+    bounded=True,
+    jobs=(
+        r.PrivacyJob(
+            job=JOB,
+            title="Sepsis within 24 h",
+            requester=REQUESTER,
+            noisy=True,
+            rate=0.0078,
+            multiplier=0.61,
+            reserved=19,
+            charged=1,
+            epsilon=0.5,
+        ),
+    ),
+)
+
 SUMMARY: Final = j.JobSummary(
     job=JOB,
     title="Sepsis within 24 h",

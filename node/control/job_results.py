@@ -37,7 +37,7 @@ class JobSummary:
     reason: why it stands there (waiting for what, refused why, failed how); may be empty
     requester: the account that posted it
     sealed: whether owners train weights that they cannot read
-    noisy: whether owners add noise; without it, the requester can decrypt each batch (this version)
+    noisy: whether owners add noise; without it masks protect within a round, nothing over rounds
     round: rounds committed so far
     rounds: rounds in all
     enrolled: owners enrolled
@@ -150,7 +150,7 @@ class JobDetail:
     money: where the bounty is
     bytes_in: received for this job
     bytes_out: sent for this job: all that left this machine
-    epsilon_spent: privacy budget that this node's data spent on it; null if it ran without noise
+    epsilon_spent: of this node's data, at the spec's delta; null if it runs without noise
     seconds: phase to seconds, over all rounds
     model: digest of the newest model known here; null before the first
     """

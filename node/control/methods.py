@@ -45,6 +45,10 @@ async def _policy_set(context: Context, given: p.PolicySetParams) -> r.Policy:
     return await context.api.policy_set(given.dataset, given.changes)
 
 
+async def _privacy(context: Context, given: p.PrivacyParams) -> tuple[r.Privacy, ...]:
+    return await context.api.privacy(given.dataset)
+
+
 async def _jobs(context: Context, _: p.Nothing) -> tuple[j.JobSummary, ...]:
     return await context.api.jobs()
 
@@ -168,6 +172,15 @@ METHODS: Final = Registry(
             _policy_set,
             (Code.INPUT,),
             (p.PolicySetParams("ward-3", {"accept": "auto"}), ex.POLICY),
+        ),
+        Method(
+            "privacy",
+            "Privacy budgets by dataset: spent, reserved, left, and what each job told.",
+            p.PrivacyParams,
+            tuple[r.Privacy, ...],
+            _privacy,
+            (Code.INPUT,),
+            (p.PrivacyParams("ward-3"), (ex.PRIVACY,)),
         ),
         Method(
             "jobs",

@@ -46,6 +46,16 @@ class DatasetParams:
 
 
 @dataclass(frozen=True)
+class PrivacyParams:
+    """Which datasets' budgets.
+
+    dataset: one dataset; null for all
+    """
+
+    dataset: DatasetName | None = None
+
+
+@dataclass(frozen=True)
 class PolicySetParams:
     """Changes to a policy, made all or none.
 

@@ -146,7 +146,7 @@ class Dataset:
     added_at: when it was added
     decided: whether its owner has set a policy; until then it takes nothing
     jobs: jobs that it was or is used for
-    epsilon_spent: privacy budget spent over all jobs; null where a job ran without noise
+    epsilon_spent: of the privacy budget, over all jobs; null where one runs without noise
     """
 
     name: DatasetName
@@ -190,6 +190,56 @@ class Policy:
     dataset: DatasetName
     decided: bool
     terms: tuple[PolicyTerm, ...]
+
+
+@dataclass(frozen=True)
+class PrivacyJob:
+    """What one job told of a dataset.
+
+    job: its id
+    title: its spec's title; the requester's words, unverified; empty if the job is not known now
+    requester: the account that posted it
+    noisy: whether this node adds noise; without it there is no bound on what the job tells
+    rate: each record's chance of being in a round's sample; null without noise
+    multiplier: deviation of the noise over one record's influence; null without noise
+    reserved: rounds set aside that may still be charged
+    charged: rounds whose noisy gradient was drawn
+    epsilon: what the charged rounds cost, of this job alone; null if there is no bound
+    """
+
+    job: JobId
+    title: str
+    requester: Address
+    noisy: bool
+    rate: float | None
+    multiplier: float | None
+    reserved: int
+    charged: int
+    epsilon: float | None
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """A dataset's privacy budget, as its ledger has it. Epsilons of jobs compose; they do not add.
+
+    dataset: the dataset
+    epsilon: the policy's budget over all jobs with noise
+    delta: the chance that is left that more is told
+    spent: epsilon of all rounds that were charged; null if no bound can be shown
+    reserved: how much more it comes to when every job that runs has charged all of its rounds
+    left: the rest of the budget
+    bounded: false if a job without noise used this dataset: then nothing bounds what was told
+    jobs: all of its jobs, the noisy ones in the order of their reserves
+    """
+
+    dataset: DatasetName
+    epsilon: float
+    delta: float
+    spent: float | None
+    reserved: float | None
+    left: float
+    bounded: bool
+    jobs: tuple[PrivacyJob, ...]
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ LINE = ex.STATUS.join_line
         ("data add ward-9 x.csv", ["ward-9", "assay policy show ward-9"]),
         ("policy show ward-3", ["accept", "never, ask or auto"]),
         ("policy set ward-3 accept=ask", ["accept", "ask"]),
+        ("privacy", ["ward-3", "3.4", "4.1", "1e-05", "0x5a5a5a5a…5a5a", "0.0078", "0.61"]),
+        ("privacy ward-3", ["spent", "reserved", "left", "Sepsis within 24 h"]),
         ("jobs", ["Sepsis within 24 h", "1/20", "0.001 ether", "0x5a5a5a5a…5a5a"]),
         (f"job show {ex.JOB}", ["81.00 %", "0.2 ether", "commit 1.2", ex.OWNER, "open: owners"]),
         ("job show 0x5a5", ["Sepsis"]),
@@ -46,6 +48,31 @@ async def test_a_command_shows_its_result_and_prints_it_as_json(
     assert (printed.code, printed.err) == (0, "")
     assert printed.out.count("\n") == 1
     assert printed.json
+
+
+async def test_jobs_without_noise_are_named_as_such(assay: Any) -> None:
+    noisy = ex.PRIVACY.jobs[0]
+    bare = dataclasses.replace(
+        noisy, title="Unguarded", noisy=False, rate=None, multiplier=None, reserved=0, epsilon=None
+    )
+    async with assay.daemon() as running:
+        assert "no bound" not in (await assay("privacy")).out
+        running.node.budgets = (
+            dataclasses.replace(ex.PRIVACY, bounded=False, jobs=(noisy, bare)),
+            dataclasses.replace(ex.PRIVACY, dataset="lab", spent=None, reserved=None, jobs=()),
+        )
+        shown = (await assay("privacy")).out
+        printed = (await assay("privacy", "--json")).json
+        unknown = await assay("privacy", "ward-9")
+    assert "0.5, and jobs with no bound" in shown
+    (line,) = [line for line in shown.splitlines() if "Unguarded" in line]
+    assert "none" in line
+    assert "no bound" in line
+    assert "no bound: no noise: masks hide each batch within a round" in shown
+    assert [budget["bounded"] for budget in printed] == [False, True]
+    assert printed[1]["spent"] is None
+    assert unknown.code == Exit.USAGE
+    assert "ward-9" in unknown.err
 
 
 async def test_money_and_digests_are_exact_in_json(assay: Any) -> None:

@@ -31,6 +31,7 @@ class FakeNode:
         self.claimed: list[str | None] = []
         self.cancelled: j.Cancelled | None = None
         self.model_path = ""
+        self.budgets: tuple[r.Privacy, ...] = (ex.PRIVACY,)
         self.shows = 0
         self.audit_ok = True
         self.state: r.Status = ex.STATUS
@@ -83,6 +84,11 @@ class FakeNode:
         for name, value in changes.items():
             self.policy[name] = dataclasses.replace(self.policy[name], value=value)
         return await self.policy_show(dataset)
+
+    async def privacy(self, dataset: str | None) -> tuple[r.Privacy, ...]:
+        if dataset is not None:
+            self._dataset(dataset)
+        return self.budgets
 
     async def jobs(self) -> tuple[j.JobSummary, ...]:
         return tuple(detail.summary for detail in self.jobs_known.values())

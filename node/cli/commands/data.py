@@ -1,4 +1,4 @@
-"""data and policy: what an owner has, and what it may be used for."""
+"""data, policy and privacy: what an owner has, what it may be used for, what it has told."""
 
 from __future__ import annotations
 
@@ -61,6 +61,20 @@ def policy_set(
         raise Failure(Exit.USAGE, "give at least one TERM=VALUE", next_=next_, field="terms")
     found = session.call("policy.set", {"dataset": dataset, "changes": changes})
     session.emit(found, views.policy(found))
+    return Exit.OK
+
+
+def privacy(
+    dataset: Annotated[str | None, Parameter(help="One dataset; without it, all.")] = None,
+    *,
+    session: Here,
+) -> int:
+    """Privacy budgets of datasets: spent, reserved, left, and what each job told.
+
+    `policy set NAME epsilon=E delta=D` sets a budget. A job without noise has no bound.
+    """
+    found = session.call("privacy", {"dataset": dataset})
+    session.emit(found, views.privacy(found))
     return Exit.OK
 
 
