@@ -1,6 +1,7 @@
 """Randomness comes in from outside: a callable for secrets, 32 bytes of seed for what is replayed.
 
-Nothing under protocol/ draws randomness of its own (docs/spec/arithmetic.md, 'Randomness').
+Nothing under protocol/ draws randomness of its own, but for what two libraries take from the system
+(docs/spec/arithmetic.md, 'Randomness').
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Callable
 
 import pytest
+from Crypto.Protocol import SecretSharing
+from Crypto.Random import get_random_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -318,3 +320,19 @@ def test_secrets_travel_as_bytes_and_never_in_words(ready: tuple[Secrets, ReadyP
             Secrets.from_bytes(wrong)
     with pytest.raises(FatalError, match="32 bytes"):
         Secrets(bytes(31), bytes(32))
+
+
+def test_where_the_library_takes_its_randomness_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From one name, bound to the system's source: the one randomness that is not passed in."""
+    assert SecretSharing.rng is get_random_bytes
+    drawn: list[int] = []
+
+    def counted(count: int) -> bytes:
+        drawn.append(count)
+        return bytes([len(drawn)]) * count
+
+    monkeypatch.setattr(SecretSharing, "rng", counted)
+    first = split(bytes(32), 4, 6)
+    assert drawn == [16] * 6  # three coefficients beside the secret, for each half
+    drawn.clear()
+    assert split(bytes(32), 4, 6) == first
