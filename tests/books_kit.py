@@ -11,8 +11,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from eth_hash.auto import keccak
 from eth_keys import keys as eth_keys
 
@@ -29,9 +31,17 @@ from protocol.enrolment import (
 from protocol.envelope import Context, Envelope, seal
 from protocol.evidence import Evidence, close_books, encode_evidence, merit_tree
 from protocol.identity import peer_id
-from protocol.lists import contribution_leaf_of, encode_list, examine_contributions
+from protocol.lists import (
+    BlockList,
+    ContributionList,
+    Leaf,
+    contributions_root,
+    encode_cohort,
+    encode_contributions,
+    leaves,
+)
 from protocol.messages import Body, Contribution, Enrol
-from protocol.requester_state import RequesterState, RoundRecord
+from protocol.requester_state import GroupRecord, RequesterState, RoundRecord
 from protocol.spec import (
     ETHER,
     ChainRef,
@@ -52,7 +62,6 @@ from protocol.spec import (
     spec_digest,
 )
 from protocol.spec import Envelope as Cipher
-from protocol.trees import index_root
 from protocol.typed_data import Enrolment, enrolment_digest
 
 CHAIN_ID = 31_337
@@ -86,6 +95,12 @@ class Person:
     def account(self) -> bytes:
         return bytes(self._account_key.public_key.to_canonical_address())
 
+    @cached_property
+    def sealing_key(self) -> bytes:
+        """The public X25519 key of its jobs."""
+        private = X25519PrivateKey.from_private_bytes(digest_of("sealing", self.number))
+        return private.public_key().public_bytes_raw()
+
     @property
     def payout(self) -> bytes:
         """Where it wants its pay: another address than the one that signs."""
@@ -102,8 +117,20 @@ class Person:
 REQUESTER = Person(0)
 
 
-def make_spec(max_owners: int = 32, rate: int = 7, merit: int = 1000, rounds: int = 3) -> JobSpec:
-    """A small softmax job of the requester's."""
+def make_spec(
+    max_owners: int = 32,
+    rate: int = 7,
+    merit: int = 1000,
+    rounds: int = 3,
+    *,
+    dropouts: int = 0,
+    noisy: bool = False,
+    shuffle: bool = False,
+    block_size: int = 5,
+    min_owners: int = 5,
+) -> JobSpec:
+    """A small softmax job of the requester's; with noise where the rules ask for it."""
+    noisy = noisy or shuffle or dropouts > 0
     return JobSpec(
         version=1,
         title="Length of stay",
@@ -112,12 +139,14 @@ def make_spec(max_owners: int = 32, rate: int = 7, merit: int = 1000, rounds: in
         outside=Outside.CLIP,
         target=ClassTarget("stay", ("short", "long")),
         model=ModelSpec(Family.SOFTMAX, 0),
-        training=TrainingSpec(rounds, 10, 32, 1.0, 4.0, 0.01, 1.0, 0.5),
-        privacy=PrivacySpec(None, 0.0, 0, 1, False),
+        training=TrainingSpec(rounds, 1 if noisy else 10, 32, 1.0, 4.0, 0.01, 1.0, 0.5),
+        privacy=PrivacySpec(
+            8.0 if noisy else None, 1e-5 if noisy else 0.0, dropouts, 0 if dropouts else 1, False
+        ),
         encryption=EncryptionSpec(Cipher.PAILLIER, 3072, 16),
-        cohort=CohortSpec(5, max_owners, 5, ()),
+        cohort=CohortSpec(min_owners, max_owners, block_size, (), shuffle),
         payment=PaymentSpec(ETHER, rate, merit),
-        timing=TimingSpec(600, 60, 300, 600, 60, 3),
+        timing=TimingSpec(600, 60, 300, 600, 30, 60, 3),
         salt=bytes(16),
         requester=Party(REQUESTER.account, REQUESTER.peer),
         chain=ChainRef(CHAIN_ID, CONTRACT),
@@ -127,17 +156,19 @@ def make_spec(max_owners: int = 32, rate: int = 7, merit: int = 1000, rounds: in
     )
 
 
-def enrol(spec: JobSpec, job: bytes, person: Person) -> Envelope:
+def enrol(spec: JobSpec, job: bytes, person: Person, sealing_key: bytes = b"") -> Envelope:
     """A person's enrolment, signed by account and peer key."""
     statement = Enrolment(job, person.account, person.payout, keccak(person.peer), 100)
     signature = person.sign_digest(enrolment_digest(spec_domain(spec), statement))
     place = Context(spec.chain.chain_id, spec.chain.contract, job, 0, 0)
-    return person.say(place, Enrol(person.account, person.payout, 100, signature))
+    key = sealing_key or person.sealing_key
+    return person.say(place, Enrol(person.account, person.payout, 100, key, signature))
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job with its cohort: `people` stand in the order of the cohort's members."""
+    """A job with its cohort: `people` stand in the order of the cohort's members, `seeds` draw the
+    blocks of its groups, `blocks` are those of round 0."""
 
     spec: JobSpec
     spec_digest: bytes
@@ -145,11 +176,15 @@ class Job:
     people: tuple[Person, ...]
     cohort: Cohort
     cohort_list: bytes
-    seed: bytes
+    seeds: tuple[bytes, ...]
     blocks: tuple[int, ...]
 
     def place(self, round_: int = 0, attempt: int = 0) -> Context:
         return Context(CHAIN_ID, CONTRACT, self.id, round_, attempt)
+
+    def blocks_in(self, round_: int) -> tuple[int, ...]:
+        """Each member's block in a round."""
+        return draw_blocks(self.cohort, self.spec.cohort, self.seeds, round_)
 
     def members_of(self, blocks: Sequence[int]) -> list[int]:
         """The members of some blocks, in the order of a contribution list."""
@@ -157,40 +192,69 @@ class Job:
         return sorted(found, key=lambda m: (self.blocks[m], m))
 
     def contribution(self, member: int, round_: int = 0, attempt: int = 0) -> Envelope:
-        body = Contribution(
-            self.blocks[member],
-            member,
-            digest_of("frozen", round_),
-            digest_of("batch", round_, member),
-            500,
-        )
+        """Its header under the roster and with the batch that go by these names."""
+        block = self.blocks_in(round_)[member]
+        batch = digest_of("batch", round_, member)
+        body = Contribution(block, member, digest_of("roster", round_, block), batch, 500)
         return self.people[member].say(self.place(round_, attempt), body)
+
+    def listed(self, round_: int, members: Sequence[int]) -> ContributionList:
+        """The list of these members' contributions, in the order given within each block."""
+        blocks = self.blocks_in(round_)
+        found: dict[int, list[int]] = {}
+        for member in members:
+            found.setdefault(blocks[member], []).append(member)
+        return ContributionList(
+            tuple(
+                BlockList(
+                    block,
+                    digest_of("roster", round_, block),
+                    tuple(found[block]),
+                    tuple(digest_of("batch", round_, member) for member in found[block]),
+                )
+                for block in sorted(found)
+            )
+        )
 
 
 @cache
-def make_job(owners: int, rate: int = 7, merit: int = 1000, rounds: int = 3) -> Job:
-    """A job whose cohort is enrolled and whose blocks are drawn."""
-    spec = make_spec(max(owners, 5), rate, merit, rounds)
+def make_job(
+    owners: int,
+    rate: int = 7,
+    merit: int = 1000,
+    rounds: int = 3,
+    *,
+    later: tuple[int, ...] = (),
+    **terms: Any,
+) -> Job:
+    """A job whose cohort is enrolled and whose blocks are drawn: `owners` first, then groups of
+    `later`. `terms` are make_spec's."""
+    counts = (owners, *later)
+    spec = make_spec(max(sum(counts), 5), rate, merit, rounds, **terms)
     digest = spec_digest(encode_spec(spec))
     job = job_id(spec_domain(spec), REQUESTER.account, digest)
-    crowd = [Person(number) for number in range(1, owners + 1)]
-    envelopes = cohort_order(spec, job, [enrol(spec, job, person) for person in crowd])
-    cohort = build_cohort(spec, job, envelopes)
+    crowd = [Person(number) for number in range(1, sum(counts) + 1)]
+    groups = []
+    for index, count in enumerate(counts):
+        start = sum(counts[:index])
+        said = [enrol(spec, job, person) for person in crowd[start : start + count]]
+        groups.append(cohort_order(spec, job, said))
+    cohort = build_cohort(spec, job, groups)
     by_peer = {person.peer: person for person in crowd}
-    seed = digest_of("block hash", owners)
+    seeds = tuple(digest_of("block hash", count, index) for index, count in enumerate(counts))
     return Job(
         spec,
         digest,
         job,
         tuple(by_peer[member.peer] for member in cohort.members),
         cohort,
-        encode_list(envelopes),
-        seed,
-        draw_blocks(cohort, spec.cohort, seed),
+        encode_cohort(groups),
+        seeds,
+        draw_blocks(cohort, spec.cohort, seeds, 0),
     )
 
 
-Lists = dict[int, tuple[bytes, tuple[Envelope, ...]]]
+Lists = dict[int, tuple[bytes, tuple[Leaf, ...]]]
 
 
 @dataclass(frozen=True)
@@ -203,9 +267,9 @@ class Books:
     chain: ChainBooks
 
     @property
-    def rounds(self) -> list[tuple[int, tuple[Envelope, ...]]]:
+    def rounds(self) -> list[tuple[int, tuple[Leaf, ...]]]:
         """Number and contributions of each round."""
-        return [(number, envelopes) for number, (_, envelopes) in sorted(self.lists.items())]
+        return [(number, listed) for number, (_, listed) in sorted(self.lists.items())]
 
     @property
     def evidence_digest(self) -> bytes:
@@ -224,53 +288,59 @@ class Books:
         )
 
 
-def make_books(job: Job, blocks_by_round: Sequence[Sequence[int]]) -> Books:
-    """Honest books of a job in whose rounds these blocks contributed, all of it claimed."""
+def make_books(
+    job: Job,
+    blocks_by_round: Sequence[Sequence[int]],
+    worths: Sequence[float] | None = None,
+    withheld: tuple[int, ...] = (),
+) -> Books:
+    """Honest books of a job in whose rounds these blocks contributed whole, all of it claimed."""
     lists: Lists = {}
     records = []
     for number, blocks in enumerate(blocks_by_round):
-        members = job.members_of(blocks)
-        envelopes = tuple(job.contribution(member, number) for member in members)
-        data = encode_list(envelopes)
-        lists[number] = data, envelopes
-        frozen = digest_of("frozen", number)
-        listed = examine_contributions(job.cohort, job.blocks, job.place(number), frozen, data)
-        assert listed.root == index_root([contribution_leaf_of(job.cohort, e) for e in envelopes])
+        drawn = job.blocks_in(number)
+        members = [m for m, b in enumerate(drawn) if b in blocks]
+        listed = job.listed(number, members)
+        data = encode_contributions(listed)
+        lists[number] = data, leaves(listed)
         records.append(
             RoundRecord(
                 number,
                 0,
                 digest_of("model", number),
-                frozen,
-                1000,
                 blob_digest(data),
                 len(data),
-                listed.root,
+                contributions_root(job.cohort, listed),
                 len(members),
                 digest_of("model", number + 1),
             )
         )
+    groups = tuple(
+        GroupRecord(count, root, 1, True, seed)
+        for count, root, seed in zip(job.cohort.counts, job.cohort.roots, job.seeds, strict=True)
+    )
     state = RequesterState(
         cohort_digest=blob_digest(job.cohort_list),
         cohort_size=len(job.cohort_list),
-        seed=job.seed,
+        groups=groups,
+        adopted=len(groups),
         model_digest=digest_of("model", len(records)),
         model_size=64,
         records=tuple(records),
     )
-    rounds = [envelopes for _, envelopes in lists.values()]
+    rounds = [found for _, found in lists.values()]
     payment = job.spec.payment
-    evidence = close_books(job.id, job.spec_digest, payment.merit, state, job.cohort, rounds)
+    evidence = close_books(
+        job.id, job.spec_digest, payment.merit, state, job.cohort, rounds, worths, withheld
+    )
     claimed: Counter[bytes] = Counter()
-    for envelope in (e for round_ in rounds for e in round_):
-        member = job.cohort.index_of(envelope.sender)
-        assert member is not None
-        claimed[job.cohort.members[member].payout] += payment.rate
+    for leaf in (each for round_ in rounds for each in round_):
+        claimed[job.cohort.members[leaf.member].payout] += payment.rate
     claimed.update({share.account: share.amount for share in evidence.merit})
     chain = ChainBooks(
         spec_digest=job.spec_digest,
-        enrol_root=job.cohort.root,
-        enrol_block_hash=job.seed,
+        enrol_roots=job.cohort.roots,
+        seeds=job.seeds,
         rounds={r.number: ChainRound(r.root, r.count, r.model_digest) for r in records},
         final_model=evidence.final_model,
         evidence_digest=blob_digest(encode_evidence(evidence)),
