@@ -4,6 +4,7 @@
     assay.db           machines, outbox, events (node/store.py)
     blobs/             content-addressed, served to peers (node/blobs.py)
     datasets/          imported private data, never served (node/datasets.py)
+    gradients/         noisy gradients of running jobs, never served (node/gradients.py)
     keys/              sealed keys (node/keys.py)
     control.sock       the control socket, or a link to it
     assay.lock         held by the running daemon; names its process
@@ -72,6 +73,10 @@ class Home:
         return self.path / "datasets"
 
     @property
+    def gradients(self) -> Path:
+        return self.path / "gradients"
+
+    @property
     def keys(self) -> Path:
         return self.path / "keys"
 
@@ -101,7 +106,7 @@ class Home:
                 "name another with --home or ASSAY_HOME"
             ) from error
         self.check()
-        for directory in (self.blobs, self.datasets, self.keys):
+        for directory in (self.blobs, self.datasets, self.gradients, self.keys):
             directory.mkdir(mode=_PRIVATE_DIR, exist_ok=True)
             _check_private(directory)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node import jobs, privacy_ledger
+from node import jobs, privacy_ledger, releases
 from node.chain import intent_rows
 
 _BASE: Final = """
@@ -112,4 +112,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     intent_rows.MIGRATION,
     jobs.MIGRATION,
     privacy_ledger.MIGRATION,
+    releases.MIGRATION,
 )

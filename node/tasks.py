@@ -8,18 +8,22 @@ only its name comes back. Functions raise InputError (the local data set does no
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from node.blobs import BlobRef, Blobs
+from protocol.noise_scale import noise_clip
 from protocol.spec import JobSpec, Terms, decode_spec
 
 if TYPE_CHECKING:
+    from protocol.arith.fixedpoint import Integers
     from protocol.arith.kernels import Envelope
     from protocol.arith.models import Floats, Model
     from protocol.arith.training import Training
+
+Facts = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +45,12 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came out: a blob, a second one, and numbers for the local user."""
+    """What came out: a blob, others beside it, and numbers for the local user."""
 
     blob: BlobRef | None
     extra: BlobRef | None = None
-    facts: tuple[tuple[str, float], ...] = ()
+    facts: Facts = ()
+    worth: BlobRef | None = None
 
 
 def generate_key(bits: int) -> tuple[bytes, bytes]:
@@ -67,86 +72,161 @@ def initial_model(work: Work) -> Result:
     """The model that the spec's public seed gives."""
     from protocol.arith import kernels
 
-    spec = _spec(work.spec)
-    return Result(_put(work, kernels.initial_model(model_of(spec), spec.seed)))
+    spec = spec_of(work)
+    return Result(put(work, kernels.initial_model(model_of(spec), spec.seed)))
 
 
-def contribution(work: Work, rows: Rows, model: BlobRef, seed: bytes) -> Result:
-    """An owner's batch for one round; `seed` (32 secret bytes) fixes its mini-batches."""
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """Where one round's integers come from: a stored noisy draw, or training.
+
+    Without noise `seed` (32 secret bytes) fixes the mini-batches, so that every attempt of a round
+    trains the same gradient.
+    """
+
+    rows: Rows
+    model: BlobRef
+    seed: bytes = field(repr=False)
+    noisy: bytes | None = field(default=None, repr=False)
+
+
+def integers_of(work: Work, gradient: Gradient) -> tuple[Integers, Facts]:
+    """An owner's integers for one round, still to be masked."""
+    import numpy as np
+
     from protocol.arith import kernels
 
-    spec = _spec(work.spec)
-    x, y = _matrix(work.spec, rows)
-    batch, facts = kernels.contribute(
+    spec = spec_of(work)
+    if gradient.noisy is not None:
+        return np.frombuffer(gradient.noisy, dtype="<i8").astype(np.int64), ()
+    x, y = _matrix(work.spec, gradient.rows)
+    integers, facts = kernels.train(
         model_of(spec),
-        _get(work, model),
+        get(work, gradient.model),
         x,
         y,
         training_of(spec),
         envelope_of(spec),
-        seed,
+        gradient.seed,
         secrets.token_bytes,
     )
-    told = (("gradient_norm", facts.gradient_norm), ("clipped", facts.clipped))
-    return Result(_put(work, batch), facts=told)
-
-
-def check(work: Work, batch: BlobRef) -> Result:
-    """Raises Malformed unless a received batch is well formed."""
-    from protocol.arith import kernels
-
-    spec = _spec(work.spec)
-    kernels.check_batch(spec.modulus, _get(work, batch), _ciphertexts(spec))
-    return Result(None)
+    return integers, (("gradient_norm", facts.gradient_norm), ("clipped", facts.clipped))
 
 
 def add(work: Work, batches: tuple[BlobRef, ...]) -> Result:
-    """The encrypted sum of a block's batches."""
+    """The sum of a block's checked batches."""
     from protocol.arith import kernels
 
-    spec = _spec(work.spec)
-    parts = [_get(work, batch) for batch in batches]
-    return Result(_put(work, kernels.sum_batches(spec.modulus, parts, _ciphertexts(spec))))
+    spec = spec_of(work)
+    parts = [get(work, batch) for batch in batches]
+    total = kernels.sum_batches(envelope_of(spec), parts, spec.parameter_count)
+    return Result(put(work, total))
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block's sum, what takes its masks off, and whose contributions are in it."""
+
+    sum: BlobRef
+    unmask: BlobRef
+    members: tuple[int, ...]
 
 
 def apply(
     work: Work,
     private_key: bytes,
+    round_: int,
     model: BlobRef,
     momentum: BlobRef | None,
-    sums: tuple[tuple[BlobRef, int], ...],
+    worth: BlobRef | None,
+    blocks: tuple[Block, ...],
     holdout: Rows | None,
 ) -> Result:
-    """Open the blocks' sums, move the model, measure it. A block whose sum is out of range is
-    dropped and counted; if none is left the model stays as it is."""
+    """Open the blocks' sums, measure what each is worth, move the model, evaluate it.
+
+    A block whose sum is out of range is dropped and counted; if none is left the model stays as it
+    is, under another digest.
+    """
     from protocol.arith import kernels
     from protocol.arith.lanes import SumOutOfRange
 
-    spec, gradients, dropped = _spec(work.spec), [], 0
-    for ref, count in sums:
+    spec = spec_of(work)
+    opened: list[tuple[bytes, tuple[int, ...]]] = []
+    dropped: list[tuple[int, ...]] = []
+    envelope, architecture, training = envelope_of(spec), model_of(spec), training_of(spec)
+    for block in blocks:
+        summands = len(block.members)
         try:
-            opened = kernels.open_sum(
-                private_key, _get(work, ref), envelope_of(spec), count, spec.parameter_count
+            sums = kernels.open_sum(
+                private_key,
+                get(work, block.sum),
+                get(work, block.unmask),
+                envelope,
+                summands,
+                spec.parameter_count,
             )
         except SumOutOfRange:
-            dropped += 1
+            dropped.append(block.members)
         else:
-            gradients.append((opened, count))
-    before = None if momentum is None else _get(work, momentum)
-    facts: list[tuple[str, float]] = [("blocks_dropped", float(dropped))]
-    weights = _get(work, model)
-    if gradients:
+            opened.append((kernels.mean_gradient(envelope, sums, summands), block.members))
+    weights, before = get(work, model), None if momentum is None else get(work, momentum)
+    facts: list[tuple[str, float]] = [("blocks_dropped", float(len(dropped)))]
+    extra, measured = momentum, worth
+    if opened:
+        rows = None if holdout is None else _matrix(work.spec, holdout)
+        if rows is not None:
+            measured = _measure(work, spec, round_, weights, before, worth, opened, dropped, rows)
+        gradients = [(gradient, len(members)) for gradient, members in opened]
         weights, after, moved = kernels.apply(
-            model_of(spec), weights, before, gradients, training_of(spec)
+            architecture, weights, before, gradients, training, round_ + 1
         )
-        extra: BlobRef | None = _put(work, after)
+        extra = put(work, after)
         facts += [("contributors", float(moved.contributors)), ("move", moved.move_norm)]
     else:
-        extra = momentum
+        weights = kernels.keep(architecture, weights, round_ + 1)
     if holdout is not None:
-        seen = kernels.evaluate(model_of(spec), weights, *_matrix(work.spec, holdout))
+        seen = kernels.evaluate(architecture, weights, *_matrix(work.spec, holdout))
         facts += [("accuracy", seen.accuracy), ("loss", seen.loss)]
-    return Result(_put(work, weights), extra, tuple(facts))
+    return Result(put(work, weights), extra, tuple(facts), measured)
+
+
+def _measure(
+    work: Work,
+    spec: JobSpec,
+    round_: int,
+    weights: bytes,
+    momentum: bytes | None,
+    record: BlobRef | None,
+    opened: list[tuple[bytes, tuple[int, ...]]],
+    dropped: list[tuple[int, ...]],
+    rows: tuple[Floats, Floats],
+) -> BlobRef:
+    """The record of worth with this round's blocks in it; a dropped one is worth nothing."""
+    from protocol.arith import worth
+    from protocol.arith.vectors import Kind, decode_vector
+    from protocol.arith.worth_record import append
+
+    count = spec.parameter_count
+    values = worth.measure(
+        model_of(spec),
+        decode_vector(Kind.MODEL, weights, count),
+        None if momentum is None else decode_vector(Kind.MOMENTUM, momentum, count),
+        training_of(spec),
+        [(decode_vector(Kind.GRADIENT, g, count), len(members)) for g, members in opened],
+        *rows,
+        spec.seed,
+    )
+    entries = [(members, value) for (_, members), value in zip(opened, values, strict=True)]
+    entries += [(members, 0.0) for members in dropped]
+    before = None if record is None else get(work, record)
+    return put(work, append(before, round_, entries))
+
+
+def worths(work: Work, record: BlobRef, members: int) -> tuple[float, ...] | None:
+    """Each member's worth over all rounds; None where nothing tells them apart."""
+    from protocol.arith.worth import worth_of_members
+
+    return worth_of_members(get(work, record), members, spec_of(work).cohort.shuffle)
 
 
 def export_model(work: Work, model: BlobRef, target: Path) -> None:
@@ -156,9 +236,9 @@ def export_model(work: Work, model: BlobRef, target: Path) -> None:
     from protocol.arith import models
     from protocol.arith.vectors import Kind, decode_vector
 
-    spec = _spec(work.spec)
+    spec = spec_of(work)
     architecture = model_of(spec)
-    vector = decode_vector(Kind.MODEL, _get(work, model), architecture.parameter_count)
+    vector = decode_vector(Kind.MODEL, get(work, model), architecture.parameter_count)
     arrays = {"weights": vector}
     for number, (matrix, bias) in enumerate(models.layers(architecture, vector)):
         arrays |= {f"layer{number}_weights": matrix, f"layer{number}_bias": bias}
@@ -166,12 +246,19 @@ def export_model(work: Work, model: BlobRef, target: Path) -> None:
         np.savez(file, allow_pickle=False, **arrays)
 
 
-def _get(work: Work, ref: BlobRef) -> bytes:
+def get(work: Work, ref: BlobRef) -> bytes:
+    """A blob's bytes."""
     return Blobs(work.blobs).get(ref)
 
 
-def _put(work: Work, content: bytes) -> BlobRef:
+def put(work: Work, content: bytes) -> BlobRef:
+    """Store a blob: on disk when this returns."""
     return Blobs(work.blobs).put(content)
+
+
+def spec_of(work: Work) -> JobSpec:
+    """The job's spec, read once a worker."""
+    return _spec(work.spec)
 
 
 @cache
@@ -203,19 +290,20 @@ def training_of(spec: JobSpec) -> Training:
 
 
 def envelope_of(spec: JobSpec) -> Envelope:
-    """How the spec's values are encrypted, as the kernels take it."""
+    """How the spec's values travel, as the kernels take it."""
     from protocol.arith.kernels import Envelope
 
+    training, privacy = spec.training, spec.privacy
+    clip = noise_clip(
+        training.clip_norm, training.batch_rows, training.rounds, privacy.epsilon, privacy.delta
+    )
     return Envelope(
         spec.modulus,
         spec.encryption.value_bits,
-        spec.training.clip_norm,
+        clip,
         spec.cohort.largest_block,
+        str(spec.encryption.envelope),
     )
-
-
-def _ciphertexts(spec: JobSpec) -> int:
-    return spec.packing.ciphertexts(spec.parameter_count)
 
 
 @lru_cache(maxsize=2)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from eth_hash.auto import keccak
 
 from protocol.envelope import Context, Envelope
@@ -84,11 +86,26 @@ def read_enrolment(spec: JobSpec, job: bytes, envelope: Envelope) -> Member:
         raise Malformed("not an enrolment in this job")
     if bytes(20) in (body.account, body.payout):
         raise Malformed("an enrolment of the zero address")
+    if not _agrees(body.sealing_key):
+        raise Malformed("an enrolment with a sealing key that agrees on nothing secret (low order)")
     statement = Enrolment(job, body.account, body.payout, keccak(envelope.sender), body.rows)
     digest = enrolment_digest(spec_domain(spec), statement)
     if recover(digest, body.signature) != body.account:
         raise Malformed("an enrolment that its account did not sign")
     return Member(envelope.sender, body.account, body.payout, body.rows, digest, body.sealing_key)
+
+
+def _agrees(public: bytes) -> bool:
+    """Whether X25519 with this key gives a secret (RFC 7748, section 6.1: not all zero)."""
+    try:
+        _ANY_KEY.exchange(X25519PublicKey.from_public_bytes(public))
+    except ValueError:
+        return False
+    return True
+
+
+#: Every key of low order gives zero with every private key: any one will do to find them out.
+_ANY_KEY: Final = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
 def build_cohort(spec: JobSpec, job: bytes, groups: Sequence[Sequence[Envelope]]) -> Cohort:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -118,28 +118,40 @@ def examine_roster(
     Without noise the whole block, with it all but the dropouts that the spec allows. Raises
     Malformed, naming the member where it is one's fault.
     """
-    whole = block_members(blocks, block)
-    entries = []
-    for each in decode(RosterList, data, params.MAX_LIST_BYTES).messages:
+    for each in _roster(data):
         envelope = _opened(each)
         body = envelope.body
         if not isinstance(body, Ready) or envelope.context != context or body.opening != opening:
             raise Malformed("a roster lists something else than Ready for its opening")
-        member = cohort.index_of(envelope.sender)
+    entries = roster_entries(cohort, blocks, block, data)
+    _ascending([entry.member for entry in entries])
+    _enough(spec, block, len(block_members(blocks, block)), len(entries))
+    return entries
+
+
+def roster_entries(
+    cohort: Cohort, blocks: tuple[int, ...], block: int, data: bytes
+) -> tuple[RosterEntry, ...]:
+    """What a roster says that was examined before under its digest: no signature is looked at."""
+    whole = block_members(blocks, block)
+    entries = []
+    for envelope in _roster(data):
+        body, member = envelope.body, cohort.index_of(envelope.sender)
         if member is None or member not in whole:
             raise Malformed("a roster names a key that no enrolment in its block covers")
-        if len(body.boxes) != len(whole):
-            raise Malformed(f"member {member} shares among {len(body.boxes)}, not {len(whole)}")
+        if not isinstance(body, Ready) or len(body.boxes) != len(whole):
+            raise Malformed(f"member {member} does not share among the {len(whole)} of its block")
         entries.append(RosterEntry(member, whole.index(member), body))
-    _ascending([entry.member for entry in entries])
-    _enough(spec, block, len(whole), len(entries))
     return tuple(entries)
 
 
-def contribution_list(
-    blocks: tuple[int, ...], rosters: Mapping[int, bytes], envelopes: Sequence[Envelope]
-) -> ContributionList:
-    """What a commitment lists: verified contributions, by block and member."""
+def _roster(data: bytes) -> tuple[Envelope, ...]:
+    return decode(RosterList, data, params.MAX_LIST_BYTES).messages
+
+
+def contribution_list(blocks: tuple[int, ...], envelopes: Sequence[Envelope]) -> ContributionList:
+    """What a commitment lists: accepted contributions, by block and member. Those of one block name
+    one roster."""
     found: dict[int, list[Contribution]] = {}
     for envelope in envelopes:
         if not isinstance(envelope.body, Contribution):
@@ -150,7 +162,7 @@ def contribution_list(
         bodies = sorted(found[block], key=lambda body: body.member)
         members = tuple(body.member for body in bodies)
         batches = tuple(body.batch_digest for body in bodies)
-        listed.append(BlockList(block, rosters[block], members, batches))
+        listed.append(BlockList(block, bodies[0].roster_digest, members, batches))
     return ContributionList(tuple(listed))
 
 

@@ -11,16 +11,29 @@ from typing import TypeVar, TypeVarTuple
 
 import trio
 
-from node import catalogue, jobs, records, tasks
+from node import (
+    catalogue,
+    gradients,
+    jobs,
+    noisy_tasks,
+    privacy_ledger,
+    records,
+    secagg_tasks,
+    tasks,
+)
 from node.blobs import BlobRef
 from node.compute import WorkerDied
 from node.engine import Wanted, unix_ms
+from node.perform.sealing import blocks_of, mask_name, roster
 from node.perform.services import Services
 from node.store import Transaction
 from protocol import effects, inputs, params
-from protocol.codec import decode_tagged, encode_tagged
+from protocol.codec import decode, decode_tagged, encode_tagged
+from protocol.enrolment import block_members
+from protocol.envelope import Envelope
 from protocol.errors import FatalError, InputError, PeerError
 from protocol.machine import one_line
+from protocol.messages import Release
 from protocol.owner_state import OwnerState
 from protocol.spec import Terms
 
@@ -96,44 +109,139 @@ async def _run(services: Services, wanted: Wanted, effect: effects.Compute) -> O
         return failed(error)
     blob = result.blob or BlobRef(b"", 0)
     extra = result.extra.digest if result.extra is not None else b""
-    return inputs.ComputeDone(
-        unix_ms(), kind, round_, attempt, subject, blob.digest, blob.size, extra, result.facts
-    )
+    worth = result.worth.digest if result.worth is not None else b""
+    told = kind, round_, attempt, subject, blob.digest, blob.size, extra, result.facts, worth
+    return inputs.ComputeDone(unix_ms(), *told)
 
 
 async def _dispatch(services: Services, wanted: Wanted, effect: effects.Compute) -> tasks.Result:
-    context = wanted.machine.context
+    machine = wanted.machine
+    context = machine.context
     work = tasks.Work(services.home.blobs, await services.spec_bytes(context))
     match effect:
         case effects.ComputeInitialModel():
             return await in_worker(services, tasks.initial_model, work)
         case effects.ComputeContribution():
-            rows = await _own_rows(services, wanted)
-            seed = await trio.to_thread.run_sync(_batch_seed, services, context.job, effect.round)
-            model = services.blob(effect.model_digest)
-            return await in_worker(services, tasks.contribution, work, rows, model, seed)
+            return await _contribute(services, wanted, effect, work)
         case effects.ComputeCheck():
-            return await in_worker(services, tasks.check, work, services.blob(effect.batch_digest))
+            place = services.place(context.job, effect.round, effect.attempt)
+            peer = context.require_cohort().members[effect.member].peer
+            batch = services.blob(effect.batch_digest)
+            return await in_worker(services, secagg_tasks.check, work, batch, place, peer)
         case effects.ComputeSum():
             return await in_worker(
                 services, tasks.add, work, tuple(services.blob(d) for d in effect.batches)
             )
         case effects.ComputeApply():
-            momentum = services.blob(effect.momentum) if effect.momentum else None
-            sums = tuple(
-                (services.blob(digest), count)
-                for digest, count in zip(effect.sums, effect.counts, strict=True)
+            blocks = tuple(
+                tasks.Block(services.blob(b.sum), services.blob(b.unmask), b.members)
+                for b in effect.blocks
             )
             return await in_worker(
                 services,
                 tasks.apply,
                 work,
                 services.keys.unseal(key_name(context.spec.modulus)),
+                effect.round,
                 services.blob(effect.model_digest),
-                momentum,
-                sums,
+                services.blob(effect.momentum) if effect.momentum else None,
+                services.blob(effect.worth) if effect.worth else None,
+                blocks,
                 await _holdout(services, context.job),
             )
+
+
+async def _contribute(
+    services: Services, wanted: Wanted, effect: effects.ComputeContribution, work: tasks.Work
+) -> tasks.Result:
+    """Integers, then masks. A try that a crash cut short is made again with the same secrets: of
+    the first nothing can have left, since nobody was told its batch's name."""
+    machine = wanted.machine
+    context, cohort = machine.context, machine.context.require_cohort()
+    model = services.blob(effect.model_digest)
+    rows = await _own_rows(services, wanted)
+    noisy = None
+    if context.spec.privacy.noisy:
+        noisy = await _noisy(services, wanted, effect, work, rows, model)
+    name = mask_name(context.job, effect.round, effect.attempt)
+    try:
+        secret = await trio.to_thread.run_sync(services.keys.unseal, name)
+    except KeyError:
+        raise InputError("this attempt's secrets are gone from the vault", "keys") from None
+    seed = await trio.to_thread.run_sync(_batch_seed, services, context.job, effect.round)
+    me = cohort.index_of(context.me)
+    if me is None:
+        raise FatalError("this owner is not in the cohort that it contributes to")
+    attempt = secagg_tasks.Attempt(
+        services.place(context.job, effect.round, effect.attempt),
+        effect.model_digest,
+        effect.roster_digest,
+        roster(services, machine, effect.round, effect),
+    )
+    gradient = tasks.Gradient(rows, model, seed, noisy)
+    return await in_worker(
+        services, secagg_tasks.contribution, work, gradient, attempt, secret, me, context.me
+    )
+
+
+async def _noisy(
+    services: Services,
+    wanted: Wanted,
+    effect: effects.ComputeContribution,
+    work: tasks.Work,
+    rows: tasks.Rows,
+    model: BlobRef,
+) -> bytes:
+    """The round's noisy integers: drawn once, charged before that, repeated by every attempt."""
+    home, job = services.home, wanted.machine.key
+    place = home, job, effect.round, effect.model_digest
+    held = await trio.to_thread.run_sync(gradients.load, *place)
+    if held is not None:
+        return held
+    await services.store.run(lambda tx: privacy_ledger.charge(tx, rows.name, job, effect.round))
+    plan = await services.store.read(lambda tx: privacy_ledger.plan_of(tx, job))
+    drawn, _ = await in_worker(services, noisy_tasks.noisy_gradient, work, rows, model, plan)
+    await trio.to_thread.run_sync(gradients.save, *place, drawn)
+    return drawn
+
+
+async def unmask(services: Services, wanted: Wanted, effect: effects.ComputeUnmask) -> None:
+    """Rebuild a block's secrets from what was released."""
+    machine = wanted.machine
+    context, cohort = machine.context, machine.context.require_cohort()
+    messages = await services.store.read(
+        lambda tx: [records.load_message(tx, digest) for digest in effect.releases]
+    )
+    releases: dict[int, tuple[bytes, ...]] = {}
+    for message in messages:
+        if message is None:
+            raise FatalError("a release that was counted is gone from the store")
+        envelope = decode(Envelope, message.body, params.MAX_STREAM_MESSAGE_BYTES)
+        member, body = cohort.index_of(envelope.sender), envelope.body
+        if member is None or not isinstance(body, Release):
+            raise FatalError("a stored message that was counted is no member's release")
+        releases[member] = body.shares
+    whole = block_members(blocks_of(machine, effect.round), effect.block)
+    attempt = secagg_tasks.Attempt(
+        services.place(context.job, effect.round, effect.attempt),
+        effect.model_digest,
+        effect.roster_digest,
+        roster(services, machine, effect.round, effect),
+    )
+    found = await in_worker(
+        services,
+        secagg_tasks.unmask,
+        tasks.Work(services.home.blobs, await services.spec_bytes(context)),
+        attempt,
+        {member: cohort.members[member].peer for member in whole},
+        effect.listed,
+        context.spec.threshold(len(whole)),
+        releases,
+    )
+    digest = b"" if found.blob is None else found.blob.digest
+    place = effect.round, effect.attempt, effect.block
+    outcome = inputs.Unmasked(unix_ms(), *place, digest, found.good, found.bad, found.liars)
+    await services.engine.feed(machine.key, outcome, wanted.id)
 
 
 async def _own_rows(services: Services, wanted: Wanted) -> tasks.Rows:

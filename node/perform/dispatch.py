@@ -6,10 +6,10 @@ import logging
 
 import trio
 
-from node import catalogue
+from node import catalogue, privacy
 from node.blobs import BlobRef, BlobsFull
 from node.engine import Wanted, unix_ms
-from node.perform import chain, compute, lists, messages
+from node.perform import chain, compute, lists, messages, secrets
 from node.perform.services import Services
 from node.store import Transaction
 from protocol import effects, identity, inputs
@@ -23,7 +23,7 @@ from protocol.policy import DatasetFacts, Policy, Standing, Verdict, judge
 
 log = logging.getLogger("assay.perform")
 
-_PAUSE = 1.0
+_PAUSE, _NEAR_PAUSE = 1.0, 0.3
 
 
 async def perform(services: Services, wanted: Wanted) -> None:
@@ -66,6 +66,16 @@ async def perform(services: Services, wanted: Wanted) -> None:
             | effects.ComputeApply()
         ):
             await compute.compute(services, wanted, effect)
+        case effects.ComputeUnmask():
+            await compute.unmask(services, wanted, effect)
+        case effects.MakeSecrets():
+            await secrets.make(services, wanted, effect)
+        case effects.ForgetSecrets():
+            await secrets.forget(services, wanted, effect)
+        case effects.ForgetSealingKey():
+            await secrets.forget_job(services, wanted)
+        case effects.SendRelease():
+            await secrets.release(services, wanted, effect)
         case _:
             await chain.transact(services, wanted, effect)
 
@@ -73,7 +83,8 @@ async def perform(services: Services, wanted: Wanted) -> None:
 async def _fetch(services: Services, wanted: Wanted, effect: effects.Fetch) -> None:
     """Get a blob from whoever has it, for as long as it is worth having."""
     ref = BlobRef(effect.digest, effect.size)
-    peers = [identity.peer_id_text(peer) for peer in effect.peers]
+    near = [identity.peer_id_text(peer) for peer in effect.near]
+    everybody = [*near, *(identity.peer_id_text(peer) for peer in effect.peers)]
     reason = "its time was over before anybody was asked"
     outcome: inputs.BlobArrived | inputs.BlobMissing | None = None
     while outcome is None:
@@ -84,15 +95,18 @@ async def _fetch(services: Services, wanted: Wanted, effect: effects.Fetch) -> N
         if left <= 0 or wanted.pointless:
             outcome = inputs.BlobMissing(unix_ms(), effect.digest, one_line(reason))
             break
+        waiting = near and unix_ms() < effect.patience
         try:
             sink = services.blobs.sink(ref)
             with trio.move_on_after(left):
-                await services.swarm.fetch(ref.digest, ref.size, peers, sink)
+                await services.swarm.fetch(
+                    ref.digest, ref.size, near if waiting else everybody, sink
+                )
         except (PeerError, BlobsFull) as error:
             # Whatever a peer's bytes turn out to be, it is the peer's fault and not the job's end.
             reason = str(error)
             log.info("a blob is looked for again: %s", error)
-            await trio.sleep(_PAUSE)
+            await trio.sleep(_NEAR_PAUSE if waiting else _PAUSE)
     await services.engine.feed(wanted.machine.key, outcome, wanted.id)
 
 
@@ -123,8 +137,11 @@ async def _consider(services: Services, wanted: Wanted) -> None:
         if decision.verdict is Verdict.ACCEPT:
             unfit = await compute.misfit(services, dataset.name, spec)
             if not unfit:
-                payout = services.keys.account
-                outcome = inputs.ActionConsent(unix_ms(), dataset.name, payout, dataset.rows)
+                unfit = await privacy.reserve_job(
+                    services, dataset.name, wanted.machine.key, spec, dataset.rows
+                )
+            if not unfit:
+                outcome = consent(services, dataset, policy or closed)
                 break
             misfits.append(f"{dataset.name}: {unfit}")
             continue
@@ -136,6 +153,19 @@ async def _consider(services: Services, wanted: Wanted) -> None:
         # Only a job that nothing here can ever serve is put away; data may be added later.
         outcome = inputs.ActionWithhold(unix_ms(), False, one_line("; ".join(told)))
     await services.engine.feed(wanted.machine.key, outcome, wanted.id)
+
+
+def consent(services: Services, dataset: catalogue.Dataset, policy: Policy) -> inputs.ActionConsent:
+    """The word that takes a job, with what its owner's policy asks of its rounds."""
+    return inputs.ActionConsent(
+        unix_ms(),
+        dataset.name,
+        services.keys.account,
+        dataset.rows,
+        policy.known,
+        policy.known_least,
+        policy.max_unpaid,
+    )
 
 
 def _agreed(tx: Transaction) -> list[tuple[catalogue.Dataset, Policy | None]]:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+from dataclasses import dataclass
 
 import trio
 
-from node import records
-from node.engine import Wanted, unix_ms
+from node import records, secagg_tasks, tasks
+from node.engine import Machine, Wanted, unix_ms
+from node.perform.compute import in_worker
+from node.perform.sealing import blocks_of, held_sealing_key
 from node.perform.services import Services
 from node.store import Transaction
 from protocol import evidence, inputs, lists
 from protocol.effects import Assemble, BlobKind, Examine, Settle
-from protocol.enrolment import Cohort, cohort_order, draw_blocks
-from protocol.envelope import Envelope, envelope_digest, open_envelope
+from protocol.enrolment import Cohort, block_members, cohort_order
+from protocol.envelope import Envelope, open_envelope
 from protocol.errors import FatalError, Malformed
 from protocol.machine import JobContext, one_line
-from protocol.messages import Contribution
-from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
-from protocol.trees import index_root
+
+log = logging.getLogger("assay.lists")
 
 
 async def assemble(services: Services, wanted: Wanted, effect: Assemble) -> None:
@@ -28,25 +31,35 @@ async def assemble(services: Services, wanted: Wanted, effect: Assemble) -> None
     envelopes = await services.store.read(lambda tx: _load(tx, effect.messages))
 
     def build() -> tuple[bytes, bytes, Cohort | None]:
-        context, ordered, cohort, root = machine.context, list(envelopes), None, b""
+        context = machine.context
         if effect.kind is BlobKind.COHORT:
-            ordered = cohort_order(context.spec, context.job, ordered)
-            data = lists.encode_list(ordered)
+            groups, at = [], 0
+            for count in effect.groups:
+                group = envelopes[at : at + count]
+                groups.append(cohort_order(context.spec, context.job, group))
+                at += count
+            data = lists.encode_cohort(groups)
             cohort = lists.examine_cohort(context.spec, context.job, data)
-            root = cohort.root
-        else:
-            data = lists.encode_list(ordered)
-        if effect.kind is BlobKind.CONTRIBUTIONS:
-            tree = [lists.contribution_leaf_of(context.require_cohort(), e) for e in ordered]
-            root = index_root(tree)
-        return data, root, cohort
+            return data, cohort.root, cohort
+        if effect.kind is BlobKind.ROSTER:
+            return lists.encode_roster(envelopes), b"", None
+        listed = lists.contribution_list(blocks_of(machine, effect.round), envelopes)
+        root = lists.contributions_root(context.require_cohort(), listed)
+        return lists.encode_contributions(listed), root, None
 
     data, root, cohort = await trio.to_thread.run_sync(build)
     ref = await trio.to_thread.run_sync(services.blobs.put, data)
     if cohort is not None:
         machine.context = dataclasses.replace(machine.context, cohort=cohort)
     outcome = inputs.Assembled(
-        unix_ms(), effect.kind, effect.round, effect.attempt, ref.digest, ref.size, root
+        unix_ms(),
+        effect.kind,
+        effect.round,
+        effect.attempt,
+        ref.digest,
+        ref.size,
+        root,
+        effect.block,
     )
     await services.engine.feed(machine.key, outcome, wanted.id)
 
@@ -62,54 +75,89 @@ def _load(tx: Transaction, digests: tuple[bytes, ...]) -> list[Envelope]:
 
 
 async def examine(services: Services, wanted: Wanted, effect: Examine) -> None:
-    """Verify a fetched list whole, signatures and root included."""
+    """Verify a fetched list whole, signatures and roots included."""
     machine = wanted.machine
     place = effect.kind, effect.round, effect.attempt, effect.digest
-    data = await trio.to_thread.run_sync(services.blobs.get, services.blob(effect.digest))
     outcome: inputs.Examined | inputs.Rejected
     try:
-        found = await trio.to_thread.run_sync(
-            _examine, machine.context, machine.state, services, effect, data
-        )
+        found = await trio.to_thread.run_sync(_examine, services, machine, effect)
     except Malformed as error:
         outcome = inputs.Rejected(unix_ms(), *place, one_line(str(error)))
     else:
-        root, members, mine, cohort = found
-        if cohort is not None:
-            machine.context = dataclasses.replace(machine.context, cohort=cohort)
-        outcome = inputs.Examined(unix_ms(), *place, root, members, mine)
+        if found.cohort is not None:
+            machine.context = dataclasses.replace(machine.context, cohort=found.cohort)
+        told = found.roots, found.members, found.count, found.mine
+        outcome = inputs.Examined(unix_ms(), *place, *told)
     await services.engine.feed(machine.key, outcome, wanted.id)
 
 
-def _examine(
-    context: JobContext,
-    state: OwnerState | RequesterState,
-    services: Services,
-    effect: Examine,
-    data: bytes,
-) -> tuple[bytes, tuple[int, ...], bytes, Cohort | None]:
-    """Root, members in order, what it lists for this node, and the cohort if it is one."""
-    mine = b""
-    if effect.kind is BlobKind.COHORT:
-        cohort = lists.examine_cohort(context.spec, context.job, data)
-        for envelope in lists.decode_list(data):
-            if envelope.sender == context.me:
-                mine = envelope_digest(envelope)
-        return cohort.root, tuple(range(len(cohort.members))), mine, cohort
-    cohort = context.require_cohort()
-    blocks = draw_blocks(cohort, context.spec.cohort, state.seed)
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a list says, as `inputs.Examined` tells it; the cohort if it is one."""
+
+    roots: tuple[bytes, ...]
+    members: tuple[int, ...]
+    count: int
+    mine: bytes
+    cohort: Cohort | None = None
+
+
+def _examine(services: Services, machine: Machine, effect: Examine) -> _Found:
+    data = services.blobs.get(services.blob(effect.digest))
+    match effect.kind:
+        case BlobKind.COHORT:
+            return _examine_cohort(services, machine.context, data)
+        case BlobKind.ROSTER:
+            return _examine_roster(services, machine, effect, data)
+        case BlobKind.CONTRIBUTIONS:
+            return _examine_contributions(machine, effect, data)
+
+
+def _examine_cohort(services: Services, context: JobContext, data: bytes) -> _Found:
+    cohort = lists.examine_cohort(context.spec, context.job, data)
+    me, mine = cohort.index_of(context.me), b""
+    key = held_sealing_key(services, context.job)
+    if me is not None and key is not None and cohort.members[me].sealing_key == key[1]:
+        mine = cohort.members[me].digest
+    elif me is not None:
+        # A restored node: others seal their shares to a key that it no longer has.
+        log.warning("job %s: this node's sealing key is not the enrolled one", context.job.hex())
+    return _Found(cohort.roots, (), len(cohort.members), mine, cohort)
+
+
+def _examine_roster(services: Services, machine: Machine, effect: Examine, data: bytes) -> _Found:
+    """The whole roster holds, and every member's box opens to the shares that it hashed."""
+    context, cohort = machine.context, machine.context.require_cohort()
+    blocks = blocks_of(machine, effect.round)
     place = services.place(context.job, effect.round, effect.attempt)
-    if effect.kind is BlobKind.FROZEN:
-        listed = lists.examine_frozen(cohort, blocks, place, effect.binding, data)
-    else:
-        listed = lists.examine_contributions(cohort, blocks, place, effect.binding, data)
-    for envelope in lists.decode_list(data):
-        if envelope.sender == context.me:
-            body = envelope.body
-            mine = envelope_digest(envelope)
-            if isinstance(body, Contribution):
-                mine = body.batch_digest
-    return listed.root, listed.members, mine, None
+    entries = lists.examine_roster(
+        context.spec, cohort, blocks, effect.block, place, effect.binding, data
+    )
+    members = tuple(entry.member for entry in entries)
+    me = cohort.index_of(context.me)
+    mine = next((lists.ready_digest(e.ready) for e in entries if e.member == me), b"")
+    whole = block_members(blocks, effect.block)
+    key = held_sealing_key(services, context.job)
+    if me is not None and mine and key is not None:
+        peers = {member: cohort.members[member].peer for member in whole}
+        secagg_tasks.open_shares(key[0], place, entries, peers, me, whole.index(me))
+    return _Found((), members, len(members), mine)
+
+
+def _examine_contributions(machine: Machine, effect: Examine, data: bytes) -> _Found:
+    """A commitment's list, and what it says of this owner's block under its own roster."""
+    context, cohort = machine.context, machine.context.require_cohort()
+    blocks = blocks_of(machine, effect.round)
+    listed, root = lists.examine_contributions(context.spec, cohort, blocks, data)
+    own = next((b for b in listed.blocks if b.block == effect.block), None)
+    members: tuple[int, ...] = ()
+    mine = b""
+    if own is not None and own.roster_digest == effect.binding:
+        members = own.members
+        batches = dict(zip(own.members, own.batches, strict=True))
+        me = cohort.index_of(context.me)
+        mine = b"" if me is None else batches.get(me, b"")
+    return _Found((root,), members, len(lists.leaves(listed)), mine)
 
 
 async def settle(services: Services, wanted: Wanted, effect: Settle) -> None:
@@ -119,14 +167,24 @@ async def settle(services: Services, wanted: Wanted, effect: Settle) -> None:
     if not isinstance(state, RequesterState):
         raise FatalError("only a requester settles a job")
 
+    cohort = context.require_cohort().first(state.adopted)
+    worths = None
+    if effect.worth:
+        work = tasks.Work(services.home.blobs, await services.spec_bytes(context))
+        record = services.blob(effect.worth)
+        worths = await in_worker(services, tasks.worths, work, record, len(cohort.members))
+
     def build() -> tuple[bytes, bytes, tuple[bytes, ...]]:
-        cohort = context.require_cohort()
         rounds = [
-            lists.decode_list(services.blobs.get(services.blob(record.list_digest)))
-            for record in state.records
+            lists.leaves(
+                lists.decode_contributions(services.blobs.get(services.blob(r.list_digest)))
+            )
+            for r in state.records
         ]
         pot = context.spec.payment.merit
-        books = evidence.close_books(context.job, context.spec_digest, pot, state, cohort, rounds)
+        books = evidence.close_books(
+            context.job, context.spec_digest, pot, state, cohort, rounds, worths, effect.withheld
+        )
         data = evidence.encode_evidence(books)
         return data, evidence.merit_tree(books).root.hash, evidence.payouts(cohort, rounds)
 

@@ -13,6 +13,7 @@ from eth_hash.auto import keccak
 from node import records
 from node.engine import Wanted, unix_ms
 from node.net.errors import ConversationError
+from node.perform.sealing import sealing_key
 from node.perform.services import Services
 from protocol import effects, identity, params
 from protocol.codec import decode, encode
@@ -44,7 +45,10 @@ async def _keep(services: Services, envelope: Envelope) -> None:
 
 async def _frame(services: Services, envelope: Envelope, attachment: bytes) -> bytes:
     content = b""
-    if attachment:
+    if attachment and services.blobs.size(attachment) is None:
+        # A stored batch that is lost is an absence: it is never made again (design, section 5).
+        log.error("blob %s is gone: it does not travel with its header", attachment.hex())
+    elif attachment:
         ref = services.blob(attachment)
         if ref.size <= params.MAX_INLINE_BATCH_BYTES:
             content = await trio.to_thread.run_sync(services.blobs.get, ref)
@@ -75,13 +79,21 @@ async def send(services: Services, wanted: Wanted, effect: effects.Send) -> None
     await _deliver(services, wanted, effect.peer, frame, kind_of(effect.body), effect.until)
 
 
+async def deliver(
+    services: Services, wanted: Wanted, peer: bytes, envelope: Envelope, kind: str, until: int
+) -> None:
+    """Deliver a message that is stored already."""
+    await _deliver(services, wanted, peer, encode(Frame(encode(envelope), b"")), kind, until)
+
+
 async def send_enrolment(services: Services, wanted: Wanted, effect: effects.SendEnrolment) -> None:
     """Sign with the account and with the peer's key, then deliver."""
     job, keys = wanted.machine.key, services.keys
+    _, public = await trio.to_thread.run_sync(sealing_key, services, job)
     me = keccak(services.swarm.peer_id_bytes)
     statement = Enrolment(job, keys.account, effect.payout, me, effect.rows)
     signature = keys.sign_digest(enrolment_digest(services.domain, statement))
-    body = Enrol(keys.account, effect.payout, effect.rows, signature)
+    body = Enrol(keys.account, effect.payout, effect.rows, public, signature)
     envelope = sealed(services, job, 0, 0, body)
     await _keep(services, envelope)
     frame = encode(Frame(encode(envelope), b""))

@@ -304,8 +304,11 @@ def apply(
     momentum: bytes | None,
     gradients: Sequence[tuple[bytes, int]],
     training: Training,
+    turn: int,
 ) -> tuple[bytes, bytes, ApplyFacts]:
     """The requester's step: (new weights' blob, new momentum's blob, facts).
+
+    `turn` is how many rounds have led to the new model.
 
     `gradients` are blocks' mean gradients, each with the number of its contributors, by which it is
     weighed. `momentum` is None before the first round. Raises FatalError if there is no block, or
@@ -323,7 +326,7 @@ def apply(
     with np.errstate(over="ignore", invalid="ignore"):  # encode_vector refuses what comes of it
         new, state = apply_gradient(model, old, mean, training, state)
     return (
-        encode_vector(VectorKind.MODEL, new),
+        encode_vector(VectorKind.MODEL, new, turn),
         encode_vector(VectorKind.MOMENTUM, state),
         ApplyFacts(
             contributors=contributors,
@@ -331,6 +334,12 @@ def apply(
             move_norm=float(np.linalg.norm(new - old)),
         ),
     )
+
+
+def keep(model: Model, weights: bytes, turn: int) -> bytes:
+    """The model after a round that could not be applied: the same weights under another turn."""
+    vector = decode_vector(VectorKind.MODEL, weights, model.parameter_count)
+    return encode_vector(VectorKind.MODEL, vector, turn)
 
 
 def evaluate(model: Model, weights: bytes, x: Rows, y: Rows) -> EvaluateFacts:

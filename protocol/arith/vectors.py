@@ -1,9 +1,11 @@
 """Canonical bytes of float vectors: models, momentum, mean gradients.
 
-    'assay'  version (1 byte)  kind (1)  0 (1)  count (8, big-endian)   then count float64
+    'assay'  version (1 byte)  kind (1)  turn (1)  count (8, big-endian)   then count float64
 
 The floats are little-endian IEEE 754; the header is 16 bytes. SHA-256 over a model's bytes is its
-digest: what owners contribute to, and what stands on the chain.
+digest: what owners contribute to, and what stands on the chain. `turn` is how many rounds have led
+to a model, 0 for all else: a round that moved nothing is followed by another digest even so, since
+no owner contributes to one digest twice.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol.errors import FatalError, Malformed
-from protocol.params import PROTOCOL_VERSION
+from protocol.params import MAX_ROUNDS, PROTOCOL_VERSION
 
 _HEADER: Final = struct.Struct(">5sBBBQ")
 _MAGIC: Final = b"assay"
@@ -35,13 +37,15 @@ def vector_bytes(count: int) -> int:
     return _HEADER.size + 8 * count
 
 
-def encode_vector(kind: Kind, vector: npt.NDArray[np.float64]) -> bytes:
+def encode_vector(kind: Kind, vector: npt.NDArray[np.float64], turn: int = 0) -> bytes:
     """The canonical bytes. Raises FatalError if a value is not finite: training has diverged."""
+    if turn and (kind is not Kind.MODEL or not 0 < turn <= MAX_ROUNDS):
+        raise FatalError(f"turn {turn} of a {kind.name.lower()} vector")
     if not np.isfinite(vector).all():
         raise FatalError(f"a {kind.name.lower()} vector holds a value that is not finite")
     # + 0.0 makes -0.0 into 0.0: equal vectors have equal bytes
     body = (vector + 0.0).astype("<f8").tobytes()
-    return _HEADER.pack(_MAGIC, PROTOCOL_VERSION, kind, 0, vector.size) + body
+    return _HEADER.pack(_MAGIC, PROTOCOL_VERSION, kind, turn, vector.size) + body
 
 
 def decode_vector(kind: Kind, data: bytes, count: int) -> npt.NDArray[np.float64]:
@@ -50,8 +54,8 @@ def decode_vector(kind: Kind, data: bytes, count: int) -> npt.NDArray[np.float64
     name = kind.name.lower()
     if len(data) != vector_bytes(count):
         raise Malformed(f"{name} has {len(data)} bytes, {count} values take {vector_bytes(count)}")
-    magic, version, found, zero, claimed = _HEADER.unpack_from(data)
-    if magic != _MAGIC or zero:
+    magic, version, found, turn, claimed = _HEADER.unpack_from(data)
+    if magic != _MAGIC or (turn and kind is not Kind.MODEL):
         raise Malformed(f"{name} does not begin as assay's vectors do")
     if version != PROTOCOL_VERSION:
         raise Malformed(f"{name} is of version {version}, this is version {PROTOCOL_VERSION}")

@@ -1,0 +1,40 @@
+"""Noisy gradients of running jobs: drawn once a round, repeated by its attempts, never served.
+
+A gradient's noise is what its privacy was charged for; drawn twice it would have to be charged
+twice. So what was drawn is kept, private, until the job is over.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from node.home import Home, write_private
+
+
+def _path(home: Home, job: bytes, round_: int, model: bytes) -> Path:
+    return home.gradients / job.hex() / f"{round_}.{model.hex()[:32]}"
+
+
+def load(home: Home, job: bytes, round_: int, model: bytes) -> bytes | None:
+    """What was drawn for a round on a model; None if nothing was."""
+    try:
+        return _path(home, job, round_, model).read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def save(home: Home, job: bytes, round_: int, model: bytes, gradient: bytes) -> None:
+    """Keep it; on disk when this returns. What earlier rounds left is removed."""
+    path = _path(home, job, round_, model)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(path, gradient)
+    for old in path.parent.iterdir():
+        number = old.name.partition(".")[0]
+        if number.isdigit() and int(number) < round_:
+            old.unlink(missing_ok=True)
+
+
+def forget(home: Home, job: bytes) -> None:
+    """The job is over: none of its rounds can be tried again."""
+    shutil.rmtree(home.gradients / job.hex(), ignore_errors=True)

@@ -1,0 +1,60 @@
+"""Where an attempt's secrets are sealed, and the roster that they are shared among."""
+
+from __future__ import annotations
+
+from node import secagg_tasks
+from node.engine import Machine
+from node.keys import ONCE_PREFIX
+from node.perform.services import Services
+from protocol import effects
+from protocol.enrolment import draw_blocks
+from protocol.lists import RosterEntry, roster_entries
+
+
+def mask_name(job: bytes, round_: int, attempt: int) -> str:
+    """Under which name an attempt's mask key and seed are sealed."""
+    return f"{ONCE_PREFIX}mask.{job.hex()[:32]}.{round_}.{attempt}"
+
+
+def sealing_name(job: bytes) -> str:
+    """Under which name the job's sealing key is sealed: private, then public, 32 bytes each."""
+    return f"{ONCE_PREFIX}seal.{job.hex()[:32]}"
+
+
+def sealing_key(services: Services, job: bytes) -> tuple[bytes, bytes]:
+    """The job's sealing key, made where there is none yet: (private, public)."""
+    try:
+        stored = services.keys.unseal(sealing_name(job))
+    except KeyError:
+        private, public = secagg_tasks.new_sealing_key()
+        services.keys.seal(sealing_name(job), private + public)
+        return private, public
+    return stored[:32], stored[32:]
+
+
+def held_sealing_key(services: Services, job: bytes) -> tuple[bytes, bytes] | None:
+    """The job's sealing key, or None where this node has none (any more)."""
+    try:
+        stored = services.keys.unseal(sealing_name(job))
+    except KeyError:
+        return None
+    return stored[:32], stored[32:]
+
+
+def blocks_of(machine: Machine, round_: int) -> tuple[int, ...]:
+    """Each member's block in a round, by index."""
+    context = machine.context
+    seeds = machine.state.seeds
+    return draw_blocks(context.require_cohort(), context.spec.cohort, seeds, round_)
+
+
+def roster(
+    services: Services,
+    machine: Machine,
+    round_: int,
+    effect: effects.SendRelease | effects.ComputeContribution | effects.ComputeUnmask,
+) -> tuple[RosterEntry, ...]:
+    """The roster that an effect names, which was examined under its digest before."""
+    data = services.blobs.get(services.blob(effect.roster_digest))
+    cohort = machine.context.require_cohort()
+    return roster_entries(cohort, blocks_of(machine, round_), effect.block, data)

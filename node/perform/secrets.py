@@ -1,0 +1,145 @@
+"""Effects on an attempt's secrets: drawn, sealed, destroyed, and the shares of others given up.
+
+Names that begin with `once.` never enter a backup: a restored node has none of them, so it can
+release nothing for attempts that it, or a copy of it, has answered before.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import trio
+
+from node import gradients, privacy_ledger, records, releases, secagg_tasks
+from node.engine import Machine, Wanted, unix_ms
+from node.perform import messages
+from node.perform.compute import in_worker
+from node.perform.sealing import blocks_of, held_sealing_key, mask_name, roster, sealing_name
+from node.perform.services import Services
+from node.store import Transaction
+from protocol import effects, inputs
+from protocol.enrolment import block_members
+from protocol.envelope import Context, Envelope, open_envelope
+from protocol.errors import FatalError, Malformed
+from protocol.machine import one_line
+from protocol.messages import Release
+
+log = logging.getLogger("assay.secrets")
+
+
+async def make(services: Services, wanted: Wanted, effect: effects.MakeSecrets) -> None:
+    """Draw, seal, share among the block. Nothing of an earlier try has left: the step that would
+    have said it was not stored."""
+    machine = wanted.machine
+    context, cohort = machine.context, machine.context.require_cohort()
+    whole = block_members(blocks_of(machine, effect.round), effect.block)
+    members = tuple((cohort.members[m].peer, cohort.members[m].sealing_key) for m in whole)
+    place = services.place(context.job, effect.round, effect.attempt)
+    threshold = context.spec.threshold(len(whole))
+    outcome: inputs.SecretsMade | inputs.ComputeFailed
+    try:
+        made = await in_worker(
+            services,
+            secagg_tasks.make_secrets,
+            place,
+            effect.opening,
+            context.me,
+            members,
+            threshold,
+        )
+    except Malformed as error:
+        outcome = inputs.ComputeFailed(
+            unix_ms(), "secrets", effect.round, effect.attempt, b"", one_line(str(error))
+        )
+    else:
+        name = mask_name(context.job, effect.round, effect.attempt)
+        await trio.to_thread.run_sync(services.keys.seal, name, made.secret)
+        outcome = inputs.SecretsMade(unix_ms(), effect.round, effect.attempt, made.ready)
+    await services.engine.feed(machine.key, outcome, wanted.id)
+
+
+async def forget(services: Services, wanted: Wanted, effect: effects.ForgetSecrets) -> None:
+    """Destroy an attempt's mask key and seed."""
+    name = mask_name(wanted.machine.key, effect.round, effect.attempt)
+    await trio.to_thread.run_sync(services.keys.forget, name)
+    await services.engine.complete(wanted.id)
+
+
+async def forget_job(services: Services, wanted: Wanted) -> None:
+    """The job is over: nothing can be unsealed for it any more, and no round can be tried again."""
+    job = wanted.machine.key
+
+    def destroy() -> None:
+        services.keys.forget(sealing_name(job))
+        gradients.forget(services.home, job)
+
+    await trio.to_thread.run_sync(destroy)
+    await services.store.run(lambda tx: privacy_ledger.release(tx, job))
+    await services.engine.complete(wanted.id)
+
+
+async def release(services: Services, wanted: Wanted, effect: effects.SendRelease) -> None:
+    """Open the boxes, record what is given away of whom, then send it.
+
+    Message and record are one transaction before the first byte leaves; shares and signature are
+    deterministic, so that a repetition says the same bytes.
+    """
+    envelope = await _release(services, wanted.machine, effect)
+    if envelope is None:
+        await services.engine.complete(wanted.id)
+        return
+    kinds: dict[int, releases.Kind] = {
+        entry.member: "seed" if entry.member in effect.listed else "key"
+        for entry in roster(services, wanted.machine, effect.round, effect)
+    }
+    message = records.stored(envelope)
+
+    def keep(tx: Transaction) -> None:
+        releases.record(tx, wanted.machine.key, effect.round, effect.attempt, kinds)
+        records.save_message(tx, message)
+
+    await services.store.run(keep)
+    await messages.deliver(
+        services, wanted, wanted.machine.context.requester, envelope, "Release", effect.until
+    )
+
+
+async def _release(
+    services: Services, machine: Machine, effect: effects.SendRelease
+) -> Envelope | None:
+    """The signed message: one that is stored, or a new one; None where the key to it is gone."""
+    job, context = machine.key, machine.context
+    place = services.place(job, effect.round, effect.attempt)
+    stored = await services.store.read(lambda tx: _stored(tx, job, place, context.me))
+    if stored is not None:
+        return stored
+    key = await trio.to_thread.run_sync(held_sealing_key, services, job)
+    if key is None:
+        log.warning("no shares are released for round %d: the sealing key is gone", effect.round)
+        return None
+
+    def build() -> tuple[bytes, ...]:
+        cohort = context.require_cohort()
+        entries = roster(services, machine, effect.round, effect)
+        whole = block_members(blocks_of(machine, effect.round), effect.block)
+        me = cohort.index_of(context.me)
+        if me is None or me not in whole:
+            raise FatalError("this owner is no member of the block that it releases shares for")
+        peers = {member: cohort.members[member].peer for member in whole}
+        opened = secagg_tasks.open_shares(key[0], place, entries, peers, me, whole.index(me))
+        return tuple(
+            opened[entry.member][0 if entry.member in effect.listed else 1] for entry in entries
+        )
+
+    shares = await trio.to_thread.run_sync(build)
+    body = Release(effect.root, effect.block, shares)
+    return messages.sealed(services, job, effect.round, effect.attempt, body)
+
+
+def _stored(tx: Transaction, job: bytes, place: Context, me: bytes) -> Envelope | None:
+    for message in records.messages_of(tx, job, "Release"):
+        if message.sender == me:
+            envelope = open_envelope(message.body)
+            if envelope.context == place:
+                return envelope
+    return None

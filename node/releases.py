@@ -1,0 +1,53 @@
+"""What this node gave away of whom: one kind of share a member and attempt, for ever.
+
+The rule follows from the chain already (protocol/owner_release.py: the list that is committed says
+who is in, and the chain holds one list a round). Here it is held once more, by the store itself: a
+row is written in the transaction that stores the message, before its first byte leaves, and a
+second row of another kind, or of another attempt of the round, cannot be written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from node.store import Transaction
+from protocol.errors import FatalError
+
+Kind = Literal["seed", "key"]
+
+MIGRATION: Final = """
+-- Shares that left this node, by whose secret they are of.
+CREATE TABLE releases (
+    job BLOB NOT NULL,
+    round INTEGER NOT NULL,
+    member INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('seed', 'key')),
+    PRIMARY KEY (job, round, member)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+def record(
+    tx: Transaction, job: bytes, round_: int, attempt: int, kinds: Mapping[int, Kind]
+) -> None:
+    """Note which kind of share of each member is to leave. The same again is fine.
+
+    Raises FatalError for another kind than was noted before, or another attempt: nothing may leave.
+    """
+    for member, kind in sorted(kinds.items()):
+        tx.execute(
+            "INSERT OR IGNORE INTO releases (job, round, member, attempt, kind)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (job, round_, member, attempt, kind),
+        )
+        held = tx.execute(
+            "SELECT attempt, kind FROM releases WHERE job = ? AND round = ? AND member = ?",
+            (job, round_, member),
+        ).fetchone()
+        if held != (attempt, kind):
+            raise FatalError(
+                f"a {held[1]} share of member {member} was released for attempt "
+                f"{round_}.{held[0]}: no {kind} share of it is released for {round_}.{attempt}"
+            )
