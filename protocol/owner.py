@@ -285,8 +285,8 @@ def _look_at_chain(turn: OwnerTurn, at: int) -> None:
 def _reorg(turn: OwnerTurn, input_: inputs.ChainReorg) -> None:
     state, number = turn.state, input_.number
     turn.change(head=min(state.head, number))
-    void = [root for root in state.roots if root.block > number]
-    if any(root.asked for root in void):
+    # Blocks are drawn from the block after the root's: that one must stand as well.
+    if any(root.asked and root.block + 1 > number for root in state.roots):
         go(turn, JobEvent.BROKEN, "the chain reorganised deeper than the job's finality")
         return
     turn.change(roots=tuple(root for root in state.roots if root.block <= number))

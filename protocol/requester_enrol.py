@@ -88,7 +88,8 @@ def gather(turn: RequesterTurn) -> None:
     """Root the owners that came later, once they are enough for a block of their own."""
     state, spec = turn.state, turn.context.spec
     waiting = len(state.enrolments) - sum(group.count for group in state.groups)
-    free = state.rooting is None and len(state.groups) < MAX_GROUPS
+    # One group at a time, until it takes part: an opening names one list, of adopted groups only.
+    free = state.adopted == len(state.groups) < MAX_GROUPS
     last = len(state.records) + 1 >= spec.training.rounds  # no round is left that they could join
     if free and waiting >= spec.cohort.block_size and not last:
         _root(turn)
@@ -169,7 +170,8 @@ def reorg(turn: RequesterTurn, number: int) -> bool:
     state = turn.state
     if state.phase not in _GATHERING:
         return True
-    if any(group.asked and group.block > number for group in state.groups):
+    # Blocks are drawn from the block after the root's: that one must stand as well.
+    if any(group.asked and group.block + 1 > number for group in state.groups):
         fail(turn, "the chain reorganised deeper than the job's finality")
         return False
     if state.rooting is not None and state.rooting.block > number:
