@@ -16,6 +16,7 @@ from protocol import inputs
 from protocol.effects import BlobKind, Examine, SendRelease
 from protocol.enrolment import spec_domain
 from protocol.errors import Malformed, StateError
+from protocol.job import OVER
 from protocol.machine import JobContext
 from protocol.messages import Committed, RefusalCode, Result
 from protocol.owner_state import ChainCommitment, EarnedRound, OwnerRound
@@ -150,16 +151,16 @@ def chain_committed(turn: OwnerTurn, input_: inputs.ChainCommitted) -> None:
 
 
 def _match_earned(turn: OwnerTurn) -> None:
-    """A round is earned where the chain's root is the verified list's, and not otherwise."""
-    earned = []
+    """A round is earned where the chain's root is the verified list's, for as long as it is."""
     held = {c.round: c for c in turn.state.commitments}
-    for each in turn.state.earned:
+
+    def matched(each: EarnedRound) -> EarnedRound:
         on_chain = held.get(each.round)
         if on_chain is None:
-            earned.append(each)
-        elif each.root == on_chain.root:
-            earned.append(dataclasses.replace(each, block=on_chain.block))
-    turn.change(earned=tuple(earned))
+            return each
+        return dataclasses.replace(each, block=on_chain.block if each.root == on_chain.root else 0)
+
+    turn.change(earned=tuple(matched(each) for each in turn.state.earned))
 
 
 def reorg(turn: OwnerTurn, number: int) -> None:
@@ -170,6 +171,8 @@ def reorg(turn: OwnerTurn, number: int) -> None:
 
 def look_at_chain(turn: OwnerTurn, at: int) -> None:
     """A commitment counts once it is final and its whole list rebuilt to the chain's root."""
+    if turn.state.phase in OVER:
+        return  # nobody applies sums any more, and the boxes' key is destroyed
     held = {c.round: c for c in turn.state.commitments}
     for round_ in awaited(turn):
         commitment = held.get(round_.number)
@@ -180,6 +183,8 @@ def look_at_chain(turn: OwnerTurn, at: int) -> None:
         told = (round_.commitment_root, round_.count, round_.opening.model_digest)
         if (commitment.root, commitment.count, commitment.model_digest) != told:
             refuse(turn, at, RefusalCode.CONFLICT, "the chain holds another commitment")
+            kept = (e for e in turn.state.earned if e.round != round_.number)
+            turn.change(earned=tuple(kept))
             why = "the chain holds another commitment than the requester showed"
             _abandon(turn, round_, why)
         else:

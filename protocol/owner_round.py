@@ -195,7 +195,18 @@ def _too_few_known(turn: OwnerTurn, number: int, block: int) -> str:
 
 def secrets_made(turn: OwnerTurn, input_: inputs.SecretsMade) -> None:
     """The secrets are sealed here: now their public side may be said."""
-    round_ = present_of(turn, input_.round, input_.attempt)
+    known = turn.state.round
+    place = input_.round, input_.attempt
+    if (
+        turn.state.phase is not JobPhase.TRAINING
+        or known is None
+        or (known.number, known.attempt) != place
+        or known.phase is Phase.FAILED
+    ):
+        # The attempt ended while they were drawn; nothing of them was said.
+        turn.emit(ForgetSecrets(*place))
+        return
+    round_ = known
     if round_.phase is not Phase.OPEN or not round_.secrets_asked:
         raise StateError(f"no secrets are awaited in phase {round_.phase.value}")
     if input_.at >= round_.opening.ready_until:
