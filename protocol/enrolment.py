@@ -17,6 +17,7 @@ from eth_hash.auto import keccak
 
 from protocol.envelope import Context, Envelope
 from protocol.errors import Malformed
+from protocol.identity import of_low_order
 from protocol.messages import Enrol
 from protocol.spec import CohortSpec, JobSpec
 from protocol.trees import enrolment_leaf, index_root
@@ -92,6 +93,10 @@ def read_enrolment(spec: JobSpec, job: bytes, envelope: Envelope) -> Member:
     digest = enrolment_digest(spec_domain(spec), statement)
     if recover(digest, body.signature) != body.account:
         raise Malformed("an enrolment that its account did not sign")
+    if of_low_order(body.sealing_key):
+        raise Malformed(
+            "an enrolment whose sealing key is of low order: nothing can be sealed to it"
+        )
     return Member(envelope.sender, body.account, body.payout, body.rows, digest, body.sealing_key)
 
 

@@ -1,5 +1,6 @@
-"""Peer identities: Ed25519 keys as libp2p peer ids (libp2p specification, 'Peer Ids and Keys').
+"""Keys that peers show: identities, and whether another can be agreed with.
 
+Peer identities are Ed25519 keys as libp2p peer ids (libp2p specification, 'Peer Ids and Keys').
 A peer id of an Ed25519 key is the identity multihash of its protobuf-encoded public key, so the id
 itself carries the key and a signature can be checked with nothing else at hand.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 import base58
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from protocol.errors import Malformed
 
@@ -47,6 +49,24 @@ def verify(peer: bytes, signature: bytes, message: bytes) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+#: What a stranger's X25519 key is tried with; no secret.
+_PROBE = X25519PrivateKey.from_private_bytes(b"assay/1 low order probe".ljust(32, b"\0"))
+
+
+def of_low_order(public: bytes) -> bool:
+    """Whether an X25519 public key (32 bytes) agrees with every private key on zero.
+
+    One try tells for all of them (RFC 7748, sections 5 and 6.1; protocol.arith.agreement, which
+    this floor may not import, says why). Such a key is its sender's fault, and would take its whole
+    block out of every attempt.
+    """
+    try:
+        _PROBE.exchange(X25519PublicKey.from_public_bytes(public))
+    except ValueError:
+        return True
+    return False
 
 
 def _public_key(peer: bytes) -> bytes:

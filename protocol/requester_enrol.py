@@ -53,11 +53,12 @@ def enrol(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Enrol) -> No
         return
     known = next((r for r in state.enrolments if r.peer == peer), None)
     if known is not None:
-        same = (known.account, known.payout) == (member.account, member.payout)
-        if same:
+        said = known.account, known.payout, known.sealing_key
+        if said == (member.account, member.payout, member.sealing_key):
             answer(Enrolled(known.message))
         else:
-            refuse(RefusalCode.CONFLICT, "this peer is enrolled with another account")
+            why = "this peer is enrolled with another account or sealing key"
+            refuse(RefusalCode.CONFLICT, why)
     elif state.phase not in _GATHERING:
         refuse(RefusalCode.CLOSED, "enrolment in this job is over")
     elif len(state.enrolments) >= limits.max_owners:
@@ -67,8 +68,12 @@ def enrol(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Enrol) -> No
     elif any(member.account == r.account or member.payout == r.payout for r in state.enrolments):
         # The contract pays an account once a round: a second member could never be paid.
         refuse(RefusalCode.CONFLICT, "the account or payout address is enrolled by another peer")
+    elif any(member.sealing_key == r.sealing_key for r in state.enrolments):
+        # No list of the cohort would hold with both.
+        refuse(RefusalCode.CONFLICT, "the sealing key is enrolled by another peer")
     else:
-        record = EnrolmentRecord(peer, member.account, member.payout, input_.digest)
+        keys = member.account, member.payout, member.sealing_key
+        record = EnrolmentRecord(peer, *keys, input_.digest)
         turn.change(enrolments=(*state.enrolments, record))
         answer(Enrolled(input_.digest))
         turn.notify("enrolled", f"{len(turn.state.enrolments)} of {limits.max_owners} owners")

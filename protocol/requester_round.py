@@ -12,6 +12,7 @@ from protocol import inputs
 from protocol.effects import Assemble, Blame, BlobKind, ComputeCheck, Fetch
 from protocol.envelope import opening_digest
 from protocol.errors import FatalError, StateError
+from protocol.identity import of_low_order
 from protocol.job import JobPhase
 from protocol.machine import JobContext, block_topic, kind_of, message_context, one_line
 from protocol.messages import Contribution, Freeze, Open, Ready, Release, Roster
@@ -97,9 +98,12 @@ def _ready(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Ready, memb
     blocks = blocks_of(turn.context, turn.state, round_.number)
     if member >= len(blocks):
         raise StateError(f"member {member} has no block yet")
+    # A roster with a Ready that does not hold would take its whole block out.
     if len(body.boxes) != sizes(blocks)[blocks[member]]:
-        # A roster with it would not hold: it would take its whole block out.
         blame(turn, member, f"shares among {len(body.boxes)}, its block has another number")
+        return
+    if of_low_order(body.mask_key) or of_low_order(body.share_key):
+        blame(turn, member, "its mask key or share key is of low order")
         return
     ready = (*round_.ready, ReadyRecord(member, input_.digest))
     set_round(turn, ready=ready)

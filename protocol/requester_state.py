@@ -18,6 +18,7 @@ from protocol.messages import (
     Milliseconds,
     Open,
     PeerId,
+    PublicKey,
 )
 from protocol.round import Phase
 
@@ -31,6 +32,7 @@ class EnrolmentRecord(Wire):
     peer: PeerId
     account: Address
     payout: Address
+    sealing_key: PublicKey
     message: Digest
 
 
