@@ -133,10 +133,9 @@ def unmasked(turn: RequesterTurn, input_: inputs.Unmasked) -> None:
         unmask=input_.digest,
         lost=bool(input_.liars),
     )
-    if round_.phase is Phase.UNMASK:
-        if not (input_.digest or input_.liars):
-            _try(turn, block.block, input_.at)
-        _finish_unmask(turn, late=False)
+    if not (input_.digest or input_.liars):
+        _try(turn, block.block, input_.at)
+    _finish_unmask(turn, late=False)
 
 
 def _finish_unmask(turn: RequesterTurn, *, late: bool) -> None:
@@ -150,6 +149,8 @@ def _finish_unmask(turn: RequesterTurn, *, late: bool) -> None:
     for block in closed:
         why = f"block {block} stays closed: too few shares came"
         turn.notify("block-closed", why, round_.number, round_.attempt)
+        # A try that still runs tells from now on only who gave what it owed.
+        set_block(turn, block, trying=False)
     advance_round(turn, Event.UNMASKED)
     apply(turn)
 
