@@ -14,18 +14,17 @@ from node.jobs import StoredEvent
 from node.perform.services import Services
 from protocol import evidence, lists
 from protocol.audit import ChainBooks, ChainRound, Check, audit
-from protocol.envelope import Envelope
 from protocol.errors import StateError
 from protocol.evidence import ClaimProof, Evidence
-from protocol.messages import Contribution
+from protocol.lists import Leaf
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
 
-Lists = dict[int, tuple[bytes, tuple[Envelope, ...]]]
+Lists = dict[int, tuple[bytes, tuple[Leaf, ...]]]
 
 
 def round_lists(services: Services, machine: Machine, books: Evidence | None) -> Lists:
-    """Every contribution list that this node holds, by round: blob and verified envelopes."""
+    """Every contribution list that this node holds, by round: the blob, and who is in it."""
     state = machine.state
     wanted: dict[int, bytes] = {}
     if isinstance(state, OwnerState):
@@ -39,15 +38,14 @@ def round_lists(services: Services, machine: Machine, books: Evidence | None) ->
     for number, digest in sorted(wanted.items()):
         if services.blobs.size(digest) is not None:
             data = services.blobs.get(services.blob(digest))
-            found[number] = data, lists.decode_list(data)
+            found[number] = data, lists.leaves(lists.decode_contributions(data))
     return found
 
 
 def contributing_members(services: Services, machine: Machine) -> list[int]:
     """The member of every committed contribution that this node can see, one entry each."""
     held = round_lists(services, machine, held_evidence(services, machine))
-    bodies = (e.body for _, envelopes in held.values() for e in envelopes)
-    return [body.member for body in bodies if isinstance(body, Contribution)]
+    return [leaf.member for _, leaves in held.values() for leaf in leaves]
 
 
 def held_evidence(services: Services, machine: Machine) -> Evidence | None:
@@ -74,8 +72,8 @@ def claims(services: Services, machine: Machine, account: bytes | None) -> list[
         missing = [r.number for r in books.rounds if r.number not in held]
         if missing:
             raise StateError(f"the contribution list of round {missing[0]} is not here yet")
-    rounds = [(number, envelopes) for number, (_, envelopes) in held.items()]
-    accounts = evidence.payouts(cohort, [envelopes for _, envelopes in rounds])
+    rounds = [(number, leaves) for number, (_, leaves) in held.items()]
+    accounts = evidence.payouts(cohort, [leaves for _, leaves in rounds])
     if account is not None:
         if account not in accounts:
             raise StateError(f"0x{account.hex()} has contributed to no committed round")
@@ -98,10 +96,12 @@ async def audit_job(
     """All checks of a finished job. Raises StateError where the evidence is not here."""
     context = machine.context
     view = await services.chain.job(machine.key)
-    enrolled = next((e for e in told if isinstance(e.event, events.Enrolled)), None)
-    if view is None or enrolled is None:
+    blocks = [stored.block for stored in told if isinstance(stored.event, events.Enrolled)]
+    if view is None or not blocks:
         raise StateError("the job has not come far enough to be audited")
-    seed_block = await services.chain.block_hash(enrolled.block + 1)
+    # A root so new that nothing was mined on it yet has drawn no blocks: nobody is in a round.
+    hashes = [await services.chain.block_hash(block + 1) for block in blocks]
+    seeds = tuple(found or b"" for found in hashes)
 
     def check() -> tuple[Check, ...]:
         books = held_evidence(services, machine)
@@ -116,17 +116,16 @@ async def audit_job(
             books,
             machine.state.evidence_digest,
             held,
-            chain_books(view, told, seed_block or b""),
+            chain_books(view, told, seeds),
         )
 
     return await trio.to_thread.run_sync(check)
 
 
-def chain_books(view: JobView, told: list[StoredEvent], seed: bytes) -> ChainBooks:
-    """What the contract said and holds, as the audit reads it."""
+def chain_books(view: JobView, told: list[StoredEvent], seeds: tuple[bytes, ...]) -> ChainBooks:
+    """What the contract said and holds, as the audit reads it; `seeds` are its roots', in order."""
     said = [stored.event for stored in told]
     posted = next(e for e in said if isinstance(e, events.Posted))
-    enrolled = next(e for e in said if isinstance(e, events.Enrolled))
     finished = next((e for e in said if isinstance(e, events.Finished)), None)
     claimed: dict[bytes, int] = {}
     for event in said:
@@ -134,8 +133,8 @@ def chain_books(view: JobView, told: list[StoredEvent], seed: bytes) -> ChainBoo
             claimed[event.account] = claimed.get(event.account, 0) + event.amount
     return ChainBooks(
         spec_digest=posted.spec_digest,
-        enrol_root=enrolled.root,
-        enrol_block_hash=seed,
+        enrol_roots=tuple(e.root for e in said if isinstance(e, events.Enrolled)),
+        seeds=seeds,
         rounds={
             e.round: ChainRound(e.root, e.count, e.model_digest)
             for e in said

@@ -1,14 +1,21 @@
-"""From what the chain said to what machines are told; kept, with the cursor, in one transaction."""
+"""From what the chain said to what machines are told; kept, with the cursor, in one transaction.
+
+A machine that begins when its job has run for a while is told the job's past first: whoever enrols
+late reads the same roots, in the same order, as those who were there from the start.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+
+import trio
 
 from node import jobs
 from node.chain import events
-from node.chain.cursor import save_cursor
-from node.chain.events import ChainEvent
-from node.chain.watch import Batch
+from node.chain.cursor import load_cursor, save_cursor
+from node.chain.events import ChainEvent, ContractEvent
+from node.chain.watch import MAX_CHUNK, Batch
 from node.engine import Machine, unix_ms
 from node.perform.services import Services
 from node.store import Transaction
@@ -22,11 +29,19 @@ class ChainFollower:
     """Applies batches of the watcher. What it raises ends the daemon: nothing may be skipped."""
 
     def __init__(self, services: Services) -> None:
+        self._services = services
         self._engine = services.engine
+        #: A machine's past ends where the next batch begins: nothing comes between, twice or late.
+        self._lock = trio.Lock()
+        self._began = trio.Event()
         self.head_time = 0
 
     async def apply(self, batch: Batch) -> None:
         """Take back, then tell in order, then the head; stored with the cursor."""
+        async with self._lock:
+            await self._apply(batch)
+
+    async def _apply(self, batch: Batch) -> None:
         at = unix_ms()
         machines = list(self._engine.machines.values())
         given: list[tuple[bytes, inputs.Input]] = []
@@ -34,11 +49,62 @@ class ChainFollower:
             given += [(m.key, inputs.ChainReorg(at, batch.reorg_to)) for m in machines]
         for event in batch.events:
             if event.job in self._engine.machines:
-                given.append((event.job, to_input(at, event)))
+                given.append((event.job, to_input(at, event.block, event.event)))
         head = inputs.ChainHead(at, batch.head.number, batch.head.timestamp)
         given += [(m.key, head) for m in machines if _follows_chain(m)]
         await self._engine.feed_all(given, also=partial(_store, batch=batch))
         self.head_time = batch.head.timestamp
+        self._began.set()
+
+    async def introduce(self, machine: Machine, also: Callable[[Transaction], None]) -> bool:
+        """Take in a new machine, told what the contract has said of its job; stored with `also`.
+
+        False, and nothing done, where the job has a machine already. Raises ChainError where the
+        past is not stored here and the chain node does not tell it.
+        """
+        if await self._cursor() == 0:
+            await self._began.wait()  # where this home begins to read is decided by its first look
+        async with self._lock:
+            if machine.key in self._engine.machines:
+                return False
+            read = await self._past(machine.key)
+            stored = await self._services.store.read(partial(jobs.contract_events, job=machine.key))
+            past = [(e.block, e.event) for e in read] or [(e.block, e.event) for e in stored]
+            at = unix_ms()
+            told = [(machine.key, to_input(at, block, event)) for block, event in past]
+
+            def write(tx: Transaction) -> None:
+                also(tx)
+                for event in read:
+                    jobs.save_contract_event(tx, event)
+
+            self._engine.add(machine)
+            # In one transaction: a job that is stored knows its past, whatever crashes in between.
+            await self._engine.feed_all([*told, (machine.key, inputs.Tick(at))], also=write)
+            return True
+
+    async def _past(self, job: bytes) -> list[ChainEvent]:
+        """A job's events up to the cursor, from the chain; none where the store has them all.
+
+        It has them where it has the first: whatever was mined after that was read, too. A home
+        that began to read later looks back from its cursor, and no further than to the posting.
+        """
+        stored = await self._services.store.read(partial(jobs.contract_events, job=job))
+        if any(isinstance(each.event, events.Posted) for each in stored):
+            return []
+        last = await self._cursor()
+        if await self._services.chain.job(job, at=last) is None:
+            return []  # posted in a block that is still to be read
+        found: list[ChainEvent] = []
+        while last > 0 and not any(isinstance(each.event, events.Posted) for each in found):
+            first = max(1, last - MAX_CHUNK + 1)
+            found = await self._services.chain.logs_of_job(job, first, last) + found
+            last = first - 1
+        return found
+
+    async def _cursor(self) -> int:
+        """The last block whose events are stored; 0 where none was read."""
+        return (await self._services.store.read(partial(load_cursor, root=0))).number
 
 
 def _follows_chain(machine: Machine) -> bool:
@@ -55,9 +121,8 @@ def _store(tx: Transaction, batch: Batch) -> None:
     save_cursor(tx, batch.cursor)
 
 
-def to_input(at: int, event: ChainEvent) -> inputs.Input:
-    """One contract event as the machines of its job are told it."""
-    block, said = event.block, event.event
+def to_input(at: int, block: int, said: ContractEvent) -> inputs.Input:
+    """One contract event, mined in `block`, as the machines of its job are told it."""
     match said:
         case events.Posted():
             return inputs.ChainPosted(at, block)

@@ -147,12 +147,12 @@ async def _serve(
         services = Services(
             home, config, keys, store, blobs, swarm, chain, intents, compute, engine
         )
-        inbox = Inbox(services)
+        follower = ChainFollower(services)
+        inbox = Inbox(services, follower.introduce)
         services.take = inbox.take
         engine.observe = partial(_observe, bus, inbox)
         await engine.restore(await _contexts(services))
         await trio.to_thread.run_sync(_restore_cohorts, services)
-        follower = ChainFollower(services)
         cursor = await store.read(partial(load_cursor, root=0))
         watcher = Watcher(chain, cursor, follower.apply, history=_HISTORY_BLOCKS)
 
@@ -225,16 +225,20 @@ async def _contexts(services: Services) -> list[tuple[Role, JobContext]]:
 def _restore_cohorts(services: Services) -> None:
     """Verified lists are no part of a machine's state: read them again from their blobs.
 
-    An owner has examined its list once its root is stored, which may be before the chain's is.
     A list that is gone stops its job alone.
     """
     for machine in services.engine.machines.values():
         state, context = machine.state, machine.context
-        examined = state.cohort_root if isinstance(state, OwnerState) else state.cohort_digest
-        if not examined:
+        if isinstance(state, OwnerState):
+            # Examined once its roots are stored, which may be before the chain's are.
+            digest = state.cohort_digest if state.cohort_roots else b""
+        else:
+            # A group that is being rooted is in the later list already, behind all others.
+            digest = state.next_cohort_digest or state.cohort_digest
+        if not digest:
             continue
         try:
-            data = services.blobs.get(services.blob(state.cohort_digest))
+            data = services.blobs.get(services.blob(digest))
             cohort = examine_cohort(context.spec, context.job, data)
         except (FatalError, Malformed) as error:
             log.error("job %s stops: %s", machine.key.hex()[:16], error)

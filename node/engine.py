@@ -23,7 +23,7 @@ from node import outbox, records
 from node.store import Store, Transaction
 from protocol import inputs, owner, params, requester
 from protocol.codec import Wire, decode, decode_tagged, encode, encode_tagged
-from protocol.effects import Effect, Notify
+from protocol.effects import ComputeUnmask, Effect, Notify
 from protocol.errors import FatalError, StateError
 from protocol.job import JobPhase
 from protocol.machine import JobContext, one_line
@@ -210,8 +210,9 @@ class Engine:
                 if effects is None:
                     continue
                 changed.setdefault(job, (machine, []))[1].extend(effects)
-                # What only got an answer, a refusal, is not kept: a stranger could say it for ever.
-                if isinstance(input_, inputs.ReceiveMessage) and machine.state != before:
+                if isinstance(input_, inputs.ReceiveMessage) and (
+                    machine.state != before or _needed(input_.digest, effects)
+                ):
                     messages.append(records.stored(input_.envelope))
 
         def write(tx: Transaction) -> tuple[list[Wanted], list[tuple[Machine, records.Event]]]:
@@ -301,6 +302,14 @@ class Engine:
             notice = Notify("broken", 0, 0, machine.broken)
             event = await self._store.run(lambda tx: add_notice(tx, machine.key, notice))
             self.observe(machine, [event])
+
+
+def _needed(message: bytes, effects: Sequence[Effect]) -> bool:
+    """Whether an effect reads a message that changed nothing yet: shares that come late.
+
+    What only got an answer, a refusal, is not kept: a stranger could say it for ever.
+    """
+    return any(isinstance(e, ComputeUnmask) and message in e.releases for e in effects)
 
 
 def _phase(state: State) -> tuple[int, int, str] | None:

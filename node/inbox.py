@@ -12,7 +12,8 @@ from collections import OrderedDict
 import trio
 
 from node import jobs, records
-from node.blobs import BlobRef, BlobsFull
+from node.announcements import Announcements, Introduce
+from node.blobs import BlobsFull
 from node.engine import Machine, unix_ms
 from node.net.guard import Bucket
 from node.net.swarm import Judge
@@ -22,27 +23,24 @@ from node.store import Transaction
 from protocol import gossip, identity, inputs, params
 from protocol.blobs import blob_digest
 from protocol.codec import decode, encode
-from protocol.enrolment import job_id, spec_domain
 from protocol.envelope import Envelope, Frame, envelope_digest, open_envelope
-from protocol.errors import ChainError, InputError, Malformed, PeerError
+from protocol.errors import InputError, Malformed, PeerError
 from protocol.gossip import JobView, Judged, Place, Seen
 from protocol.job import OVER
-from protocol.machine import JOBS_TOPIC, JobContext, kind_of
+from protocol.machine import JOBS_TOPIC, kind_of
 from protocol.messages import (
-    Acknowledge,
     Announce,
     Ask,
     Body,
+    Committed,
     Contribution,
     RefusalCode,
     Refuse,
     Told,
 )
-from protocol.owner_state import OwnerState
 from protocol.requester_round import fault
 from protocol.requester_state import RequesterState
 from protocol.round import Phase, Role
-from protocol.spec import JobSpec, decode_spec, spec_digest
 from protocol.verdict import Verdict
 
 log = logging.getLogger("assay.inbox")
@@ -52,12 +50,6 @@ _JUDGED = 256
 
 #: How often a peer is asked for jobs, seconds.
 _ASK_SECONDS = 20.0
-
-#: Announcements that are looked at at once, for how long each, and how long one that does not hold
-#: is not looked at again. By who announces: nobody can silence a job by announcing it falsely.
-_LEARNING = 8
-_LEARN_SECONDS = 30.0
-_FORGET_SECONDS = 10.0
 
 #: What one peer may tell machines in private, messages a second (four times that at once): each is
 #: answered, and what is answered is stored first. An honest peer says a few things a round.
@@ -69,18 +61,22 @@ _TELLERS = 4096
 #: the one before it follows the other.
 _TOLD = ("Announce", "Committed", "Result", "Open", "Freeze", "Finished")
 
+#: The reply that says: received and stored. The stream is authenticated and its status says OK, so
+#: that there is nothing left to sign: an owner says three things in private a round, and a
+#: requester answers every owner.
+ACKNOWLEDGED = b""
+
 
 class Inbox:
     """Follows the topics that the machines need, and answers private messages."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, introduce: Introduce) -> None:
         self._services = services
+        self._announcements = Announcements(services, introduce)
         self._seen = Seen()
         self._judged: OrderedDict[bytes, Judged] = OrderedDict()
         self._followed: set[str] = set()
         self._changed = trio.Event()
-        self._learning: set[tuple[bytes, bytes]] = set()
-        self._unknown: OrderedDict[tuple[bytes, bytes], float] = OrderedDict()
         self._tells: OrderedDict[str, Bucket] = OrderedDict()
         self._nursery: trio.Nursery | None = None
 
@@ -195,14 +191,14 @@ class Inbox:
         if (context.chain_id, context.contract) != (self._place().chain_id, self._place().contract):
             return self._reply(context.job, _refusal("this node is on another chain or contract"))
         if isinstance(envelope.body, Ask):
-            return self._reply(context.job, await self._told(context.job))
+            return self._reply(context.job, await self._told(context.job, envelope.sender))
         if context.job not in self._services.engine.machines:
             return self._reply(context.job, _refusal("this node does not know the job"))
         _check_attachment(envelope, frame.attachment)
         if not self._may_tell(peer):
             raise PeerError("too many messages: say it again in a second")
         await self._accept(envelope, frame.attachment, len(data), envelope.sender)
-        return self._reply(context.job, Acknowledge())
+        return ACKNOWLEDGED
 
     def _may_tell(self, peer: str) -> bool:
         now = trio.current_time()
@@ -215,8 +211,12 @@ class Inbox:
     def _reply(self, job: bytes, body: Body) -> bytes:
         return encode(Frame(encode(sealed(self._services, job, 0, 0, body)), b""))
 
-    async def _told(self, job: bytes) -> Told:
-        """The newest of what a job's requester said; for job zero, announcements."""
+    async def _told(self, job: bytes, asker: bytes) -> Told:
+        """The newest of what a job's requester said; for job zero, announcements.
+
+        Whoever owes shares is told of the commitment that it owes them for as well: it may have
+        been away while later ones were made.
+        """
         machines = self._services.engine.machines
         asked = [machines[job]] if job in machines else []
         kinds: tuple[str, ...] = _TOLD
@@ -230,10 +230,11 @@ class Inbox:
                 for m in asked
                 for kind in kinds
             )
-            return [each for each in found if each is not None]
+            owed = (_owed_commitment(tx, m, asker) for m in asked if m.key == job)
+            return [each for each in (*owed, *found) if each is not None]
 
         messages = await self._services.store.read(load)
-        frames = [encode(Frame(message, b"")) for message in messages]
+        frames = [encode(Frame(message, b"")) for message in dict.fromkeys(messages)]
         return Told(tuple(frames[: params.MAX_TOLD_FRAMES]))
 
     # --- both -------------------------------------------------------------------------------
@@ -257,9 +258,8 @@ class Inbox:
         job, body = envelope.context.job, envelope.body
         machine = self._services.engine.machines.get(job)
         if isinstance(body, Announce):
-            if machine is None and self._nursery is not None and self._may_learn(envelope):
-                self._learning.add((job, envelope.sender))
-                self._nursery.start_soon(self._learn, envelope, body, attachment, source)
+            if machine is None and self._nursery is not None:
+                self._announcements.heard(self._nursery, envelope, body, attachment, source)
             return
         if machine is None:
             return
@@ -271,96 +271,22 @@ class Inbox:
             job, input_, also=lambda tx: records.count_bytes(tx, job, "in", kind, size)
         )
 
-    def _may_learn(self, envelope: Envelope) -> bool:
-        """Bounds on what announcements can make this node do: the chain is asked for each."""
-        said = envelope.context.job, envelope.sender
-        if said in self._learning or len(self._learning) >= _LEARNING:
-            return False
-        # Jobs that are over do not count: each cost its requester a post, and none can fill a node.
-        machines = self._services.engine.machines.values()
-        if sum(machine.state.phase not in OVER for machine in machines) >= params.MAX_JOBS:
-            return False
-        return self._unknown.get(said, 0.0) <= trio.current_time()
 
-    async def _learn(
-        self, envelope: Envelope, body: Announce, attachment: bytes, source: bytes
-    ) -> None:
-        """A job that was not known here: is its bounty posted? Then get its spec and follow it."""
-        said = envelope.context.job, envelope.sender
-        try:
-            with trio.fail_after(_LEARN_SECONDS):
-                await self._check_posted(envelope.context.job, body)
-                await self._read_spec(envelope, body, attachment, source)
-        except Exception as error:
-            # A stranger's bytes lead here: whatever they break, it is not the daemon.
-            if not isinstance(error, (PeerError, ChainError, BlobsFull, trio.TooSlowError)):
-                log.exception("looking at an announcement failed")
-            log.info("an announcement is not followed: %s", error or "it took too long")
-            self._unknown[said] = trio.current_time() + _FORGET_SECONDS
-            while len(self._unknown) > params.MAX_JOBS:
-                self._unknown.popitem(last=False)
-        finally:
-            self._learning.discard(said)
-
-    async def _check_posted(self, job: bytes, body: Announce) -> None:
-        """Announcing costs nothing, posting does: only what is on the chain is looked at."""
-        posted = await self._services.chain.job(job)
-        if posted is None:
-            raise PeerError("the chain does not know the job")
-        if job_id(self._services.domain, posted.requester, body.spec_digest) != job:
-            raise Malformed("an announcement whose job is not its spec's")
-
-    async def _read_spec(
-        self, envelope: Envelope, body: Announce, attachment: bytes, source: bytes
-    ) -> None:
-        job = envelope.context.job
-        content = attachment or await self._fetch_spec(envelope, body, source)
-        # A spec of the largest size takes some milliseconds to check.
-        spec = await trio.to_thread.run_sync(decode_spec, content)
-        domain, digest = spec_domain(spec), spec_digest(content)
-        if digest != body.spec_digest:
-            raise Malformed("an announcement of another spec than it names")
-        if domain != self._services.domain:
-            raise Malformed("a spec of another chain or contract")
-        if spec.requester.peer_id != envelope.sender:
-            raise Malformed("an announcement that is not its requester's")
-        if job_id(domain, spec.requester.account, digest) != job:
-            raise Malformed("an announcement whose job is not its spec's")
-        if envelope.sender != self._services.swarm.peer_id_bytes:
-            await self._follow(envelope, spec, content)
-
-    async def _fetch_spec(self, envelope: Envelope, body: Announce, source: bytes) -> bytes:
-        ref = BlobRef(body.spec_digest, body.spec_size)
-        if not self._services.blobs.holds(ref):
-            sink = self._services.blobs.sink(ref)
-            peers = [identity.peer_id_text(peer) for peer in {source, envelope.sender}]
-            await self._services.swarm.fetch(ref.digest, ref.size, peers, sink)
-        return await trio.to_thread.run_sync(self._services.blobs.get, ref)
-
-    async def _follow(self, envelope: Envelope, spec: JobSpec, content: bytes) -> None:
-        job, engine, digest = envelope.context.job, self._services.engine, spec_digest(content)
-        message = records.stored(envelope)
-
-        def write(tx: Transaction) -> None:
-            records.save_spec(tx, digest, content)
-            records.save_message(tx, message)
-            jobs.save_job(tx, job, Role.OWNER.value, digest)
-
-        await trio.to_thread.run_sync(self._services.blobs.put, content)
-        await self._services.store.run(write)
-        context = JobContext(
-            job,
-            spec,
-            len(content),
-            digest,
-            self._services.swarm.peer_id_bytes,
-            self._services.keys.account,
-        )
-        if job in engine.machines:
-            return  # its requester said so by another way, too
-        engine.add(Machine(Role.OWNER, context, OwnerState()))
-        await engine.feed(job, inputs.Tick(unix_ms()))
-        self.machines_changed()
+def _owed_commitment(tx: Transaction, machine: Machine, asker: bytes) -> bytes | None:
+    """What this requester said of the commitment that `asker` owes shares for; None if nothing."""
+    state, cohort = machine.state, machine.context.cohort
+    if not isinstance(state, RequesterState) or cohort is None:
+        return None
+    member = cohort.index_of(asker)
+    owed = next((each for each in state.owed if each.member == member), None)
+    if owed is None:
+        return None
+    said = records.messages_of(tx, machine.key, Committed.__name__)
+    for message in reversed(said):  # of one that was signed twice, the later
+        place = decode(Envelope, message.body, params.MAX_STREAM_MESSAGE_BYTES).context
+        if (place.round, place.attempt) == (owed.round, owed.attempt):
+            return message.body
+    return None
 
 
 def _awaits(machine: Machine, envelope: Envelope, size: int) -> bool:

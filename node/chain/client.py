@@ -258,6 +258,14 @@ class ChainClient:
             raise BadReply(self.url, "eth_getLogs", f"a log outside blocks {first} to {last}")
         return events
 
+    async def logs_of_job(self, job: bytes, first: int, last: int) -> list[ChainEvent]:
+        """What `logs` gives of one job: nodes search by the job's id, which events index."""
+        where = {"fromBlock": hex(first), "toBlock": hex(last)}
+        events = await self._logs(where, [None, _hex(job)])
+        if any(event.job != job or not first <= event.block <= last for event in events):
+            raise BadReply(self.url, "eth_getLogs", "a log of another job or range")
+        return events
+
     async def logs_of(self, block_hash: bytes) -> list[ChainEvent]:
         """The contract's events of one block by hash (EIP-234). Raises Refused if it is gone."""
         events = await self._logs({"blockHash": _hex(block_hash)})
@@ -265,13 +273,16 @@ class ChainClient:
             raise BadReply(self.url, "eth_getLogs", "a log of another block")
         return events
 
-    async def _logs(self, where: dict[str, str]) -> list[ChainEvent]:
+    async def _logs(
+        self, where: dict[str, str], topics: Sequence[str | None] = ()
+    ) -> list[ChainEvent]:
         address = self._contract()
+        query = {"address": _hex(address), **where, **({"topics": [*topics]} if topics else {})}
 
         def parse(value: Any) -> list[ChainEvent]:
             return [self.codec.event(log) for log in replies.logs(value, address, MAX_LOGS)]
 
-        return await self._ask("eth_getLogs", [{"address": _hex(address), **where}], parse)
+        return await self._ask("eth_getLogs", [query], parse)
 
     # --- underneath -------------------------------------------------------------------------
 

@@ -126,7 +126,7 @@ def _intent(services: Services, wanted: Wanted, effect: effects.Transact) -> Int
             ether = spec.payment.token == bytes(20)
             return intent("post", "0", *terms, value=spec.escrow if ether else 0)
         case effects.TransactEnrol():
-            return intent("enrol", "0", job, effect.root, effect.count)
+            return intent("enrol", str(effect.index), job, effect.root, effect.count)
         case effects.TransactCommit():
             # A later deadline is another signature, so another transaction; the contract takes one.
             return intent(
@@ -177,7 +177,10 @@ def prove(
     """All that `account` can claim, from the lists that this node holds."""
     blobs = services.blobs
     rounds = [
-        (r.number, lists.decode_list(blobs.get(services.blob(r.list_digest))))
+        (
+            r.number,
+            lists.leaves(lists.decode_contributions(blobs.get(services.blob(r.list_digest)))),
+        )
         for r in state.records
     ]
     books = evidence.decode_evidence(blobs.get(services.blob(state.evidence_digest)))

@@ -20,7 +20,7 @@ from protocol.codec import decode, encode
 from protocol.envelope import Envelope, Frame, open_envelope, seal
 from protocol.errors import Malformed
 from protocol.machine import kind_of
-from protocol.messages import Acknowledge, Body, Enrol, Told
+from protocol.messages import Body, Enrol, Told
 from protocol.typed_data import Enrolment, enrolment_digest
 
 log = logging.getLogger("assay.messages")
@@ -119,7 +119,9 @@ async def _deliver(
 
 
 async def _answered(services: Services, peer: bytes, reply: bytes) -> None:
-    """An acknowledgement ends it; what a peer tells is taken like any other message."""
+    """What a peer tells is taken like any other message; nothing: it has received and stored."""
+    if not reply:
+        return
     try:
         envelope = open_envelope(decode(Frame, reply, params.MAX_STREAM_MESSAGE_BYTES).envelope)
     except Malformed as error:
@@ -129,5 +131,5 @@ async def _answered(services: Services, peer: bytes, reply: bytes) -> None:
     if isinstance(body, Told):
         for frame in body.frames:
             await services.take(frame, peer)
-    elif not isinstance(body, Acknowledge):
+    else:
         await services.take(reply, peer)

@@ -75,7 +75,7 @@ class Hostile:
     async def tell(self, frame: bytes) -> Body:
         """Send a frame to the victim; the body of its reply. Raises Refused with its words."""
         reply = await self.swarm.request(self.victim, PROTOCOL, frame, 15)
-        return _opened(reply).body
+        return _opened(reply).body if reply else Acknowledge()
 
     async def say(
         self, body: Body, job: bytes, round_: int = 0, attempt: int = 0, attachment: bytes = b""
