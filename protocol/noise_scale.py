@@ -62,8 +62,8 @@ def sampling_rate(batch_rows: int, rows: int) -> float:
 def multiplier_bound(epsilon: float, delta: float, rounds: int) -> float:
     """A noise multiplier that suffices for (epsilon, delta) over `rounds`, sampling disregarded.
 
-    From zero-concentrated privacy (Bun and Steinke 2016, Proposition 1.3 and Lemma 2.3): T rounds
-    of multiplier s are (T / 2 s^2)-zCDP, hence (rho + 2 sqrt(rho ln(1/delta)), delta)-DP. Solved
+    From zero-concentrated privacy (Bun and Steinke 2016): T rounds of multiplier s are rho-zCDP
+    with rho = T / 2 s^2, hence (rho + 2 sqrt(rho ln(1/delta)), delta)-DP (Proposition 1.3). Solved
     for s, with L = ln(1/delta): s = sqrt(T / 2) (sqrt(L + epsilon) + sqrt(L)) / epsilon. It sets
     the wire's range alone; the noise itself is what the accountant says.
     """

@@ -20,8 +20,8 @@ from protocol.errors import Malformed
 from protocol.spec import ETHER, JobSpec
 from protocol.spec_parts import Address
 
-#: A new dataset's whole budget. Below 10 is where published guidance still speaks of a reasonable
-#: guarantee (Ponomareva et al. 2023, section 5.2.1); delta is far below 1 over the rows of most.
+#: A new dataset's whole budget. Up to 10 is what published guidance still calls a reasonable
+#: guarantee (Ponomareva et al. 2023, 'How to DP-fy ML'); delta is far below 1 / rows for most.
 DEFAULT_EPSILON: Final = 8.0
 DEFAULT_DELTA: Final = 1e-5
 

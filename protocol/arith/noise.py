@@ -155,7 +155,7 @@ def add_noise(values: Integers, multiplier: float) -> Integers:
     measurement: Any = dp.m.make_gaussian(
         *space, scale=float(np.nextafter(multiplier, np.inf)) * RECORD_NORM
     )
-    # rho-zCDP with rho = sensitivity^2 / (2 scale^2) (Canonne, Kamath and Steinke 2020, Theorem 4).
+    # rho-zCDP with rho = sensitivity^2 / (2 scale^2) (Canonne, Kamath and Steinke 2020).
     if not measurement.map(RECORD_NORM) <= 0.5 / multiplier**2:
         raise FatalError(f"OpenDP gives less than a noise multiplier of {multiplier}")
     noisy = np.empty(values.shape, dtype=np.int64)

@@ -40,6 +40,7 @@ COMMANDS = [
     "data list",
     "policy show",
     "policy set",
+    "privacy",
     "train",
     "jobs",
     "job check",
