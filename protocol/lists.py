@@ -125,6 +125,9 @@ def examine_roster(
             raise Malformed("a roster lists something else than Ready for its opening")
     entries = roster_entries(cohort, blocks, block, data)
     _ascending([entry.member for entry in entries])
+    if len({entry.ready.mask_key for entry in entries}) != len(entries):
+        # A copied key's masks could cancel the copied one's, with somebody between the two.
+        raise Malformed("two members of a roster have one mask key")
     _enough(spec, block, len(block_members(blocks, block)), len(entries))
     return entries
 

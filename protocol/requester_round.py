@@ -105,7 +105,10 @@ def _ready(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Ready, memb
     if of_low_order(body.mask_key) or of_low_order(body.share_key):
         blame(turn, member, "its mask key or share key is of low order")
         return
-    ready = (*round_.ready, ReadyRecord(member, input_.digest))
+    if any(r.mask_key == body.mask_key for r in round_.ready):
+        blame(turn, member, "its mask key is another member's")
+        return
+    ready = (*round_.ready, ReadyRecord(member, input_.digest, body.mask_key))
     set_round(turn, ready=ready)
     if len(ready) == len(blocks):
         _freeze(turn, input_.at)

@@ -54,6 +54,7 @@ class GroupRecord(Wire):
 class ReadyRecord(Wire):
     member: Index
     message: Digest
+    mask_key: PublicKey
 
 
 @dataclass(frozen=True, slots=True)
