@@ -109,8 +109,9 @@ def run(names: Sequence[str], runs: int, as_json: bool, page: Path | None) -> No
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
-        description="Measures assay beside its peers, and writes docs/benchmarks.md. The exit code "
-        "is 0 if everything was measured, whether or not its bar was met.",
+        description="Measures assay beside its peers. A suite that was measured whole is written "
+        "to docs/benchmarks.md. The exit code is 0 if everything was measured, whether or not its "
+        "bar was met.",
     )
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"all without any: {', '.join(listed())}"
