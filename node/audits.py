@@ -42,10 +42,9 @@ def round_lists(services: Services, machine: Machine, books: Evidence | None) ->
     return found
 
 
-def contributing_members(services: Services, machine: Machine) -> list[int]:
-    """The member of every committed contribution that this node can see, one entry each."""
-    held = round_lists(services, machine, held_evidence(services, machine))
-    return [leaf.member for _, leaves in held.values() for leaf in leaves]
+def known_lists(services: Services, machine: Machine) -> Lists:
+    """The lists of every committed round that this node can see."""
+    return round_lists(services, machine, held_evidence(services, machine))
 
 
 def held_evidence(services: Services, machine: Machine) -> Evidence | None:
@@ -108,15 +107,19 @@ async def audit_job(
         if books is None or context.cohort is None:
             raise StateError("the job's evidence is not here: it is audited once it is finished")
         held = round_lists(services, machine, books)
+        on_chain = chain_books(view, told, seeds)
+        groups = len(books.seeds)
+        if len(context.cohort.roots) < groups <= len(on_chain.enrol_roots):
+            raise StateError("the list of owners who came last is not here: they contributed too")
         return audit(
             context.spec,
             context.spec_digest,
             machine.key,
-            context.cohort,
+            context.cohort.first(groups),  # a later group may be rooted that came to no round
             books,
             machine.state.evidence_digest,
             held,
-            chain_books(view, told, seeds),
+            on_chain,
         )
 
     return await trio.to_thread.run_sync(check)

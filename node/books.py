@@ -14,7 +14,7 @@ from typing import Final
 import trio
 
 from node import jobs, privacy_books, records, tasks
-from node.audits import audit_job, claims, contributing_members
+from node.audits import Lists, audit_job, claims, held_evidence, known_lists
 from node.blobs import BlobRef
 from node.chain import events
 from node.chain.intents import Intent
@@ -25,12 +25,12 @@ from node.perform.chain import claim_args, claim_mark
 from node.perform.services import Services
 from node.records import Event
 from node.store import Transaction
-from node.timeline import phase_seconds, round_views
+from node.timeline import part_in, phase_seconds, round_views
 from protocol import identity
 from protocol.addresses import parse_address, to_checksum
 from protocol.enrolment import draw_blocks
 from protocol.errors import InputError, StateError
-from protocol.evidence import ClaimProof
+from protocol.evidence import ClaimProof, Evidence
 from protocol.job import JobPhase
 from protocol.owner_state import OwnerState
 from protocol.params import MAX_ROUNDS
@@ -87,15 +87,16 @@ class Books:
 
         told, history, traffic = await services.store.read(load)
         gas = await services.store.read(partial(_gas, job=job))
-        listed = await trio.to_thread.run_sync(contributing_members, services, machine)
+        lists = await trio.to_thread.run_sync(known_lists, services, machine)
+        books = await trio.to_thread.run_sync(held_evidence, services, machine)
         spec = machine.context.spec
         newest = machine.state.model_digest
         return j.JobDetail(
             summary=_summary(machine, told),
             spec=render_toml(spec),
             spec_digest=machine.context.spec_digest,
-            rounds=round_views(machine, told, history, gas),
-            members=_members(machine, told, listed),
+            rounds=round_views(machine, told, history, gas, lists),
+            members=_members(machine, told, lists, books),
             money=money(machine, told, sum(gas.values())),
             bytes_in=sum(n for (way, _), n in traffic.items() if way == "in"),
             bytes_out=sum(n for (way, _), n in traffic.items() if way == "out"),
@@ -281,13 +282,17 @@ def _rounds_done(machine: Machine) -> int:
 
 
 def _members(
-    machine: Machine, told: list[StoredEvent], contributing: list[int]
+    machine: Machine, told: list[StoredEvent], lists: Lists, books: Evidence | None
 ) -> tuple[j.Member, ...]:
     cohort, state, spec = machine.context.cohort, machine.state, machine.context.spec
     if cohort is None:
         return ()
-    blocks = draw_blocks(cohort, spec.cohort, state.seed) if state.seed else None
-    listed = Counter(contributing)
+    number = state.round.number if state.round is not None else 0
+    blocks = draw_blocks(cohort, spec.cohort, state.seeds, number)
+    listed = Counter(leaf.member for _, leaves in lists.values() for leaf in leaves)
+    withheld = set(books.withheld) if books is not None else set()
+    if isinstance(state, RequesterState):
+        withheld |= {owed.member for owed in state.owed}
     claimed: Counter[bytes] = Counter()
     merit: Counter[bytes] = Counter()
     for stored in told:
@@ -299,7 +304,10 @@ def _members(
         j.Member(
             account=to_checksum(member.payout),
             peer_id=identity.peer_id_text(member.peer),
-            block=None if blocks is None else blocks[index],
+            # Whoever came last has no block before the hash that draws it is final.
+            block=blocks[index] if index < len(blocks) else None,
+            part=part_in(state, index),
+            withheld=index in withheld,
             contributions=listed[index],
             bytes=listed[index] * size,
             rate=listed[index] * spec.payment.rate,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 
+from node.audits import Lists
 from node.chain import events
 from node.control import job_results as j
 from node.engine import Machine
 from node.jobs import StoredEvent
 from node.records import Event
-from protocol.requester_state import RequesterState
+from protocol.owner_state import OwnerRound, OwnerState
+from protocol.requester_state import RequesterRound, RequesterState
 from protocol.round import Phase
 
 #: The event that the engine keeps whenever a round's phase changes.
@@ -40,15 +42,20 @@ def phase_seconds(history: list[Event]) -> dict[str, float]:
 
 
 def round_views(
-    machine: Machine, told: list[StoredEvent], history: list[Event], gas: dict[str, int]
+    machine: Machine,
+    told: list[StoredEvent],
+    history: list[Event],
+    gas: dict[str, int],
+    lists: Lists,
 ) -> tuple[j.Round, ...]:
-    """Every round so far."""
+    """Every round so far; `lists` are those of the committed rounds that are known here."""
     seconds: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for number, _, phase, length in spans(history):
         seconds[number][phase] += length
     applied = {int(e.facts["round"]): e.facts for e in history if e.kind == "round-applied"}
+    closed = Counter(int(e.facts["round"]) for e in history if e.kind == "block-closed")
     commits = {e.event.round: e for e in told if isinstance(e.event, events.Committed)}
-    spec, state = machine.context.spec, machine.state
+    spec, running = machine.context.spec, machine.state.round
     size = spec.packing.batch_bytes(spec.parameter_count)
     views = []
     for number, stored in sorted(commits.items()):
@@ -58,12 +65,18 @@ def round_views(
         facts = applied.get(number, {})
         # An intent's mark is round.deadline: a commitment that was signed twice has two.
         spent = sum(n for name, n in gas.items() if name.startswith(f"commit/{number}."))
+        found = {leaf.block for leaf in lists[number][1]} if number in lists else None
+        now = running if running is not None and running.number == number else None
         views.append(
             j.Round(
                 number=number,
-                attempt=int(facts.get("attempt", 0)),
-                phase=Phase.DONE.value if facts else Phase.APPLY.value,
+                attempt=int(facts.get("attempt", now.attempt if now is not None else 0)),
+                phase=_phase(bool(facts), now),
                 contributors=event.count,
+                ready=None,
+                blocks=None if found is None else len(found),
+                closed=closed[number],
+                released=len(now.releases) if isinstance(now, RequesterRound) else None,
                 model=event.model_digest,
                 accuracy=facts.get("accuracy"),
                 loss=facts.get("loss"),
@@ -73,23 +86,50 @@ def round_views(
                 seconds={k: round(v, 3) for k, v in seconds[number].items()},
             )
         )
-    running = state.round
     if running is not None and running.number not in commits:
-        here = isinstance(state, RequesterState) and state.round is not None
-        contributors = len(state.round.contributions) if here else 0  # type: ignore[union-attr]
-        views.append(
-            j.Round(
-                number=running.number,
-                attempt=running.attempt,
-                phase=running.phase.value,
-                contributors=contributors,
-                model=running.opening.model_digest,
-                accuracy=None,
-                loss=None,
-                transaction="",
-                gas=0,
-                bytes=contributors * size,
-                seconds={k: round(v, 3) for k, v in seconds[running.number].items()},
-            )
-        )
+        views.append(_running(running, size, seconds[running.number]))
     return tuple(views)
+
+
+def _phase(applied: bool, now: RequesterRound | OwnerRound | None) -> str:
+    """A committed round's: as the machine has it, or as it must be by now."""
+    if now is not None and not applied:
+        return now.phase.value
+    return Phase.DONE.value
+
+
+def _running(now: RequesterRound | OwnerRound, size: int, seconds: dict[str, float]) -> j.Round:
+    """The attempt that runs; who is ready and who has contributed, only its requester knows."""
+    here = now if isinstance(now, RequesterRound) else None
+    contributors = len(here.contributions) if here else 0
+    return j.Round(
+        number=now.number,
+        attempt=now.attempt,
+        phase=now.phase.value,
+        contributors=contributors,
+        ready=len(here.ready) if here else None,
+        blocks=len(here.blocks or here.rosters) or None if here else None,
+        closed=sum(block.lost for block in here.blocks) if here else 0,
+        released=len(here.releases) if here else None,
+        model=now.opening.model_digest,
+        accuracy=None,
+        loss=None,
+        transaction="",
+        gas=0,
+        bytes=contributors * size,
+        seconds={k: round(v, 3) for k, v in seconds.items()},
+    )
+
+
+def part_in(state: RequesterState | OwnerState, member: int) -> j.Part:
+    """How far a member has come in the present attempt, by what its requester has of it."""
+    now = state.round
+    if not isinstance(now, RequesterRound):
+        return ""
+    if any(each.member == member for each in now.releases):
+        return "released"
+    if any(each.member == member and not each.bad for each in now.contributions):
+        return "contributed"
+    if any(member in roster.members for roster in now.rosters):
+        return "in roster"
+    return "ready" if any(each.member == member for each in now.ready) else ""

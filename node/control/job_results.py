@@ -26,6 +26,11 @@ JobState = Literal[
 ]
 
 
+#: How far an owner has come in an attempt: it is ready, stands in its block's frozen roster, has
+#: contributed, has released its shares.
+Part = Literal["", "ready", "in roster", "contributed", "released"]
+
+
 @dataclass(frozen=True)
 class JobSummary:
     """One job, one row.
@@ -74,6 +79,11 @@ class Round:
     attempt: attempts before the one that counts, from 0
     phase: the phase it is in, by the round table's name
     contributors: owners whose contribution was committed, or has arrived so far
+    ready: owners that are ready; null where only the requester knows it, and once it is over
+    blocks: blocks that go on, each opened as a sum or not at all; null before they are known here
+    closed: blocks that are paid but stayed closed, since too few shares came
+    released: owners whose shares are here; null where only the requester knows it, and once it
+        is over
     model: digest of the model that was trained
     accuracy: on the requester's hold-out set after this round; null if unknown here
     loss: on the same set; null if unknown here
@@ -87,6 +97,10 @@ class Round:
     attempt: int
     phase: str
     contributors: int
+    ready: int | None
+    blocks: int | None
+    closed: int
+    released: int | None
     model: Digest
     accuracy: float | None
     loss: float | None
@@ -103,6 +117,9 @@ class Member:
     account: its payout account
     peer_id: its libp2p identity
     block: the block it aggregates in; null before blocks are drawn
+    part: how far it has come in the present attempt; empty where that is not known here
+    withheld: whether it keeps back shares that a commitment bound it to release; it then stays out
+        of later rosters where its block can do without, and earns no merit
     contributions: committed contributions
     bytes: bytes of its batches that passed this node
     rate: what its contributions earned
@@ -113,6 +130,8 @@ class Member:
     account: Address
     peer_id: str
     block: int | None
+    part: Part
+    withheld: bool
     contributions: int
     bytes: int
     rate: Wei

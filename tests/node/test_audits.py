@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from books_kit import Books, make_books, make_job
 
-from node.audits import claims, contributing_members
+from node.audits import claims, known_lists
 from node.blobs import BlobRef, Blobs
 from node.engine import Machine
 from protocol.errors import StateError
@@ -64,7 +64,6 @@ def owner(books: Books, evidence_on_chain: bytes = b"", **changes: Any) -> Owner
     )
     return OwnerState(
         phase=JobPhase.FINISHING,
-        seed=books.job.seed,
         earned=earned,
         evidence_digest=books.evidence_digest,
         evidence_on_chain=evidence_on_chain,
@@ -74,7 +73,6 @@ def owner(books: Books, evidence_on_chain: bytes = b"", **changes: Any) -> Owner
 
 def requester(books: Books, settling: bool) -> RequesterState:
     return RequesterState(
-        seed=books.job.seed,
         records=books.evidence.rounds,
         evidence_digest=books.evidence_digest,
         settling=settling,
@@ -113,7 +111,7 @@ def test_a_round_that_the_chain_does_not_hold_is_not_claimed(books: Books, shelf
     alone = dataclasses.replace(state, evidence_digest=b"", earned=earned)
     at = machine(books, alone)
     assert {part.round for proof in claims(shelf, at, None) for part in proof.rounds} == {0}
-    assert len(contributing_members(shelf, at)) == 11
+    assert {n: len(leaves) for n, (_, leaves) in known_lists(shelf, at).items()} == {0: 11}
     none = dataclasses.replace(alone, earned=(earned[1],))
     with pytest.raises(StateError, match="nothing is committed yet"):
         claims(shelf, machine(books, none), None)

@@ -96,7 +96,6 @@ def owner(ledger: Ledger, rounds: int, finished: bool) -> Machine:
     evidence = ledger.evidence_digest if finished else b""
     state = OwnerState(
         phase=JobPhase.FINISHING if finished else JobPhase.TRAINING,
-        seed=job.seed,
         earned=earned,
         evidence_digest=evidence,
         evidence_on_chain=evidence,
