@@ -12,7 +12,6 @@ from protocol import lists
 from protocol.audit import ChainBooks, ChainRound, audit
 from protocol.evidence import decode_evidence
 from protocol.job import JobPhase
-from protocol.messages import Contribution
 
 
 def committed_rounds(world: World) -> Counter[bytes]:
@@ -20,9 +19,9 @@ def committed_rounds(world: World) -> Counter[bytes]:
     cohort = world.requester.contexts[world.job].require_cohort()
     owed: Counter[bytes] = Counter()
     for record in world.books.records:
-        for envelope in lists.decode_list(world.requester.blobs[record.list_digest]):
-            assert isinstance(envelope.body, Contribution)
-            owed[cohort.members[envelope.body.member].payout] += 1
+        listed = lists.decode_contributions(world.requester.blobs[record.list_digest])
+        for leaf in lists.leaves(listed):
+            owed[cohort.members[leaf.member].payout] += 1
     return owed
 
 
@@ -69,25 +68,26 @@ def check_audit(world: World) -> None:
     books, requester, job = world.books, world.requester, held(world)
     logs = [(b, log) for b in world.chain.blocks for log in b.logs if log.job == world.job]
     facts = {log.name: (block, log.facts) for block, log in logs}
-    enrolled, _ = facts["Enrolled"]
+    enrolled = [block.number for block, log in logs if log.name == "Enrolled"]
     claimed: Counter[bytes] = Counter()
     for _, log in logs:
         if log.name == "Claimed":
             claimed[log.facts["account"]] += log.facts["amount"]
     evidence = decode_evidence(requester.blobs[books.evidence_digest])
     blobs = {r.number: requester.blobs[r.list_digest] for r in books.records}
+    cohort = requester.contexts[world.job].require_cohort().first(books.adopted)
     found = audit(
         world.spec,
         requester.contexts[world.job].spec_digest,
         world.job,
-        requester.contexts[world.job].require_cohort(),
+        cohort,
         evidence,
         books.evidence_digest,
-        {number: (data, lists.decode_list(data)) for number, data in blobs.items()},
+        {n: (data, lists.leaves(lists.decode_contributions(data))) for n, data in blobs.items()},
         ChainBooks(
             spec_digest=job.spec_digest,
-            enrol_root=job.enrolled[0][0],
-            enrol_block_hash=world.chain.blocks[enrolled.number + 1].hash,
+            enrol_roots=tuple(root for root, _ in job.enrolled),
+            seeds=tuple(world.chain.blocks[number + 1].hash for number in enrolled),
             rounds={n: ChainRound(r, c, m) for n, (r, c, m) in enumerate(job.committed)},
             final_model=facts["Finished"][1]["model_digest"],
             evidence_digest=facts["Finished"][1]["evidence_digest"],

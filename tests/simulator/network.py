@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from simulator.clock import Clock
 
 from protocol.codec import decode
+from protocol.effects import Fetch
 from protocol.envelope import Frame, open_envelope
 from protocol.errors import Malformed
 from protocol.messages import Body
@@ -39,6 +41,14 @@ class Network:
         self.clock, self.weather = clock, weather
         self.nodes: dict[bytes, Node] = {}
         self._random = random.Random(f"network {seed}")
+        #: Bytes that left and reached each node, by name, whatever carried them.
+        self.sent: Counter[str] = Counter()
+        self.received: Counter[str] = Counter()
+
+    def moved(self, origin: Node, to: Node, size: int) -> None:
+        """Count bytes between two nodes."""
+        self.sent[origin.name] += size
+        self.received[to.name] += size
 
     def gossip(self, topic: str, data: bytes, origin: Node) -> None:
         """To everybody who follows the topic, unless it is lost; at times twice."""
@@ -48,6 +58,7 @@ class Network:
                 continue
             copies = 1 + (self._random.random() < self.weather.duplicates)
             for _ in range(copies):
+                self.moved(origin, node, len(data))
                 if not self._lost(origin, node, body, True):
                     self._later(len(data), lambda node=node: node.hear(topic, data))
 
@@ -70,6 +81,7 @@ class Network:
             if node is None or self._lost(origin, node, body, False):
                 self.clock.after(_RETRY_MS, attempt)
             else:
+                self.moved(origin, node, len(data))
                 self._later(len(data), lambda: arrive(node))
 
         def arrive(node: Node) -> None:
@@ -77,6 +89,7 @@ class Network:
             if reply is None or self._lost(node, origin, None, False):
                 self.clock.after(_RETRY_MS, attempt)
             else:
+                self.moved(node, origin, len(reply))
                 self._later(len(reply), lambda: back(reply))
 
         def back(reply: bytes) -> None:
@@ -85,9 +98,9 @@ class Network:
 
         attempt()
 
-    def fetch(self, origin: Node, digest: bytes, peers: tuple[bytes, ...], until: int) -> None:
-        """Bring a blob from whoever of `peers` is up and holds it."""
-        epoch = origin.epoch
+    def fetch(self, origin: Node, effect: Fetch) -> None:
+        """Bring a blob from whoever is up and holds it: of `near` at first, then of all."""
+        epoch, digest, until = origin.epoch, effect.digest, effect.until
 
         def attempt() -> None:
             if not (origin.up and origin.epoch == epoch):
@@ -97,11 +110,14 @@ class Network:
             elif self.clock.now >= until:
                 origin.fetched(digest, False)
             else:
+                patient = effect.near and self.clock.now < effect.patience
+                peers = effect.near if patient else (*effect.near, *effect.peers)
                 holder = next((n for n in map(self.nodes.get, peers) if _holds(n, digest)), None)
                 if holder is None or self._lost(holder, origin, None, False):
                     self.clock.after(_RETRY_MS, attempt)
                 else:
                     content = holder.blobs[digest]
+                    self.moved(holder, origin, len(content))
                     self._later(len(content), lambda: arrive(content))
 
         def arrive(content: bytes) -> None:

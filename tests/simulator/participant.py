@@ -12,18 +12,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast, get_args
 
+from simulator.entropy import stream
 from simulator.executor import Executor
+from simulator.tricks import Tricks
 from simulator.watch import Watch
 
 from protocol import gossip, inputs, owner, params, requester
+from protocol.arith.fixedpoint import Integers
 from protocol.blobs import blob_digest
 from protocol.codec import decode, decode_tagged, encode, encode_tagged
-from protocol.effects import Effect, Notify
+from protocol.effects import Effect, Fetch, Notify
 from protocol.enrolment import job_id
 from protocol.envelope import Context, Envelope, Frame, envelope_digest, open_envelope, seal
 from protocol.errors import Malformed, StateError
 from protocol.machine import JOBS_TOPIC, JobContext, kind_of
-from protocol.messages import Acknowledge, Announce, Ask, Body, Contribution, Told
+from protocol.messages import Acknowledge, Announce, Ask, Body, Contribution, Release, Told
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
 from protocol.round import Role
@@ -74,7 +77,19 @@ class Node:
         self.blobs: dict[bytes, bytes] = {}
         self.results: dict[bytes, bytes] = {}
         self._next_effect = 0
+        self._drawn = 0
         self._fetching: dict[bytes, list[tuple[bytes, int]]] = {}
+        # durable, and in no backup: sealing keys and the secrets of attempts
+        self.vault: dict[str, bytes] = {}
+        #: Which kind of share of whom has left: (job, round, member) to (attempt, kind).
+        self.given: dict[tuple[bytes, int, int], tuple[int, str]] = {}
+        self.releases: dict[tuple[bytes, int, int], Release] = {}
+        #: Noisy draws by (job, round, model), and each of them once more as it was paid for.
+        self.gradients: dict[tuple[bytes, int, bytes], bytes] = {}
+        self.charged: list[tuple[bytes, int, bytes]] = []
+        #: What went into contributions, by (round, attempt): for tests to compare with.
+        self.integers: dict[tuple[int, int], Integers] = {}
+        self.tricks = Tricks()
         # of one life
         self.contexts: dict[bytes, JobContext] = {}
         self._states: dict[bytes, State] = {}
@@ -125,6 +140,11 @@ class Node:
     def now(self) -> int:
         return self.world.clock.now
 
+    def entropy(self, purpose: str) -> Callable[[int], bytes]:
+        """A stream of its own for every draw, also across restarts."""
+        self._drawn += 1
+        return stream(f"{self.world.settings.seed} {self.name} {purpose} {self._drawn}")
+
     # --- machines ---------------------------------------------------------------------------
 
     def state(self, job: bytes) -> State:
@@ -157,9 +177,13 @@ class Node:
         context = JobContext(job, spec, len(stored.spec), digest, self.peer, self.account)
         self.contexts[job] = context
         state = self.state(job)
-        root = state.enrol_root if isinstance(state, RequesterState) else state.cohort_root
-        if root:
-            self.learn_cohort(job, self.blobs[state.cohort_digest])
+        held = state.cohort_digest
+        if isinstance(state, RequesterState):
+            held = state.next_cohort_digest
+        elif not state.cohort_roots:
+            held = b""
+        if held:
+            self.learn_cohort(job, self.blobs[held])
 
     def learn_cohort(self, job: bytes, data: bytes) -> None:
         context = self.contexts[job]
@@ -339,13 +363,11 @@ class Node:
 
     # --- blobs ------------------------------------------------------------------------------
 
-    def fetch(
-        self, job: bytes, id_: int, digest: bytes, peers: tuple[bytes, ...], until: int
-    ) -> None:
-        waiting = self._fetching.setdefault(digest, [])
+    def fetch(self, job: bytes, id_: int, effect: Fetch) -> None:
+        waiting = self._fetching.setdefault(effect.digest, [])
         waiting.append((job, id_))
         if len(waiting) == 1:
-            self.world.network.fetch(self, digest, peers, until)
+            self.world.network.fetch(self, effect)
 
     def fetched(self, digest: bytes, here: bool) -> None:
         for job, id_ in self._fetching.pop(digest, []):

@@ -7,6 +7,7 @@ check_books(world)
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import random
@@ -68,14 +69,30 @@ class Settings:
     min_owners: int = 0  # 0: all of them
     rounds: int = 3
     hidden: int = 0  # above 0: a dense model, whose batches may be too large for gossip
+    block: int = 5
+    epsilon: float | None = None  # above 0: noise, with which dropouts are recovered
+    dropouts: int = 0
+    corrupt: int = 0
+    shuffle: bool = False
+    envelope: Envelope = Envelope.PAILLIER
     merit: int = 1_000_003
     finality: int = 2
     ready_seconds: int = 10
     contribute_seconds: int = 20
     commit_seconds: int = 30
+    unmask_seconds: int = 20
     enrol_seconds: int = 20
     lifetime_seconds: int = 3 * 3600
     weather: Weather = field(default_factory=Weather)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What an owner asks for besides the job's terms."""
+
+    known: tuple[bytes, ...] = ()
+    known_least: int = 0
+    max_unpaid: int = 4_000
 
 
 @functools.cache
@@ -102,8 +119,9 @@ class World:
         self.clock = Clock(START_MS)
         self.chain = Chain(self.clock, self.domain, str(settings.seed))
         self.network = Network(self.clock, settings.weather, str(settings.seed))
-        self._rows: dict[str, Rows] = {}
-        self.holdout = self._draw_rows("holdout", 300)
+        self._rows: dict[str, Rows] = {"holdout": self._draw_rows("holdout", 300)}
+        #: What an owner's policy asks for, by name: known accounts, how many, unpaid attempts.
+        self.policies: dict[str, Policy] = {}
         self.requester = self._node("r")
         self.owners = [self._node(f"o{i}") for i in range(settings.owners)]
         self.spec = self._make_spec()
@@ -133,12 +151,28 @@ class World:
     def consider(self, node: Node) -> inputs.Input:
         if node.name in self.reluctant:
             return inputs.ActionWithhold(self.clock.now, True, "this owner wants more")
-        return inputs.ActionConsent(self.clock.now, "rows.csv", node.payout, _ROWS)
+        consent = inputs.ActionConsent(self.clock.now, "rows.csv", node.payout, _ROWS)
+        policy = self.policies.get(node.name)
+        if policy is None:
+            return consent
+        return dataclasses.replace(
+            consent,
+            known=policy.known,
+            known_least=policy.known_least,
+            max_unpaid=policy.max_unpaid,
+        )
 
     def rows(self, node: Node) -> Rows:
-        if node.name not in self._rows:
-            self._rows[node.name] = self._draw_rows(node.name, _ROWS)
-        return self._rows[node.name]
+        return self.rows_by_name(node.name)
+
+    def rows_by_name(self, name: str) -> Rows:
+        if name not in self._rows:
+            self._rows[name] = self._draw_rows(name, _ROWS)
+        return self._rows[name]
+
+    @property
+    def holdout(self) -> Rows:
+        return self._rows["holdout"]
 
     def slowness(self, node: Node) -> float:
         return self.slow.get(node.name, 1.0)
@@ -220,6 +254,7 @@ class World:
 
     def _make_spec(self) -> JobSpec:
         s, key = self.settings, self.paillier.public.to_bytes()
+        noisy = s.epsilon is not None
         return JobSpec(
             version=PROTOCOL_VERSION,
             title="Three clouds",
@@ -228,16 +263,17 @@ class World:
             outside=Outside.REFUSE,
             target=ClassTarget("cloud", ("a", "b", "c")),
             model=ModelSpec(Family.DENSE if s.hidden else Family.SOFTMAX, s.hidden),
-            training=TrainingSpec(s.rounds, 20, 16, 0.5, 2.0, 0.0, 1.0, 0.0),
-            privacy=PrivacySpec(None, 0.0, 0, 0, False),
-            encryption=EncryptionSpec(Envelope.PAILLIER, 2048, 24),
-            cohort=CohortSpec(s.min_owners or s.owners, s.owners, 5, ()),
+            training=TrainingSpec(s.rounds, 1 if noisy else 20, 16, 0.5, 2.0, 0.0, 1.0, 0.0),
+            privacy=PrivacySpec(s.epsilon, 1e-3 if noisy else 0.0, s.dropouts, s.corrupt, False),
+            encryption=EncryptionSpec(s.envelope, 2048, 24),
+            cohort=CohortSpec(s.min_owners or s.owners, s.owners, s.block, (), s.shuffle),
             payment=PaymentSpec(ETHER, 1_000, s.merit),
             timing=TimingSpec(
                 s.enrol_seconds,
                 s.ready_seconds,
                 s.contribute_seconds,
                 s.commit_seconds,
+                s.unmask_seconds,
                 10,
                 s.finality,
             ),

@@ -1,0 +1,158 @@
+"""Computations: the daemon's worker functions, at the cost that the estimate says."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+from simulator import workers
+
+from node import noisy_tasks, secagg_tasks, tasks
+from node.blobs import BlobRef
+from protocol import effects, inputs
+from protocol.arith.fixedpoint import Integers
+from protocol.codec import decode_tagged, encode_tagged
+from protocol.errors import InputError, PeerError
+from protocol.estimate import apply_seconds, contribute_seconds
+from protocol.machine import one_line
+from protocol.noise_scale import NoisePlan, multiplier_bound, sampling_rate
+
+if TYPE_CHECKING:
+    from simulator.participant import Node
+
+_OUTCOMES = (inputs.ComputeDone, inputs.ComputeFailed)
+_MOMENT_SECONDS = 0.002
+
+
+class Computing:
+    """One node's computations; a stored outcome is given again, never computed again."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def compute(self, job: bytes, id_: int, effect: effects.Compute) -> None:
+        node, spec = self._node, self._node.contexts[job].spec
+        ident, secret = hashlib.sha256(job + encode_tagged(effect)).digest(), b""
+        if isinstance(effect, effects.ComputeContribution):
+            # Whoever masks holds the secrets from the start on: they may be forgotten meanwhile.
+            secret = node.executor.secrecy.of(job, effect.round, effect.attempt)
+
+        def finish() -> None:
+            stored = node.results.get(ident)
+            if stored is None:
+                node.results[ident] = encode_tagged(self._run(job, effect, secret))
+                stored = node.results[ident]
+            node.feed(job, decode_tagged(_OUTCOMES, stored, 1 << 20), id_)
+
+        seconds = _MOMENT_SECONDS
+        if isinstance(effect, effects.ComputeContribution):
+            seconds = contribute_seconds(spec)
+        elif isinstance(effect, effects.ComputeApply | effects.ComputeSum):
+            seconds = apply_seconds(spec)
+        node.later(1000 * seconds * node.world.slowness(node), finish)
+
+    def _run(self, job: bytes, effect: effects.Compute, secret: bytes) -> inputs.Input:
+        node, labels = self._node, effects.labels(effect)
+        try:
+            with workers.within(node, node.entropy(labels[0])):
+                result = self._dispatch(job, effect, secret)
+        except (InputError, PeerError) as error:
+            return inputs.ComputeFailed(node.now, *labels, one_line(str(error)))
+        blob = result.blob or BlobRef(b"", 0)
+        extra, worth = _digest(result.extra), _digest(result.worth)
+        if isinstance(effect, effects.ComputeApply):
+            node.world.accuracies.append(dict(result.facts)["accuracy"])
+        return inputs.ComputeDone(
+            node.now, *labels, blob.digest, blob.size, extra, result.facts, worth
+        )
+
+    def ref(self, digest: bytes) -> BlobRef:
+        return BlobRef(digest, len(self._node.blobs[digest]))
+
+    def _dispatch(self, job: bytes, effect: effects.Compute, secret: bytes) -> tasks.Result:
+        node, world = self._node, self._node.world
+        work = workers.work_of(node.jobs[job].spec)
+        match effect:
+            case effects.ComputeInitialModel():
+                return tasks.initial_model(work)
+            case effects.ComputeContribution():
+                return self._contribution(job, effect, work, secret)
+            case effects.ComputeCheck():
+                place = node.place(job, effect.round, effect.attempt)
+                peer = node.contexts[job].require_cohort().members[effect.member].peer
+                return secagg_tasks.check(work, self.ref(effect.batch_digest), place, peer)
+            case effects.ComputeSum():
+                return tasks.add(work, tuple(self.ref(digest) for digest in effect.batches))
+            case effects.ComputeApply():
+                return tasks.apply(
+                    work,
+                    world.paillier.to_bytes(),
+                    effect.round,
+                    self.ref(effect.model_digest),
+                    self.ref(effect.momentum) if effect.momentum else None,
+                    self.ref(effect.worth) if effect.worth else None,
+                    tuple(
+                        tasks.Block(self.ref(b.sum), self.ref(b.unmask), b.members)
+                        for b in effect.blocks
+                    ),
+                    workers.rows_of("holdout"),
+                )
+
+    def _contribution(
+        self, job: bytes, effect: effects.ComputeContribution, work: tasks.Work, secret: bytes
+    ) -> tasks.Result:
+        """One vector a round and model, noised or not; fresh masks an attempt."""
+        node = self._node
+        if not secret:
+            raise InputError("the attempt's secrets are forgotten", "secrets")
+        rows, model = workers.rows_of(node.name), self.ref(effect.model_digest)
+        # Mini-batches are the same in every attempt of a round; so is a noisy draw, once stored.
+        seed = hashlib.sha256(f"{node.world.settings.seed} {node.name} {effect.round}".encode())
+        gradient = tasks.Gradient(rows, model, seed.digest(), self._noisy(job, effect, work))
+        cohort = node.contexts[job].require_cohort()
+        me = cohort.index_of(node.peer)
+        assert me is not None
+        attempt = secagg_tasks.Attempt(
+            node.place(job, effect.round, effect.attempt),
+            effect.model_digest,
+            effect.roster_digest,
+            node.executor.secrecy.roster(job, effect.round, effect.block, effect.roster_digest),
+        )
+        truth = tasks.integers_of
+
+        def noted(work: tasks.Work, gradient: tasks.Gradient) -> tuple[Integers, tasks.Facts]:
+            found = truth(work, gradient)
+            node.integers[effect.round, effect.attempt] = found[0]
+            return found
+
+        with patch.object(tasks, "integers_of", noted):
+            result = secagg_tasks.contribution(work, gradient, attempt, secret, me, node.peer)
+        assert result.blob is not None
+        content = node.tricks.batch(node.blobs[result.blob.digest])
+        return tasks.Result(tasks.put(work, content), facts=result.facts)
+
+    def _noisy(
+        self, job: bytes, effect: effects.ComputeContribution, work: tasks.Work
+    ) -> bytes | None:
+        node, spec = self._node, self._node.contexts[job].spec
+        if not spec.privacy.noisy:
+            return None
+        key = job, effect.round, effect.model_digest
+        if key not in node.gradients:
+            assert spec.privacy.epsilon is not None
+            rows, training = len(node.world.rows(node)[0]), spec.training
+            privacy = spec.privacy
+            plan = NoisePlan(
+                sampling_rate(training.batch_rows, rows),
+                multiplier_bound(spec.privacy.epsilon, privacy.delta, training.rounds),
+            )
+            node.charged.append(key)
+            node.gradients[key], _ = noisy_tasks.noisy_gradient(
+                work, workers.rows_of(node.name), self.ref(effect.model_digest), plan
+            )
+        return node.gradients[key]
+
+
+def _digest(ref: BlobRef | None) -> bytes:
+    return b"" if ref is None else ref.digest

@@ -1,0 +1,162 @@
+"""Lists as a simulated node builds, verifies and settles them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from simulator import workers
+
+from node import tasks
+from node.blobs import BlobRef
+from protocol import effects, evidence, inputs, lists
+from protocol.blobs import blob_digest
+from protocol.effects import BlobKind
+from protocol.enrolment import cohort_order, draw_blocks
+from protocol.envelope import Envelope
+from protocol.errors import Malformed
+from protocol.machine import one_line
+from protocol.requester_state import RequesterState, RoundRecord
+
+if TYPE_CHECKING:
+    from simulator.participant import Node
+
+
+class Listing:
+    """One node's work on lists."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def _store(self, content: bytes) -> tuple[bytes, int]:
+        digest = blob_digest(content)
+        self._node.blobs[digest] = content
+        return digest, len(content)
+
+    def blocks(self, job: bytes, round_: int) -> tuple[int, ...]:
+        """Each member's block, of whoever has one by now."""
+        context, state = self._node.contexts[job], self._node.state(job)
+        held = state.groups if isinstance(state, RequesterState) else state.roots
+        seeds = [each.seed for each in held if each.seed]
+        return draw_blocks(context.require_cohort(), context.spec.cohort, seeds, round_)
+
+    def assemble(self, job: bytes, effect: effects.Assemble) -> inputs.Input:
+        node, context = self._node, self._node.contexts[job]
+        envelopes, root = [node.messages[d] for d in effect.messages], b""
+        if effect.kind is BlobKind.COHORT:
+            ends = list(itertools.accumulate(effect.groups, initial=0))
+            groups = [
+                cohort_order(context.spec, job, envelopes[start:end])
+                for start, end in itertools.pairwise(ends)
+            ]
+            data = lists.encode_cohort(groups)
+            node.learn_cohort(job, data)
+            root = node.contexts[job].require_cohort().root
+        elif effect.kind is BlobKind.ROSTER:
+            data = lists.encode_roster(envelopes)
+        else:
+            data, root = self._contributions(job, effect.round, envelopes)
+        place = effect.kind, effect.round, effect.attempt
+        return inputs.Assembled(node.now, *place, *self._store(data), root, effect.block)
+
+    def _contributions(
+        self, job: bytes, round_: int, envelopes: list[Envelope]
+    ) -> tuple[bytes, bytes]:
+        listed = lists.contribution_list(self.blocks(job, round_), envelopes)
+        cohort = self._node.contexts[job].require_cohort()
+        return lists.encode_contributions(listed), lists.contributions_root(cohort, listed)
+
+    def examine(self, job: bytes, effect: effects.Examine) -> inputs.Input:
+        node = self._node
+        data = node.blobs[effect.digest]
+        look = {
+            BlobKind.COHORT: self._examine_cohort,
+            BlobKind.ROSTER: self._examine_roster,
+            BlobKind.CONTRIBUTIONS: self._examine_contributions,
+        }[effect.kind]
+        place = effect.kind, effect.round, effect.attempt, effect.digest
+        try:
+            roots, members, count, mine = look(job, effect, data)
+        except Malformed as error:
+            return inputs.Rejected(node.now, *place, one_line(str(error)))
+        return inputs.Examined(node.now, *place, roots, members, count, mine)
+
+    def _examine_cohort(self, job: bytes, _: effects.Examine, data: bytes) -> _Found:
+        self._node.learn_cohort(job, data)
+        cohort = self._node.contexts[job].require_cohort()
+        index = cohort.index_of(self._node.peer)
+        mine = b"" if index is None else cohort.members[index].digest
+        return cohort.roots, (), len(cohort.members), mine
+
+    def _examine_roster(self, job: bytes, effect: effects.Examine, data: bytes) -> _Found:
+        node, context = self._node, self._node.contexts[job]
+        cohort, blocks = context.require_cohort(), self.blocks(job, effect.round)
+        place = node.place(job, effect.round, effect.attempt)
+        entries = lists.examine_roster(
+            context.spec, cohort, blocks, effect.block, place, effect.binding, data
+        )
+        node.executor.secrecy.open_shares(job, place, effect.block, entries)
+        me = cohort.index_of(node.peer)
+        mine = next((lists.ready_digest(e.ready) for e in entries if e.member == me), b"")
+        return (), tuple(e.member for e in entries), len(entries), mine
+
+    def _examine_contributions(self, job: bytes, effect: effects.Examine, data: bytes) -> _Found:
+        context = self._node.contexts[job]
+        cohort, blocks = context.require_cohort(), self.blocks(job, effect.round)
+        listed, root = lists.examine_contributions(context.spec, cohort, blocks, data)
+        me, mine, members = cohort.index_of(self._node.peer), b"", ()
+        for each in listed.blocks:
+            if (each.block, each.roster_digest) == (effect.block, effect.binding):
+                members = each.members
+                if me in members:
+                    mine = each.batches[members.index(me)]
+        return (root,), members, len(lists.leaves(listed)), mine
+
+    # --- the books --------------------------------------------------------------------------
+
+    def records(self, job: bytes) -> tuple[RoundRecord, ...]:
+        state = self._node.state(job)
+        assert isinstance(state, RequesterState)
+        return state.records
+
+    def rounds(self, job: bytes) -> list[tuple[lists.Leaf, ...]]:
+        """What each round's commitment lists."""
+        blobs = self._node.blobs
+        return [
+            lists.leaves(lists.decode_contributions(blobs[r.list_digest]))
+            for r in self.records(job)
+        ]
+
+    def settle(self, job: bytes, effect: effects.Settle) -> inputs.Input:
+        node, context = self._node, self._node.contexts[job]
+        state = node.state(job)
+        assert isinstance(state, RequesterState)
+        cohort, pot = context.require_cohort().first(state.adopted), context.spec.payment.merit
+        rounds, worths = self.rounds(job), None
+        if effect.worth:
+            record = BlobRef(effect.worth, len(node.blobs[effect.worth]))
+            with workers.within(node, bytes):
+                work = workers.work_of(node.jobs[job].spec)
+                worths = tasks.worths(work, record, len(cohort.members))
+        books = evidence.close_books(
+            job, context.spec_digest, pot, state, cohort, rounds, worths, effect.withheld
+        )
+        root = evidence.merit_tree(books).root.hash
+        accounts = evidence.payouts(cohort, rounds)
+        stored = self._store(evidence.encode_evidence(books))
+        return inputs.Settled(node.now, *stored, root, accounts)
+
+    def proof(self, job: bytes, account: bytes) -> evidence.ClaimProof:
+        """Everything that the requester's books prove for `account`."""
+        state = self._node.state(job)
+        assert isinstance(state, RequesterState)
+        numbered = [
+            (r.number, leaves) for r, leaves in zip(state.records, self.rounds(job), strict=True)
+        ]
+        books = evidence.decode_evidence(self._node.blobs[state.evidence_digest])
+        cohort = self._node.contexts[job].require_cohort()
+        finished = None if state.settling else books
+        return evidence.prove_claim(cohort, numbered, finished, account)
+
+
+_Found = tuple[tuple[bytes, ...], tuple[int, ...], int, bytes]

@@ -1,0 +1,79 @@
+"""The daemon's own worker functions, run in virtual time: blobs in memory, randomness from a seed.
+
+What `node.tasks` and `node.secagg_tasks` compute is what the simulator computes; only what they
+reach for is replaced while they run: the blob directory, the rows, and every source of randomness,
+pycryptodome's and OpenDP's among them, so that one seed gives one log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from simulator.gaussian import rounded_gaussian
+
+from node import noisy_tasks, tasks
+from node.blobs import BlobRef
+from protocol.arith import noise
+from protocol.blobs import blob_digest
+
+if TYPE_CHECKING:
+    from simulator.participant import Node
+
+Entropy = Callable[[int], bytes]
+
+
+class MemoryBlobs:
+    """What node.blobs.Blobs is to a worker, over a node's dictionary."""
+
+    def __init__(self, blobs: dict[bytes, bytes]) -> None:
+        self._blobs = blobs
+
+    def get(self, ref: BlobRef) -> bytes:
+        return self._blobs[ref.digest]
+
+    def put(self, content: bytes) -> BlobRef:
+        digest = blob_digest(content)
+        self._blobs[digest] = content
+        return BlobRef(digest, len(content))
+
+
+def work_of(spec: bytes) -> tasks.Work:
+    """Where a worker reads and writes: the directory is `within`'s to replace."""
+    return tasks.Work(Path("simulated"), spec)
+
+
+def rows_of(name: str) -> tasks.Rows:
+    """A node's data set, by the node's name."""
+    return tasks.Rows(Path("simulated"), bytes(32), name)
+
+
+@contextlib.contextmanager
+def within(node: Node, entropy: Entropy) -> Iterator[None]:
+    """Run worker functions as `node`, everything random from `entropy`."""
+    world = node.world
+
+    def matrix(_: bytes, rows: tasks.Rows) -> Any:
+        return world.rows_by_name(rows.name)
+
+    def blobs(_: Path) -> MemoryBlobs:
+        return MemoryBlobs(node.blobs)
+
+    def noisy(values: Any, multiplier: float) -> Any:
+        return rounded_gaussian(values, multiplier, entropy)
+
+    with contextlib.ExitStack() as stack:
+        for place, name, value in (
+            (tasks, "Blobs", blobs),
+            (tasks, "_matrix", matrix),
+            (noisy_tasks, "Blobs", blobs),
+            (noisy_tasks, "_rows", matrix),
+            (noise, "add_noise", noisy),
+        ):
+            stack.enter_context(patch.object(place, name, value))
+        stack.enter_context(patch("secrets.token_bytes", entropy))
+        stack.enter_context(patch("Crypto.Protocol.SecretSharing.rng", entropy))
+        yield
