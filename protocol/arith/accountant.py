@@ -41,6 +41,8 @@ def spent(charges: Sequence[Charge], delta: float) -> float:
         return 0.0
     accountant = rdp.RdpAccountant(ORDERS)
     for charge in charges:
+        if not charge.steps:
+            continue  # dp-accounting composes at least one
         event = dp_event.PoissonSampledDpEvent(
             charge.rate, dp_event.GaussianDpEvent(charge.multiplier)
         )

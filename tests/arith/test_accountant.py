@@ -140,6 +140,7 @@ def test_charges_compose() -> None:
     assert spent([Charge(0.1, 1.0, 12), Charge(0.1, 1.0, 8)], 1e-5) == spent([a], 1e-5)
     assert spent([], 1e-5) == 0.0
     assert spent([Charge(0.1, 1.0, 0)], 1e-5) == 0.0
+    assert spent([Charge(0.3, 0.1, 0), a], 1e-5) == spent([a], 1e-5)
 
 
 @pytest.mark.parametrize(
