@@ -1,7 +1,8 @@
 """What a job costs before anybody runs it: sizes and money exactly, seconds roughly.
 
 `assay job check` prints it; the simulator charges its virtual time from it. Bytes are those of
-batches and models; headers of gossip and of the transport come on top (a few percent).
+batches, models, lists and the private messages of a round; headers of gossip and of the transport
+come on top (a few percent).
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from protocol import params
-from protocol.packing import model_bytes
+from protocol.codec import encode
+from protocol.envelope import Context, Envelope, Frame, seal
+from protocol.lists import BlockList, ContributionList, encode_contributions, encode_roster
+from protocol.messages import Body, Ready, Release
+from protocol.packing import ENVELOPES, PAILLIER, Packing, model_bytes
 from protocol.spec import Terms
 
 # Measured on one shared core at 2.5 GHz, 3072-bit keys. Modular powers grow with about the 2.5th
@@ -23,6 +28,35 @@ _DECRYPT_SECONDS: Final = 0.013
 _ADD_SECONDS: Final = 0.000_04  # one ciphertext of one batch, its checks included
 _STEP_SECONDS: Final = 0.000_2  # a local step's fixed part
 _FLOPS: Final = 1e9  # of float64 matrix products, one thread
+_RESIDUE_SECONDS: Final = 6e-6  # one ciphertext's mask for one mate
+_WORD_SECONDS: Final = 1e-9  # one value's, in the masks envelope
+_WORD_ADD_SECONDS: Final = 4e-9  # one value of one batch
+_AGREE_SECONDS: Final = 0.000_05  # X25519
+_SPLIT_SECONDS: Final = 1e-5  # one share of a secret, for each share of the threshold
+_JOIN_SECONDS: Final = 9.5e-5  # a secret, for each pair of shares of the threshold
+
+# The longest that the fields of a message's context can be, so that no message is longer.
+_PLACE: Final = Context(
+    2**63 - 1, bytes(20), bytes(32), params.MAX_ROUNDS - 1, params.MAX_ATTEMPTS - 1
+)
+_PEER: Final = bytes(38)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeCost:
+    """What a contribution costs in one of the two envelopes; bytes and seconds of a round.
+
+    `ciphertexts` and `lanes` are 0 for `masks`, which has none. `inline` and the seconds as in
+    Estimate.
+    """
+
+    envelope: str
+    ciphertexts: int
+    lanes: int
+    contribution_bytes: int
+    inline: bool
+    contribute_seconds: float
+    apply_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +69,22 @@ class Estimate:
     `contribution_bytes`: one contribution on the wire
     `inline`: it travels inside its gossip message; otherwise by digest over a stream
     `model_bytes`: the weights that every owner fetches
+    `ready_bytes`, `roster_bytes`, `release_bytes`: an owner's secrets shared out, a block's list of
+    these, an owner's word that opens the sum; each in the largest block
+    `list_bytes`: the commitment's list of the largest cohort, which every owner fetches
     `blocks`, `largest_block`: at most so many blocks, of at most so many owners
-    `owner_in`, `owner_out`: bytes of one owner
+    `threshold`, `largest_threshold`: shares that rebuild a secret, in the least and largest block
+    `owner_in`, `owner_out`: bytes of one owner: model, roster and list; contribution, Ready and
+    Release
     `requester_in`, `requester_out`: bytes of the requester with the largest cohort, if each owner
-    fetches the model from it (owners that hold it serve others too)
+    fetches all that from it (owners that hold it serve others too)
     `contribute_seconds`: an owner's computing; `apply_seconds`: the requester's, on one core
     `shortest_seconds`, `longest_seconds`: the whole job if only computing and finality took time,
     and if every deadline were used up
     `owner_earns`: pay of an owner that contributes to every round, merit aside
     `escrow`: what the requester locks up
     `ciphertext_expansion`: contribution_bytes by the bytes of the same values as float64
+    `envelopes`: the same contribution in each envelope, the job's own among them
     """
 
     inputs: int
@@ -56,8 +96,14 @@ class Estimate:
     contribution_bytes: int
     inline: bool
     model_bytes: int
+    ready_bytes: int
+    roster_bytes: int
+    release_bytes: int
+    list_bytes: int
     blocks: int
     largest_block: int
+    threshold: int
+    largest_threshold: int
     owner_in: int
     owner_out: int
     requester_in: int
@@ -69,13 +115,16 @@ class Estimate:
     owner_earns: int
     escrow: int
     ciphertext_expansion: float
+    envelopes: tuple[EnvelopeCost, ...]
 
 
 def estimate(terms: Terms, block_seconds: float = 12.0) -> Estimate:
     """The estimate of a job with its largest cohort; `block_seconds` is the chain's pace."""
     packing, parameters, owners = terms.packing, terms.parameter_count, terms.cohort.max_owners
-    count, size = packing.ciphertexts(parameters), packing.batch_bytes(parameters)
-    weights = model_bytes(parameters)
+    size, weights = packing.batch_bytes(parameters), model_bytes(parameters)
+    largest = terms.cohort.largest_block
+    ready, release = ready_bytes(largest), release_bytes(largest)
+    roster, listed = roster_bytes(largest), list_bytes(terms)
     contribute, apply_ = contribute_seconds(terms), apply_seconds(terms)
     final = (1 + terms.timing.finality_blocks) * block_seconds
     return Estimate(
@@ -84,16 +133,22 @@ def estimate(terms: Terms, block_seconds: float = 12.0) -> Estimate:
         parameters=parameters,
         lane_bits=packing.lane_bits,
         lanes=packing.lanes,
-        ciphertexts=count,
+        ciphertexts=packing.ciphertexts(parameters),
         contribution_bytes=size,
         inline=size <= params.MAX_INLINE_BATCH_BYTES,
         model_bytes=weights,
+        ready_bytes=ready,
+        roster_bytes=roster,
+        release_bytes=release,
+        list_bytes=listed,
         blocks=terms.block_count,
-        largest_block=terms.cohort.largest_block,
-        owner_in=weights,
-        owner_out=size,
-        requester_in=owners * size,
-        requester_out=owners * weights,
+        largest_block=largest,
+        threshold=terms.threshold(terms.cohort.block_size),
+        largest_threshold=terms.threshold(largest),
+        owner_in=weights + roster + listed,
+        owner_out=size + ready + release,
+        requester_in=owners * (size + ready + release),
+        requester_out=owners * (weights + roster + listed),
         contribute_seconds=contribute,
         apply_seconds=apply_,
         shortest_seconds=terms.training.rounds * (contribute + apply_ + final) + final,
@@ -101,25 +156,106 @@ def estimate(terms: Terms, block_seconds: float = 12.0) -> Estimate:
         owner_earns=terms.training.rounds * terms.payment.rate,
         escrow=terms.escrow,
         ciphertext_expansion=size / (8 * parameters),
+        envelopes=tuple(_cost(terms, each) for each in ENVELOPES),
     )
 
 
-def contribute_seconds(terms: Terms) -> float:
-    """An owner's part of a round on one core: local steps, then encryption."""
+def _cost(terms: Terms, envelope: str) -> EnvelopeCost:
+    packing, values = _packing(terms, envelope), terms.parameter_count
+    size, closed = packing.batch_bytes(values), envelope == PAILLIER
+    return EnvelopeCost(
+        envelope=envelope,
+        ciphertexts=packing.ciphertexts(values) if closed else 0,
+        lanes=packing.lanes if closed else 0,
+        contribution_bytes=size,
+        inline=size <= params.MAX_INLINE_BATCH_BYTES,
+        contribute_seconds=contribute_seconds(terms, envelope),
+        apply_seconds=apply_seconds(terms, envelope),
+    )
+
+
+def _packing(terms: Terms, envelope: str) -> Packing:
+    encryption = terms.encryption
+    members = terms.cohort.largest_block
+    return Packing(encryption.value_bits, members, encryption.key_bits, envelope)
+
+
+# --- messages and lists, at their longest
+
+
+def ready_bytes(members: int) -> int:
+    """A Ready of a block of `members`, as it is sent."""
+    return _framed(_ready(members))
+
+
+def roster_bytes(members: int) -> int:
+    """A block's frozen roster: every member's Ready."""
+    return len(encode_roster((_sealed(_ready(members)),) * members))
+
+
+def release_bytes(members: int) -> int:
+    """A Release of a block of `members`, as it is sent."""
+    shares = (bytes(params.SHARE_BYTES),) * members
+    return _framed(Release(bytes(32), params.MAX_BLOCKS, shares))
+
+
+def list_bytes(terms: Terms) -> int:
+    """The list of a commitment that counts the largest cohort whole."""
+    start, blocks = 0, []
+    for number, size in enumerate(terms.cohort.blocks(terms.cohort.max_owners)):
+        members = tuple(range(start, start + size))
+        blocks.append(BlockList(number, bytes(32), members, (bytes(32),) * size))
+        start += size
+    return len(encode_contributions(ContributionList(tuple(blocks))))
+
+
+def _ready(members: int) -> Ready:
+    hashes = (bytes(params.SHARE_HASH_BYTES),) * members
+    boxes = (bytes(params.SHARE_BOX_BYTES),) * members
+    return Ready(bytes(32), bytes(32), bytes(32), bytes(32), hashes, hashes, boxes)
+
+
+def _sealed(body: Body) -> Envelope:
+    return seal(_PLACE, _PEER, body, lambda data: bytes(64))
+
+
+def _framed(body: Body) -> int:
+    return len(encode(Frame(encode(_sealed(body)), b"")))
+
+
+# --- seconds
+
+
+def contribute_seconds(terms: Terms, envelope: str = "") -> float:
+    """An owner's part of a round on one core: its secrets, local steps, masks, encryption.
+
+    `envelope` is one of ENVELOPES; empty: the job's own. So below.
+    """
     training, parameters = terms.training, terms.parameter_count
     # forward, backward and per-record norms: about six operations a weight and row
     flops = 6 * parameters * training.batch_rows * training.local_steps
     train = training.local_steps * _STEP_SECONDS + flops / _FLOPS
-    ciphertexts = terms.packing.ciphertexts(parameters)
-    return train + _scale(terms) * (_TABLE_SECONDS + ciphertexts * _ENCRYPT_SECONDS)
+    members = terms.cohort.largest_block
+    shares = 2 * members * terms.threshold(members) * _SPLIT_SECONDS  # of two secrets
+    before = train + shares + 3 * members * _AGREE_SECONDS  # masks; boxes sealed, and opened
+    if (envelope or terms.encryption.envelope) != PAILLIER:
+        return before + members * parameters * _WORD_SECONDS
+    ciphertexts = _packing(terms, PAILLIER).ciphertexts(parameters)
+    masks = members * ciphertexts * _RESIDUE_SECONDS
+    return before + masks + _scale(terms) * (_TABLE_SECONDS + ciphertexts * _ENCRYPT_SECONDS)
 
 
-def apply_seconds(terms: Terms) -> float:
-    """The requester's part of a round on one core: sums of the largest cohort, then decryption of
-    each block's."""
-    ciphertexts = terms.packing.ciphertexts(terms.parameter_count)
-    sums = terms.cohort.max_owners * ciphertexts * _ADD_SECONDS
-    return _scale(terms) * (sums + terms.block_count * ciphertexts * _DECRYPT_SECONDS)
+def apply_seconds(terms: Terms, envelope: str = "") -> float:
+    """The requester's part of a round on one core: sums of the largest cohort, every secret
+    rebuilt, every mask made again and taken off, then decryption of each block's sum."""
+    owners, parameters = terms.cohort.max_owners, terms.parameter_count
+    join = terms.threshold(terms.cohort.largest_block) ** 2 * _JOIN_SECONDS
+    if (envelope or terms.encryption.envelope) != PAILLIER:
+        return owners * (join + parameters * (_WORD_SECONDS + _WORD_ADD_SECONDS))
+    ciphertexts = _packing(terms, PAILLIER).ciphertexts(parameters)
+    masks = owners * (join + ciphertexts * _RESIDUE_SECONDS)
+    sums = owners * ciphertexts * _ADD_SECONDS
+    return masks + _scale(terms) * (sums + terms.block_count * ciphertexts * _DECRYPT_SECONDS)
 
 
 def _scale(terms: Terms) -> float:
