@@ -39,11 +39,14 @@ CREATE TABLE privacy_reserves (
 ) STRICT;
 CREATE INDEX privacy_reserves_of_dataset ON privacy_reserves (dataset);
 
--- One row for each round whose noisy gradient was drawn, or may have been.
+-- One row for each round whose noisy gradient was drawn, or may have been: on which model, and when
+-- the draw was kept (from then on it may have left).
 CREATE TABLE privacy_charges (
     job BLOB NOT NULL REFERENCES privacy_reserves (job),
     round INTEGER NOT NULL CHECK (round >= 0),
+    model BLOB NOT NULL,
     at REAL NOT NULL,
+    drawn REAL,
     PRIMARY KEY (job, round)
 ) STRICT, WITHOUT ROWID;
 """
@@ -134,19 +137,26 @@ def reserve(tx: Transaction, wanted: Reserve, limit: Limit, seen: tuple[Entry, .
     return True
 
 
-def charge(tx: Transaction, dataset: str, job: bytes, round_: int) -> None:
-    """Charge one round, in a transaction that is on disk before anything of the round leaves.
+def charge(tx: Transaction, dataset: str, job: bytes, round_: int, model: bytes) -> None:
+    """Charge one round for one draw on `model`, on disk before the draw. To be called when no
+    earlier draw of the round is held.
 
-    The same round again costs nothing more: its attempts repeat one draw. Raises InputError where
-    the round must not run: nothing is reserved for it, or its owner has made the budget smaller
-    since and the job was not found to fit that.
+    The same again costs nothing more while no draw was kept: what a crash cut short, nobody saw.
+    Raises InputError where the round must not run: nothing is reserved for it, its draw was kept
+    and is gone or was made on another model (a second one would be a second release), or its owner
+    has made the budget smaller since and the job was not found to fit that.
     """
     held = entry(tx, job)
     if held is None or held.dataset != dataset:
         raise InputError(f"no privacy of {dataset} is reserved for the job", "privacy")
-    if tx.execute(
-        "SELECT 1 FROM privacy_charges WHERE job = ? AND round = ?", (job, round_)
-    ).fetchone():
+    before = tx.execute(
+        "SELECT model, drawn FROM privacy_charges WHERE job = ? AND round = ?", (job, round_)
+    ).fetchone()
+    if before is not None:
+        if before[1] is not None:
+            raise InputError(f"round {round_} was drawn once, and that draw is gone", "privacy")
+        if before[0] != model:
+            raise InputError(f"round {round_} was charged on another model", "privacy")
         return
     if held.released is not None:
         raise InputError(f"the job gave its privacy of {dataset} back", "privacy")
@@ -164,7 +174,16 @@ def charge(tx: Transaction, dataset: str, job: bytes, round_: int) -> None:
             "privacy",
         )
     tx.execute(
-        "INSERT INTO privacy_charges (job, round, at) VALUES (?, ?, ?)", (job, round_, now())
+        "INSERT INTO privacy_charges (job, round, model, at) VALUES (?, ?, ?, ?)",
+        (job, round_, model, now()),
+    )
+
+
+def keep(tx: Transaction, job: bytes, round_: int) -> None:
+    """A round's draw is on disk, and may leave once this is: there will be no other."""
+    tx.execute(
+        "UPDATE privacy_charges SET drawn = ? WHERE job = ? AND round = ? AND drawn IS NULL",
+        (now(), job, round_),
     )
 
 

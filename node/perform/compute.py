@@ -195,13 +195,16 @@ async def _noisy(
     """The round's noisy integers: drawn once, charged before that, repeated by every attempt."""
     home, job = services.home, wanted.machine.key
     place = home, job, effect.round, effect.model_digest
-    held = await trio.to_thread.run_sync(gradients.load, *place)
-    if held is not None:
-        return held
-    await services.store.run(lambda tx: privacy_ledger.charge(tx, rows.name, job, effect.round))
-    plan = await services.store.read(lambda tx: privacy_ledger.plan_of(tx, job))
-    drawn, _ = await in_worker(services, noisy_tasks.noisy_gradient, work, rows, model, plan)
-    await trio.to_thread.run_sync(gradients.save, *place, drawn)
+    drawn = await trio.to_thread.run_sync(gradients.load, *place)
+    if drawn is None:
+        round_, on = effect.round, effect.model_digest
+        await services.store.run(lambda tx: privacy_ledger.charge(tx, rows.name, job, round_, on))
+        plan = await services.store.read(lambda tx: privacy_ledger.plan_of(tx, job))
+        fresh, _ = await in_worker(services, noisy_tasks.noisy_gradient, work, rows, model, plan)
+        await trio.to_thread.run_sync(gradients.save, *place, fresh)
+        drawn = fresh
+    # From here on it may leave: should it be lost, the round is lost, and not drawn again.
+    await services.store.run(lambda tx: privacy_ledger.keep(tx, job, effect.round))
     return drawn
 
 

@@ -41,6 +41,7 @@ ROOT = Path(__file__).parents[2]
 ROWS = 320
 PLAN = NoisePlan(0.1, 1.5)
 LIMIT = Limit(8.0, 1e-5)
+MODEL = bytes(32)
 
 
 def job(number: int) -> bytes:
@@ -127,21 +128,36 @@ def test_a_round_is_charged_once_however_often_it_is_tried(store: Store) -> None
     set_aside(store, 1)
     for _ in range(3):
         with store.transaction() as tx:
-            privacy_ledger.charge(tx, "ward", job(1), 0)
+            privacy_ledger.charge(tx, "ward", job(1), 0, MODEL)
     assert charged(store, 1) == 1
     with store.transaction() as tx:
-        privacy_ledger.charge(tx, "ward", job(1), 7)  # rounds may be missed
+        privacy_ledger.charge(tx, "ward", job(1), 7, MODEL)  # rounds may be missed
+    assert charged(store, 1) == 2
+
+
+def test_a_round_is_drawn_once_on_one_model(store: Store) -> None:
+    set_aside(store, 1)
+    with store.transaction() as tx:
+        privacy_ledger.charge(tx, "ward", job(1), 0, MODEL)
+        with pytest.raises(InputError, match="round 0 was charged on another model"):
+            privacy_ledger.charge(tx, "ward", job(1), 0, b"m" * 32)
+        privacy_ledger.keep(tx, job(1), 0)
+        privacy_ledger.keep(tx, job(1), 0)
+        # Asked for again although it was kept: its file is gone, and may have been sent.
+        with pytest.raises(InputError, match="round 0 was drawn once, and that draw is gone"):
+            privacy_ledger.charge(tx, "ward", job(1), 0, MODEL)
+        privacy_ledger.charge(tx, "ward", job(1), 1, b"m" * 32)
     assert charged(store, 1) == 2
 
 
 def test_no_round_runs_beyond_what_is_reserved(store: Store) -> None:
     set_aside(store, 1, rounds=2)
     with store.transaction() as tx:
-        privacy_ledger.charge(tx, "ward", job(1), 0)
-        privacy_ledger.charge(tx, "ward", job(1), 1)
+        privacy_ledger.charge(tx, "ward", job(1), 0, MODEL)
+        privacy_ledger.charge(tx, "ward", job(1), 1, MODEL)
         with pytest.raises(InputError, match="round 2 would pass the 2 rounds of ward"):
-            privacy_ledger.charge(tx, "ward", job(1), 2)
-        privacy_ledger.charge(tx, "ward", job(1), 1)  # an attempt more of a paid round
+            privacy_ledger.charge(tx, "ward", job(1), 2, MODEL)
+        privacy_ledger.charge(tx, "ward", job(1), 1, MODEL)  # an attempt more of a paid round
     assert charged(store, 1) == 2
 
 
@@ -150,7 +166,7 @@ def test_nothing_is_charged_without_a_reserve_on_that_data_set(store: Store) -> 
     with store.transaction() as tx:
         for dataset, number in (("lab", 1), ("ward", 2)):
             with pytest.raises(InputError, match=f"no privacy of {dataset} is reserved"):
-                privacy_ledger.charge(tx, dataset, job(number), 0)
+                privacy_ledger.charge(tx, dataset, job(number), 0, MODEL)
 
 
 def test_a_crash_before_the_commit_charges_nothing_and_after_it_once(
@@ -165,7 +181,7 @@ from node import privacy_ledger
 from node.store import Store
 store = Store.open(Path(sys.argv[1]))
 with store.transaction() as tx:
-    privacy_ledger.charge(tx, "ward", bytes([1]) * 32, 0)
+    privacy_ledger.charge(tx, "ward", bytes([1]) * 32, 0, bytes(32))
     if sys.argv[2] == "before":
         os.kill(os.getpid(), signal.SIGKILL)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -185,14 +201,14 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_a_job_that_is_over_gives_back_what_it_did_not_use(store: Store) -> None:
     set_aside(store, 1, rounds=10)
     with store.transaction() as tx:
-        privacy_ledger.charge(tx, "ward", job(1), 0)
+        privacy_ledger.charge(tx, "ward", job(1), 0, MODEL)
         privacy_ledger.release(tx, job(1))
         privacy_ledger.release(tx, job(9))  # never heard of
         (entry,) = privacy_ledger.entries(tx, "ward")
         assert entry.bound == entry.told == Charge(PLAN.rate, PLAN.multiplier, 1)
         with pytest.raises(InputError, match="gave its privacy of ward back"):
-            privacy_ledger.charge(tx, "ward", job(1), 1)
-        privacy_ledger.charge(tx, "ward", job(1), 0)
+            privacy_ledger.charge(tx, "ward", job(1), 1, MODEL)
+        privacy_ledger.charge(tx, "ward", job(1), 0, MODEL)
     first = entry.released
     with store.transaction() as tx:
         privacy_ledger.release(tx, job(1))
@@ -218,7 +234,7 @@ def test_a_job_moves_to_another_data_set_only_before_its_first_charge(store: Sto
     set_aside(store, 1, dataset="lab")
     with store.transaction() as tx:
         assert privacy_ledger.entries(tx, "ward") == ()
-        privacy_ledger.charge(tx, "lab", job(1), 0)
+        privacy_ledger.charge(tx, "lab", job(1), 0, MODEL)
         again = Reserve("ward", job(1), b"\x11" * 20, PLAN, 3)
         with pytest.raises(InputError, match="trains on lab already"):
             privacy_ledger.reserve(tx, again, LIMIT, ())
@@ -247,7 +263,7 @@ async def test_whole_jobs_are_reserved_and_the_one_too_many_is_refused(services:
         assert [e.job for e in privacy_ledger.entries(tx, "ward")] == [job(1), job(2)]
     # A job that ends early frees its rounds, and what it told stays told.
     with store.transaction() as tx:
-        privacy_ledger.charge(tx, "ward", job(2), 0)
+        privacy_ledger.charge(tx, "ward", job(2), 0, MODEL)
         privacy_ledger.release(tx, job(2))
     assert await privacy.reserve_job(services, "ward", job(5), noisy_spec(7.0), ROWS) == ""
     with store.snapshot() as tx:
@@ -320,7 +336,7 @@ async def test_a_smaller_budget_stops_the_jobs_that_no_longer_fit(services: Any)
 
     def run(number: int, round_: int) -> None:
         with store.transaction() as tx:
-            privacy_ledger.charge(tx, "ward", job(number), round_)
+            privacy_ledger.charge(tx, "ward", job(number), round_, MODEL)
 
     run(1, 0)
     run(2, 0)
@@ -390,7 +406,7 @@ def test_whatever_happens_no_charge_passes_the_budget_it_was_made_under(
                     privacy_ledger.release(tx, job(first))
                 elif kind == "charge":
                     try:
-                        privacy_ledger.charge(tx, "ward", job(first), second)
+                        privacy_ledger.charge(tx, "ward", job(first), second, MODEL)
                     except InputError:
                         assert privacy_ledger.entries(tx, "ward") == before
                     else:

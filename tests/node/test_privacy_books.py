@@ -49,7 +49,7 @@ async def take(services: Any, number: int, rounds: int) -> Any:
     assert not await privacy.reserve_job(services, "ward", machine.key, spec, ROWS)
     with services.store.transaction() as tx:
         for round_ in range(rounds):
-            privacy_ledger.charge(tx, "ward", machine.key, round_)
+            privacy_ledger.charge(tx, "ward", machine.key, round_, bytes(32))
     return machine
 
 
