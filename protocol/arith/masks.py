@@ -41,7 +41,7 @@ WordArray: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 SURPLUS_BITS: Final = 128
 
 #: Keystream made at a time: stays in a core's second-level cache, and bounds scratch memory.
-_CHUNK: Final = 1 << 17
+_CHUNK: Final = 1 << 18
 _ZEROS: Final = bytes(_CHUNK)
 
 _BINDING: Final = b"assay/1 mask binding\x00"
@@ -140,7 +140,11 @@ class Space(Protocol[V]):
         """The uniform vector that a seed of 32 bytes stands for."""
 
     def mix(self, total: V, seed: bytes, sign: int) -> None:
-        """Changes `total` by what `seed` stands for, with a sign of 1 or -1, in constant memory."""
+        """Changes `total` by what `seed` stands for, with a sign of 1 or -1, in constant memory.
+        After the last of these it is to be settled."""
+
+    def settle(self, total: V) -> V:
+        """`total`, brought into range after its mixes."""
 
     def add(self, left: V, right: V) -> V:
         """The sum."""
@@ -179,6 +183,9 @@ class Residues:
         zeros = bytes(size)
         for index, value in enumerate(total):
             total[index] = (value + sign * mpz.from_bytes(cipher.update(zeros), "big")) % modulus
+
+    def settle(self, total: list[mpz]) -> list[mpz]:
+        return total
 
     def add(self, left: list[mpz], right: list[mpz]) -> list[mpz]:
         return [(a + b) % self._modulus for a, b in zip(left, right, strict=True)]
@@ -224,7 +231,9 @@ class Words:
             words = scratch[: part.size]
             _fill(cipher, words)
             change(part, words, out=part)
-            self.cut(part)
+
+    def settle(self, total: WordArray) -> WordArray:
+        return self.cut(total)
 
     def add(self, left: WordArray, right: WordArray) -> WordArray:
         return self.cut(np.add(left, right, dtype=self.dtype))
@@ -263,7 +272,7 @@ def contribution_mask(
     for position, public in keys.items():
         if position != me:
             space.mix(total, _named(position, private, public, binding), 1 if me < position else -1)
-    return total
+    return space.settle(total)
 
 
 def removal(
@@ -286,7 +295,7 @@ def removal(
         for missing, private in dropped:
             sign = 1 if position < missing else -1
             space.mix(total, _named(position, private, public, binding), sign)
-    return total
+    return space.settle(total)
 
 
 def check_roster(roster: Iterable[tuple[int, bytes]]) -> Mapping[int, bytes]:
