@@ -13,6 +13,7 @@ from hypothesis import find
 from hypothesis import strategies as st
 
 from protocol.codec import Range, Size, Uint, Wire
+from protocol.messages import Freeze, Ready
 
 W = TypeVar("W", bound=Wire)
 
@@ -24,7 +25,19 @@ def wire(cls: type[W]) -> st.SearchStrategy[W]:
     """Any valid `cls`."""
     hints = typing.get_type_hints(cls, include_extras=True)
     fields = {f.name: of(hints[f.name]) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    return st.builds(cls, **fields)
+    return st.builds(functools.partial(_fitted, cls), **fields)
+
+
+def _fitted(cls: type[W], **fields: Any) -> W:
+    """A `cls` whose fields are made to keep the rules between them."""
+    if cls is Ready:
+        names = ("seed_hashes", "key_hashes", "boxes")
+        count = min(len(fields[name]) for name in names)
+        fields |= {name: fields[name][:count] for name in names}
+    elif cls is Freeze:
+        rosters = {roster.block: roster for roster in fields["rosters"]}
+        fields["rosters"] = tuple(rosters[block] for block in sorted(rosters))
+    return cls(**fields)
 
 
 @functools.cache
