@@ -72,7 +72,8 @@ def open_attempt(turn: RequesterTurn, at: int, number: int, attempt: int) -> Non
 def receive(turn: RequesterTurn, input_: inputs.ReceiveMessage) -> None:
     """A message of the present attempt; anything else raises StateError."""
     body, place = input_.envelope.body, input_.envelope.context
-    member = turn.context.require_cohort().index_of(input_.envelope.sender)
+    cohort = turn.context.cohort  # none yet while owners enrol, and anybody may say anything
+    member = None if cohort is None else cohort.index_of(input_.envelope.sender)
     if member is None:
         raise StateError(f"{kind_of(body)} from a peer that is not enrolled")
     if isinstance(body, Release):
