@@ -25,7 +25,7 @@ from protocol.blobs import blob_digest
 from protocol.codec import encode
 from protocol.envelope import Envelope, Frame
 from protocol.job import JobPhase
-from protocol.lists import encode_list
+from protocol.lists import encode_roster
 from protocol.machine import block_topic, job_topic
 from protocol.messages import (
     Announce,
@@ -37,7 +37,9 @@ from protocol.messages import (
     Freeze,
     Open,
     Ready,
+    Release,
     Result,
+    Roster,
 )
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterRound
@@ -153,7 +155,7 @@ class Hostile(RuleBasedStateMachine):
         """A round's messages from somebody who is not enrolled."""
         round_ = self.round
         bodies: list[Body] = [
-            Ready(round_.opening_digest if round_ else digest("no opening")),
+            _ready(round_.opening_digest if round_ else digest("no opening")),
             Contribution(0, 0, digest("roster"), digest("batch"), 524),
             Open(digest(1), 9, digest(2), 9, self.world.clock.now + 9_000, 2**50),
             Result(digest(3), 9),
@@ -181,13 +183,14 @@ class Hostile(RuleBasedStateMachine):
         size = spec.packing.batch_bytes(spec.parameter_count)
         content = b"assay" + bytes([self._mark() % 256]) * (size - 5)
         me.blobs[blob_digest(content)] = content
-        honest = Contribution(0, member, round_.frozen_digest, blob_digest(content), size)
+        roster = round_.rosters[0].digest
+        honest = Contribution(0, member, roster, blob_digest(content), size)
         others = [c.batch for c in round_.contributions] or [digest("nobody's")]
         changes: list[dict[str, Any]] = [
             {"batch_size": size - 1},
             {"batch_digest": others[0]},
             {"member": (member + 1) % 5},
-            {"frozen_digest": digest("another roster")},
+            {"roster_digest": digest("another roster")},
             {},
             {"block": 1},
         ]
@@ -195,7 +198,21 @@ class Hostile(RuleBasedStateMachine):
 
     @rule(who=owners)
     def be_ready_for_something_else(self, who: int) -> None:
-        self._tell_requester(self.world.owners[who], Ready(digest(self._mark())))
+        self._tell_requester(self.world.owners[who], _ready(digest(self._mark())))
+
+    @rule(who=owners, size=st.sampled_from([5, 6]))
+    def be_ready_with_boxes_for_nobody(self, who: int, size: int) -> None:
+        """Boxes that do not open: the roster with them is refused by all others."""
+        if self.round is not None and self.round.phase is Phase.READY:
+            self._tell_requester(self.world.owners[who], _ready(self.round.opening_digest, size))
+
+    @rule(who=owners, right=st.booleans())
+    def release_nonsense(self, who: int, right: bool) -> None:
+        """Shares of nothing, for this commitment or another."""
+        round_ = self.round
+        if round_ is not None and round_.phase in (Phase.COMMIT, Phase.UNMASK, Phase.APPLY):
+            root = round_.root if right and round_.root else digest("root")
+            self._tell_requester(self.world.owners[who], Release(root, 0, (digest("share"),) * 5))
 
     # --- a requester that tells owners different things ---------------------------------------
 
@@ -213,16 +230,32 @@ class Hostile(RuleBasedStateMachine):
             )
             self._tell_owner(who, changed)
 
-    @rule(who=owners, partial=st.booleans())
-    def freeze_twice(self, who: int, partial: bool) -> None:
-        """A roster that is no list, or one that leaves a member of the block out."""
+    @rule(who=owners, partial=st.booleans(), block=st.integers(0, 1))
+    def freeze_twice(self, who: int, partial: bool, block: int) -> None:
+        """A roster of few, one that leaves a member of the block out, or one without any block."""
         round_, requester = self.round, self.world.requester
         if round_ is None or not round_.ready:
             return
         kept = [requester.messages[r.message] for r in round_.ready[: 4 if partial else 1]]
-        content = encode_list(kept)
+        content = encode_roster(kept)
         requester.blobs[blob_digest(content)] = content
-        self._tell_owner(who, Freeze(round_.opening_digest, blob_digest(content), len(content)))
+        roster = Roster(block, blob_digest(content), len(content))
+        self._tell_owner(who, Freeze(round_.opening_digest, (roster,)))
+
+    @rule(who=owners, other=owners)
+    def replace_a_key(self, who: int, other: int) -> None:
+        """A roster with a member's Ready as its requester would like it, signed by itself."""
+        round_, requester = self.round, self.world.requester
+        if round_ is None or len(round_.ready) < 5:
+            return
+        kept = [requester.messages[r.message] for r in sorted(round_.ready, key=lambda r: r.member)]
+        assert isinstance(kept[other].body, Ready)
+        forged = dataclasses.replace(kept[other].body, mask_key=digest(self._mark()))
+        kept[other] = requester.sealed(self.world.job, round_.number, round_.attempt, forged)
+        content = encode_roster(kept)
+        requester.blobs[blob_digest(content)] = content
+        roster = Roster(0, blob_digest(content), len(content))
+        self._tell_owner(who, Freeze(round_.opening_digest, (roster,)))
 
     @rule(who=owners, signed=st.booleans())
     def commit_twice(self, who: int, signed: bool) -> None:
@@ -317,6 +350,13 @@ class Hostile(RuleBasedStateMachine):
             node.hear(topic, frame)
         else:
             node.answer(bearer, frame)
+
+
+def _ready(opening: bytes, size: int = 5) -> Ready:
+    """Ready in form alone."""
+    hashes = (digest("share")[:16],) * size
+    keys = digest("mask key"), digest("share key"), digest("seed")
+    return Ready(opening, *keys, hashes, hashes, (bytes(80),) * size)
 
 
 def _outsider(world: World) -> Node:
