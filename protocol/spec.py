@@ -15,7 +15,8 @@ from typing import Annotated
 
 from protocol import params
 from protocol.codec import Range, Size, decode, encode
-from protocol.errors import Malformed
+from protocol.errors import InputError, Malformed
+from protocol.noise_scale import check_resolution
 from protocol.packing import Packing
 from protocol.spec_checks import Fault, least_threshold, printable, slug
 from protocol.spec_parts import (
@@ -215,6 +216,18 @@ class Terms(Part):
                 f"is {self.training.local_steps}; with epsilon it is 1: noise is added to one "
                 "gradient a round",
             )
+        if privacy.epsilon is not None:
+            try:
+                check_resolution(
+                    self.encryption.value_bits,
+                    self.training.batch_rows,
+                    self.training.rounds,
+                    privacy.epsilon,
+                    privacy.delta,
+                )
+            except InputError as error:
+                where = "encryption.value_bits"
+                yield Fault(where, str(error).removeprefix(f"{where}: "))
         if self.cohort.shuffle and not privacy.noisy:
             # Sums of overlapping sets could be subtracted, round against round.
             yield Fault("cohort.shuffle", "is true; without epsilon (no noise) blocks stay fixed")
