@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from scripts.benchmarks.figures import Bar, Context, Figure, Measurement, On, Suite, shown
 from scripts.benchmarks.harness import beside
+from scripts.benchmarks.main_job import phases
 
 _FLOWER = ("flower", "flwr")
 
@@ -104,6 +105,13 @@ SUITE = Suite(
             bar=None,
             measure=round_paillier,
             peer=_FLOWER,
+        ),
+        Figure(
+            name="phases",
+            what="a round of the main job between real processes, by phase",
+            unit="s",
+            bar=None,
+            measure=phases,
         ),
     ),
 )
