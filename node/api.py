@@ -291,7 +291,7 @@ class Api:
         )
         await self._services.engine.feed(machine.key, given)
         summary = await self._books.summary(machine)
-        return Consent(summary.job, dataset, summary.state)
+        return Consent(summary.job, dataset, summary.state, summary.noisy)
 
     async def job_cancel(self, job: str) -> Cancelled:
         cancelled = await self._cancelling.cancel(self._find(job))

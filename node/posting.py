@@ -94,7 +94,7 @@ class Posting:
                 await trio.sleep(0.05)
         shown = "0x" + tx_hash.hex() if tx_hash else ""
         token = None if spec.payment.token == ETHER else to_checksum(spec.payment.token)
-        return Posted("0x" + job.hex(), digest, spec.escrow, token, shown)
+        return Posted("0x" + job.hex(), digest, spec.escrow, token, spec.privacy.noisy, shown)
 
     async def _holdout(self, given: str, draft: Draft) -> str:
         """The data set to measure on: one by name, or a file that is imported now.

@@ -172,8 +172,12 @@ def jobs(found: Sequence[Result]) -> list[Part]:
     return [Table(headings, rows, "no job is known here", right=frozenset({"round", "owners"}))]
 
 
+def noise_warning(noisy: bool) -> list[str]:
+    """DESIGN section 2: every command that shows a job without noise says so."""
+    return [] if noisy else [f"warning: {_NO_NOISE}"]
+
+
 def _warned(job: Result) -> str:
-    # DESIGN section 2: every command that shows a job without noise says so.
     parts = [job["reason"], "" if job["noisy"] else _NO_NOISE]
     return "; ".join(part for part in parts if part)
 
@@ -209,13 +213,14 @@ def job(d: Result) -> list[Part]:
         ("digest", d["spec_digest"]),
     ]
     rounds = Table(
-        ("round", "attempt", "phase", "owners", "accuracy", "gas", "size", "seconds"),
+        ("round", "attempt", "phase", "owners", "blocks", "accuracy", "gas", "size", "seconds"),
         [
             (
                 str(r["number"]),
                 str(r["attempt"]),
-                r["phase"],
+                _where(r),
                 str(r["contributors"]),
+                _blocks(r),
                 "" if r["accuracy"] is None else f"{100 * r['accuracy']:.2f} %",
                 str(r["gas"]),
                 size(r["bytes"]),
@@ -228,11 +233,12 @@ def job(d: Result) -> list[Part]:
         frozenset({"round", "attempt", "owners", "accuracy", "gas", "size"}),
     )
     members = Table(
-        ("account", "block", "contributions", "size", "rate", "merit", "claimed"),
+        ("account", "block", "now", "contributions", "size", "rate", "merit", "claimed"),
         [
             (
                 o["account"],
                 "-" if o["block"] is None else str(o["block"]),
+                _standing(o),
                 str(o["contributions"]),
                 size(o["bytes"]),
                 pay(o["rate"], token),
@@ -248,74 +254,23 @@ def job(d: Result) -> list[Part]:
     return [Pairs([row for row in pairs if row[1]]), rounds, members]
 
 
-def problems(found: Sequence[Result]) -> list[Part]:
-    """What is wrong with a spec's file."""
-    rows = [(p["field"] or "the file", p["message"]) for p in found]
-    return [Table(("field", "problem"), rows), _count(len(rows), "problem")]
+def _where(r: Result) -> str:
+    """A round's phase, and how many have done what it waits for."""
+    if r["phase"] == "ready" and r["ready"] is not None:
+        return f"ready ({r['ready']})"
+    if r["phase"] == "unmask" and r["released"] is not None:
+        return f"unmask ({r['released']} of {r['contributors']} released)"
+    return str(r["phase"])
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _blocks(r: Result) -> str:
+    """Blocks that go on; a closed one is paid, and is not in the model."""
+    count = "-" if r["blocks"] is None else str(r["blocks"])
+    return f"{count}, {r['closed']} closed" if r["closed"] else count
 
 
-def estimate(c: Result) -> list[Part]:
-    """What a job would cost and do. Bytes and seconds are of one round, money of the whole job."""
-    e, token, rounds = c["estimate"], c["token"], c["rounds"]
-    owners = str(c["max_owners"])
-    if c["min_owners"] != c["max_owners"]:
-        owners = f"{c['min_owners']} to {owners}"
-    blocks = "1 block" if e["blocks"] == 1 else f"at most {e['blocks']} blocks"
-    longest = max(e["shortest_seconds"], e["longest_seconds"])
-    way = "inside its gossip message" if e["inline"] else "by digest, over streams"
-    bounty = f"{_count(rounds, 'round')} x {c['max_owners']} owners x {pay(c['rate'], token)}"
-    merit = "" if c["merit"] == "0" else f" + {pay(c['merit'], token)} merit"
-    carries = e["lane_bits"] - c["value_bits"]
-    rows = [
-        ("job", c["title"], f"{c['family']}, {_count(rounds, 'round')}, for {c['purpose']}"),
-        ("owners", owners, f"{blocks} of at most {e['largest_block']}"),
-        (
-            "parameters",
-            str(e["parameters"]),
-            f"{_count(e['inputs'], 'input')}, {_count(e['outputs'], 'output')}",
-        ),
-        ("lanes", str(e["lanes"]), f"values in a ciphertext of a {c['key_bits']}-bit key"),
-        (
-            "headroom",
-            f"{carries} bits",
-            f"of a lane's {e['lane_bits']}, for sums of {e['largest_block']}",
-        ),
-        (
-            "contribution",
-            size(e["contribution_bytes"]),
-            f"{_count(e['ciphertexts'], 'ciphertext')}, "
-            f"{e['ciphertext_expansion']:.2f} x float64; {way}",
-        ),
-        (
-            "an owner's traffic",
-            f"{size(e['owner_in'])} in, {size(e['owner_out'])} out",
-            "a round: the model in, its contribution out",
-        ),
-        (
-            "the requester's traffic",
-            f"{size(e['requester_in'])} in, {size(e['requester_out'])} out",
-            f"a round: contributions in, {c['max_owners']} models out at most",
-        ),
-        ("an owner computes", span(e["contribute_seconds"]), "a round, about: trains, encrypts"),
-        ("the requester computes", span(e["apply_seconds"]), "a round, about: adds, decrypts"),
-        (
-            "duration",
-            f"{span(e['shortest_seconds'])} to {span(longest)}",
-            f"a block every {c['block_seconds']:g} s; expires after {span(c['lifetime_seconds'])}",
-        ),
-        ("escrow", pay(e["escrow"], token), bounty + merit),
-        (
-            "an owner earns",
-            pay(e["owner_earns"], token),
-            "in all rounds" + (", and its share of merit" if merit else ""),
-        ),
-    ]
-    warnings = [f"warning: {text}" for text in c["warnings"]]
-    return [Table(("what", "value", "how"), rows), *warnings]
+def _standing(o: Result) -> str:
+    return "; ".join(part for part in (o["part"], "keeps shares back" * o["withheld"]) if part)
 
 
 def seconds(phases: Mapping[str, float]) -> str:

@@ -186,6 +186,7 @@ POSTED: Final = j.Posted(
     spec_digest=bytes.fromhex("5a" * 32),
     escrowed=ETHER // 5,
     token=None,
+    noisy=True,
     transaction=TRANSACTION,
 )
 

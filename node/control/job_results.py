@@ -195,6 +195,7 @@ class Posted:
     spec_digest: what stands on the chain
     escrowed: what it locks up
     token: the ERC-20 token that this is in; null for ether
+    noisy: whether owners add noise, as in JobSummary
     transaction: the posting transaction's hash
     """
 
@@ -202,6 +203,7 @@ class Posted:
     spec_digest: Digest
     escrowed: Wei
     token: Address | None
+    noisy: bool
     transaction: str
 
 
@@ -212,11 +214,13 @@ class Consent:
     job: the job
     dataset: the dataset that will train
     state: where the job stands now
+    noisy: whether it adds noise, as in JobSummary
     """
 
     job: JobId
     dataset: DatasetName
     state: JobState
+    noisy: bool
 
 
 @dataclass(frozen=True)

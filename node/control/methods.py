@@ -216,7 +216,7 @@ METHODS: Final = Registry(
             j.Consent,
             _job_consent,
             (Code.INPUT, Code.STATE),
-            (p.ConsentParams(ex.JOB, "ward-3"), j.Consent(ex.JOB, "ward-3", "enrolling")),
+            (p.ConsentParams(ex.JOB, "ward-3"), j.Consent(ex.JOB, "ward-3", "enrolling", True)),
         ),
         Method(
             "job.cancel",

@@ -34,13 +34,19 @@ async def test_a_sound_spec_shows_its_price_and_its_risks(assay: Any) -> None:
         "3 bits",  # headroom
         "3.8 KiB",  # a contribution
         "inside its gossip message",
-        "5.1 KiB in, 3.8 KiB out",
-        "18.8 KiB in, 25.5 KiB out",
-        "12 min 39 s to 3 h 12 min",
+        "920 B",  # a Ready
+        "4.5 KiB",  # a block's roster
+        "9.8 KiB in, 5.1 KiB out",
+        "25.4 KiB in, 48.8 KiB out",
+        "12 min 39 s to 3 h 52 min",
         "0.25 ether",  # escrow
         "0.04 ether",  # an owner earns
-        "warning: no noise: owners' gradients are protected by nothing over rounds",
-        "the requester can decrypt each owner's batch",
+        "4 of 5",  # threshold
+        "2 x 4 > 5 + 1: never two sums of it; 4 <= 5 - 0 - 1: always one",
+        "dropouts and shuffled blocks are refused",
+        "paillier (this job)  3.8 KiB       5 ciphertexts",
+        "masks                1.9 KiB       masked words",
+        "warning: no noise: masks hide each contribution within a round; over rounds nothing",
         "warning: open model: owners can read the weights",
     ):
         assert text in ended.out, text
@@ -61,6 +67,37 @@ async def test_the_same_as_json_with_exact_money(assay: Any) -> None:
     slower = (await assay("job", "check", str(DIGITS), "--json")).json["estimate"]
     # 20 rounds, a commitment and 2 blocks of finality each, and the end.
     assert slower["shortest_seconds"] - estimate["shortest_seconds"] == pytest.approx(21 * 3 * 11)
+
+
+NOISY = (
+    ("local_steps = 100", "local_steps = 1"),
+    (
+        "[cohort]\nmin_owners = 5\nmax_owners = 5",
+        "[privacy]\nepsilon = 8\ndelta = 1e-5\ndropouts = 2\ncorrupt = 1\n"
+        "[cohort]\nmin_owners = 8\nmax_owners = 8\nblock_size = 8",
+    ),
+)
+
+
+async def test_noise_is_told_with_what_it_allows(assay: Any, tmp_path: Path) -> None:
+    path = write(tmp_path, *NOISY)
+    ended = await assay("job", "check", path)
+    assert ended.code == 0
+    for text in (
+        "2 x 5 > 8 + 1: never two sums of it; 5 <= 8 - 2 - 1: always one",  # DESIGN section 5
+        "epsilon 8, delta 1e-05",
+        "at most 3.09",  # noise multiplier
+        "a block goes on without so many",
+        "cohort.shuffle may draw them anew",
+    ):
+        assert text in ended.out, text
+    assert "no noise" not in ended.out
+    found = (await assay("job", "check", path, "--json")).json
+    assert (found["noisy"], found["dropouts"], found["estimate"]["threshold"]) == (True, 2, 5)
+    assert found["noise_multiplier"] == pytest.approx(3.087, abs=1e-3)
+    assert [each["envelope"] for each in found["estimate"]["envelopes"]] == ["paillier", "masks"]
+    plain = (await assay("job", "check", str(DIGITS), "--json")).json
+    assert (plain["noisy"], plain["noise_multiplier"]) == (False, None)
 
 
 def test_a_large_model_travels_by_digest(capsys: Any) -> None:

@@ -80,7 +80,8 @@ async def test_money_and_digests_are_exact_in_json(assay: Any) -> None:
         detail = (await assay("job", "show", ex.JOB, "--json")).json
     assert detail["money"]["escrowed"] == "200000000000000000"
     assert detail["spec_digest"] == ex.JOB
-    assert detail["rounds"][0]["seconds"] == {"ready": 0.4, "contribute": 2.1, "commit": 1.2}
+    spent = {"ready": 0.4, "contribute": 2.1, "commit": 1.2, "unmask": 0.6}
+    assert detail["rounds"][0]["seconds"] == spent
 
 
 async def test_relative_paths_and_values_reach_the_daemon_whole(assay: Any, tmp_path: Path) -> None:
@@ -166,7 +167,51 @@ async def test_train_takes_a_waiting_job(assay: Any) -> None:
         waiting = dataclasses.replace(ex.SUMMARY, state="waiting")
         running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=waiting)
         ended = await assay("train", ex.JOB[:10], "--data", "ward-3", "--json")
-    assert ended.json == {"job": ex.JOB, "dataset": "ward-3", "state": "enrolling"}
+    taken = {"job": ex.JOB, "dataset": "ward-3", "state": "enrolling", "noisy": True}
+    assert ended.json == taken
+
+
+async def test_a_job_without_noise_says_so_wherever_it_is_shown(assay: Any) -> None:
+    """DESIGN section 2: masks protect within a round; over rounds nothing does."""
+    async with assay.daemon() as running:
+        plain = dataclasses.replace(ex.SUMMARY, noisy=False, state="waiting")
+        running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=plain)
+        for command in (
+            ("jobs",),
+            ("job", "show", ex.JOB),
+            ("train", ex.JOB, "--data", "ward-3"),
+        ):
+            assert "no noise: masks hide each batch within" in (await assay(*command)).out, command
+        over = dataclasses.replace(plain, state="finished")
+        running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=over)
+        assert "warning: no noise" in (await assay("job", "watch", ex.JOB)).out
+
+
+async def test_a_round_shows_who_is_in_what_stayed_closed_and_who_keeps_shares_back(
+    assay: Any,
+) -> None:
+    (done,), (member,) = ex.DETAIL.rounds, ex.DETAIL.members
+    rounds = (
+        dataclasses.replace(done, blocks=3, closed=1),
+        dataclasses.replace(done, number=1, phase="unmask", contributors=15, released=9),
+        dataclasses.replace(done, number=2, phase="ready", contributors=0, ready=4, blocks=None),
+    )
+    members = (
+        dataclasses.replace(member, part="contributed"),
+        dataclasses.replace(member, block=None, part="", withheld=True),
+    )
+    shown = dataclasses.replace(ex.DETAIL, rounds=rounds, members=members)
+    async with assay.daemon() as running:
+        running.node.jobs_known[ex.JOB] = shown
+        text = (await assay("job", "show", ex.JOB)).out
+    for words in (
+        "3, 1 closed",
+        "unmask (9 of 15 released)",
+        "ready (4)",
+        "contributed",
+        "keeps shares back",
+    ):
+        assert words in text, words
 
 
 async def test_cancel_says_what_follows_and_bears_being_asked_twice(assay: Any) -> None:
@@ -316,7 +361,7 @@ async def test_a_hostile_title_cannot_drive_the_terminal(assay: Any) -> None:
         assert "\x1b" not in shown.out
         assert "\u202e" not in shown.out
         assert len(shown.out.splitlines()) == 2
-        assert "no noise" in shown.out
+        assert "no noise: masks hide each batch within a round" in shown.out
         assert (await assay("jobs", "--json")).json[0]["title"] == title
 
 

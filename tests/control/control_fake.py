@@ -111,7 +111,7 @@ class FakeNode:
         summary = (await self.job_show(job)).summary
         if summary.state != "waiting":
             raise StateError(f"the job is {summary.state}, not waiting")
-        return j.Consent(summary.job, dataset, "enrolling")
+        return j.Consent(summary.job, dataset, "enrolling", summary.noisy)
 
     async def job_cancel(self, job: str) -> j.Cancelled:
         summary = (await self.job_show(job)).summary

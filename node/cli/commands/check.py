@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from node.cli import views
+from node.cli import check_views
 from node.cli.failure import Failure
 from node.cli.options import Here, Spec, read_spec
 from node.control.codes import Exit
@@ -48,10 +48,10 @@ def job_check(
         draft = parse_toml(text)
     except SpecError as error:
         problems = [dataclasses.asdict(problem) for problem in error.problems]
-        session.emit({"ok": False, "problems": problems}, views.problems(problems))
+        session.emit({"ok": False, "problems": problems}, check_views.problems(problems))
         return Exit.USAGE
     found = _result(draft, estimate(draft.terms, block_seconds), block_seconds)
-    session.emit(found, views.estimate(found))
+    session.emit(found, check_views.estimate(found))
     return Exit.OK
 
 
@@ -61,7 +61,7 @@ def _result(draft: Draft, found: Estimate, block_seconds: float) -> dict[str, An
     from protocol.spec import ETHER
 
     terms = draft.terms
-    payment, cohort = terms.payment, terms.cohort
+    payment, cohort, privacy = terms.payment, terms.cohort, terms.privacy
     numbers = dataclasses.asdict(found)
     numbers |= {"owner_earns": str(found.owner_earns), "escrow": str(found.escrow)}
     return {
@@ -71,8 +71,15 @@ def _result(draft: Draft, found: Estimate, block_seconds: float) -> dict[str, An
         "title": terms.title,
         "purpose": terms.purpose,
         "family": terms.model.family.value,
-        "sealed": terms.privacy.sealed,
-        "noisy": terms.privacy.epsilon is not None,
+        "sealed": privacy.sealed,
+        "noisy": privacy.noisy,
+        "epsilon": privacy.epsilon,
+        "delta": privacy.delta,
+        "noise_multiplier": _multiplier(draft),
+        "dropouts": privacy.dropouts,
+        "corrupt": privacy.corrupt,
+        "shuffle": cohort.shuffle,
+        "envelope": terms.encryption.envelope.value,
         "rounds": terms.training.rounds,
         "min_owners": cohort.min_owners,
         "max_owners": cohort.max_owners,
@@ -88,14 +95,24 @@ def _result(draft: Draft, found: Estimate, block_seconds: float) -> dict[str, An
     }
 
 
+def _multiplier(draft: Draft) -> float | None:
+    """The noise multiplier that suffices whatever data set trains; None without noise."""
+    from protocol.noise_scale import multiplier_bound
+
+    privacy, training = draft.terms.privacy, draft.terms.training
+    if privacy.epsilon is None:
+        return None
+    return multiplier_bound(privacy.epsilon, privacy.delta, training.rounds)
+
+
 def _warnings(draft: Draft, found: Estimate, block_seconds: float) -> Iterator[str]:
     terms = draft.terms
     timing = terms.timing
-    if terms.privacy.epsilon is None:
-        # The rule of DESIGN section 2; docs/threat-model.md says what this version lacks.
+    if not terms.privacy.noisy:
+        # The rule of DESIGN section 2: whoever sees such a job is told.
         yield (
-            "no noise: owners' gradients are protected by nothing over rounds; in this version the "
-            "requester can decrypt each owner's batch"
+            "no noise: masks hide each contribution within a round; over rounds nothing protects "
+            "owners' gradients"
         )
     if not terms.privacy.sealed:
         yield "open model: owners can read the weights"

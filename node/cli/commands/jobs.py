@@ -55,6 +55,7 @@ def job_post(
         f"posted {posted['job']}",
         f"escrowed {views.pay(posted['escrowed'], posted['token'])}",
         *([f"transaction {posted['transaction']}"] if posted["transaction"] else []),
+        *views.noise_warning(posted["noisy"]),
         f"next: assay job watch {posted['job']}",
     ]
     session.emit(posted, lines)
@@ -84,7 +85,7 @@ def job_watch(job: Job, *, session: Here) -> int:
                     break
         if not session.json:
             text = f"{summary['job']} is {summary['state']}. {summary['reason']}"
-            session.emit(None, [text.rstrip()])
+            session.emit(None, [text.rstrip(), *views.noise_warning(summary["noisy"])])
     return _ENDS[summary["state"]]
 
 
@@ -114,7 +115,8 @@ def train(
 ) -> int:
     """Take a waiting job by hand with one dataset, whatever its policy would do by itself."""
     taken = session.call("job.consent", {"job": job, "dataset": data})
-    session.emit(taken, [f"{taken['dataset']} trains {taken['job']}; it is {taken['state']}"])
+    text = f"{taken['dataset']} trains {taken['job']}; it is {taken['state']}"
+    session.emit(taken, [text, *views.noise_warning(taken["noisy"])])
     return Exit.OK
 
 

@@ -1,0 +1,183 @@
+"""What `assay job check` shows: a spec's problems, or what the job costs and what protects owners.
+
+What is shown is the JSON that the command made (node.cli.commands.check).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from node.cli.amounts import size, span
+from node.cli.show import Part, Table
+from node.cli.views import Result, pay
+
+_Rows = list[tuple[str, str, str]]
+
+
+def problems(found: Sequence[Result]) -> list[Part]:
+    """What is wrong with a spec's file."""
+    rows = [(p["field"] or "the file", p["message"]) for p in found]
+    return [Table(("field", "problem"), rows), _count(len(rows), "problem")]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def estimate(c: Result) -> list[Part]:
+    """What a job would cost and do. Bytes and seconds are of one round, money of the whole job."""
+    e, token, rounds = c["estimate"], c["token"], c["rounds"]
+    owners = str(c["max_owners"])
+    if c["min_owners"] != c["max_owners"]:
+        owners = f"{c['min_owners']} to {owners}"
+    blocks = "1 block" if e["blocks"] == 1 else f"at most {e['blocks']} blocks"
+    longest = max(e["shortest_seconds"], e["longest_seconds"])
+    way = _way(e["inline"])
+    bounty = f"{_count(rounds, 'round')} x {c['max_owners']} owners x {pay(c['rate'], token)}"
+    merit = "" if c["merit"] == "0" else f" + {pay(c['merit'], token)} merit"
+    carries = e["lane_bits"] - c["value_bits"]
+    rows = [
+        ("job", c["title"], f"{c['family']}, {_count(rounds, 'round')}, for {c['purpose']}"),
+        ("owners", owners, f"{blocks} of at most {e['largest_block']}"),
+        (
+            "parameters",
+            str(e["parameters"]),
+            f"{_count(e['inputs'], 'input')}, {_count(e['outputs'], 'output')}",
+        ),
+        ("lanes", str(e["lanes"]), f"values in a ciphertext of a {c['key_bits']}-bit key"),
+        (
+            "headroom",
+            f"{carries} bits",
+            f"of a lane's {e['lane_bits']}, for sums of {e['largest_block']}",
+        ),
+        (
+            "contribution",
+            size(e["contribution_bytes"]),
+            f"{c['envelope']}, {e['ciphertext_expansion']:.2f} x float64; {way}",
+        ),
+        *_messages(e),
+        (
+            "an owner's traffic",
+            f"{size(e['owner_in'])} in, {size(e['owner_out'])} out",
+            "a round: model, roster, list in; contribution, Ready, Release out",
+        ),
+        (
+            "the requester's traffic",
+            f"{size(e['requester_in'])} in, {size(e['requester_out'])} out",
+            f"a round: all of that of {c['max_owners']} owners, if each fetches from it alone",
+        ),
+        (
+            "an owner computes",
+            _brief(e["contribute_seconds"]),
+            "a round, about: trains, masks, encrypts",
+        ),
+        (
+            "the requester computes",
+            _brief(e["apply_seconds"]),
+            "a round, about: adds, unmasks, decrypts",
+        ),
+        (
+            "duration",
+            f"{span(e['shortest_seconds'])} to {span(longest)}",
+            f"a block every {c['block_seconds']:g} s; expires after {span(c['lifetime_seconds'])}",
+        ),
+        ("escrow", pay(e["escrow"], token), bounty + merit),
+        (
+            "an owner earns",
+            pay(e["owner_earns"], token),
+            "in all rounds" + (", and its share of merit" if merit else ""),
+        ),
+    ]
+    warnings = [f"warning: {text}" for text in c["warnings"]]
+    protects = Table(("what", "value", "how"), _protection(c), title="what protects an owner")
+    return [Table(("what", "value", "how"), rows), protects, _envelopes(c), "", *warnings]
+
+
+def _way(inline: bool) -> str:
+    return "inside its gossip message" if inline else "by digest, over streams"
+
+
+def _brief(seconds: float) -> str:
+    """Seconds of which there may be few."""
+    return f"{1000 * seconds:.0f} ms" if seconds < 1 else span(seconds)
+
+
+def _messages(e: Result) -> _Rows:
+    """The private messages and lists of a round's secure aggregation."""
+    block = e["largest_block"]
+    return [
+        ("Ready", size(e["ready_bytes"]), f"an owner's secrets, shared among a block of {block}"),
+        ("roster", size(e["roster_bytes"]), "a block's list of these, to each of its members"),
+        ("Release", size(e["release_bytes"]), "an owner's shares, once pay for the round is final"),
+        ("commitment's list", size(e["list_bytes"]), "who contributed, to each owner"),
+    ]
+
+
+def _protection(c: Result) -> _Rows:
+    """Masks within a round, noise over rounds, and what each of them allows."""
+    e = c["estimate"]
+    rows = [_threshold(c, c["block_size"], e["threshold"])]
+    if e["largest_block"] != c["block_size"]:
+        rows.append(_threshold(c, e["largest_block"], e["largest_threshold"]))
+    rows.append(
+        ("corrupt", str(c["corrupt"]), "members of a block that may work for the requester")
+    )
+    if not c["noisy"]:
+        return [
+            *rows,
+            (
+                "noise",
+                "none",
+                "over rounds nothing protects an owner: dropouts and shuffled blocks are refused",
+            ),
+            ("blocks", "fixed, whole", "the same in all rounds; each counts whole or not at all"),
+            ("dropouts", "0", "one member that stays away costs its block the attempt"),
+        ]
+    noise = f"epsilon {c['epsilon']:g}, delta {c['delta']:g}"
+    dropouts = (
+        "a block goes on without so many; an owner's own noise covers what sums then differ by"
+    )
+    if not c["dropouts"]:
+        dropouts = "a block counts whole; with noise, privacy.dropouts may allow more"
+    shuffled = "drawn anew each round: worth is measured for each owner"
+    fixed = "the same in all rounds; with noise, cohort.shuffle may draw them anew"
+    return [
+        *rows,
+        ("noise", noise, f"each owner's own, over all {_count(c['rounds'], 'round')} together"),
+        (
+            "noise multiplier",
+            f"at most {c['noise_multiplier']:.3g}",
+            "the noise's deviation over the most that one record adds to a gradient; less where"
+            " a step samples few of an owner's rows",
+        ),
+        ("blocks", "shuffled" if c["shuffle"] else "fixed", shuffled if c["shuffle"] else fixed),
+        ("dropouts", str(c["dropouts"]), dropouts),
+    ]
+
+
+def _threshold(c: Result, members: int, shares: int) -> tuple[str, str, str]:
+    """t of n, with the two inequalities of the design's section 5 in numbers."""
+    dropouts, corrupt = c["dropouts"], c["corrupt"]
+    return (
+        "threshold",
+        f"{shares} of {members}",
+        f"shares open a block's sum; 2 x {shares} > {members} + {corrupt}: never two sums of it;"
+        f" {shares} <= {members} - {dropouts} - {corrupt}: always one",
+    )
+
+
+def _envelopes(c: Result) -> Table:
+    """One contribution in either envelope."""
+    rows = [
+        (
+            each["envelope"] + (" (this job)" if each["envelope"] == c["envelope"] else ""),
+            size(each["contribution_bytes"]),
+            _count(each["ciphertexts"], "ciphertext") if each["ciphertexts"] else "masked words",
+            _way(each["inline"]),
+            _brief(each["contribute_seconds"]),
+            _brief(each["apply_seconds"]),
+        )
+        for each in c["estimate"]["envelopes"]
+    ]
+    headings = ("envelope", "contribution", "made of", "travels", "an owner", "the requester")
+    return Table(headings, rows, title="the same contribution in both envelopes")
