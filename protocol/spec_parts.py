@@ -65,9 +65,14 @@ class Family(StrEnum):
 
 
 class Envelope(StrEnum):
-    """What closes a contribution."""
+    """What closes a contribution: masks alone, or Paillier encryption around them.
+
+    Masks hide it from everybody, and their shares go to the requester only. Paillier keeps it
+    closed to all others even where a mask key leaks later.
+    """
 
     PAILLIER = "paillier"
+    MASKS = "masks"
 
 
 @dataclass(frozen=True, slots=True)
