@@ -87,6 +87,8 @@ class Node:
         #: Noisy draws by (job, round, model), and each of them once more as it was paid for.
         self.gradients: dict[tuple[bytes, int, bytes], bytes] = {}
         self.charged: list[tuple[bytes, int, bytes]] = []
+        #: Every attempt's secrets that were ever drawn: for tests to hand to a spy.
+        self.made: list[bytes] = []
         #: What went into contributions, by (round, attempt): for tests to compare with.
         self.integers: dict[tuple[int, int], Integers] = {}
         self.tricks = Tricks()

@@ -69,6 +69,7 @@ class Secrecy:
                 context.spec.threshold(len(members)),
             )
         node.vault[attempt_name(job, effect.round, effect.attempt)] = made.secret
+        node.made.append(made.secret)
         ready = node.tricks.ready(made.ready)
         return inputs.SecretsMade(node.now, effect.round, effect.attempt, ready)
 
