@@ -97,7 +97,9 @@ def _open(turn: OwnerTurn, input_: inputs.ReceiveMessage, body: Open) -> None:
         why = "this round, or this model, was contributed to with another"
         refuse(turn, at, RefusalCode.CONFLICT, why)
         return
-    unpaid = state.unpaid - len(owner_release.awaited(turn))
+    # One of an earlier round may still be paid; an attempt that another one follows will not be.
+    pending = sum(1 for r in owner_release.awaited(turn) if r.number < place.round)
+    unpaid = state.unpaid - pending
     if unpaid > state.max_unpaid:
         why = f"{unpaid} attempts that it contributed to went unpaid, beyond its owner's limit"
         refuse(turn, at, RefusalCode.CLOSED, why)
