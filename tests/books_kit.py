@@ -156,13 +156,13 @@ def make_spec(
     )
 
 
-def enrol(spec: JobSpec, job: bytes, person: Person, sealing_key: bytes = b"") -> Envelope:
-    """A person's enrolment, signed by account and peer key."""
-    statement = Enrolment(job, person.account, person.payout, keccak(person.peer), 100)
+def enrol(spec: JobSpec, job: bytes, person: Person, payout: bytes = b"") -> Envelope:
+    """A person's enrolment, signed by account and peer key; paid elsewhere if `payout` says so."""
+    paid = payout or person.payout
+    statement = Enrolment(job, person.account, paid, keccak(person.peer), 100)
     signature = person.sign_digest(enrolment_digest(spec_domain(spec), statement))
     place = Context(spec.chain.chain_id, spec.chain.contract, job, 0, 0)
-    key = sealing_key or person.sealing_key
-    return person.say(place, Enrol(person.account, person.payout, 100, key, signature))
+    return person.say(place, Enrol(person.account, paid, 100, person.sealing_key, signature))
 
 
 @dataclass(frozen=True)

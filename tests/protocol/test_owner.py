@@ -15,11 +15,13 @@ from simulator.strategies import wire
 
 from protocol import effects, inputs, owner
 from protocol.codec import decode, encode
+from protocol.enrolment import draw_blocks
 from protocol.errors import StateError
 from protocol.job import JobPhase
 from protocol.machine import JOBS_TOPIC, block_topic, job_topic
 from protocol.messages import Ask, Enrolled, Finished, RefusalCode, Refuse
 from protocol.owner_state import OwnerState
+from protocol.owner_turn import blocks_in
 from protocol.packing import model_bytes
 from protocol.round import Phase
 
@@ -172,14 +174,10 @@ def test_a_later_root_changes_no_block_of_the_first() -> None:
 
 
 def draw(kit: OwnerKit) -> tuple[int, ...]:
-    from protocol.owner_turn import blocks_in
-
     return blocks_in(kit.context, kit.state, 0)
 
 
 def draw_alone(job: Job, alone: Job) -> tuple[int, ...]:
-    from protocol.enrolment import draw_blocks
-
     assert len(alone.people) == 10
     return draw_blocks(job.cohort.first(1), job.spec.cohort, job.seeds[:1], 0)
 
