@@ -8,8 +8,9 @@ their digests, which nobody chooses either once the list is fixed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -45,6 +46,13 @@ class Cohort:
     members: tuple[Member, ...]
     roots: tuple[bytes, ...]
     counts: tuple[int, ...]
+    digests: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
+    _places: Mapping[bytes, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "digests", tuple(member.digest for member in self.members))
+        places = {member.peer: index for index, member in enumerate(self.members)}
+        object.__setattr__(self, "_places", places)
 
     @property
     def root(self) -> bytes:
@@ -53,7 +61,7 @@ class Cohort:
 
     def index_of(self, peer: bytes) -> int | None:
         """The member's index, or None."""
-        return next((i for i, m in enumerate(self.members) if m.peer == peer), None)
+        return self._places.get(peer)
 
     def first(self, groups: int) -> Cohort:
         """The cohort as it was with so many groups."""
@@ -159,16 +167,30 @@ def draw_blocks(
     near-equal runs. Covers the groups that `seeds` has a hash for: whoever came later has none yet.
 
     Sorting by SHA-256(seed || digest) is a uniform permutation for whoever cannot predict `seed`.
-    Where blocks shuffle, the round's number follows the seed.
+    Where blocks shuffle, the round's number follows the seed. The last few draws are kept: every
+    message of a round asks for the same one.
     """
+    return _draw(
+        cohort.digests, cohort.counts, limits, tuple(seeds), round_ if limits.shuffle else 0
+    )
+
+
+@lru_cache(maxsize=64)
+def _draw(
+    digests: tuple[bytes, ...],
+    counts: tuple[int, ...],
+    limits: CohortSpec,
+    seeds: tuple[bytes, ...],
+    round_: int,
+) -> tuple[int, ...]:
     blocks: list[int] = []
     number = 0
-    for count, seed in zip(cohort.counts, seeds, strict=False):
+    for count, seed in zip(counts, seeds, strict=False):
         start = len(blocks)
         key = seed + round_.to_bytes(4, "big") if limits.shuffle else seed
 
         def place(index: int, key: bytes = key) -> bytes:
-            return hashlib.sha256(key + cohort.members[index].digest).digest()
+            return hashlib.sha256(key + digests[index]).digest()
 
         shuffled = sorted(range(start, start + count), key=place)
         blocks += [0] * count
