@@ -32,6 +32,7 @@ from protocol.enrolment import draw_blocks
 from protocol.errors import InputError, StateError
 from protocol.evidence import ClaimProof, Evidence
 from protocol.job import JobPhase
+from protocol.messages import Release
 from protocol.owner_state import OwnerState
 from protocol.params import MAX_ROUNDS
 from protocol.requester_pay import WINDING_UP
@@ -87,6 +88,7 @@ class Books:
 
         told, history, traffic = await services.store.read(load)
         gas = await services.store.read(partial(_gas, job=job))
+        count = partial(records.count_messages, job=job, kind=Release.__name__)
         lists = await trio.to_thread.run_sync(known_lists, services, machine)
         books = await trio.to_thread.run_sync(held_evidence, services, machine)
         spec = machine.context.spec
@@ -100,6 +102,7 @@ class Books:
             money=money(machine, told, sum(gas.values())),
             bytes_in=sum(n for (way, _), n in traffic.items() if way == "in"),
             bytes_out=sum(n for (way, _), n in traffic.items() if way == "out"),
+            releases=await services.store.read(count),
             epsilon_spent=await privacy_books.job_spent(services, machine),
             seconds=phase_seconds(history),
             model=newest or None,

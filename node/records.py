@@ -145,6 +145,12 @@ def messages_of(
     return [StoredMessage(*row) for row in rows]
 
 
+def count_messages(tx: Transaction, job: bytes, kind: str) -> int:
+    """How many messages of one kind are stored of a job."""
+    sql = "SELECT COUNT(*) FROM messages WHERE job = ? AND kind = ?"
+    return int(tx.execute(sql, (job, kind)).fetchone()[0])
+
+
 # Job specs
 
 

@@ -208,6 +208,7 @@ def job(d: Result) -> list[Part]:
         ("returned", pay(m["returned"], token)),
         ("gas", str(m["gas"])),
         ("traffic", f"{size(d['bytes_in'])} in, {size(d['bytes_out'])} out"),
+        ("shares", f"released {d['releases']} times, to open sums" * (d["releases"] > 0)),
         ("epsilon", _epsilon(d["epsilon_spent"]) if s["role"] == "owner" else ""),
         ("seconds", seconds(d["seconds"])),
         ("digest", d["spec_digest"]),

@@ -176,6 +176,7 @@ DETAIL: Final = j.JobDetail(
     money=MONEY,
     bytes_in=61_000,
     bytes_out=52_000,
+    releases=1,
     epsilon_spent=0.5,
     seconds={"ready": 0.4, "contribute": 2.1, "commit": 1.2},
     model=bytes.fromhex("3d" * 32),

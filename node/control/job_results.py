@@ -169,6 +169,8 @@ class JobDetail:
     money: where the bounty is
     bytes_in: received for this job
     bytes_out: sent for this job: all that left this machine
+    releases: words by which an owner gave up its shares, that came to this node or left it: they
+        open a round's sums, and nothing else does
     epsilon_spent: of this node's data, at the spec's delta; null if it runs without noise
     seconds: phase to seconds, over all rounds
     model: digest of the newest model known here; null before the first
@@ -182,6 +184,7 @@ class JobDetail:
     money: Money
     bytes_in: int
     bytes_out: int
+    releases: int
     epsilon_spent: float | None
     seconds: dict[str, float]
     model: Digest | None

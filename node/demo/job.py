@@ -107,6 +107,7 @@ enrol_seconds = {ENROL_SECONDS}
 ready_seconds = 60
 contribute_seconds = 180
 commit_seconds = 300
+unmask_seconds = 60
 apply_seconds = 120
 finality_blocks = 1
 lifetime_days = 1

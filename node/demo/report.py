@@ -53,6 +53,19 @@ class RequesterMoney:
 
 
 @dataclass(frozen=True)
+class Sums:
+    """What was opened: `opened` sums of blocks, `closed` ones that stayed shut, and by how many
+    words of owners, each of which gives up a share of every member of its block; `threshold` of
+    them are needed for a sum."""
+
+    opened: int
+    closed: int
+    releases: int
+    shares: int
+    threshold: int
+
+
+@dataclass(frozen=True)
 class Figures:
     """Everything that a run is judged by and shows. Accuracies in [0, 1], amounts in wei."""
 
@@ -63,6 +76,7 @@ class Figures:
     state: str
     reason: str
     rounds_planned: int
+    sums: Sums
     accuracies: tuple[float, ...]
     pooled_accuracy: float
     owners: tuple[OwnerFigures, ...]
@@ -98,6 +112,7 @@ def as_json(figures: Figures, faults: list[str]) -> dict[str, Any]:
         "pooled_accuracy": figures.pooled_accuracy,
         "rounds": len(figures.accuracies),
         "accuracy_by_round": list(figures.accuracies),
+        "sums": dataclasses.asdict(figures.sums),
         "paid": figures.paid,
         "escrowed": figures.escrowed,
         "returned": figures.returned,
@@ -153,7 +168,8 @@ def as_parts(figures: Figures) -> list[Part]:
     rows = [
         ("accuracy", f"{accuracy} after {len(figures.accuracies)} rounds"),
         ("pooled", f"{100 * figures.pooled_accuracy:.2f} %, in the clear, to convergence"),
-        ("privacy", "no noise; in this version the requester can decrypt each owner's batch"),
+        ("opened", _opened(figures)),
+        ("privacy", "no noise: masks hide each batch within a round, nothing protects over rounds"),
         ("stayed out", f"{figures.outsider.name}: {figures.outsider.reason}"),
         ("escrowed", money(figures.escrowed)),
         ("paid", money(sum(figures.paid.values()))),
@@ -164,6 +180,16 @@ def as_parts(figures: Figures) -> list[Part]:
         *figures.files.items(),
     ]
     return [owners, gas, "", Pairs(rows)]
+
+
+def _opened(figures: Figures) -> str:
+    """Only sums can be opened: by shares that owners release, once they are sure of their pay."""
+    sums = figures.sums
+    batches = sum(owner.contributions for owner in figures.owners)
+    return (
+        f"sums alone: {sums.opened} of them, of {batches} masked batches; "
+        f"{sums.shares} shares released"
+    )
 
 
 def _seconds(spans: Mapping[str, float]) -> str:

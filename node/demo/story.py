@@ -24,10 +24,11 @@ from node.demo.job import ACCEPTING, FLOOR, HIGH_FLOOR, RECIPES, ModelName, Reci
 from node.demo.ledger import by_kind
 from node.demo.picture import Curve
 from node.demo.processes import DRAIN_SECONDS, Child, Children
-from node.demo.report import Figures, Outsider, OwnerFigures, RequesterMoney
+from node.demo.report import Figures, Outsider, OwnerFigures, RequesterMoney, Sums
 from node.demo.screen import Screen
 from node.demo.user import User
 from node.demo.world import FUND, World, build
+from protocol.spec_toml import parse_toml
 
 #: The name of the data set in every owner's home.
 DATASET: Final = "records"
@@ -162,9 +163,30 @@ def _follow(
             number, rounds = each["number"] + 1, shown["summary"]["rounds"]
             screen.round(number, rounds, each["accuracy"], pooled)
             if number == rounds:
+                screen.note(_shares(shown))
                 screen.stage("finish, and every owner's claim, sent by the requester's daemon")
         told = len(done)
     return shown
+
+
+def _sums(shown: dict[str, Any], table: str) -> Sums:
+    """What the requester could open, by what its daemon shows."""
+    rounds = [each for each in shown["rounds"] if each["phase"] == "done"]
+    blocks, closed = sum(r["blocks"] for r in rounds), sum(r["closed"] for r in rounds)
+    # The job has one block: each word of an owner holds a share of every member.
+    members = len(shown["members"])
+    releases = shown["releases"]
+    threshold = parse_toml(table).terms.threshold(members)
+    return Sums(blocks - closed, closed, releases, releases * members, threshold)
+
+
+def _shares(shown: dict[str, Any]) -> str:
+    """What it took to read the gradients' sums, and what was never read."""
+    members, batches = len(shown["members"]), sum(m["contributions"] for m in shown["members"])
+    return (
+        f"{batches} batches came under masks; sums alone can be opened: "
+        f"{shown['releases'] * members} shares released by {members} owners"
+    )
 
 
 def _watch(job: str, world: World, children: Children) -> Iterator[dict[str, Any]]:
@@ -213,6 +235,7 @@ def _collect(
         state=shown["summary"]["state"],
         reason=shown["summary"]["reason"],
         rounds_planned=plan.recipe.rounds,
+        sums=_sums(shown, spec(TABLES[plan.data], plan.recipe)),
         accuracies=tuple(r["accuracy"] for r in shown["rounds"] if r["accuracy"] is not None),
         pooled_accuracy=pooled,
         owners=owners,

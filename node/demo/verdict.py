@@ -27,7 +27,8 @@ class Finding:
 
 def judge(figures: Figures) -> list[Finding]:
     """All findings, in the order in which they matter."""
-    return [_finished(figures), _accuracy(figures), *_money(figures), *_others(figures)]
+    first = [_finished(figures), _accuracy(figures), _sums(figures)]
+    return [*first, *_money(figures), *_others(figures)]
 
 
 def _finished(f: Figures) -> Finding:
@@ -44,6 +45,17 @@ def _accuracy(f: Figures) -> Finding:
     gap = f.accuracy - f.pooled_accuracy
     detail = f"{100 * f.accuracy:.2f} % against {100 * f.pooled_accuracy:.2f} %"
     return Finding(name, gap >= -TOLERANCE - _ROUNDING, f"{detail}, {100 * gap:+.2f} points")
+
+
+def _sums(f: Figures) -> Finding:
+    """Every round's sum was opened, and by no fewer owners' shares than the threshold asks for."""
+    sums, rounds = f.sums, len(f.accuracies)
+    ok = sums.opened == rounds and not sums.closed and sums.releases >= sums.threshold * rounds
+    detail = (
+        f"{sums.opened} of {rounds} rounds; {sums.releases} times shares were released, "
+        f"{sums.threshold} times a sum are needed"
+    )
+    return Finding("sums alone were opened, by owners' shares", ok and rounds > 0, detail)
 
 
 def _money(f: Figures) -> list[Finding]:

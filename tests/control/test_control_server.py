@@ -121,6 +121,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
     "join": [("address", 5)],
     "data.add": [("name", "Not A Name"), ("path", "relative.csv")],
     "policy.show": [("dataset", "")],
+    "privacy": [("dataset", "")],
     "policy.set": [("dataset", None), ("changes", []), ("changes.accept", {"accept": {}})],
     "job.post": [("spec", None), ("holdout", "not/absolute")],
     "job.show": [("job", "../..")],

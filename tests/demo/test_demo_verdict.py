@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from node.demo.ledger import Gas, Sent, by_kind
-from node.demo.report import Figures, Outsider, OwnerFigures, RequesterMoney, as_json, as_parts
+from node.demo.report import (
+    Figures,
+    Outsider,
+    OwnerFigures,
+    RequesterMoney,
+    Sums,
+    as_json,
+    as_parts,
+)
 from node.demo.verdict import TOLERANCE, as_table, judge
 
 ETHER = 10**18
@@ -48,6 +56,7 @@ GOOD = Figures(
     state="finished",
     reason="",
     rounds_planned=ROUNDS,
+    sums=Sums(opened=ROUNDS, closed=0, releases=5 * ROUNDS - 1, shares=70, threshold=4),
     accuracies=(0.8, 0.9, 0.95),
     pooled_accuracy=0.96,
     owners=tuple(owner(number) for number in range(1, 6)),
@@ -82,6 +91,7 @@ def first_owner(**changes: Any) -> Callable[[], Figures]:
 
 
 ACCURACY = "accuracy is within 2 points of pooled training"
+SUMS = "sums alone were opened, by owners' shares"
 MONEY = "money in equals money out"
 BALANCES = "every owner of the job was paid, on the chain"
 REQUESTER = "the requester paid that and the gas, no more"
@@ -93,8 +103,10 @@ OUT = "owner-6 stayed out, and says why"
     ("broken", "found"),
     [
         (one(state="failed", reason="too many attempts"), ["the job finished"]),
-        (one(accuracies=(0.8, 0.95)), ["the job finished"]),
-        (one(accuracies=()), ["the job finished", ACCURACY]),
+        (one(accuracies=(0.8, 0.95)), ["the job finished", SUMS]),
+        (one(accuracies=()), ["the job finished", ACCURACY, SUMS]),
+        (one(sums=Sums(ROUNDS - 1, 1, 15, 75, 4)), [SUMS]),
+        (one(sums=Sums(ROUNDS, 0, 11, 55, 4)), [SUMS]),
         (one(accuracies=(0.8, 0.9, 0.9399)), [ACCURACY]),
         (one(returned=RETURNED - 1), [MONEY, REQUESTER]),
         (one(escrowed=ESCROW + 1), [MONEY, REQUESTER]),
