@@ -101,14 +101,14 @@ def test_an_opening_of_another_chain_is_not_taken() -> None:
 def test_attempts_without_pay_are_counted_to_the_owners_limit() -> None:
     """Nothing of them is on the chain: the requester has contributions, the owner has nothing."""
     kit = owner_at(Phase.COMMIT, max_unpaid=2)
-    for attempt in (1, 2, 3):
+    for attempt in (1, 2):
         go_through(kit, 0, Phase.COMMIT, attempt)
         assert kit.state.unpaid == attempt + 1
-    wanted = kit.open(0, 4)
+    wanted = kit.open(0, 3)
     ((code, why),) = refusals(wanted)
     assert code is RefusalCode.CLOSED
     assert "3 attempts that it contributed to went unpaid" in why
-    assert kit.round.attempt == 3
+    assert kit.round.attempt == 2
 
 
 def test_pay_forgives_attempts_without() -> None:

@@ -54,9 +54,9 @@ SPEC = JobSpec(
     training=TrainingSpec(20, 100, 32, 1.0, 4.0, 0.01, 1.0, 0.5),
     privacy=PrivacySpec(None, 0.0, 0, 1, False),
     encryption=EncryptionSpec(Envelope.PAILLIER, 3072, 16),
-    cohort=CohortSpec(5, 12, 5, ()),
+    cohort=CohortSpec(5, 12, 5, (), False),
     payment=PaymentSpec(ETHER, 10**15, 10**17),
-    timing=TimingSpec(600, 60, 300, 600, 60, 3),
+    timing=TimingSpec(600, 60, 300, 600, 30, 60, 3),
     salt=bytes(range(16)),
     requester=Party(b"\x11" * 20, b"\x22" * 38),
     chain=ChainRef(1337, b"\x33" * 20),
@@ -103,6 +103,8 @@ def specs(draw: st.DrawFn) -> JobSpec:
         target = ClassTarget(target_name, classes[:2] if family is Family.LOGISTIC else classes)
     block = draw(st.integers(params.MIN_BLOCK, 16))
     least = draw(st.integers(block, 100))
+    noisy = draw(st.booleans())
+    dropouts = draw(st.integers(0, (block - 1) // 4)) if noisy else 0
     bits = draw(st.sampled_from(params.KEY_BITS))
     rest = draw(st.integers(0, 2 ** (bits - 2) - 1))
     return JobSpec(
@@ -115,23 +117,35 @@ def specs(draw: st.DrawFn) -> JobSpec:
         model=ModelSpec(family, draw(st.integers(1, 300)) if family is Family.DENSE else 0),
         training=TrainingSpec(
             rounds=draw(st.integers(1, params.MAX_ROUNDS)),
-            local_steps=draw(st.integers(1, 10_000)),
-            batch_rows=draw(st.integers(1, 65_536)),
+            local_steps=1 if noisy else draw(st.integers(1, 10_000)),
+            batch_rows=1024 if noisy else draw(st.integers(1, 65_536)),
             rate=draw(st.floats(1e-9, 10.0)),
             clip_norm=draw(st.floats(1e-9, 1e6)),
             ridge=draw(st.floats(0.0, 0.09)),
             server_rate=draw(st.floats(1e-9, 1e6)),
             momentum=draw(st.floats(0.0, 0.999)),
         ),
-        privacy=PrivacySpec(None, 0.0, 0, 1, False),
-        encryption=EncryptionSpec(Envelope.PAILLIER, bits, draw(st.integers(*params.VALUE_BITS))),
-        cohort=CohortSpec(least, draw(st.integers(least, 200)), block, ()),
+        privacy=PrivacySpec(
+            draw(st.floats(0.5, 1e3)) if noisy else None,
+            draw(st.floats(1e-9, 0.1)) if noisy else 0.0,
+            dropouts,
+            0 if dropouts else 1,
+            False,
+        ),
+        encryption=EncryptionSpec(
+            draw(st.sampled_from(Envelope)),
+            bits,
+            32 if noisy else draw(st.integers(*params.VALUE_BITS)),
+        ),
+        cohort=CohortSpec(
+            least, draw(st.integers(least, 200)), block, (), noisy and draw(st.booleans())
+        ),
         payment=PaymentSpec(
             draw(st.binary(min_size=20, max_size=20)),
             draw(st.integers(1, 10**30)),
             draw(st.integers(0, 10**30)),
         ),
-        timing=TimingSpec(*(draw(st.integers(1, 3600)) for _ in range(5)), draw(st.integers(0, 9))),
+        timing=TimingSpec(*(draw(st.integers(1, 3600)) for _ in range(6)), draw(st.integers(0, 9))),
         salt=draw(st.binary(min_size=16, max_size=16)),
         requester=Party(b"\x01" + draw(st.binary(min_size=19, max_size=19)), b"peer"),
         chain=ChainRef(draw(st.integers(1, 2**63 - 1)), b"\x02" * 20),
@@ -169,10 +183,11 @@ def test_the_digest_is_that_of_the_bytes() -> None:
 # Each rule between fields: what breaks it, the field that is blamed, words of the reason.
 BROKEN = [
     ("privacy.sealed", True, "PrivacySpec.sealed", "not supported by this version"),
-    ("privacy.epsilon", 8.0, "PrivacySpec.epsilon", "not supported by this version"),
+    ("privacy.epsilon", 8.0, "PrivacySpec.delta", "with epsilon it is above 0"),
     ("privacy.delta", 1e-6, "PrivacySpec.delta", "without epsilon it is 0"),
     ("privacy.dropouts", 1, "PrivacySpec.dropouts", "without epsilon"),
-    ("privacy.corrupt", 2, "privacy.corrupt", "block of 5"),
+    ("privacy.corrupt", 2, "privacy.corrupt", "4 shares rebuild a secret"),
+    ("cohort.shuffle", True, "cohort.shuffle", "blocks stay fixed"),
     ("model.family", Family.LINEAR, "model.family", "a number, not classes"),
     ("model.family", Family.LOGISTIC, "model.family", "takes 2 classes, not 3"),
     ("model.family", Family.DENSE, "ModelSpec.hidden", "at least 1"),
@@ -236,6 +251,7 @@ def test_a_column_that_makes_no_sense_cannot_be_built(
     ("path", "fits", "beyond"),
     [
         ("version", [1], [0, 2]),
+        ("timing.unmask_seconds", [1, 7 * 86_400], [0, 7 * 86_400 + 1]),
         ("title", ["a" * params.MAX_TITLE_BYTES], ["", "a" * (params.MAX_TITLE_BYTES + 1)]),
         ("purpose", ["a" * 32], ["a" * 33]),
         ("training.rounds", [1, params.MAX_ROUNDS], [0, params.MAX_ROUNDS + 1]),
@@ -354,7 +370,7 @@ def test_shapes_are_those_of_the_kernels(
 
 def test_money_and_time_add_up() -> None:
     assert SPEC.escrow == 20 * 12 * 10**15 + 10**17
-    assert SPEC.least_lifetime == 600 + 20 * (60 + 300 + 600 + 60)
+    assert SPEC.least_lifetime == 600 + 20 * (60 + 300 + 600 + 30 + 60)
     assert SPEC.block_count == 2
     assert SPEC.n == (1 << 3071) + 1
 
@@ -365,9 +381,9 @@ def test_blocks_hold_everybody_and_stay_in_their_limits(block: int, more: int, s
     allowed = range(least, most + 1)
     if any(-(-owners // (owners // block)) > params.MAX_BLOCK for owners in allowed):
         with pytest.raises(Faulty, match="makes a block of"):
-            CohortSpec(least, most, block, ())
+            CohortSpec(least, most, block, (), False)
         return
-    cohort = CohortSpec(least, most, block, ())
+    cohort = CohortSpec(least, most, block, (), False)
     largest = 0
     for owners in allowed:
         sizes = cohort.blocks(owners)
@@ -377,16 +393,6 @@ def test_blocks_hold_everybody_and_stay_in_their_limits(block: int, more: int, s
         largest = max(largest, *sizes)
     assert largest == cohort.largest_block <= params.MAX_BLOCK
     assert cohort.blocks(block - 1) == ()
-
-
-@pytest.mark.parametrize(("members", "corrupt", "expected"), [(8, 1, 5), (32, 4, 19), (5, 1, 4)])
-def test_the_threshold_is_the_designs(members: int, corrupt: int, expected: int) -> None:
-    spec = dataclasses.replace(
-        SPEC,
-        cohort=CohortSpec(members, members, members, ()),
-        privacy=PrivacySpec(None, 0.0, 0, corrupt, False),
-    )
-    assert spec.threshold(members) == expected
 
 
 def vectors(name: str) -> list[dict[str, Any]]:
