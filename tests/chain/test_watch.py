@@ -26,6 +26,7 @@ from node.chain import watch
 from node.chain.client import ChainClient
 from node.chain.cursor import Cursor, load_cursor, save_cursor
 from node.chain.deploy import deploy_bounty
+from node.chain.errors import BadReply
 from node.chain.events import ChainEvent, Posted
 from node.chain.watch import Batch, Watcher
 from node.store import Store
@@ -140,6 +141,35 @@ async def test_events_come_once_and_in_order(
     assert status.reorgs == 0
     assert (status.head or 0) >= heads[-1]
     assert status.last_error == ""
+
+
+async def test_one_jobs_events_are_found_again_without_a_watcher(
+    follow: Follow,
+    consumer: Consumer,
+    poster: Poster,
+    proxy: Proxy,
+    contract: bytes,
+    shared: Devnet,
+) -> None:
+    """What a node that comes late asks for: of a job, all and nothing else."""
+    async with follow():
+        await poster.post(2)
+        await until(lambda: len(consumer.kept) == 2)
+    wanted, other = consumer.kept
+    last = shared.number
+    client = await ChainClient.open(proxy.url, CHAIN_ID, contract)
+    assert await client.logs_of_job(wanted.job, 1, last) == [wanted]
+    assert await client.logs_of_job(wanted.job, wanted.block + 1, last) == []
+    assert await client.logs_of_job(bytes(32), 1, last) == []
+
+    def all_jobs(request: dict[str, Any], forward: Callable[[], bytes]) -> bytes:
+        request["params"][0].pop("topics")
+        return proxy.forward(request)
+
+    proxy.rule = all_jobs
+    with pytest.raises(BadReply, match="a log of another job or range"):
+        await client.logs_of_job(wanted.job, other.block, other.block)
+    client.close()
 
 
 async def test_it_goes_on_where_the_stored_cursor_stands(
