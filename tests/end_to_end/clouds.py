@@ -26,17 +26,18 @@ family = "softmax"
 
 [training]
 rounds = {rounds}
-local_steps = 10
+local_steps = {steps}
 batch_rows = 16
 rate = 1.0
 clip_norm = 2.0
-
+{privacy}
 [encryption]
 key_bits = 2048
 
 [cohort]
-min_owners = 5
-max_owners = 5
+min_owners = {owners}
+max_owners = {owners}
+block_size = {block}
 
 [payment]
 rate = "0.001 ether"
@@ -47,14 +48,47 @@ enrol_seconds = 120
 ready_seconds = {ready}
 contribute_seconds = {contribute}
 commit_seconds = 300
+unmask_seconds = {unmask}
 finality_blocks = {finality}
 lifetime_days = 1
 """
 
 
-def spec(rounds: int = 5, ready: int = 20, contribute: int = 20, finality: int = 1) -> str:
-    """The job as a TOML file. Rounds of a tenth of a second each, but for the chain's blocks."""
-    return SPEC.format(rounds=rounds, ready=ready, contribute=contribute, finality=finality)
+#: Noise of which a job of a few rounds takes next to nothing: what is tested is not its utility.
+NOISE = """
+[privacy]
+epsilon = 8.0
+delta = 1e-5
+dropouts = {dropouts}
+"""
+
+
+def spec(
+    rounds: int = 5,
+    ready: int = 20,
+    contribute: int = 20,
+    finality: int = 1,
+    unmask: int = 20,
+    owners: int = 5,
+    block: int = 5,
+    dropouts: int | None = None,
+) -> str:
+    """The job as a TOML file. Rounds of a tenth of a second each, but for the chain's blocks.
+
+    All owners of `owners` are needed, in blocks of `block`. With `dropouts`, noise is added.
+    """
+    noise = "" if dropouts is None else NOISE.format(dropouts=dropouts)
+    return SPEC.format(
+        rounds=rounds,
+        steps=10 if dropouts is None else 1,  # with noise there is one gradient a round
+        privacy=noise,
+        owners=owners,
+        block=block,
+        ready=ready,
+        contribute=contribute,
+        unmask=unmask,
+        finality=finality,
+    )
 
 
 def write_csv(path: Path, seed: int, rows: int = 60) -> Path:

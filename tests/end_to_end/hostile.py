@@ -8,36 +8,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import trio
 from eth_hash.auto import keccak
-from processes import CHAIN_ID, Daemon, until
+from processes import CHAIN_ID, Daemon
 
-from node import tasks
-from node.blobs import BlobRef, Blobs
 from node.config import Config, init_home
-from node.datasets import import_file
 from node.home import Home
 from node.keys import Keys
 from node.net.swarm import Swarm, SwarmConfig, open_swarm
 from node.perform.messages import PROTOCOL
-from protocol.blobs import blob_digest
+from node.secagg_tasks import new_sealing_key
 from protocol.codec import decode, encode
-from protocol.envelope import Context, Envelope, Frame, open_envelope, opening_digest, seal
-from protocol.lists import examine_cohort
-from protocol.messages import (
-    Acknowledge,
-    Ask,
-    Body,
-    Contribution,
-    Enrol,
-    Enrolled,
-    Freeze,
-    Open,
-    Ready,
-    Told,
-)
+from protocol.envelope import Context, Envelope, Frame, open_envelope, seal
+from protocol.messages import Acknowledge, Body, Enrol
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
-from protocol.spec import decode_spec
 from protocol.typed_data import Domain, Enrolment, enrolment_digest
 
 NOWHERE = bytes(32)
@@ -51,13 +34,14 @@ class Hostile:
         self.swarm = swarm
         self.domain = Domain(CHAIN_ID, contract)
         self.victim = victim
+        #: What others seal their shares to: (private, public).
+        self.sealing_key = new_sealing_key()
         self.heard: list[Envelope] = []
         swarm.serve(PROTOCOL, self._hear)
 
     async def _hear(self, peer: str, data: bytes) -> bytes:
-        envelope = _opened(data)
-        self.heard.append(envelope)
-        return self.frame(self.sealed(Acknowledge(), envelope.context.job))
+        self.heard.append(opened(data))
+        return b""
 
     def place(self, job: bytes = NOWHERE, round_: int = 0, attempt: int = 0) -> Context:
         return Context(self.domain.chain_id, self.domain.contract, job, round_, attempt)
@@ -75,7 +59,7 @@ class Hostile:
     async def tell(self, frame: bytes) -> Body:
         """Send a frame to the victim; the body of its reply. Raises Refused with its words."""
         reply = await self.swarm.request(self.victim, PROTOCOL, frame, 15)
-        return _opened(reply).body if reply else Acknowledge()
+        return opened(reply).body if reply else Acknowledge()
 
     async def say(
         self, body: Body, job: bytes, round_: int = 0, attempt: int = 0, attachment: bytes = b""
@@ -88,10 +72,12 @@ class Hostile:
         account, me = self.keys.account, keccak(self.swarm.peer_id_bytes)
         statement = Enrolment(job, account, account, me, rows)
         signature = self.keys.sign_digest(enrolment_digest(self.domain, statement))
-        return dataclasses.replace(Enrol(account, account, rows, signature), **lies)
+        honest = Enrol(account, account, rows, self.sealing_key[1], signature)
+        return dataclasses.replace(honest, **lies)
 
 
-def _opened(data: bytes) -> Envelope:
+def opened(data: bytes) -> Envelope:
+    """The envelope of a frame, its signature verified."""
     return open_envelope(decode(Frame, data, MAX_STREAM_MESSAGE_BYTES).envelope)
 
 
@@ -113,93 +99,3 @@ async def hostile(
     async with open_swarm(config) as swarm:
         await swarm.wait_connected(1, 20)
         yield Hostile(keys, swarm, contract, victim)
-
-
-class Attempt:
-    """One attempt of a round, as a hand-driven owner sees it."""
-
-    def __init__(self, opening: Envelope) -> None:
-        assert isinstance(opening.body, Open)
-        self.opening = opening.body
-        self.place = opening.context
-        self.frozen = b""
-
-    @property
-    def where(self) -> tuple[int, int]:
-        return self.place.round, self.place.attempt
-
-
-class HandOwner:
-    """An enrolled owner whose every word the test chooses. All of its job make one block."""
-
-    def __init__(self, peer: Hostile, job: bytes, spec: bytes, folder: Path) -> None:
-        self.peer = peer
-        self.job = job
-        self.spec = decode_spec(spec)
-        self._work = tasks.Work(folder / "blobs", spec)
-        self._work.blobs.mkdir()
-        self.blobs = Blobs(self._work.blobs)
-        self.member = -1
-        peer.swarm.serve_blobs(self.blobs)
-
-    async def enrol(self) -> None:
-        """Take the job, truthfully, and hear that it stands."""
-        await self.peer.say(self.peer.enrolment(self.job), self.job)
-        await until(lambda: bool(self.peer.heard), 20, "the enrolment is answered")
-        assert isinstance(self.peer.heard[-1].body, Enrolled)
-
-    async def _told(self, kind: type[Body], after: tuple[int, int]) -> Envelope:
-        """The requester's newest word of a kind, once it is about a later attempt than `after`."""
-        while True:
-            reply = await self.peer.say(Ask(), self.job)
-            assert isinstance(reply, Told)
-            for frame in reply.frames:
-                found = _opened(frame)
-                place = found.context
-                if isinstance(found.body, kind) and (place.round, place.attempt) > after:
-                    return found
-            await trio.sleep(0.2)
-
-    async def ready(self, after: tuple[int, int]) -> Attempt:
-        """Follow the next attempt up to its frozen roster."""
-        attempt = Attempt(await self._told(Open, after))
-        opening = attempt.opening
-        await self._fetch(opening.model_digest, opening.model_size)
-        if self.member < 0:
-            cohort = await self._fetch(opening.cohort_digest, opening.cohort_size)
-            found = examine_cohort(self.spec, self.job, cohort)
-            self.member = found.index_of(self.peer.swarm.peer_id_bytes) or 0
-        await self._say(Ready(opening_digest(attempt.place, opening)), attempt)
-        freeze = (await self._told(Freeze, after)).body
-        assert isinstance(freeze, Freeze)
-        attempt.frozen = freeze.frozen_digest
-        return attempt
-
-    async def _fetch(self, digest: bytes, size: int) -> bytes:
-        ref = BlobRef(digest, size)
-        if not self.blobs.holds(ref):
-            sink = self.blobs.sink(ref)
-            await self.peer.swarm.fetch(digest, size, [self.peer.victim], sink)
-        return self.blobs.get(ref)
-
-    async def _say(self, body: Body, attempt: Attempt, attachment: bytes = b"") -> Body:
-        return await self.peer.say(body, self.job, *attempt.where, attachment)
-
-    async def contribute(self, attempt: Attempt, batch: bytes, **lies: Any) -> Body:
-        """A header for `batch`, which rides along; `lies` replace fields of the header."""
-        header = Contribution(0, self.member, attempt.frozen, blob_digest(batch), len(batch))
-        told = dataclasses.replace(header, **lies)
-        return await self._say(told, attempt, b"" if lies else batch)
-
-    async def train(self, attempt: Attempt, csv: Path) -> bytes:
-        """An honest batch."""
-        model = BlobRef(attempt.opening.model_digest, attempt.opening.model_size)
-
-        def work() -> bytes:
-            copy = import_file(csv, self._work.blobs).copy
-            rows = tasks.Rows(self._work.blobs, copy.digest, "clouds")
-            done = tasks.contribution(self._work, rows, model, bytes(32))
-            assert done.blob is not None
-            return self.blobs.get(done.blob)
-
-        return await trio.to_thread.run_sync(work)

@@ -10,8 +10,30 @@ import clouds
 import trio
 from processes import Daemon, Swarm, until
 
+from node.blobs import BlobRef, Blobs
 from node.chain import events
+from node.home import Home
+from node.keys import ONCE_PREFIX, Keys
+from node.tasks import model_of
+from protocol.arith import kernels
+from protocol.codec import decode
+from protocol.envelope import open_envelope
+from protocol.messages import Release
+from protocol.owner_state import OwnerState
+from protocol.packing import model_bytes
+from protocol.requester_state import RequesterState
+from protocol.spec import decode_spec
 
+#: What an owner's policy says that takes any job, and stays with it while attempts fail.
+TAKES_ALL = {
+    "accept": "auto",
+    "no_noise": True,
+    "epsilon": 1000.0,
+    "delta": 1e-5,
+    "max_unpaid": 100,
+}
+
+_MAX_STATE = 1 << 20
 _OVER = ("finished", "failed", "cancelled", "expired", "declined")
 
 
@@ -20,8 +42,7 @@ def add_data(swarm: Swarm, owners: list[Daemon] | None = None) -> None:
     for number, owner in enumerate(swarm.owners if owners is None else owners):
         path = clouds.write_csv(swarm.folder / f"{owner.home.path.name}.csv", seed=100 + number)
         owner.call("data.add", name="clouds", path=str(path))
-        changes = {"accept": "auto", "no_noise": True}
-        owner.call("policy.set", dataset="clouds", changes=changes)
+        owner.call("policy.set", dataset="clouds", changes=TAKES_ALL)
     swarm.requester.call(
         "data.add",
         name="holdout",
@@ -46,6 +67,32 @@ def stored(daemon: Daemon, query: str, *values: Any) -> list[Any]:
         connection.close()
 
 
+def requester_state(swarm: Swarm, job: str) -> RequesterState:
+    """What the requester's machine has stored."""
+    query = "SELECT state FROM machines WHERE kind = 'requester' AND key = ?"
+    rows = stored(swarm.requester, query, bytes.fromhex(job[2:]))
+    return decode(RequesterState, rows[0][0], _MAX_STATE)
+
+
+def owner_state(owner: Daemon, job: str) -> OwnerState:
+    """What an owner's machine has stored."""
+    query = "SELECT state FROM machines WHERE kind = 'owner' AND key = ?"
+    rows = stored(owner, query, bytes.fromhex(job[2:]))
+    return decode(OwnerState, rows[0][0], _MAX_STATE)
+
+
+def happened(daemon: Daemon, job: str, kind: str) -> list[tuple[int, int, str]]:
+    """Round, attempt and text of a node's events of one kind, in their order."""
+    rows = stored(
+        daemon,
+        "SELECT json_extract(json, '$.round'), json_extract(json, '$.attempt'),"
+        " json_extract(json, '$.text') FROM events WHERE job = ? AND kind = ? ORDER BY id",
+        bytes.fromhex(job[2:]),
+        kind,
+    )
+    return [(int(r), int(a), str(text)) for r, a, text in rows]
+
+
 def intents(swarm: Swarm, job: str, function: str) -> list[str]:
     """The states of a job's intents of one kind at its requester; of all jobs for '0x'."""
     rows = stored(
@@ -58,13 +105,7 @@ def intents(swarm: Swarm, job: str, function: str) -> list[str]:
 
 def phases(daemon: Daemon, job: str) -> list[tuple[int, int, str]]:
     """Round, attempt and phase of everything that a node's machine of a job has been through."""
-    rows = stored(
-        daemon,
-        "SELECT json_extract(json, '$.round'), json_extract(json, '$.attempt'),"
-        " json_extract(json, '$.text') FROM events WHERE job = ? AND kind = 'phase' ORDER BY id",
-        bytes.fromhex(job[2:]),
-    )
-    return [(int(r), int(a), str(p)) for r, a, p in rows]
+    return happened(daemon, job, "phase")
 
 
 async def reaches(daemon: Daemon, job: str, round_: int, phase: str, seconds: float = 60) -> None:
@@ -91,7 +132,7 @@ async def holds(swarm: Swarm, job: str, rounds: int) -> None:
     shown = swarm.requester.show(job)
     assert shown["summary"]["state"] == "finished", shown["summary"]
     assert shown["summary"]["round"] == rounds
-    assert [r["contributors"] for r in shown["rounds"]] == [5] * rounds
+    assert [r["contributors"] for r in shown["rounds"]] == [len(swarm.owners)] * rounds
     assert shown["rounds"][-1]["accuracy"] > 0.9
     paid_in_full(swarm, job)
     await once_on_chain(swarm, job, rounds)
@@ -119,7 +160,7 @@ async def once_on_chain(swarm: Swarm, job: str, rounds: int) -> None:
             events.Enrolled: 1,
             events.Committed: rounds,
             events.Finished: 1,
-            events.Claimed: 5,
+            events.Claimed: len(swarm.owners),
         }
     )
     rounds_said = [e.event.round for e in said if isinstance(e.event, events.Committed)]
@@ -141,6 +182,58 @@ async def once_on_chain(swarm: Swarm, job: str, rounds: int) -> None:
     every = {tx for (tx,) in stored(swarm.requester, "SELECT tx_hash FROM intents") if tx}
     assert {bytes.fromhex(t["hash"][2:]) for t in sent[1:]} == every
     assert len(sent) - 1 == len(every)
+
+
+def stayed(swarm: Swarm, job: str, round_: int) -> None:
+    """A round moved nothing: the next model has the same weights, under its own turn."""
+    records = requester_state(swarm, job).records
+    query = "SELECT body FROM specs WHERE digest = ?"
+    digest = bytes.fromhex(swarm.requester.show(job)["spec_digest"][2:])
+    spec = decode_spec(stored(swarm.requester, query, digest)[0][0])
+    size = model_bytes(spec.parameter_count)
+    record = next(each for each in records if each.number == round_)
+    before, after = (
+        Blobs(swarm.requester.home.blobs).get(BlobRef(digest, size))
+        for digest in (record.model_digest, record.next_model)
+    )
+    assert record.model_digest != record.next_model
+    assert after == kernels.keep(model_of(spec), before, round_ + 1)
+
+
+def released_once(owner: Daemon, job: str) -> dict[int, int]:
+    """What an owner has released: one message a round at most, recorded as it was sent.
+
+    The attempt by round.
+    """
+    key, me = bytes.fromhex(job[2:]), owner.peer_id
+    told: dict[int, int] = {}
+    query = "SELECT body FROM messages WHERE job = ? AND kind = 'Release'"
+    for (body,) in stored(owner, query, key):
+        envelope = open_envelope(body)
+        assert envelope.sender == me
+        assert isinstance(envelope.body, Release)
+        place = envelope.context
+        assert place.round not in told, "two releases of one round"
+        told[place.round] = place.attempt
+        kinds = stored(
+            owner,
+            "SELECT attempt, kind FROM releases WHERE job = ? AND round = ?",
+            key,
+            place.round,
+        )
+        assert len(kinds) == len(envelope.body.shares)
+        assert {attempt for attempt, _ in kinds} == {place.attempt}
+    rounds = stored(owner, "SELECT DISTINCT round FROM releases WHERE job = ?", key)
+    assert {round_ for (round_,) in rounds} == set(told), "recorded and never said"
+    return told
+
+
+def secrets_of(owner: Daemon, job: str) -> set[str]:
+    """Names of what an owner's vault holds for attempts of a job; `seal` is the job's own."""
+    mark = f".{job[2:34]}"
+    names = Keys.open(Home(owner.home.path)).sealed()
+    ours = [name for name in names if name.startswith(ONCE_PREFIX) and mark in name]
+    return {name.removeprefix(ONCE_PREFIX).replace(mark, "") for name in ours}
 
 
 def start(swarm: Swarm) -> Swarm:

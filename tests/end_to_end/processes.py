@@ -194,12 +194,21 @@ class Daemon(Process):
 
     def __init__(self, path: Path) -> None:
         self.home = Home(path)
+        self._peer_id = b""
         super().__init__(assay("--home", str(path), "up"), path.parent / f"{path.name}.log")
 
     def make(self, config: Config) -> Keys:
         """Make the home and its keys."""
         init_home(self.home, config)
-        return Keys.create(self.home)
+        keys = Keys.create(self.home)
+        self._peer_id = _peer_id(keys)
+        return keys
+
+    @property
+    def peer_id(self) -> bytes:
+        """Its libp2p identity, as messages name it."""
+        assert self._peer_id, "its keys were not made yet"
+        return self._peer_id
 
     @contextmanager
     def client(self) -> Iterator[Client]:

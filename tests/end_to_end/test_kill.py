@@ -12,12 +12,10 @@ from random import Random
 import pytest
 import trio
 from chain_proxy import Proxy
-from jobs_kit import ends, holds, intents, post, reaches, start, stored
-from processes import Daemon, Swarm, run, until
+from jobs_kit import ends, holds, intents, owner_state, post, reaches, start, stored
+from processes import Swarm, run, until
 
 from node.cli.failure import Failure
-from protocol.codec import decode
-from protocol.owner_state import OwnerState
 
 #: The owner that sees the chain through the proxy.
 BEHIND_PROXY = 4
@@ -71,20 +69,14 @@ async def test_an_owner_that_dies_between_the_list_and_the_root(swarm: Swarm, pr
     key = bytes.fromhex(job[2:])
     await until(lambda: bool(stored(owner, rooted, key)), 60, "the owner sees the root")
     proxy.fail()
-    await until(lambda: bool(owner_state(owner, key).cohort_root), 60, "it examines the list")
+    await until(lambda: bool(owner_state(owner, job).cohort_roots), 60, "it examines the list")
     owner.kill()
-    state = owner_state(owner, key)
+    state = owner_state(owner, job)
     assert not state.cohort_here, "it saw the root final: this proves nothing"
     proxy.mend()
     await owner.start()
     await ends(swarm, job, 90)
     await holds(swarm, job, 2)
-
-
-def owner_state(owner: Daemon, job: bytes) -> OwnerState:
-    """What an owner's machine has stored."""
-    rows = stored(owner, "SELECT state FROM machines WHERE kind = 'owner' AND key = ?", job)
-    return decode(OwnerState, rows[0][0], 1 << 20)
 
 
 async def test_down_and_up_in_the_middle_of_a_job(swarm: Swarm) -> None:
