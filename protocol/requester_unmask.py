@@ -145,12 +145,14 @@ def _finish_unmask(turn: RequesterTurn, *, late: bool) -> None:
         return
     if not late and not all(b.unmask or b.lost for b in round_.blocks):
         return
-    closed = [b.block for b in round_.blocks if not b.unmask]
-    for block in closed:
-        why = f"block {block} stays closed: too few shares came"
+    for block in round_.blocks:
+        if block.unmask:
+            continue
+        why = "a member shared out no shares of its secret" if block.lost else "too few shares came"
+        why = f"block {block.block} stays closed: {why}"
         turn.notify("block-closed", why, round_.number, round_.attempt)
         # A try that still runs tells from now on only who gave what it owed.
-        set_block(turn, block, trying=False)
+        set_block(turn, block.block, trying=False)
     advance_round(turn, Event.UNMASKED)
     apply(turn)
 
