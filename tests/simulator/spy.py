@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from node import tasks
+from node import secagg_tasks, tasks
 from protocol import lists
 from protocol.arith.agreement import public_of
 from protocol.arith.batch import decode_batch
@@ -26,7 +26,6 @@ from protocol.arith.masked import centred, decode_words
 from protocol.arith.masks import Binding, Residues, pair_seed, self_seed
 from protocol.arith.sharing import (
     Kind,
-    ReadyParts,
     Secrets,
     box_context,
     join,
@@ -64,12 +63,13 @@ class Held:
     block: int
     position: int
     roster: tuple[RosterEntry, ...]
+    model_digest: bytes
     binding: Binding
     batch: bytes
 
     @property
     def numbers(self) -> Numbers:
-        return self.sender, self.place.round, self.binding.model_digest
+        return self.sender, self.place.round, self.model_digest
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ class Spy:
         #: Models on which everybody's numbers are known beforehand: zero, wherever they count.
         self.dull: set[bytes] = set()
         self._numbers: dict[bytes, Any] = {}
+        self._tried: set[tuple[bytes, int]] = set()
 
     @property
     def cohort(self) -> Cohort:
@@ -173,19 +174,20 @@ class Spy:
 
     def _take_releases(self) -> None:
         """Whatever a share is of, its hash tells: every Ready of the attempt is tried."""
-        readys = [(d, e) for d, e in self._said(Ready)]
-        for _, envelope in self._said(Release):
+        readys = self._said(Ready)
+        for digest, envelope in self._said(Release):
             body, member = envelope.body, self.cohort.index_of(envelope.sender)
             assert isinstance(body, Release)
-            if member is None:
+            if member is None or (digest, len(readys)) in self._tried:
                 continue
+            self._tried.add((digest, len(readys)))
             blocks = self.blocks(envelope.context.round)
             position = block_members(blocks, blocks[member]).index(member)
-            for digest, ready in readys:
+            for name, ready in readys:
                 if ready.context == envelope.context:
                     for share in body.shares:
                         for kind in KINDS:
-                            self._add(digest, ready, kind, position, share)
+                            self._add(name, ready, kind, position, share)
 
     def _join(self) -> None:
         """Every secret of which there are as many shares as the job's threshold asks for."""
@@ -220,30 +222,23 @@ class Spy:
             if envelope.sender in bad or batch is None or roster is None:
                 continue
             blocks = self.blocks(place.round)
-            entries = self._entries(blocks, body.block, roster)
+            entries = lists.roster_entries(self.cohort, blocks, body.block, roster)
             mine = next((e for e in entries if e.member == body.member), None)
             if mine is None or mine.ready.opening not in models:
                 continue
             model = models[mine.ready.opening]
-            binding = Binding(
-                place.chain_id,
-                place.contract,
-                place.job,
-                place.round,
-                place.attempt,
-                model,
-                body.roster_digest,
-                self.world.spec.modulus,
-            )
+            attempt = secagg_tasks.Attempt(place, model, body.roster_digest, entries)
             found[envelope.sender, body.batch_digest] = Held(
-                envelope.sender, place, body.block, mine.position, entries, binding, batch
+                envelope.sender,
+                place,
+                body.block,
+                mine.position,
+                entries,
+                model,
+                secagg_tasks.binding_of(self.world.spec, attempt),
+                batch,
             )
         return list(found.values())
-
-    def _entries(
-        self, blocks: tuple[int, ...], block: int, roster: bytes
-    ) -> tuple[RosterEntry, ...]:
-        return lists.roster_entries(self.cohort, blocks, block, roster)
 
     def _masks(self, held: Held) -> list[tuple[Token, int, bytes | None]]:
         """A contribution's masks: name, sign, and the stream's seed where it can be computed."""
@@ -272,7 +267,7 @@ class Spy:
         rows: list[tuple[Row, Row]] = []  # an equation, and the contributions that it is made of
         for index, each in enumerate(held):
             row: Row = {}
-            if each.binding.model_digest not in self.dull:
+            if each.model_digest not in self.dull:
                 row["x", each.numbers] = Fraction(1)
             for token, sign, seed in self._masks(each):
                 if seed is None:
@@ -320,18 +315,6 @@ class Spy:
             key = self.world.paillier
             self._numbers[batch] = key.decrypt(decode_batch(batch, key.public, shape.count, None))
         return list(self._numbers[batch])
-
-
-def parts_of(ready: Ready) -> ReadyParts:
-    """Ready as the sharing module takes it."""
-    return ReadyParts(
-        ready.mask_key,
-        ready.share_key,
-        ready.seed_hash,
-        ready.seed_hashes,
-        ready.key_hashes,
-        ready.boxes,
-    )
 
 
 def _combine(into: Row, other: Row, factor: Fraction) -> None:
