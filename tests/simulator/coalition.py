@@ -73,10 +73,11 @@ class Coalition:
             frame = decode(Frame, data, params.MAX_STREAM_MESSAGE_BYTES)
             envelope = open_envelope(frame.envelope)
             requester.keep(envelope)
-            body, member = envelope.body, self.member(envelope.sender)
+            body = envelope.body
             if isinstance(body, Ready):
-                self.readys[body.opening, member] = envelope
+                self.readys[body.opening, self.member(envelope.sender)] = envelope
             if isinstance(body, Contribution):
+                member = self.member(envelope.sender)
                 self.contributions[body.roster_digest, member] = body
                 if frame.attachment:
                     requester.blobs[body.batch_digest] = frame.attachment
