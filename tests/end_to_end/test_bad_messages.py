@@ -29,8 +29,16 @@ from protocol.messages import (
     Ready,
     RefusalCode,
     Refuse,
+    Release,
 )
-from protocol.params import MAX_GOSSIP_BYTES, MAX_INLINE_BATCH_BYTES
+from protocol.params import (
+    MAX_GOSSIP_BYTES,
+    MAX_INLINE_BATCH_BYTES,
+    MIN_BLOCK,
+    SHARE_BOX_BYTES,
+    SHARE_BYTES,
+    SHARE_HASH_BYTES,
+)
 from protocol.verdict import Verdict
 
 
@@ -85,6 +93,16 @@ def kept(swarm: Swarm, job: bytes) -> list[object]:
 DIGEST = bytes(range(32))
 
 
+def ready(opening: bytes = DIGEST) -> Ready:
+    """Well formed, for an opening that nobody has published."""
+    hashes, boxes = (bytes(SHARE_HASH_BYTES),) * MIN_BLOCK, (bytes(SHARE_BOX_BYTES),) * MIN_BLOCK
+    return Ready(opening, DIGEST, DIGEST, DIGEST, hashes, hashes, boxes)
+
+
+def release() -> Release:
+    return Release(DIGEST, 0, (bytes(SHARE_BYTES),) * MIN_BLOCK)
+
+
 async def refused(peer: Hostile, frame: bytes) -> str:
     with pytest.raises(Refused) as caught:
         await peer.tell(frame)
@@ -110,16 +128,16 @@ class TestPrivateMessages:
         self, peer: Hostile, job: bytes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(envelopes.params, "PROTOCOL_VERSION", 2)
-        frame = peer.frame(peer.sealed(Ready(DIGEST), job))
+        frame = peer.frame(peer.sealed(ready(), job))
         monkeypatch.undo()
         assert "message of version 2; this node speaks 1" in await refused(peer, frame)
 
     async def test_a_signature_that_is_not_its_senders(self, peer: Hostile, job: bytes) -> None:
-        good = peer.sealed(Ready(DIGEST), job)
+        good = peer.sealed(ready(), job)
         for bad in (
             dataclasses.replace(good, signature=bytes(64)),
-            dataclasses.replace(peer.sealed(Ready(bytes(32)), job), signature=good.signature),
-            dataclasses.replace(peer.sealed(Ready(DIGEST), job, 1), signature=good.signature),
+            dataclasses.replace(peer.sealed(ready(bytes(32)), job), signature=good.signature),
+            dataclasses.replace(peer.sealed(ready(), job, 1), signature=good.signature),
         ):
             assert "its signature is not its sender's" in await refused(peer, peer.frame(bad))
 
@@ -132,12 +150,10 @@ class TestPrivateMessages:
 
     async def test_another_chain_and_an_unknown_job(self, peer: Hostile, job: bytes) -> None:
         place = dataclasses.replace(peer.place(job), chain_id=1)
-        elsewhere = envelopes.seal(
-            place, peer.swarm.peer_id_bytes, Ready(DIGEST), peer.keys.sign_peer
-        )
+        elsewhere = envelopes.seal(place, peer.swarm.peer_id_bytes, ready(), peer.keys.sign_peer)
         reply = await peer.tell(peer.frame(elsewhere))
         assert reply == Refuse(RefusalCode.UNKNOWN, "this node is on another chain or contract")
-        reply = await peer.say(Ready(DIGEST), DIGEST)
+        reply = await peer.say(ready(), DIGEST)
         assert reply == Refuse(RefusalCode.UNKNOWN, "this node does not know the job")
 
     async def test_an_attachment_that_is_not_what_its_message_names(
@@ -156,8 +172,10 @@ class TestPrivateMessages:
         """Rounds that are not open, attempts that never were, and what only a requester says."""
         opening = Open(DIGEST, 100, DIGEST, 100, 2**50, 2**51)
         for body, round_, attempt in (
-            (Ready(DIGEST), 0, 0),
-            (Ready(DIGEST), 255, 16),
+            (ready(), 0, 0),
+            (ready(), 255, 16),
+            (release(), 0, 0),
+            (release(), 255, 16),
             (opening, 0, 0),
             (Finished(DIGEST, 1, DIGEST, 1), 0, 0),
             (Refuse(RefusalCode.INVALID, "no"), 0, 0),
@@ -174,6 +192,7 @@ class TestPrivateMessages:
                 dataclasses.replace(good, payout=bytes([7]) * 20),
                 dataclasses.replace(good, signature=bytes(65)),
                 peer.enrolment(DIGEST),
+                dataclasses.replace(good, sealing_key=bytes(32)),
             ),
             start=1,
         ):
@@ -184,6 +203,9 @@ class TestPrivateMessages:
             assert body.code is RefusalCode.INVALID
         assert isinstance(peer.heard[0].body, Refuse)
         assert peer.heard[0].body.reason == "an enrolment that its account did not sign"
+        # Of low order: whatever is sealed to it, everybody could open.
+        assert isinstance(peer.heard[-1].body, Refuse)
+        assert "low order" in peer.heard[-1].body.reason
 
     async def test_a_peer_that_goes_on_is_banned(self, peer: Hostile, swarm: Swarm) -> None:
         with pytest.raises(ConversationError):  # noqa: PT012 (which one is the last is its choice)
@@ -207,7 +229,8 @@ class TestGossip:
         bad = [
             (topic, b"\xff" * 64),
             (topic, peer.frame(peer.sealed(opening, job))),
-            (topic, peer.frame(peer.sealed(Ready(DIGEST), job))),
+            (topic, peer.frame(peer.sealed(ready(), job))),
+            (topic, peer.frame(peer.sealed(release(), job))),
             (JOBS_TOPIC, peer.frame(peer.sealed(Announce(DIGEST, 5), DIGEST), b"other")),
         ]
         for known in {topic for topic, _ in bad}:
