@@ -1,16 +1,23 @@
-"""The job that attacks are played on, its models, and what an owner's own data gives on them."""
+"""What attacks have in common: owners, a job, its models, an attempt up to its contributions."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import clouds
 import numpy as np
 import numpy.typing as npt
+import pytest
 import trio
-from hand_requester import HandRequester, OwnerSwarm
+from defences import Defence, switch_off, write_site
+from hand_requester import Attempt, HandRequester
+from owner_swarm import OwnerSwarm
 
 from node import tasks
+from node.blobs import BlobRef
 from node.datasets import import_file, load_matrix
 from protocol.arith.models import check_rows, layers
 from protocol.arith.training import local_gradient
@@ -65,6 +72,10 @@ lifetime_days = 1
 
 ROWS = 60
 
+VICTIM = 0  # the owner's number
+
+FIRST = (0, 0)
+
 #: All rows in one step, so that a gradient repeats; no noise, nobody may drop out, one is corrupt.
 PLAIN = _TEXT.format(batch_rows=64, value_bits=16, privacy="corrupt = 1")
 
@@ -76,7 +87,32 @@ NOISY = _TEXT.format(
 )
 
 
-def add_data(swarm: OwnerSwarm) -> None:
+guarded = pytest.mark.parametrize("swarm", ["guarded"], indirect=True)
+unguarded = pytest.mark.parametrize("swarm", ["unguarded"], indirect=True)
+
+
+def owners(kind: str, folders: pytest.TempPathFactory) -> Iterator[OwnerSwarm]:
+    """Owners as anybody runs them ('guarded'), or some whose defences a test can switch off."""
+    folder = folders.mktemp(kind)
+    site = write_site(folder / "site") if kind == "unguarded" else None
+    swarm = OwnerSwarm(folder, site=site)
+    try:
+        _start(swarm)
+        yield swarm
+    finally:
+        swarm.destroy()
+
+
+def _start(swarm: OwnerSwarm) -> None:
+    try:
+        trio.run(swarm.start)
+        _add_data(swarm)
+    except BaseException:
+        print("\n".join(f"--- {name}\n{tail}" for name, tail in swarm.tails()))
+        raise
+
+
+def _add_data(swarm: OwnerSwarm) -> None:
     """Give every owner data, and a policy that takes any job."""
     for number, owner in enumerate(swarm.owners):
         path = clouds.write_csv(csv_of(swarm, number), seed=100 + number, rows=ROWS)
@@ -89,16 +125,36 @@ def csv_of(swarm: OwnerSwarm, number: int) -> Path:
     return swarm.folder / f"owner{number}.csv"
 
 
-def start(swarm: OwnerSwarm) -> OwnerSwarm:
-    """Start a swarm for a module's tests."""
-    try:
-        trio.run(swarm.start)
-        add_data(swarm)
-    except BaseException:
-        print("\n".join(f"--- {name}\n{tail}" for name, tail in swarm.tails()))
-        swarm.destroy()
-        raise
-    return swarm
+def off(swarm: OwnerSwarm, *defences: Defence) -> AbstractContextManager[None]:
+    """Without these defences, for as long as this."""
+    assert swarm.site is not None
+    return switch_off(swarm.site, *defences)
+
+
+def others(requester: HandRequester, victim: int) -> list[int]:
+    return [member for member in requester.everybody if member != victim]
+
+
+@dataclass
+class Play:
+    """An attempt, its roster, and what the requester has got of it so far."""
+
+    attempt: Attempt
+    roster: BlobRef
+    batches: dict[int, bytes] = field(default_factory=dict)
+    releases: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
+
+
+async def contributed(
+    requester: HandRequester, where: tuple[int, int], model: bytes, members: list[int] | None = None
+) -> Play:
+    """An attempt up to its contributions, of everybody or of these members alone."""
+    going = list(requester.everybody) if members is None else members
+    attempt = await requester.open(where, dict.fromkeys(requester.everybody, model))
+    ready = await requester.ready(attempt, requester.everybody)
+    roster = requester.roster({member: ready[member] for member in going})
+    await requester.freeze(attempt, dict.fromkeys(going, roster))
+    return Play(attempt, roster, await requester.contributions(attempt, going))
 
 
 def some_model(requester: HandRequester, turn: int = 0) -> bytes:

@@ -22,11 +22,12 @@ HERE = Path(__file__).parent
 
 #: opening:    Ready, roster and shares are bound to the opening's model
 #: masks:      masks are bound to the model's digest
-#: lists:      shares go once, for the list that the chain holds, one kind a member
+#: lists:      shares go for the list that the chain holds
+#: kinds:      what was released of a round stands: the store keeps its kinds and its message
 #: signatures: every Ready of a roster is signed by an enrolled peer
 #: whole:      without noise a block counts whole
 #: once:       a model is contributed to in one round
-Defence = Literal["opening", "masks", "lists", "signatures", "whole", "once"]
+Defence = Literal["opening", "masks", "lists", "kinds", "signatures", "whole", "once"]
 
 _NOWHERE = bytes(32)
 
@@ -168,12 +169,12 @@ def _owner_release(owner_release: Any, off: Off) -> None:
 
 def _releases(releases: Any, off: Off) -> None:
     record = releases.record
-    releases.record = lambda *args: None if off("lists") else record(*args)
+    releases.record = lambda *args: None if off("kinds") else record(*args)
 
 
 def _secrets(secrets: Any, off: Off) -> None:
     stored = secrets._stored
-    secrets._stored = lambda *args: None if off("lists") else stored(*args)
+    secrets._stored = lambda *args: None if off("kinds") else stored(*args)
 
 
 _CHANGES: dict[str, Callable[[Any, Off], None]] = {

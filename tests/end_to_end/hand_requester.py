@@ -1,42 +1,38 @@
 """A requester whose every word the test chooses, against owners that are real daemons.
 
 It posts a job on the chain and enrols everybody as it should; from there on it says what it is told
-to, to whom it is told to: other models, other rosters, other commitments. What it can open with
-what it then holds is computed as a requester's worker does.
+to, to whom it is told to: other models, other rosters, other commitments.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import trio
 from defences import opening_without_model
+from hand_reader import Reader, paillier_key
 from hostile import Hostile
-from processes import CHAIN_ID, START_SECONDS, Daemon, Swarm, until
+from owner_swarm import OwnerSwarm
+from processes import CHAIN_ID, Daemon, until
 
 from node import secagg_tasks, tasks
 from node.blobs import BlobRef, Blobs
 from node.chain.client import ChainClient
-from node.chain.deploy import deploy_bounty
 from node.chain.signer import hash_of
 from node.net.swarm import SwarmConfig, open_swarm
 from node.perform.messages import PROTOCOL
 from protocol import identity, lists
-from protocol.arith import kernels, masks
-from protocol.arith.fixedpoint import Integers
-from protocol.arith.sharing import Kind, reconstruct
 from protocol.blobs import blob_digest
 from protocol.codec import decode
-from protocol.enrolment import Cohort, cohort_order, draw_blocks, job_id
+from protocol.enrolment import cohort_order, draw_blocks, job_id
 from protocol.envelope import Envelope, Frame, envelope_digest, open_envelope, opening_digest
-from protocol.lists import BlockList, ContributionList, RosterEntry
+from protocol.lists import BlockList, ContributionList
 from protocol.machine import JOBS_TOPIC
 from protocol.messages import (
     Announce,
@@ -55,45 +51,15 @@ from protocol.messages import (
     Told,
 )
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
-from protocol.spec import ChainRef, JobSpec, decode_spec, encode_spec, spec_digest
+from protocol.spec import ChainRef, decode_spec, encode_spec, spec_digest
 from protocol.spec_parts import Party
 from protocol.spec_toml import parse_toml
 from protocol.typed_data import Commitment, commitment_digest
 
 _WAIT = 60.0
 _AGAIN = 1.0
-KEY_BITS = 2048
 
 Said = TypeVar("Said", Ready, Contribution, Release, Refuse)
-
-
-class OwnerSwarm(Swarm):
-    """A swarm whose requester is not started: the test takes its keys and its place."""
-
-    def __init__(self, folder: Path, owners: int = 5, site: Path | None = None) -> None:
-        super().__init__(folder, owners)
-        self.processes.remove(self.requester)
-        #: What the owners' processes import first (defences.write_site); None: nothing.
-        self.site = site
-        if site is not None:
-            for owner in self.owners:
-                path = f"PYTHONPATH={site}:{Path(__file__).resolve().parents[2]}"
-                owner._command[:0] = ["env", path]
-
-    async def start(self) -> None:
-        """Chain, contract, then every owner at once."""
-        self.chain.launch()
-        await until(self.chain.answers, START_SECONDS, "the chain answers")
-        client = await ChainClient.open(self.chain.url, CHAIN_ID, None)
-        try:
-            self.contract = await deploy_bounty(client, self._keys)
-        finally:
-            client.close()
-        self._configure()
-        for owner in self.owners:
-            owner.launch()
-        for owner in self.owners:
-            await until(owner.answers, START_SECONDS, f"{owner.home.path.name} answers")
 
 
 @dataclass
@@ -105,28 +71,18 @@ class Attempt:
     digests: dict[int, bytes] = field(default_factory=dict)
 
 
-@cache
-def paillier_key() -> tuple[bytes, bytes]:
-    """(modulus, private): one for all jobs of a test run."""
-    return tasks.generate_key(KEY_BITS)
-
-
-class HandRequester(Hostile):
+class HandRequester(Hostile, Reader):
     """See `hand_requester`. Members are indexes into the cohort; all of them make one block."""
 
     def __init__(self, owners: OwnerSwarm, swarm: Any, client: ChainClient, folder: Path) -> None:
         self.said: list[tuple[Envelope, bytes]] = []
         self.job = bytes(32)
-        super().__init__(owners._keys, swarm, owners.contract, "")
+        super().__init__(owners.requester_keys, swarm, owners.contract, "")
         self._owners = owners
         self._client = client
         folder.mkdir(exist_ok=True)
         self.blobs = Blobs(folder)
         self._folder = folder
-        self.spec: JobSpec
-        self.cohort: Cohort
-        self.work: tasks.Work
-        self._blocks: tuple[int, ...] = ()
         swarm.serve_blobs(self.blobs)
 
     # --- hearing
@@ -206,8 +162,8 @@ class HandRequester(Hostile):
         await self._mined(block + 1 + spec.timing.finality_blocks)
         seed = await self._client.block_hash(block + 1)
         assert seed is not None
-        self._blocks = draw_blocks(self.cohort, spec.cohort, (seed,), 0)
-        assert set(self._blocks) == {0}
+        self.blocks = draw_blocks(self.cohort, spec.cohort, (seed,), 0)
+        assert set(self.blocks) == {0}
 
     async def _enrolments(self, body: Announce, content: bytes) -> list[Envelope]:
         frame = self.frame(self.sealed(body, self.job), content)
@@ -265,6 +221,10 @@ class HandRequester(Hostile):
         peer = identity.peer_id_text(self.cohort.members[member].peer)
         frame = self.frame(self.sealed(body, self.job, *where))
         await self.swarm.request(peer, PROTOCOL, frame, 15)
+
+    def bound(self, attempt: Attempt, model: bytes, roster: BlobRef) -> secagg_tasks.Attempt:
+        """What masks of an attempt are bound to, for this model's digest and this roster."""
+        return self.bound_at(self.place(self.job, *attempt.where), model, roster)
 
     # --- a round, message by message
 
@@ -366,95 +326,6 @@ class HandRequester(Hostile):
         found = self.heard_of(Release, attempt.where)
         return {member: body.shares for member, body, _, _ in found if body.root == root}
 
-    # --- what it can open
-
-    @property
-    def threshold(self) -> int:
-        return self.spec.threshold(len(self.cohort.members))
-
-    def entries(self, roster: BlobRef) -> tuple[RosterEntry, ...]:
-        return lists.roster_entries(self.cohort, self._blocks, 0, self.blobs.get(roster))
-
-    def bound(self, attempt: Attempt, model: bytes, roster: BlobRef) -> secagg_tasks.Attempt:
-        """What masks of an attempt are bound to, for this model's digest and this roster."""
-        place = self.place(self.job, *attempt.where)
-        return secagg_tasks.Attempt(place, model, roster.digest, self.entries(roster))
-
-    def secret(
-        self,
-        kind: Kind,
-        of: int,
-        roster: BlobRef,
-        releases: Mapping[int, tuple[bytes, ...]],
-    ) -> bytes | None:
-        """A member's seed or mask key from released shares; None where they do not make it."""
-        entries = self.entries(roster)
-        index = next(i for i, e in enumerate(entries) if e.member == of)
-        entry = entries[index]
-        return reconstruct(
-            kind,
-            {member: shares[index] for member, shares in releases.items()},
-            secagg_tasks._parts(entry.ready),
-            self.threshold,
-            self.cohort.members[of].peer,
-            entry.ready.opening,
-        ).secret
-
-    def sum_of(
-        self,
-        bound: secagg_tasks.Attempt,
-        batches: Mapping[int, bytes],
-        releases: Mapping[int, tuple[bytes, ...]],
-    ) -> Integers:
-        """The opened sum of a block, as its requester computes it. Raises SumOutOfRange."""
-        found = secagg_tasks.unmask(
-            self.work,
-            bound,
-            {i: member.peer for i, member in enumerate(self.cohort.members)},
-            tuple(sorted(batches)),
-            self.threshold,
-            releases,
-        )
-        assert found.blob is not None, found
-        return self._open([batches[m] for m in sorted(batches)], self.blobs.get(found.blob))
-
-    def alone(
-        self,
-        bound: secagg_tasks.Attempt,
-        member: int,
-        batch: bytes,
-        seed: bytes,
-        *,
-        private: bytes | None = None,
-        others: Sequence[tuple[int, bytes]] = (),
-    ) -> Integers:
-        """One member's integers: its batch without its self-mask and its masks with others.
-
-        Those follow from its own mask key (`private`), or from all the others' (`others`: position
-        and private key). Raises SumOutOfRange where they are not the ones.
-        """
-        envelope, binding = tasks.envelope_of(self.spec), secagg_tasks.binding_of(self.spec, bound)
-        entry = next(e for e in bound.roster if e.member == member)
-        count = self.spec.parameter_count
-        if private is None:
-            present = [(entry.position, entry.ready.mask_key, seed)]
-            removal = kernels.unmask_vector(envelope, count, binding, present, others)
-        else:
-            shape = envelope.removal_shape(count)
-            space = masks.Residues(self.spec.n)
-            keys = [(e.position, e.ready.mask_key) for e in bound.roster]
-            mask = masks.contribution_mask(
-                space, shape.count, private, seed, entry.position, keys, binding
-            )
-            removal = kernels.encode_residues(shape, mask)
-        return self._open([batch], removal)
-
-    def _open(self, batches: Sequence[bytes], removal: bytes) -> Integers:
-        envelope, count = tasks.envelope_of(self.spec), self.spec.parameter_count
-        total = kernels.sum_batches(envelope, batches, count)
-        private = paillier_key()[1]
-        return kernels.open_sum(private, total, removal, envelope, len(batches), count)
-
 
 @asynccontextmanager
 async def hand_requester(
@@ -465,7 +336,7 @@ async def hand_requester(
     listen = owners.address.partition("/p2p/")[0]
     client = await ChainClient.open(owners.chain.url, CHAIN_ID, owners.contract)
     try:
-        config = SwarmConfig((listen,), tuple(found), owners._keys.peer_seed)
+        config = SwarmConfig((listen,), tuple(found), owners.requester_keys.peer_seed)
         async with open_swarm(config) as swarm:
             requester = HandRequester(owners, swarm, client, folder)
             await swarm.wait_connected(len(owners.owners), _WAIT)
