@@ -23,6 +23,7 @@ from protocol.arith import kernels
 from protocol.job import JobPhase
 from protocol.messages import Body
 from protocol.round import Phase
+from protocol.spec import Envelope
 
 
 def run(world: World, seconds: int = 900) -> World:
@@ -77,6 +78,27 @@ def test_another_seed_gives_another_log() -> None:
 def test_batches_too_large_for_gossip_are_fetched() -> None:
     world = run(World(Settings(seed=8, rounds=1, hidden=1000)))
     assert world.spec.packing.batch_bytes(world.spec.parameter_count) > 48 * 1024
+    check_done(world)
+    check_all_closed(world)
+
+
+def test_masks_alone_train_as_well() -> None:
+    world = run(World(Settings(seed=9, envelope=Envelope.MASKS, weather=bad_weather())))
+    assert world.accuracies[-1] > 0.9
+    check_done(world)
+    check_all_closed(world)
+
+
+@pytest.mark.parametrize("envelope", [Envelope.MASKS, Envelope.PAILLIER], ids=str)
+def test_with_noise_blocks_may_shuffle(envelope: Envelope) -> None:
+    """Every round draws its blocks anew; an owner's noise is drawn, and paid, once a round."""
+    job = {"owners": 12, "block": 6, "epsilon": 8.0, "dropouts": 1, "corrupt": 1, "shuffle": True}
+    weather = Weather(loss=0.05, duplicates=0.1)
+    world = run(World(Settings(seed=10, envelope=envelope, weather=weather, **job)))
+    drawn = [world.requester.executor.listing.blocks(world.job, number) for number in range(3)]
+    assert len(set(drawn)) == 3
+    for owner in world.owners:
+        assert len(set(owner.charged)) == len(owner.charged) <= 3
     check_done(world)
     check_all_closed(world)
 
