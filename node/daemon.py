@@ -231,7 +231,7 @@ def _restore_cohorts(services: Services) -> None:
         state, context = machine.state, machine.context
         if isinstance(state, OwnerState):
             # Examined once its roots are stored, which may be before the chain's are.
-            digest = state.cohort_digest if state.cohort_roots else b""
+            digest = state.cohort_digest if state.cohort_roots else state.held_cohort
         else:
             # A group that is being rooted is in the later list already, behind all others.
             digest = state.next_cohort_digest or state.cohort_digest

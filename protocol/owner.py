@@ -207,7 +207,11 @@ def _compare_roots(turn: OwnerTurn, at: int) -> None:
         go(turn, JobEvent.BROKEN, "the enrolled list is not the one under the chain's root")
         return
     if state.cohort_mine:
-        turn.change(cohort_here=True)
+        turn.change(
+            cohort_here=True,
+            held_cohort=state.cohort_digest,
+            held_groups=len(state.cohort_roots),
+        )
         owner_round.proceed(turn, at)
 
 
@@ -334,7 +338,10 @@ def _ask_when_silent(turn: OwnerTurn, at: int) -> None:
     state = turn.state
     if state.phase is JobPhase.FINISHING and state.evidence_digest:
         return
-    if at >= max(state.heard_at, state.asked_at) + params.ASK_AFTER_MS:
+    # In a lively job one message may be missed unnoticed: that of the commitment is waited for.
+    lacks = any(not round_.commitment_root for round_ in owner_release.awaited(turn))
+    missed = lacks and at >= state.asked_at + 2 * params.ASK_AFTER_MS
+    if missed or at >= max(state.heard_at, state.asked_at) + params.ASK_AFTER_MS:
         turn.change(asked_at=at)
         until = at + params.ASK_AFTER_MS
         turn.emit(Send(turn.context.requester, 0, 0, Ask(), b"", until))

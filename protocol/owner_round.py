@@ -90,19 +90,20 @@ def _open(turn: OwnerTurn, input_: inputs.ReceiveMessage, body: Open) -> None:
     _check_opening(turn, at, place.round, place.attempt, body)
     if body.model_size != model_bytes(turn.context.spec.parameter_count):
         # Room is kept for what is fetched before its first byte comes.
-        refuse(turn, at, RefusalCode.INVALID, "the model has another size than the spec says")
+        why = "the model has another size than the spec says"
+        refuse(turn, at, RefusalCode.INVALID, why, (place.round, place.attempt))
         return
     if any((m == body.model_digest) != (r == place.round) for m, r in state.contributed):
         # One model a round, one round a model: each further pair would be another gradient.
         why = "this round, or this model, was contributed to with another"
-        refuse(turn, at, RefusalCode.CONFLICT, why)
+        refuse(turn, at, RefusalCode.CONFLICT, why, (place.round, place.attempt))
         return
     # One of an earlier round may still be paid; an attempt that another one follows will not be.
     pending = sum(1 for r in owner_release.awaited(turn) if r.number < place.round)
     unpaid = state.unpaid - pending
     if unpaid > state.max_unpaid:
         why = f"{unpaid} attempts that it contributed to went unpaid, beyond its owner's limit"
-        refuse(turn, at, RefusalCode.CLOSED, why)
+        refuse(turn, at, RefusalCode.CLOSED, why, (place.round, place.attempt))
         return
     _leave(turn, place.round)
     turn.change(round=OwnerRound(place.round, place.attempt, Phase.OPEN, body, digest))

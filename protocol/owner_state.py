@@ -107,6 +107,8 @@ class OwnerState(Wire):
     cohort_roots: Annotated[tuple[Digest, ...], Size(0, params.MAX_GROUPS)] = ()  # of that list
     cohort_mine: bool = False  # this owner stands in that list
     cohort_here: bool = False  # and its roots are the chain's, each with its seed
+    held_cohort: NoDigest = b""  # the last list that was so: rounds before go on by it
+    held_groups: Index = 0
     round: OwnerRound | None = None
     due: OwnerRound | None = None  # a round whose commitment was not final when the next opened
     commitments: Annotated[tuple[ChainCommitment, ...], Size(0, 2)] = ()  # the latest, by round
@@ -129,7 +131,5 @@ class OwnerState(Wire):
 
     @property
     def seeds(self) -> tuple[bytes, ...]:
-        """What draws the blocks of each group in the cohort's list; empty until all are final."""
-        return (
-            tuple(r.seed for r in self.roots[: len(self.cohort_roots)]) if self.cohort_here else ()
-        )
+        """What draws the blocks of each group of the last list that holds; empty before it."""
+        return tuple(root.seed for root in self.roots[: self.held_groups])

@@ -73,10 +73,23 @@ def abandon(turn: OwnerTurn, reason: str) -> None:
     turn.notify("attempt-failed", reason, round_.number, round_.attempt)
 
 
-def refuse(turn: OwnerTurn, at: int, code: RefusalCode, reason: str) -> None:
-    """Say why this owner does not go along; the first word that it heard stands."""
+def refuse(
+    turn: OwnerTurn,
+    at: int,
+    code: RefusalCode,
+    reason: str,
+    place: tuple[int, int] | None = None,
+) -> None:
+    """Say why this owner does not go along; the first word that it heard stands.
+
+    `place` is the round and attempt that it refuses, if not the present one.
+    """
     turn.notify("fault", reason)
-    send(turn, Refuse(code, one_line(reason)), at + FETCH_MS)
+    body, until = Refuse(code, one_line(reason)), at + FETCH_MS
+    if place is None:
+        send(turn, body, until)
+    else:
+        turn.emit(Send(turn.context.requester, *place, body, b"", until))
 
 
 def send(

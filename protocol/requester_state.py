@@ -112,6 +112,7 @@ class OwedRelease(Wire):
     block: Index
     roster_digest: Digest
     listed: _BlockMembers
+    tries: Index = 0  # releases that came for it and were looked at
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ shares earns no merit and stays out of later rosters, until they come.
 
 from __future__ import annotations
 
+import dataclasses
+
 from protocol import inputs
 from protocol.effects import ComputeApply, ComputeUnmask, OpenBlock
 from protocol.errors import StateError
@@ -31,6 +33,9 @@ _OPENING = (Phase.COMMIT, Phase.UNMASK, Phase.APPLY)
 #: With enough shares to open a block: how long the others' are waited for, milliseconds. They come
 #: at about the same time, and one look at all of them costs little more than one at some.
 _GRACE_MS = 1_000
+
+#: How often a member that owes shares may come with bad ones: each time costs a computation.
+_LATE_TRIES = 3
 
 
 def begin_unmask(turn: RequesterTurn, at: int) -> None:
@@ -235,6 +240,11 @@ def _late(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Release, mem
     if owed is not None and (owed.round, owed.attempt) == (place.round, place.attempt):
         if (body.root, body.block) != (owed.root, owed.block):
             raise StateError("a release for another commitment or block than is owed")
+        if owed.tries >= _LATE_TRIES:
+            raise StateError(f"member {member} released bad shares {owed.tries} times")
+        tried = dataclasses.replace(owed, tries=owed.tries + 1)
+        others = (o for o in turn.state.owed if o.member != member)
+        turn.change(owed=(*others, tried))
         where = owed.model_digest, owed.block, owed.roster_digest, owed.listed
     elif round_ is not None and (round_.number, round_.attempt) == (place.round, place.attempt):
         block, roster = _block(round_, body.block), round_.roster(body.block)

@@ -34,7 +34,7 @@ from protocol.noise_scale import Charge, NoisePlan, noise_clip
 from protocol.policy import Policy
 from protocol.policy_terms import with_changes
 from protocol.spec import JobSpec, encode_spec
-from protocol.spec_parts import ChainRef, Party
+from protocol.spec_parts import ChainRef, Faulty, Party
 from protocol.spec_toml import parse_toml
 
 ROOT = Path(__file__).parents[2]
@@ -314,11 +314,10 @@ async def test_what_the_accountant_said_is_not_asked_again(services: Any) -> Non
 
 async def test_a_spec_whose_noise_cannot_be_is_refused_with_its_field(services: Any) -> None:
     coarse = noisy_spec()
-    coarse = dataclasses.replace(
-        coarse, encryption=dataclasses.replace(coarse.encryption, value_bits=8)
-    )
-    why = await privacy.affordable(services, "ward", coarse, ROWS)
-    assert why.startswith("encryption.value_bits: is 8: with the range that noise needs")
+    with pytest.raises(
+        Faulty, match="encryption.value_bits: is 8: with the range that noise needs"
+    ):
+        dataclasses.replace(coarse, encryption=dataclasses.replace(coarse.encryption, value_bits=8))
     tiny = noisy_spec(1e-4, rounds=1)
     tiny = dataclasses.replace(tiny, encryption=dataclasses.replace(tiny.encryption, value_bits=32))
     assert (await privacy.affordable(services, "ward", tiny, 32)).startswith("privacy.epsilon")

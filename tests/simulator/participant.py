@@ -183,7 +183,7 @@ class Node:
         if isinstance(state, RequesterState):
             held = state.next_cohort_digest
         elif not state.cohort_roots:
-            held = b""
+            held = state.held_cohort
         if held:
             self.learn_cohort(job, self.blobs[held])
 
