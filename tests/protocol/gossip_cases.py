@@ -32,6 +32,7 @@ from protocol.messages import (
     Open,
     Ready,
     Result,
+    Roster,
 )
 from protocol.verdict import Verdict
 
@@ -126,16 +127,25 @@ def lengthened(data: bytes) -> bytes:
 
 ANNOUNCE = Announce(blob_digest(SPEC), len(SPEC))
 OPEN = Open(digest_of("cohort"), 2000, digest_of("model"), 64, 1_000, 2_000)
-FREEZE = Freeze(digest_of("opening"), digest_of("frozen"), 1500)
+FREEZE = Freeze(digest_of("opening"), (Roster(0, digest_of("roster"), 1500),))
 COMMITTED = Committed(
     digest_of("root"), 5, digest_of("model"), 1_900_000_000, bytes(65), digest_of("list"), 1800
+)
+READY = Ready(
+    digest_of("opening"),
+    digest_of("mask key"),
+    digest_of("share key"),
+    digest_of("seed hash"),
+    (bytes(16),) * 5,
+    (bytes(16),) * 5,
+    (bytes(80),) * 5,
 )
 RESULT = Result(digest_of("next model"), 64)
 FINISHED = Finished(digest_of("last model"), 64, digest_of("evidence"), 900)
 
 
 def contribution(block: int = 0, member: int = 0) -> Contribution:
-    return Contribution(block, member, digest_of("frozen"), blob_digest(BATCH), len(BATCH))
+    return Contribution(block, member, digest_of("roster"), blob_digest(BATCH), len(BATCH))
 
 
 def build_cases() -> list[Case]:
@@ -327,7 +337,7 @@ def build_cases() -> list[Case]:
         Case(
             "a private message",
             topic,
-            said(Ready(digest_of("opening")), MEMBERS[0]),
+            said(READY, MEMBERS[0]),
             reject,
             "Ready does not belong",
             KNOWN,
@@ -336,7 +346,7 @@ def build_cases() -> list[Case]:
         Case(
             "an enrolment for all to hear",
             JOBS_TOPIC,
-            said(Enrol(bytes(20), bytes(20), 1, bytes(65)), MEMBERS[0]),
+            said(Enrol(bytes(20), bytes(20), 1, bytes(32), bytes(65)), MEMBERS[0]),
             reject,
             "Enrol does not belong",
             KNOWN,

@@ -12,7 +12,7 @@ from books_kit import Books, Job, digest_of, make_books, make_job
 from protocol.addresses import to_checksum
 from protocol.audit import ChainRound, Check, audit
 from protocol.evidence import MeritShare, merit_tree
-from protocol.lists import encode_list
+from protocol.lists import BlockList, ContributionList, encode_contributions, leaves
 
 
 def checks_of(books: Books, spec_digest: bytes | None = None) -> tuple[Check, ...]:
@@ -54,6 +54,19 @@ def test_honest_books_have_no_fault(owners: int) -> None:
         assert f"round {number}: root of its list" in names
 
 
+def test_later_owners_and_shuffled_blocks_have_no_fault() -> None:
+    made = make_job(10, later=(5,), shuffle=True)
+    books = make_books(made, [(0, 1, 2), (1,), (0, 2)])
+    assert faults(books) == {}
+    later = (*made.seeds, digest_of("of a root that nobody joined under"))
+    assert faults(books.with_chain(seeds=later)) == {}
+
+
+def test_a_list_under_another_rounds_draw_is_a_fault() -> None:
+    books = make_books(make_job(10, shuffle=True), [(0,), (0,), (0,)])
+    assert "round 1: list" in faults(foreign_list(books))
+
+
 def test_a_job_without_a_contribution_returns_everything() -> None:
     assert faults(make_books(job(), [])) == {}
 
@@ -78,12 +91,11 @@ def test_a_claim_in_the_middle_of_the_job_is_no_fault() -> None:
 
 def closed(books: Books, claims: Callable[[int], int]) -> Books:
     """The same rounds in a job that closed without `finish`; `claims` pays by contributions."""
-    lists = [envelopes for _, envelopes in books.rounds]
-    counts = Counter(e.sender for envelopes in lists for e in envelopes)
+    counts = Counter(leaf.member for _, listed in books.rounds for leaf in listed)
     claimed = {}
-    for member in books.job.cohort.members:
-        if claims(counts[member.peer]):
-            claimed[member.payout] = claims(counts[member.peer])
+    for index, member in enumerate(books.job.cohort.members):
+        if claims(counts[index]):
+            claimed[member.payout] = claims(counts[index])
     return books.with_chain(
         final_model=b"",
         evidence_digest=b"",
@@ -115,10 +127,19 @@ def with_round(books: Books, number: int, **changes: object) -> Books:
 
 def with_list(books: Books, number: int, members: list[int]) -> Books:
     """Another list for one round; evidence and chain stay."""
-    envelopes = tuple(books.job.contribution(m, number) for m in members)
-    return dataclasses.replace(
-        books, lists=books.lists | {number: (encode_list(envelopes), envelopes)}
-    )
+    return with_listed(books, number, books.job.listed(number, members))
+
+
+def with_listed(books: Books, number: int, listed: ContributionList) -> Books:
+    data = encode_contributions(listed)
+    return dataclasses.replace(books, lists=books.lists | {number: (data, leaves(listed))})
+
+
+def altered(books: Books, **changes: object) -> Books:
+    """Round 1's only block says something else."""
+    (block,) = books.job.listed(1, members(0)).blocks
+    other: BlockList = dataclasses.replace(block, **changes)  # type: ignore[arg-type]
+    return with_listed(books, 1, ContributionList((other,)))
 
 
 def without_list(books: Books) -> Books:
@@ -178,7 +199,7 @@ FAULTS: dict[str, tuple[Callable[[Books], Books], str]] = {
         lambda b: dataclasses.replace(b, lists=b.lists | {1: (b"no list", ())}),
         "round 1: list",
     ),
-    "another round's list": (foreign_list, "round 1: list"),
+    "another round's list": (foreign_list, "round 1: root of its list"),
     "a list without one member of a block": (
         lambda b: with_list(b, 1, members(0)[1:]),
         "round 1: list",
@@ -196,10 +217,14 @@ FAULTS: dict[str, tuple[Callable[[Books], Books], str]] = {
         "round 1: list",
     ),
     "a contribution to another roster": (
-        lambda b: with_record(b, 1, frozen_digest=digest_of("other")),
-        "round 1: list",
+        lambda b: altered(b, roster_digest=digest_of("other")),
+        "round 1: root of its list",
     ),
-    "another attempt": (lambda b: with_record(b, 1, attempt=1), "round 1: list"),
+    "another batch of a member": (
+        lambda b: altered(b, batches=(digest_of("other"),) * len(members(0))),
+        "round 1: root of its list",
+    ),
+    "a member under another block": (lambda b: altered(b, block=1), "round 1: list"),
     "another count in the evidence": (lambda b: with_record(b, 1, count=4), "round 1: count"),
     "a model that comes from nowhere": (
         lambda b: with_record(b, 1, next_model=digest_of("other")),
@@ -210,16 +235,16 @@ FAULTS: dict[str, tuple[Callable[[Books], Books], str]] = {
         "final model in the evidence",
     ),
     "another seed": (
-        lambda b: b.with_evidence(seed=digest_of("other")),
-        "seed of the blocks",
+        lambda b: b.with_evidence(seeds=(digest_of("other"),)),
+        "seeds of the blocks",
     ),
     "another seed on the chain": (
-        lambda b: b.with_chain(enrol_block_hash=digest_of("other")),
-        "seed of the blocks",
+        lambda b: b.with_chain(seeds=(digest_of("other"),)),
+        "seeds of the blocks",
     ),
     "another cohort on the chain": (
-        lambda b: b.with_chain(enrol_root=digest_of("other")),
-        "enrolment root",
+        lambda b: b.with_chain(enrol_roots=(digest_of("other"),)),
+        "enrolment roots",
     ),
     "another spec on the chain": (
         lambda b: b.with_chain(spec_digest=digest_of("other")),

@@ -25,7 +25,7 @@ from protocol.envelope import (
 )
 from protocol.errors import Malformed
 from protocol.identity import peer_id
-from protocol.messages import Ask, Body, Open, Ready
+from protocol.messages import Ask, Body, Enrolled, Open
 from protocol.params import MAX_STREAM_MESSAGE_BYTES, PROTOCOL_VERSION
 
 KINDS: tuple[type[Any], ...] = typing.get_args(Body)
@@ -88,8 +88,8 @@ def test_a_signature_cannot_be_moved(kind: type[Any], move: Callable[[Envelope],
 
 
 def test_a_signature_of_one_kind_of_message_is_none_of_another() -> None:
-    ready, ask = signed(Ready(b"\0" * 32)), signed(Ask())
-    for one, other in ((ready, ask), (ask, ready)):
+    enrolled, ask = signed(Enrolled(b"\0" * 32)), signed(Ask())
+    for one, other in ((enrolled, ask), (ask, enrolled)):
         swapped = dataclasses.replace(one, signature=other.signature)
         with pytest.raises(Malformed, match="signature"):
             open_envelope(encode(swapped))

@@ -17,6 +17,7 @@ from protocol.evidence import (
     payouts,
     prove_claim,
 )
+from protocol.merit import MAX_WEIGHT
 from protocol.trees import Merit, contribution_leaf, verify_index, verify_sum
 
 
@@ -30,7 +31,7 @@ def books(request: pytest.FixtureRequest) -> Books:
 
 def test_every_claim_is_proved_under_the_chains_roots(books: Books) -> None:
     cohort, job = books.job.cohort, books.job
-    accounts = payouts(cohort, [envelopes for _, envelopes in books.rounds])
+    accounts = payouts(cohort, [listed for _, listed in books.rounds])
     assert accounts == tuple(m.payout for m in cohort.members), "all of them contributed once"
     proved: Counter[int] = Counter()
     for account in accounts:
@@ -40,6 +41,7 @@ def test_every_claim_is_proved_under_the_chains_roots(books: Books) -> None:
         for part in claim.rounds:
             on_chain = books.chain.rounds[part.round]
             assert part.block == job.blocks[member]
+            assert part.roster_digest == digest_of("roster", part.round, part.block)
             assert part.contribution_digest == digest_of("batch", part.round, member)
             leaf = contribution_leaf(
                 account, part.block, part.roster_digest, part.contribution_digest
@@ -71,6 +73,14 @@ def test_nobody_proves_what_is_anothers(books: Books) -> None:
     assert not verify_sum(root, claim.merit_position, more, claim.merit_proof)
 
 
+def test_later_owners_claim_like_the_first() -> None:
+    books = make_books(make_job(10, later=(5,), shuffle=True), [[0, 1], [0, 1, 2]])
+    assert books.evidence.seeds == books.job.seeds
+    account = books.job.cohort.members[12].payout
+    (part,) = prove_claim(books.job.cohort, books.rounds, books.evidence, account).rounds
+    assert (part.round, part.block) == (1, 2)
+
+
 def test_a_stranger_has_nothing_to_claim(books: Books) -> None:
     claim = prove_claim(books.job.cohort, books.rounds, books.evidence, b"\xee" * 20)
     assert (claim.rounds, claim.merit, claim.merit_proof) == ((), 0, ())
@@ -100,5 +110,11 @@ def test_the_largest_evidence_fits_its_limit() -> None:
     books = make_books(make_job(5), [[0]])
     record = books.evidence.rounds[0]
     shares = tuple(MeritShare(n.to_bytes(20, "big"), 2**240 + n) for n in range(params.MAX_COHORT))
-    largest = books.with_evidence(rounds=(record,) * params.MAX_ROUNDS, merit=shares).evidence
+    largest = books.with_evidence(
+        rounds=(record,) * params.MAX_ROUNDS,
+        merit=shares,
+        weights=(MAX_WEIGHT,) * params.MAX_COHORT,
+        withheld=tuple(range(params.MAX_COHORT)),
+        seeds=(bytes(32),) * params.MAX_GROUPS,
+    ).evidence
     assert decode_evidence(encode_evidence(largest)) == largest

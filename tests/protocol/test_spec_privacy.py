@@ -1,4 +1,4 @@
-"""What a spec may promise: noise, dropouts, corrupt members, blocks that shuffle, and their rules."""
+"""What a spec may promise: noise, dropouts, corrupt members, shuffled blocks, and the rules."""
 
 from __future__ import annotations
 
