@@ -315,11 +315,15 @@ async def test_what_the_accountant_said_is_not_asked_again(services: Any) -> Non
 async def test_a_spec_whose_noise_cannot_be_is_refused_with_its_field(services: Any) -> None:
     coarse = noisy_spec()
     with pytest.raises(
-        Faulty, match="encryption.value_bits: is 8: with the range that noise needs"
+        Faulty, match=r"encryption\.value_bits: is 8: with the range that noise needs"
     ):
         dataclasses.replace(coarse, encryption=dataclasses.replace(coarse.encryption, value_bits=8))
-    tiny = noisy_spec(1e-4, rounds=1)
-    tiny = dataclasses.replace(tiny, encryption=dataclasses.replace(tiny.encryption, value_bits=32))
+    spec = noisy_spec(rounds=1)
+    tiny = dataclasses.replace(
+        spec,
+        privacy=dataclasses.replace(spec.privacy, epsilon=1e-4),
+        encryption=dataclasses.replace(spec.encryption, value_bits=32),
+    )
     assert (await privacy.affordable(services, "ward", tiny, 32)).startswith("privacy.epsilon")
     with pytest.raises(InputError, match="adds no noise"):
         await privacy.plan_for(services, noisy_spec(None), ROWS)
