@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import pytest
 
-pytest.register_assert_rewrite("processes", "jobs_kit")
+pytest.register_assert_rewrite("processes", "jobs_kit", "stage")
 
 from processes import Swarm  # noqa: E402 (after its assertions are known to be rewritten)
 
