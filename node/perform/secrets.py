@@ -32,6 +32,16 @@ async def make(services: Services, wanted: Wanted, effect: effects.MakeSecrets) 
     have said it was not stored."""
     machine = wanted.machine
     context, cohort = machine.context, machine.context.require_cohort()
+
+    def failed(reason: str) -> inputs.ComputeFailed:
+        place = effect.round, effect.attempt
+        return inputs.ComputeFailed(unix_ms(), "secrets", *place, b"", one_line(reason))
+
+    if await trio.to_thread.run_sync(held_sealing_key, services, context.job) is None:
+        # A restored node: it could open no box, so it would contribute and then owe its shares.
+        why = "the job's sealing key is gone from this node, which stays out of its rounds"
+        await services.engine.feed(machine.key, failed(why), wanted.id)
+        return
     whole = block_members(blocks_of(machine, effect.round), effect.block)
     members = tuple((cohort.members[m].peer, cohort.members[m].sealing_key) for m in whole)
     place = services.place(context.job, effect.round, effect.attempt)
@@ -48,9 +58,7 @@ async def make(services: Services, wanted: Wanted, effect: effects.MakeSecrets) 
             threshold,
         )
     except Malformed as error:
-        outcome = inputs.ComputeFailed(
-            unix_ms(), "secrets", effect.round, effect.attempt, b"", one_line(str(error))
-        )
+        outcome = failed(str(error))
     else:
         name = mask_name(context.job, effect.round, effect.attempt)
         await trio.to_thread.run_sync(services.keys.seal, name, made.secret)
