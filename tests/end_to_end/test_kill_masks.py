@@ -49,6 +49,7 @@ def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swarm]:
     swarm.destroy()
 
 
+@pytest.mark.long
 async def test_with_noise_every_round_completes_without_the_dead(swarm: Swarm) -> None:
     """Killed before its Ready, after it, and while shares are awaited; each is back in the next."""
     early, ready, late, _, second, gate = swarm.owners
@@ -87,6 +88,7 @@ async def test_with_noise_every_round_completes_without_the_dead(swarm: Swarm) -
         assert released_once(owner, job) == {0: 0, 1: 0, 2: 0}
 
 
+@pytest.mark.long
 async def test_without_noise_the_attempt_opens_nothing_and_the_next_succeeds(swarm: Swarm) -> None:
     """Killed before its Ready, after it, and while it trains; each is back once that has failed."""
     early, ready, busy, _, _, gate = swarm.owners
