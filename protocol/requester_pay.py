@@ -37,8 +37,7 @@ def finish(turn: RequesterTurn, event: JobEvent) -> None:
 def _settle(turn: RequesterTurn) -> Settle:
     """Merit goes by worth, and to nobody that kept its shares back."""
     state = turn.state
-    withheld = tuple(sorted({owed.member for owed in state.owed}))
-    return Settle(state.model_digest, state.worth, withheld)
+    return Settle(state.model_digest, state.worth, tuple(sorted(state.withholding)))
 
 
 def give_up(turn: RequesterTurn, reason: str) -> None:

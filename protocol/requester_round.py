@@ -119,9 +119,8 @@ def _freeze(turn: RequesterTurn, at: int) -> None:
     round_ = present(turn)
     messages = {r.member: r.message for r in round_.ready}
     going = enough_of(turn, set(messages))
-    owing = {owed.member for owed in turn.state.owed}
-    for block, members in enough_of(turn, set(messages) - owing).items():
-        going[block] = members  # who owes shares stays out where the block can do without
+    for block, members in enough_of(turn, set(messages) - turn.state.withholding).items():
+        going[block] = members  # who kept shares back stays out where the block can do without
     if not going:
         abandon(turn, at, f"{len(messages)} members are ready, which is no block")
         return

@@ -190,6 +190,7 @@ class RequesterState(Wire):
     round: RequesterRound | None = None
     lost_rounds: Index = 0  # in a row
     owed: Annotated[tuple[OwedRelease, ...], Size(0, params.MAX_COHORT)] = ()
+    liars: Annotated[tuple[Index, ...], Size(0, params.MAX_COHORT)] = ()  # closed a block, by index
     records: Annotated[tuple[RoundRecord, ...], Size(0, params.MAX_ROUNDS)] = ()
     evidence_digest: NoDigest = b""
     evidence_size: BlobSize = 0
@@ -204,6 +205,12 @@ class RequesterState(Wire):
     def seeds(self) -> tuple[bytes, ...]:
         """What draws the blocks of each adopted group."""
         return tuple(group.seed for group in self.groups[: self.adopted])
+
+    @property
+    def withholding(self) -> frozenset[int]:
+        """Members that keep shares back, or shared out what is none: no later roster needs them,
+        and they earn no merit."""
+        return frozenset((*(owed.member for owed in self.owed), *self.liars))
 
     @property
     def rooting(self) -> GroupRecord | None:

@@ -119,6 +119,8 @@ def unmasked(turn: RequesterTurn, input_: inputs.Unmasked) -> None:
         blame(turn, member, "released shares that are not what was sealed for it")
     for member in input_.liars:
         blame(turn, member, "its shares do not make the secret that it committed to")
+    # That costs the requester a block it pays for, each round again: whoever did it once is out.
+    turn.change(liars=tuple(sorted({*turn.state.liars, *input_.liars})))
     round_ = turn.state.round
     current = round_ is not None and (round_.number, round_.attempt) == (
         input_.round,

@@ -165,6 +165,32 @@ def test_a_liar_is_named_and_its_block_stays_closed() -> None:
     assert kit.round.count == 10, "the other block's members are paid as well"
 
 
+def test_a_liar_stays_out_of_later_rosters_and_has_no_merit() -> None:
+    """Good shares of others' secrets do not make up for it."""
+    kit = requester_at(Phase.UNMASK, noisy(rounds=2))
+    for member in range(5):
+        kit.release(member)
+    kit.unmasked(0, good=(0, 1, 2, 3, 4), liars=(3,), opens=False)
+    kit.applied(0.0)
+    assert kit.state.owed == ()
+    go_through(kit, Phase.CONTRIBUTE)
+    assert kit.round.rosters[0].members == (0, 1, 2, 4)
+    go_through(kit, Phase.APPLY)
+    settle = only(kit.applied(4.0), effects.Settle)
+    assert settle.withheld == (3,)
+
+
+def test_a_liar_that_a_block_needs_is_listed_again() -> None:
+    """Without noise a block counts whole; after three rounds that moved nothing the job ends."""
+    kit = requester_at(Phase.UNMASK, make_job(5))
+    for member in range(5):
+        kit.release(member)
+    kit.unmasked(0, good=(0, 1, 2, 3, 4), liars=(3,), opens=False)
+    kit.applied(0.0)
+    go_through(kit, Phase.CONTRIBUTE)
+    assert kit.round.rosters[0].members == (0, 1, 2, 3, 4)
+
+
 # --- time
 
 
@@ -245,6 +271,15 @@ def test_late_shares_that_are_bad_leave_the_debt() -> None:
     wanted = kit.unmasked(0, bad=(4,), opens=False, place=(0, 0))
     assert [member for member, _ in blamed(kit, wanted)] == [4]
     assert [owed.member for owed in kit.state.owed] == [4]
+
+
+def test_bad_late_shares_are_looked_at_three_times() -> None:
+    """Each look costs a computation; who sends rubbish pays nothing for it."""
+    kit = owing()
+    for _ in range(3):
+        assert len(tries(kit.hear(kit.job.people[4], owed_release(kit), 0, 0))) == 1
+        kit.unmasked(0, bad=(4,), opens=False, place=(0, 0))
+    assert "bad shares 3 times" in kit.deaf(kit.job.people[4], owed_release(kit), 0, 0)
 
 
 def test_late_shares_for_another_root_are_not_taken() -> None:
