@@ -295,7 +295,7 @@ def _members(
     listed = Counter(leaf.member for _, leaves in lists.values() for leaf in leaves)
     withheld = set(books.withheld) if books is not None else set()
     if isinstance(state, RequesterState):
-        withheld |= {owed.member for owed in state.owed}
+        withheld |= state.withholding
     claimed: Counter[bytes] = Counter()
     merit: Counter[bytes] = Counter()
     for stored in told:

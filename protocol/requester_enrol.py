@@ -59,7 +59,7 @@ def enrol(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Enrol) -> No
         else:
             why = "this peer is enrolled with another account or sealing key"
             refuse(RefusalCode.CONFLICT, why)
-    elif state.phase not in _GATHERING:
+    elif state.phase not in _GATHERING or state.late_refused:
         refuse(RefusalCode.CLOSED, "enrolment in this job is over")
     elif len(state.enrolments) >= limits.max_owners:
         refuse(RefusalCode.FULL, f"{limits.max_owners} owners are enrolled, which is the most")
@@ -94,7 +94,7 @@ def gather(turn: RequesterTurn) -> None:
     state, spec = turn.state, turn.context.spec
     waiting = len(state.enrolments) - sum(group.count for group in state.groups)
     # One group at a time, until it takes part: an opening names one list, of adopted groups only.
-    free = state.adopted == len(state.groups) < MAX_GROUPS
+    free = not state.late_refused and state.adopted == len(state.groups) < MAX_GROUPS
     last = len(state.records) + 1 >= spec.training.rounds  # no round is left that they could join
     if free and waiting >= spec.cohort.block_size and not last:
         _root(turn)

@@ -121,6 +121,9 @@ def transaction_failed(turn: RequesterTurn, input_: inputs.TransactionFailed) ->
         fail(turn, f"the bounty could not be posted: {reason}")
     elif input_.function == "enrol" and state.phase is JobPhase.ROOTING:
         fail(turn, f"the enrolment root could not be posted: {reason}")
+    elif input_.function == "enrol" and state.rooting is not None:
+        # Those who train go on; who came later waits in vain, and is told so when it asks again.
+        turn.change(groups=state.groups[:-1], late_refused=True)
     elif input_.function == "finish" and state.phase is JobPhase.FINISHING:
         # Closed before it was finished: the contract shares the merit equally then.
         turn.change(cancel_effective=state.cancel_effective or turn.context.spec.expires_at)

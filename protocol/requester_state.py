@@ -179,6 +179,7 @@ class RequesterState(Wire):
     enrolments: Annotated[tuple[EnrolmentRecord, ...], Size(0, params.MAX_COHORT)] = ()
     groups: Annotated[tuple[GroupRecord, ...], Size(0, params.MAX_GROUPS)] = ()
     adopted: Index = 0
+    late_refused: bool = False  # the chain takes no further root: nobody can join any more
     cohort_digest: NoDigest = b""
     cohort_size: BlobSize = 0
     next_cohort_digest: NoDigest = b""  # with the group that is being rooted

@@ -13,7 +13,7 @@ from protocol import effects, inputs
 from protocol.effects import BlobKind
 from protocol.envelope import Envelope, envelope_digest, seal
 from protocol.job import JobPhase
-from protocol.messages import Enrol, Enrolled, Open, RefusalCode
+from protocol.messages import Enrol, Enrolled, Open, RefusalCode, Refuse
 from protocol.params import MAX_GROUPS
 from protocol.round import Phase
 
@@ -187,6 +187,23 @@ def test_one_group_is_rooted_at_a_time_until_it_takes_part(training: RequesterKi
     assert training.state.cohort_digest == digest_of("cohort", 2)
     assemble = only(training.tick(training.now + 1), effects.Assemble)
     assert assemble.groups == (10, 5, 5)
+
+
+def test_a_root_that_the_chain_refuses_ends_late_enrolment_and_nothing_else(
+    training: RequesterKit,
+) -> None:
+    come(training, 1)
+    training.listed(2)
+    training.step(inputs.TransactionFailed(training.now, "enrol", b"", "the cohort is full"))
+    assert training.state.phase is JobPhase.TRAINING
+    assert (len(training.state.groups), training.state.rooting) == (1, None)
+    assert every(training.tick(training.now + 1), effects.Assemble) == []
+    (answer,) = sent(training.enrol(training.group(2)[0]))
+    assert isinstance(answer, Refuse)
+    assert answer.code is RefusalCode.CLOSED
+    go_through(training, Phase.APPLY)
+    training.applied(10.0)
+    assert training.state.cohort_digest == digest_of("cohort", 1)
 
 
 def test_nobody_is_rooted_for_a_round_that_does_not_come() -> None:
