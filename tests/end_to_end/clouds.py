@@ -32,6 +32,7 @@ rate = 1.0
 clip_norm = 2.0
 {privacy}
 [encryption]
+envelope = "{envelope}"
 key_bits = 2048
 
 [cohort]
@@ -72,16 +73,18 @@ def spec(
     owners: int = 5,
     block: int = 5,
     dropouts: int | None = None,
+    envelope: str = "paillier",
 ) -> str:
     """The job as a TOML file. Rounds of a tenth of a second each, but for the chain's blocks.
 
-    All owners of `owners` are needed, in blocks of `block`. With `dropouts`, noise is added.
+    All `owners` are needed, in blocks of `block` at least. With `dropouts`, noise is added.
     """
     noise = "" if dropouts is None else NOISE.format(dropouts=dropouts)
     return SPEC.format(
         rounds=rounds,
         steps=10 if dropouts is None else 1,  # with noise there is one gradient a round
         privacy=noise,
+        envelope=envelope,
         owners=owners,
         block=block,
         ready=ready,

@@ -50,7 +50,7 @@ def add_data(swarm: Swarm, owners: list[Daemon] | None = None) -> None:
     )
 
 
-def post(swarm: Swarm, **terms: int) -> str:
+def post(swarm: Swarm, **terms: Any) -> str:
     """Post the job; its id."""
     return str(
         swarm.requester.call("job.post", spec=clouds.spec(**terms), holdout="holdout")["job"]
@@ -138,6 +138,8 @@ async def holds(swarm: Swarm, job: str, rounds: int) -> None:
     await once_on_chain(swarm, job, rounds)
     for owner in swarm.owners:
         await until(lambda o=owner: o.state(job) == "finished", 30, "the owner saw its pay")
+        assert set(released_once(owner, job)) <= set(range(rounds))
+        await until(lambda o=owner: not secrets_of(o, job), 20, "its secrets are destroyed")
 
 
 def paid_in_full(swarm: Swarm, job: str) -> None:

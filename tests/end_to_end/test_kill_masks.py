@@ -13,6 +13,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jobs_kit import (
@@ -38,7 +39,7 @@ from node.keys import Keys
 from protocol.envelope import open_envelope
 
 #: The job's block: all six, one of whom may drop out where noise is added.
-BLOCK = {"owners": 6, "block": 6}
+BLOCK: dict[str, Any] = {"owners": 6, "block": 6}
 NOISY = BLOCK | {"dropouts": 1}
 
 
@@ -121,9 +122,10 @@ async def test_without_noise_the_attempt_opens_nothing_and_the_next_succeeds(swa
 
 async def test_more_vanish_while_shares_are_awaited_than_may(swarm: Swarm) -> None:
     """Three of six are gone once their batches are committed, where four must give their shares:
-    the round is paid and moves nothing, and the next one runs when they are back."""
+    the round is paid and moves nothing, and the next one runs when they are back. Batches go under
+    their masks alone."""
     gone, (_, second, gate) = swarm.owners[:3], swarm.owners[3:]
-    job = post(swarm, rounds=2, ready=25, contribute=20, unmask=5, **NOISY)
+    job = post(swarm, rounds=2, ready=25, contribute=20, unmask=5, envelope="masks", **NOISY)
     stage = Stage(swarm, job)
     await stage.enrolled()
     hold(gate)
