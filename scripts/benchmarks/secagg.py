@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from scripts.benchmarks.figures import Bar, Context, Figure, Measurement, On, Suite, shown
 from scripts.benchmarks.harness import beside
 from scripts.benchmarks.main_job import phases
+from scripts.benchmarks.scale import owner, requester, scale
 
 _FLOWER = ("flower", "flwr")
 
@@ -105,6 +106,30 @@ SUITE = Suite(
             bar=None,
             measure=round_paillier,
             peer=_FLOWER,
+        ),
+        Figure(
+            name="scale",
+            what="the requester's bytes and arithmetic against owners, 16 to 1,024 in blocks of "
+            "16, simulated: the larger exponent",
+            unit="",
+            bar=Bar(On.OURS, 1.05, at_most=True),
+            measure=scale,
+        ),
+        Figure(
+            name="owner",
+            what="an owner's bytes a round at 1,024 owners, less its block's own traffic, per "
+            "enrolled owner",
+            unit="bytes",
+            bar=Bar(On.OURS, 200, at_most=True),
+            measure=owner,
+        ),
+        Figure(
+            name="requester",
+            what="the requester's bytes a round beside every batch exactly once, per owner, at "
+            "1,024 owners",
+            unit="bytes",
+            bar=Bar(On.OURS, 5_000, at_most=True),
+            measure=requester,
         ),
         Figure(
             name="phases",

@@ -55,7 +55,7 @@ class Computing:
     def _run(self, job: bytes, effect: effects.Compute, secret: bytes) -> inputs.Input:
         node, labels = self._node, effects.labels(effect)
         try:
-            with workers.within(node, node.entropy(labels[0])):
+            with workers.within(node, node.entropy(labels[0])), node.world.timed(node):
                 result = self._dispatch(job, effect, secret)
         except (InputError, PeerError) as error:
             return inputs.ComputeFailed(node.now, *labels, one_line(str(error)))

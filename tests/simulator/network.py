@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from simulator.clock import Clock
+from simulator.meter import Meter
 
 from protocol.codec import decode
 from protocol.effects import Fetch
@@ -41,24 +41,17 @@ class Network:
         self.clock, self.weather = clock, weather
         self.nodes: dict[bytes, Node] = {}
         self._random = random.Random(f"network {seed}")
-        #: Bytes that left and reached each node, by name, whatever carried them.
-        self.sent: Counter[str] = Counter()
-        self.received: Counter[str] = Counter()
-
-    def moved(self, origin: Node, to: Node, size: int) -> None:
-        """Count bytes between two nodes."""
-        self.sent[origin.name] += size
-        self.received[to.name] += size
+        self.meter: Meter | None = None
 
     def gossip(self, topic: str, data: bytes, origin: Node) -> None:
         """To everybody who follows the topic, unless it is lost; at times twice."""
         body = _body(data)
-        for node in self.nodes.values():
-            if node is origin or topic not in node.topics():
-                continue
+        followers = [n for n in self.nodes.values() if n is not origin and topic in n.topics()]
+        if self.meter is not None:
+            self.meter.gossip(_kind(body), len(data), origin.name, [n.name for n in followers])
+        for node in followers:
             copies = 1 + (self._random.random() < self.weather.duplicates)
             for _ in range(copies):
-                self.moved(origin, node, len(data))
                 if not self._lost(origin, node, body, True):
                     self._later(len(data), lambda node=node: node.hear(topic, data))
 
@@ -81,7 +74,7 @@ class Network:
             if node is None or self._lost(origin, node, body, False):
                 self.clock.after(_RETRY_MS, attempt)
             else:
-                self.moved(origin, node, len(data))
+                self._count(_kind(body), origin, node, len(data))
                 self._later(len(data), lambda: arrive(node))
 
         def arrive(node: Node) -> None:
@@ -89,7 +82,7 @@ class Network:
             if reply is None or self._lost(node, origin, None, False):
                 self.clock.after(_RETRY_MS, attempt)
             else:
-                self.moved(node, origin, len(reply))
+                self._count("reply", node, origin, len(reply))
                 self._later(len(reply), lambda: back(reply))
 
         def back(reply: bytes) -> None:
@@ -117,7 +110,7 @@ class Network:
                     self.clock.after(_RETRY_MS, attempt)
                 else:
                     content = holder.blobs[digest]
-                    self.moved(holder, origin, len(content))
+                    self._count(digest, holder, origin, len(content))
                     self._later(len(content), lambda: arrive(content))
 
         def arrive(content: bytes) -> None:
@@ -126,6 +119,10 @@ class Network:
                 attempt()
 
         attempt()
+
+    def _count(self, what: str | bytes, origin: Node, to: Node, size: int) -> None:
+        if self.meter is not None:
+            self.meter.stream(what, size, origin.name, to.name)
 
     def _later(self, size: int, call: Callable[[], None]) -> None:
         delay = self._random.randint(*self.weather.delay_ms)
@@ -139,6 +136,10 @@ class Network:
 
 def _holds(node: Node | None, digest: bytes) -> bool:
     return node is not None and node.up and digest in node.blobs
+
+
+def _kind(body: Body | None) -> str:
+    return type(body).__name__
 
 
 def _body(data: bytes) -> Body | None:

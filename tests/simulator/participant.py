@@ -26,7 +26,7 @@ from protocol.enrolment import job_id
 from protocol.envelope import Context, Envelope, Frame, envelope_digest, open_envelope, seal
 from protocol.errors import Malformed, StateError
 from protocol.machine import JOBS_TOPIC, JobContext, kind_of
-from protocol.messages import Acknowledge, Announce, Ask, Body, Contribution, Release, Told
+from protocol.messages import Announce, Ask, Body, Contribution, Release, Told
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
 from protocol.round import Role
@@ -195,7 +195,7 @@ class Node:
     def feed(self, job: bytes, input_: inputs.Input, completes: int | None = None) -> None:
         """One step, stored whole, then its effects."""
         stored = self.jobs[job]
-        if not isinstance(input_, inputs.Tick | inputs.ChainHead):  # these are most of them
+        if not (self.world.settings.lean or isinstance(input_, inputs.Tick | inputs.ChainHead)):
             input_ = cast(inputs.Input, decode_tagged(_INPUTS, encode_tagged(input_), _MAX))
         before, context = self.state(job), self.contexts[job]
         if completes is not None:
@@ -213,13 +213,15 @@ class Node:
             return
         if after == before and not effects:
             return
-        data = encode(after)
-        # What goes on is what the disk holds, not what the step returned.
-        stored.state, self._states[job] = data, cast(State, decode(type(after), data, _MAX))
-        assert self._states[job] == after
         if isinstance(input_, inputs.ReceiveMessage):
             self.keep(input_.envelope)
-        mark = hashlib.sha256(data).hexdigest()[:12]
+        self._states[job], mark = after, ""
+        if not self.world.settings.lean:
+            data = encode(after)
+            # What goes on is what the disk holds, not what the step returned.
+            stored.state, self._states[job] = data, cast(State, decode(type(after), data, _MAX))
+            assert self._states[job] == after
+            mark = hashlib.sha256(data).hexdigest()[:12]
         self.world.note(self.name, f"{kind} -> {mark} {' '.join(map(_name, effects))}")
         self._topics = None
         begun = []
@@ -311,7 +313,8 @@ class Node:
         return gossip.JobView(context.requester, members)
 
     def answer(self, peer: bytes, data: bytes) -> bytes | None:
-        """A private message and its reply; None where the connection would break."""
+        """A private message and its reply, which is empty where receiving it is all there is to
+        say; None where the connection would break."""
         try:
             frame = decode(Frame, data, params.MAX_STREAM_MESSAGE_BYTES)
             envelope = open_envelope(frame.envelope)
@@ -323,14 +326,12 @@ class Node:
         if envelope.sender != peer or here != (domain.chain_id, domain.contract):
             self.world.rejected.append((self.name, "not its bearer's, or of another chain"))
             return None
-        reply: Body = Acknowledge()
         if isinstance(envelope.body, Ask):
-            reply = Told(tuple(self._told(job)))
-        elif job in self.jobs:
+            told = self.sealed(job, 0, 0, Told(tuple(self._told(job))))
+            return encode(Frame(encode(told), b""))
+        if job in self.jobs:
             self._accept(envelope, frame.attachment)
-            if not self.up:
-                return None
-        return encode(Frame(encode(self.sealed(job, 0, 0, reply)), b""))
+        return b"" if self.up else None
 
     def _told(self, job: bytes) -> list[bytes]:
         if job not in self.contexts:

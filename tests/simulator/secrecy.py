@@ -146,7 +146,7 @@ class Secrecy:
             assert isinstance(envelope.body, Release)
             assert member is not None
             releases[member] = envelope.body.shares
-        with workers.within(node, node.entropy("unmask")):
+        with workers.within(node, node.entropy("unmask")), node.world.timed(node):
             found = secagg_tasks.unmask(
                 workers.work_of(node.jobs[job].spec),
                 attempt,

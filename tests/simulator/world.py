@@ -7,12 +7,15 @@ check_books(world)
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +87,8 @@ class Settings:
     enrol_seconds: int = 20
     lifetime_seconds: int = 3 * 3600
     weather: Weather = field(default_factory=Weather)
+    #: For measuring: what a step gives is kept as it is, not stored and read again. No crashes.
+    lean: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,7 @@ class World:
         self.reluctant: set[str] = set()
         self.slow: dict[str, float] = {}
         self._cohorts: dict[bytes, Cohort] = {}
+        self._found: dict[bytes, Any] = {}
         self._random = random.Random(f"world {settings.seed}")
         self._delays = random.Random(f"chain delays {settings.seed}")
         self.paillier = paillier_key()
@@ -144,6 +150,12 @@ class World:
         if digest not in self._cohorts:
             self._cohorts[digest] = lists.examine_cohort(spec, job, data)
         return self._cohorts[digest]
+
+    def once(self, key: bytes, function: Callable[..., Any], *args: Any) -> Any:
+        """What a pure function gave under that key before, or gives now."""
+        if key not in self._found:
+            self._found[key] = function(*args)
+        return self._found[key]
 
     def owns_data(self, node: Node) -> bool:
         return node is not self.requester
@@ -180,6 +192,14 @@ class World:
     def chain_delay(self) -> int:
         """How long a node takes to see a new block."""
         return self._delays.randint(1, 300)
+
+    @contextlib.contextmanager
+    def timed(self, node: Node) -> Iterator[None]:
+        """Count the seconds of a kernel, where anybody counts."""
+        start = time.process_time()
+        yield
+        if self.network.meter is not None:
+            self.network.meter.seconds[node.name] += time.process_time() - start
 
     # --- what tests do ----------------------------------------------------------------------
 
