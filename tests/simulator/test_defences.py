@@ -283,7 +283,11 @@ def _cohort_of(them: Coalition, victim: Node, puppets: Sequence[Node]) -> tuple[
 def _trust_any_root(turn: OwnerTurn, at: int) -> None:
     state = turn.state
     if state.cohort_roots and not state.cohort_here and all(root.seed for root in state.roots):
-        turn.change(cohort_here=True)
+        turn.change(
+            cohort_here=True,
+            held_cohort=state.cohort_digest,
+            held_groups=len(state.cohort_roots),
+        )
         owner_round.proceed(turn, at)
 
 
