@@ -68,6 +68,13 @@ class Cohort:
         counts = self.counts[:groups]
         return Cohort(self.members[: sum(counts)], self.roots[:groups], counts)
 
+    def continues(self, earlier: Cohort) -> bool:
+        """Whether this is `earlier`, or `earlier` with further groups behind it.
+
+        Members are compared whole: a root does not cover their sealing keys.
+        """
+        return self.first(len(earlier.roots)) == earlier
+
 
 def job_id(domain: Domain, requester: bytes, digest: bytes) -> bytes:
     """The contract's id of a job: keccak256(abi.encode(chain id, contract, requester, spec))."""
@@ -136,6 +143,11 @@ def build_cohort(spec: JobSpec, job: bytes, groups: Sequence[Sequence[Envelope]]
         if len(group) < limits.block_size:
             raise Malformed(
                 f"{len(group)} owners came later together; a block has {limits.block_size}"
+            )
+        if limits.group_of(len(group)) != len(group):
+            raise Malformed(
+                f"{len(group)} owners came later together, who make a block of "
+                f"{limits.blocks(len(group))[0]}; the job's have at most {limits.largest_block}"
             )
     members = tuple(read_enrolment(spec, job, each) for group in groups for each in group)
     for name in ("peer", "account", "payout", "sealing_key"):

@@ -85,7 +85,7 @@ def enrol(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Enrol) -> No
 def close(turn: RequesterTurn) -> None:
     """The first group is complete."""
     go(turn, JobEvent.COHORT_COMPLETE)
-    _root(turn)
+    _root(turn, len(turn.state.enrolments))
     turn.emit(ComputeInitialModel())
 
 
@@ -96,17 +96,18 @@ def gather(turn: RequesterTurn) -> None:
     # One group at a time, until it takes part: an opening names one list, of adopted groups only.
     free = not state.late_refused and state.adopted == len(state.groups) < MAX_GROUPS
     last = len(state.records) + 1 >= spec.training.rounds  # no round is left that they could join
-    if free and waiting >= spec.cohort.block_size and not last:
-        _root(turn)
+    count = spec.cohort.group_of(waiting)  # of more than fit in blocks, the last wait on
+    if free and count and not last:
+        _root(turn, count)
 
 
-def _root(turn: RequesterTurn) -> None:
+def _root(turn: RequesterTurn, count: int) -> None:
+    """Put the next `count` enrolments under a root of their own."""
     state = turn.state
-    count = len(state.enrolments) - sum(group.count for group in state.groups)
     groups = (*state.groups, GroupRecord(count))
     turn.change(groups=groups)
-    messages = tuple(r.message for r in state.enrolments)
     counts = tuple(group.count for group in groups)
+    messages = tuple(r.message for r in state.enrolments[: sum(counts)])
     turn.emit(Assemble(BlobKind.COHORT, 0, 0, messages, 0, counts))
 
 

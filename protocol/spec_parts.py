@@ -297,6 +297,15 @@ class CohortSpec(Part):
         over = min(self.block_size - 1, self.max_owners - fewest * self.block_size)
         return self.block_size - (-over // fewest)
 
+    def group_of(self, owners: int) -> int:
+        """How many of so many owners that came later may form a group: the most whose blocks are
+        none larger than `largest_block`, which is what lanes have room for; 0 if too few came.
+
+        A later group may be smaller than `min_owners`, and few blocks are the larger ones.
+        """
+        sizes = range(owners, self.block_size - 1, -1)
+        return next((n for n in sizes if self.blocks(n)[0] <= self.largest_block), 0)
+
 
 @dataclass(frozen=True, slots=True)
 class PaymentSpec(Part):
