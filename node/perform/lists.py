@@ -20,6 +20,7 @@ from protocol.enrolment import Cohort, block_members, cohort_order
 from protocol.envelope import Envelope, open_envelope
 from protocol.errors import FatalError, Malformed
 from protocol.machine import JobContext, one_line
+from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
 
 log = logging.getLogger("assay.lists")
@@ -81,14 +82,32 @@ async def examine(services: Services, wanted: Wanted, effect: Examine) -> None:
     outcome: inputs.Examined | inputs.Rejected
     try:
         found = await trio.to_thread.run_sync(_examine, services, machine, effect)
+        if found.cohort is not None:
+            _follow(machine, effect.digest, found.cohort)
     except Malformed as error:
         outcome = inputs.Rejected(unix_ms(), *place, one_line(str(error)))
     else:
-        if found.cohort is not None:
-            machine.context = dataclasses.replace(machine.context, cohort=found.cohort)
         told = found.roots, found.members, found.count, found.mine
         outcome = inputs.Examined(unix_ms(), *place, *told)
     await services.engine.feed(machine.key, outcome, wanted.id)
+
+
+def _follow(machine: Machine, digest: bytes, cohort: Cohort) -> None:
+    """Let a cohort's list say from now on which member an index means.
+
+    Whether it is the chain's, the machine compares, maybe much later; and by this list a round that
+    is still due is examined and released for. So it must hold whole what rounds were run by before:
+    otherwise an index that a commitment listed would come to mean another member, and shares would
+    be released that open one contribution alone. Raises Malformed where it does not.
+    """
+    state = machine.state
+    if not isinstance(state, OwnerState) or state.cohort_digest != digest:
+        return  # looked at for longer than its opening lasted: a later one names another list
+    if state.held_groups:
+        held = machine.context.require_cohort().first(state.held_groups)
+        if not cohort.continues(held):
+            raise Malformed("it is not the list that rounds were run by before, continued")
+    machine.context = dataclasses.replace(machine.context, cohort=cohort)
 
 
 @dataclass(frozen=True, slots=True)
