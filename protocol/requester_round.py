@@ -111,8 +111,30 @@ def _ready(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Ready, memb
         return
     ready = (*round_.ready, ReadyRecord(member, input_.digest, body.mask_key))
     set_round(turn, ready=ready)
-    if len(ready) == len(blocks):
-        _freeze(turn, input_.at)
+    _freeze_when_complete(turn, input_.at)
+
+
+def refused(turn: RequesterTurn, input_: inputs.ReceiveMessage) -> None:
+    """A member stays out of the present attempt: do not wait for it until the deadline."""
+    place, round_ = input_.envelope.context, present(turn)
+    member = turn.context.require_cohort().index_of(input_.envelope.sender)
+    if member is None or member in round_.refused:
+        return
+    if (place.round, place.attempt) != (round_.number, round_.attempt):
+        return
+    set_round(turn, refused=(*round_.refused, member))
+    if round_.phase is Phase.READY:
+        _freeze_when_complete(turn, input_.at)
+    elif round_.phase is Phase.CONTRIBUTE:
+        _commit_when_complete(turn, input_.at)
+
+
+def _freeze_when_complete(turn: RequesterTurn, at: int) -> None:
+    """Every member of the cohort is ready, or will not be."""
+    round_ = present(turn)
+    heard = {r.member for r in round_.ready} | set(round_.refused)
+    if len(heard) >= len(blocks_of(turn.context, turn.state, round_.number)):
+        _freeze(turn, at)
 
 
 def _freeze(turn: RequesterTurn, at: int) -> None:
@@ -150,6 +172,7 @@ def assembled(turn: RequesterTurn, input_: inputs.Assembled) -> None:
         advance_round(turn, Event.FROZEN)
         told = tuple(Roster(r.block, r.digest, r.size) for r in rosters)
         publish(turn, Freeze(round_.opening_digest, told))
+        _commit_when_complete(turn, input_.at)  # whoever is left may have refused already
 
 
 def _contribution(
@@ -252,10 +275,10 @@ def _judged(turn: RequesterTurn, member: int, *, sound: bool = False, bad: bool 
 
 
 def _commit_when_complete(turn: RequesterTurn, at: int) -> None:
-    """Every roster member's batch is here and judged: nothing more can come."""
+    """Every roster member's batch is here and judged, or will not come."""
     round_ = present(turn)
-    expected = sum(len(roster.members) for roster in round_.rosters)
-    if sum(c.sound or c.bad for c in round_.contributions) == expected:
+    heard = {c.member for c in round_.contributions if c.sound or c.bad} | set(round_.refused)
+    if all(member in heard for roster in round_.rosters for member in roster.members):
         commit(turn, at)
 
 

@@ -126,6 +126,9 @@ class RequesterRound(Wire):
     opening_digest: Digest
     retry_at: Milliseconds  # when a failed attempt is followed by the next
     ready: Annotated[tuple[ReadyRecord, ...], Size(0, params.MAX_COHORT)] = ()
+    refused: Annotated[
+        tuple[Index, ...], Size(0, params.MAX_COHORT)
+    ] = ()  # said that they stay out
     rosters: Annotated[tuple[RosterRecord, ...], Size(0, params.MAX_BLOCKS)] = ()
     contributions: Annotated[tuple[ContributionRecord, ...], Size(0, params.MAX_COHORT)] = ()
     blocks: Annotated[tuple[BlockRecord, ...], Size(0, params.MAX_BLOCKS)] = ()

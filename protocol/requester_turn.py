@@ -17,8 +17,9 @@ from protocol.round import Event, Phase, Role, advance
 
 RequesterTurn = Turn[RequesterState]
 
-#: How long a failed attempt rests before the next: whoever vanished may be coming back.
-_REST_MS = 2_000
+#: How long the first failed attempt of a round rests before the next, and the longest that a later
+#: one does, each twice as long as the one before: whoever vanished may be coming back.
+_REST_MS, _LONGEST_REST_MS = 2_000, 60_000
 
 
 def go(turn: RequesterTurn, event: JobEvent) -> None:
@@ -72,7 +73,8 @@ def advance_round(turn: RequesterTurn, event: Event, **changes: Any) -> None:
 def abandon(turn: RequesterTurn, at: int, reason: str) -> None:
     """Give up the attempt: it leaves nothing behind but its number."""
     round_ = present(turn)
-    advance_round(turn, Event.ABANDONED, retry_at=at + _REST_MS)
+    rest = min(_REST_MS << round_.attempt, _LONGEST_REST_MS)
+    advance_round(turn, Event.ABANDONED, retry_at=at + rest)
     turn.notify("attempt-failed", reason, round_.number, round_.attempt)
 
 

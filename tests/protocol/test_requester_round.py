@@ -13,7 +13,7 @@ from protocol import effects, inputs
 from protocol.effects import BlobKind
 from protocol.errors import StateError
 from protocol.job import JobPhase
-from protocol.messages import Committed, Freeze, Roster
+from protocol.messages import Committed, Freeze, RefusalCode, Refuse, Roster
 from protocol.round import Phase
 
 # --- ready, freeze
@@ -29,6 +29,49 @@ def test_all_ready_freezes_a_roster_for_each_block() -> None:
     for each in assembled:
         assert each.messages == tuple(kit.ready_digest(m) for m in kit.members(each.block))
     assert kit.round.phase is Phase.FREEZE
+
+
+WORD = Refuse(RefusalCode.INVALID, "this owner could not train")
+
+
+def test_nobody_waits_for_a_member_that_refuses() -> None:
+    kit = requester_at(Phase.READY, make_job(5, dropouts=1))
+    for member in range(4):
+        assert kinds(kit.ready(member)) == []
+    kit.hear(kit.job.people[4], WORD)
+    (roster,) = kit.round.rosters
+    assert roster.members == (0, 1, 2, 3)
+
+
+def test_without_noise_one_refusal_ends_the_attempt_at_once_and_attempts_rest_longer() -> None:
+    kit = requester_at(Phase.CONTRIBUTE, make_job(5))
+    for member in range(4):
+        kit.contributed(member)
+    assert kit.round.phase is Phase.CONTRIBUTE
+    kit.hear(kit.job.people[4], WORD)
+    assert kit.round.phase is Phase.FAILED
+    rests = [kit.round.retry_at - kit.now]
+    for _ in range(6):
+        kit.tick(kit.round.retry_at)
+        for member in range(5):
+            kit.hear(kit.job.people[member], WORD, 0, kit.round.attempt)
+        assert kit.round.phase is Phase.FAILED
+        rests.append(kit.round.retry_at - kit.now)
+    assert rests == [2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]
+
+
+def test_a_refusal_of_another_attempt_or_after_its_batch_changes_nothing() -> None:
+    kit = requester_at(Phase.CONTRIBUTE, make_job(5))
+    kit.hear(kit.job.people[4], WORD, 0, 1)
+    assert kit.round.refused == ()
+    for member in range(4):
+        kit.contributed(member)
+    kit.contribute(4)
+    kit.arrive(kit.batch(4))
+    kit.sound(4)
+    assert kit.round.phase is Phase.COMMIT
+    kit.hear(kit.job.people[4], WORD)
+    assert kit.round.phase is Phase.COMMIT
 
 
 def test_nothing_is_frozen_before_every_roster_is_stored() -> None:
