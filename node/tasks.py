@@ -80,8 +80,9 @@ def initial_model(work: Work) -> Result:
 class Gradient:
     """Where one round's integers come from: a stored noisy draw, or training.
 
-    Without noise `seed` (32 secret bytes) fixes the mini-batches, so that every attempt of a round
-    trains the same gradient.
+    Without noise `seed` (32 secret bytes) fixes the mini-batches and the coins of rounding, so that
+    every attempt of a round, and every try at one, has the same integers: two batches under one
+    mask, should they ever be made, differ in nothing.
     """
 
     rows: Rows
@@ -95,6 +96,7 @@ def integers_of(work: Work, gradient: Gradient) -> tuple[Integers, Facts]:
     import numpy as np
 
     from protocol.arith import kernels
+    from protocol.arith.entropy import from_seed
 
     spec = spec_of(work)
     if gradient.noisy is not None:
@@ -108,7 +110,7 @@ def integers_of(work: Work, gradient: Gradient) -> tuple[Integers, Facts]:
         training_of(spec),
         envelope_of(spec),
         gradient.seed,
-        secrets.token_bytes,
+        from_seed(gradient.seed, "rounding"),
     )
     return integers, (("gradient_norm", facts.gradient_norm), ("clipped", facts.clipped))
 

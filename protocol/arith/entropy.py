@@ -7,6 +7,7 @@ Nothing under protocol/ draws randomness of its own, but for what two libraries 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
@@ -67,6 +68,19 @@ def uniform_from_seed(
     material = b"assay/" + purpose.encode() + b"\0" + checked_seed(seed)
     words = np.frombuffer(hashlib.shake_256(material).digest(8 * count), dtype="<u8")
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def from_seed(seed: bytes, purpose: str) -> Entropy:
+    """An entropy that a secret seed determines, for what must come out the same when it is done
+    again. Each call gives other bytes: SHAKE-256 of ('assay/' purpose 0x00 seed, the call's number
+    as u32)."""
+    start = b"assay/" + purpose.encode() + b"\0" + checked_seed(seed)
+    calls = itertools.count()
+
+    def entropy(count: int) -> bytes:
+        return hashlib.shake_256(start + next(calls).to_bytes(4, "big")).digest(count)
+
+    return entropy
 
 
 def checked_seed(seed: bytes) -> bytes:

@@ -51,7 +51,7 @@ from protocol.arith.sharing import Secrets
 from protocol.arith.training import Training, apply_gradient, local_gradient
 from protocol.arith.vectors import Kind as VectorKind
 from protocol.arith.vectors import decode_vector, encode_vector
-from protocol.errors import FatalError, InputError, Malformed
+from protocol.errors import FatalError, InputError
 from protocol.packing import ENVELOPES, MASKS, PAILLIER
 
 Rows = npt.NDArray[np.float64]
@@ -160,14 +160,17 @@ def train(
 
     Returns (parameter_count,) int64 in [-max_int, max_int] of `envelope.fixed_point`; with noise
     noise.noisy_gradient gives the same. `weights` is the round's model blob, from the requester.
-    `seed` (32 secret bytes) fixes the mini-batches, `entropy` feeds rounding.
+    `seed` (32 secret bytes) fixes the mini-batches, `entropy` feeds rounding. Weights that drive
+    training beyond float64's range are contributed to with zeros.
     """
     fixed_point = envelope.fixed_point
     start = decode_vector(VectorKind.MODEL, weights, model.parameter_count)
     features, targets = models.check_rows(model, x, y)
     gradient, clipped = local_gradient(model, start, features, targets, training, seed)
     if not np.isfinite(gradient).all():
-        raise Malformed("the model's weights drive training beyond float64's range")
+        # Weights are the requester's choice: whether one row overflows with them must not be seen
+        # outside of a block's sum, as a refusal would be.
+        gradient = np.zeros_like(gradient)
     seen = training.local_steps * min(training.batch_rows, len(features))
     return fixed_point.quantise(gradient, entropy), TrainFacts(
         rows=len(features),
