@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from protocol.arith.entropy import Entropy
-from protocol.arith.paillier import PrivateKey, generate_key
+from protocol.arith.paillier import PrivateKey, generate_key, generate_short_key
 
 
 def seeded(seed: int) -> Entropy:
@@ -29,6 +29,16 @@ def small_key() -> PrivateKey:
 @pytest.fixture(scope="session")
 def medium_key() -> PrivateKey:
     return generate_key(512, seeded(512))
+
+
+@pytest.fixture(scope="session")
+def short_key() -> PrivateKey:
+    return generate_short_key(512, seeded(512))
+
+
+@pytest.fixture(scope="session")
+def full_short_key() -> PrivateKey:
+    return generate_short_key(3072, seeded(3072))
 
 
 @pytest.fixture(scope="session")

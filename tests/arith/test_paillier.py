@@ -50,7 +50,7 @@ def test_signed_plaintexts_round_trip_and_add(small_key: PrivateKey, entropy_fro
     public = small_key.public
     left, right = encrypt(public, a, entropy), encrypt(public, b, entropy)
     assert small_key.decrypt(left) == a
-    sums = [add(public, c, d) for c, d in zip(left, right, strict=True)]
+    sums = [int(add(public, c, d)) for c, d in zip(left, right, strict=True)]
     assert small_key.decrypt(sums) == [c + d for c, d in zip(a, b, strict=True)]
 
 
