@@ -4,7 +4,8 @@ A plaintext is sum_i v_i 2^(w i) modulo n, v_i signed. Lanes of two's complement
 each other when they are added; balanced digits do not: as long as every summed v_i stays in
 [-2^(w-1), 2^(w-1)), the digits are unique and decode one by one from the low lane up. All lanes of
 a vector are decoded at once here by adding the constant sum_i 2^(w-1) 2^(w i), which turns balanced
-digits into plain ones: bits that numpy can cut.
+digits into plain ones: bits that numpy can cut. Eight lanes are w bytes: where lane i of eight
+begins in them is the same for all, so eight strided copies move a whole vector.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from gmpy2 import mpz
 
 from protocol.errors import FatalError, InputError, PeerError
 from protocol.params import MAX_COHORT, VALUE_BITS
 
 Integers = npt.NDArray[np.int64]
 
-#: Ciphertexts packed at a time: bounds the bit-per-byte scratch space to a few megabytes.
-_GROUP = 64
+#: Plaintexts packed at a time: scratch space stays in a core's second-level cache.
+_GROUP: Final = 64
 
 
 class SumOutOfRange(PeerError):
@@ -88,7 +91,7 @@ class Lanes:
         if not 1 <= summands <= self.headroom:
             raise FatalError(f"{summands} batches to add, lanes have room for {self.headroom}")
 
-    def pack(self, values: Integers) -> list[int]:
+    def pack(self, values: Integers) -> list[mpz]:
         """Signed plaintexts of `values` (one dimension), the last one filled up with zeros.
 
         Raises FatalError if a value's magnitude is above `max_int`.
@@ -97,18 +100,15 @@ class Lanes:
             raise FatalError(f"values to pack are {values.dtype} of shape {values.shape}")
         if values.size and max(int(values.max()), -int(values.min())) > self.max_int:
             raise FatalError(f"a value to pack is beyond {self.max_int}")
-        half, offset = 1 << (self.width - 1), _offset(self.width, self.lanes_per_ciphertext)
-        group = _GROUP * self.lanes_per_ciphertext
-        packed: list[int] = []
-        for start in range(0, values.size, group):
-            part = values[start : start + group]
-            digits = np.full((self.ciphertexts(part.size), self.lanes_per_ciphertext), half, "<u8")
-            digits.reshape(-1)[: part.size] = (part + half).astype("<u8")
-            bits = np.unpackbits(digits[..., None].view(np.uint8), axis=-1, bitorder="little")
-            rows = np.packbits(
-                bits[..., : self.width].reshape(len(digits), -1), axis=1, bitorder="little"
-            )
-            packed.extend(int.from_bytes(row.tobytes(), "little") - offset for row in rows)
+        lanes, half = self.lanes_per_ciphertext, 1 << (self.width - 1)
+        offset = _offset(self.width, lanes)
+        packed: list[mpz] = []
+        for start in range(0, values.size, _GROUP * lanes):
+            part = values[start : start + _GROUP * lanes]
+            digits = np.full(self.ciphertexts(part.size) * lanes, half, dtype="<u8")
+            digits[: part.size] = part + half
+            rows = self._join(digits.reshape(-1, lanes))
+            packed.extend(mpz.from_bytes(row, "little") - offset for row in rows)
         return packed
 
     def unpack(self, plaintexts: Sequence[int], values: int) -> Integers:
@@ -123,28 +123,23 @@ class Lanes:
                 f"{len(plaintexts)} plaintexts where {values} values take "
                 f"{self.ciphertexts(values)}"
             )
-        count, width = self.lanes_per_ciphertext, self.width
-        offset = _offset(width, count)
-        size = (width * count + 7) // 8
-        result = np.empty(len(plaintexts) * count, dtype=np.int64)
+        lanes, width = self.lanes_per_ciphertext, self.width
+        offset, size = mpz(_offset(width, lanes)), self._row_bytes
+        result = np.empty(len(plaintexts) * lanes, dtype=np.int64)
         for start in range(0, len(plaintexts), _GROUP):
             part = plaintexts[start : start + _GROUP]
             buffer = bytearray()
             for index, plaintext in enumerate(part, start):
                 shifted = plaintext + offset
-                if shifted < 0 or shifted.bit_length() > width * count:
+                if shifted < 0 or shifted.bit_length() > width * lanes:
                     raise SumOutOfRange(
-                        f"plaintext {index} does not end with lane {count - 1}: its remainder "
+                        f"plaintext {index} does not end with lane {lanes - 1}: its remainder "
                         "there is not zero"
                     )
                 buffer += shifted.to_bytes(size, "little")
-            rows = np.frombuffer(buffer, dtype=np.uint8).reshape(len(part), size)
-            bits = np.unpackbits(rows, axis=1, count=width * count, bitorder="little")
-            wide = np.zeros((len(part), count, 64), dtype=np.uint8)
-            wide[..., :width] = bits.reshape(len(part), count, width)
-            digits = np.packbits(wide, axis=-1, bitorder="little").view("<u8")[..., 0]
-            lanes = digits.astype(np.int64) - (1 << (width - 1))
-            result[start * count : (start + len(part)) * count] = lanes.reshape(-1)
+            digits = self._cut(np.frombuffer(buffer, dtype=np.uint8).reshape(len(part), size))
+            values_here = digits.view(np.int64) - (1 << (width - 1))
+            result[start * lanes : (start + len(part)) * lanes] = values_here.reshape(-1)
         beyond = np.flatnonzero(result[values:])
         if beyond.size:
             raise SumOutOfRange(
@@ -164,6 +159,46 @@ class Lanes:
                 f"lane {lane} holds {int(sums[lane])}, {summands} values of at most "
                 f"{self.max_int} give no more than {bound} ({over.size} such lanes)"
             )
+
+    @property
+    def _row_bytes(self) -> int:
+        """Bytes of a plaintext's lanes, filled up to a multiple of eight lanes."""
+        return -(-self.lanes_per_ciphertext // 8) * self.width
+
+    def _join(self, digits: npt.NDArray[np.uint64]) -> list[bytes]:
+        """Rows of digits below 2^width, one a lane, as little-endian numbers."""
+        count, lanes = digits.shape
+        padded = np.zeros((count, -(-lanes // 8), 8), dtype="<u8")
+        padded.reshape(count, -1)[:, :lanes] = digits
+        padded <<= _shifts(self.width)
+        octets = padded.view(np.uint8).reshape(count, -1, 8, 8)
+        joined = np.zeros((count, octets.shape[1], self.width), dtype=np.uint8)
+        for lane, first, last in _spans(self.width):
+            joined[..., first:last] |= octets[..., lane, : last - first]
+        flat = joined.tobytes()
+        size = self._row_bytes
+        return [flat[start : start + size] for start in range(0, len(flat), size)]
+
+    def _cut(self, rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+        """The inverse of `_join`: (rows, lanes) digits."""
+        groups = rows.reshape(len(rows), -1, self.width)
+        octets = np.zeros((*groups.shape[:2], 8, 8), dtype=np.uint8)
+        for lane, first, last in _spans(self.width):
+            octets[..., lane, : last - first] = groups[..., first:last]
+        digits = octets.view("<u8")[..., 0] >> _shifts(self.width)
+        digits &= np.uint64((1 << self.width) - 1)
+        return digits.reshape(len(rows), -1)[:, : self.lanes_per_ciphertext]
+
+
+def _spans(width: int) -> list[tuple[int, int, int]]:
+    """(lane, first byte, byte after the last) of each of eight lanes. A lane of at most 44 bits
+    touches at most 7 bytes: with its shift it fits a word of eight."""
+    return [(i, i * width // 8, -(-(i + 1) * width // 8)) for i in range(8)]
+
+
+def _shifts(width: int) -> npt.NDArray[np.uint64]:
+    """How far into its first byte each of eight lanes begins."""
+    return np.arange(0, 8 * width, width, dtype="<u8") % np.uint64(8)
 
 
 @lru_cache(maxsize=64)
