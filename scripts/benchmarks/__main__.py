@@ -9,24 +9,26 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from scripts.benchmarks import drivers, machine, report, secagg
+from scripts.benchmarks import drivers, encrypt, machine, report, secagg
 from scripts.benchmarks.drivers import Driver
 from scripts.benchmarks.figures import BenchError, Figure, Result, Suite
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 
-SUITES: Sequence[Suite] = (secagg.SUITE,)
+SUITES: Sequence[Suite] = (encrypt.SUITE, secagg.SUITE)
 
 #: Runs of each side that a median is taken of: odd, so that it is one of them.
 RUNS = 5
 
 
 class Bench:
-    """figures.Context: sides are started when a figure first asks for one, and end together."""
+    """figures.Context: sides are started when a figure first asks for one, and end together. `used`
+    are those that were asked for since it was last cleared."""
 
     def __init__(self, runs: int) -> None:
         self.runs = runs
         self.drivers: dict[str, Driver] = {}
+        self.used: dict[str, Driver] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Bench:
@@ -41,6 +43,7 @@ class Bench:
             driver = drivers.start(name)
             self._stack.callback(driver.close)
             self.drivers[name] = driver
+        self.used[name] = self.drivers[name]
         return self.drivers[name]
 
     def say(self, text: str) -> None:
@@ -91,11 +94,12 @@ def run(names: Sequence[str], runs: int, as_json: bool, page: Path | None) -> No
     with Bench(runs) as bench:
         for suite, figures in choice:
             results = []
+            bench.used.clear()
             for figure in figures:
                 results.append(measure(bench, figure))
                 if as_json:
                     print(json.dumps(results[-1].as_json()), flush=True)
-            sides = {n: {"Python": d.python, **d.versions} for n, d in bench.drivers.items()}
+            sides = {n: {"Python": d.python, **d.versions} for n, d in bench.used.items()}
             setting = report.Setting(before, runs, sides)
             if not as_json:
                 print(report.as_text(suite, results, setting), flush=True)

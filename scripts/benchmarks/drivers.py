@@ -45,6 +45,11 @@ class Place:
 SIDES: Mapping[str, Place] = {
     "assay": Place("scripts.benchmarks.sides.assay_secagg", None),
     "flower": Place("scripts.benchmarks.sides.flower_secagg", "flower"),
+    "engine": Place("scripts.benchmarks.sides.assay_encrypt", None),
+    "phe": Place("scripts.benchmarks.sides.phe_encrypt", "phe"),
+    "heu": Place("scripts.benchmarks.sides.heu_encrypt", "heu"),
+    "pypaillier": Place("scripts.benchmarks.sides.pypaillier_encrypt", "pypaillier"),
+    "tenseal": Place("scripts.benchmarks.sides.tenseal_encrypt", "tenseal"),
 }
 
 
@@ -79,7 +84,7 @@ class Driver:
         except BrokenPipeError:
             raise self._ended() from None
         reply = self._read()
-        return Reply(reply["seconds"], reply.get("parts", {}))
+        return Reply(reply["seconds"], reply.get("parts", {}), reply.get("counts", {}))
 
     def close(self) -> None:
         """Ends the process: at the end of its input, by force if it does not within 5 seconds."""

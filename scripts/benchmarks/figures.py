@@ -92,10 +92,12 @@ class Side(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Seconds of one run, measured where it ran, and its parts' seconds."""
+    """Seconds of one run, measured where it ran, and its parts' seconds; `counts` is whatever else
+    the side counted meanwhile (bytes, ciphertexts), by name."""
 
     seconds: float
     parts: Mapping[str, float] = field(default_factory=dict)
+    counts: Mapping[str, Number] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,17 @@ def beside(
 ) -> Measurement:
     """Ours and the peer's medians, interleaved, in seconds times `scale`. Notes the spread."""
     replies = interleave({"ours": ours, "peer": peer}, times, warm=warm)
-    mine, theirs = replies["ours"], replies["peer"]
+    return compared(replies["ours"], replies["peer"], scale=scale, notes=notes)
+
+
+def compared(
+    mine: Sequence[Reply],
+    theirs: Sequence[Reply],
+    *,
+    scale: float = 1.0,
+    notes: Sequence[str] = (),
+) -> Measurement:
+    """What `beside` says of runs that were interleaved already."""
     parts: dict[str, tuple[Number | None, Number | None]] = {}
     own_parts, peer_parts = median_parts(mine), median_parts(theirs)
     for name in [*own_parts, *(name for name in peer_parts if name not in own_parts)]:
@@ -62,18 +72,26 @@ def beside(
         ours=median_seconds(mine) * scale,
         peer=median_seconds(theirs) * scale,
         parts=parts,
-        notes=[*notes, f"{spread(mine, theirs, scale)} (least to most of {times} runs each)"],
+        notes=[*notes, f"{spread(mine, theirs, scale)} (least to most of {len(mine)} runs each)"],
     )
+
+
+def median_count(replies: Sequence[Reply], name: str) -> Number:
+    """The median of what the sides counted under `name`. Raises ValueError if one did not."""
+    if any(name not in reply.counts for reply in replies):
+        raise ValueError(f"a run did not count {name!r}")
+    return statistics.median(reply.counts[name] for reply in replies)
 
 
 def spread(ours: Sequence[Reply], peer: Sequence[Reply], scale: float) -> str:
     """The least and the most of both sides, for people."""
+    return f"ours {spread_of(ours, scale)}, peer {spread_of(peer, scale)}"
 
-    def ends(replies: Sequence[Reply]) -> str:
-        seconds = [reply.seconds * scale for reply in replies]
-        return f"{min(seconds):.4g} to {max(seconds):.4g}"
 
-    return f"ours {ends(ours)}, peer {ends(peer)}"
+def spread_of(replies: Sequence[Reply], scale: float = 1.0) -> str:
+    """The least and the most of one side's runs, for people."""
+    seconds = [reply.seconds * scale for reply in replies]
+    return f"{min(seconds):.4g} to {max(seconds):.4g}"
 
 
 def _scaled(value: float | None, scale: float) -> float | None:
