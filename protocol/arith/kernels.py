@@ -15,22 +15,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from gmpy2 import mpz
 
 from protocol.arith import models
 from protocol.arith.batch import (
     NOBODY,
     Kind,
     Shape,
-    add_batches,
     decode_batch,
     decode_residues,
     encode_batch,
     encode_residues,
     read_batch,
+    sum_encoded,
 )
 from protocol.arith.entropy import Entropy
 from protocol.arith.fixedpoint import FixedPoint, Integers
@@ -45,7 +45,9 @@ from protocol.arith.masked import (
 )
 from protocol.arith.masks import Binding, Residues, Words, contribution_mask, removal
 from protocol.arith.models import Model
-from protocol.arith.paillier import PrivateKey, PublicKey, encrypt
+from protocol.arith.obfuscation import obfuscators
+from protocol.arith.paillier import PrivateKey, PublicKey, encrypt_with
+from protocol.arith.pool import Pool
 from protocol.arith.pooled import train_to_convergence
 from protocol.arith.sharing import Secrets
 from protocol.arith.training import Training, apply_gradient, local_gradient
@@ -61,17 +63,24 @@ Rows = npt.NDArray[np.float64]
 class Envelope:
     """How a job's values travel, all from its spec: the modulus (big-endian, key bits / 8 bytes),
     bits of a value, the clip that the largest value stands for, how many contributions one sum may
-    hold (the block's size), and whether masked values are encrypted as well (packing.ENVELOPES)."""
+    hold (the block's size), whether masked values are encrypted as well (packing.ENVELOPES), and
+    the base h of a short-order key (as long as the modulus; empty for an ordinary one)."""
 
     n: bytes
     value_bits: int
     clip: float
     summands: int
     kind: str = PAILLIER
+    base: bytes = b""
 
     def __post_init__(self) -> None:
         if self.kind not in ENVELOPES:
             raise InputError(f"is {self.kind!r}, allowed are {ENVELOPES}", "encryption.envelope")
+
+    @property
+    def public(self) -> PublicKey:
+        """The key, checked once a process. Raises InputError as PublicKey does."""
+        return _public(self.n, self.base)
 
     @property
     def fixed_point(self) -> FixedPoint:
@@ -103,6 +112,11 @@ class Envelope:
     def batch_bytes(self, model: Model) -> int:
         """The exact size of a contribution to `model`."""
         return self.shape(model.parameter_count).size
+
+
+@lru_cache(maxsize=16)
+def _public(n: bytes, base: bytes) -> PublicKey:
+    return PublicKey.from_bytes(n, base)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +202,10 @@ def close(
     binding: Binding,
     maker: bytes,
     entropy: Entropy,
+    pool: Pool | None = None,
 ) -> bytes:
-    """The batch that carries `integers` (as `train` gives them) under this attempt's masks.
+    """The batch that carries `integers` (as `train` gives them) under this attempt's masks; with
+    obfuscators from `pool`, of the envelope's key, or fresh ones.
 
     `roster` are (position in the block, mask key) of the frozen roster, this member at `me` among
     them; `maker` is packing.batch_maker's. The outcome is to be stored before any of it leaves, and
@@ -204,11 +220,13 @@ def close(
         plain = to_words(integers, words, envelope.lanes.max_int)
         mask = contribution_mask(words, *keys)
         return encode_words(words.add(plain, mask), shape, maker)
-    public = PublicKey.from_bytes(envelope.n)
+    public = envelope.public
     residues = Residues(public.n)
-    packed = [mpz(number) for number in envelope.lanes.pack(integers)]
-    masks = contribution_mask(residues, *keys)
-    return encode_batch(public, encrypt(public, residues.add(packed, masks), entropy), maker)
+    masked = residues.add(envelope.lanes.pack(integers), contribution_mask(residues, *keys))
+    if pool is not None and pool.public != public:
+        raise FatalError("the obfuscators are of another key than the envelope's")
+    drawn = obfuscators(public, len(masked), entropy) if pool is None else pool.take(len(masked))
+    return encode_batch(public, encrypt_with(public, masked, drawn), maker)
 
 
 def check_batch(envelope: Envelope, batch: bytes, values: int, maker: bytes) -> None:
@@ -218,7 +236,7 @@ def check_batch(envelope: Envelope, batch: bytes, values: int, maker: bytes) -> 
     if envelope.kind == MASKS:
         shape.check(batch, maker)
         return
-    for _ in read_batch(batch, PublicKey.from_bytes(envelope.n), shape.count, maker):
+    for _ in read_batch(batch, envelope.public, shape.count, maker):
         pass
 
 
@@ -231,15 +249,8 @@ def sum_batches(envelope: Envelope, batches: Sequence[bytes], values: int) -> by
     shape = envelope.shape(values)
     if envelope.kind == MASKS:
         return encode_words(add_words(batches, shape), shape, NOBODY)
-    public = PublicKey.from_bytes(envelope.n)
-    readers = [
-        read_batch(batch, public, shape.count, None, f"batch {position}")
-        for position, batch in enumerate(batches)
-    ]
-    total = bytearray(shape.header(NOBODY))
-    for ciphertext in add_batches(public, readers):
-        total += int(ciphertext).to_bytes(shape.number_bytes, "big")
-    return bytes(total)
+    public = envelope.public
+    return encode_batch(public, sum_encoded(public, batches, shape.count), NOBODY)
 
 
 def unmask_vector(

@@ -19,6 +19,7 @@ from protocol.arith.batch import (
     encode_batch,
     encode_residues,
     read_batch,
+    sum_encoded,
 )
 from protocol.arith.paillier import PrivateKey, encrypt
 from protocol.errors import FatalError, Malformed
@@ -128,6 +129,28 @@ def test_sums_of_nothing_or_of_uneven_batches_are_fatal(small_key: PrivateKey) -
         list(add_batches(small_key.public, []))
     with pytest.raises(FatalError, match="differ in length"):
         list(add_batches(small_key.public, [[mpz(1)], [mpz(1), mpz(1)]]))
+
+
+def test_encoded_sums_are_checked_as_their_summands_are(
+    small_key: PrivateKey, batch: bytes, entropy_from
+) -> None:
+    public, n = small_key.public, small_key.public.n
+    other = encode_batch(public, encrypt(public, [7, 8, 9], entropy_from(2)), NOBODY)
+    assert small_key.decrypt(list(sum_encoded(public, [batch, other, batch], 3))) == [9, 12, 15]
+    for bad, says in (
+        (replaced(small_key, other, 1, n), "batch 1: ciphertext 1 is no unit"),
+        (replaced(small_key, other, 2, 0), "batch 1: ciphertext 2 lies outside"),
+        (other[:-1], "batch 1 has 236 bytes"),
+    ):
+        with pytest.raises(Malformed, match=says):
+            list(sum_encoded(public, [batch, bad], 3))
+    with pytest.raises(FatalError, match="no batch"):
+        list(sum_encoded(public, [], 3))
+
+
+def test_batches_are_written_from_a_stream(small_key: PrivateKey, batch: bytes) -> None:
+    stream = read_batch(batch, small_key.public, 3, MAKER)
+    assert encode_batch(small_key.public, stream, MAKER) == batch
 
 
 def test_a_maker_is_one_peers_in_one_place() -> None:

@@ -22,6 +22,7 @@ from protocol.arith.lanes import SumOutOfRange
 from protocol.arith.masks import Binding
 from protocol.arith.models import Family, Model
 from protocol.arith.paillier import PrivateKey, encrypt
+from protocol.arith.pool import Pool
 from protocol.arith.sharing import ReadyParts, Secrets, check_box, make_ready, reconstruct
 from protocol.errors import FatalError, InputError, Malformed
 from protocol.packing import MASKS, PAILLIER, Packing, batch_maker
@@ -54,6 +55,7 @@ class Block:
     members: tuple[Member, ...]
     threshold: int
     entropy: Entropy
+    pool: Pool | None = None
 
     @property
     def binding(self) -> Binding:
@@ -75,6 +77,7 @@ class Block:
             binding,
             member.maker,
             self.entropy,
+            self.pool,
         )
 
     def removal(self, present: Sequence[Member]) -> bytes:
@@ -110,7 +113,8 @@ class Block:
 def make_block(
     kind: str, key: PrivateKey, count: int, threshold: int, entropy: Entropy, bits: int = 16
 ) -> Block:
-    envelope = Envelope(key.public.to_bytes(), bits, 1.5, count, kind)
+    base = key.public.base_bytes()
+    envelope = Envelope(key.public.to_bytes(), bits, 1.5, count, kind, base)
     sealing = [new_key(entropy) for _ in range(count)]
     listed = [(b"peer %d" % position, public) for position, (_, public) in enumerate(sealing)]
     top = envelope.lanes.max_int
@@ -158,6 +162,23 @@ def test_whoever_drops_out_the_sum_of_the_rest_opens(
     sums = block.open(batches, block.removal(present))
     assert sums.dtype == np.int64
     np.testing.assert_array_equal(sums, sum(member.values for member in present))
+
+
+def test_a_round_under_a_short_order_key_with_obfuscators_made_ahead(
+    short_key: PrivateKey, small_key: PrivateKey, entropy_from: Callable[[int], Entropy]
+) -> None:
+    block = make_block(PAILLIER, short_key, 4, 3, entropy_from(4))
+    assert block.envelope.public == short_key.public
+    pool = Pool(short_key.public, entropy_from(1), lambda: 1)
+    pool.fill(3)  # the first batches find some, later ones make their own
+    block = dataclasses.replace(block, pool=pool)
+    batches = [block.batch(member) for member in block.members]
+    sums = block.open(batches, block.removal(block.members))
+    np.testing.assert_array_equal(sums, sum(member.values for member in block.members))
+    assert len(pool) == 0
+    other = dataclasses.replace(block, pool=Pool(small_key.public, entropy_from(1), lambda: 1))
+    with pytest.raises(FatalError, match="of another key"):
+        other.batch(block.members[0])
 
 
 @ENVELOPES
