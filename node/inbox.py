@@ -6,6 +6,7 @@ brought it; nothing a peer sends ends anything.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import OrderedDict
 
@@ -173,6 +174,8 @@ class Inbox:
     async def _ask(self, peer: str) -> None:
         question = encode(sealed(self._services, bytes(32), 0, 0, Ask()))
         data = await self._services.swarm.request(peer, PROTOCOL, encode(Frame(question, b"")), 10)
+        if not data:
+            return  # nothing to tell
         frame = decode(Frame, data, params.MAX_STREAM_MESSAGE_BYTES)
         body = open_envelope(frame.envelope).body
         if isinstance(body, Told):
@@ -191,7 +194,9 @@ class Inbox:
         if (context.chain_id, context.contract) != (self._place().chain_id, self._place().contract):
             return self._reply(context.job, _refusal("this node is on another chain or contract"))
         if isinstance(envelope.body, Ask):
-            return self._reply(context.job, await self._told(context.job, envelope.sender))
+            held = frozenset(envelope.body.held)
+            told = await self._told(context.job, envelope.sender, held)
+            return self._reply(context.job, told) if told.frames else ACKNOWLEDGED
         if context.job not in self._services.engine.machines:
             return self._reply(context.job, _refusal("this node does not know the job"))
         _check_attachment(envelope, frame.attachment)
@@ -211,8 +216,9 @@ class Inbox:
     def _reply(self, job: bytes, body: Body) -> bytes:
         return encode(Frame(encode(sealed(self._services, job, 0, 0, body)), b""))
 
-    async def _told(self, job: bytes, asker: bytes) -> Told:
-        """The newest of what a job's requester said; for job zero, announcements.
+    async def _told(self, job: bytes, asker: bytes, held: frozenset[bytes]) -> Told:
+        """The newest of what a job's requester said and the asker does not hold; for job zero,
+        announcements.
 
         Whoever owes shares is told of the commitment that it owes them for as well: it may have
         been away while later ones were made.
@@ -234,7 +240,11 @@ class Inbox:
             return [each for each in (*owed, *found) if each is not None]
 
         messages = await self._services.store.read(load)
-        frames = [encode(Frame(message, b"")) for message in dict.fromkeys(messages)]
+        frames = [
+            encode(Frame(message, b""))
+            for message in dict.fromkeys(messages)
+            if hashlib.sha256(message).digest()[: params.HELD_BYTES] not in held
+        ]
         return Told(tuple(frames[: params.MAX_TOLD_FRAMES]))
 
     # --- both -------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ PublicKey = Annotated[bytes, Size(32)]
 Share = Annotated[bytes, Size(params.SHARE_BYTES)]
 ShareHash = Annotated[bytes, Size(params.SHARE_HASH_BYTES)]
 ShareBox = Annotated[bytes, Size(params.SHARE_BOX_BYTES)]
+HeldDigest = Annotated[bytes, Size(params.HELD_BYTES)]
 _PerMember = Size(params.MIN_BLOCK, params.MAX_BLOCK)
 
 
@@ -204,7 +205,12 @@ class Refuse(Wire):
 
 @dataclass(frozen=True, slots=True)
 class Ask(Wire):
-    """Anybody to anybody, stream: what did I miss? For a job, or for all jobs (job id zero)."""
+    """Anybody to anybody, stream: what did I miss? For a job, or for all jobs (job id zero).
+
+    `held` are the first bytes of the digests of what the asker has heard already.
+    """
+
+    held: Annotated[tuple[HeldDigest, ...], Size(0, params.MAX_TOLD_FRAMES)] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from protocol.errors import StateError
 from protocol.job import OVER, JobEvent, JobPhase
 from protocol.machine import JOBS_TOPIC, JobContext, check_place, job_topic, kind_of
 from protocol.messages import (
+    FROM_REQUESTER,
     Announce,
     Ask,
     Committed,
@@ -146,7 +147,7 @@ def _receive(turn: OwnerTurn, input_: inputs.ReceiveMessage) -> None:
     if input_.envelope.sender != turn.context.requester:
         raise StateError(f"{kind_of(body)} from a peer that is not the job's requester")
     check_place(turn.context, input_.envelope)
-    turn.change(heard_at=input_.at)
+    _hear(turn, input_)
     if isinstance(body, Enrolled):
         if turn.state.phase is JobPhase.ENROLMENT_SENT:
             go(turn, JobEvent.ACCEPTED)
@@ -160,6 +161,18 @@ def _receive(turn: OwnerTurn, input_: inputs.ReceiveMessage) -> None:
         owner_round.receive(turn, input_)
     elif not isinstance(body, Announce):
         raise StateError(f"an owner does not receive {kind_of(body)}")
+
+
+def _hear(turn: OwnerTurn, input_: inputs.ReceiveMessage) -> None:
+    """Remember what was heard, so that nobody repeats it when this owner asks."""
+    kind, state = kind_of(input_.envelope.body), turn.state
+    turn.change(heard_at=input_.at)
+    if (
+        isinstance(input_.envelope.body, FROM_REQUESTER)
+        and (kind, input_.digest) not in state.heard
+    ):
+        others = (each for each in state.heard if each[0] != kind)
+        turn.change(heard=(*others, (kind, input_.digest)), asks=0)
 
 
 def _refused(turn: OwnerTurn, body: Refuse) -> None:
@@ -228,6 +241,7 @@ def _blob_arrived(turn: OwnerTurn, input_: inputs.BlobArrived) -> None:
 
 def _blob_missing(turn: OwnerTurn, input_: inputs.BlobMissing) -> None:
     turn.notify("blob-missing", input_.reason)
+    turn.change(heard=())  # who names it is to say so again
     if input_.digest == turn.state.evidence_digest:
         turn.change(evidence_digest=b"")  # the next Finished fetches it again
     elif input_.digest == turn.state.cohort_digest and not turn.state.cohort_roots:
@@ -338,13 +352,18 @@ def _ask_when_silent(turn: OwnerTurn, at: int) -> None:
     state = turn.state
     if state.phase is JobPhase.FINISHING and state.evidence_digest:
         return
+    awaited = owner_release.awaited(turn)
+    if awaited and all(round_.count for round_ in awaited):
+        return  # the chain's word is waited for, nobody else's
+    wait = min(params.ASK_AFTER_MS << state.asks, params.ASK_AT_LEAST_MS)
     # In a lively job one message may be missed unnoticed: that of the commitment is waited for.
-    lacks = any(not round_.commitment_root for round_ in owner_release.awaited(turn))
-    missed = lacks and at >= state.asked_at + 2 * params.ASK_AFTER_MS
-    if missed or at >= max(state.heard_at, state.asked_at) + params.ASK_AFTER_MS:
-        turn.change(asked_at=at)
+    lacking = [round_.said_at for round_ in awaited if not round_.commitment_root]
+    missed = bool(lacking) and at >= max(state.asked_at, *lacking) + 2 * wait
+    if missed or at >= max(state.heard_at, state.asked_at) + wait:
+        turn.change(asked_at=at, asks=min(state.asks + 1, 8))
+        held = tuple(digest[: params.HELD_BYTES] for _, digest in state.heard)
         until = at + params.ASK_AFTER_MS
-        turn.emit(Send(turn.context.requester, 0, 0, Ask(), b"", until))
+        turn.emit(Send(turn.context.requester, 0, 0, Ask(held), b"", until))
 
 
 _HANDLERS: dict[type, Callable[[OwnerTurn, Any], None]] = {

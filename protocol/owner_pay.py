@@ -48,7 +48,7 @@ def chain_finished(turn: OwnerTurn, input_: inputs.ChainFinished) -> None:
     go(turn, JobEvent.FINISHED)
     turn.change(evidence_on_chain=input_.evidence_digest)
     if turn.state.evidence_digest not in (b"", input_.evidence_digest):
-        turn.change(evidence_digest=b"")
+        turn.change(evidence_digest=b"", heard=())
         turn.notify("fault", "the requester's evidence is not the one on the chain")
     # With merit to come, a claim is still to be seen, whatever was paid before.
     if not turn.state.contributed or not turn.context.spec.payment.merit:

@@ -44,8 +44,10 @@ from protocol.owner_turn import (
 from protocol.packing import model_bytes
 from protocol.round import Event, Phase
 
-#: A header that no commitment answered is pushed to the requester directly, milliseconds.
-_PUSH_AFTER_MS = 2_000
+#: A header that no commitment has answered is gossiped as well, milliseconds: the requester may be
+#: out of this owner's reach. Gossip alone would bring it, batch and all, to everybody in the block,
+#: and to the requester several times (docs/adr/0013).
+_GOSSIP_AFTER_MS = 10_000
 
 #: How far a requester's clock may be ahead, milliseconds.
 _SKEW_MS = 600_000
@@ -305,11 +307,10 @@ def computed(turn: OwnerTurn, input_: inputs.ComputeDone) -> None:
         Event.CONTRIBUTED,
         batch_digest=input_.digest,
         batch_size=input_.size,
-        pushed_at=input_.at,
+        said_at=input_.at,
     )
     header, attachment = _header(turn)
-    topic = block_topic(turn.context.job, header.block)
-    turn.emit(Publish(topic, round_.number, round_.attempt, header, attachment))
+    send(turn, header, round_.opening.contribute_until, attachment)
     turn.notify("contributed", f"{input_.size} bytes", round_.number, round_.attempt, input_.facts)
 
 
@@ -322,7 +323,7 @@ def compute_failed(turn: OwnerTurn, input_: inputs.ComputeFailed) -> None:
 
 
 def tick(turn: OwnerTurn, at: int) -> None:
-    """Deadlines, and the push of a header that gossip may have lost."""
+    """Deadlines, and another way for a header that may not have arrived."""
     round_ = turn.state.round
     if round_ is None:
         return
@@ -334,11 +335,12 @@ def tick(turn: OwnerTurn, at: int) -> None:
         abandon(turn, "the contribution was not ready in time")
     elif round_.phase is Phase.COMMIT and not round_.commitment_root:
         until = round_.opening.contribute_until
-        if round_.pushed_at + _PUSH_AFTER_MS <= at < until:
+        late = round_.said_at + _GOSSIP_AFTER_MS <= at < until
+        if late and not round_.gossiped:
             header, attachment = _header(turn)
-            # The push ends when the requester acknowledges it: one is enough.
-            set_round(turn, pushed_at=until)
-            send(turn, header, until, attachment)
+            set_round(turn, gossiped=True)
+            topic = block_topic(turn.context.job, header.block)
+            turn.emit(Publish(topic, round_.number, round_.attempt, header, attachment))
 
 
 def _header(turn: OwnerTurn) -> tuple[Contribution, bytes]:

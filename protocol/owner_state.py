@@ -36,7 +36,8 @@ class OwnerRound(Wire):
     roster: _BlockMembers = ()
     batch_digest: NoDigest = b""
     batch_size: BlobSize = 0
-    pushed_at: Milliseconds = 0  # when the header was last said
+    said_at: Milliseconds = 0  # when the header was sent
+    gossiped: bool = False  # the header, too
     commitment_root: NoDigest = b""
     list_digest: NoDigest = b""
     list_size: BlobSize = 0
@@ -94,6 +95,10 @@ class OwnerState(Wire):
     head: int = 0
     heard_at: Milliseconds = 0
     asked_at: Milliseconds = 0
+    asks: Index = 0  # since anything new was heard
+    heard: Annotated[
+        tuple[tuple[Annotated[str, Size(1, 40)], Digest], ...], Size(0, params.MAX_TOLD_FRAMES)
+    ] = ()  # the latest of each kind that the requester said
     dataset: Annotated[str, Size(0, 100)] = ""
     payout: Annotated[bytes, Size(0, 20)] = b""
     rows: int = 0

@@ -101,8 +101,13 @@ MAX_REASON_BYTES: Final = 300
 #: Frames in a reply to Ask: a job has six kinds of latest messages; jobs come in pages.
 MAX_TOLD_FRAMES: Final = 16
 
-#: How long an owner hears nothing of its job before it asks, milliseconds.
+#: What is left of a digest where it only says "I have that one": a wrong guess costs a repetition.
+HELD_BYTES: Final = 8
+
+#: How long an owner hears nothing of its job before it asks, milliseconds; each further time that
+#: nothing new is told, twice as long, up to the second number.
 ASK_AFTER_MS: Final = 4_000
+ASK_AT_LEAST_MS: Final = 32_000
 
 #: How often a requester announces a job that still enrols, milliseconds.
 ANNOUNCE_EVERY_MS: Final = 10_000

@@ -287,10 +287,27 @@ def test_a_lost_list_is_fetched_at_the_next_opening() -> None:
 
 
 def test_whoever_hears_nothing_asks() -> None:
+    """It says what it has, so that nobody repeats it, and asks less often when nothing is new."""
     kit = owner_at(Phase.COMMIT)
-    quiet = max(kit.state.heard_at, kit.state.asked_at) + 4_000
-    assert Ask() in sent(kit.tick(quiet))
-    assert Ask() not in sent(kit.tick(quiet + 3_999))
+    at = max(kit.state.heard_at, kit.state.asked_at)
+    for wait in (4_000, 8_000, 16_000, 32_000, 32_000):
+        assert asked(kit.tick(at + wait - 1)) == []
+        (ask,) = asked(kit.tick(at + wait))
+        at += wait
+    heard = {kind: digest for kind, digest in kit.state.heard}
+    assert {"Open", "Freeze"} <= set(heard)
+    assert set(ask.held) == {digest[:8] for digest in heard.values()}
+
+
+def test_what_could_not_be_fetched_is_asked_for_again() -> None:
+    kit = owner_at(Phase.COMMIT)
+    kit.step(inputs.BlobMissing(kit.now, digest_of("gone"), "nobody has it"))
+    (ask,) = asked(kit.tick(max(kit.state.heard_at, kit.state.asked_at) + 4_000))
+    assert ask.held == ()
+
+
+def asked(wanted: Effects) -> list[Ask]:
+    return [body for body in sent(wanted) if isinstance(body, Ask)]
 
 
 def finished(kit: OwnerKit, evidence: bytes, over: int = 0) -> Effects:

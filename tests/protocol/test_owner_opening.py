@@ -308,26 +308,23 @@ def test_another_roster_than_was_frozen_is_not_awaited() -> None:
 # --- contribute
 
 
-def test_a_stored_batch_is_announced_its_secrets_destroyed_and_pushed_once() -> None:
+def test_a_stored_batch_is_sent_its_secrets_destroyed_and_gossiped_if_nothing_follows() -> None:
     kit = owner_at(Phase.CONTRIBUTE)
     wanted = kit.trained()
-    assert kinds(wanted) == ["ForgetSecrets", "Publish"]
-    publish = only(wanted, effects.Publish)
-    assert isinstance(publish.body, Contribution)
-    assert publish.body.roster_digest == kit.round.roster_digest
-    assert publish.body.batch_digest == publish.attachment == kit.round.batch_digest
-    assert pushed(kit.tick(kit.now + 1_999)) == []
-    assert pushed(kit.tick(kit.now + 1)) == [publish.body]
-    assert pushed(kit.tick(kit.now + 9_000)) == []
-
-
-def pushed(wanted: tuple[effects.Effect, ...]) -> list[Contribution]:
-    return [body for body in sent(wanted) if isinstance(body, Contribution)]
+    assert kinds(wanted) == ["ForgetSecrets", "Send"]
+    send = only(wanted, effects.Send)
+    assert isinstance(send.body, Contribution)
+    assert send.until == kit.round.opening.contribute_until
+    assert send.body.roster_digest == kit.round.roster_digest
+    assert send.body.batch_digest == send.attachment == kit.round.batch_digest
+    assert told(kit.tick(kit.now + 9_999)) == []
+    assert told(kit.tick(kit.now + 1)) == [send.body]
+    assert told(kit.tick(kit.now + 9_999)) == []
 
 
 def test_a_large_batch_travels_by_digest() -> None:
     wanted = owner_at(Phase.CONTRIBUTE).trained(size=48 * 1024 + 1)
-    assert only(wanted, effects.Publish).attachment == b""
+    assert only(wanted, effects.Send).attachment == b""
 
 
 def test_a_batch_of_another_attempt_is_not_announced() -> None:

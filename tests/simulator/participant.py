@@ -327,21 +327,28 @@ class Node:
             self.world.rejected.append((self.name, "not its bearer's, or of another chain"))
             return None
         if isinstance(envelope.body, Ask):
-            told = self.sealed(job, 0, 0, Told(tuple(self._told(job))))
-            return encode(Frame(encode(told), b""))
+            found = self._told(job, envelope.body.held)
+            told = self.sealed(job, 0, 0, Told(tuple(found)))
+            return encode(Frame(encode(told), b"")) if found else b""
         if job in self.jobs:
             self._accept(envelope, frame.attachment)
         return b"" if self.up else None
 
-    def _told(self, job: bytes) -> list[bytes]:
+    def _told(self, job: bytes, held: tuple[bytes, ...]) -> list[bytes]:
         if job not in self.contexts:
             return []
         sender = self.contexts[job].requester
         found = (self.latest.get((job, kind, sender)) for kind in TOLD)
-        return [encode(Frame(encode(each), b"")) for each in found if each is not None]
+        return [
+            encode(Frame(encode(each), b""))
+            for each in found
+            if each is not None and envelope_digest(each)[: params.HELD_BYTES] not in held
+        ]
 
     def answered(self, job: bytes, data: bytes) -> None:
         """The reply to a private message of ours."""
+        if not data:
+            return
         envelope = open_envelope(decode(Frame, data, params.MAX_STREAM_MESSAGE_BYTES).envelope)
         if isinstance(envelope.body, Told):
             for each in envelope.body.frames:
