@@ -11,7 +11,7 @@ PACKAGES = ("numpy",)
 def echo(seconds: float) -> dict[str, object]:
     """Answers with what it was asked; chatters as libraries do."""
     print("chatter that is no answer")
-    return {"seconds": seconds, "parts": {"all": seconds}}
+    return {"seconds": seconds, "parts": {"all": seconds}, "counts": {"calls": 1}}
 
 
 def environment(name: str) -> dict[str, object]:

@@ -27,8 +27,8 @@ def test_a_side_answers_and_says_what_it_runs(driver: Driver) -> None:
     assert driver.versions == {"numpy": metadata.version("numpy")}
     assert driver.python == ".".join(map(str, sys.version_info[:3]))
     # What it prints meanwhile is not taken for the answer.
-    assert driver.call("echo", seconds=0.25) == Reply(0.25, {"all": 0.25})
-    assert driver.call("echo", seconds=0.5) == Reply(0.5, {"all": 0.5})
+    assert driver.call("echo", seconds=0.25) == Reply(0.25, {"all": 0.25}, {"calls": 1})
+    assert driver.call("echo", seconds=0.5) == Reply(0.5, {"all": 0.5}, {"calls": 1})
 
 
 def test_sides_have_one_thread_and_phone_nobody(driver: Driver) -> None:

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.benchmarks.figures import Bar, Figure, Measurement, On, Reply, Result, rounded
-from scripts.benchmarks.harness import beside, interleave, median_parts, median_seconds
+from scripts.benchmarks.harness import (
+    beside,
+    interleave,
+    median_count,
+    median_parts,
+    median_seconds,
+)
 
 
 def recorder(log: list[str], name: str, seconds: list[float]) -> Callable[[], Reply]:
@@ -59,6 +65,13 @@ def test_medians_are_each_their_own() -> None:
 def test_runs_with_other_parts_are_refused() -> None:
     with pytest.raises(ValueError, match="differ in their parts"):
         median_parts([Reply(1.0, {"a": 1.0}), Reply(1.0, {"b": 1.0})])
+
+
+def test_what_sides_counted_has_a_median_if_all_counted_it() -> None:
+    replies = [Reply(1.0, {}, {"bytes": count}) for count in (7, 900, 8)]
+    assert median_count(replies, "bytes") == 8
+    with pytest.raises(ValueError, match="did not count 'bytes'"):
+        median_count([*replies, Reply(1.0)], "bytes")
 
 
 def test_beside_gives_medians_in_the_unit_and_how_many_times_faster() -> None:

@@ -91,6 +91,37 @@ def test_a_measurement_that_makes_no_sense_ends_the_run() -> None:
         bench.measure(context, figure)
 
 
+class Still:
+    """A side that runs nowhere."""
+
+    python, versions = "3.11", {"package": "1.0"}
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def test_a_section_names_the_sides_that_its_suite_ran_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asks(*names: str) -> Suite:
+        def measured(context: Context) -> Measurement:
+            for name in names:
+                context.side(name)
+            return Measurement(ours=1.0)
+
+        own = "-".join(names)
+        return Suite(own, own, (Figure(f"of-{own}", "it", "s", None, measured, None),))
+
+    monkeypatch.setattr(bench.drivers, "start", lambda name: Still())
+    monkeypatch.setattr(bench, "SUITES", (asks("engine", "phe"), asks("engine", "flower")))
+    bench.run([], 1, True, tmp_path / "page.md")
+    first, second = (tmp_path / "page.md").read_text().split("<!-- end -->")[:2]
+    assert "- phe: Python 3.11, package 1.0" in first
+    assert "- flower" not in first
+    assert "- engine: Python 3.11, package 1.0" in second
+    assert "- phe" not in second
+
+
 def results() -> list[Result]:
     return [Result(MASKS, Measurement(2.0, 9.0, parts={"sum": (1.5, None)}), "flwr 1.2")]
 
