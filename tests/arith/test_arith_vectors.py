@@ -8,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gmpy2 import mpz
 from phe.paillier import PaillierPublicKey
 
 from protocol.arith import kernels
 from protocol.arith.batch import decode_batch, encode_batch
 from protocol.arith.lanes import Lanes
 from protocol.arith.models import Model
-from protocol.arith.paillier import PrivateKey, PublicKey, add
+from protocol.arith.obfuscation import Obfuscator
+from protocol.arith.paillier import PrivateKey, PublicKey, add, encrypt_with
 from protocol.arith.vectors import Kind, decode_vector, encode_vector
-from protocol.errors import Malformed
+from protocol.errors import InputError, Malformed
 
 
 def load(name: str):
@@ -47,6 +49,37 @@ def test_paillier(case: dict) -> None:
     batch, maker = bytes.fromhex(case["batch"]), bytes.fromhex(case["maker"])
     assert encode_batch(public, ciphertexts, maker) == batch
     assert decode_batch(batch, public, len(ciphertexts), maker) == ciphertexts
+
+
+@pytest.mark.parametrize("case", load("short_order")["keys"], ids=lambda case: case["bits"])
+def test_short_order(case: dict) -> None:
+    n, base = bytes.fromhex(case["n"]), bytes.fromhex(case["base"])
+    public = PublicKey.from_bytes(n, base)
+    private = PrivateKey.from_bytes(bytes.fromhex(case["private"]))
+    assert private.public == public
+    assert (public.bits, public.exponent_bits) == (case["bits"], case["exponent_bits"])
+    assert private.to_bytes().hex() == case["private"]
+    plaintexts = [number(entry["plaintext"]) for entry in case["encryptions"]]
+    ciphertexts = [number(entry["ciphertext"]) for entry in case["encryptions"]]
+    assert private.decrypt(ciphertexts) == plaintexts
+    theirs = private.to_phe()
+    assert [theirs.raw_decrypt(each) for each in ciphertexts] == [m % public.n for m in plaintexts]
+    # ours, with their randomness
+    for entry in case["encryptions"]:
+        rho = pow(pow(public.base, public.n, public.n**2), number(entry["r"]), public.n**2)
+        drawn = Obfuscator(mpz(rho % public.n), mpz(rho // public.n))
+        made = encrypt_with(public, [number(entry["plaintext"])], [drawn])
+        assert list(made) == [number(entry["ciphertext"])]
+
+
+def test_bases_refused() -> None:
+    vectors = load("short_order")
+    n = bytes.fromhex(vectors["keys"][1]["n"])
+    assert len(vectors["refused_bases"]) == 8
+    for entry in vectors["refused_bases"]:
+        with pytest.raises(InputError, match=entry["says"]) as caught:
+            PublicKey.from_bytes(n, bytes.fromhex(entry["base"]))
+        assert caught.value.field == "key.base"
 
 
 def test_batches_accepted_and_refused() -> None:

@@ -15,6 +15,7 @@ import struct
 from pathlib import Path
 
 from phe.paillier import PaillierPublicKey, generate_paillier_keypair
+from phe.util import is_prime
 
 #: Who made the batches: any 32 bytes, for the format.
 MAKER = hashlib.sha256(b"maker").digest()
@@ -58,6 +59,73 @@ def paillier() -> dict:
             }
         )
     return {"keys": cases}
+
+
+def short_order() -> dict:
+    """Ma, Han and Lei's keys: p = 2us + 1, q = 2vt + 1, h = -y^(2st), and h_n^r as obfuscator."""
+    random.seed(4)
+    cases = []
+    for bits, exponent_bits in ((256, 64), (512, 128), (2048, 448)):
+        half, order = bits // 2, exponent_bits // 2
+
+        def prime(length: int) -> int:
+            while not is_prime(found := random.getrandbits(length) | 7 << (length - 3) | 1):
+                pass
+            return found
+
+        def factor(half: int = half, order: int = order) -> tuple[int, int, int]:
+            s = prime(half - order - 1)
+            while not is_prime(2 * (u := prime(order)) * s + 1):
+                pass
+            return 2 * u * s + 1, u, s
+
+        (p, u, s), (q, v, t) = sorted((factor(), factor()))
+        n, size = p * q, bits // 8
+        base = -pow(random.randrange(2, n), 2 * s * t, n) % n
+        encryptions = []
+        for plaintext in (0, 1, -1, n // 2, -(n // 2), random.randrange(n // 2)):
+            r = random.getrandbits(exponent_bits)
+            rho = pow(pow(base, n, n * n), r, n * n)
+            ciphertext = (1 + plaintext * n) * rho % (n * n)
+            encryptions.append(
+                {"plaintext": hexed(plaintext), "r": hexed(r), "ciphertext": hexed(ciphertext)}
+            )
+        private = struct.pack(">BH", 1, bits) + b"".join(
+            number.to_bytes(length // 8, "big")
+            for number, length in ((p, half), (q, half), (u, order), (v, order), (base, bits))
+        )
+        cases.append(
+            {
+                "bits": bits,
+                "exponent_bits": exponent_bits,
+                "n": n.to_bytes(size, "big").hex(),
+                "base": base.to_bytes(size, "big").hex(),
+                "private": private.hex(),
+                "encryptions": encryptions,
+            }
+        )
+    return {"keys": cases, "refused_bases": refused_bases(cases[1])}
+
+
+def refused_bases(case: dict) -> list[dict]:
+    """Bases that no owner may use with the modulus of `case`, with the words of each refusal."""
+    n, private = int(case["n"], 16), bytes.fromhex(case["private"])
+    p, q = (int.from_bytes(private[at : at + 32], "big") for at in (3, 35))
+    h, size = int(case["base"], 16), case["bits"] // 8
+    tiny = (-q * pow(q, -1, p) + h * p * pow(p, -1, q)) % n  # -1 modulo p, h modulo q
+    return [
+        {"base": base.to_bytes(size, "big").hex(), "says": says}
+        for base, says in (
+            (0, "outside"),
+            (1, "outside"),
+            (n - 1, "outside"),
+            (n, "outside"),
+            (p, "no unit"),
+            (3 * q, "no unit"),
+            ((q * pow(q, -1, p) - p * pow(p, -1, q)) % n, "Jacobi"),
+            (tiny, "tiny order"),
+        )
+    ]
 
 
 def refused() -> dict:
@@ -177,6 +245,7 @@ if __name__ == "__main__":
     VECTORS.mkdir(parents=True, exist_ok=True)
     for name, content in (
         ("paillier", paillier()),
+        ("short_order", short_order()),
         ("batches", refused()),
         ("lanes", lanes()),
         ("vectors", vectors()),
