@@ -217,7 +217,7 @@ def aggregate(context: Context) -> Measurement:
         },
         context.runs,
     )
-    count = median_count(replies["ours"], "ciphertexts")
+    count, theirs = (median_count(replies[side], "ciphertexts") for side in ("ours", "peer"))
     array, each = (
         shown(1000 * median_count(replies["peer"], way)) for way in ("by array", "a call a value")
     )
@@ -230,7 +230,7 @@ def aggregate(context: Context) -> Measurement:
             "units, and adds them to a sum in memory; sf-heu adds one ciphertext a value, in "
             "memory, checking nothing",
             f"sf-heu by its arrays {array} ms, by a call a value {each} ms: the faster counts; "
-            "1,000 ciphertexts, each added 100 times",
+            f"{theirs} ciphertexts, each added to {VALUES / theirs:.0f} times",
             "every sum was decrypted and compared",
         ],
     )

@@ -208,7 +208,7 @@ def open_batch(key: str, values: int, value_bits: int, summands: int) -> dict[st
 def engine(key: str, count: int) -> dict[str, object]:
     """Encrypting `count` plaintexts, the table built, none prepared; and what it multiplies.
 
-    Raises ValueError if the first does not come back.
+    Raises ValueError if one does not come back.
     """
     private, drawn = private_key(key), source(key)
     public, comb = private.public, drawn.comb
@@ -218,28 +218,42 @@ def engine(key: str, count: int) -> dict[str, object]:
         paillier.encrypt_with(public, plaintexts, (drawn.draw() for _ in plaintexts))
     )
     seconds = time.perf_counter() - began
-    if private.decrypt([int(ciphertexts[0])]) != plaintexts[:1]:
+    if private.decrypt([int(number) for number in ciphertexts]) != plaintexts:
         raise ValueError("a ciphertext does not decrypt to its plaintext")
-    counts = {"steps": comb.columns, "squarings": comb.depth - 1}
+    counts = {"blocks": comb.blocks, "depth": comb.depth, "entries": 1 << comb.teeth}
     return {"seconds": seconds, "counts": counts}
 
 
-def multiplications(key: str, count: int, steps: int, squarings: int) -> dict[str, object]:
-    """The same products by gmpy2 and nothing else: for each of `count` ciphertexts, `steps` of a
-    number modulo n^2 with one as long as n, `squarings` modulo n^2, and the two modulo n that join
-    obfuscator and plaintext. The numbers multiplied are few, and wait in the cache."""
+def multiplications(
+    key: str, count: int, blocks: int, depth: int, entries: int
+) -> dict[str, object]:
+    """The products of `count` encryptions by gmpy2 and nothing else: `depth` times one of a number
+    modulo n^2 with a random entry of each block of a table, squarings modulo n^2 between, and the
+    two modulo n that join obfuscator and plaintext. The entries are looked up beforehand."""
     public = private_key(key).public
-    n, n_squared = mpz(public.n), public.n_squared
-    entries, product = _numbers(steps, public.n), mpz(public.n_squared // 3)
+    n, n_squared, table = mpz(public.n), public.n_squared, table_like(key, blocks, entries)
+    chosen = [
+        [[block[secrets.randbelow(entries)] for block in table] for _ in range(depth)]
+        for _ in range(count)
+    ]
+    product = n_squared // 3
     began = time.perf_counter()
-    for _ in range(count):
-        for entry in entries:
-            product = product * entry % n_squared
-        for _ in range(squarings):
-            product = product * product % n_squared
-        for entry in entries[:2]:
-            entry * entry % n
+    for columns in chosen:
+        for index, column in enumerate(columns):
+            if index:
+                product = product * product % n_squared
+            for entry in column:
+                product = product * entry % n_squared
+        for column in columns[0], columns[-1]:
+            column[0] * column[-1] % n
     return {"seconds": time.perf_counter() - began}
+
+
+@cache
+def table_like(key: str, blocks: int, entries: int) -> list[list[mpz]]:
+    """Random numbers modulo n, as many as a table has."""
+    n = private_key(key).public.n
+    return [_numbers(entries, n) for _ in range(blocks)]
 
 
 def _numbers(count: int, bound: int) -> list[mpz]:

@@ -16,8 +16,9 @@ PACKAGES = ("sf-heu", "numpy")
 
 _SCHEMA = phe.SchemaType.ZPaillier
 
-#: How often one vector is added to the other: encrypting 100,000 values would take minutes.
-_TURNS = 100
+#: How often one vector is added to the other: encrypting 100,000 values would take minutes, and so
+#: would decrypting them.
+_TURNS = 500
 
 #: Exponents that are looked at to tell their length: that all of them are 8 bits shorter than what
 #: they are drawn from is a chance of 2^-128.
@@ -89,7 +90,7 @@ def encrypted(bits: int, size: int, factor: int) -> hnp.CiphertextArray:
 
 
 def aggregate(bits: int, values: int) -> dict[str, object]:
-    """Adding a contribution of `values` values to a sum: a hundredth as many, a hundred times over.
+    """Adding a contribution of `values` values to a sum: fewer ciphertexts, many times over.
 
     Both by its arrays and by a call a value; the seconds are the faster's. Raises ValueError if a
     sum does not decrypt to what it should be.
@@ -118,7 +119,7 @@ def aggregate(bits: int, values: int) -> dict[str, object]:
         raise ValueError("a sum does not decrypt to what it should be")
     return {
         "seconds": min(by_array, by_value),
-        "counts": {"by array": by_array, "a call a value": by_value},
+        "counts": {"by array": by_array, "a call a value": by_value, "ciphertexts": size},
     }
 
 
