@@ -105,9 +105,10 @@ MAX_TOLD_FRAMES: Final = 16
 HELD_BYTES: Final = 8
 
 #: How long an owner hears nothing of its job before it asks, milliseconds; each further time that
-#: nothing new is told, twice as long, up to the second number.
+#: nothing new is told, twice as long, up to the second number: an opening that was missed must be
+#: heard of well before members have to be ready.
 ASK_AFTER_MS: Final = 4_000
-ASK_AT_LEAST_MS: Final = 32_000
+ASK_AT_LEAST_MS: Final = 8_000
 
 #: How often a requester announces a job that still enrols, milliseconds.
 ANNOUNCE_EVERY_MS: Final = 10_000

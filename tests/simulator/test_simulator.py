@@ -379,8 +379,8 @@ def test_a_job_gives_up_when_an_owner_never_comes_back() -> None:
     world = World(Settings(seed=55, rounds=4, ready_seconds=4))
     lost = world.owners[3]
     _when(world, 2, lost.crash)
-    world.after(400, lost.restart)
-    run(world, 900)
+    world.after(2_000, lost.restart)
+    run(world, 2_800)
     assert world.books.reason == "round 2 failed 16 attempts"
     check_done(world, rounds=2)
     check_all_closed(world)
