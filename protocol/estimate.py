@@ -12,20 +12,14 @@ from typing import Final
 
 from protocol import params
 from protocol.codec import encode
+from protocol.encryption_cost import add_seconds, decrypt_seconds, encrypt_seconds
 from protocol.envelope import Context, Envelope, Frame, seal
 from protocol.lists import BlockList, ContributionList, encode_contributions, encode_roster
 from protocol.messages import Body, Ready, Release
 from protocol.packing import ENVELOPES, PAILLIER, Packing, model_bytes
 from protocol.spec import Terms
 
-# Measured on one shared core at 2.5 GHz, 3072-bit keys. Modular powers grow with about the 2.5th
-# power of the key's length in this range (gmpy2 2.3).
-_REFERENCE_BITS: Final = 3072
-_GROWTH: Final = 2.5
-_TABLE_SECONDS: Final = 0.06  # an encryption's fixed-base table
-_ENCRYPT_SECONDS: Final = 0.003  # one ciphertext
-_DECRYPT_SECONDS: Final = 0.013
-_ADD_SECONDS: Final = 0.000_04  # one ciphertext of one batch, its checks included
+# Measured on one shared core at 2.5 GHz; encryption_cost.py has Paillier's.
 _STEP_SECONDS: Final = 0.000_2  # a local step's fixed part
 _FLOPS: Final = 1e9  # of float64 matrix products, one thread
 _RESIDUE_SECONDS: Final = 6e-6  # one ciphertext's mask for one mate
@@ -242,7 +236,7 @@ def contribute_seconds(terms: Terms, envelope: str = "") -> float:
         return before + members * parameters * _WORD_SECONDS
     ciphertexts = _packing(terms, PAILLIER).ciphertexts(parameters)
     masks = members * ciphertexts * _RESIDUE_SECONDS
-    return before + masks + _scale(terms) * (_TABLE_SECONDS + ciphertexts * _ENCRYPT_SECONDS)
+    return before + masks + encrypt_seconds(terms.encryption.key_bits, ciphertexts)
 
 
 def apply_seconds(terms: Terms, envelope: str = "") -> float:
@@ -254,9 +248,6 @@ def apply_seconds(terms: Terms, envelope: str = "") -> float:
         return owners * (join + parameters * (_WORD_SECONDS + _WORD_ADD_SECONDS))
     ciphertexts = _packing(terms, PAILLIER).ciphertexts(parameters)
     masks = owners * (join + ciphertexts * _RESIDUE_SECONDS)
-    sums = owners * ciphertexts * _ADD_SECONDS
-    return masks + _scale(terms) * (sums + terms.block_count * ciphertexts * _DECRYPT_SECONDS)
-
-
-def _scale(terms: Terms) -> float:
-    return float((terms.encryption.key_bits / _REFERENCE_BITS) ** _GROWTH)
+    key_bits = terms.encryption.key_bits
+    sums = add_seconds(key_bits, owners * ciphertexts)
+    return masks + sums + decrypt_seconds(key_bits, terms.block_count * ciphertexts)

@@ -60,6 +60,16 @@ class Packing:
         """Values in one ciphertext; two bits of n stay free for the sign of the packed number."""
         return (self.key_bits - 2) // self.lane_bits
 
+    @property
+    def max_int(self) -> int:
+        """The largest magnitude of a value."""
+        return (1 << (self.value_bits - 1)) - 1
+
+    @property
+    def headroom(self) -> int:
+        """How many batches may be added before a lane could overflow; at least `summands`."""
+        return ((1 << (self.lane_bits - 1)) - 1) // self.max_int
+
     def ciphertexts(self, values: int) -> int:
         """Ciphertexts that hold `values` values."""
         return -(-values // self.lanes)
