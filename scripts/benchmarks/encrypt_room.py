@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import statistics
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -44,8 +45,9 @@ _SHORT_CHAIN, _SHORT_SCALE_BITS = (40, 40), 30
 #: How far a sum that CKKS opens may be from the true one: a few steps of 16-bit values.
 _WITHIN = 2.0**-13
 
-#: Encryptions in a run: few, so that the machine is as fast for what it is compared with.
-_COUNT = 20
+#: Encryptions in a run: enough for a table to be in the caches where it stays in long batches, few
+#: enough for the machine to be as fast for what it is compared with.
+_COUNT = 200
 
 #: A batch shared out: parts small enough that no core waits long for the last.
 _PARTS = 16
@@ -127,25 +129,33 @@ def overhead(context: Context) -> Measurement:
             "bare": partial(bare, **comb),
             "cached": partial(bare, **{**comb, "entries": 1}),
         },
-        # A run takes milliseconds.
-        10 * context.runs + 1,
+        # A run takes a twentieth of a second.
+        4 * context.runs + 1,
     )
     engine, products, cached = (
         median_seconds(replies[name]) * 1e6 / _COUNT for name in ("engine", "bare", "cached")
     )
     return Measurement(
-        ours=engine / products,
+        ours=quotient(replies["engine"], replies["bare"]),
         notes=[
+            f"the median of {len(replies['engine'])} turns' quotients, each of runs that follow "
+            "each other: what disturbs one, disturbs both",
             f"one encryption {engine:.0f} microseconds, its products alone {products:.0f}: "
             f"{comb['blocks'] * comb['depth']} of a number modulo n^2 with a table's entry, which "
             f"is as long as n, {comb['depth'] - 1} squarings modulo n^2, 2 products modulo n, each "
             "reduced, by gmpy2 in a loop",
             f"they come at random from a table of {comb['blocks']} x {comb['entries']} numbers, as "
             f"in the engine; were they few, and in the cache, {cached:.0f} microseconds, and the "
-            f"engine's time {shown(engine / cached)} times as long",
+            f"engine's time {shown(quotient(replies['engine'], replies['cached']))} times as long",
             "the rest: entropy, cutting exponents, carrying quotients, Python's calls",
         ],
     )
+
+
+def quotient(these: Sequence[Reply], those: Sequence[Reply]) -> float:
+    """The median over turns of the one's seconds over the other's."""
+    pairs = zip(these, those, strict=True)
+    return statistics.median(this.seconds / that.seconds for this, that in pairs)
 
 
 def cores(context: Context) -> Measurement:

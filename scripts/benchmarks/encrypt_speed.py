@@ -221,14 +221,18 @@ def aggregate(context: Context) -> Measurement:
     array, each = (
         shown(1000 * median_count(replies["peer"], way)) for way in ("by array", "a call a value")
     )
+    alone, memory = (
+        shown(1000 * median_count(replies["ours"], way)) for way in ("alone", "in memory")
+    )
     return compared(
         replies["ours"],
         replies["peer"],
         scale=1000.0,
         notes=[
-            f"assay reads {count} ciphertexts from bytes, checks their range and that all are "
-            "units, and adds them to a sum in memory; sf-heu adds one ciphertext a value, in "
-            "memory, checking nothing",
+            f"assay sums a block of {SUMMANDS} from their bytes, {count} ciphertexts each, as the "
+            "requester does: the time of one more, its range checked, units checked by column",
+            f"one alone, from its bytes, every ciphertext's unit checked: {alone} ms; in memory, "
+            f"nothing checked: {memory} ms; sf-heu adds in memory and checks nothing",
             f"sf-heu by its arrays {array} ms, by a call a value {each} ms: the faster counts; "
             f"{theirs} ciphertexts, each added to {VALUES / theirs:.0f} times",
             "every sum was decrypted and compared",

@@ -125,15 +125,20 @@ def test_an_exponent_is_told_as_long_as_it_is(
 
 
 def test_a_contribution_is_added_and_opened(ours: dict[str, Any]) -> None:
-    assert called("aggregate", **ours, **LAYOUT)["counts"] == {"ciphertexts": 13}
+    reply = called("aggregate", **ours, **LAYOUT)
+    assert reply["counts"]["ciphertexts"] == 13
+    assert 0 < reply["counts"]["in memory"] < reply["counts"]["alone"]
     assert called("open", **ours, **LAYOUT)["counts"]["bytes"] > 13 * 128
 
 
 def test_a_sum_of_something_else_is_refused(
     ours: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Only the first of what is added: the sum lacks the contribution.
-    monkeypatch.setattr(assay_encrypt, "add_batches", lambda public, batches: batches[0])
+    # The sum lacks a contribution.
+    real = assay_encrypt.sum_encoded
+    monkeypatch.setattr(
+        assay_encrypt, "sum_encoded", lambda public, given, count: real(public, given[1:], count)
+    )
     with pytest.raises(ValueError, match="the sum of what went in"):
         called("aggregate", **ours, **LAYOUT)
 
@@ -163,8 +168,15 @@ def test_overhead_is_the_engine_over_its_products() -> None:
 
     found = FIGURES["overhead"].measure(Alone())
     assert found.ours == pytest.approx(1.2)
-    assert "52 of a number modulo n^2" in found.notes[0]
-    assert "time 1.5 times as long" in found.notes[1]
+    assert "52 of a number modulo n^2" in found.notes[1]
+    assert "time 1.5 times as long" in found.notes[2]
+
+
+def test_a_quotient_is_of_turns() -> None:
+    these = [Reply(seconds) for seconds in (2.0, 30.0, 4.0)]
+    those = [Reply(seconds) for seconds in (1.0, 10.0, 4.0)]
+    # Of the medians it would be 1.
+    assert encrypt_room.quotient(these, those) == 2.0
 
 
 def test_the_peak_counts_what_was_there_and_is_gone() -> None:
@@ -216,6 +228,7 @@ async def test_a_share_of_something_else_is_refused(
 COUNTS = dict.fromkeys(
     (
         "a call a value",
+        "alone",
         "by array",
         "bytes",
         "bytes a value",
@@ -223,6 +236,7 @@ COUNTS = dict.fromkeys(
         "ciphertexts",
         "error",
         "fill seconds",
+        "in memory",
         "table bytes",
         "table seconds",
     ),
