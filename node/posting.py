@@ -47,18 +47,17 @@ class Posting:
         await services.chain.check()
         await self._check_funds(draft)
         name = "" if holdout is None else await self._holdout(holdout, draft)
-        modulus, private = await services.compute.run(
-            tasks.generate_key, draft.terms.encryption.key_bits
-        )
-        await trio.to_thread.run_sync(services.keys.seal, key_name(modulus), private)
+        key = await services.compute.run(tasks.generate_key, draft.terms.encryption.key_bits)
+        await trio.to_thread.run_sync(services.keys.seal, key_name(key.modulus), key.private)
         domain = services.domain
         spec = draft.complete(
             salt=secrets.token_bytes(16),
             requester=Party(services.keys.account, services.swarm.peer_id_bytes),
             chain=ChainRef(domain.chain_id, domain.contract),
-            modulus=modulus,
+            modulus=key.modulus,
             seed=secrets.token_bytes(32),
             now=int(time.time()),
+            base=key.base,
         )
         return await self._start(spec, name)
 

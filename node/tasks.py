@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from node.blobs import BlobRef, Blobs
 from protocol.noise_scale import noise_clip
-from protocol.spec import JobSpec, Terms, decode_spec
+from protocol.spec import Envelope, JobSpec, Terms, decode_spec
 
 if TYPE_CHECKING:
+    from protocol.arith import kernels
     from protocol.arith.fixedpoint import Integers
-    from protocol.arith.kernels import Envelope
     from protocol.arith.models import Floats, Model
     from protocol.arith.training import Training
 
@@ -53,18 +53,30 @@ class Result:
     worth: BlobRef | None = None
 
 
-def generate_key(bits: int) -> tuple[bytes, bytes]:
-    """A new Paillier key: (modulus, big-endian; private key, secret). Seconds at 3072 bits."""
-    from protocol.arith.paillier import generate_key
+@dataclass(frozen=True, slots=True)
+class JobKey:
+    """A new Paillier key: what the spec says of it, big-endian, and the secret for the vault."""
 
-    key = generate_key(bits, secrets.token_bytes)
-    return key.public.to_bytes(), key.to_bytes()
+    modulus: bytes
+    base: bytes
+    private: bytes = field(repr=False)
+
+
+def generate_key(bits: int) -> JobKey:
+    """A short-order key (docs/adr/0600). Seconds at 3072 bits."""
+    from protocol.arith.paillier import generate_short_key
+
+    key = generate_short_key(bits, secrets.token_bytes)
+    return JobKey(key.public.to_bytes(), key.public.base_bytes(), key.to_bytes())
 
 
 def fits(rows: Rows, terms: Terms) -> None:
-    """Raises InputError, for the data's owner alone, unless a job could train on these rows."""
+    """Raises InputError, for the data's owner alone, unless a job could train on these rows and,
+    where it is posted already, encrypt to its key."""
     from node.datasets import load_matrix
 
+    if isinstance(terms, JobSpec) and terms.encryption.envelope is Envelope.PAILLIER:
+        _ = envelope_of(terms).public  # n and h: what the spec's own checks leave open
     load_matrix(rows.directory, rows.digest, rows.name, terms)
 
 
@@ -291,20 +303,21 @@ def training_of(spec: JobSpec) -> Training:
     )
 
 
-def envelope_of(spec: JobSpec) -> Envelope:
+def envelope_of(spec: JobSpec) -> kernels.Envelope:
     """How the spec's values travel, as the kernels take it."""
-    from protocol.arith.kernels import Envelope
+    from protocol.arith import kernels
 
     training, privacy = spec.training, spec.privacy
     clip = noise_clip(
         training.clip_norm, training.batch_rows, training.rounds, privacy.epsilon, privacy.delta
     )
-    return Envelope(
+    return kernels.Envelope(
         spec.modulus,
         spec.encryption.value_bits,
         clip,
         spec.cohort.largest_block,
         str(spec.encryption.envelope),
+        spec.base,
     )
 
 

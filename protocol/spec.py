@@ -199,16 +199,25 @@ class Terms(Part):
             allowed = f"a blob may have {params.MAX_BLOB_BYTES}"
             yield Fault("encryption.value_bits", f"make contributions of {size} bytes; {allowed}")
 
+    def _way_out(self) -> str:
+        """Which blocks would do for so many dropouts and corrupt members."""
+        privacy = self.privacy
+        gone = privacy.dropouts + privacy.corrupt
+        for block in range(self.cohort.block_size, params.MAX_BLOCK + 1):
+            if self.threshold(block) <= block - gone:
+                return f"blocks of {block} would do, or fewer of either"
+        return f"no block of up to {params.MAX_BLOCK} would do: fewer of either are needed"
+
     def _cohort_faults(self) -> Iterator[Fault]:
         block, privacy = self.cohort.block_size, self.privacy
         left = block - privacy.dropouts - privacy.corrupt
         if self.threshold(block) > left:
             # 2t > n + c and t <= n - d - c: what holds for the least block holds for larger ones.
             yield Fault(
-                "privacy.corrupt",
-                f"is {privacy.corrupt} beside {privacy.dropouts} dropouts: in a block of {block} "
-                f"{self.threshold(block)} shares rebuild a secret (more than half of members and "
-                f"corrupt together), {max(left, 0)} members are sure to give theirs",
+                "privacy.dropouts",
+                f"is {privacy.dropouts} beside corrupt = {privacy.corrupt}: in a block of {block}, "
+                f"{self.threshold(block)} shares open a sum (2t > n + c), and {max(left, 0)} "
+                f"members are sure to give theirs (n - d - c); {self._way_out()}",
             )
         if privacy.noisy and self.training.local_steps > 1:
             yield Fault(
@@ -240,7 +249,9 @@ class JobSpec(Terms):
     """A whole spec: the terms, and what ties them to one posting of one requester on one chain.
 
     `salt` lets one file be posted twice; `seed` makes the initial weights; `modulus` is the
-    Paillier n, big-endian; `expires_at` (Unix seconds) is the contract's absolute expiry.
+    Paillier n, big-endian; `expires_at` (Unix seconds) is the contract's absolute expiry; `base` is
+    a short-order key's h, as long as the modulus, or empty. What takes big numbers to check of n
+    and h, a worker checks before an owner enrols.
     """
 
     salt: Annotated[bytes, Size(16)]
@@ -249,6 +260,7 @@ class JobSpec(Terms):
     seed: Annotated[bytes, Size(32)]
     modulus: Annotated[bytes, Size(1, max(params.KEY_BITS) // 8)]
     expires_at: Annotated[int, Range(1, 2**40)]
+    base: Annotated[bytes, Size(0, max(params.KEY_BITS) // 8)] = b""
 
     def faults(self) -> Iterator[Fault]:
         yield from Terms.faults(self)
@@ -258,6 +270,12 @@ class JobSpec(Terms):
             yield Fault("modulus", f"has {n.bit_length()} bits; key_bits is {bits}")
         elif n % 2 == 0:
             yield Fault("modulus", "is even; a Paillier modulus is the product of two odd primes")
+        if self.base:
+            if len(self.base) != len(self.modulus):
+                found = f"has {len(self.base)} bytes; the modulus has {len(self.modulus)}"
+                yield Fault("base", found)
+            elif not 1 < int.from_bytes(self.base, "big") < n - 1:
+                yield Fault("base", "lies outside (1, n - 1)")
 
     @property
     def n(self) -> int:

@@ -104,11 +104,13 @@ class Draft:
         modulus: bytes,
         seed: bytes,
         now: int,
+        base: bytes = b"",
     ) -> JobSpec:
         """The spec of one posting at `now` (Unix seconds, the chain's clock).
 
         `salt` (16) and `seed` (32) are fresh random bytes; `modulus` is the requester's n, big
-        endian. Raises SpecError where they do not fit the terms, such as a key of another size.
+        endian, `base` the h of a short-order key. Raises SpecError where they do not fit the terms,
+        such as a key of another size.
         """
         terms = {field.name: getattr(self.terms, field.name) for field in fields(Terms)}
         try:
@@ -120,6 +122,7 @@ class Draft:
                 seed=seed,
                 modulus=modulus,
                 expires_at=now + self.lifetime_seconds,
+                base=base,
             )
         except Faulty as e:
             raise SpecError(tuple(Problem(*fault) for fault in e.faults)) from e

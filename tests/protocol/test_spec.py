@@ -152,6 +152,7 @@ def specs(draw: st.DrawFn) -> JobSpec:
         seed=draw(st.binary(min_size=32, max_size=32)),
         modulus=((1 << (bits - 1)) + 2 * rest + 1).to_bytes(bits // 8, "big"),
         expires_at=draw(st.integers(1, 2**40)),
+        base=draw(st.sampled_from((b"", (2 + rest).to_bytes(bits // 8, "big")))),
     )
 
 
@@ -200,6 +201,9 @@ BROKEN = [
     ("encryption.key_bits", 2048, "modulus", "has 3072 bits; key_bits is 2048"),
     ("modulus", (1 << 3071).to_bytes(384, "big"), "modulus", "is even"),
     ("modulus", b"\0" + SPEC.modulus, "modulus", "key_bits is 3072"),
+    ("base", b"\2", "base", "has 1 bytes; the modulus has 384"),
+    ("base", bytes(383) + b"\1", "base", "lies outside (1, n - 1)"),
+    ("base", (1 << 3071).to_bytes(384, "big"), "base", "lies outside (1, n - 1)"),
     ("cohort.min_owners", 13, "CohortSpec.min_owners", "above max_owners"),
     ("cohort.block_size", 6, "CohortSpec.min_owners", "a block has 6"),
     ("cohort.admission", (b"\2" * 20, b"\1" * 20), "CohortSpec.admission", "ascend"),
@@ -327,12 +331,12 @@ def test_a_spec_above_the_limit_is_neither_written_nor_read() -> None:
 
 def test_another_version_is_told_from_garbage() -> None:
     data = encode_spec(SPEC)
-    assert data[:4] == b"\xdc\x00\x13\x01"
+    assert data[:4] == b"\xdc\x00\x14\x01"
     with pytest.raises(Malformed, match="is 2, this version of assay reads 1"):
         decode_spec(b"\xdc\x00\x20\x02" + data[4:])
     with pytest.raises(Malformed, match="is 3, this version"):
         decode_spec(b"\x93\x03\xc0\xc0")
-    for garbage in (b"", b"\xdc", b"\x91", b"\xc0", b"\xdc\x00\x13", data[:-1]):
+    for garbage in (b"", b"\xdc", b"\x91", b"\xc0", b"\xdc\x00\x14", data[:-1]):
         with pytest.raises(Malformed):
             decode_spec(garbage)
 
