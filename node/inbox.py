@@ -226,6 +226,10 @@ class Inbox:
         machines = self._services.engine.machines
         asked = [machines[job]] if job in machines else []
         kinds: tuple[str, ...] = _TOLD
+        if held:
+            kinds = tuple(
+                kind for kind in _TOLD if kind != "Announce"
+            )  # it follows the job already
         if job == bytes(32):
             live = [m for m in machines.values() if m.state.phase not in OVER]
             asked, kinds = live[-params.MAX_TOLD_FRAMES :], ("Announce",)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from protocol.errors import InputError
+from protocol.params import VALUE_BITS
 
 #: The L2 norm of a record of norm `clip_norm`, in units of the grid that noise is added on. Fine
 #: enough that cutting off fractions costs nothing; 2^24 records still sum below 2^54.
@@ -101,10 +102,12 @@ def check_resolution(
     too coarse for one record to be seen on it (MIN_RECORD_STEPS)."""
     steps = record_steps(value_bits, batch_rows, rounds, epsilon, delta)
     if steps < MIN_RECORD_STEPS:
-        short = math.ceil(math.log2(MIN_RECORD_STEPS / steps))
+        wanted = value_bits + math.ceil(math.log2(MIN_RECORD_STEPS / steps))
+        way = "a larger epsilon, or fewer rounds"
+        if wanted <= VALUE_BITS[1]:
+            way = f"{wanted} bits give them; else {way}"
         raise InputError(
             f"is {value_bits}: with the range that noise needs, a record of norm clip_norm is "
-            f"{steps:.2g} steps of the grid, at least {MIN_RECORD_STEPS} are needed; "
-            f"{value_bits + short} bits give them, or a smaller training.batch_rows",
+            f"{steps:.2g} steps of the grid, at least {MIN_RECORD_STEPS} are needed; {way}",
             "encryption.value_bits",
         )

@@ -214,9 +214,9 @@ class Terms(Part):
         if self.threshold(block) > left:
             # 2t > n + c and t <= n - d - c: what holds for the least block holds for larger ones.
             yield Fault(
-                "privacy.dropouts",
-                f"is {privacy.dropouts} beside corrupt = {privacy.corrupt}: in a block of {block}, "
-                f"{self.threshold(block)} shares open a sum (2t > n + c), and {max(left, 0)} "
+                "privacy.corrupt",
+                f"is {privacy.corrupt} beside {privacy.dropouts} dropouts: in a block of {block}, "
+                f"{self.threshold(block)} shares rebuild a secret (2t > n + c), and {max(left, 0)} "
                 f"members are sure to give theirs (n - d - c); {self._way_out()}",
             )
         if privacy.noisy and self.training.local_steps > 1:

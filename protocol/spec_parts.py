@@ -222,7 +222,11 @@ class PrivacySpec(Part):
             yield Fault("delta", f"is {self.delta:g}; without epsilon it is 0")
         if self.dropouts:
             # Sums of different sets could be subtracted; only noise would hide the difference.
-            yield Fault("dropouts", f"is {self.dropouts}; without epsilon (no noise) it is 0")
+            yield Fault(
+                "dropouts",
+                f"is {self.dropouts}; without epsilon (no noise) it is 0: two sums could be "
+                "subtracted. Set epsilon and delta to allow it",
+            )
 
     @property
     def noisy(self) -> bool:

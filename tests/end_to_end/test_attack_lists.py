@@ -209,7 +209,7 @@ async def test_owners_refuse_a_model_twice_and_a_block_without_one(
         mates = others(requester, victim)
         await opened(requester, await contributed(requester, FIRST, some_model(requester)))
         await requester.open((1, 0), dict.fromkeys(requester.everybody, some_model(requester)))
-        reasons = await requester.refusals(FIRST, requester.everybody)
+        reasons = await requester.refusals((1, 0), requester.everybody)
         assert set(reasons.values()) == {
             "this round, or this model, was contributed to with another"
         }

@@ -33,8 +33,8 @@ NOISY = dataclasses.replace(
     [
         ("privacy.epsilon", None, "PrivacySpec.delta", "without epsilon it is 0"),
         ("privacy.delta", 0.0, "PrivacySpec.delta", "with epsilon it is above 0"),
-        ("privacy.dropouts", 3, "privacy.corrupt", "beside 3 dropouts: in a block of 8 5 shares"),
-        ("privacy.corrupt", 2, "privacy.corrupt", "in a block of 8 6 shares"),
+        ("privacy.dropouts", 3, "privacy.corrupt", "beside 3 dropouts: in a block of 8, 5 shares"),
+        ("privacy.corrupt", 2, "privacy.corrupt", "in a block of 8, 6 shares"),
         ("training.local_steps", 2, "training.local_steps", "noise is added to one gradient"),
         ("encryption.value_bits", 4, "encryption.value_bits", "steps of the grid"),
     ],

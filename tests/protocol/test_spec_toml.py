@@ -214,7 +214,7 @@ SECTIONS = [
     ("[privacy]\nepsilon = 8\ndelta = 1e-5", "training.local_steps", "with epsilon it is 1"),
     ("[privacy]\nepsilon = 'no'", "privacy.epsilon", 'a number from 1e-06 to 1000, or "none"'),
     ("[privacy]\ndropouts = 1", "privacy.dropouts", "without epsilon (no noise) it is 0"),
-    ("[privacy]\ncorrupt = 2", "privacy.corrupt", "beside 0 dropouts: in a block of 5 4 shares"),
+    ("[privacy]\ncorrupt = 2", "privacy.corrupt", "beside 0 dropouts: in a block of 5, 4 shares"),
     ("[privacy]\nepsilom = 1", "privacy.epsilom", "did you mean epsilon?"),
     ("[cohort]\nblock_size = 4", "cohort.block_size", "is 4; allowed is a whole number from 5"),
     ("[cohort]\nblock_size = 33", "cohort.block_size", "from 5 to 32"),

@@ -338,7 +338,8 @@ class Node:
         if job not in self.contexts:
             return []
         sender = self.contexts[job].requester
-        found = (self.latest.get((job, kind, sender)) for kind in TOLD)
+        kinds = [kind for kind in TOLD if not (held and kind == "Announce")]
+        found = (self.latest.get((job, kind, sender)) for kind in kinds)
         return [
             encode(Frame(encode(each), b""))
             for each in found
