@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from books_kit import Person, digest_of, make_job
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from machine_kit import BODIES, INPUTS, Effects, every, kinds, notes, only, told
 from requester_kit import RequesterKit, finishing, go_through, moments, owing, paying, requester_at
@@ -37,10 +37,15 @@ def anywhere(request: pytest.FixtureRequest) -> RequesterKit:
     return found
 
 
+#: Milliseconds; the clock of a node that is told later times is broken, and deadlines overflow.
+LAST_YEAR = 2**52
+
+
 @settings(max_examples=60, deadline=None)
 @given(input_=st.one_of([wire(kind) for kind in INPUTS if kind not in OWN]))
 def test_no_input_breaks_it(anywhere: RequesterKit, input_: inputs.Input) -> None:
     """Any input in any phase: a new state and effects that can be stored, or StateError."""
+    assume(input_.at < LAST_YEAR)
     try:
         state, wanted = anywhere.peek(input_)
     except StateError:
