@@ -299,7 +299,7 @@ def test_whoever_hears_nothing_asks() -> None:
         assert asked(kit.tick(at + wait - 1)) == []
         (ask,) = asked(kit.tick(at + wait))
         at += wait
-    heard = {kind: digest for kind, digest in kit.state.heard}
+    heard = dict(kit.state.heard)
     assert {"Open", "Freeze"} <= set(heard)
     assert set(ask.held) == {digest[:8] for digest in heard.values()}
 
