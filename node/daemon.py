@@ -36,6 +36,7 @@ from node.control.server import ControlServer
 from node.datasets import clear_copies
 from node.engine import Engine, Machine, unix_ms
 from node.home import Home
+from node.idle import fill_pools
 from node.inbox import Inbox
 from node.keys import Keys
 from node.net.swarm import SwarmConfig, open_swarm
@@ -172,6 +173,7 @@ async def _serve(
         nursery.start_soon(watcher.run)
         nursery.start_soon(inbox.run)
         nursery.start_soon(swarm.relay, inbox.relay_judge)
+        nursery.start_soon(fill_pools, services)
         nursery.start_soon(_tick, engine)
         nursery.start_soon(_watchdog, notifier, swarm.probe)
         server = ControlServer(api, bus)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from node import tasks
+from node import pool_tasks, tasks
 from node.blobs import BlobRef
 from protocol.codec import encode
 from protocol.envelope import Context
@@ -162,6 +162,7 @@ def contribution(
         binding_of(spec, attempt),
         batch_maker(encode(attempt.place), peer),
         secrets.token_bytes,
+        pool_tasks.filled(spec),
     )
     return tasks.Result(tasks.put(work, batch), facts=facts)
 

@@ -21,7 +21,7 @@ from protocol.arith.public_key import PublicKey
 #: Bytes that a pool's obfuscators take at most, unless it is told otherwise: 80,000 at 3072 bits.
 POOL_BYTES: Final = 64 << 20
 
-#: What the table is shaped for: a pool is filled again and again.
+#: How many a pool will make, unless it is told otherwise: it is filled again and again.
 _EXPECTED: Final = 10_000
 
 #: Memory of two numbers beyond their digits.
@@ -29,7 +29,8 @@ _OVERHEAD: Final = 128
 
 
 class Pool:
-    """Obfuscators for one key. `process` tells which process this is (os.getpid)."""
+    """Obfuscators for one key. `process` tells which process this is (os.getpid); `expected`, about
+    how many will be drawn in all, shapes the table."""
 
     def __init__(
         self,
@@ -37,11 +38,12 @@ class Pool:
         entropy: Entropy,
         process: Callable[[], int],
         max_bytes: int = POOL_BYTES,
+        expected: int = _EXPECTED,
     ) -> None:
         self.public: Final = public
         self.limit: Final = max_bytes // (public.ciphertext_bytes + _OVERHEAD)
         self._entropy, self._process = entropy, process
-        self._home = process()
+        self._home, self._expected = process(), expected
         self._stock: deque[Obfuscator] = deque()
         self._source: Source | None = None
 
@@ -75,7 +77,7 @@ class Pool:
 
     def _ready(self) -> Source:
         if self._source is None:
-            self._source = Source(self.public, self._entropy, _EXPECTED)
+            self._source = Source(self.public, self._entropy, self._expected)
         return self._source
 
     def _settle(self) -> None:

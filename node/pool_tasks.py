@@ -1,0 +1,50 @@
+"""What workers do while nothing waits: make obfuscators for contributions to come.
+
+A pool lives in the worker that filled it and is used by contributions that run there; it never
+leaves that process, and ends with it. Another worker's contribution makes its own: slower, and no
+less safe.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from node import tasks
+from protocol.spec import Envelope, JobSpec
+
+if TYPE_CHECKING:
+    from protocol.arith.pool import Pool
+    from protocol.arith.public_key import PublicKey
+
+
+def fill(work: tasks.Work, count: int) -> bool:
+    """Makes up to `count` obfuscators for a job; whether there are as many as one contribution
+    takes, or as the pool may hold."""
+    spec = tasks.spec_of(work)
+    pool = _pool(tasks.envelope_of(spec).public, _ciphertexts(spec) * spec.training.rounds)
+    enough = min(pool.limit, _ciphertexts(spec))
+    pool.fill(min(count, enough - len(pool)))
+    return len(pool) >= enough
+
+
+def filled(spec: JobSpec) -> Pool | None:
+    """The job's pool in this worker, if it has anything ready."""
+    if spec.encryption.envelope is not Envelope.PAILLIER:
+        return None
+    pool = _pool(tasks.envelope_of(spec).public, _ciphertexts(spec) * spec.training.rounds)
+    return pool if len(pool) else None
+
+
+def _ciphertexts(spec: JobSpec) -> int:
+    return spec.packing.ciphertexts(spec.parameter_count)
+
+
+@lru_cache(maxsize=4)
+def _pool(public: PublicKey, expected: int) -> Pool:
+    """A worker serves a few jobs at a time; an older one's pool is dropped, and its rest lost."""
+    from protocol.arith.pool import Pool
+
+    return Pool(public, secrets.token_bytes, os.getpid, expected=expected)
