@@ -6,15 +6,13 @@ it sent, the lists and the evidence that it holds. Nothing here changes a machin
 
 from __future__ import annotations
 
-import time
-from collections import Counter
 from functools import partial
 from typing import Final
 
 import trio
 
-from node import jobs, privacy_books, records, tasks
-from node.audits import Lists, audit_job, claims, held_evidence, known_lists
+from node import jobs, privacy_books, records, standing, tasks
+from node.audits import audit_job, claims, held_evidence, known_lists
 from node.blobs import BlobRef
 from node.chain import events
 from node.chain.intents import Intent
@@ -24,19 +22,19 @@ from node.jobs import StoredEvent
 from node.perform.chain import claim_args, claim_mark
 from node.perform.services import Services
 from node.records import Event
+from node.standing import Known
 from node.store import Transaction
-from node.timeline import part_in, phase_seconds, round_views
-from protocol import identity
+from node.timeline import phase_seconds, round_views
 from protocol.addresses import parse_address, to_checksum
-from protocol.enrolment import draw_blocks
 from protocol.errors import InputError, StateError
-from protocol.evidence import ClaimProof, Evidence
+from protocol.evidence import ClaimProof
 from protocol.job import JobPhase
 from protocol.messages import Release
 from protocol.owner_state import OwnerState
 from protocol.params import MAX_ROUNDS
 from protocol.requester_pay import WINDING_UP
 from protocol.requester_state import RequesterState
+from protocol.round import Phase
 from protocol.spec_render import render_toml
 
 #: The machine's phases in the words of the control socket.
@@ -74,19 +72,21 @@ class Books:
         return tuple([await self.summary(machine) for machine in known])
 
     async def summary(self, machine: Machine) -> j.JobSummary:
-        told = await self._services.store.read(partial(jobs.contract_events, job=machine.key))
-        return _summary(machine, told)
+        known = await self._services.store.read(partial(standing.look, machine=machine))
+        return _summary(machine, known)
 
     async def detail(self, machine: Machine) -> j.JobDetail:
         services, job = self._services, machine.key
 
         def load(
             tx: Transaction,
-        ) -> tuple[list[StoredEvent], list[Event], dict[tuple[records.Direction, str], int]]:
-            told = jobs.contract_events(tx, job)
-            return told, records.events(tx, job=job, limit=100_000), records.traffic(tx, job)
+        ) -> tuple[Known, list[Event], dict[tuple[records.Direction, str], int]]:
+            known = standing.look(tx, machine)
+            return known, records.events(tx, job=job, limit=100_000), records.traffic(tx, job)
 
-        told, history, traffic = await services.store.read(load)
+        known, history, traffic = await services.store.read(load)
+        told = known.told
+        refused = await services.store.read(partial(standing.refusals, machine=machine))
         gas = await services.store.read(partial(_gas, job=job))
         count = partial(records.count_messages, job=job, kind=Release.__name__)
         lists = await trio.to_thread.run_sync(known_lists, services, machine)
@@ -94,11 +94,11 @@ class Books:
         spec = machine.context.spec
         newest = machine.state.model_digest
         return j.JobDetail(
-            summary=_summary(machine, told),
+            summary=_summary(machine, known),
             spec=render_toml(spec),
             spec_digest=machine.context.spec_digest,
             rounds=round_views(machine, told, history, gas, lists),
-            members=_members(machine, told, lists, books),
+            members=standing.members(machine, told, lists, books, refused),
             money=money(machine, told, sum(gas.values())),
             bytes_in=sum(n for (way, _), n in traffic.items() if way == "in"),
             bytes_out=sum(n for (way, _), n in traffic.items() if way == "out"),
@@ -113,7 +113,8 @@ class Books:
     async def model(self, machine: Machine, round_: int | None) -> j.ModelFile:
         """A model as a file in the home. `round_` counts the rounds that went into it."""
         state, services = machine.state, self._services
-        digest, rounds = state.model_digest, _rounds_done(machine)
+        known = await services.store.read(partial(standing.look, machine=machine))
+        digest, rounds = state.model_digest, _rounds_done(machine, known)
         if round_ is not None and isinstance(state, RequesterState):
             if not 0 <= round_ <= len(state.records):
                 raise InputError(f"rounds 0 to {len(state.records)} are done", "round")
@@ -132,7 +133,13 @@ class Books:
         await services.compute.run(tasks.export_model, work, BlobRef(digest, size), path)
         final = state.phase in (JobPhase.PAYING, JobPhase.CLOSED, JobPhase.FINISHING)
         return j.ModelFile(
-            "0x" + machine.key.hex(), rounds, final, digest, str(path), path.stat().st_size
+            job="0x" + machine.key.hex(),
+            round=rounds,
+            rounds=machine.context.spec.training.rounds,
+            final=final and rounds == _rounds_done(machine, known),
+            digest=digest,
+            path=str(path),
+            bytes=path.stat().st_size,
         )
 
     # --- claims -----------------------------------------------------------------------------
@@ -228,23 +235,24 @@ def money(machine: Machine, told: list[StoredEvent], gas: int) -> j.Money:
     )
 
 
-def _summary(machine: Machine, told: list[StoredEvent]) -> j.JobSummary:
+def _summary(machine: Machine, known: Known) -> j.JobSummary:
     spec, state = machine.context.spec, machine.state
     role: j.Role = "requester"
     if isinstance(state, OwnerState):
         role = "owner" if state.dataset else "bystander"
-    said = [stored.event for stored in told]
+    said = [stored.event for stored in known.told]
     ether = spec.payment.token == bytes(20)
     return j.JobSummary(
         job="0x" + machine.key.hex(),
         title=spec.title,
         role=role,
         state="failed" if machine.broken else _STATES[state.phase],
-        reason=machine.broken or _reason(state),
+        reason=standing.reason(machine, known),
+        early=standing.ended_early(machine, known),
         requester=to_checksum(spec.requester.account),
         sealed=spec.privacy.sealed,
         noisy=spec.privacy.epsilon is not None,
-        round=sum(isinstance(e, events.Committed) for e in said),
+        round=known.committed,
         rounds=spec.training.rounds,
         enrolled=_enrolled(machine, said),
         token=None if ether else to_checksum(spec.payment.token),
@@ -255,70 +263,22 @@ def _summary(machine: Machine, told: list[StoredEvent]) -> j.JobSummary:
     )
 
 
-def _reason(state: RequesterState | OwnerState) -> str:
-    """Why a job stands where it stands; of one that is wound up, what is still to come."""
-    if not isinstance(state, RequesterState) or state.phase not in WINDING_UP:
-        return state.reason
-    if not state.posted_block or not state.cancel_effective:
-        return state.reason
-    if state.withdrawals:
-        rest = "every claim is settled, and what is left comes back"
-    elif state.closed_block:
-        rest = "the contract has closed it: claims follow, then what is left comes back"
-    else:
-        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(state.cancel_effective))
-        rest = f"the contract closes it at {moment} UTC, then it is settled"
-    return f"{state.reason}; {rest}" if state.reason else rest
-
-
 def _enrolled(machine: Machine, said: list[events.ContractEvent]) -> int:
     if isinstance(machine.state, RequesterState):
         return len(machine.state.enrolments)
     return sum(e.count for e in said if isinstance(e, events.Enrolled))
 
 
-def _rounds_done(machine: Machine) -> int:
+def _rounds_done(machine: Machine, known: Known) -> int:
+    """Rounds that went into the newest model here; an owner's is the last that it was told of."""
     state = machine.state
     if isinstance(state, RequesterState):
         return len(state.records)
-    return state.round.number + 1 if state.round is not None else 0
-
-
-def _members(
-    machine: Machine, told: list[StoredEvent], lists: Lists, books: Evidence | None
-) -> tuple[j.Member, ...]:
-    cohort, state, spec = machine.context.cohort, machine.state, machine.context.spec
-    if cohort is None:
-        return ()
-    number = state.round.number if state.round is not None else 0
-    blocks = draw_blocks(cohort, spec.cohort, state.seeds, number)
-    listed = Counter(leaf.member for _, leaves in lists.values() for leaf in leaves)
-    withheld = set(books.withheld) if books is not None else set()
-    if isinstance(state, RequesterState):
-        withheld |= state.withholding
-    claimed: Counter[bytes] = Counter()
-    merit: Counter[bytes] = Counter()
-    for stored in told:
-        if isinstance(stored.event, events.Claimed):
-            claimed[stored.event.account] += stored.event.amount
-            merit[stored.event.account] += stored.event.merit
-    size = spec.packing.batch_bytes(spec.parameter_count)
-    return tuple(
-        j.Member(
-            account=to_checksum(member.payout),
-            peer_id=identity.peer_id_text(member.peer),
-            # Whoever came last has no block before the hash that draws it is final.
-            block=blocks[index] if index < len(blocks) else None,
-            part=part_in(state, index),
-            withheld=index in withheld,
-            contributions=listed[index],
-            bytes=listed[index] * size,
-            rate=listed[index] * spec.payment.rate,
-            merit=merit[member.payout],
-            claimed=claimed[member.payout],
-        )
-        for index, member in enumerate(cohort.members)
-    )
+    if state.phase is not JobPhase.TRAINING:
+        return known.committed
+    if state.round is None:
+        return 0
+    return state.round.number + (state.round.phase is Phase.DONE)
 
 
 def _gas(tx: Transaction, job: bytes) -> dict[str, int]:

@@ -10,6 +10,7 @@ A machine that breaks stops alone: its state stays as it was, its job says why, 
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -22,6 +23,7 @@ import trio
 from node import outbox, records
 from node.store import Store, Transaction
 from protocol import inputs, owner, params, requester
+from protocol.addresses import to_checksum
 from protocol.codec import Wire, decode, decode_tagged, encode, encode_tagged
 from protocol.effects import ComputeUnmask, Effect, Notify
 from protocol.errors import FatalError, StateError
@@ -279,6 +281,7 @@ class Engine:
             return (Notify("broken", 0, 0, machine.broken),)
         if machine.state == before and not effects:
             return None
+        effects = _with_account(before, input_, effects)
         after = _phase(machine.state)
         if after is not None and after != place:
             # Kept so that anybody can see later where a round's time went.
@@ -302,6 +305,22 @@ class Engine:
             notice = Notify("broken", 0, 0, machine.broken)
             event = await self._store.run(lambda tx: add_notice(tx, machine.key, notice))
             self.observe(machine, [event])
+
+
+def _with_account(
+    state: State, input_: inputs.Input, effects: tuple[Effect, ...]
+) -> tuple[Effect, ...]:
+    """A refusal is told with the account whose word it is: machines know members by their peers."""
+    if not isinstance(state, RequesterState) or not isinstance(input_, inputs.ReceiveMessage):
+        return effects
+    peer = input_.envelope.sender
+    account = next((to_checksum(e.payout) for e in state.enrolments if e.peer == peer), "")
+    return tuple(
+        dataclasses.replace(each, text=one_line(f"{account}: {each.text}"))
+        if isinstance(each, Notify) and each.kind == "refusal"
+        else each
+        for each in effects
+    )
 
 
 def _needed(message: bytes, effects: Sequence[Effect]) -> bool:

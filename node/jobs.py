@@ -134,3 +134,13 @@ def latest_message(tx: Transaction, job: bytes, kind: str, sender: bytes) -> byt
         (job, kind, sender),
     ).fetchone()
     return None if row is None else bytes(row[0])
+
+
+def latest_messages(tx: Transaction, job: bytes, kind: str) -> list[bytes]:
+    """The newest stored message of one kind of everybody who said one about a job, whole."""
+    # Beside MAX, SQLite takes other columns from the row that has it.
+    rows = tx.execute(
+        "SELECT body, MAX(rowid) FROM messages WHERE job = ? AND kind = ? GROUP BY sender",
+        (job, kind),
+    )
+    return [bytes(row[0]) for row in rows]

@@ -211,6 +211,16 @@ def events(
     return [Event(row[0], row[1], row[2], row[3], json.loads(row[4])) for row in rows]
 
 
+def latest_event(tx: Transaction, job: bytes, kinds: tuple[str, ...]) -> Event | None:
+    """The newest event of a job that is of one of these kinds."""
+    row = tx.execute(
+        "SELECT id, at, job, kind, json FROM events WHERE job = ?"
+        " AND kind IN (SELECT value FROM json_each(?)) ORDER BY id DESC LIMIT 1",
+        (job, json.dumps(kinds)),
+    ).fetchone()
+    return None if row is None else Event(row[0], row[1], row[2], row[3], json.loads(row[4]))
+
+
 # Traffic
 
 Direction = Literal["in", "out"]

@@ -20,6 +20,9 @@ PHASE_EVENT = "phase"
 
 _OVER = (Phase.DONE.value, Phase.FAILED.value)
 
+#: Contributions to an attempt have been counted.
+_COUNTED = (Phase.COMMIT, Phase.UNMASK, Phase.APPLY, Phase.DONE, Phase.FAILED)
+
 
 def spans(history: list[Event]) -> list[tuple[int, int, str, float]]:
     """(round, attempt, phase, seconds) of every phase that has ended."""
@@ -130,6 +133,11 @@ def part_in(state: RequesterState | OwnerState, member: int) -> j.Part:
         return "released"
     if any(each.member == member and not each.bad for each in now.contributions):
         return "contributed"
+    if member in now.refused:
+        return "refused"
+    # Who is waited for has time until the attempt goes on, or fails, without it.
     if any(member in roster.members for roster in now.rosters):
-        return "in roster"
-    return "ready" if any(each.member == member for each in now.ready) else ""
+        return "no batch" if now.phase in _COUNTED else "in roster"
+    if any(each.member == member for each in now.ready):
+        return "ready"
+    return "" if now.phase in (Phase.OPEN, Phase.READY) else "no answer"

@@ -158,7 +158,7 @@ def jobs(found: Sequence[Result]) -> list[Part]:
             short(j["job"]),
             j["title"],
             j["role"],
-            j["state"],
+            state(j),
             f"{j['round']}/{j['rounds']}",
             str(j["enrolled"]),
             pay(j["rate"], j["token"]),
@@ -170,6 +170,13 @@ def jobs(found: Sequence[Result]) -> list[Part]:
     ]
     headings = ("job", "title", "role", "state", "round", "owners", "rate", "merit", "data", "why")
     return [Table(headings, rows, "no job is known here", right=frozenset({"round", "owners"}))]
+
+
+def state(job: Result) -> str:
+    """Where a job stands; one that ended before its last round is never just `finished`."""
+    if not job["early"]:
+        return str(job["state"])
+    return "ended early" if job["state"] == "finished" else f"{job['state']}, ended early"
 
 
 def noise_warning(noisy: bool) -> list[str]:
@@ -194,7 +201,7 @@ def job(d: Result) -> list[Part]:
         ("job", s["job"]),
         ("title", s["title"]),
         ("role", s["role"]),
-        ("state", s["state"]),
+        ("state", state(s)),
         ("why", _warned(s)),
         ("requester", s["requester"]),
         ("model", "sealed: owners cannot read it" if s["sealed"] else "open: owners can read it"),
@@ -271,7 +278,14 @@ def _blocks(r: Result) -> str:
 
 
 def _standing(o: Result) -> str:
-    return "; ".join(part for part in (o["part"], "keeps shares back" * o["withheld"]) if part)
+    part = "enrolled, no block yet" if o["part"] == "enrolled" else o["part"]
+    refusal = f"refused: {o['refusal']}" if part == "refused" and o["refusal"] else part
+    owes = ""
+    if o["owes"] is not None:
+        owes = f"owes shares of round {o['owes']} (no merit until they come)"
+    elif o["withheld"]:
+        owes = "gave no shares that open its block (no merit)"
+    return "; ".join(each for each in (refusal, owes) if each)
 
 
 def seconds(phases: Mapping[str, float]) -> str:

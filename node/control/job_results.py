@@ -26,9 +26,20 @@ JobState = Literal[
 ]
 
 
-#: How far an owner has come in an attempt: it is ready, stands in its block's frozen roster, has
-#: contributed, has released its shares.
-Part = Literal["", "ready", "in roster", "contributed", "released"]
+#: How far an owner has come: it is enrolled and has no block yet; or, in an attempt, it is ready,
+#: stands in its block's frozen roster, has contributed, has released its shares; or it has refused,
+#: said nothing in time, or sent no batch in time.
+Part = Literal[
+    "",
+    "enrolled",
+    "ready",
+    "in roster",
+    "contributed",
+    "released",
+    "refused",
+    "no answer",
+    "no batch",
+]
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,8 @@ class JobSummary:
     role: what this node is in it
     state: where it stands, from here
     reason: why it stands there (waiting for what, refused why, failed how); may be empty
+    early: whether training ended, by no cancellation, before `round` came to `rounds`; the job is
+        then `settling` or `finished` with the rounds that it has
     requester: the account that posted it
     sealed: whether owners train weights that they cannot read
     noisy: whether owners add noise; without it masks protect within a round, nothing over rounds
@@ -58,6 +71,7 @@ class JobSummary:
     role: Role
     state: JobState
     reason: str
+    early: bool
     requester: Address
     sealed: bool
     noisy: bool
@@ -118,8 +132,10 @@ class Member:
     peer_id: its libp2p identity
     block: the block it aggregates in; null before blocks are drawn
     part: how far it has come in the present attempt; empty where that is not known here
-    withheld: whether it keeps back shares that a commitment bound it to release; it then stays out
-        of later rosters where its block can do without, and earns no merit
+    refusal: why it refused the present attempt, in its own words; empty if it did not
+    withheld: whether it owes shares that a commitment bound it to release, or shared out what is no
+        share; it then stays out of later rosters where its block can do without, and earns no merit
+    owes: the round whose shares it owes while they may still come; null if none
     contributions: committed contributions
     bytes: bytes of its batches that passed this node
     rate: what its contributions earned
@@ -131,7 +147,9 @@ class Member:
     peer_id: str
     block: int | None
     part: Part
+    refusal: str
     withheld: bool
+    owes: int | None
     contributions: int
     bytes: int
     rate: Wei
@@ -253,7 +271,8 @@ class ModelFile:
     """A model that lies in the daemon's home as .npz.
 
     job: the job
-    round: rounds that went into it
+    round: rounds that went into it; 0: the initial weights
+    rounds: rounds that the job was to have
     final: whether it is the job's last
     digest: of the model, as it stands on the chain
     path: the file
@@ -262,6 +281,7 @@ class ModelFile:
 
     job: JobId
     round: int
+    rounds: int
     final: bool
     digest: Digest
     path: AbsolutePath

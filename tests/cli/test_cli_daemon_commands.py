@@ -187,7 +187,7 @@ async def test_a_job_without_noise_says_so_wherever_it_is_shown(assay: Any) -> N
         assert "warning: no noise" in (await assay("job", "watch", ex.JOB)).out
 
 
-async def test_a_round_shows_who_is_in_what_stayed_closed_and_who_keeps_shares_back(
+async def test_a_round_shows_who_is_in_what_stayed_closed_and_who_owes_what(
     assay: Any,
 ) -> None:
     (done,), (member,) = ex.DETAIL.rounds, ex.DETAIL.members
@@ -198,7 +198,11 @@ async def test_a_round_shows_who_is_in_what_stayed_closed_and_who_keeps_shares_b
     )
     members = (
         dataclasses.replace(member, part="contributed"),
-        dataclasses.replace(member, block=None, part="", withheld=True),
+        dataclasses.replace(member, part="", withheld=True, owes=3),
+        dataclasses.replace(member, part="", withheld=True),
+        dataclasses.replace(member, part="refused", refusal="this owner could not train"),
+        dataclasses.replace(member, part="no answer"),
+        dataclasses.replace(member, block=None, part="enrolled"),
     )
     shown = dataclasses.replace(ex.DETAIL, rounds=rounds, members=members)
     async with assay.daemon() as running:
@@ -209,7 +213,11 @@ async def test_a_round_shows_who_is_in_what_stayed_closed_and_who_keeps_shares_b
         "unmask (9 of 15 released)",
         "ready (4)",
         "contributed",
-        "keeps shares back",
+        "owes shares of round 3 (no merit until they come)",
+        "gave no shares that open its block (no merit)",
+        "refused: this owner could not train",
+        "no answer",
+        "enrolled, no block yet",
     ):
         assert words in text, words
 
@@ -335,6 +343,40 @@ async def test_watch_of_a_job_that_is_over_returns_at_once(assay: Any) -> None:
         ended = await assay("job", "watch", ex.JOB)
     assert ended.code == Exit.FAULT
     assert "failed. round 3 never opened" in ended.out
+
+
+async def test_a_job_that_ended_early_is_not_just_finished(assay: Any) -> None:
+    async with assay.daemon() as running:
+        early = dataclasses.replace(
+            ex.SUMMARY, state="finished", early=True, round=0, reason="round 0 failed 16 attempts"
+        )
+        running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=early)
+        watched = await assay("job", "watch", ex.JOB)
+        assert watched.code == Exit.FAULT
+        assert "ended early, after 0 of 20 rounds. round 0 failed 16 attempts" in watched.out
+        (row,) = [line for line in (await assay("jobs")).out.splitlines() if "Sepsis" in line]
+        assert "ended early   0/20" in row
+        assert (await assay("jobs", "--json")).json[0]["state"] == "finished"
+        assert "ended early" in (await assay("job", "show", ex.JOB)).out
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"round": 0}, "initial weights: no round went into them"),
+        ({"round": 3, "final": False}, "model after round 3 of 20"),
+        ({"round": 3}, "last model, after round 3 of 20: the job ended early"),
+        ({}, "final model, after round 20 of 20"),
+    ],
+)
+async def test_a_model_says_how_many_rounds_went_into_it(
+    changes: dict[str, Any], says: str, assay: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "source.npz").write_bytes(b"weights")
+    async with assay.daemon() as running:
+        running.node.model_path = str(tmp_path / "source.npz")
+        running.node.model = dataclasses.replace(ex.MODEL, **changes)
+        assert says in (await assay("model", "get", ex.JOB)).out
 
 
 async def test_watch_says_that_the_daemon_ended(assay: Any) -> None:

@@ -31,6 +31,7 @@ class FakeNode:
         self.claimed: list[str | None] = []
         self.cancelled: j.Cancelled | None = None
         self.model_path = ""
+        self.model = ex.MODEL
         self.budgets: tuple[r.Privacy, ...] = (ex.PRIVACY,)
         self.shows = 0
         self.audit_ok = True
@@ -126,8 +127,8 @@ class FakeNode:
     async def model_get(self, job: str, round_: int | None) -> j.ModelFile:
         await self.job_show(job)
         return dataclasses.replace(
-            ex.MODEL,
-            round=ex.MODEL.round if round_ is None else round_,
+            self.model,
+            round=self.model.round if round_ is None else round_,
             path=self.model_path or ex.MODEL.path,
         )
 

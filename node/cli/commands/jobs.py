@@ -72,7 +72,8 @@ def job_show(job: Job, *, session: Here) -> int:
 def job_watch(job: Job, *, session: Here) -> int:
     """Follow a job's events until it ends. With --json, one event a line.
 
-    Exit code 0 if the job finished, 6 if it was declined, cancelled or expired, 7 if it failed.
+    Exit code 0 if the job finished with all of its rounds, 6 if it was declined, cancelled or
+    expired, 7 if it failed or ended early.
     """
     with session.connect() as client, session.connect() as asking:
         summary = asking.call("job.show", {"job": job})["summary"]
@@ -84,9 +85,12 @@ def job_watch(job: Job, *, session: Here) -> int:
                 if summary["state"] in _ENDS:
                     break
         if not session.json:
-            text = f"{summary['job']} is {summary['state']}. {summary['reason']}"
+            stands = f"is {summary['state']}"
+            if summary["early"]:
+                stands = f"ended early, after {summary['round']} of {summary['rounds']} rounds"
+            text = f"{summary['job']} {stands}. {summary['reason']}"
             session.emit(None, [text.rstrip(), *views.noise_warning(summary["noisy"])])
-    return _ENDS[summary["state"]]
+    return Exit.FAULT if summary["early"] else _ENDS[summary["state"]]
 
 
 def _print_event(event: dict[str, Any], session: Session) -> None:
@@ -142,9 +146,19 @@ def model_get(
     except OSError as error:
         text = f"{target} cannot be written: {error.strerror}"
         raise Failure(Exit.USAGE, text, field="out") from None
-    what = "final model" if model["final"] else f"model after {model['round']} rounds"
-    session.emit({**model, "out": str(target)}, [f"{what}: {target}", f"digest {model['digest']}"])
+    lines = [f"{_which(model)}: {target}", f"digest {model['digest']}"]
+    session.emit({**model, "out": str(target)}, lines)
     return Exit.OK
+
+
+def _which(model: dict[str, Any]) -> str:
+    if not model["round"]:
+        return "initial weights: no round went into them"
+    done = f"after round {model['round']} of {model['rounds']}"
+    if not model["final"]:
+        return f"model {done}"
+    early = model["round"] < model["rounds"]
+    return f"last model, {done}: the job ended early" if early else f"final model, {done}"
 
 
 def _copy(source: Path, target: Path, force: bool) -> None:

@@ -1,0 +1,250 @@
+"""Why a job stands where it stands, and how each of its owners does, by what this node has stored.
+
+`look` reads what is needed in one snapshot; everything else here is a function of that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final
+
+from node import jobs, privacy_ledger, records
+from node.audits import Lists
+from node.chain import events
+from node.control import job_results as j
+from node.engine import Machine
+from node.jobs import StoredEvent
+from node.privacy_ledger import Limit
+from node.store import Transaction
+from node.timeline import part_in
+from protocol import identity
+from protocol.addresses import to_checksum
+from protocol.codec import decode
+from protocol.enrolment import draw_blocks
+from protocol.envelope import Envelope
+from protocol.evidence import Evidence
+from protocol.job import OVER, JobPhase
+from protocol.messages import Refuse
+from protocol.owner_state import OwnerState
+from protocol.params import MAX_STREAM_MESSAGE_BYTES
+from protocol.requester_pay import WINDING_UP
+from protocol.requester_state import RequesterState
+
+#: Events that say how the latest attempt went; the newest of them is the one that counts.
+_ENDS: Final = ("attempt-failed", "contributed", "committed", "commitment-final", "round-applied")
+
+#: Nobody trains any more; a job that was not cancelled has had all of its rounds, or ended early.
+_TRAINED: Final = (JobPhase.FINISHING, JobPhase.PAYING, JobPhase.CLOSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the store says of one job.
+
+    `told` is the contract's word. `failed` is how the latest attempt failed, empty where it went
+    well. `halted` says why no further round runs on this node's data, though the job goes on.
+    """
+
+    told: list[StoredEvent]
+    failed: str = ""
+    halted: str = ""
+
+    @property
+    def committed(self) -> int:
+        """Rounds whose commitment the chain holds."""
+        return sum(isinstance(each.event, events.Committed) for each in self.told)
+
+
+def look(tx: Transaction, machine: Machine) -> Known:
+    """Read it, in a snapshot."""
+    latest = records.latest_event(tx, machine.key, _ENDS)
+    failed = ""
+    if latest is not None and latest.kind == "attempt-failed":
+        place = f"round {latest.facts['round']}, attempt {latest.facts['attempt']}"
+        failed = f"{place} failed: {latest.facts['text']}"
+    return Known(jobs.contract_events(tx, machine.key), failed, _halted(tx, machine))
+
+
+def _halted(tx: Transaction, machine: Machine) -> str:
+    state = machine.state
+    if not isinstance(state, OwnerState) or machine.context.spec.privacy.epsilon is None:
+        return ""
+    if state.phase in OVER or not is_halted(tx, machine.key):
+        return ""
+    limit = Limit.of(privacy_ledger.policy_of(tx, state.dataset))
+    return (
+        f"no further round runs on {state.dataset}: its budget, epsilon {limit.epsilon:g} at delta "
+        f"{limit.delta:g}, no longer holds this job (assay privacy {state.dataset})"
+    )
+
+
+def is_halted(tx: Transaction, job: bytes) -> bool:
+    """Whether a job's reserve does not fit its data set's budget any more (node.privacy_ledger)."""
+    held = privacy_ledger.entry(tx, job)
+    if held is None or held.released is not None:
+        return False
+    return not Limit.of(privacy_ledger.policy_of(tx, held.dataset)).allows(held.limit)
+
+
+def ended_early(machine: Machine, known: Known) -> bool:
+    """Whether training is over, by no cancellation, before every round was committed."""
+    over = machine.state.phase in _TRAINED and not machine.broken
+    return over and known.committed < machine.context.spec.training.rounds
+
+
+def reason(machine: Machine, known: Known) -> str:
+    """Why a job stands where it stands; of one that is wound up, what is still to come."""
+    if machine.broken:
+        return machine.broken
+    state = machine.state
+    if isinstance(state, OwnerState):
+        return _owners_reason(machine, state, known)
+    if state.phase is JobPhase.ENROLLING:
+        return _gathering(machine, state)
+    if state.phase is JobPhase.TRAINING:
+        return state.reason or known.failed
+    if state.phase not in WINDING_UP or not state.posted_block or not state.cancel_effective:
+        return state.reason
+    if state.withdrawals:
+        rest = "every claim is settled, and what is left comes back"
+    elif state.closed_block:
+        rest = "the contract has closed it: claims follow, then what is left comes back"
+    else:
+        rest = f"the contract closes it at {_moment(state.cancel_effective)}, then it is settled"
+    return f"{state.reason}; {rest}" if state.reason else rest
+
+
+def _owners_reason(machine: Machine, state: OwnerState, known: Known) -> str:
+    if state.phase is JobPhase.WAITING:
+        take = f"to take it by hand: assay train 0x{machine.key.hex()[:8]} --data NAME"
+        return f"{state.reason}; {take}" if state.reason else take
+    parts = [state.reason, known.halted]
+    if ended_early(machine, known):
+        rounds = machine.context.spec.training.rounds
+        parts.append(f"its requester ended it after {known.committed} of {rounds} rounds")
+        parts.append(known.failed)
+    elif state.phase is JobPhase.TRAINING and not known.halted:
+        parts.append(known.failed)
+    return "; ".join(part for part in parts if part)
+
+
+def _gathering(machine: Machine, state: RequesterState) -> str:
+    cohort, expires = machine.context.spec.cohort, machine.context.spec.expires_at
+    there, least, most = len(state.enrolments), cohort.min_owners, cohort.max_owners
+    if least == most:
+        starts = f"it starts when all {most} are there"
+    else:
+        until = _moment(state.enrol_until // 1000)
+        starts = f"it starts when {most} are there, or {least} after {until}"
+    return (
+        f"{there} of {most} owners; {starts}, else expires {_moment(expires)}; "
+        "assay job cancel ends it"
+    )
+
+
+def _moment(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a member said last when it stayed out."""
+
+    round: int
+    attempt: int
+    text: str
+
+
+def refusals(tx: Transaction, machine: Machine) -> dict[bytes, Refusal]:
+    """Peer id to its latest refusal of an attempt; only its requester hears any."""
+    found = {}
+    if isinstance(machine.state, RequesterState):
+        for body in jobs.latest_messages(tx, machine.key, Refuse.__name__):
+            envelope = decode(Envelope, body, MAX_STREAM_MESSAGE_BYTES)
+            if isinstance(envelope.body, Refuse):
+                place, text = envelope.context, envelope.body.reason
+                found[envelope.sender] = Refusal(place.round, place.attempt, text)
+    return found
+
+
+def members(
+    machine: Machine,
+    told: list[StoredEvent],
+    lists: Lists,
+    books: Evidence | None,
+    refused: dict[bytes, Refusal],
+) -> tuple[j.Member, ...]:
+    """Everybody enrolled who is known here; at the requester also who waits for a block."""
+    cohort, state, spec = machine.context.cohort, machine.state, machine.context.spec
+    if cohort is None:
+        return _waiting(state, frozenset())
+    number = state.round.number if state.round is not None else 0
+    blocks = draw_blocks(cohort, spec.cohort, state.seeds, number)
+    listed = Counter(leaf.member for _, leaves in lists.values() for leaf in leaves)
+    withheld = set(books.withheld) if books is not None else set()
+    owed: dict[int, int] = {}
+    if isinstance(state, RequesterState):
+        withheld |= state.withholding
+        if books is None:
+            owed = {each.member: each.round for each in state.owed}
+    claimed: Counter[bytes] = Counter()
+    merit: Counter[bytes] = Counter()
+    for stored in told:
+        if isinstance(stored.event, events.Claimed):
+            claimed[stored.event.account] += stored.event.amount
+            merit[stored.event.account] += stored.event.merit
+    size = spec.packing.batch_bytes(spec.parameter_count)
+    found = tuple(
+        j.Member(
+            account=to_checksum(member.payout),
+            peer_id=identity.peer_id_text(member.peer),
+            # Whoever came last has no block before the hash that draws it is final.
+            block=blocks[index] if index < len(blocks) else None,
+            part=part_in(state, index),
+            refusal=_said(refused.get(member.peer), state),
+            withheld=index in withheld,
+            owes=owed.get(index),
+            contributions=listed[index],
+            bytes=listed[index] * size,
+            rate=listed[index] * spec.payment.rate,
+            merit=merit[member.payout],
+            claimed=claimed[member.payout],
+        )
+        for index, member in enumerate(cohort.members)
+    )
+    return found + _waiting(state, frozenset(member.peer for member in cohort.members))
+
+
+def _said(refusal: Refusal | None, state: RequesterState | OwnerState) -> str:
+    """A refusal of the present attempt; an earlier one has been overtaken."""
+    now = state.round
+    if refusal is None or now is None:
+        return ""
+    here = (refusal.round, refusal.attempt) == (now.number, now.attempt)
+    return refusal.text if here else ""
+
+
+def _waiting(state: RequesterState | OwnerState, listed: frozenset[bytes]) -> tuple[j.Member, ...]:
+    """Enrolled owners who stand in no list yet."""
+    if not isinstance(state, RequesterState):
+        return ()
+    return tuple(
+        j.Member(
+            account=to_checksum(each.payout),
+            peer_id=identity.peer_id_text(each.peer),
+            block=None,
+            part="enrolled",
+            refusal="",
+            withheld=False,
+            owes=None,
+            contributions=0,
+            bytes=0,
+            rate=0,
+            merit=0,
+            claimed=0,
+        )
+        for each in state.enrolments
+        if each.peer not in listed
+    )
