@@ -131,23 +131,27 @@ async def set_policy(services: Services, dataset: str, policy: Policy) -> None:
         def write(
             tx: Transaction,
             seen: tuple[Entry, ...] = seen,
-            fitting: frozenset[bytes] = fitting,
+            fitting: frozenset[bytes] | None = fitting,
         ) -> bool:
             if privacy_ledger.entries(tx, dataset) != seen:
                 return False
             catalogue.save_policy(tx, dataset, body)
-            privacy_ledger.renew(tx, fitting, limit)
+            if fitting is not None:
+                privacy_ledger.renew(tx, dataset, fitting, limit)
             return True
 
         if await services.store.run(write):
             return
 
 
-async def _fitting(services: Services, seen: tuple[Entry, ...], limit: Limit) -> frozenset[bytes]:
-    """Running jobs whose whole reserve fits `limit`, beside what all others have told."""
+async def _fitting(
+    services: Services, seen: tuple[Entry, ...], limit: Limit
+) -> frozenset[bytes] | None:
+    """Running jobs whose whole reserve fits `limit`, beside what all others have told; None where
+    all of them go on as they do."""
     running = [each for each in seen if each.released is None]
     if all(limit.allows(each.limit) for each in running):
-        return frozenset()  # the budget did not shrink: what fitted it still does
+        return None  # the budget did not shrink: what fitted it still does
     fitting: set[bytes] = set()
     for tried in running:
         charges = [

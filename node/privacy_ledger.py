@@ -8,6 +8,7 @@ of the same name comes again.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -194,13 +195,18 @@ def release(tx: Transaction, job: bytes) -> None:
     )
 
 
-def renew(tx: Transaction, jobs: frozenset[bytes], limit: Limit) -> None:
-    """Note that these jobs' reserves were found to fit `limit`."""
-    for job in jobs:
-        tx.execute(
-            "UPDATE privacy_reserves SET limit_epsilon = ?, limit_delta = ? WHERE job = ?",
-            (limit.epsilon, limit.delta, job),
-        )
+def renew(tx: Transaction, dataset: str, jobs: frozenset[bytes], limit: Limit) -> None:
+    """Of a data set's running jobs, these were found to fit `limit`, and the others to fit nothing.
+
+    What the others fitted before says no more: it was found beside less than now runs.
+    """
+    for each in entries(tx, dataset):
+        if each.released is None:
+            found = limit if each.job in jobs else Limit(math.inf, limit.delta)
+            tx.execute(
+                "UPDATE privacy_reserves SET limit_epsilon = ?, limit_delta = ? WHERE job = ?",
+                (found.epsilon, found.delta, each.job),
+            )
 
 
 def entries(tx: Transaction, dataset: str) -> tuple[Entry, ...]:
