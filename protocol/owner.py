@@ -263,6 +263,9 @@ def _enrolled_on_chain(turn: OwnerTurn, input_: inputs.ChainEnrolled) -> None:
             raise StateError(f"enrolment root {input_.index} is another one already")
     elif input_.index > len(state.roots):
         raise StateError(f"enrolment root {input_.index} comes before root {len(state.roots)}")
+    elif input_.index >= params.MAX_GROUPS:
+        # The contract takes one more for every owner; nobody can ever be listed under it.
+        raise StateError(f"a list of owners has at most {params.MAX_GROUPS} roots")
     else:
         root = EnrolRoot(input_.index, input_.root, input_.count, input_.block)
         turn.change(roots=(*state.roots, root))
