@@ -15,7 +15,7 @@ from pathlib import Path
 
 import trio
 
-from node import catalogue, privacy, privacy_books
+from node import catalogue, privacy, privacy_books, standing
 from node.books import Books
 from node.cancelling import Cancelling
 from node.chain.watch import Watcher
@@ -46,7 +46,7 @@ from protocol.codec import decode
 from protocol.errors import InputError, StateError
 from protocol.job import OVER, JobPhase
 from protocol.owner_state import OwnerState
-from protocol.policy import DatasetFacts, Policy, Standing, obstacles
+from protocol.policy import DatasetFacts, Policy, Standing, impossible, obstacles
 from protocol.policy_terms import describe, with_changes
 
 _CONSIDERED = (JobPhase.WAITING, JobPhase.CONSIDERING)
@@ -175,7 +175,10 @@ class Api:
         await self.refresh()
         await self._consider_again()
         # A name that comes again keeps what it has told.
-        return self._dataset(dataset, False, await privacy_books.spent(services, name))
+        others = await services.store.read(catalogue.datasets)
+        same = tuple(e.name for e in others if e.digest == dataset.digest and e.name != name)
+        spent = await privacy_books.spent(services, name)
+        return self._dataset(dataset, False, spent, same)
 
     async def data_list(self) -> tuple[r.Dataset, ...]:
         def load(tx: Transaction) -> list[tuple[catalogue.Dataset, bool]]:
@@ -183,14 +186,20 @@ class Api:
             return [(each, each.name in policies) for each in catalogue.datasets(tx)]
 
         found = await self._services.store.read(load)
-        return tuple(
-            [
-                self._dataset(each, decided, await privacy_books.spent(self._services, each.name))
-                for each, decided in found
-            ]
-        )
+        shown = []
+        for each, decided in found:
+            spent = await privacy_books.spent(self._services, each.name)
+            names = [e.name for e, _ in found if e.digest == each.digest and e is not each]
+            shown.append(self._dataset(each, decided, spent, tuple(names)))
+        return tuple(shown)
 
-    def _dataset(self, dataset: catalogue.Dataset, decided: bool, spent: float | None) -> r.Dataset:
+    def _dataset(
+        self,
+        dataset: catalogue.Dataset,
+        decided: bool,
+        spent: float | None,
+        same: tuple[str, ...],
+    ) -> r.Dataset:
         names = tuple(name for name, _ in dataset.columns)
         machines = self._services.engine.machines.values()
         used = sum(
@@ -208,12 +217,19 @@ class Api:
             decided=decided,
             jobs=used,
             epsilon_spent=spent,
+            same=same,
         )
 
     async def policy_show(self, dataset: str) -> r.Policy:
         policy = await self._policy(dataset)
         terms = tuple(r.PolicyTerm(t.name, t.value, t.allowed, t.meaning) for t in describe(policy))
-        return r.Policy(dataset, policy.decided, terms)
+        running = [m.key for m in self._services.engine.machines.values() if _trains(m, dataset)]
+
+        def halted(tx: Transaction) -> list[bytes]:
+            return [job for job in running if standing.is_halted(tx, job)]
+
+        stopped = await self._services.store.read(halted)
+        return r.Policy(dataset, policy.decided, terms, _ids(running), _ids(stopped))
 
     async def policy_set(self, dataset: str, changes: Mapping[str, r.PolicyValue]) -> r.Policy:
         policy = with_changes(await self._policy(dataset), changes)
@@ -268,18 +284,23 @@ class Api:
             raise InputError(f"there is no data set {dataset!r}", "dataset")
         facts = DatasetFacts(tuple(name for name, _ in found.columns), found.rows)
         account = self._services.keys.account
+        never = impossible(machine.context.spec, facts, Standing(account))
+        if never:
+            raise InputError("; ".join(never), "dataset")
         wrong = obstacles(policy, machine.context.spec, facts, Standing(account))
         if wrong:
-            raise InputError("; ".join(wrong), "dataset")
+            refused = StateError("; ".join(wrong))
+            refused.add_note(f"assay policy show {dataset}")
+            raise refused
         unfit = await misfit(self._services, dataset, machine.context.spec)
         if unfit:
             raise InputError(f"{dataset} does not fit the job: {unfit}", "dataset")
         spec = machine.context.spec
         costs = await privacy.reserve_job(self._services, dataset, machine.key, spec, found.rows)
         if costs:
-            error = InputError(costs, "dataset")
-            error.add_note(f"assay privacy {dataset}")
-            raise error
+            over = StateError(costs)
+            over.add_note(f"assay privacy {dataset}")
+            raise over
         given = inputs.ActionConsent(
             unix_ms(),
             dataset,
@@ -303,8 +324,14 @@ class Api:
     async def model_get(self, job: str, round_: int | None) -> ModelFile:
         return await self._books.model(self._find(job), round_)
 
-    async def claim(self, job: str, account: str | None) -> tuple[Claim, ...]:
-        return await self._books.claim(self._find(job), account)
+    async def claim(self, job: str, account: str | None, everybody: bool) -> tuple[Claim, ...]:
+        machine = self._find(job)
+        if everybody and account is not None:
+            raise InputError("is for one account; everybody is wanted as well", "account")
+        state = machine.state
+        if account is None and isinstance(state, OwnerState) and not everybody:
+            account = to_checksum(state.payout or self._services.keys.account)
+        return await self._books.claim(machine, account)
 
     async def audit(self, job: str) -> Audit:
         return await self._books.audit(self._find(job))
@@ -320,6 +347,17 @@ class Api:
             error.add_note("assay jobs")
             raise error
         return found[0]
+
+
+def _trains(machine: Machine, dataset: str) -> bool:
+    """Whether a job that is not over was taken with a data set."""
+    state = machine.state
+    taken = isinstance(state, OwnerState) and state.dataset == dataset
+    return taken and state.phase not in OVER and not machine.broken
+
+
+def _ids(jobs: list[bytes]) -> tuple[str, ...]:
+    return tuple("0x" + job.hex() for job in jobs)
 
 
 def _runs(machine: Machine) -> bool:

@@ -5,6 +5,8 @@ Functions here block (disk, signatures): the caller runs them in a thread.
 
 from __future__ import annotations
 
+from typing import Final
+
 import trio
 
 from node.chain import events
@@ -16,9 +18,13 @@ from protocol import evidence, lists
 from protocol.audit import ChainBooks, ChainRound, Check, audit
 from protocol.errors import StateError
 from protocol.evidence import ClaimProof, Evidence
+from protocol.job import OVER, JobPhase
 from protocol.lists import Leaf
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
+
+#: No further round will be committed.
+_TRAINED: Final = (JobPhase.FINISHING, JobPhase.PAYING, *OVER)
 
 Lists = dict[int, tuple[bytes, tuple[Leaf, ...]]]
 
@@ -94,6 +100,10 @@ async def audit_job(
 ) -> tuple[Check, ...]:
     """All checks of a finished job. Raises StateError where the evidence is not here."""
     context = machine.context
+    if machine.state.phase in _TRAINED and not any(
+        isinstance(stored.event, events.Committed) for stored in told
+    ):
+        raise StateError("the job ended and nothing was committed: there is nothing to audit")
     view = await services.chain.job(machine.key)
     blocks = [stored.block for stored in told if isinstance(stored.event, events.Enrolled)]
     if view is None or not blocks:

@@ -51,26 +51,26 @@ async def privacy(services: Services, dataset: str | None = None) -> tuple[r.Pri
 
 async def spent(services: Services, dataset: str) -> float | None:
     """Epsilon of all that was charged to a data set, at its policy's delta; None where a job
-    without noise uses it, or no bound can be shown."""
+    without noise was contributed to, or no bound can be shown."""
 
     def load(tx: Transaction) -> _Line:
         limit = Limit.of(privacy_ledger.policy_of(tx, dataset))
         return _Line(dataset, limit, privacy_ledger.entries(tx, dataset))
 
     line = await services.store.read(load)
-    if _noiseless(services, dataset):
+    if any(map(_contributed, _noiseless(services, dataset))):
         return None
     return _shown(await epsilon_of(services, [e.told for e in line.entries], line.limit.delta))
 
 
 async def job_spent(services: Services, machine: Machine) -> float | None:
     """Epsilon of what a job's charged rounds told of this node's data, at its spec's delta; None
-    where it runs without noise on it, or no bound can be shown."""
+    where it was contributed to without noise, or no bound can be shown."""
     state, terms = machine.state, machine.context.spec.privacy
     if not isinstance(state, OwnerState) or not state.dataset:
         return 0.0  # no data of this node
     if terms.epsilon is None:
-        return None
+        return None if _contributed(machine) else 0.0
     found = await services.store.read(lambda tx: privacy_ledger.entry(tx, machine.key))
     charges = [] if found is None else [found.told]
     return _shown(await epsilon_of(services, charges, terms.delta))
@@ -104,13 +104,13 @@ async def _privacy(services: Services, line: _Line) -> r.Privacy:
         spent=_shown(spent),
         reserved=_shown(max(0.0, bound - spent)) if math.isfinite(spent) else None,
         left=max(0.0, limit - bound),
-        bounded=not without,
+        bounded=not any(map(_contributed, without)),
         jobs=(*jobs, *map(_without_noise, without)),
     )
 
 
 def _noiseless(services: Services, dataset: str) -> list[Machine]:
-    """Jobs without noise that this data set takes or took part in."""
+    """Jobs without noise that were taken with this data set."""
     return [
         machine
         for machine in services.engine.machines.values()
@@ -120,9 +120,14 @@ def _noiseless(services: Services, dataset: str) -> list[Machine]:
     ]
 
 
+def _contributed(machine: Machine) -> int:
+    """Rounds that this node has contributed to in a job: before the first, nothing was told."""
+    state = machine.state
+    return len(state.contributed) if isinstance(state, OwnerState) else 0
+
+
 def _without_noise(machine: Machine) -> r.PrivacyJob:
-    state, spec = machine.state, machine.context.spec
-    told = len(state.contributed) if isinstance(state, OwnerState) else 0
+    spec, told = machine.context.spec, _contributed(machine)
     return r.PrivacyJob(
         job="0x" + machine.key.hex(),
         title=spec.title,
@@ -132,7 +137,7 @@ def _without_noise(machine: Machine) -> r.PrivacyJob:
         multiplier=None,
         reserved=0,
         charged=told,
-        epsilon=None,
+        epsilon=None if told else 0.0,
     )
 
 

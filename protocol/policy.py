@@ -150,9 +150,9 @@ def judge(
     standing: Standing = Standing(),
 ) -> Decision:
     """Hold a job against a policy. A refusal gives the reasons that it rests on and no others."""
-    impossible = tuple(_impossible(spec, dataset, standing))
-    if impossible:
-        return Decision(Verdict.REFUSE, impossible)
+    never = impossible(spec, dataset, standing)
+    if never:
+        return Decision(Verdict.REFUSE, never)
     ruled_out = tuple(_ruled_out(policy, spec))
     if not policy.decided:
         return Decision(Verdict.WAIT, ("its dataset's owner has set no policy yet", *ruled_out))
@@ -172,7 +172,14 @@ def obstacles(
 
     A job without noise is among them until the policy allows it, decided or not.
     """
-    return (*_impossible(spec, dataset, standing), *_ruled_out(policy, spec))
+    return (*impossible(spec, dataset, standing), *_ruled_out(policy, spec))
+
+
+def impossible(
+    spec: JobSpec, dataset: DatasetFacts, standing: Standing = Standing()
+) -> tuple[str, ...]:
+    """Why no policy could make this dataset serve the job."""
+    return tuple(_impossible(spec, dataset, standing))
 
 
 def _impossible(spec: JobSpec, dataset: DatasetFacts, standing: Standing) -> Iterator[str]:

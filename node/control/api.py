@@ -86,10 +86,10 @@ class NodeApi(Protocol):
         """One job, by id or by a prefix of it that is unambiguous. Raises InputError."""
 
     async def job_consent(self, job: str, dataset: str) -> Consent:
-        """Take a waiting job by hand with this dataset, whatever the policy's default.
+        """Take a waiting job by hand with this dataset, though its policy would only wait.
 
-        Raises InputError (no such job, dataset or column; a privacy budget that does not hold the
-        whole job), StateError (not waiting any more).
+        Raises InputError (no such job, dataset or column), StateError (not waiting any more; the
+        policy rules the job out, or the privacy budget does not hold the whole of it).
         """
 
     async def job_cancel(self, job: str) -> Cancelled:
@@ -105,10 +105,11 @@ class NodeApi(Protocol):
         Raises InputError (no such job or round), StateError (sealed, or none yet).
         """
 
-    async def claim(self, job: str, account: str | None) -> tuple[Claim, ...]:
+    async def claim(self, job: str, account: str | None, everybody: bool) -> tuple[Claim, ...]:
         """Send claims: for one account, or for everybody that this node can claim for.
 
-        Raises StateError (nothing is settled yet), ChainError.
+        With neither, an owner claims for its own payout account, a requester for everybody. Raises
+        InputError (both), StateError (nothing is settled yet), ChainError.
         """
 
     async def audit(self, job: str) -> Audit:

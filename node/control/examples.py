@@ -74,6 +74,7 @@ DATASET: Final = r.Dataset(
     decided=True,
     jobs=1,
     epsilon_spent=0.5,
+    same=(),
 )
 
 POLICY: Final = r.Policy(
@@ -88,6 +89,8 @@ POLICY: Final = r.Policy(
             "least pay for a contribution",
         ),
     ),
+    running=(JOB,),
+    halted=(),
 )
 
 PRIVACY: Final = r.Privacy(

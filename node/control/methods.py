@@ -74,7 +74,7 @@ async def _model_get(context: Context, given: p.ModelParams) -> j.ModelFile:
 
 
 async def _claim(context: Context, given: p.ClaimParams) -> tuple[j.Claim, ...]:
-    return await context.api.claim(given.job, given.account)
+    return await context.api.claim(given.job, given.account, given.everybody)
 
 
 async def _audit(context: Context, given: p.JobParams) -> j.Audit:

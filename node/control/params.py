@@ -118,11 +118,14 @@ class ClaimParams:
     """A claim.
 
     job: its id or an unambiguous prefix
-    account: whom to claim for; null for everybody that this node can claim for
+    account: whom to claim for; null, at an owner, for this home's own, at the requester for
+        everybody
+    everybody: claim for everybody that this node can claim for
     """
 
     job: JobId
     account: Address | None = None
+    everybody: bool = False
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,9 @@ class Dataset:
     added_at: when it was added
     decided: whether its owner has set a policy; until then it takes nothing
     jobs: jobs that it was or is used for
-    epsilon_spent: of the privacy budget, over all jobs; null where one runs without noise
+    epsilon_spent: of the privacy budget, over all jobs; null where a job without noise was
+        contributed to
+    same: other datasets of the same content; the budget of each is counted for itself
     """
 
     name: DatasetName
@@ -160,6 +162,7 @@ class Dataset:
     decided: bool
     jobs: int
     epsilon_spent: float | None
+    same: tuple[DatasetName, ...]
 
 
 @dataclass(frozen=True)
@@ -185,11 +188,16 @@ class Policy:
     dataset: the dataset
     decided: whether the owner has said anything yet; until then it takes nothing
     terms: all terms, set or default
+    running: jobs that train on it and are not over; they keep `known`, `known_least` and
+        `max_unpaid` as these were when each was taken
+    halted: of them, those that run no further round, since the budget does not hold them any more
     """
 
     dataset: DatasetName
     decided: bool
     terms: tuple[PolicyTerm, ...]
+    running: tuple[JobId, ...]
+    halted: tuple[JobId, ...]
 
 
 @dataclass(frozen=True)
@@ -204,7 +212,8 @@ class PrivacyJob:
     multiplier: deviation of the noise over one record's influence; null without noise
     reserved: rounds set aside that may still be charged
     charged: rounds whose noisy gradient was drawn
-    epsilon: what the charged rounds cost, of this job alone; null if there is no bound
+    epsilon: what the charged rounds cost, of this job alone; null if there is no bound, which is so
+        from the first contribution to a job without noise
     """
 
     job: JobId
@@ -228,7 +237,7 @@ class Privacy:
     spent: epsilon of all rounds that were charged; null if no bound can be shown
     reserved: how much more it comes to when every job that runs has charged all of its rounds
     left: the rest of the budget
-    bounded: false if a job without noise used this dataset: then nothing bounds what was told
+    bounded: false if a job without noise was contributed to: then nothing bounds what was told
     jobs: all of its jobs, the noisy ones in the order of their reserves
     """
 

@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from node.control import examples as ex
+from node.control import results as r
 from node.control.codes import Exit
 
 LINE = ex.STATUS.join_line
@@ -99,7 +100,8 @@ async def test_relative_paths_and_values_reach_the_daemon_whole(assay: Any, tmp_
         assert running.node.posted == [(text, path), (text, "ward-3"), (text, None)]
         await assay("claim", ex.JOB, "--account", ex.OWNER)
         await assay("claim", ex.JOB)
-        assert running.node.claimed == [ex.OWNER, None]
+        await assay("claim", ex.JOB, "--all")
+        assert running.node.claimed == [ex.OWNER, None, "everybody"]
 
 
 @pytest.mark.parametrize(
@@ -152,6 +154,46 @@ async def test_errors_of_the_daemon(
     assert printed.code == code
     assert says in printed.error["message"]
     assert next_ in printed.error.get("next", "")
+
+
+async def test_a_changed_policy_says_what_it_means_for_jobs_that_run(assay: Any) -> None:
+    async with assay.daemon() as running:
+        shown = (await assay("policy", "set", "ward-3", "accept=ask")).out
+        assert "running jobs keep known, known_least and max_unpaid as they were taken" in shown
+        assert "no further round" not in shown
+        assert "running jobs keep" not in (await assay("policy", "show", "ward-3")).out
+        running.node.shown_policy = dataclasses.replace(ex.POLICY, halted=(ex.JOB,))
+        shown = (await assay("policy", "set", "ward-3", "accept=ask")).out
+        assert "warning: 0x5a5a5a5a…5a5a runs no further round: the budget" in shown
+        running.node.shown_policy = dataclasses.replace(ex.POLICY, running=())
+        shown = (await assay("policy", "set", "ward-3", "accept=ask")).out
+        assert "running jobs keep" not in shown
+
+
+async def test_an_empty_list_of_what_is_allowed_allows_any(assay: Any) -> None:
+    async with assay.daemon() as running:
+        for name in ("purposes", "blocked"):
+            running.node.policy[name] = r.PolicyTerm(name, (), "a list", "what it does")
+        lines = (await assay("policy", "show", "ward-3")).out.splitlines()
+    (purposes,) = [line.split() for line in lines if line.startswith("purposes")]
+    (blocked,) = [line.split() for line in lines if line.startswith("blocked")]
+    assert (purposes[1], blocked[1]) == ("any", "none")
+
+
+async def test_the_same_content_under_another_name_is_warned_of(assay: Any) -> None:
+    async with assay.daemon() as running:
+        assert "warning" not in (await assay("data", "add", "other", "x.csv")).out
+        running.node.same = ("ward-3",)
+        shown = (await assay("data", "add", "twin", "x.csv")).out
+    assert "warning: the same content is here as ward-3; each name's privacy budget" in shown
+
+
+async def test_a_job_without_a_hold_out_set_is_warned_of(assay: Any, tmp_path: Path) -> None:
+    (tmp_path / "job.toml").write_text('[job]\ntitle = "a"\n')
+    async with assay.daemon():
+        assert "no hold-out set: accuracy stays" in (await assay("job", "post", "job.toml")).out
+        held = await assay("job", "post", "job.toml", "--holdout", "ward-3")
+        assert "hold-out" not in held.out
 
 
 async def test_a_poor_account_is_the_chains_matter(assay: Any, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ class FakeNode:
     def __init__(self) -> None:
         self.datasets: dict[str, r.Dataset] = {"ward-3": ex.DATASET}
         self.policy = {term.name: term for term in ex.POLICY.terms}
+        self.shown_policy = ex.POLICY
+        self.same: tuple[str, ...] = ()
         self.jobs_known = {ex.JOB: ex.DETAIL}
         self.stopped = trio.Event()
         self.joined: list[str] = []
@@ -67,7 +69,9 @@ class FakeNode:
             error = InputError(f"{name!r} is taken", "name")
             error.add_note("assay data list")
             raise error
-        self.datasets[name] = dataclasses.replace(ex.DATASET, name=name, path=path, decided=False)
+        self.datasets[name] = dataclasses.replace(
+            ex.DATASET, name=name, path=path, decided=False, same=self.same
+        )
         return self.datasets[name]
 
     async def data_list(self) -> tuple[r.Dataset, ...]:
@@ -75,7 +79,12 @@ class FakeNode:
 
     async def policy_show(self, dataset: str) -> r.Policy:
         self._dataset(dataset)
-        return r.Policy(dataset, self.datasets[dataset].decided, tuple(self.policy.values()))
+        return dataclasses.replace(
+            self.shown_policy,
+            dataset=dataset,
+            decided=self.datasets[dataset].decided,
+            terms=tuple(self.policy.values()),
+        )
 
     async def policy_set(self, dataset: str, changes: Mapping[str, r.PolicyValue]) -> r.Policy:
         self._dataset(dataset)
@@ -132,9 +141,9 @@ class FakeNode:
             path=self.model_path or ex.MODEL.path,
         )
 
-    async def claim(self, job: str, account: str | None) -> tuple[j.Claim, ...]:
+    async def claim(self, job: str, account: str | None, everybody: bool) -> tuple[j.Claim, ...]:
         await self.job_show(job)
-        self.claimed.append(account)
+        self.claimed.append("everybody" if everybody else account)
         return (ex.CLAIM,)
 
     async def audit(self, job: str) -> j.Audit:

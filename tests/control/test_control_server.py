@@ -128,7 +128,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
     "job.consent": [("job", 1), ("dataset", 1)],
     "job.cancel": [("job", 7)],
     "model.get": [("job", []), ("round", "2")],
-    "claim": [("job", {}), ("account", "0x12")],
+    "claim": [("job", {}), ("account", "0x12"), ("everybody", 1)],
     "audit": [("job", True)],
     "events.subscribe": [("job", ""), ("since", 1.5)],
     "events.unsubscribe": [("subscription", None)],

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from books_kit import Books, make_books, make_job
 
-from node.audits import claims, known_lists
+from node.audits import audit_job, claims, known_lists
 from node.blobs import BlobRef, Blobs
 from node.engine import Machine
 from protocol.errors import StateError
@@ -124,3 +124,12 @@ def test_a_list_that_is_missing_is_named(books: Books, tmp_path: Path) -> None:
     at = machine(books, owner(books, books.evidence_digest))
     with pytest.raises(StateError, match="round 1 is not here yet"):
         claims(bare, at, None)
+
+
+@pytest.mark.parametrize("phase", [JobPhase.FINISHING, JobPhase.CLOSED, JobPhase.CANCELLED])
+async def test_of_a_job_that_ended_without_a_round_there_is_nothing_to_audit(
+    phase: JobPhase, books: Books, shelf: Any
+) -> None:
+    over = machine(books, OwnerState(phase=phase))
+    with pytest.raises(StateError, match="nothing was committed: there is nothing to audit"):
+        await audit_job(shelf, over, [])

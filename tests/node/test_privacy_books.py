@@ -82,6 +82,12 @@ async def test_spent_reserved_and_left_make_the_budget(services: Any) -> None:
 async def test_a_job_without_noise_has_no_bound_and_is_named(services: Any) -> None:
     await take(services, 1, 1)
     bare = know(services, 2, "ward", None)
+    _, ward = await privacy_books.privacy(services)
+    assert ward.bounded  # it was taken, and told nothing yet
+    assert [j.epsilon for j in ward.jobs if not j.noisy] == [0.0]
+    assert await privacy_books.spent(services, "ward") == ward.spent
+    assert await privacy_books.job_spent(services, bare) == 0.0
+    bare.state = dataclasses.replace(bare.state, contributed=((bytes(32), 0),))
     lab, ward = await privacy_books.privacy(services)
     assert lab.bounded
     assert not ward.bounded

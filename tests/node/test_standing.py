@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from books_kit import Job, digest_of, make_job
+from test_privacy import ROWS, Inline, fill, noisy_spec
 
-from node import jobs, records, standing
+from node import jobs, privacy, privacy_ledger, records, standing
 from node.chain import events
 from node.engine import Machine, add_notice
 from node.store import Store
@@ -98,6 +100,26 @@ def test_a_waiting_job_names_the_command_that_takes_it(store: Store) -> None:
     prefix = "0x" + JOB.id.hex()[:8]
     assert said.startswith("ward: it pays too little; to take it by hand: ")
     assert said.endswith(f"assay train {prefix} --data NAME")
+
+
+async def test_a_budget_that_shrank_below_a_job_halts_it_and_says_so(store: Store) -> None:
+    fill(store, "ward", epsilon=8)
+    engine = SimpleNamespace(machines={})
+    services: Any = SimpleNamespace(store=store, compute=Inline(), engine=engine)
+    spec = noisy_spec(4.0)
+    assert not await privacy.reserve_job(services, "ward", JOB.id, spec, ROWS)
+    running = machine(OwnerState(phase=JobPhase.TRAINING, dataset="ward"))
+    running.context = dataclasses.replace(running.context, spec=spec)
+    assert standing.reason(running, look(store, running)) == ""
+    policy = await store.read(lambda tx: privacy_ledger.policy_of(tx, "ward"))
+    smaller = dataclasses.replace(policy, epsilon=1.0)
+    await privacy.set_policy(services, "ward", smaller)
+    said = standing.reason(running, look(store, running))
+    assert said.startswith("no further round runs on ward: its budget, epsilon 1 at delta 1e-05,")
+    with store.snapshot() as tx:
+        assert standing.is_halted(tx, JOB.id)
+    await privacy.set_policy(services, "ward", policy)
+    assert standing.reason(running, look(store, running)) == ""
 
 
 def enrolments(count: int) -> tuple[EnrolmentRecord, ...]:

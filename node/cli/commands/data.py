@@ -51,7 +51,8 @@ def policy_set(
     """Change terms of a dataset's policy, all or none.
 
     A value is a number, true, false, null, a list (["a", "b"]), or text.
-    Jobs that wait are looked at again at once.
+    Jobs that wait are looked at again at once. Jobs that run keep known, known_least and max_unpaid
+    as they were taken with; a budget below what a job may come to ends its rounds here.
     """
     changes = dict(_term(text) for text in terms)
     if len(changes) != len(terms):
@@ -60,7 +61,7 @@ def policy_set(
         next_ = f"assay policy show {dataset}"
         raise Failure(Exit.USAGE, "give at least one TERM=VALUE", next_=next_, field="terms")
     found = session.call("policy.set", {"dataset": dataset, "changes": changes})
-    session.emit(found, views.policy(found))
+    session.emit(found, [*views.policy(found), *views.running_jobs(found)])
     return Exit.OK
 
 

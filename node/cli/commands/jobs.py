@@ -30,6 +30,11 @@ _ENDS: Final = {
 }
 
 
+_NO_HOLDOUT: Final = (
+    "warning: no hold-out set: accuracy stays blank, and merit is shared equally (--holdout)"
+)
+
+
 def jobs(*, session: Here) -> int:
     """Jobs known here, newest first, and why each stands where it stands."""
     found = session.call("jobs")
@@ -55,6 +60,7 @@ def job_post(
         f"posted {posted['job']}",
         f"escrowed {views.pay(posted['escrowed'], posted['token'])}",
         *([f"transaction {posted['transaction']}"] if posted["transaction"] else []),
+        *([] if holdout is not None else [_NO_HOLDOUT]),
         *views.noise_warning(posted["noisy"]),
         f"next: assay job watch {posted['job']}",
     ]
@@ -117,7 +123,13 @@ def train(
     data: Annotated[str, Parameter(help="The dataset that will train.")],
     session: Here,
 ) -> int:
-    """Take a waiting job by hand with one dataset, whatever its policy would do by itself."""
+    """Take a waiting job by hand with one dataset, though its policy only waits.
+
+    That is your word for what the policy leaves to you: accept=ask, the price, purposes, kinds of
+    model, sizes and deadlines that it asks for. What it rules out stays so (accept=never, blocked
+    requesters, no_noise, epsilon), and so do the privacy budget and whether the data fit: change
+    the policy first. What policy or budget refuse ends with exit code 6.
+    """
     taken = session.call("job.consent", {"job": job, "dataset": data})
     text = f"{taken['dataset']} trains {taken['job']}; it is {taken['state']}"
     session.emit(taken, [text, *views.noise_warning(taken["noisy"])])
@@ -170,12 +182,17 @@ def claim(
     job: Job,
     *,
     session: Here,
-    account: Annotated[
-        str | None, Parameter(help="Whom to claim for; default: all that this node can.")
-    ] = None,
+    account: Annotated[str | None, Parameter(help="Whom to claim for; default: see above.")] = None,
+    everybody: Annotated[
+        bool, Parameter(name="--all", negative="", help="For everybody that this node can.")
+    ] = False,
 ) -> int:
-    """Send claims: the contract pays what each account has earned. Anybody may send them."""
-    found = session.call("claim", {"job": job, "account": account})
+    """Send claims: the contract pays what each account has earned. Anybody may send them.
+
+    An owner claims for this home's account, the requester for everybody, unless told otherwise.
+    """
+    given = {"job": job, "account": account, "everybody": everybody}
+    found = session.call("claim", given)
     session.emit(found, views.claims(found))
     return Exit.OK
 
