@@ -14,7 +14,7 @@ from protocol.round import Phase
 
 
 def test_roots_beyond_the_last_that_a_list_can_have_change_nothing() -> None:
-    """The contract takes one for every owner of the cohort. The job goes on, and its pay is seen."""
+    """The contract takes one for every owner of a cohort; the job goes on, and its pay is seen."""
     kit = owner_at(Phase.COMMIT, make_job(10, later=(5,)))
     first = inputs.ChainEnrolled(kit.now, kit.state.head + 1, 0, bytes(32), 1)
     for index in range(len(kit.state.roots), MAX_GROUPS):
