@@ -148,7 +148,8 @@ def test_the_examples_are_jobs(path: Path) -> None:
     draft = parse_toml(path.read_text())
     spec = complete(draft)
     assert len(encode_spec(spec)) < params.MAX_SPEC_BYTES
-    assert spec.cohort.blocks(5) == (5,)
+    least = spec.cohort.min_owners
+    assert spec.cohort.blocks(least) == (least,)
     if path.stem.startswith("digits"):
         assert spec.columns[:9] == (*(f"pixel_0_{i}" for i in range(8)), "pixel_1_0")
         assert (spec.inputs, spec.outputs) == (64, 10)
