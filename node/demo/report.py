@@ -56,13 +56,14 @@ class RequesterMoney:
 class Sums:
     """What was opened: `opened` sums of blocks, `closed` ones that stayed shut, and by how many
     words of owners, each of which gives up a share of every member of its block; `threshold` of
-    them are needed for a sum."""
+    them are needed for a sum, while at most `corrupt` of a block may work for the requester."""
 
     opened: int
     closed: int
     releases: int
     shares: int
     threshold: int
+    corrupt: int
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,7 @@ def as_parts(figures: Figures) -> list[Part]:
         ("accuracy", f"{accuracy} after {len(figures.accuracies)} rounds"),
         ("pooled", f"{100 * figures.pooled_accuracy:.2f} %, in the clear, to convergence"),
         ("opened", _opened(figures)),
+        ("rests on", rests_on(figures.sums, len(figures.owners))),
         ("privacy", "no noise: masks hide each batch within a round, nothing protects over rounds"),
         ("stayed out", f"{figures.outsider.name}: {figures.outsider.reason}"),
         ("escrowed", money(figures.escrowed)),
@@ -180,6 +182,16 @@ def as_parts(figures: Figures) -> list[Part]:
         *figures.files.items(),
     ]
     return [owners, gas, "", Pairs(rows)]
+
+
+def rests_on(sums: Sums, owners: int) -> str:
+    """What must hold for nobody to read one owner's gradient; the demo's owners are one block."""
+    work = "works" if sums.corrupt == 1 else "work"
+    return (
+        f"nobody reads one owner's gradient while at most {sums.corrupt} of a block's {owners} "
+        f"owners {work} for the requester: {sums.threshold} of {owners} must release their shares, "
+        "and they do so only once pay is final on the chain"
+    )
 
 
 def _opened(figures: Figures) -> str:

@@ -20,7 +20,16 @@ from node.cli.amounts import money
 from node.cli.failure import Failure
 from node.control.codes import Exit
 from node.demo.columns import TABLES, DataName
-from node.demo.job import ACCEPTING, FLOOR, HIGH_FLOOR, RECIPES, ModelName, Recipe, spec
+from node.demo.job import (
+    ACCEPTING,
+    ENROL_SECONDS,
+    FLOOR,
+    HIGH_FLOOR,
+    RECIPES,
+    ModelName,
+    Recipe,
+    spec,
+)
 from node.demo.ledger import by_kind
 from node.demo.picture import Curve
 from node.demo.processes import DRAIN_SECONDS, Child, Children
@@ -146,6 +155,11 @@ def _enrol(job: str, world: World, children: Children, screen: Screen) -> None:
         if shown["summary"]["enrolled"] != enrolled:
             enrolled = shown["summary"]["enrolled"]
             screen.note(f"{enrolled} {'owner is' if enrolled == 1 else 'owners are'} enrolled")
+            if enrolled == ACCEPTING:
+                screen.note(
+                    f"enough to begin; a place is left, so that enrolment stays open for "
+                    f"{ENROL_SECONDS} s in all"
+                )
         if shown["rounds"]:
             return
 
@@ -176,8 +190,9 @@ def _sums(shown: dict[str, Any], table: str) -> Sums:
     # The job has one block: each word of an owner holds a share of every member.
     members = len(shown["members"])
     releases = shown["releases"]
-    threshold = parse_toml(table).terms.threshold(members)
-    return Sums(blocks - closed, closed, releases, releases * members, threshold)
+    terms = parse_toml(table).terms
+    threshold, corrupt = terms.threshold(members), terms.privacy.corrupt
+    return Sums(blocks - closed, closed, releases, releases * members, threshold, corrupt)
 
 
 def _shares(shown: dict[str, Any]) -> str:

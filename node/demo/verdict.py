@@ -52,9 +52,11 @@ def _sums(f: Figures) -> Finding:
     sums, rounds = f.sums, len(f.accuracies)
     ok = sums.opened == rounds and not sums.closed and sums.releases >= sums.threshold * rounds
     detail = (
-        f"{sums.opened} of {rounds} rounds; {sums.releases} times shares were released, "
-        f"{sums.threshold} times a sum are needed"
+        f"{sums.opened} of {rounds} sums, each by shares of at least {sums.threshold} of "
+        f"{len(f.owners)} owners"
     )
+    if not ok:
+        detail += f"; {sums.closed} stayed closed, {sums.releases} releases came"
     return Finding("sums alone were opened, by owners' shares", ok and rounds > 0, detail)
 
 

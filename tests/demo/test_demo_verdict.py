@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from node.cli.show import Pairs
 from node.demo.ledger import Gas, Sent, by_kind
 from node.demo.report import (
     Figures,
@@ -56,7 +57,7 @@ GOOD = Figures(
     state="finished",
     reason="",
     rounds_planned=ROUNDS,
-    sums=Sums(opened=ROUNDS, closed=0, releases=5 * ROUNDS - 1, shares=70, threshold=4),
+    sums=Sums(opened=ROUNDS, closed=0, releases=5 * ROUNDS - 1, shares=70, threshold=4, corrupt=1),
     accuracies=(0.8, 0.9, 0.95),
     pooled_accuracy=0.96,
     owners=tuple(owner(number) for number in range(1, 6)),
@@ -105,8 +106,8 @@ OUT = "owner-6 stayed out, and says why"
         (one(state="failed", reason="too many attempts"), ["the job finished"]),
         (one(accuracies=(0.8, 0.95)), ["the job finished", SUMS]),
         (one(accuracies=()), ["the job finished", ACCURACY, SUMS]),
-        (one(sums=Sums(ROUNDS - 1, 1, 15, 75, 4)), [SUMS]),
-        (one(sums=Sums(ROUNDS, 0, 11, 55, 4)), [SUMS]),
+        (one(sums=Sums(ROUNDS - 1, 1, 15, 75, 4, 1)), [SUMS]),
+        (one(sums=Sums(ROUNDS, 0, 11, 55, 4, 1)), [SUMS]),
         (one(accuracies=(0.8, 0.9, 0.9399)), [ACCURACY]),
         (one(returned=RETURNED - 1), [MONEY, REQUESTER]),
         (one(escrowed=ESCROW + 1), [MONEY, REQUESTER]),
@@ -164,3 +165,15 @@ def test_gas_is_summed_by_kind() -> None:
     ]
     assert by_kind(sent) == {"post": Gas(1, 5), "claim": Gas(2, 31)}
     assert by_kind(sent)["claim"].each == 15
+
+
+def test_it_says_what_the_promise_rests_on() -> None:
+    shown = as_parts(GOOD)[-1]
+    assert isinstance(shown, Pairs)
+    said = dict(shown.rows)["rests on"]
+    assert said.startswith(
+        "nobody reads one owner's gradient while at most 1 of a block's 5 owners"
+    )
+    assert "works for the requester: 4 of 5 must release their shares" in said
+    (found,) = [each for each in judge(GOOD) if each.name == SUMS]
+    assert found.detail == "3 of 3 sums, each by shares of at least 4 of 5 owners"
