@@ -59,8 +59,9 @@ class Estimate:
 
     `inputs`, `outputs`, `parameters`: of the model, categories one-hot
     `lane_bits`, `lanes`: bits of a packed value, and values in a ciphertext
+    `headroom`: how many batches a lane holds the sum of; at least `largest_block`
     `ciphertexts`: of one contribution
-    `contribution_bytes`: one contribution on the wire
+    `contribution_bytes`, `bytes_per_parameter`: one contribution on the wire, header included
     `inline`: it travels inside its gossip message; otherwise by digest over a stream
     `model_bytes`: the weights that every owner fetches
     `ready_bytes`, `roster_bytes`, `release_bytes`: an owner's secrets shared out, a block's list of
@@ -86,8 +87,10 @@ class Estimate:
     parameters: int
     lane_bits: int
     lanes: int
+    headroom: int
     ciphertexts: int
     contribution_bytes: int
+    bytes_per_parameter: float
     inline: bool
     model_bytes: int
     ready_bytes: int
@@ -127,8 +130,10 @@ def estimate(terms: Terms, block_seconds: float = 12.0) -> Estimate:
         parameters=parameters,
         lane_bits=packing.lane_bits,
         lanes=packing.lanes,
+        headroom=packing.headroom,
         ciphertexts=packing.ciphertexts(parameters),
         contribution_bytes=size,
+        bytes_per_parameter=size / parameters,
         inline=size <= params.MAX_INLINE_BATCH_BYTES,
         model_bytes=weights,
         ready_bytes=ready,

@@ -55,6 +55,17 @@ def span(seconds: float) -> str:
     return f"{whole} s"
 
 
+def brief(seconds: float) -> str:
+    """Seconds of which there may be few.
+
+    >>> brief(0.000_25), brief(0.25), brief(90.0)
+    ('0.25 ms', '250 ms', '1 min 30 s')
+    """
+    if seconds >= 1:
+        return span(seconds)
+    return f"{1000 * seconds:.0f} ms" if seconds >= 0.01 else f"{1000 * seconds:.2g} ms"
+
+
 def short(text: str, keep: int = 10) -> str:
     """A hash or an id, shortened in the middle so that both ends can be compared."""
     return text if len(text) <= keep + 5 else f"{text[:keep]}…{text[-4:]}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from node.cli.amounts import size, span
+from node.cli.amounts import brief, size, span
 from node.cli.show import Part, Table
 from node.cli.views import Result, pay
 
@@ -35,7 +35,6 @@ def estimate(c: Result) -> list[Part]:
     way = _way(e["inline"])
     bounty = f"{_count(rounds, 'round')} x {c['max_owners']} owners x {pay(c['rate'], token)}"
     merit = "" if c["merit"] == "0" else f" + {pay(c['merit'], token)} merit"
-    carries = e["lane_bits"] - c["value_bits"]
     rows = [
         ("job", c["title"], f"{c['family']}, {_count(rounds, 'round')}, for {c['purpose']}"),
         ("owners", owners, f"{blocks} of at most {e['largest_block']}"),
@@ -44,16 +43,16 @@ def estimate(c: Result) -> list[Part]:
             str(e["parameters"]),
             f"{_count(e['inputs'], 'input')}, {_count(e['outputs'], 'output')}",
         ),
-        ("lanes", str(e["lanes"]), f"values in a ciphertext of a {c['key_bits']}-bit key"),
+        *_lanes(c),
         (
-            "headroom",
-            f"{carries} bits",
-            f"of a lane's {e['lane_bits']}, for sums of {e['largest_block']}",
+            "bytes per parameter",
+            f"{e['bytes_per_parameter']:.2f}",
+            f"{c['envelope']}, {e['ciphertext_expansion']:.2f} x float64",
         ),
         (
             "contribution",
             size(e["contribution_bytes"]),
-            f"{c['envelope']}, {e['ciphertext_expansion']:.2f} x float64; {way}",
+            f"of all parameters; travels {way}",
         ),
         *_messages(e),
         (
@@ -68,12 +67,12 @@ def estimate(c: Result) -> list[Part]:
         ),
         (
             "an owner computes",
-            _brief(e["contribute_seconds"]),
+            brief(e["contribute_seconds"]),
             "a round, about: trains, masks, encrypts",
         ),
         (
             "the requester computes",
-            _brief(e["apply_seconds"]),
+            brief(e["apply_seconds"]),
             "a round, about: adds, unmasks, decrypts",
         ),
         (
@@ -93,13 +92,28 @@ def estimate(c: Result) -> list[Part]:
     return [Table(("what", "value", "how"), rows), protects, _envelopes(c), "", *warnings]
 
 
+def _lanes(c: Result) -> _Rows:
+    """How values share a ciphertext; masked words share nothing."""
+    e = c["estimate"]
+    if c["envelope"] != "paillier":
+        return []
+    block, width = e["largest_block"], e["lane_bits"]
+    return [
+        (
+            "lanes",
+            str(e["lanes"]),
+            f"values in a ciphertext of a {c['key_bits']}-bit key; {width} bits each",
+        ),
+        (
+            "headroom left",
+            str(e["headroom"] - block),
+            f"batches that may still be added to a block of {block} before a lane could overflow",
+        ),
+    ]
+
+
 def _way(inline: bool) -> str:
     return "inside its gossip message" if inline else "by digest, over streams"
-
-
-def _brief(seconds: float) -> str:
-    """Seconds of which there may be few."""
-    return f"{1000 * seconds:.0f} ms" if seconds < 1 else span(seconds)
 
 
 def _messages(e: Result) -> _Rows:
@@ -174,8 +188,8 @@ def _envelopes(c: Result) -> Table:
             size(each["contribution_bytes"]),
             _count(each["ciphertexts"], "ciphertext") if each["ciphertexts"] else "masked words",
             _way(each["inline"]),
-            _brief(each["contribute_seconds"]),
-            _brief(each["apply_seconds"]),
+            brief(each["contribute_seconds"]),
+            brief(each["apply_seconds"]),
         )
         for each in c["estimate"]["envelopes"]
     ]

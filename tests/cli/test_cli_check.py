@@ -30,8 +30,9 @@ async def test_a_sound_spec_shows_its_price_and_its_risks(assay: Any) -> None:
     assert (ended.code, ended.err) == (0, "")
     for text in (
         "650",  # parameters
-        "161",  # lanes
-        "3 bits",  # headroom
+        "lanes                    161 ",
+        "headroom left            3  ",  # of 19-bit lanes: 8 batches of 16 bits, 5 owners
+        "bytes per parameter      5.98",
         "3.8 KiB",  # a contribution
         "inside its gossip message",
         "920 B",  # a Ready
@@ -194,3 +195,16 @@ async def test_it_imports_no_numpy_no_trio_and_no_web3(assay: Any) -> None:
         env=assay.environ,
     )
     assert done.stdout.decode().splitlines()[-1] == "[] 0"
+
+
+async def test_room_in_lanes_is_told_of_ciphertexts_alone(assay: Any, tmp_path: Path) -> None:
+    found = (await assay("job", "check", str(DIGITS), "--json")).json["estimate"]
+    assert (found["headroom"], found["lanes"], found["lane_bits"]) == (8, 161, 19)
+    assert found["bytes_per_parameter"] == found["contribution_bytes"] / 650
+    masked = ("[cohort]", '[encryption]\nenvelope = "masks"\n[cohort]')
+    ended = await assay("job", "check", write(tmp_path, masked))
+    assert ended.code == 0
+    rows = [row.split("  ")[0] for row in ended.out.splitlines()]
+    assert "lanes" not in rows
+    assert "headroom left" not in rows
+    assert "bytes per parameter      3.07 " in ended.out  # 24-bit words behind a header
