@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from node.cli.commands import account, chain, check, data, demo, jobs, lifecycle, swarm
+from node.cli.commands import account, chain, check, data, demo, jobs, lifecycle, params, swarm
 from node.cli.failure import Failure
 from node.cli.session import Session
 from node.control.codes import Exit
@@ -61,6 +61,7 @@ def build() -> App:
     app.command(jobs.train, group=own)
 
     app.command(jobs.jobs, group=work)
+    app.command(params.params, group=work)
     job = App(name="job", help="Check, post, show, follow and cancel jobs.", group=work)
     job.command(check.job_check, name="check")
     job.command(jobs.job_post, name="post")

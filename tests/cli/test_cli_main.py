@@ -43,6 +43,7 @@ COMMANDS = [
     "privacy",
     "train",
     "jobs",
+    "params",
     "job check",
     "job post",
     "job show",
