@@ -11,8 +11,8 @@ _GWEI: Final = 10**9
 def money(wei: str | int) -> str:
     """Wei in the largest unit that shows them exactly and briefly; nothing is ever rounded.
 
-    >>> money(0), money(15 * 10**14), money(10**18 + 1), money(21_000)
-    ('0', '0.0015 ether', '1000000000000000001 wei', '21000 wei')
+    >>> money(0), money(15 * 10**14), money(10**18 + 1), money(21_001)
+    ('0', '0.0015 ether', '1000000000000000001 wei', '21001 wei')
     """
     amount = int(wei)
     if amount == 0:
