@@ -229,10 +229,12 @@ def _compare_roots(turn: OwnerTurn, at: int) -> None:
 
 
 def _rejected(turn: OwnerTurn, input_: inputs.Rejected) -> None:
-    if input_.kind is BlobKind.COHORT and input_.digest == turn.state.cohort_digest:
-        go(turn, JobEvent.BROKEN, f"the enrolled list does not hold: {input_.reason}")
-    else:
+    if input_.kind is not BlobKind.COHORT:
         owner_round.rejected(turn, input_)
+    elif input_.digest != turn.state.cohort_digest or turn.state.cohort_roots:
+        raise StateError("no such cohort is awaited")
+    else:
+        go(turn, JobEvent.BROKEN, f"the enrolled list does not hold: {input_.reason}")
 
 
 def _blob_arrived(turn: OwnerTurn, input_: inputs.BlobArrived) -> None:

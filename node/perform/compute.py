@@ -31,7 +31,7 @@ from protocol import effects, inputs, params
 from protocol.codec import decode, decode_tagged, encode_tagged
 from protocol.enrolment import block_members
 from protocol.envelope import Envelope
-from protocol.errors import FatalError, InputError, PeerError
+from protocol.errors import FatalError, InputError, Malformed, PeerError
 from protocol.machine import one_line
 from protocol.messages import Release
 from protocol.owner_state import OwnerState
@@ -231,16 +231,21 @@ async def unmask(services: Services, wanted: Wanted, effect: effects.ComputeUnma
         effect.roster_digest,
         roster(services, machine, effect.round, effect),
     )
-    found = await in_worker(
-        services,
-        secagg_tasks.unmask,
-        tasks.Work(services.home.blobs, await services.spec_bytes(context)),
-        attempt,
-        {member: cohort.members[member].peer for member in whole},
-        effect.listed,
-        context.spec.threshold(len(whole)),
-        releases,
-    )
+    try:
+        found = await in_worker(
+            services,
+            secagg_tasks.unmask,
+            tasks.Work(services.home.blobs, await services.spec_bytes(context)),
+            attempt,
+            {member: cohort.members[member].peer for member in whole},
+            effect.listed,
+            context.spec.threshold(len(whole)),
+            releases,
+        )
+    except Malformed as error:
+        # Rosters and releases were checked before: whatever slips through closes its block alone.
+        log.warning("block %d of round %d stays closed: %s", effect.block, effect.round, error)
+        found = secagg_tasks.Unmasking(None, (), (), ())
     digest = b"" if found.blob is None else found.blob.digest
     place = effect.round, effect.attempt, effect.block
     outcome = inputs.Unmasked(unix_ms(), *place, digest, found.good, found.bad, found.liars)
