@@ -15,9 +15,14 @@ from node import records
 from node.engine import Engine, Machine, Wanted
 from node.store import Store
 from protocol import inputs, owner
+from protocol.addresses import to_checksum
 from protocol.effects import ReadJob
+from protocol.envelope import envelope_digest
+from protocol.job import JobPhase
 from protocol.machine import JobContext
+from protocol.messages import RefusalCode, Refuse
 from protocol.owner_state import OwnerState
+from protocol.requester_state import EnrolmentRecord, RequesterState
 from protocol.round import Role
 
 JOB = make_job(11)
@@ -89,3 +94,27 @@ async def test_an_effect_that_breaks_stops_its_job_alone(tmp_path: Path) -> None
     assert bad.broken == "ReadJob: no such part"
     assert not good.broken
     assert done == [good.key]
+
+
+async def test_a_refusal_is_told_with_the_account_that_refuses(tmp_path: Path) -> None:
+    who = JOB.people[3]
+    record = EnrolmentRecord(who.peer, who.account, who.payout, who.sealing_key, bytes(32))
+    state = RequesterState(phase=JobPhase.ROOTING, enrolments=(record,))
+    asked = Machine(Role.REQUESTER, CONTEXT, state)
+    said = who.say(JOB.place(), Refuse(RefusalCode.INVALID, "this owner could not train"))
+    told: list[str] = []
+
+    async def perform(_: Wanted) -> None:
+        """Nothing is to be done."""
+
+    with Store.open(tmp_path / "assay.db") as store:
+        engine = Engine(
+            store, perform, lambda _, events: told.extend(e.facts["text"] for e in events)
+        )
+        engine.add(asked)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(engine.run)
+            message = inputs.ReceiveMessage(LATER, said, envelope_digest(said))
+            await engine.feed(asked.key, message)
+            nursery.cancel_scope.cancel()
+    assert told == [f"{to_checksum(who.payout)}: invalid: this owner could not train"]
