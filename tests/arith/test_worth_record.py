@@ -24,9 +24,7 @@ def measured(draw: st.DrawFn) -> Entries:
     members = draw(st.lists(st.integers(0, MAX_COHORT - 1), min_size=1, max_size=24, unique=True))
     cuts = draw(st.lists(st.integers(1, len(members)), unique=True).map(sorted))
     edges = [0, *(c for c in cuts if c < len(members)), len(members)]
-    return [
-        (tuple(sorted(members[a:b])), draw(worths)) for a, b in itertools.pairwise(edges)
-    ]
+    return [(tuple(sorted(members[a:b])), draw(worths)) for a, b in itertools.pairwise(edges)]
 
 
 records = st.dictionaries(st.integers(0, MAX_ROUNDS - 1), measured(), min_size=1, max_size=6).map(
