@@ -350,10 +350,10 @@ class Api:
 
 
 def _trains(machine: Machine, dataset: str) -> bool:
-    """Whether a job that is not over was taken with a data set."""
+    """Whether a job with rounds to come was taken with a data set."""
     state = machine.state
     taken = isinstance(state, OwnerState) and state.dataset == dataset
-    return taken and state.phase not in OVER and not machine.broken
+    return taken and state.phase not in (*OVER, JobPhase.FINISHING) and not machine.broken
 
 
 def _ids(jobs: list[bytes]) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def _halted(tx: Transaction, machine: Machine) -> str:
     state = machine.state
     if not isinstance(state, OwnerState) or machine.context.spec.privacy.epsilon is None:
         return ""
-    if state.phase in OVER or not is_halted(tx, machine.key):
+    if state.phase in (*OVER, *_TRAINED) or not is_halted(tx, machine.key):
         return ""
     limit = Limit.of(privacy_ledger.policy_of(tx, state.dataset))
     return (

@@ -188,7 +188,7 @@ class Policy:
     dataset: the dataset
     decided: whether the owner has said anything yet; until then it takes nothing
     terms: all terms, set or default
-    running: jobs that train on it and are not over; they keep `known`, `known_least` and
+    running: jobs that train on it and have rounds to come; they keep `known`, `known_least` and
         `max_unpaid` as these were when each was taken
     halted: of them, those that run no further round, since the budget does not hold them any more
     """

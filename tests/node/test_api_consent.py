@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from books_kit import make_job
-from test_privacy import fill, job, noisy_spec
+from test_privacy import ROWS, Inline, fill, job, noisy_spec
 
 from node import catalogue, privacy, privacy_ledger
 from node.api import Api
@@ -103,3 +103,21 @@ async def test_an_owner_claims_for_itself_unless_it_says_otherwise(services: Any
     add(services, RequesterState(phase=JobPhase.PAYING))
     await answers.claim(owned, None, False)
     assert claims.asked == [mine, None, other, None]
+
+
+async def test_a_policy_shows_which_jobs_run_on_it_and_which_it_halts(
+    services: Any, store: Store
+) -> None:
+    services.compute = Inline()
+    spec = noisy_spec(4.0)
+    assert not await privacy.reserve_job(services, "ward", job(1), spec, ROWS)
+    running = add(services, OwnerState(phase=JobPhase.TRAINING, dataset="ward"))
+    shown = await api(services).policy_show("ward")
+    assert (shown.running, shown.halted) == ((running,), ())
+    assert (await api(services).policy_show("whole")).running == ()
+    policy = await store.read(lambda tx: privacy_ledger.policy_of(tx, "ward"))
+    await privacy.set_policy(services, "ward", dataclasses.replace(policy, epsilon=1.0))
+    assert (await api(services).policy_show("ward")).halted == (running,)
+    add(services, OwnerState(phase=JobPhase.FINISHING, dataset="ward"))
+    over = await api(services).policy_show("ward")
+    assert (over.running, over.halted) == ((), ())

@@ -118,6 +118,8 @@ async def test_a_budget_that_shrank_below_a_job_halts_it_and_says_so(store: Stor
     assert said.startswith("no further round runs on ward: its budget, epsilon 1 at delta 1e-05,")
     with store.snapshot() as tx:
         assert standing.is_halted(tx, JOB.id)
+    ended = dataclasses.replace(running, state=OwnerState(JobPhase.FINISHING, dataset="ward"))
+    assert "no further round" not in standing.reason(ended, look(store, ended))
     await privacy.set_policy(services, "ward", policy)
     assert standing.reason(running, look(store, running)) == ""
 
