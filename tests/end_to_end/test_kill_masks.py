@@ -123,7 +123,7 @@ async def test_without_noise_the_attempt_opens_nothing_and_the_next_succeeds(swa
 async def test_more_vanish_while_shares_are_awaited_than_may(swarm: Swarm) -> None:
     """Three of six are gone once their batches are committed, where four must give their shares:
     the round is paid and moves nothing, and the next one runs when they are back. Batches go under
-    their masks alone."""
+    their masks alone. (Who still owes shares when the others are ready may be left out of it.)"""
     gone, (_, second, gate) = swarm.owners[:3], swarm.owners[3:]
     job = post(swarm, rounds=2, ready=25, contribute=20, unmask=5, envelope="masks", **NOISY)
     stage = Stage(swarm, job)
@@ -141,14 +141,16 @@ async def test_more_vanish_while_shares_are_awaited_than_may(swarm: Swarm) -> No
     assert {o.member for o in requester_state(swarm, job).owed} == set(map(stage.member, gone))
     shown = await ends(swarm, job, 150)
     assert shown["summary"]["state"] == "finished", shown["summary"]
-    assert [(r["contributors"], r["closed"]) for r in shown["rounds"]] == [(6, 1), (6, 0)]
+    first, second_ = ((r["contributors"], r["closed"]) for r in shown["rounds"])
+    assert (first, second_) in [((6, 1), (6, 0)), ((6, 1), (5, 0))]
     stayed(swarm, job, 0)
     paid_in_full(swarm, job)
     rate = int(shown["summary"]["rate"])
-    assert all(int(member["rate"]) == 2 * rate for member in shown["members"])
+    assert sum(int(member["rate"]) for member in shown["members"]) == (6 + second_[0]) * rate
     await all_over(swarm, job)
-    for owner in swarm.owners:
-        assert set(released_once(owner, job)) == {0, 1}
+    released = [set(released_once(owner, job)) for owner in swarm.owners]
+    assert all(0 in rounds for rounds in released)
+    assert sum(1 in rounds for rounds in released) == second_[0]
 
 
 async def test_a_restored_node_releases_nothing_and_says_why(swarm: Swarm, tmp_path: Path) -> None:
