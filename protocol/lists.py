@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -118,12 +119,13 @@ def examine_roster(
     Without noise the whole block, with it all but the dropouts that the spec allows. Raises
     Malformed, naming the member where it is one's fault.
     """
-    for each in _roster(data):
+    messages = _roster(data)
+    for each in messages:
         envelope = _opened(each)
         body = envelope.body
         if not isinstance(body, Ready) or envelope.context != context or body.opening != opening:
             raise Malformed("a roster lists something else than Ready for its opening")
-    entries = roster_entries(cohort, blocks, block, data)
+    entries = _entries(cohort, blocks, block, messages)
     _ascending([entry.member for entry in entries])
     if len({entry.ready.mask_key for entry in entries}) != len(entries):
         # A copied key's masks could cancel the copied one's, with somebody between the two.
@@ -136,9 +138,15 @@ def roster_entries(
     cohort: Cohort, blocks: tuple[int, ...], block: int, data: bytes
 ) -> tuple[RosterEntry, ...]:
     """What a roster says that was examined before under its digest: no signature is looked at."""
+    return _entries(cohort, blocks, block, _roster(data))
+
+
+def _entries(
+    cohort: Cohort, blocks: tuple[int, ...], block: int, messages: Sequence[Envelope]
+) -> tuple[RosterEntry, ...]:
     whole = block_members(blocks, block)
     entries = []
-    for envelope in _roster(data):
+    for envelope in messages:
         body, member = envelope.body, cohort.index_of(envelope.sender)
         if member is None or member not in whole:
             raise Malformed("a roster names a key that no enrolment in its block covers")
@@ -181,13 +189,13 @@ def examine_contributions(
     has too few members, a member is not of its block, or the order is wrong."""
     listed = decode(ContributionList, data, params.MAX_LIST_BYTES)
     _ascending([each.block for each in listed.blocks])
+    sizes = Counter(blocks)
     for each in listed.blocks:
-        whole = block_members(blocks, each.block)
-        stranger = next((m for m in each.members if m not in whole), None)
-        if stranger is not None:
-            raise Malformed(f"member {stranger} is listed in block {each.block}, not its own")
+        for member in each.members:
+            if member >= len(blocks) or blocks[member] != each.block:
+                raise Malformed(f"member {member} is listed in block {each.block}, not its own")
         _ascending(each.members)
-        _enough(spec, each.block, len(whole), len(each.members))
+        _enough(spec, each.block, sizes[each.block], len(each.members))
     return listed, contributions_root(cohort, listed)
 
 

@@ -223,11 +223,6 @@ class Told(Wire):
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledge(Wire):
-    """Reply: received and stored."""
-
-
 Body = (
     Announce
     | Enrol
@@ -243,7 +238,6 @@ Body = (
     | Refuse
     | Ask
     | Told
-    | Acknowledge
 )
 
 #: What only a job's requester says; a job's own topic carries nothing else.

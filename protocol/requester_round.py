@@ -7,6 +7,7 @@ Who is ready decides which blocks are frozen, and who has contributed which of t
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 
 from protocol import inputs
 from protocol.effects import Assemble, Blame, BlobKind, ComputeCheck, Fetch
@@ -35,7 +36,6 @@ from protocol.requester_turn import (
     present_of,
     publish,
     set_round,
-    sizes,
 )
 from protocol.requester_unmask import released, summed, unmask_when_late
 from protocol.round import Event, Phase, Role, advance
@@ -100,7 +100,7 @@ def _ready(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Ready, memb
     if member >= len(blocks):
         raise StateError(f"member {member} has no block yet")
     # A roster with a Ready that does not hold would take its whole block out.
-    if len(body.boxes) != sizes(blocks)[blocks[member]]:
+    if len(body.boxes) != Counter(blocks)[blocks[member]]:
         blame(turn, member, f"shares among {len(body.boxes)}, its block has another number")
         return
     if of_low_order(body.mask_key) or of_low_order(body.share_key):

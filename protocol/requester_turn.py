@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from typing import Any
 
 from protocol.effects import Blame, Publish
@@ -95,14 +96,6 @@ def blocks_of(context: JobContext, state: RequesterState, round_: int) -> tuple[
     return draw_blocks(context.require_cohort(), context.spec.cohort, state.seeds, round_)
 
 
-def sizes(blocks: tuple[int, ...]) -> dict[int, int]:
-    """How many members each block has, by its number."""
-    found: dict[int, int] = {}
-    for block in blocks:
-        found[block] = found.get(block, 0) + 1
-    return dict(sorted(found.items()))
-
-
 def enough_of(turn: RequesterTurn, there: set[int]) -> dict[int, tuple[int, ...]]:
     """The blocks that may go on, each with those of its members that are in `there`, ascending.
 
@@ -114,7 +107,7 @@ def enough_of(turn: RequesterTurn, there: set[int]) -> dict[int, tuple[int, ...]
     for member in sorted(there):
         if member < len(blocks):
             found.setdefault(blocks[member], []).append(member)
-    spec, whole = turn.context.spec, sizes(blocks)
+    spec, whole = turn.context.spec, Counter(blocks)
     return {
         block: tuple(found[block])
         for block in sorted(found)

@@ -8,6 +8,7 @@ shares earns no merit and stays out of later rosters, until they come.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 
 from protocol import inputs
 from protocol.effects import ComputeApply, ComputeUnmask, OpenBlock
@@ -24,7 +25,6 @@ from protocol.requester_turn import (
     present_of,
     set_block,
     set_round,
-    sizes,
 )
 from protocol.round import Event, Phase
 
@@ -103,7 +103,7 @@ def _try(turn: RequesterTurn, number: int, at: int) -> None:
 
 def _threshold(turn: RequesterTurn, number: int) -> int:
     blocks = blocks_of(turn.context, turn.state, present(turn).number)
-    return turn.context.spec.threshold(sizes(blocks)[number])
+    return turn.context.spec.threshold(Counter(blocks)[number])
 
 
 def _block(round_: RequesterRound, number: int) -> BlockRecord:

@@ -24,7 +24,7 @@ from node import (
 from node.blobs import BlobRef
 from node.compute import WorkerDied
 from node.engine import Wanted, unix_ms
-from node.perform.sealing import blocks_of, mask_name, roster
+from node.perform.sealing import attempt_of, blocks_of, mask_name
 from node.perform.services import Services
 from node.store import Transaction
 from protocol import effects, inputs, params
@@ -172,12 +172,7 @@ async def _contribute(
     me = cohort.index_of(context.me)
     if me is None:
         raise FatalError("this owner is not in the cohort that it contributes to")
-    attempt = secagg_tasks.Attempt(
-        services.place(context.job, effect.round, effect.attempt),
-        effect.model_digest,
-        effect.roster_digest,
-        roster(services, machine, effect.round, effect),
-    )
+    attempt = await attempt_of(services, machine, effect)
     gradient = tasks.Gradient(rows, model, seed, noisy)
     return await in_worker(
         services, secagg_tasks.contribution, work, gradient, attempt, secret, me, context.me
@@ -225,12 +220,7 @@ async def unmask(services: Services, wanted: Wanted, effect: effects.ComputeUnma
             raise FatalError("a stored message that was counted is no member's release")
         releases[member] = body.shares
     whole = block_members(blocks_of(machine, effect.round), effect.block)
-    attempt = secagg_tasks.Attempt(
-        services.place(context.job, effect.round, effect.attempt),
-        effect.model_digest,
-        effect.roster_digest,
-        roster(services, machine, effect.round, effect),
-    )
+    attempt = await attempt_of(services, machine, effect)
     try:
         found = await in_worker(
             services,

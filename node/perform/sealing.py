@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import trio
+
 from node import secagg_tasks
 from node.engine import Machine
 from node.keys import ONCE_PREFIX
@@ -48,13 +50,33 @@ def blocks_of(machine: Machine, round_: int) -> tuple[int, ...]:
     return draw_blocks(context.require_cohort(), context.spec.cohort, seeds, round_)
 
 
-def roster(
+async def roster(
     services: Services,
     machine: Machine,
-    round_: int,
     effect: effects.SendRelease | effects.ComputeContribution | effects.ComputeUnmask,
 ) -> tuple[RosterEntry, ...]:
-    """The roster that an effect names, which was examined under its digest before."""
-    data = services.blobs.get(services.blob(effect.roster_digest))
-    cohort = machine.context.require_cohort()
-    return roster_entries(cohort, blocks_of(machine, round_), effect.block, data)
+    """The roster that an effect names, which was examined under its digest before.
+
+    Read and decoded in a thread: the largest has 120 KiB.
+    """
+
+    def read() -> tuple[RosterEntry, ...]:
+        data = services.blobs.get(services.blob(effect.roster_digest))
+        cohort = machine.context.require_cohort()
+        return roster_entries(cohort, blocks_of(machine, effect.round), effect.block, data)
+
+    return await trio.to_thread.run_sync(read)
+
+
+async def attempt_of(
+    services: Services,
+    machine: Machine,
+    effect: effects.ComputeContribution | effects.ComputeUnmask,
+) -> secagg_tasks.Attempt:
+    """Where the masks of an effect hold."""
+    return secagg_tasks.Attempt(
+        services.place(machine.key, effect.round, effect.attempt),
+        effect.model_digest,
+        effect.roster_digest,
+        await roster(services, machine, effect),
+    )

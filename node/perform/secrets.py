@@ -7,6 +7,7 @@ release nothing for attempts that it, or a copy of it, has answered before.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import trio
 
@@ -21,6 +22,7 @@ from protocol import effects, inputs
 from protocol.enrolment import block_members
 from protocol.envelope import Context, Envelope, open_envelope
 from protocol.errors import FatalError, Malformed
+from protocol.lists import RosterEntry
 from protocol.machine import one_line
 from protocol.messages import Release
 
@@ -92,14 +94,14 @@ async def release(services: Services, wanted: Wanted, effect: effects.SendReleas
     Message and record are one transaction before the first byte leaves; shares and signature are
     deterministic, so that a repetition says the same bytes.
     """
-    envelope = await _release(services, wanted.machine, effect)
+    entries = await roster(services, wanted.machine, effect)
+    kinds: dict[int, releases.Kind] = {
+        entry.member: "seed" if entry.member in effect.listed else "key" for entry in entries
+    }
+    envelope = await _release(services, wanted.machine, effect, entries, kinds)
     if envelope is None:
         await services.engine.complete(wanted.id)
         return
-    kinds: dict[int, releases.Kind] = {
-        entry.member: "seed" if entry.member in effect.listed else "key"
-        for entry in roster(services, wanted.machine, effect.round, effect)
-    }
     message = records.stored(envelope)
 
     def keep(tx: Transaction) -> None:
@@ -113,7 +115,11 @@ async def release(services: Services, wanted: Wanted, effect: effects.SendReleas
 
 
 async def _release(
-    services: Services, machine: Machine, effect: effects.SendRelease
+    services: Services,
+    machine: Machine,
+    effect: effects.SendRelease,
+    entries: tuple[RosterEntry, ...],
+    kinds: Mapping[int, releases.Kind],
 ) -> Envelope | None:
     """The signed message: one that is stored, or a new one; None where the key to it is gone."""
     job, context = machine.key, machine.context
@@ -128,16 +134,13 @@ async def _release(
 
     def build() -> tuple[bytes, ...]:
         cohort = context.require_cohort()
-        entries = roster(services, machine, effect.round, effect)
         whole = block_members(blocks_of(machine, effect.round), effect.block)
         me = cohort.index_of(context.me)
         if me is None or me not in whole:
             raise FatalError("this owner is no member of the block that it releases shares for")
         peers = {member: cohort.members[member].peer for member in whole}
         opened = secagg_tasks.open_shares(key[0], place, entries, peers, me, whole.index(me))
-        return tuple(
-            opened[entry.member][0 if entry.member in effect.listed else 1] for entry in entries
-        )
+        return tuple(opened[e.member][0 if kinds[e.member] == "seed" else 1] for e in entries)
 
     shares = await trio.to_thread.run_sync(build)
     body = Release(effect.root, effect.block, shares)

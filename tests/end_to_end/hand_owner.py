@@ -126,7 +126,7 @@ class HandOwner:
         )
         return Attempt(opening, place, made)
 
-    async def say_ready(self, attempt: Attempt, **lies: Any) -> Body:
+    async def say_ready(self, attempt: Attempt, **lies: Any) -> Body | None:
         """Its Ready; `lies` replace fields of it."""
         return await self._say(dataclasses.replace(attempt.ready, **lies), attempt)
 
@@ -149,7 +149,7 @@ class HandOwner:
         await self.say_ready(attempt)
         return await self.frozen(attempt)
 
-    async def contribute(self, attempt: Attempt, batch: bytes, **lies: Any) -> Body:
+    async def contribute(self, attempt: Attempt, batch: bytes, **lies: Any) -> Body | None:
         """A header for `batch`, which rides along; `lies` replace fields of the header."""
         header = Contribution(
             BLOCK, self.member, attempt.roster_digest, blob_digest(batch), len(batch)
@@ -196,7 +196,7 @@ class HandOwner:
         shares = (opened_[e.member][k] for e, k in zip(attempt.roster, kinds, strict=True))
         return Release(committed.root, BLOCK, tuple(shares))
 
-    async def release(self, attempt: Attempt, **lies: Any) -> Body:
+    async def release(self, attempt: Attempt, **lies: Any) -> Body | None:
         """Its shares; `lies` replace fields of the message."""
         honest = await self.shares(attempt)
         return await self._say(dataclasses.replace(honest, **lies), attempt)
@@ -220,7 +220,7 @@ class HandOwner:
             await self.peer.swarm.fetch(digest, size, [self.peer.victim], sink)
         return self.blobs.get(ref)
 
-    async def _say(self, body: Body, attempt: Attempt, attachment: bytes = b"") -> Body:
+    async def _say(self, body: Body, attempt: Attempt, attachment: bytes = b"") -> Body | None:
         return await self.peer.say(body, self.job, *attempt.where, attachment)
 
 

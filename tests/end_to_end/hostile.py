@@ -19,7 +19,7 @@ from node.perform.messages import PROTOCOL
 from node.secagg_tasks import new_sealing_key
 from protocol.codec import decode, encode
 from protocol.envelope import Context, Envelope, Frame, open_envelope, seal
-from protocol.messages import Acknowledge, Body, Enrol
+from protocol.messages import Body, Enrol
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
 from protocol.typed_data import Domain, Enrolment, enrolment_digest
 
@@ -56,14 +56,15 @@ class Hostile:
     def frame(self, envelope: Envelope, attachment: bytes = b"") -> bytes:
         return encode(Frame(encode(envelope), attachment))
 
-    async def tell(self, frame: bytes) -> Body:
-        """Send a frame to the victim; the body of its reply. Raises Refused with its words."""
+    async def tell(self, frame: bytes) -> Body | None:
+        """Send a frame to the victim; the body of its reply, None where it acknowledges and says no
+        more. Raises Refused with its words."""
         reply = await self.swarm.request(self.victim, PROTOCOL, frame, 15)
-        return opened(reply).body if reply else Acknowledge()
+        return opened(reply).body if reply else None
 
     async def say(
         self, body: Body, job: bytes, round_: int = 0, attempt: int = 0, attachment: bytes = b""
-    ) -> Body:
+    ) -> Body | None:
         """Tell the victim something that is signed as it should be."""
         return await self.tell(self.frame(self.sealed(body, job, round_, attempt), attachment))
 

@@ -21,7 +21,6 @@ from protocol.codec import encode
 from protocol.envelope import Frame
 from protocol.machine import JOBS_TOPIC, block_topic, job_topic
 from protocol.messages import (
-    Acknowledge,
     Announce,
     Contribution,
     Finished,
@@ -166,7 +165,7 @@ class TestPrivateMessages:
     async def test_a_contribution_from_nobody_enrolled(self, peer: Hostile, job: bytes) -> None:
         batch = os.urandom(MAX_INLINE_BATCH_BYTES)
         header = Contribution(0, 0, DIGEST, blob_digest(batch), len(batch))
-        assert isinstance(await peer.say(header, job, attachment=batch), Acknowledge)
+        assert await peer.say(header, job, attachment=batch) is None
 
     async def test_stale_and_foreign_words_change_nothing(self, peer: Hostile, job: bytes) -> None:
         """Rounds that are not open, attempts that never were, and what only a requester says."""
@@ -180,7 +179,7 @@ class TestPrivateMessages:
             (Finished(DIGEST, 1, DIGEST, 1), 0, 0),
             (Refuse(RefusalCode.INVALID, "no"), 0, 0),
         ):
-            assert isinstance(await peer.say(body, job, round_, attempt), Acknowledge)
+            assert await peer.say(body, job, round_, attempt) is None
 
     async def test_enrolments_that_do_not_hold(self, peer: Hostile, job: bytes) -> None:
         """Each is answered in private, by name; nobody is enrolled."""

@@ -41,7 +41,7 @@ from protocol.arith.batch import HEADER_BYTES
 from protocol.arith.paillier import PublicKey
 from protocol.blobs import blob_digest
 from protocol.envelope import open_envelope
-from protocol.messages import Acknowledge, Contribution, Ready
+from protocol.messages import Contribution, Ready
 from protocol.params import SHARE_BOX_BYTES, SHARE_BYTES, SHARE_HASH_BYTES
 
 #: Data that `data add` takes and the job cannot use, with the words that its owner is told.
@@ -227,7 +227,7 @@ async def headers_that_do_not_hold(
         {"member": owner.mates[0]},
         {"block": 1},
     ):
-        assert isinstance(await owner.contribute(attempt, good, **lie), Acknowledge)
+        assert await owner.contribute(attempt, good, **lie) is None
     header = Contribution(0, owner.member, attempt.roster_digest, blob_digest(b"x"), len(good))
     with pytest.raises(Refused, match="an attachment that is not what its message names"):
         await owner.peer.say(header, owner.job, *attempt.where, attachment=good)
@@ -374,7 +374,7 @@ async def from_nobody_enrolled(
     batch = good[:-1] + bytes([good[-1] ^ 1])
     header = Contribution(0, 0, attempt.roster_digest, blob_digest(batch), len(batch))
     reply = await outsider.say(header, job, *attempt.where, attachment=batch)
-    assert isinstance(reply, Acknowledge)
+    assert reply is None
     assert not (swarm.requester.home.blobs / blob_digest(batch).hex()).exists()
 
 

@@ -17,7 +17,6 @@ from books_kit import CHAIN_ID, CONTRACT, REQUESTER, Person, digest_of
 from protocol.codec import encode
 from protocol.envelope import Context, Envelope, envelope_digest
 from protocol.messages import (
-    Acknowledge,
     Announce,
     Ask,
     Body,
@@ -108,7 +107,6 @@ def examples() -> list[Envelope]:
         (REQUESTER, whole, Refuse(RefusalCode.FULL, "12 owners are enrolled, which is the most")),
         (OWNER, whole, Ask()),
         (REQUESTER, whole, Told((b"one frame", b"another"))),
-        (REQUESTER, about, Acknowledge()),
     ]
     return [by.say(place, body) for by, place, body in said]
 
