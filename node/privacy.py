@@ -29,20 +29,6 @@ from protocol.spec import JobSpec
 _UP: Final = Context(prec=4, rounding=ROUND_CEILING)
 
 
-async def affordable(services: Services, dataset: str, spec: JobSpec, rows: int) -> str:
-    """Why a data set's budget does not hold a whole job, for its owner alone; empty if it does.
-
-    A job without noise costs no budget: whether it is taken is the policy's to say.
-    """
-    if spec.privacy.epsilon is None:
-        return ""
-    wanted = await _wanted(services, dataset, b"", spec, rows)
-    if isinstance(wanted, str):
-        return wanted
-    why, _, _ = await _look(services, wanted)
-    return why
-
-
 async def reserve_job(
     services: Services, dataset: str, job: bytes, spec: JobSpec, rows: int
 ) -> str:

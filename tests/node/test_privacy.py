@@ -252,7 +252,7 @@ async def test_whole_jobs_are_reserved_and_the_one_too_many_is_refused(services:
     store, spec = services.store, noisy_spec(4.0)
     assert await privacy.reserve_job(services, "ward", job(1), spec, ROWS) == ""
     assert await privacy.reserve_job(services, "ward", job(2), spec, ROWS) == ""
-    assert await privacy.affordable(services, "ward", noisy_spec(7.0), ROWS) != ""
+    assert await unaffordable(services, "ward", noisy_spec(7.0), ROWS) != ""
     why = await privacy.reserve_job(services, "ward", job(3), noisy_spec(7.0), ROWS)
     assert "all jobs of ward would cost epsilon" in why
     assert "the policy allows 8, of which" in why
@@ -281,11 +281,9 @@ async def test_one_job_alone_costs_what_its_spec_says(services: Any) -> None:
     assert 3.99 < cost <= 4.0
     exactly = with_changes(Policy.closed(), {"epsilon": 4.0})
     await privacy.set_policy(services, "lab", exactly)
-    assert await privacy.affordable(services, "lab", spec, ROWS) == ""
+    assert await unaffordable(services, "lab", spec, ROWS) == ""
     await privacy.set_policy(services, "lab", with_changes(exactly, {"delta": 1e-7}))
-    assert "at delta 1e-07; the policy allows 4" in await privacy.affordable(
-        services, "lab", spec, ROWS
-    )
+    assert "at delta 1e-07; the policy allows 4" in await unaffordable(services, "lab", spec, ROWS)
 
 
 async def test_of_two_that_come_at_once_the_budget_takes_one(services: Any) -> None:
@@ -304,10 +302,10 @@ async def test_of_two_that_come_at_once_the_budget_takes_one(services: Any) -> N
 
 async def test_what_the_accountant_said_is_not_asked_again(services: Any) -> None:
     spec = noisy_spec()
-    await privacy.affordable(services, "ward", spec, ROWS)
+    await unaffordable(services, "ward", spec, ROWS)
     asked = list(services.compute.calls)
     assert sorted(asked) == ["multiplier", "spent"]
-    await privacy.affordable(services, "ward", spec, ROWS)
+    await unaffordable(services, "ward", spec, ROWS)
     await privacy.reserve_job(services, "ward", job(1), spec, ROWS)
     assert services.compute.calls == asked
 
@@ -324,9 +322,17 @@ async def test_a_spec_whose_noise_cannot_be_is_refused_with_its_field(services: 
         privacy=dataclasses.replace(spec.privacy, epsilon=1e-4),
         encryption=dataclasses.replace(spec.encryption, value_bits=32),
     )
-    assert (await privacy.affordable(services, "ward", tiny, 32)).startswith("privacy.epsilon")
+    assert (await unaffordable(services, "ward", tiny, 32)).startswith("privacy.epsilon")
     with pytest.raises(InputError, match="adds no noise"):
         await privacy.plan_for(services, noisy_spec(None), ROWS)
+
+
+async def unaffordable(services: Any, dataset: str, spec: JobSpec, rows: int) -> str:
+    """Why a job would not be reserved, without reserving it; empty if it would."""
+    if spec.privacy.epsilon is None:
+        return ""
+    wanted = await privacy._wanted(services, dataset, b"", spec, rows)
+    return wanted if isinstance(wanted, str) else (await privacy._look(services, wanted))[0]
 
 
 # A budget that changes
