@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from processes import CHAIN_ID, ROOT, START_SECONDS, Swarm, until
+from processes import ROOT, Swarm
 
-from node.chain.client import ChainClient
-from node.chain.deploy import deploy_bounty
 from node.keys import Keys
 
 
@@ -31,15 +29,4 @@ class OwnerSwarm(Swarm):
 
     async def start(self) -> None:
         """Chain, contract, then every owner at once."""
-        self.chain.launch()
-        await until(self.chain.answers, START_SECONDS, "the chain answers")
-        client = await ChainClient.open(self.chain.url, CHAIN_ID, None)
-        try:
-            self.contract = await deploy_bounty(client, self._keys)
-        finally:
-            client.close()
-        self._configure()
-        for owner in self.owners:
-            owner.launch()
-        for owner in self.owners:
-            await until(owner.answers, START_SECONDS, f"{owner.home.path.name} answers")
+        await self.launch(*self.owners)

@@ -304,6 +304,12 @@ class Swarm:
 
     async def start(self) -> None:
         """Chain, contract, then every daemon at once."""
+        await self.launch(self.requester, *self.owners)
+        for owner in self.owners:
+            await until(lambda o=owner: o.call("peers") != [], 30, "the owner is connected")
+
+    async def launch(self, *daemons: Daemon) -> None:
+        """Chain, contract, then these daemons at once."""
         self.chain.launch()
         await until(self.chain.answers, START_SECONDS, "the chain answers")
         client = await ChainClient.open(self.chain.url, CHAIN_ID, None)
@@ -312,13 +318,10 @@ class Swarm:
         finally:
             client.close()
         self._configure()
-        daemons = [self.requester, *self.owners]
         for daemon in daemons:
             daemon.launch()
         for daemon in daemons:
             await until(daemon.answers, START_SECONDS, f"{daemon.home.path.name} answers")
-        for owner in self.owners:
-            await until(lambda o=owner: o.call("peers") != [], 30, "the owner is connected")
 
     def _configure(self) -> None:
         from node.config import save_config
