@@ -121,6 +121,10 @@ MAX_STEP_CELLS: Final = 64 * 1024 * 1024
 #: rounding's 32 coins a value would no longer be finer than float64's own error.
 VALUE_BITS: Final = (4, 32)
 
+#: Features of a sealed model: its statistics are as many numbers squared, 16 MiB at this many, and
+#: an owner's round takes as many products of ciphertexts (a quarter of an hour at 3072 bits).
+MAX_SEALED_FEATURES: Final = 1024
+
 #: What arithmetic accepts as a key at all. Specs allow KEY_BITS only; the simulator and tests use
 #: short keys, which no configuration of the daemon can reach.
 ARITH_KEY_BITS: Final = (256, 8192)
@@ -218,3 +222,9 @@ MAX_HEADER_BYTES: Final = 4 * 1024 * 1024
 
 #: Jobs that a node follows at once; while they run, more announcements are not taken.
 MAX_JOBS: Final = 4096
+
+#: A sealed job's key shows that gcd(n, phi(n)) = 1 by n-th roots of numbers that nobody chose. No
+#: prime below ALPHA divides n (arithmetic tries them all), so under a bad n at most one challenge in
+#: ALPHA has a root; so many of them leave a forger ALPHA^-ROOTS = 2^-128, the keys' security.
+KEY_PROOF_ALPHA: Final = 1 << 16
+KEY_PROOF_ROOTS: Final = 8

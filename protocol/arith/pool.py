@@ -1,5 +1,8 @@
 """Obfuscators made ahead: filled while there is nothing else to do, each used once.
 
+Of either kind: powers of a base (obfuscation.Source) for what is encrypted here, or full-range
+blinders (blinding.FullRange) for what is computed on the requester's ciphertexts.
+
 An obfuscator that is known opens the ciphertext that it hides, and one that is used twice tells the
 difference of two plaintexts. So a pool is memory alone (it does not pickle), what is taken is gone,
 and a process that finds itself forked off throws away what it inherited: its parent has the same.
@@ -9,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Protocol
 
 from gmpy2 import mpz
 
@@ -28,9 +31,18 @@ _EXPECTED: Final = 10_000
 _OVERHEAD: Final = 128
 
 
+class Drawing(Protocol):
+    """What makes obfuscators: obfuscation.Source, blinding.FullRange."""
+
+    def draw(self) -> Obfuscator:
+        """One more, to be used once."""
+        ...
+
+
 class Pool:
-    """Obfuscators for one key. `process` tells which process this is (os.getpid); `expected`, about
-    how many will be drawn in all, shapes the table."""
+    """Obfuscators for one key. `process` tells which process this is (os.getpid); `source` makes
+    what they are drawn from, afresh after a fork: None, a table of powers, which `expected`, about
+    how many will be drawn in all, shapes."""
 
     def __init__(
         self,
@@ -39,13 +51,14 @@ class Pool:
         process: Callable[[], int],
         max_bytes: int = POOL_BYTES,
         expected: int = _EXPECTED,
+        source: Callable[[PublicKey, Entropy], Drawing] | None = None,
     ) -> None:
         self.public: Final = public
         self.limit: Final = max_bytes // (public.ciphertext_bytes + _OVERHEAD)
         self._entropy, self._process = entropy, process
-        self._home, self._expected = process(), expected
+        self._home, self._expected, self._make = process(), expected, source
         self._stock: deque[Obfuscator] = deque()
-        self._source: Source | None = None
+        self._source: Drawing | None = None
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a pool is not pickled: its obfuscators would be used twice")
@@ -57,7 +70,7 @@ class Pool:
 
     def fill(self, count: int) -> int:
         """Makes up to `count` more, within the limit; says how many. The first call builds the
-        table, which stays."""
+        table, where there is one; it stays."""
         self._settle()
         made = max(0, min(count, self.limit - len(self._stock)))
         if made:
@@ -75,8 +88,10 @@ class Pool:
         """Ciphertexts of signed plaintexts, one by one. Raises FatalError as paillier.encrypt."""
         return encrypt_with(self.public, plaintexts, self.take(len(plaintexts)))
 
-    def _ready(self) -> Source:
-        if self._source is None:
+    def _ready(self) -> Drawing:
+        if self._source is None and self._make is not None:
+            self._source = self._make(self.public, self._entropy)
+        elif self._source is None:
             self._source = Source(self.public, self._entropy, self._expected)
         return self._source
 
