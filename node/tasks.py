@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from node.blobs import BlobRef, Blobs
 from protocol.noise_scale import noise_clip
+from protocol.packing import PAILLIER
 from protocol.spec import Envelope, JobSpec, Terms, decode_spec
 
 if TYPE_CHECKING:
@@ -163,16 +164,18 @@ def apply(
     """
     from protocol.arith import kernels
     from protocol.arith.lanes import SumOutOfRange
+    from protocol.arith.paillier import PrivateKey
 
     spec = spec_of(work)
     opened: list[tuple[bytes, tuple[int, ...]]] = []
     dropped: list[tuple[int, ...]] = []
     envelope, architecture, training = envelope_of(spec), model_of(spec), training_of(spec)
+    key = PrivateKey.from_bytes(private_key) if envelope.kind == PAILLIER else None
     for block in blocks:
         summands = len(block.members)
         try:
             sums = kernels.open_sum(
-                private_key,
+                key,
                 get(work, block.sum),
                 get(work, block.unmask),
                 envelope,

@@ -277,15 +277,20 @@ def unmask_vector(
 
 
 def open_sum(
-    private: bytes, batch: bytes, unmask: bytes, envelope: Envelope, summands: int, values: int
+    key: PrivateKey | None,
+    batch: bytes,
+    unmask: bytes,
+    envelope: Envelope,
+    summands: int,
+    values: int,
 ) -> Integers:
     """The sum of `summands` contributions of `values` values each: (values,) int64.
 
-    `unmask` is `unmask_vector`'s; `private`, the Paillier key, is not looked at where the envelope
-    is that of masks. Raises SumOutOfRange if a lane holds what `summands` honest values cannot add
-    up to, or anything stands outside the lanes: somebody sent nonsense, or masked otherwise than
-    the others (for another model, another roster), and the block is dropped. Raises FatalError if
-    `private` is not the key of `envelope` or the lanes have no room for so many.
+    `unmask` is `unmask_vector`'s; `key`, opened once for all blocks of a round, is not looked at
+    where the envelope is that of masks. Raises SumOutOfRange if a lane holds what `summands` honest
+    values cannot add up to, or anything stands outside the lanes: somebody sent nonsense, or masked
+    otherwise than the others (for another model, another roster), and the block is dropped. Raises
+    FatalError if `key` is not that of `envelope` or the lanes have no room for so many.
     """
     lanes, shape = envelope.lanes, envelope.shape(values)
     lanes.check_summands(summands)
@@ -295,8 +300,7 @@ def open_sum(
         left = decode_words(unmask, removal_shape, NOBODY, "removal")
         sums = centred(words.subtract(decode_words(batch, shape, NOBODY, "sum"), left), words)
     else:
-        key = PrivateKey.from_bytes(private)
-        if key.public.to_bytes() != envelope.n:
+        if key is None or key.public.to_bytes() != envelope.n:
             raise FatalError("the private key is not the envelope's")
         n = key.public.n
         masked = key.decrypt(decode_batch(batch, key.public, shape.count, NOBODY, "sum"))

@@ -105,9 +105,7 @@ class Block:
 
     def open(self, batches: Sequence[bytes], unmask: bytes) -> Integers:
         total = kernels.sum_batches(self.envelope, batches, COUNT)
-        return kernels.open_sum(
-            self.key.to_bytes(), total, unmask, self.envelope, len(batches), COUNT
-        )
+        return kernels.open_sum(self.key, total, unmask, self.envelope, len(batches), COUNT)
 
 
 def make_block(
@@ -264,7 +262,7 @@ def test_another_members_batch_is_refused_by_name(
     unmask = block.removal(block.members)
     arguments = (unmask, block.envelope, 1, COUNT)
     with pytest.raises(Malformed, match="sum has the maker"):
-        kernels.open_sum(block.key.to_bytes(), batch, *arguments)
+        kernels.open_sum(block.key, batch, *arguments)
 
 
 @ENVELOPES
@@ -351,7 +349,7 @@ def test_no_more_batches_are_opened_than_lanes_hold(
     )
     unmask = block.removal(block.members)
     with pytest.raises(FatalError, match=f"{room + 1} batches to add"):
-        kernels.open_sum(block.key.to_bytes(), total, unmask, block.envelope, room + 1, COUNT)
+        kernels.open_sum(block.key, total, unmask, block.envelope, room + 1, COUNT)
 
 
 def test_another_key_opens_nothing(
@@ -360,8 +358,18 @@ def test_another_key_opens_nothing(
     block = block_of(PAILLIER)
     total = kernels.sum_batches(block.envelope, [block.batch(block.members[0])], COUNT)
     unmask = block.removal(block.members)
-    with pytest.raises(FatalError, match="not the envelope's"):
-        kernels.open_sum(medium_key.to_bytes(), total, unmask, block.envelope, 1, COUNT)
+    for key in (medium_key, None):
+        with pytest.raises(FatalError, match="not the envelope's"):
+            kernels.open_sum(key, total, unmask, block.envelope, 1, COUNT)
+
+
+def test_masks_alone_open_without_a_key(block_of: Callable[[str], Block]) -> None:
+    block = block_of(MASKS)
+    batches = [block.batch(member) for member in block.members]
+    total = kernels.sum_batches(block.envelope, batches, COUNT)
+    unmask = block.removal(block.members)
+    sums = kernels.open_sum(None, total, unmask, block.envelope, len(batches), COUNT)
+    assert np.array_equal(sums, sum(member.values for member in block.members))
 
 
 def test_an_unknown_envelope_is_refused() -> None:

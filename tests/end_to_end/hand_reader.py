@@ -10,6 +10,7 @@ from node.blobs import BlobRef, Blobs
 from protocol import lists
 from protocol.arith import kernels, masks
 from protocol.arith.fixedpoint import Integers
+from protocol.arith.paillier import PrivateKey
 from protocol.arith.sharing import Kind, reconstruct
 from protocol.enrolment import Cohort
 from protocol.envelope import Context
@@ -25,6 +26,11 @@ def paillier_key() -> tuple[bytes, bytes]:
     under an ordinary key, and it decrypts that too."""
     key = tasks.generate_key(KEY_BITS)
     return key.modulus, key.private
+
+
+@cache
+def _opened_key() -> PrivateKey:
+    return PrivateKey.from_bytes(paillier_key()[1])
 
 
 class Reader:
@@ -119,5 +125,4 @@ class Reader:
     def _open(self, batches: Sequence[bytes], removal: bytes) -> Integers:
         envelope, count = tasks.envelope_of(self.spec), self.spec.parameter_count
         total = kernels.sum_batches(envelope, batches, count)
-        private = paillier_key()[1]
-        return kernels.open_sum(private, total, removal, envelope, len(batches), count)
+        return kernels.open_sum(_opened_key(), total, removal, envelope, len(batches), count)

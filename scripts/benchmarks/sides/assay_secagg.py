@@ -123,7 +123,7 @@ def whole_round(
     with parts("unmask"):
         removal = kernels.unmask_vector(layout, values, binding, seeds, keys)
     with parts("open"):
-        sums = kernels.open_sum(key.to_bytes(), total, removal, layout, len(present), values)
+        sums = kernels.open_sum(key, total, removal, layout, len(present), values)
         layout.fixed_point.restore(sums, len(present))
     if not np.array_equal(sums, truth):
         raise ValueError("what was opened is not the sum of what went in")
