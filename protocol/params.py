@@ -224,7 +224,7 @@ MAX_HEADER_BYTES: Final = 4 * 1024 * 1024
 MAX_JOBS: Final = 4096
 
 #: A sealed job's key shows that gcd(n, phi(n)) = 1 by n-th roots of numbers that nobody chose. No
-#: prime below ALPHA divides n (arithmetic tries them all), so under a bad n at most one challenge in
+#: prime below ALPHA divides n (arithmetic tries them all), so of a bad n at most one challenge in
 #: ALPHA has a root; so many of them leave a forger ALPHA^-ROOTS = 2^-128, the keys' security.
 KEY_PROOF_ALPHA: Final = 1 << 16
 KEY_PROOF_ROOTS: Final = 8

@@ -7,9 +7,9 @@ the owner's M in its residue's logarithm. `scripts/attack residue` does so.
 
 *Why this stops it.* u -> u^n mod n maps the units modulo n onto themselves, one to one, exactly
 when gcd(n, phi(n)) = 1. Then u^n mod n^2 is uniform among the n-th residues, so is its product with
-any other one, and a reply's residue is uniform and independent of all else, whatever the ciphertexts
-were (as long as they are units, which batch.py checks). So a blinded reply tells its key's holder
-the plaintext and nothing more; under the masks, nothing at all.
+any other one, and a reply's residue is uniform and independent of all else, whatever the
+ciphertexts were (as long as they are units, which batch.py checks). So a blinded reply tells its
+key's holder the plaintext and nothing more; under the masks, nothing at all.
 
 *What would not do.* Powers of the requester's h (obfuscation.py) stay in a subgroup that the
 requester chose. Powers of a base of the owner's own with short exponents do not cover a group whose
