@@ -12,9 +12,9 @@ ciphertexts were (as long as they are units, which batch.py checks). So a blinde
 key's holder the plaintext and nothing more; under the masks, nothing at all.
 
 *What would not do.* Powers of the requester's h (obfuscation.py) stay in a subgroup that the
-requester chose. Powers of a base of the owner's own with short exponents do not cover a group whose
-order the requester made, part by part, as small as it likes. And where gcd(n, phi(n)) is not 1,
-even u^n keeps to a subgroup: hence key_proof.py.
+requester chose. Powers of one base of the owner's own stay in one cyclic group, and short exponents
+reach a part of it: a requester that chose p - 1 and q - 1 has room beside them. And where
+gcd(n, phi(n)) is not 1, even u^n keeps to a subgroup: hence key_proof.py.
 
 There is no table to be had: u is fresh each time, and the exponent n is public. So a blinder costs
 a whole power, some 25 ms at 3072 bits, but needs no data: pool.Pool(..., source=FullRange) makes

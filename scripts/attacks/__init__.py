@@ -1,0 +1,1 @@
+"""What an attacker gets without a defence, and with it: what scripts/attack runs."""
