@@ -13,11 +13,13 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 
 import gmpy2
+import numpy as np
 from gmpy2 import mpz
 
 from protocol.arith import key_proof
 from protocol.arith.blinding import FullRange, blind
 from protocol.arith.entropy import Entropy, uniform_below
+from protocol.arith.matvec import multiply
 from protocol.arith.obfuscation import Obfuscator, Source
 from protocol.arith.paillier import PublicKey, add, encrypt_with
 from protocol.arith.pool import Drawing
@@ -144,10 +146,7 @@ def answered(
 ) -> Iterator[mpz]:
     """An owner's replies: the encrypted product, a uniform mask on each plaintext, a fresh factor
     from `source` on each residue."""
-    for row in matrix:
-        product = mpz(1)
-        for weight, entry in zip(weights, row, strict=True):
-            product = add(public, product, gmpy2.powmod(weight, entry, public.n_squared))
+    for product in multiply(public.n, weights, np.array(matrix, np.int64)):
         mask = uniform_below(public.n, entropy)
         yield blind(public, add(public, product, mpz(1 + mask * public.n)), source.draw())
 

@@ -105,7 +105,7 @@ def test_blinding_keeps_the_plaintext_and_nothing_else(short_key: PrivateKey, en
 
 
 def test_any_unit_can_be_blinded(small_key: PrivateKey, entropy_from) -> None:
-    """Whatever ciphertexts a requester sends, each unit modulo n^2 has a plaintext, and it stays."""
+    """Each unit modulo n^2 has a plaintext, whoever made it and however; it stays."""
     public = small_key.public
     source = FullRange(public, entropy_from(4))
     for unit in (mpz(1), mpz(2), public.n_squared - 1, mpz(public.n + 1)):
