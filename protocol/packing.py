@@ -1,4 +1,5 @@
-"""How large a masked contribution is: the layout of protocol.arith.lanes, .batch and .masked.
+"""How large a masked contribution is: the layout of protocol.arith.lanes, .batch and .masked; of a
+sealed model's, with sealed_layout.
 
 Limits and estimates need it above the arithmetic floor, where numpy may not be imported; a test
 holds both to each other.
@@ -9,6 +10,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from typing import Final
+
+from protocol.sealed_layout import SealedLayout
 
 #: Before the numbers of a batch: tag, version, kind, bits, count, maker (protocol.arith.batch).
 BATCH_HEADER_BYTES: Final = 45
@@ -37,17 +40,21 @@ class Packing:
     """Values of `value_bits`, sign included; `summands` of them are added; n has `key_bits`.
 
     `envelope` is one of ENVELOPES; `ciphertexts`, `lanes` and `ciphertext_bytes` are about
-    Paillier's alone, `word_bits` about that of masks.
+    Paillier's alone, `word_bits` about that of masks. `sealed` is the layout of a sealed model,
+    whose replies have as many values as it has weights.
     """
 
     value_bits: int
     summands: int
     key_bits: int
     envelope: str = PAILLIER
+    sealed: SealedLayout | None = None
 
     @property
     def lane_bits(self) -> int:
         """Width of a lane: a value and the carries of its sum."""
+        if self.sealed is not None:
+            return self.sealed.width
         return self.value_bits + (self.summands - 1).bit_length()
 
     @property
@@ -63,6 +70,8 @@ class Packing:
     @property
     def max_int(self) -> int:
         """The largest magnitude of a value."""
+        if self.sealed is not None:
+            return self.sealed.max_int
         return (1 << (self.value_bits - 1)) - 1
 
     @property
@@ -71,7 +80,9 @@ class Packing:
         return ((1 << (self.lane_bits - 1)) - 1) // self.max_int
 
     def ciphertexts(self, values: int) -> int:
-        """Ciphertexts that hold `values` values."""
+        """Ciphertexts that hold `values` values: of a sealed model's reply, all of them."""
+        if self.sealed is not None:
+            return self.sealed.reply_ciphertexts
         return -(-values // self.lanes)
 
     @property

@@ -125,6 +125,11 @@ VALUE_BITS: Final = (4, 32)
 #: an owner's round takes as many products of ciphertexts (a quarter of an hour at 3072 bits).
 MAX_SEALED_FEATURES: Final = 1024
 
+#: Bits behind the point in a sealed model's step. Its matrix' entries, at most 1, are off by 2^-17
+#: then: below the rounding of 16-bit weights. Each further bit widens every lane, and every exponent
+#: of the encrypted product.
+SEALED_FRACTION_BITS: Final = 16
+
 #: What arithmetic accepts as a key at all. Specs allow KEY_BITS only; the simulator and tests use
 #: short keys, which no configuration of the daemon can reach.
 ARITH_KEY_BITS: Final = (256, 8192)

@@ -41,6 +41,7 @@ class Kind(IntEnum):
     MASKS = 1  # masked words modulo 2^bits, little-endian
     PAILLIER_REMOVAL = 2  # masks left over in a Paillier sum: residues modulo n
     MASKS_REMOVAL = 3  # masks left over in a sum of words
+    SEALED_MODEL = 4  # ciphertexts of weights; their layout stands in the place of a maker
 
 
 _NUMBERS: Final = {
@@ -48,7 +49,11 @@ _NUMBERS: Final = {
     Kind.MASKS: "masked words of {} bits",
     Kind.PAILLIER_REMOVAL: "residues of a {}-bit modulus",
     Kind.MASKS_REMOVAL: "mask words of {} bits",
+    Kind.SEALED_MODEL: "ciphertexts of weights under a {}-bit key",
 }
+
+
+_CIPHERTEXTS: Final = (Kind.PAILLIER, Kind.SEALED_MODEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class Shape:
     @property
     def number_bytes(self) -> int:
         """Bytes of one number: a ciphertext is one modulo n^2, any other one modulo its modulus."""
-        return self.bits // 4 if self.kind is Kind.PAILLIER else self.bits // 8
+        return self.bits // (4 if self.kind in _CIPHERTEXTS else 8)
 
     @property
     def size(self) -> int:
@@ -100,12 +105,14 @@ class Shape:
             )
 
 
-def ciphertexts(public: PublicKey, count: int) -> Shape:
+def ciphertexts(public: PublicKey, count: int, kind: Kind = Kind.PAILLIER) -> Shape:
     """The shape of a batch of `count` ciphertexts."""
-    return Shape(Kind.PAILLIER, public.bits, count)
+    return Shape(kind, public.bits, count)
 
 
-def encode_batch(public: PublicKey, numbers: Iterable[int], maker: bytes) -> bytes:
+def encode_batch(
+    public: PublicKey, numbers: Iterable[int], maker: bytes, kind: Kind = Kind.PAILLIER
+) -> bytes:
     """The bytes of a batch of ciphertexts. Raises FatalError on one outside [1, n^2)."""
     size = public.ciphertext_bytes
     parts = [b""]
@@ -113,7 +120,7 @@ def encode_batch(public: PublicKey, numbers: Iterable[int], maker: bytes) -> byt
         if not 0 < number < public.n_squared:
             raise FatalError(f"ciphertext {index} to encode lies outside [1, n^2)")
         parts.append(number.to_bytes(size, "big"))
-    parts[0] = ciphertexts(public, len(parts) - 1).header(maker)
+    parts[0] = ciphertexts(public, len(parts) - 1, kind).header(maker)
     return b"".join(parts)
 
 
@@ -123,6 +130,7 @@ def read_batch(
     expected_count: int,
     maker: bytes | None,
     name: str = "batch",
+    kind: Kind = Kind.PAILLIER,
 ) -> Iterator[mpz]:
     """The ciphertexts of a peer's batch one by one, in constant memory.
 
@@ -132,23 +140,24 @@ def read_batch(
     batch and the ciphertext.
     """
     n, product = mpz(public.n), mpz(1)
-    for ciphertext in _in_range(data, public, expected_count, maker, name):
+    shape = ciphertexts(public, expected_count, kind)
+    for ciphertext in _in_range(data, public, shape, maker, name):
         product = product * (ciphertext % n) % n
         yield ciphertext
     if gmpy2.gcd(product, n) != 1:
-        for index, ciphertext in enumerate(_in_range(data, public, expected_count, maker, name)):
+        for index, ciphertext in enumerate(_in_range(data, public, shape, maker, name)):
             if gmpy2.gcd(ciphertext, n) != 1:
                 raise Malformed(f"{name}: ciphertext {index} is no unit modulo n")
         raise FatalError(f"{name}: a product of units is no unit")
 
 
 def _in_range(
-    data: bytes | memoryview, public: PublicKey, count: int, maker: bytes | None, name: str
+    data: bytes | memoryview, public: PublicKey, shape: Shape, maker: bytes | None, name: str
 ) -> Iterator[mpz]:
     """The ciphertexts of a batch whose header is right, each of them in [1, n^2)."""
-    ciphertexts(public, count).check(data, maker, name)
+    shape.check(data, maker, name)
     view, size, n_squared = memoryview(data), public.ciphertext_bytes, public.n_squared
-    for index in range(count):
+    for index in range(shape.count):
         start = HEADER_BYTES + index * size
         ciphertext = mpz.from_bytes(view[start : start + size], "big")
         if not 0 < ciphertext < n_squared:
@@ -197,7 +206,7 @@ def sum_encoded(
     """
     names = [f"batch {position}" for position in range(len(batches))]
     readers = [
-        _in_range(batch, public, expected_count, None, name)
+        _in_range(batch, public, ciphertexts(public, expected_count), None, name)
         for batch, name in zip(batches, names, strict=True)
     ]
     n, product = mpz(public.n), mpz(1)

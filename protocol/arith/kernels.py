@@ -49,12 +49,14 @@ from protocol.arith.obfuscation import obfuscators
 from protocol.arith.paillier import PrivateKey, PublicKey, encrypt_with
 from protocol.arith.pool import Pool
 from protocol.arith.pooled import train_to_convergence
+from protocol.arith.sealed_lanes import SealedLanes
 from protocol.arith.sharing import Secrets
 from protocol.arith.training import Training, apply_gradient, local_gradient
 from protocol.arith.vectors import Kind as VectorKind
 from protocol.arith.vectors import decode_vector, encode_vector
 from protocol.errors import FatalError, InputError
 from protocol.packing import ENVELOPES, MASKS, PAILLIER
+from protocol.sealed_layout import SealedLayout
 
 Rows = npt.NDArray[np.float64]
 
@@ -64,7 +66,10 @@ class Envelope:
     """How a job's values travel, all from its spec: the modulus (big-endian, key bits / 8 bytes),
     bits of a value, the clip that the largest value stands for, how many contributions one sum may
     hold (the block's size), whether masked values are encrypted as well (packing.ENVELOPES), and
-    the base h of a short-order key (as long as the modulus; empty for an ordinary one)."""
+    the base h of a short-order key (as long as the modulus; empty for an ordinary one).
+
+    Of a sealed model also its layout: values are then what owners' replies have (sealed.py), and
+    `clip` is what the largest weight stands for."""
 
     n: bytes
     value_bits: int
@@ -72,10 +77,19 @@ class Envelope:
     summands: int
     kind: str = PAILLIER
     base: bytes = b""
+    sealed: SealedLayout | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in ENVELOPES:
             raise InputError(f"is {self.kind!r}, allowed are {ENVELOPES}", "encryption.envelope")
+        if self.sealed is None:
+            return
+        if self.kind != PAILLIER:
+            found = f"is {self.kind!r}; a sealed model's weights are Paillier ciphertexts"
+            raise InputError(found, "encryption.envelope")
+        told = self.value_bits, 8 * len(self.n), self.summands
+        if told != (self.sealed.value_bits, self.sealed.key_bits, self.sealed.members):
+            raise FatalError("the sealed layout is of another envelope")
 
     @property
     def public(self) -> PublicKey:
@@ -88,8 +102,10 @@ class Envelope:
         return FixedPoint(self.value_bits, self.clip)
 
     @property
-    def lanes(self) -> Lanes:
+    def lanes(self) -> Lanes | SealedLanes:
         """Raises InputError as Lanes does. Touches no big integer: cheap enough anywhere."""
+        if self.sealed is not None:
+            return SealedLanes(self.sealed)
         return Lanes(self.value_bits, self.summands, 8 * len(self.n))
 
     @property
@@ -312,7 +328,10 @@ def open_sum(
 
 
 def mean_gradient(envelope: Envelope, sums: Integers, summands: int) -> bytes:
-    """The blob of the mean gradient of `summands` contributions, from their opened sum."""
+    """The blob of the mean gradient of `summands` contributions, from their opened sum. Raises
+    FatalError for a sealed model's: those are weighted moves, and sealed.restore scales them."""
+    if envelope.sealed is not None:
+        raise FatalError("replies to a sealed model are no gradients")
     return encode_vector(VectorKind.GRADIENT, envelope.fixed_point.restore(sums, summands))
 
 

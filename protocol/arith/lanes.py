@@ -151,14 +151,7 @@ class Lanes:
         """Raises SumOutOfRange, naming lane, value and bound, if a lane is no sum of `summands`
         values of at most `max_int`; FatalError if so many may not be added at all."""
         self.check_summands(summands)
-        bound = summands * self.max_int
-        over = np.flatnonzero((sums > bound) | (sums < -bound))
-        if over.size:
-            lane = int(over[0])
-            raise SumOutOfRange(
-                f"lane {lane} holds {int(sums[lane])}, {summands} values of at most "
-                f"{self.max_int} give no more than {bound} ({over.size} such lanes)"
-            )
+        check_magnitudes(sums, summands, self.max_int)
 
     @property
     def _row_bytes(self) -> int:
@@ -188,6 +181,19 @@ class Lanes:
         digits = octets.view("<u8")[..., 0] >> _shifts(self.width)
         digits &= np.uint64((1 << self.width) - 1)
         return digits.reshape(len(rows), -1)[:, : self.lanes_per_ciphertext]
+
+
+def check_magnitudes(sums: Integers, summands: int, max_int: int) -> None:
+    """Raises SumOutOfRange, naming lane, value and bound, if a lane is no sum of `summands` values
+    of at most `max_int`."""
+    bound = summands * max_int
+    over = np.flatnonzero((sums > bound) | (sums < -bound))
+    if over.size:
+        lane = int(over[0])
+        raise SumOutOfRange(
+            f"lane {lane} holds {int(sums[lane])}, {summands} values of at most "
+            f"{max_int} give no more than {bound} ({over.size} such lanes)"
+        )
 
 
 def _spans(width: int) -> list[tuple[int, int, int]]:
