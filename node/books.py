@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from node import jobs, privacy_books, records, standing, tasks
+from node import apply_tasks, jobs, privacy_books, records, standing, tasks
 from node.audits import audit_job, claims, held_evidence, known_lists
 from node.blobs import BlobRef
 from node.chain import events
@@ -20,6 +20,7 @@ from node.control import job_results as j
 from node.engine import Machine
 from node.jobs import StoredEvent
 from node.perform.chain import claim_args, claim_mark
+from node.perform.compute import key_name
 from node.perform.services import Services
 from node.records import Event
 from node.standing import Known
@@ -113,6 +114,12 @@ class Books:
     async def model(self, machine: Machine, round_: int | None) -> j.ModelFile:
         """A model as a file in the home. `round_` counts the rounds that went into it."""
         state, services = machine.state, self._services
+        spec = machine.context.spec
+        if spec.privacy.sealed and not isinstance(state, RequesterState):
+            raise StateError(
+                "the model is sealed: what owners hold of it are ciphertexts, and only its "
+                f"requester {to_checksum(spec.requester.account)} has the key; ask there"
+            )
         known = await services.store.read(partial(standing.look, machine=machine))
         digest, rounds = state.model_digest, _rounds_done(machine, known)
         if round_ is not None and isinstance(state, RequesterState):
@@ -130,12 +137,19 @@ class Books:
         folder.mkdir(mode=0o700, exist_ok=True)
         path = folder / f"{machine.key.hex()[:16]}-{rounds}.npz"
         work = tasks.Work(services.home.blobs, await services.spec_bytes(machine.context))
-        await services.compute.run(tasks.export_model, work, BlobRef(digest, size), path)
+        key = b""
+        if spec.privacy.sealed:
+            key = await trio.to_thread.run_sync(
+                services.keys.unseal, key_name(machine.context.spec.modulus)
+            )
+        await services.compute.run(
+            apply_tasks.export_model, work, key, BlobRef(digest, size), path
+        )
         final = state.phase in (JobPhase.PAYING, JobPhase.CLOSED, JobPhase.FINISHING)
         return j.ModelFile(
             job="0x" + machine.key.hex(),
             round=rounds,
-            rounds=machine.context.spec.training.rounds,
+            rounds=spec.training.rounds,
             final=final and rounds == _rounds_done(machine, known),
             digest=digest,
             path=str(path),

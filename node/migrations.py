@@ -106,6 +106,12 @@ CREATE TABLE traffic (
 ) STRICT;
 """
 
+_TRUSTED: Final = """
+-- Policies now name who is trusted with sealed models without noise: who agreed to one without that
+-- has not agreed to this one.
+DELETE FROM policies;
+"""
+
 #: Step n stands at index n - 1.
 MIGRATIONS: Final[tuple[str, ...]] = (
     _BASE,
@@ -113,4 +119,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     jobs.MIGRATION,
     privacy_ledger.MIGRATION,
     releases.MIGRATION,
+    _TRUSTED,
 )

@@ -10,10 +10,14 @@ from __future__ import annotations
 import os
 import secrets
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from node import tasks
 from protocol.spec import Envelope, JobSpec
+
+#: A full-range blinder is an exponentiation of the modulus' length: it takes as long as this many
+#: obfuscators from a table.
+_BLINDER_COST: Final = 100
 
 if TYPE_CHECKING:
     from protocol.arith.pool import Pool
@@ -21,11 +25,13 @@ if TYPE_CHECKING:
 
 
 def fill(work: tasks.Work, count: int) -> bool:
-    """Makes up to `count` obfuscators for a job; whether there are as many as one contribution
-    takes, or as the pool may hold."""
+    """Makes up to `count` obfuscators for a job, or full-range blinders in the same time; whether
+    there are as many as one contribution takes, or as the pool may hold."""
     spec = tasks.spec_of(work)
-    pool = _pool(tasks.envelope_of(spec).public, _ciphertexts(spec) * spec.training.rounds)
+    pool = _pool_of(spec)
     enough = min(pool.limit, _ciphertexts(spec))
+    if spec.privacy.sealed:
+        count = -(-count // _BLINDER_COST)
     pool.fill(min(count, enough - len(pool)))
     return len(pool) >= enough
 
@@ -34,17 +40,30 @@ def filled(spec: JobSpec) -> Pool | None:
     """The job's pool in this worker, if it has anything ready."""
     if spec.encryption.envelope is not Envelope.PAILLIER:
         return None
-    pool = _pool(tasks.envelope_of(spec).public, _ciphertexts(spec) * spec.training.rounds)
+    pool = _pool_of(spec)
     return pool if len(pool) else None
+
+
+def blinders(spec: JobSpec) -> Pool:
+    """A sealed job's pool in this worker, whatever it has ready: replies are blinded from nothing
+    else, since each blinder is u^n of a uniform u."""
+    return _pool_of(spec)
 
 
 def _ciphertexts(spec: JobSpec) -> int:
     return spec.packing.ciphertexts(spec.parameter_count)
 
 
+def _pool_of(spec: JobSpec) -> Pool:
+    expected = _ciphertexts(spec) * spec.training.rounds
+    return _pool(tasks.envelope_of(spec).public, expected, spec.privacy.sealed)
+
+
 @lru_cache(maxsize=4)
-def _pool(public: PublicKey, expected: int) -> Pool:
+def _pool(public: PublicKey, expected: int, sealed: bool) -> Pool:
     """A worker serves a few jobs at a time; an older one's pool is dropped, and its rest lost."""
+    from protocol.arith.blinding import FullRange
     from protocol.arith.pool import Pool
 
-    return Pool(public, secrets.token_bytes, os.getpid, expected=expected)
+    source = FullRange if sealed else None
+    return Pool(public, secrets.token_bytes, os.getpid, expected=expected, source=source)

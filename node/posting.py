@@ -47,7 +47,10 @@ class Posting:
         await services.chain.check()
         await self._check_funds(draft)
         name = "" if holdout is None else await self._holdout(holdout, draft)
-        key = await services.compute.run(tasks.generate_key, draft.terms.encryption.key_bits)
+        terms = draft.terms
+        key = await services.compute.run(
+            tasks.generate_key, terms.encryption.key_bits, terms.privacy.sealed
+        )
         await trio.to_thread.run_sync(services.keys.seal, key_name(key.modulus), key.private)
         domain = services.domain
         spec = draft.complete(
@@ -58,6 +61,7 @@ class Posting:
             seed=secrets.token_bytes(32),
             now=int(time.time()),
             base=key.base,
+            proof=key.proof,
         )
         return await self._start(spec, name)
 

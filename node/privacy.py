@@ -72,9 +72,11 @@ async def plan_for(services: Services, spec: JobSpec, rows: int) -> NoisePlan:
     epsilon, delta, training = spec.privacy.epsilon, spec.privacy.delta, spec.training
     if epsilon is None:
         raise InputError("the job adds no noise", "privacy.epsilon")
-    rate = sampling_rate(training.batch_rows, rows)
-    rounds, bits = training.rounds, spec.encryption.value_bits
-    check_resolution(bits, training.batch_rows, rounds, epsilon, delta)
+    rate, rounds = 1.0, spec.charged_rounds
+    if not spec.privacy.sealed:
+        rate = sampling_rate(training.batch_rows, rows)
+        bits = spec.encryption.value_bits
+        check_resolution(bits, training.batch_rows, rounds, epsilon, delta)
     name = _name("multiplier", epsilon, delta, rate, rounds)
     multiplier = await _known(
         services,
@@ -155,7 +157,7 @@ async def _wanted(
         made = await plan_for(services, spec, rows)
     except InputError as error:
         return str(error)
-    return Reserve(dataset, job, spec.requester.account, made, spec.training.rounds)
+    return Reserve(dataset, job, spec.requester.account, made, spec.charged_rounds)
 
 
 async def _look(services: Services, wanted: Reserve) -> tuple[str, Limit, tuple[Entry, ...]]:

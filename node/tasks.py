@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from node.blobs import BlobRef, Blobs
+from protocol import params
+from protocol.errors import InputError
 from protocol.noise_scale import noise_clip
 from protocol.packing import PAILLIER
 from protocol.spec import Envelope, JobSpec, Terms, decode_spec
 
 if TYPE_CHECKING:
     from protocol.arith import kernels
+    from protocol.arith.feature_map import FeatureMap
     from protocol.arith.fixedpoint import Integers
     from protocol.arith.models import Floats, Model
     from protocol.arith.training import Training
@@ -56,19 +59,23 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class JobKey:
-    """A new Paillier key: what the spec says of it, big-endian, and the secret for the vault."""
+    """A new Paillier key: what the spec says of it, big-endian, with the proof of a sealed job's
+    (else empty), and the secret for the vault."""
 
     modulus: bytes
     base: bytes
+    proof: bytes
     private: bytes = field(repr=False)
 
 
-def generate_key(bits: int) -> JobKey:
+def generate_key(bits: int, sealed: bool) -> JobKey:
     """A short-order key (docs/adr/0600). Seconds at 3072 bits."""
+    from protocol.arith import key_proof
     from protocol.arith.paillier import generate_short_key
 
     key = generate_short_key(bits, secrets.token_bytes)
-    return JobKey(key.public.to_bytes(), key.public.base_bytes(), key.to_bytes())
+    proof = key_proof.prove(key) if sealed else b""
+    return JobKey(key.public.to_bytes(), key.public.base_bytes(), proof, key.to_bytes())
 
 
 def fits(rows: Rows, terms: Terms) -> None:
@@ -78,7 +85,17 @@ def fits(rows: Rows, terms: Terms) -> None:
 
     if isinstance(terms, JobSpec) and terms.encryption.envelope is Envelope.PAILLIER:
         _ = envelope_of(terms).public  # n and h: what the spec's own checks leave open
-    load_matrix(rows.directory, rows.digest, rows.name, terms)
+    if isinstance(terms, JobSpec) and terms.privacy.sealed:
+        from protocol.arith import key_proof
+
+        key_proof.verify(envelope_of(terms).public, terms.proof)
+    x, _ = load_matrix(rows.directory, rows.digest, rows.name, terms)
+    if terms.privacy.sealed and len(x) * terms.feature_count > params.MAX_MATRIX_CELLS:
+        raise InputError(
+            f"{len(x)} rows of {terms.feature_count} features are more numbers than the "
+            f"{params.MAX_MATRIX_CELLS} that are allowed",
+            "data",
+        )
 
 
 def initial_model(work: Work) -> Result:
@@ -114,7 +131,7 @@ def integers_of(work: Work, gradient: Gradient) -> tuple[Integers, Facts]:
     spec = spec_of(work)
     if gradient.noisy is not None:
         return np.frombuffer(gradient.noisy, dtype="<i8").astype(np.int64), ()
-    x, y = _matrix(work.spec, gradient.rows)
+    x, y = matrix_of(work.spec, gradient.rows)
     integers, facts = kernels.train(
         model_of(spec),
         get(work, gradient.model),
@@ -136,107 +153,6 @@ def add(work: Work, batches: tuple[BlobRef, ...]) -> Result:
     parts = [get(work, batch) for batch in batches]
     total = kernels.sum_batches(envelope_of(spec), parts, spec.parameter_count)
     return Result(put(work, total))
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A block's sum, what takes its masks off, and whose contributions are in it."""
-
-    sum: BlobRef
-    unmask: BlobRef
-    members: tuple[int, ...]
-
-
-def apply(
-    work: Work,
-    private_key: bytes,
-    round_: int,
-    model: BlobRef,
-    momentum: BlobRef | None,
-    worth: BlobRef | None,
-    blocks: tuple[Block, ...],
-    holdout: Rows | None,
-) -> Result:
-    """Open the blocks' sums, measure what each is worth, move the model, evaluate it.
-
-    A block whose sum is out of range is dropped and counted; if none is left the model stays as it
-    is, under another digest.
-    """
-    from protocol.arith import kernels
-    from protocol.arith.lanes import SumOutOfRange
-    from protocol.arith.paillier import PrivateKey
-
-    spec = spec_of(work)
-    opened: list[tuple[bytes, tuple[int, ...]]] = []
-    dropped: list[tuple[int, ...]] = []
-    envelope, architecture, training = envelope_of(spec), model_of(spec), training_of(spec)
-    key = PrivateKey.from_bytes(private_key) if envelope.kind == PAILLIER else None
-    for block in blocks:
-        summands = len(block.members)
-        try:
-            sums = kernels.open_sum(
-                key,
-                get(work, block.sum),
-                get(work, block.unmask),
-                envelope,
-                summands,
-                spec.parameter_count,
-            )
-        except SumOutOfRange:
-            dropped.append(block.members)
-        else:
-            opened.append((kernels.mean_gradient(envelope, sums, summands), block.members))
-    weights, before = get(work, model), None if momentum is None else get(work, momentum)
-    facts: list[tuple[str, float]] = [("blocks_dropped", float(len(dropped)))]
-    extra, measured = momentum, worth
-    if opened:
-        rows = None if holdout is None else _matrix(work.spec, holdout)
-        if rows is not None:
-            measured = _measure(work, spec, round_, weights, before, worth, opened, dropped, rows)
-        gradients = [(gradient, len(members)) for gradient, members in opened]
-        weights, after, moved = kernels.apply(
-            architecture, weights, before, gradients, training, round_ + 1
-        )
-        extra = put(work, after)
-        facts += [("contributors", float(moved.contributors)), ("move", moved.move_norm)]
-    else:
-        weights = kernels.keep(architecture, weights, round_ + 1)
-    if holdout is not None:
-        seen = kernels.evaluate(architecture, weights, *_matrix(work.spec, holdout))
-        facts += [("accuracy", seen.accuracy), ("loss", seen.loss)]
-    return Result(put(work, weights), extra, tuple(facts), measured)
-
-
-def _measure(
-    work: Work,
-    spec: JobSpec,
-    round_: int,
-    weights: bytes,
-    momentum: bytes | None,
-    record: BlobRef | None,
-    opened: list[tuple[bytes, tuple[int, ...]]],
-    dropped: list[tuple[int, ...]],
-    rows: tuple[Floats, Floats],
-) -> BlobRef:
-    """The record of worth with this round's blocks in it; a dropped one is worth nothing."""
-    from protocol.arith import worth
-    from protocol.arith.vectors import Kind, decode_vector
-    from protocol.arith.worth_record import append
-
-    count = spec.parameter_count
-    values = worth.measure(
-        model_of(spec),
-        decode_vector(Kind.MODEL, weights, count),
-        None if momentum is None else decode_vector(Kind.MOMENTUM, momentum, count),
-        training_of(spec),
-        [(decode_vector(Kind.GRADIENT, g, count), len(members)) for g, members in opened],
-        *rows,
-        spec.seed,
-    )
-    entries = [(members, value) for (_, members), value in zip(opened, values, strict=True)]
-    entries += [(members, 0.0) for members in dropped]
-    before = None if record is None else get(work, record)
-    return put(work, append(before, round_, entries))
 
 
 def worths(work: Work, record: BlobRef, members: int) -> tuple[float, ...] | None:
@@ -284,17 +200,41 @@ def _spec(data: bytes) -> JobSpec:
 
 
 def model_of(spec: JobSpec) -> Model:
-    """The spec's architecture as the kernels take it."""
+    """The spec's architecture as the kernels take it; a sealed one's inputs are its features, and
+    its biases stay 0."""
     from protocol.arith.models import Family, Model
 
+    if spec.privacy.sealed:
+        return Model(Family(spec.model.family.value), spec.feature_count, spec.outputs)
     return Model(Family(spec.model.family.value), spec.inputs, spec.outputs, spec.model.hidden)
 
 
+def feature_map_of(spec: JobSpec) -> FeatureMap:
+    """A sealed spec's public map from scaled inputs to features, as the kernels take it."""
+    from protocol.arith.feature_map import FeatureMap, MapKind
+
+    model = spec.model
+    return FeatureMap(
+        MapKind(model.map.value),
+        spec.inputs,
+        model.map_width,
+        model.map_scale,
+        model.center,
+        model.bias,
+        spec.training.clip_norm,
+        spec.seed,
+    )
+
+
 def training_of(spec: JobSpec) -> Training:
-    """The spec's training as the kernels take it."""
+    """The spec's training as the kernels take it. Sealed contributions are moves: the requester
+    takes them as they are."""
     from protocol.arith.training import Training
 
     told = spec.training
+    if spec.privacy.sealed:
+        server = {"server_rate": told.server_rate, "momentum": told.momentum}
+        return Training(local_steps=1, batch_rows=1, rate=1.0, clip_norm=1.0, **server)
     return Training(
         local_steps=told.local_steps,
         batch_rows=told.batch_rows,
@@ -325,12 +265,14 @@ def envelope_of(spec: JobSpec) -> kernels.Envelope:
 
 
 @lru_cache(maxsize=2)
-def _matrix(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
+def matrix_of(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
     """A job's rows, scaled by its declared ranges; kept, since every round reads the same.
 
     Those of two jobs at most: one matrix may take a GiB, and a worker lives as long as its daemon.
+    A sealed model's rows are features: what its public map makes of the inputs.
     """
     from node.datasets import load_matrix
 
     spec = _spec(spec_bytes)
-    return load_matrix(rows.directory, rows.digest, rows.name, spec)
+    x, y = load_matrix(rows.directory, rows.digest, rows.name, spec)
+    return (feature_map_of(spec).rows(x), y) if spec.privacy.sealed else (x, y)

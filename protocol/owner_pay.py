@@ -11,7 +11,6 @@ from protocol.job import JobEvent, JobPhase
 from protocol.messages import Finished
 from protocol.owner_state import OwnerState, PaidClaim
 from protocol.owner_turn import FETCH_MS, OwnerTurn, go
-from protocol.packing import model_bytes
 
 
 def awaits_evidence(state: OwnerState) -> bool:
@@ -39,7 +38,8 @@ def finished(turn: OwnerTurn, input_: inputs.ReceiveMessage, body: Finished) -> 
     )
     until, peers = input_.at + FETCH_MS, (turn.context.requester,)
     turn.emit(Fetch(body.evidence_digest, body.evidence_size, peers, until))
-    if body.model_size == model_bytes(turn.context.spec.parameter_count):
+    spec = turn.context.spec
+    if not spec.privacy.sealed and body.model_size == spec.model_bytes:
         turn.emit(Fetch(body.model_digest, body.model_size, peers, until))
 
 

@@ -41,7 +41,6 @@ from protocol.owner_turn import (
     send,
     set_round,
 )
-from protocol.packing import model_bytes
 from protocol.round import Event, Phase
 
 #: A header that no commitment has answered is gossiped as well, milliseconds: the requester may be
@@ -90,7 +89,7 @@ def _open(turn: OwnerTurn, input_: inputs.ReceiveMessage, body: Open) -> None:
                 refuse(turn, at, RefusalCode.CONFLICT, "two openings of one attempt")
             return
     _check_opening(turn, at, place.round, place.attempt, body)
-    if body.model_size != model_bytes(turn.context.spec.parameter_count):
+    if body.model_size != turn.context.spec.model_bytes:
         # Room is kept for what is fetched before its first byte comes.
         why = "the model has another size than the spec says"
         refuse(turn, at, RefusalCode.INVALID, why, (place.round, place.attempt))

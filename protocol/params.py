@@ -126,7 +126,7 @@ VALUE_BITS: Final = (4, 32)
 MAX_SEALED_FEATURES: Final = 1024
 
 #: Bits behind the point in a sealed model's step. Its matrix' entries, at most 1, are off by 2^-17
-#: then: below the rounding of 16-bit weights. Each further bit widens every lane, and every exponent
+#: then: below the rounding of 16-bit weights. Each further bit widens all lanes, and every exponent
 #: of the encrypted product.
 SEALED_FRACTION_BITS: Final = 16
 

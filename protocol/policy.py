@@ -44,7 +44,8 @@ class Policy(Wire):
 
     `decided`: its owner has said something. `accept`: whether jobs that fit are taken.
     `no_noise`: jobs without noise are taken, where masks protect within a round and nothing does
-    over rounds. `open_models`, `sealed_models`: which kinds. `max_unpaid`: attempts without pay
+    over rounds. `trusted`: requesters whose *sealed* jobs without noise are taken as well, though
+    their crafted weights could read every row. `open_models`, `sealed_models`: which kinds. `max_unpaid`: attempts without pay
     that one requester may cause before its jobs wait. `epsilon`, `delta`: what all jobs with noise
     together may cost the dataset, by its ledger (node/privacy.py); 0 takes none. `known_least`: so
     many members of this owner's block must be among the accounts `known`.
@@ -68,6 +69,7 @@ class Policy(Wire):
     delta: Annotated[float, Range(1e-12, 0.1)]
     known: Accounts
     known_least: Annotated[int, Range(0, params.MAX_BLOCK - 1)]
+    trusted: Accounts
 
     def __post_init__(self) -> None:
         Wire.__post_init__(self)
@@ -76,6 +78,7 @@ class Policy(Wire):
             ("requesters", self.requesters),
             ("blocked", self.blocked),
             ("known", self.known),
+            ("trusted", self.trusted),
         )
         for name, entries in lists:
             if list(entries) != sorted(set(entries)):
@@ -107,6 +110,7 @@ class Policy(Wire):
             delta=DEFAULT_DELTA,
             known=(),
             known_least=0,
+            trusted=(),
         )
 
 
@@ -203,6 +207,14 @@ def _ruled_out(policy: Policy, spec: JobSpec) -> Iterator[str]:
     if spec.privacy.epsilon is None and not policy.no_noise:
         # Masks protect within a round, noise over rounds: to go without is the owner's word to say.
         yield "it adds no noise, which the policy does not allow (no_noise=true would)"
+    if spec.privacy.sealed and not spec.privacy.noisy:
+        account = spec.requester.account
+        if account not in policy.trusted:
+            yield (
+                "its model is sealed and it adds no noise: weights crafted to spy could read every "
+                "row, and nobody could see it; only an owner who trusts its requester takes it "
+                f"(trusted={to_checksum(account)} would)"
+            )
     if spec.privacy.epsilon is not None and spec.privacy.epsilon > policy.epsilon:
         # The ledger knows what is left of the budget; this much no ledger can have.
         yield (

@@ -231,6 +231,14 @@ _TERMS: Final[Mapping[str, _Term]] = {
             _same,
         ),
         _Term(
+            "trusted",
+            _ACCOUNTS,
+            "requesters whose sealed models without noise are taken, though weights crafted to spy "
+            "could then read every row",
+            _accounts,
+            _addresses,
+        ),
+        _Term(
             "purposes",
             "a list of words such as research, or empty for any",
             "what the model may be for, by the requester's word",

@@ -17,7 +17,8 @@ from protocol import params
 from protocol.codec import Range, Size, decode, encode
 from protocol.errors import InputError, Malformed
 from protocol.noise_scale import check_resolution
-from protocol.packing import Packing
+from protocol.packing import Packing, model_bytes
+from protocol.sealed_layout import SealedLayout
 from protocol.spec_checks import Fault, least_threshold, printable, slug
 from protocol.spec_parts import (
     ETHER,
@@ -31,6 +32,7 @@ from protocol.spec_parts import (
     Family,
     Faulty,
     Feature,
+    FeatureMap,
     ModelSpec,
     NumberFeature,
     NumberTarget,
@@ -56,6 +58,7 @@ __all__ = [
     "Family",
     "Faulty",
     "Feature",
+    "FeatureMap",
     "JobSpec",
     "ModelSpec",
     "NumberFeature",
@@ -96,7 +99,10 @@ class Terms(Part):
         yield from printable("title", self.title)
         yield from slug("purpose", self.purpose)
         yield from self._feature_faults()
-        yield from self._model_faults()
+        sealed = tuple(self._sealed_faults())
+        yield from sealed
+        if not sealed:
+            yield from self._model_faults()
         yield from self._cohort_faults()
 
     @property
@@ -112,8 +118,17 @@ class Terms(Part):
         return len(self.target.classes)
 
     @property
+    def feature_count(self) -> int:
+        """Numbers of a row that a sealed model multiplies: its inputs, or what its map makes of
+        them, and one more for a bias."""
+        mapped = self.model.map_width if self.model.map is not FeatureMap.NONE else self.inputs
+        return mapped + (self.model.bias > 0.0)
+
+    @property
     def parameter_count(self) -> int:
         """Weights and biases, which is the length of a contribution before packing."""
+        if self.privacy.sealed:
+            return self.feature_count * self.outputs
         if self.model.family is Family.DENSE:
             return (self.inputs + 1) * self.model.hidden + (self.model.hidden + 1) * self.outputs
         return (self.inputs + 1) * self.outputs
@@ -121,6 +136,8 @@ class Terms(Part):
     @property
     def _width(self) -> int:
         """Numbers of one row in training: what goes into the layers, and what comes out."""
+        if self.privacy.sealed:
+            return 0  # rows are met one at a time
         return self.inputs + self.model.hidden + self.outputs
 
     @property
@@ -137,7 +154,29 @@ class Terms(Part):
         """The layout of contributions in a block of `members`."""
         encryption = self.encryption
         kind = str(encryption.envelope)
-        return Packing(encryption.value_bits, members, encryption.key_bits, kind)
+        return Packing(
+            encryption.value_bits, members, encryption.key_bits, kind, self.layout_for(members)
+        )
+
+    def layout_for(self, members: int) -> SealedLayout | None:
+        """How a sealed model's ciphertexts are laid out in a block of `members`; None if open."""
+        if not self.privacy.sealed:
+            return None
+        encryption = self.encryption
+        return SealedLayout(
+            self.feature_count, self.outputs, encryption.value_bits, encryption.key_bits, members
+        )
+
+    @property
+    def charged_rounds(self) -> int:
+        """How many draws of noise the job costs: one a round, or a sealed job's statistics."""
+        return 1 if self.privacy.sealed else self.training.rounds
+
+    @property
+    def model_bytes(self) -> int:
+        """Bytes of the model as owners fetch it: floats, or a sealed model's ciphertexts."""
+        layout = self.layout_for(self.cohort.largest_block)
+        return model_bytes(self.parameter_count) if layout is None else layout.model_bytes
 
     @property
     def block_count(self) -> int:
@@ -199,6 +238,27 @@ class Terms(Part):
             allowed = f"a blob may have {params.MAX_BLOB_BYTES}"
             yield Fault("encryption.value_bits", f"make contributions of {size} bytes; {allowed}")
 
+    def _sealed_faults(self) -> Iterator[Fault]:
+        """What sealed models cannot be, and what only they have."""
+        model = self.model
+        told = model.sealed_faults() if self.privacy.sealed else model.open_faults()
+        yield from (Fault(f"model.{fault.field}", fault.message) for fault in told)
+        if not self.privacy.sealed:
+            for fault in self.training.open_faults():
+                yield Fault(f"training.{fault.field}", fault.message)
+            return
+        if self.encryption.envelope is not Envelope.PAILLIER:
+            found = f"is {self.encryption.envelope}; sealed weights are Paillier ciphertexts"
+            yield Fault("encryption.envelope", found)
+        if self.feature_count > params.MAX_SEALED_FEATURES:
+            found = f"make {self.feature_count} features of a sealed model"
+            yield Fault("features", f"{found}, {params.MAX_SEALED_FEATURES} are allowed")
+            return
+        try:
+            self.layout_for(self.cohort.largest_block)
+        except InputError as error:
+            yield Fault("encryption", str(error))
+
     def _way_out(self) -> str:
         """Which blocks would do for so many dropouts and corrupt members."""
         privacy = self.privacy
@@ -219,13 +279,13 @@ class Terms(Part):
                 f"{self.threshold(block)} shares rebuild a secret (2t > n + c), and {max(left, 0)} "
                 f"members are sure to give theirs (n - d - c); {self._way_out()}",
             )
-        if privacy.noisy and self.training.local_steps > 1:
+        if privacy.noisy and not privacy.sealed and self.training.local_steps > 1:
             yield Fault(
                 "training.local_steps",
                 f"is {self.training.local_steps}; with epsilon it is 1: noise is added to one "
                 "gradient a round",
             )
-        if privacy.epsilon is not None:
+        if privacy.epsilon is not None and not privacy.sealed:
             try:
                 check_resolution(
                     self.encryption.value_bits,
@@ -250,8 +310,9 @@ class JobSpec(Terms):
 
     `salt` lets one file be posted twice; `seed` makes the initial weights; `modulus` is the
     Paillier n, big-endian; `expires_at` (Unix seconds) is the contract's absolute expiry; `base` is
-    a short-order key's h, as long as the modulus, or empty. What takes big numbers to check of n
-    and h, a worker checks before an owner enrols.
+    a short-order key's h, as long as the modulus, or empty; `proof` shows of a sealed job's n that
+    it has no factor in common with phi(n) (docs/spec/arithmetic.md), and is empty otherwise. What
+    takes big numbers to check of n, h and the proof, a worker checks before an owner enrols.
     """
 
     salt: Annotated[bytes, Size(16)]
@@ -261,6 +322,7 @@ class JobSpec(Terms):
     modulus: Annotated[bytes, Size(1, max(params.KEY_BITS) // 8)]
     expires_at: Annotated[int, Range(1, 2**40)]
     base: Annotated[bytes, Size(0, max(params.KEY_BITS) // 8)] = b""
+    proof: Annotated[bytes, Size(0, params.KEY_PROOF_ROOTS * max(params.KEY_BITS) // 8)] = b""
 
     def faults(self) -> Iterator[Fault]:
         yield from Terms.faults(self)
@@ -276,6 +338,11 @@ class JobSpec(Terms):
                 yield Fault("base", found)
             elif not 1 < int.from_bytes(self.base, "big") < n - 1:
                 yield Fault("base", "lies outside (1, n - 1)")
+        wanted = params.KEY_PROOF_ROOTS * len(self.modulus) if self.privacy.sealed else 0
+        if len(self.proof) != wanted:
+            kind = "a sealed job's" if wanted else "an open job's"
+            found = f"has {len(self.proof)} bytes; {kind} has {wanted}"
+            yield Fault("proof", found)
 
     @property
     def n(self) -> int:

@@ -64,6 +64,19 @@ class Family(StrEnum):
     DENSE = "dense"
 
 
+#: Families that are linear in their weights once cross entropy gives way to its second-order
+#: approximation (Hardy et al. 2017): only their training can be computed on ciphertexts.
+SEALABLE: Final = (Family.LINEAR, Family.LOGISTIC, Family.SOFTMAX)
+
+
+class FeatureMap(StrEnum):
+    """What a sealed model is linear in, as in protocol.arith.feature_map: inputs, or a public map."""
+
+    NONE = "none"
+    FOURIER = "fourier"
+    DENSE = "dense"
+
+
 class Envelope(StrEnum):
     """What closes a contribution: masks alone, or Paillier encryption around them.
 
@@ -163,16 +176,63 @@ Target: TypeAlias = ClassTarget | NumberTarget
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec(Part):
-    """The architecture. `hidden` is the width of the dense family's one ReLU layer, else 0."""
+    """The architecture. `hidden` is the width of the dense family's one ReLU layer, else 0.
+
+    The rest shapes sealed models (docs/spec/sealed.md) and is 'none' and 0 for open ones: `map` of
+    the inputs less `center`, to `map_width` features at `map_scale` (both 0 for 'none'); a constant
+    feature `bias` beside them where that is above 0; `weight_limit`, the largest weight that can be
+    encrypted.
+    """
 
     family: Family
     hidden: Annotated[int, Range(0, 65_536)]
+    map: FeatureMap = FeatureMap.NONE
+    map_width: Annotated[int, Range(0, params.MAX_SEALED_FEATURES)] = 0
+    map_scale: Annotated[float, Range(0.0, 1e6)] = 0.0
+    center: Annotated[float, Range(0.0, 1.0)] = 0.0
+    bias: Annotated[float, Range(0.0, 1e3)] = 0.0
+    weight_limit: Annotated[float, Range(0.0, 1e6)] = 0.0
 
     def faults(self) -> Iterator[Fault]:
+        yield from self._map_faults()
         if self.family is Family.DENSE and not self.hidden:
             yield Fault("hidden", "is 0; a dense model has at least 1")
         if self.family is not Family.DENSE and self.hidden:
             yield Fault("hidden", f"is {self.hidden}; a {self.family} model has none")
+
+    def _map_faults(self) -> Iterator[Fault]:
+        if self.map is FeatureMap.NONE:
+            if self.map_width:
+                yield Fault("map_width", f"is {self.map_width}; without a map it is 0")
+            if self.map_scale:
+                yield Fault("map_scale", f"is {self.map_scale:g}; without a map it is 0")
+            return
+        if not self.map_width:
+            yield Fault("map_width", f"is 0; a {self.map} map makes at least 2 features")
+        elif self.map is FeatureMap.FOURIER and self.map_width % 2:
+            yield Fault("map_width", f"is {self.map_width}; fourier features come in pairs")
+        if not self.map_scale:
+            yield Fault("map_scale", f"is 0; a {self.map} map needs one above it")
+
+    def open_faults(self) -> Iterator[Fault]:
+        """What only a sealed model has."""
+        if self.map is not FeatureMap.NONE:
+            yield Fault("map", f"is {self.map}; feature maps are for sealed models")
+        for name in ("center", "bias", "weight_limit"):
+            if value := getattr(self, name):
+                yield Fault(name, f"is {value:g}; only a sealed model has it")
+
+    def sealed_faults(self) -> Iterator[Fault]:
+        """What a sealed model cannot be."""
+        if self.family not in SEALABLE:
+            names = ", ".join(SEALABLE)
+            yield Fault(
+                "family",
+                f"is {self.family}; sealed models are linear in their weights: {names}, on the "
+                "inputs or on a public map of them (model.map = fourier or dense)",
+            )
+        if not self.weight_limit:
+            yield Fault("weight_limit", "is 0; a sealed model's weights need a range, such as 64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +252,8 @@ class TrainingSpec(Part):
     server_rate: Ratio
     momentum: Annotated[float, Range(0.0, 0.999_999)]
 
-    def faults(self) -> Iterator[Fault]:
+    def open_faults(self) -> Iterator[Fault]:
+        """What open models cannot train with; a sealed one's step size heeds the ridge itself."""
         if self.rate * self.ridge >= 1.0:
             yield Fault("ridge", f"is {self.ridge:g}; below 1 / rate = {1 / self.rate:g} is needed")
 
@@ -203,6 +264,8 @@ class PrivacySpec(Part):
 
     `epsilon` None means no noise. `dropouts` members of a block may vanish in a round and
     `corrupt` may work for the requester without harm; DESIGN section 5 derives the threshold.
+    `sealed`: owners train weights that they cannot read (docs/spec/sealed.md); their noise is then
+    on statistics that are drawn once a job.
     """
 
     epsilon: Annotated[float, Range(1e-6, 1e3)] | None
@@ -212,8 +275,6 @@ class PrivacySpec(Part):
     sealed: bool
 
     def faults(self) -> Iterator[Fault]:
-        if self.sealed:
-            yield Fault("sealed", "is true; sealed models are not supported by this version")
         if self.epsilon is not None:
             if not self.delta:
                 yield Fault("delta", "is 0; with epsilon it is above 0, such as 1e-5")

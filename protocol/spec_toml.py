@@ -25,6 +25,7 @@ from protocol.spec_parts import (
     EncryptionSpec,
     Envelope,
     Faulty,
+    FeatureMap,
     ModelSpec,
     Outside,
     Part,
@@ -39,7 +40,15 @@ from protocol.spec_read import Problem, Reader, SpecError, read
 #: What a file may leave out, by section; '' is the top of the file.
 DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "": {"version": params.PROTOCOL_VERSION, "outside": Outside.REFUSE},
-    "model": {"hidden": 0},
+    "model": {
+        "hidden": 0,
+        "map": FeatureMap.NONE,
+        "map_width": 0,
+        "map_scale": 0.0,
+        "center": 0.0,
+        "bias": 0.0,
+        "weight_limit": 0.0,
+    },
     "training": {
         "local_steps": 100,
         "batch_rows": 32,
@@ -71,6 +80,13 @@ DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
         "apply_seconds": 120,
         "finality_blocks": 3,
     },
+}
+
+#: What is otherwise in the file of a sealed job: noise is on unless it says `epsilon = "none"`.
+SEALED_DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "model": {"weight_limit": 64.0},
+    "training": {"local_steps": 100, "batch_rows": 1000, "rate": 1e3, "clip_norm": 1.0},
+    "privacy": {"epsilon": 8.0, "delta": 1e-5},
 }
 
 _SECTIONS: Final[Mapping[str, type[Part]]] = {
@@ -105,12 +121,13 @@ class Draft:
         seed: bytes,
         now: int,
         base: bytes = b"",
+        proof: bytes = b"",
     ) -> JobSpec:
         """The spec of one posting at `now` (Unix seconds, the chain's clock).
 
         `salt` (16) and `seed` (32) are fresh random bytes; `modulus` is the requester's n, big
-        endian, `base` the h of a short-order key. Raises SpecError where they do not fit the terms,
-        such as a key of another size.
+        endian, `base` the h of a short-order key, `proof` what a sealed job shows of n. Raises
+        SpecError where they do not fit the terms, such as a key of another size.
         """
         terms = {field.name: getattr(self.terms, field.name) for field in fields(Terms)}
         try:
@@ -123,6 +140,7 @@ class Draft:
                 modulus=modulus,
                 expires_at=now + self.lifetime_seconds,
                 base=base,
+                proof=proof,
             )
         except Faulty as e:
             raise SpecError(tuple(Problem(*fault) for fault in e.faults)) from e
@@ -160,6 +178,8 @@ def _one(message: str) -> SpecError:
 class _SpecReader(Reader):
     """Reads a whole file, section by section."""
 
+    _sealed = False  # whether defaults are those of sealed jobs
+
     def draft(self, document: Mapping[str, Any]) -> Draft | None:
         """What the file says; None if a problem was found that leaves nothing to go on with."""
         self.unknown(document, (*_TOP, "features", "target", *_SECTIONS), "")
@@ -167,6 +187,7 @@ class _SpecReader(Reader):
         columns = read_features(self, document.get("features"))
         target = read_target(self, document.get("target"))
         tables = {name: self.table(document.get(name, {}), name) for name in _SECTIONS}
+        self._sealed = (tables["privacy"] or {}).get("sealed") is True
         parts = {
             name: None if table is None else self._section(name, table)
             for name, table in tables.items()
@@ -201,6 +222,10 @@ class _SpecReader(Reader):
 
     def _section(self, name: str, table: Mapping[str, Any]) -> Part | None:
         defaults = dict(DEFAULTS[name])
+        if self._sealed:
+            defaults |= SEALED_DEFAULTS.get(name, {})
+        if name == "privacy" and table.get("epsilon") == "none":
+            defaults["delta"] = 0.0
         if name == "cohort":
             defaults["max_owners"] = table.get("min_owners", defaults["min_owners"])
         if name == "payment":

@@ -6,12 +6,13 @@ import hashlib
 import hmac
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar, TypeVarTuple
 
 import trio
 
 from node import (
+    apply_tasks,
     catalogue,
     gradients,
     jobs,
@@ -19,6 +20,7 @@ from node import (
     privacy_ledger,
     records,
     secagg_tasks,
+    sealed_tasks,
     tasks,
 )
 from node.blobs import BlobRef
@@ -34,6 +36,7 @@ from protocol.envelope import Envelope
 from protocol.errors import FatalError, InputError, Malformed, PeerError
 from protocol.machine import one_line
 from protocol.messages import Release
+from protocol.noise_scale import NoisePlan
 from protocol.owner_state import OwnerState
 from protocol.spec import Terms
 
@@ -120,7 +123,9 @@ async def _dispatch(services: Services, wanted: Wanted, effect: effects.Compute)
     work = tasks.Work(services.home.blobs, await services.spec_bytes(context))
     match effect:
         case effects.ComputeInitialModel():
-            return await in_worker(services, tasks.initial_model, work)
+            sealed = context.spec.privacy.sealed
+            first = sealed_tasks.initial_model if sealed else tasks.initial_model
+            return await in_worker(services, first, work)
         case effects.ComputeContribution():
             return await _contribute(services, wanted, effect, work)
         case effects.ComputeCheck():
@@ -133,13 +138,19 @@ async def _dispatch(services: Services, wanted: Wanted, effect: effects.Compute)
                 services, tasks.add, work, tuple(services.blob(d) for d in effect.batches)
             )
         case effects.ComputeApply():
+            cohort = context.require_cohort().members
             blocks = tuple(
-                tasks.Block(services.blob(b.sum), services.blob(b.unmask), b.members)
+                apply_tasks.Block(
+                    services.blob(b.sum),
+                    services.blob(b.unmask),
+                    b.members,
+                    tuple(cohort[member].rows for member in b.members),
+                )
                 for b in effect.blocks
             )
             return await in_worker(
                 services,
-                tasks.apply,
+                apply_tasks.apply,
                 work,
                 services.keys.unseal(key_name(context.spec.modulus)),
                 effect.round,
@@ -160,19 +171,26 @@ async def _contribute(
     context, cohort = machine.context, machine.context.require_cohort()
     model = services.blob(effect.model_digest)
     rows = await _own_rows(services, wanted)
-    noisy = None
-    if context.spec.privacy.noisy:
+    noisy, sealed = None, context.spec.privacy.sealed
+    if context.spec.privacy.noisy and sealed:
+        noisy = await _statistics(services, wanted, work, rows)
+    elif context.spec.privacy.noisy:
         noisy = await _noisy(services, wanted, effect, work, rows, model)
     name = mask_name(context.job, effect.round, effect.attempt)
     try:
         secret = await trio.to_thread.run_sync(services.keys.unseal, name)
     except KeyError:
         raise InputError("this attempt's secrets are gone from the vault", "keys") from None
-    seed = await trio.to_thread.run_sync(_batch_seed, services, context.job, effect.round)
     me = cohort.index_of(context.me)
     if me is None:
         raise FatalError("this owner is not in the cohort that it contributes to")
     attempt = await attempt_of(services, machine, effect)
+    if sealed:
+        step = sealed_tasks.Step(rows, cohort.members[me].rows, model, noisy)
+        return await in_worker(
+            services, sealed_tasks.contribution, work, step, attempt, secret, me, context.me
+        )
+    seed = await trio.to_thread.run_sync(_batch_seed, services, context.job, effect.round)
     gradient = tasks.Gradient(rows, model, seed, noisy)
     return await in_worker(
         services, secagg_tasks.contribution, work, gradient, attempt, secret, me, context.me
@@ -187,19 +205,48 @@ async def _noisy(
     rows: tasks.Rows,
     model: BlobRef,
 ) -> bytes:
-    """The round's noisy integers: drawn once, charged before that, repeated by every attempt."""
-    home, job = services.home, wanted.machine.key
-    place = home, job, effect.round, effect.model_digest
+    """The round's noisy integers: repeated by every attempt."""
+
+    async def draw(plan: NoisePlan) -> bytes:
+        fresh, _ = await in_worker(services, noisy_tasks.noisy_gradient, work, rows, model, plan)
+        return fresh
+
+    place = effect.round, effect.model_digest
+    return await _drawn_once(services, wanted.machine.key, rows.name, *place, draw)
+
+
+async def _statistics(
+    services: Services, wanted: Wanted, work: tasks.Work, rows: tasks.Rows
+) -> bytes:
+    """A sealed job's noised statistics, which all of its rounds are computed from."""
+
+    async def draw(plan: NoisePlan) -> bytes:
+        fresh, _ = await in_worker(services, sealed_tasks.noised_statistics, work, rows, plan)
+        return fresh
+
+    machine = wanted.machine
+    place = 0, machine.context.spec_digest  # one draw a job, on nothing that a model could change
+    return await _drawn_once(services, machine.key, rows.name, *place, draw)
+
+
+async def _drawn_once(
+    services: Services,
+    job: bytes,
+    dataset: str,
+    round_: int,
+    on: bytes,
+    draw: Callable[[NoisePlan], Awaitable[bytes]],
+) -> bytes:
+    """What was drawn with noise for a round: charged before that, stored before it is used."""
+    place = services.home, job, round_, on
     drawn = await trio.to_thread.run_sync(gradients.load, *place)
     if drawn is None:
-        round_, on = effect.round, effect.model_digest
-        await services.store.run(lambda tx: privacy_ledger.charge(tx, rows.name, job, round_, on))
+        await services.store.run(lambda tx: privacy_ledger.charge(tx, dataset, job, round_, on))
         plan = await services.store.read(lambda tx: privacy_ledger.plan_of(tx, job))
-        fresh, _ = await in_worker(services, noisy_tasks.noisy_gradient, work, rows, model, plan)
-        await trio.to_thread.run_sync(gradients.save, *place, fresh)
-        drawn = fresh
+        drawn = await draw(plan)
+        await trio.to_thread.run_sync(gradients.save, *place, drawn)
     # From here on it may leave: should it be lost, the round is lost, and not drawn again.
-    await services.store.run(lambda tx: privacy_ledger.keep(tx, job, effect.round))
+    await services.store.run(lambda tx: privacy_ledger.keep(tx, job, round_))
     return drawn
 
 

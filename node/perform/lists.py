@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import trio
 
-from node import records, secagg_tasks, tasks
+from node import apply_tasks, records, secagg_tasks, tasks
 from node.engine import Machine, Wanted, unix_ms
 from node.perform.compute import in_worker
 from node.perform.sealing import blocks_of, held_sealing_key
@@ -191,7 +191,7 @@ async def settle(services: Services, wanted: Wanted, effect: Settle) -> None:
     if effect.worth:
         work = tasks.Work(services.home.blobs, await services.spec_bytes(context))
         record = services.blob(effect.worth)
-        worths = await in_worker(services, tasks.worths, work, record, len(cohort.members))
+        worths = await in_worker(services, apply_tasks.worths, work, record, len(cohort.members))
 
     def build() -> tuple[bytes, bytes, tuple[bytes, ...]]:
         rounds = [

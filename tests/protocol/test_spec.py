@@ -25,6 +25,7 @@ from protocol.spec import (
     EncryptionSpec,
     Envelope,
     Family,
+    FeatureMap,
     Faulty,
     JobSpec,
     ModelSpec,
@@ -183,7 +184,14 @@ def test_the_digest_is_that_of_the_bytes() -> None:
 
 # Each rule between fields: what breaks it, the field that is blamed, words of the reason.
 BROKEN = [
-    ("privacy.sealed", True, "PrivacySpec.sealed", "not supported by this version"),
+    ("privacy.sealed", True, "model.weight_limit", "a sealed model's weights need a range"),
+    ("model.map", FeatureMap.FOURIER, "ModelSpec.map_width", "makes at least 2 features"),
+    ("model.map_width", 4, "ModelSpec.map_width", "without a map it is 0"),
+    ("model.map_scale", 0.5, "ModelSpec.map_scale", "without a map it is 0"),
+    ("model.center", 0.5, "model.center", "only a sealed model has it"),
+    ("model.bias", 0.5, "model.bias", "only a sealed model has it"),
+    ("model.weight_limit", 0.5, "model.weight_limit", "only a sealed model has it"),
+    ("proof", bytes(3072), "JobSpec.proof", "an open job's has 0"),
     ("privacy.epsilon", 8.0, "PrivacySpec.delta", "with epsilon it is above 0"),
     ("privacy.delta", 1e-6, "PrivacySpec.delta", "without epsilon it is 0"),
     ("privacy.dropouts", 1, "PrivacySpec.dropouts", "without epsilon"),
@@ -196,7 +204,7 @@ BROKEN = [
     ("target", NumberTarget("stay", 0.0, 9.0), "model.family", "classes, not a number"),
     ("target", ClassTarget("age", ("a", "b")), "target.name", "a feature is 'age' already"),
     ("features", (NumberFeature("a", 0.0, 1.0),) * 2, "features[1].name", "another feature"),
-    ("training.ridge", 1.0, "TrainingSpec.ridge", "below 1 / rate"),
+    ("training.ridge", 1.0, "training.ridge", "below 1 / rate"),
     ("encryption.key_bits", 3073, "EncryptionSpec.key_bits", "2048, 3072, 4096, 7680"),
     ("encryption.key_bits", 2048, "modulus", "has 3072 bits; key_bits is 2048"),
     ("modulus", (1 << 3071).to_bytes(384, "big"), "modulus", "is even"),
@@ -331,7 +339,7 @@ def test_a_spec_above_the_limit_is_neither_written_nor_read() -> None:
 
 def test_another_version_is_told_from_garbage() -> None:
     data = encode_spec(SPEC)
-    assert data[:4] == b"\xdc\x00\x14\x01"
+    assert data[:4] == b"\xdc\x00\x15\x01"
     with pytest.raises(Malformed, match="is 2, this version of assay reads 1"):
         decode_spec(b"\xdc\x00\x20\x02" + data[4:])
     with pytest.raises(Malformed, match="is 3, this version"):

@@ -23,7 +23,7 @@ from protocol.spec_parts import (
     TimingSpec,
     TrainingSpec,
 )
-from protocol.spec_toml import DEFAULTS
+from protocol.spec_toml import DEFAULTS, SEALED_DEFAULTS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "spec" / "job.md").read_text()
 ROWS = {
@@ -61,7 +61,12 @@ def shown(value: Any) -> str:
 def test_every_key_stands_on_the_page(section: str, cls: type, name: str) -> None:
     allowed, default, _ = ROWS[f"{section}.{name}" if section else name]
     if name in DEFAULTS[section]:
-        assert default == shown(DEFAULTS[section][name])
+        told = shown(DEFAULTS[section][name])
+        if name in (sealed := SEALED_DEFAULTS.get(section, {})):
+            assert default in (f"{told}; sealed: {shown(sealed[name])}", told)
+            assert (default == told) is (sealed[name] == DEFAULTS[section][name])
+        else:
+            assert default == told
     elif name != "max_owners":
         assert default == "required"
     hint = typing.get_type_hints(cls, include_extras=True)[name]

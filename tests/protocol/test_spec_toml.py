@@ -210,7 +210,11 @@ MISTAKES = [
 ]
 
 SECTIONS = [
-    ("[privacy]\nsealed = true", "privacy.sealed", "not supported by this version"),
+    (
+        "[privacy]\nsealed = true\n[encryption]\nenvelope = 'masks'",
+        "encryption.envelope",
+        "sealed weights are Paillier ciphertexts",
+    ),
     ("[privacy]\nepsilon = 8", "privacy.delta", "is 0; with epsilon it is above 0"),
     ("[privacy]\nepsilon = 8\ndelta = 1e-5", "training.local_steps", "with epsilon it is 1"),
     ("[privacy]\nepsilon = 'no'", "privacy.epsilon", 'a number from 1e-06 to 1000, or "none"'),
@@ -403,6 +407,7 @@ def test_toml_vectors(case: dict[str, Any]) -> None:
         modulus=bytes.fromhex(filled["modulus"]),
         seed=bytes.fromhex(filled["seed"]),
         now=filled["now"],
+        proof=bytes.fromhex(filled.get("proof", "")),
     )
     data = encode_spec(spec)
     assert data.hex() == case["hex"]

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 from simulator import workers
 
-from node import noisy_tasks, secagg_tasks, tasks
+from node import apply_tasks, noisy_tasks, secagg_tasks, tasks
 from node.blobs import BlobRef
 from protocol import effects, inputs
 from protocol.arith.fixedpoint import Integers
@@ -85,7 +85,12 @@ class Computing:
             case effects.ComputeSum():
                 return tasks.add(work, tuple(self.ref(digest) for digest in effect.batches))
             case effects.ComputeApply():
-                return tasks.apply(
+                cohort = node.contexts[job].require_cohort().members
+
+                def rows(members: tuple[int, ...]) -> tuple[int, ...]:
+                    return tuple(cohort[member].rows for member in members)
+
+                return apply_tasks.apply(
                     work,
                     world.paillier.to_bytes(),
                     effect.round,
@@ -93,7 +98,9 @@ class Computing:
                     self.ref(effect.momentum) if effect.momentum else None,
                     self.ref(effect.worth) if effect.worth else None,
                     tuple(
-                        tasks.Block(self.ref(b.sum), self.ref(b.unmask), b.members)
+                        apply_tasks.Block(
+                            self.ref(b.sum), self.ref(b.unmask), b.members, rows(b.members)
+                        )
                         for b in effect.blocks
                     ),
                     workers.rows_of("holdout"),

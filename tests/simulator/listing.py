@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from simulator import workers
 
-from node import tasks
+from node import apply_tasks, tasks
 from node.blobs import BlobRef
 from protocol import effects, evidence, inputs, lists
 from protocol.blobs import blob_digest
@@ -141,7 +141,7 @@ class Listing:
             record = BlobRef(effect.worth, len(node.blobs[effect.worth]))
             with workers.within(node, bytes):
                 work = workers.work_of(node.jobs[job].spec)
-                worths = tasks.worths(work, record, len(cohort.members))
+                worths = apply_tasks.worths(work, record, len(cohort.members))
         books = evidence.close_books(
             job, context.spec_digest, pot, state, cohort, rounds, worths, effect.withheld
         )

@@ -99,10 +99,10 @@ def _multiplier(draft: Draft) -> float | None:
     """The noise multiplier that suffices whatever data set trains; None without noise."""
     from protocol.noise_scale import multiplier_bound
 
-    privacy, training = draft.terms.privacy, draft.terms.training
+    privacy, rounds = draft.terms.privacy, draft.terms.charged_rounds
     if privacy.epsilon is None:
         return None
-    return multiplier_bound(privacy.epsilon, privacy.delta, training.rounds)
+    return multiplier_bound(privacy.epsilon, privacy.delta, rounds)
 
 
 def _warnings(draft: Draft, found: Estimate, block_seconds: float) -> Iterator[str]:

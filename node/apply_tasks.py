@@ -1,0 +1,208 @@
+"""What worker processes run at the requester once a round's blocks are unmasked: open, measure, move.
+
+An open model is a blob of floats, and so is its momentum. A sealed one is a blob of ciphertexts for
+its owners, and beside it one blob of weights and momentum that only the requester's private key
+opens: nothing that is stored or served here holds them in the clear.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from node import sealed_tasks, tasks
+from node.blobs import BlobRef
+from node.tasks import Result, Rows, Work, get, put
+from protocol.spec import Envelope, JobSpec
+
+if TYPE_CHECKING:
+    from protocol.arith.models import Floats
+    from protocol.arith.private_key import PrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block's sum, what takes its masks off, whose contributions are in it, and how many rows
+    each of these declared."""
+
+    sum: BlobRef
+    unmask: BlobRef
+    members: tuple[int, ...]
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A block's mean gradient, whose it is, and how much it weighs beside the others."""
+
+    gradient: bytes
+    members: tuple[int, ...]
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """The model before or after a step, in the clear: its blob, and its momentum's, if any yet."""
+
+    weights: bytes
+    momentum: bytes | None
+
+
+def apply(
+    work: Work,
+    private_key: bytes,
+    round_: int,
+    model: BlobRef,
+    state: BlobRef | None,
+    worth: BlobRef | None,
+    blocks: tuple[Block, ...],
+    holdout: Rows | None,
+) -> Result:
+    """Open the blocks' sums, measure what each is worth, move the model, evaluate it.
+
+    `state` is what the last round's result had as `extra`: the momentum, or a sealed job's weights
+    and momentum. A block whose sum is out of range is dropped and counted; if none is left the
+    model stays as it is, under another digest.
+    """
+    from protocol.arith import kernels
+    from protocol.arith.paillier import PrivateKey
+
+    spec = tasks.spec_of(work)
+    closed = spec.encryption.envelope is Envelope.PAILLIER
+    key = PrivateKey.from_bytes(private_key) if closed else None
+    opened, dropped = _open(work, spec, key, blocks)
+    before = _before(work, spec, key, model, state)
+    architecture, training = tasks.model_of(spec), tasks.training_of(spec)
+    facts: list[tuple[str, float]] = [("blocks_dropped", float(len(dropped)))]
+    measured, after = worth, _Standing(
+        kernels.keep(architecture, before.weights, round_ + 1), before.momentum
+    )
+    if opened:
+        rows = None if holdout is None else tasks.matrix_of(work.spec, holdout)
+        if rows is not None:
+            measured = _measure(work, spec, round_, before, worth, opened, dropped, rows)
+        gradients = [(each.gradient, each.weight) for each in opened]
+        weights, momentum, moved = kernels.apply(
+            architecture, before.weights, before.momentum, gradients, training, round_ + 1
+        )
+        after = _Standing(weights, momentum)
+        contributors = sum(len(each.members) for each in opened)
+        facts += [("contributors", float(contributors)), ("move", moved.move_norm)]
+    if holdout is not None:
+        rows = tasks.matrix_of(work.spec, holdout)
+        seen = kernels.evaluate(architecture, after.weights, *rows)
+        facts += [("accuracy", seen.accuracy), ("loss", seen.loss)]
+    blob, extra, told = _after(work, spec, key, after, state)
+    return Result(blob, extra, (*facts, *told), measured)
+
+
+def _open(
+    work: Work, spec: JobSpec, key: PrivateKey | None, blocks: tuple[Block, ...]
+) -> tuple[list[_Opened], list[tuple[int, ...]]]:
+    """Blocks with their mean gradients, and the members of those that were out of range."""
+    from protocol.arith import kernels
+    from protocol.arith.lanes import SumOutOfRange
+
+    opened: list[_Opened] = []
+    dropped: list[tuple[int, ...]] = []
+    envelope = tasks.envelope_of(spec)
+    for block in blocks:
+        summands = len(block.members)
+        try:
+            sums = kernels.open_sum(
+                key,
+                get(work, block.sum),
+                get(work, block.unmask),
+                envelope,
+                summands,
+                spec.parameter_count,
+            )
+        except SumOutOfRange:
+            dropped.append(block.members)
+            continue
+        if spec.privacy.sealed:
+            gradient, weight = sealed_tasks.mean_move(spec, sums, block.rows)
+        else:
+            gradient, weight = kernels.mean_gradient(envelope, sums, summands), summands
+        opened.append(_Opened(gradient, block.members, weight))
+    return opened, dropped
+
+
+def _before(
+    work: Work, spec: JobSpec, key: PrivateKey | None, model: BlobRef, state: BlobRef | None
+) -> _Standing:
+    if key is not None and spec.privacy.sealed:
+        return _Standing(*sealed_tasks.open_state(work, key, state))
+    return _Standing(get(work, model), None if state is None else get(work, state))
+
+
+def _after(
+    work: Work, spec: JobSpec, key: PrivateKey | None, after: _Standing, state: BlobRef | None
+) -> tuple[BlobRef, BlobRef | None, tasks.Facts]:
+    """The blobs of the model and of what goes with it; facts for the requester."""
+    if key is not None and spec.privacy.sealed:
+        return sealed_tasks.seal(work, key, after.weights, after.momentum)
+    if after.momentum is None:
+        return put(work, after.weights), state, ()
+    return put(work, after.weights), put(work, after.momentum), ()
+
+
+def _measure(
+    work: Work,
+    spec: JobSpec,
+    round_: int,
+    before: _Standing,
+    record: BlobRef | None,
+    opened: list[_Opened],
+    dropped: list[tuple[int, ...]],
+    rows: tuple[Floats, Floats],
+) -> BlobRef:
+    """The record of worth with this round's blocks in it; a dropped one is worth nothing."""
+    from protocol.arith import worth
+    from protocol.arith.vectors import Kind, decode_vector
+    from protocol.arith.worth_record import append
+
+    model = tasks.model_of(spec)
+    count, momentum = model.parameter_count, before.momentum
+    values = worth.measure(
+        model,
+        decode_vector(Kind.MODEL, before.weights, count),
+        None if momentum is None else decode_vector(Kind.MOMENTUM, momentum, count),
+        tasks.training_of(spec),
+        [(decode_vector(Kind.GRADIENT, each.gradient, count), each.weight) for each in opened],
+        *rows,
+        spec.seed,
+    )
+    entries = [(each.members, value) for each, value in zip(opened, values, strict=True)]
+    entries += [(members, 0.0) for members in dropped]
+    known = None if record is None else get(work, record)
+    return put(work, append(known, round_, entries))
+
+
+def worths(work: Work, record: BlobRef, members: int) -> tuple[float, ...] | None:
+    """Each member's worth over all rounds; None where nothing tells them apart."""
+    from protocol.arith.worth import worth_of_members
+
+    return worth_of_members(get(work, record), members, tasks.spec_of(work).cohort.shuffle)
+
+
+def export_model(work: Work, private_key: bytes, model: BlobRef, target: Path) -> None:
+    """Write a model as .npz: its weights as float64, layer by layer. `private_key` opens a sealed
+    one, and is not looked at otherwise."""
+    import numpy as np
+
+    from protocol.arith import models
+    from protocol.arith.vectors import Kind, decode_vector
+
+    spec = tasks.spec_of(work)
+    architecture = tasks.model_of(spec)
+    if spec.privacy.sealed:
+        arrays = sealed_tasks.exported(work, private_key, model)
+    else:
+        vector = decode_vector(Kind.MODEL, get(work, model), architecture.parameter_count)
+        arrays = {"weights": vector}
+        for number, (matrix, bias) in enumerate(models.layers(architecture, vector)):
+            arrays |= {f"layer{number}_weights": matrix, f"layer{number}_bias": bias}
+    with target.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)

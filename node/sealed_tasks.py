@@ -1,0 +1,210 @@
+"""What worker processes run for sealed models: an owner's statistics and step, a requester's keys.
+
+An owner's rows enter its statistics and nothing else: with noise they are drawn once a job, after
+their charge, and every later reply is made of them and of ciphertexts. What a reply is multiplied
+by never leaves this node but as a block's sum; the weights it is multiplied with are nowhere in the
+clear but at the requester.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from node import pool_tasks, secagg_tasks, tasks
+from node.blobs import BlobRef
+from node.tasks import Facts, Result, Rows, Work, get, put
+from protocol.codec import encode
+from protocol.errors import FatalError
+from protocol.noise_scale import NoisePlan
+from protocol.packing import batch_maker
+from protocol.params import SEALED_FRACTION_BITS
+from protocol.sealed_layout import SealedLayout
+from protocol.spec import JobSpec, decode_spec
+
+if TYPE_CHECKING:
+    from protocol.arith.affine import Quantised
+    from protocol.arith.fixedpoint import Integers
+    from protocol.arith.models import Floats
+    from protocol.arith.private_key import PrivateKey
+    from protocol.arith.statistics import Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where one owner's reply comes from: its rows, how many of them it declared, the encrypted
+    model, and the noised statistics that it keeps (None in a job without noise)."""
+
+    rows: Rows
+    declared: int
+    model: BlobRef
+    statistics: bytes | None = field(default=None, repr=False)
+
+
+def noised_statistics(work: Work, rows: Rows, plan: NoisePlan) -> tuple[bytes, Facts]:
+    """The statistics that all rounds of a job are computed from, drawn anew by every call.
+
+    The job is charged before, and what comes out is stored before it is used. It never leaves this
+    node but in a block's sum, multiplied with weights. Raises InputError (local rows).
+    """
+    from protocol.arith import statistics
+    from protocol.arith.models import check_rows
+
+    spec = tasks.spec_of(work)
+    model = tasks.model_of(spec)
+    u, y = check_rows(model, *tasks.matrix_of(work.spec, rows))
+    drawn = statistics.noised(model, u, y, plan.multiplier)
+    return statistics.encode_statistics(drawn), ()
+
+
+def contribution(
+    work: Work, step: Step, attempt: secagg_tasks.Attempt, secret: bytes, me: int, peer: bytes
+) -> Result:
+    """An owner's masked reply of one attempt. `secret` is secagg_tasks.make_secrets's."""
+    from protocol.arith import sealed
+    from protocol.arith.sharing import Secrets
+
+    spec = tasks.spec_of(work)
+    moved = _quantised(work.spec, step.rows, step.declared, step.statistics)
+    reply = sealed.reply(
+        tasks.envelope_of(spec),
+        get(work, step.model),
+        moved.matrix,
+        moved.offset,
+        Secrets.from_bytes(secret),
+        next(e.position for e in attempt.roster if e.member == me),
+        [(e.position, e.ready.mask_key) for e in attempt.roster],
+        secagg_tasks.binding_of(spec, attempt),
+        batch_maker(encode(attempt.place), peer),
+        pool_tasks.blinders(spec),
+    )
+    return Result(put(work, reply))
+
+
+def initial_model(work: Work) -> Result:
+    """The model that a sealed job starts from: zeros, encrypted."""
+    import numpy as np
+
+    from protocol.arith import sealed
+
+    spec = tasks.spec_of(work)
+    zeros = np.zeros(spec.parameter_count)
+    blob, _ = sealed.encrypt_model(
+        tasks.envelope_of(spec), zeros, spec.model.weight_limit, secrets.token_bytes
+    )
+    return Result(put(work, blob))
+
+
+def mean_move(spec: JobSpec, sums: Integers, rows: tuple[int, ...]) -> tuple[bytes, int]:
+    """A block's mean move as a gradient's blob (the step goes against gradients), and its weight:
+    rows that count, each owner's at most `batch_rows`."""
+    import numpy as np
+
+    from protocol.arith.vectors import Kind, encode_vector
+
+    layout = _layout(spec)
+    cap = spec.training.batch_rows
+    weight = sum(min(max(each, 1), cap) for each in rows)
+    unit = spec.model.weight_limit / layout.weight_max / (1 << SEALED_FRACTION_BITS)
+    move = np.asarray(sums, dtype=np.float64) * (unit * cap / weight)
+    return encode_vector(Kind.GRADIENT, -_with_biases(spec, move)), weight
+
+
+def open_state(work: Work, key: PrivateKey, state: BlobRef | None) -> tuple[bytes, bytes | None]:
+    """Blobs, in memory alone, of the weights and the momentum that a step starts from."""
+    import numpy as np
+
+    from protocol.arith import sealed
+    from protocol.arith.vectors import Kind, encode_vector
+
+    if state is None:
+        spec = tasks.spec_of(work)
+        return encode_vector(Kind.MODEL, np.zeros(tasks.model_of(spec).parameter_count)), None
+    weights, momentum = sealed.open_state(key, get(work, state))
+    return encode_vector(Kind.MODEL, weights), encode_vector(Kind.MOMENTUM, momentum)
+
+
+def seal(
+    work: Work, key: PrivateKey, weights: bytes, momentum: bytes | None
+) -> tuple[BlobRef, BlobRef | None, Facts]:
+    """Stores the ciphertexts of the weights, and weights and momentum for the requester alone;
+    says how many weights did not fit their range."""
+    import numpy as np
+
+    from protocol.arith import sealed
+    from protocol.arith.vectors import Kind, decode_vector
+
+    spec = tasks.spec_of(work)
+    count = tasks.model_of(spec).parameter_count
+    vector = decode_vector(Kind.MODEL, weights, count)
+    blob, clipped = sealed.encrypt_model(
+        tasks.envelope_of(spec),
+        vector[: spec.parameter_count],
+        spec.model.weight_limit,
+        secrets.token_bytes,
+    )
+    moved = np.zeros(count) if momentum is None else decode_vector(Kind.MOMENTUM, momentum, count)
+    kept = sealed.seal_state(key, vector, moved, secrets.token_bytes)
+    return put(work, blob), put(work, kept), (("clipped_weights", float(clipped)),)
+
+
+def exported(work: Work, private_key: bytes, model: BlobRef) -> dict[str, Floats]:
+    """A sealed model's arrays for its requester: weights, and the map that they are used with."""
+    from protocol.arith import sealed
+    from protocol.arith.paillier import PrivateKey
+
+    spec = tasks.spec_of(work)
+    key = PrivateKey.from_bytes(private_key)
+    vector = sealed.decrypt_model(
+        key, tasks.envelope_of(spec), get(work, model), spec.model.weight_limit
+    )
+    return {
+        "weights": vector.reshape(spec.feature_count, spec.outputs),
+        **tasks.feature_map_of(spec).arrays(),
+    }
+
+
+def _layout(spec: JobSpec) -> SealedLayout:
+    layout = spec.layout_for(spec.cohort.largest_block)
+    if layout is None:
+        raise FatalError("the job's model is not sealed")
+    return layout
+
+
+def _with_biases(spec: JobSpec, vector: Floats) -> Floats:
+    """A sealed model's weights in the layout of an open one, whose biases are 0."""
+    import numpy as np
+
+    return np.concatenate([vector, np.zeros(spec.outputs)])
+
+
+@lru_cache(maxsize=2)
+def _quantised(spec_bytes: bytes, rows: Rows, declared: int, kept: bytes | None) -> Quantised:
+    """What every round of a job multiplies with: made once, as it depends on no round."""
+    from protocol.arith import affine
+
+    spec = decode_spec(spec_bytes)
+    training = spec.training
+    found = affine.local_map(
+        tasks.model_of(spec),
+        _statistics(spec, spec_bytes, rows, kept),
+        training.local_steps,
+        training.rate,
+        training.ridge,
+    )
+    weight = min(max(declared, 1), training.batch_rows) / training.batch_rows
+    return affine.quantised(found, weight, _layout(spec), spec.model.weight_limit)
+
+
+def _statistics(spec: JobSpec, spec_bytes: bytes, rows: Rows, kept: bytes | None) -> Statistics:
+    from protocol.arith import statistics
+    from protocol.arith.models import check_rows
+
+    model = tasks.model_of(spec)
+    if kept is not None:
+        return statistics.decode_statistics(kept, spec.feature_count, spec.outputs)
+    if spec.privacy.noisy:
+        raise FatalError("a noisy job's statistics are drawn and kept before they are used")
+    return statistics.exact(model, *check_rows(model, *tasks.matrix_of(spec_bytes, rows)))
