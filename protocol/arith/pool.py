@@ -56,7 +56,9 @@ class Pool:
         self.public: Final = public
         self.limit: Final = max_bytes // (public.ciphertext_bytes + _OVERHEAD)
         self._entropy, self._process = entropy, process
-        self._home, self._expected, self._make = process(), expected, source
+        #: What the obfuscators come from: who needs one kind alone looks here.
+        self.origin: Final = source
+        self._home, self._expected = process(), expected
         self._stock: deque[Obfuscator] = deque()
         self._source: Drawing | None = None
 
@@ -89,8 +91,8 @@ class Pool:
         return encrypt_with(self.public, plaintexts, self.take(len(plaintexts)))
 
     def _ready(self) -> Drawing:
-        if self._source is None and self._make is not None:
-            self._source = self._make(self.public, self._entropy)
+        if self._source is None and self.origin is not None:
+            self._source = self.origin(self.public, self._entropy)
         elif self._source is None:
             self._source = Source(self.public, self._entropy, self._expected)
         return self._source
