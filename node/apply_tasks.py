@@ -1,4 +1,4 @@
-"""What worker processes run at the requester once a round's blocks are unmasked: open, measure, move.
+"""What a requester's workers run once a round's blocks are unmasked: open, measure, move.
 
 An open model is a blob of floats, and so is its momentum. A sealed one is a blob of ciphertexts for
 its owners, and beside it one blob of weights and momentum that only the requester's private key
@@ -75,8 +75,9 @@ def apply(
     before = _before(work, spec, key, model, state)
     architecture, training = tasks.model_of(spec), tasks.training_of(spec)
     facts: list[tuple[str, float]] = [("blocks_dropped", float(len(dropped)))]
-    measured, after = worth, _Standing(
-        kernels.keep(architecture, before.weights, round_ + 1), before.momentum
+    measured, after = (
+        worth,
+        _Standing(kernels.keep(architecture, before.weights, round_ + 1), before.momentum),
     )
     if opened:
         rows = None if holdout is None else tasks.matrix_of(work.spec, holdout)
@@ -93,7 +94,7 @@ def apply(
         rows = tasks.matrix_of(work.spec, holdout)
         seen = kernels.evaluate(architecture, after.weights, *rows)
         facts += [("accuracy", seen.accuracy), ("loss", seen.loss)]
-    blob, extra, told = _after(work, spec, key, after, state)
+    blob, extra, told = _after(work, spec, key, round_ + 1, after, state)
     return Result(blob, extra, (*facts, *told), measured)
 
 
@@ -138,11 +139,16 @@ def _before(
 
 
 def _after(
-    work: Work, spec: JobSpec, key: PrivateKey | None, after: _Standing, state: BlobRef | None
+    work: Work,
+    spec: JobSpec,
+    key: PrivateKey | None,
+    turn: int,
+    after: _Standing,
+    state: BlobRef | None,
 ) -> tuple[BlobRef, BlobRef | None, tasks.Facts]:
     """The blobs of the model and of what goes with it; facts for the requester."""
     if key is not None and spec.privacy.sealed:
-        return sealed_tasks.seal(work, key, after.weights, after.momentum)
+        return sealed_tasks.seal(work, key, turn, after.weights, after.momentum)
     if after.momentum is None:
         return put(work, after.weights), state, ()
     return put(work, after.weights), put(work, after.momentum), ()

@@ -142,9 +142,7 @@ class Books:
             key = await trio.to_thread.run_sync(
                 services.keys.unseal, key_name(machine.context.spec.modulus)
             )
-        await services.compute.run(
-            apply_tasks.export_model, work, key, BlobRef(digest, size), path
-        )
+        await services.compute.run(apply_tasks.export_model, work, key, BlobRef(digest, size), path)
         final = state.phase in (JobPhase.PAYING, JobPhase.CLOSED, JobPhase.FINISHING)
         return j.ModelFile(
             job="0x" + machine.key.hex(),

@@ -35,7 +35,18 @@ def build_matrix(
     target: Target,
     outside: Outside = Outside.REFUSE,
 ) -> tuple[Numbers, Numbers]:
-    """Features [rows, inputs] and target [rows], float64, of the imported data set at `copy`.
+    """`table_matrix` of the imported data set at `copy`; `FatalError` if that is damaged."""
+    needed = frozenset([*(feature.name for feature in features), target.name])
+    return table_matrix(read_table(copy, needed), features, target, outside)
+
+
+def table_matrix(
+    table: Table,
+    features: Sequence[Feature],
+    target: Target,
+    outside: Outside = Outside.REFUSE,
+) -> tuple[Numbers, Numbers]:
+    """Features [rows, inputs] and target [rows], float64, of a table that has these columns.
 
     A number's declared range becomes 0 to 1; a category becomes one input for each of its words, in
     declared order, 1 where it holds. A class target is its place among the classes, from 0; a
@@ -43,11 +54,9 @@ def build_matrix(
     range's nearer end; every other fault is refused whatever `outside` says.
 
     Raises `InputError` (the field is the column): columns missing, text where numbers belong,
-    values empty, not finite or outside, unknown words; `FatalError` if the copy is damaged.
+    values empty, not finite or outside, unknown words.
     """
-    needed = [*(feature.name for feature in features), target.name]
-    table = read_table(copy, frozenset(needed))
-    _require_columns(table, needed)
+    _require_columns(table, [*(feature.name for feature in features), target.name])
     inputs = sum(feature.inputs for feature in features)
     if table.rows * inputs > params.MAX_MATRIX_CELLS:
         raise InputError(

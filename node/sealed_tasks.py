@@ -20,7 +20,6 @@ from protocol.codec import encode
 from protocol.errors import FatalError
 from protocol.noise_scale import NoisePlan
 from protocol.packing import batch_maker
-from protocol.params import SEALED_FRACTION_BITS
 from protocol.sealed_layout import SealedLayout
 from protocol.spec import JobSpec, decode_spec
 
@@ -78,6 +77,7 @@ def contribution(
         [(e.position, e.ready.mask_key) for e in attempt.roster],
         secagg_tasks.binding_of(spec, attempt),
         batch_maker(encode(attempt.place), peer),
+        secrets.token_bytes,
         pool_tasks.blinders(spec),
     )
     return Result(put(work, reply))
@@ -91,24 +91,19 @@ def initial_model(work: Work) -> Result:
 
     spec = tasks.spec_of(work)
     zeros = np.zeros(spec.parameter_count)
-    blob, _ = sealed.encrypt_model(
-        tasks.envelope_of(spec), zeros, spec.model.weight_limit, secrets.token_bytes
-    )
+    blob, _ = sealed.encrypt_model(tasks.envelope_of(spec), zeros, secrets.token_bytes)
     return Result(put(work, blob))
 
 
 def mean_move(spec: JobSpec, sums: Integers, rows: tuple[int, ...]) -> tuple[bytes, int]:
     """A block's mean move as a gradient's blob (the step goes against gradients), and its weight:
     rows that count, each owner's at most `batch_rows`."""
-    import numpy as np
-
+    from protocol.arith import sealed
     from protocol.arith.vectors import Kind, encode_vector
 
-    layout = _layout(spec)
     cap = spec.training.batch_rows
-    weight = sum(min(max(each, 1), cap) for each in rows)
-    unit = spec.model.weight_limit / layout.weight_max / (1 << SEALED_FRACTION_BITS)
-    move = np.asarray(sums, dtype=np.float64) * (unit * cap / weight)
+    weight = sum(_counted(each, cap) for each in rows)
+    move = sealed.restore(tasks.envelope_of(spec), sums) * (cap / weight)
     return encode_vector(Kind.GRADIENT, -_with_biases(spec, move)), weight
 
 
@@ -116,54 +111,55 @@ def open_state(work: Work, key: PrivateKey, state: BlobRef | None) -> tuple[byte
     """Blobs, in memory alone, of the weights and the momentum that a step starts from."""
     import numpy as np
 
-    from protocol.arith import sealed
+    from protocol.arith import sealed_state
     from protocol.arith.vectors import Kind, encode_vector
 
+    count = tasks.model_of(tasks.spec_of(work)).parameter_count
     if state is None:
-        spec = tasks.spec_of(work)
-        return encode_vector(Kind.MODEL, np.zeros(tasks.model_of(spec).parameter_count)), None
-    weights, momentum = sealed.open_state(key, get(work, state))
-    return encode_vector(Kind.MODEL, weights), encode_vector(Kind.MOMENTUM, momentum)
+        return encode_vector(Kind.MODEL, np.zeros(count)), None
+    held = sealed_state.open_state(key, get(work, state), count)
+    momentum = None if held.momentum is None else encode_vector(Kind.MOMENTUM, held.momentum)
+    return encode_vector(Kind.MODEL, held.weights), momentum
 
 
 def seal(
-    work: Work, key: PrivateKey, weights: bytes, momentum: bytes | None
-) -> tuple[BlobRef, BlobRef | None, Facts]:
-    """Stores the ciphertexts of the weights, and weights and momentum for the requester alone;
-    says how many weights did not fit their range."""
-    import numpy as np
-
-    from protocol.arith import sealed
+    work: Work, key: PrivateKey, turn: int, weights: bytes, momentum: bytes | None
+) -> tuple[BlobRef, BlobRef, Facts]:
+    """Stores the ciphertexts of the weights, `turn` rounds after the first, and weights and
+    momentum for the requester alone; says how many weights did not fit their range."""
+    from protocol.arith import sealed, sealed_state
     from protocol.arith.vectors import Kind, decode_vector
 
     spec = tasks.spec_of(work)
     count = tasks.model_of(spec).parameter_count
     vector = decode_vector(Kind.MODEL, weights, count)
-    blob, clipped = sealed.encrypt_model(
-        tasks.envelope_of(spec),
-        vector[: spec.parameter_count],
-        spec.model.weight_limit,
-        secrets.token_bytes,
+    weighed = vector[: spec.parameter_count]
+    blob, facts = sealed.encrypt_model(tasks.envelope_of(spec), weighed, secrets.token_bytes)
+    moved = None if momentum is None else decode_vector(Kind.MOMENTUM, momentum, count)
+    kept = sealed_state.seal_state(
+        key, sealed_state.State(turn, vector, moved), secrets.token_bytes
     )
-    moved = np.zeros(count) if momentum is None else decode_vector(Kind.MOMENTUM, momentum, count)
-    kept = sealed.seal_state(key, vector, moved, secrets.token_bytes)
-    return put(work, blob), put(work, kept), (("clipped_weights", float(clipped)),)
+    return put(work, blob), put(work, kept), (("clipped_weights", float(facts.clipped)),)
 
 
 def exported(work: Work, private_key: bytes, model: BlobRef) -> dict[str, Floats]:
     """A sealed model's arrays for its requester: weights, and the map that they are used with."""
+    import numpy as np
+
     from protocol.arith import sealed
     from protocol.arith.paillier import PrivateKey
 
     spec = tasks.spec_of(work)
-    key = PrivateKey.from_bytes(private_key)
-    vector = sealed.decrypt_model(
-        key, tasks.envelope_of(spec), get(work, model), spec.model.weight_limit
-    )
-    return {
-        "weights": vector.reshape(spec.feature_count, spec.outputs),
-        **tasks.feature_map_of(spec).arrays(),
-    }
+    key, envelope = PrivateKey.from_bytes(private_key), tasks.envelope_of(spec)
+    integers = sealed.decrypt_model(key, envelope, get(work, model))
+    weights: Floats = integers.astype(np.float64) * envelope.fixed_point.step
+    shaped = weights.reshape(spec.feature_count, spec.outputs)
+    return {"weights": shaped, **tasks.feature_map_of(spec).arrays()}
+
+
+def _counted(rows: int, most: int) -> int:
+    """How many declared rows count; whoever declares none counts as one."""
+    return min(max(rows, 1), most)
 
 
 def _layout(spec: JobSpec) -> SealedLayout:
@@ -194,7 +190,7 @@ def _quantised(spec_bytes: bytes, rows: Rows, declared: int, kept: bytes | None)
         training.rate,
         training.ridge,
     )
-    weight = min(max(declared, 1), training.batch_rows) / training.batch_rows
+    weight = _counted(declared, training.batch_rows) / training.batch_rows
     return affine.quantised(found, weight, _layout(spec), spec.model.weight_limit)
 
 

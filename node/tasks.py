@@ -17,7 +17,6 @@ from node.blobs import BlobRef, Blobs
 from protocol import params
 from protocol.errors import InputError
 from protocol.noise_scale import noise_clip
-from protocol.packing import PAILLIER
 from protocol.spec import Envelope, JobSpec, Terms, decode_spec
 
 if TYPE_CHECKING:
@@ -251,9 +250,12 @@ def envelope_of(spec: JobSpec) -> kernels.Envelope:
     from protocol.arith import kernels
 
     training, privacy = spec.training, spec.privacy
-    clip = noise_clip(
-        training.clip_norm, training.batch_rows, training.rounds, privacy.epsilon, privacy.delta
-    )
+    layout = spec.layout_for(spec.cohort.largest_block)
+    clip = spec.model.weight_limit
+    if layout is None:
+        clip = noise_clip(
+            training.clip_norm, training.batch_rows, training.rounds, privacy.epsilon, privacy.delta
+        )
     return kernels.Envelope(
         spec.modulus,
         spec.encryption.value_bits,
@@ -261,6 +263,7 @@ def envelope_of(spec: JobSpec) -> kernels.Envelope:
         spec.cohort.largest_block,
         str(spec.encryption.envelope),
         spec.base,
+        layout,
     )
 
 

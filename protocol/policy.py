@@ -45,10 +45,11 @@ class Policy(Wire):
     `decided`: its owner has said something. `accept`: whether jobs that fit are taken.
     `no_noise`: jobs without noise are taken, where masks protect within a round and nothing does
     over rounds. `trusted`: requesters whose *sealed* jobs without noise are taken as well, though
-    their crafted weights could read every row. `open_models`, `sealed_models`: which kinds. `max_unpaid`: attempts without pay
-    that one requester may cause before its jobs wait. `epsilon`, `delta`: what all jobs with noise
-    together may cost the dataset, by its ledger (node/privacy.py); 0 takes none. `known_least`: so
-    many members of this owner's block must be among the accounts `known`.
+    their crafted weights could read every row. `open_models`, `sealed_models`: which kinds.
+    `max_unpaid`: attempts without pay that one requester may cause before its jobs wait. `epsilon`,
+    `delta`: what all jobs with noise together may cost the dataset, by its ledger
+    (node/privacy.py); 0 takes none. `known_least`: so many members of this owner's block must be
+    among the accounts `known`.
     """
 
     decided: bool

@@ -70,7 +70,7 @@ SEALABLE: Final = (Family.LINEAR, Family.LOGISTIC, Family.SOFTMAX)
 
 
 class FeatureMap(StrEnum):
-    """What a sealed model is linear in, as in protocol.arith.feature_map: inputs, or a public map."""
+    """What a sealed model is linear in, as in protocol.arith.feature_map: inputs, or a map."""
 
     NONE = "none"
     FOURIER = "fourier"

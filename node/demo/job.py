@@ -3,7 +3,8 @@
 The recipes come from training in the clear: on 40 splits for softmax on digits, on 60 for breast
 cancer, on 16 and 10 for dense. After these rounds the worst of them was 1.0 to 1.6 points short of
 pooled training, within the promise (verdict.TOLERANCE). The ridge is the same on both sides:
-without one, training the pool to convergence overfits, and would be too easy to match.
+without one, training the pool to convergence overfits, and would be too easy to match. Recipes of
+sealed jobs are in sealed.py.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from protocol.amounts import format_amount
 ETHER: Final = 10**18
 
 ModelName = Literal["softmax", "dense"]
+FamilyName = Literal["softmax", "dense", "logistic"]
 
 #: Owners whose policies accept, and all owners. The bounty has room for all: the share of one that
 #: stays out goes back to the requester.
@@ -37,10 +39,24 @@ ENROL_SECONDS: Final = 15
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Model and training of a job."""
+class Sealing:
+    """What a sealed job's spec says beside an open one's: the public map from inputs to features
+    (`width` and `scale` are 0 for "none"), and the noise; `epsilon` None: none."""
 
-    family: ModelName
+    map: Literal["none", "fourier"]
+    width: int
+    scale: float
+    center: float
+    bias: float
+    epsilon: float | None
+    delta: float
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Model and training of a job; `sealing` None: its owners can read the model."""
+
+    family: FamilyName
     hidden: int
     rounds: int
     local_steps: int
@@ -49,6 +65,7 @@ class Recipe:
     clip_norm: float
     momentum: float
     ridge: float
+    sealing: Sealing | None = None
 
     def with_rounds(self, rounds: int | None) -> Recipe:
         return self if rounds is None else dataclasses.replace(self, rounds=rounds)
@@ -70,8 +87,11 @@ def spec(table: Table, recipe: Recipe) -> str:
     )
     classes = ", ".join(f'"{name}"' for name in table.classes)
     hidden = f"hidden = {recipe.hidden}\n" if recipe.hidden else ""
+    sealed, model, privacy = "", "", ""
+    if recipe.sealing is not None:
+        sealed, model, privacy = "sealed ", _map(recipe.sealing), _privacy(recipe.sealing)
     return f"""\
-title = "{table.title}, {recipe.family}"
+title = "{table.title}, {sealed}{recipe.family}"
 purpose = "research"
 
 features = [
@@ -84,7 +104,7 @@ classes = [{classes}]
 
 [model]
 family = "{recipe.family}"
-{hidden}
+{hidden}{model}
 [training]
 rounds = {recipe.rounds}
 local_steps = {recipe.local_steps}
@@ -93,7 +113,7 @@ rate = {recipe.rate}
 clip_norm = {recipe.clip_norm}
 momentum = {recipe.momentum}
 ridge = {recipe.ridge}
-
+{privacy}
 [cohort]
 min_owners = {ACCEPTING}
 max_owners = {OWNERS}
@@ -112,3 +132,20 @@ apply_seconds = 120
 finality_blocks = 1
 lifetime_days = 1
 """
+
+
+def _map(sealing: Sealing) -> str:
+    """What [model] says of a sealed model's features."""
+    lines = [f"center = {sealing.center}", f"bias = {sealing.bias}"]
+    if sealing.map != "none":
+        lines += [f'map = "{sealing.map}"']
+        lines += [f"map_width = {sealing.width}", f"map_scale = {sealing.scale}"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _privacy(sealing: Sealing) -> str:
+    """The section [privacy] of a sealed job."""
+    noise = 'epsilon = "none"'
+    if sealing.epsilon is not None:
+        noise = f"epsilon = {sealing.epsilon}\ndelta = {sealing.delta}"
+    return f"\n[privacy]\nsealed = true\n{noise}\n"

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Accuracies in [0, 1]: after each round, and of pooled training."""
+    """Accuracies in [0, 1]: after each round, of pooled training, and of a sealed job's twin, which
+    trains in the clear without noise."""
 
     title: str
     accuracies: list[float]
     pooled: float
+    twin: list[float] = field(default_factory=list)
 
 
 def draw(curve: Curve, path: Path) -> None:
@@ -33,6 +35,10 @@ def draw(curve: Curve, path: Path) -> None:
     axes.axhline(curve.pooled, color="0.5", linestyle="--", label="pooled, in the clear")
     rounds = range(1, len(curve.accuracies) + 1)
     axes.plot(rounds, curve.accuracies, marker="o", markersize=4, label="assay")
+    if curve.twin:
+        steps = range(1, len(curve.twin) + 1)
+        label = "the same in the clear, without noise"
+        axes.plot(steps, curve.twin, marker="s", markersize=3, linestyle=":", label=label)
     axes.set(title=curve.title, xlabel="round", ylabel="accuracy on the hold-out set")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))

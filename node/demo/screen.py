@@ -24,8 +24,8 @@ class Screen(Protocol):
     def note(self, text: str) -> None:
         """Something happened."""
 
-    def round(self, number: int, rounds: int, accuracy: float | None, pooled: float) -> None:
-        """A round, counted from 1, is over; `pooled` is what it is held against."""
+    def round(self, number: int, rounds: int, accuracy: float | None, beside: str) -> None:
+        """A round, counted from 1, is over; `beside` says what it is held against."""
 
     def __enter__(self) -> Screen: ...
 
@@ -37,10 +37,10 @@ class Screen(Protocol):
     ) -> None: ...
 
 
-def round_line(number: int, rounds: int, accuracy: float | None, pooled: float) -> str:
+def round_line(number: int, rounds: int, accuracy: float | None, beside: str) -> str:
     """A round in one line."""
     shown = "   not measured" if accuracy is None else f"accuracy {100 * accuracy:6.2f} %"
-    return f"round {number:>3} of {rounds}  {shown}  (pooled, in the clear: {100 * pooled:.2f} %)"
+    return f"round {number:>3} of {rounds}  {shown}  ({beside})"
 
 
 class PlainScreen:
@@ -56,8 +56,8 @@ class PlainScreen:
     def note(self, text: str) -> None:
         self._line(f"   {text}")
 
-    def round(self, number: int, rounds: int, accuracy: float | None, pooled: float) -> None:
-        self._line(f"   {round_line(number, rounds, accuracy, pooled)}")
+    def round(self, number: int, rounds: int, accuracy: float | None, beside: str) -> None:
+        self._line(f"   {round_line(number, rounds, accuracy, beside)}")
 
     def _line(self, text: str) -> None:
         self._stream.write(f"{time.monotonic() - self._began:6.1f} s {text}\n")
@@ -96,8 +96,8 @@ class LiveScreen:
     def note(self, text: str) -> None:
         self._line(text, "")
 
-    def round(self, number: int, rounds: int, accuracy: float | None, pooled: float) -> None:
-        self._line(round_line(number, rounds, accuracy, pooled), "green")
+    def round(self, number: int, rounds: int, accuracy: float | None, beside: str) -> None:
+        self._line(round_line(number, rounds, accuracy, beside), "green")
         if self._task is not None:
             self._progress.update(self._task, total=rounds, completed=number)
 

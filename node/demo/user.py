@@ -33,10 +33,10 @@ class User:
         """What `assay ... --json` prints. Raises Failure in the command's own words."""
         code, output, errors = self.attempt(*arguments)
         if code != Exit.OK:
-            words = _words(errors)
+            said = words(errors)
             raise Failure(
                 Exit(code) if code in set(Exit) else Exit.INTERNAL,
-                f"{self.name}: assay {arguments[0]} failed: {words}",
+                f"{self.name}: assay {arguments[0]} failed: {said}",
                 next_=f"less {self.home.log}",
             )
         return json.loads(output)
@@ -59,7 +59,7 @@ class User:
             return client.call(method, params)
 
 
-def _words(errors: str) -> str:
+def words(errors: str) -> str:
     """A command's error as it would tell a person."""
     last = errors.strip().splitlines()[-1:] or ["it said nothing"]
     try:

@@ -19,8 +19,8 @@ from node import (
     noisy_tasks,
     privacy_ledger,
     records,
-    secagg_tasks,
     sealed_tasks,
+    secagg_tasks,
     tasks,
 )
 from node.blobs import BlobRef

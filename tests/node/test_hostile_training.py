@@ -50,7 +50,7 @@ def test_a_second_try_has_the_same_integers(
     """Two batches under the masks of one attempt must have no difference to be read."""
     rows = tasks.Rows(tmp_path, bytes(32), "ward")
     x, y = np.linspace(0.0, 1.0, 50)[:, None], np.arange(50.0) % 2
-    monkeypatch.setattr(tasks, "_matrix", lambda spec, rows: (x, y))
+    monkeypatch.setattr(tasks, "matrix_of", lambda spec, rows: (x, y))
     work = tasks.Work(tmp_path, encode_spec(SPEC))
     model = Blobs(tmp_path).put(kernels.initial_model(tasks.model_of(SPEC), SPEC.seed))
     one, two, other = (

@@ -68,7 +68,7 @@ def within(node: Node, entropy: Entropy) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for place, name, value in (
             (tasks, "Blobs", blobs),
-            (tasks, "_matrix", matrix),
+            (tasks, "matrix_of", matrix),
             (noisy_tasks, "Blobs", blobs),
             (noisy_tasks, "_rows", matrix),
             (noise, "add_noise", noisy),
