@@ -149,12 +149,13 @@ def _sum_rows(u: Floats, t: Floats) -> Integers:
     total = np.zeros(vector.shape, dtype=np.int64)
     for features, target in zip(u, t, strict=True):
         row[:] = features
-        np.multiply.outer(row, row, out=products)
-        vector[:p] = products.diagonal()
-        # "clip" leaves nothing to do, as all indices are in range, and spares a copy.
-        np.take(products.reshape(-1), upper, out=off_diagonal, mode="clip")
-        off_diagonal *= math.sqrt(2.0)
-        np.multiply.outer(row, TARGET_WEIGHT * target, out=moments)
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.multiply.outer(row, row, out=products)
+            vector[:p] = products.diagonal()
+            # All indices are in range; "clip" spares the copy that "raise" makes.
+            np.take(products.reshape(-1), upper, out=off_diagonal, mode="clip")
+            off_diagonal *= math.sqrt(2.0)
+            np.multiply.outer(row, TARGET_WEIGHT * target, out=moments)
         found = record_vector(vector, RECORD_LENGTH)
         if found is not None:  # features that are not finite count as zero, as in noise.py
             total += found[0]
