@@ -90,7 +90,7 @@ def test_targets_are_corners_at_distance_one() -> None:
 
 def test_the_dense_family_has_none() -> None:
     model = Model(Family.DENSE, 5, 3, 4)
-    with pytest.raises(InputError, match="model.family: is dense"):
+    with pytest.raises(InputError, match=r"model\.family: is dense"):
         exact(model, in_ball(3, 5, 0), np.zeros(3))
 
 
