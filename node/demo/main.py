@@ -20,6 +20,7 @@ from node.demo.job import ModelName
 from node.demo.processes import Children
 from node.demo.report import as_json, as_parts
 from node.demo.screen import open_screen
+from node.demo.sealed import Asked
 from node.demo.story import Plan, play
 from node.demo.verdict import as_table, judge
 
@@ -36,13 +37,14 @@ def run(
     rounds: int | None,
     out: Path | None,
     keep: bool,
+    sealed: Asked | None = None,
 ) -> int:
     """Run the main job and print what it came to.
 
     Exit.OK only if every finding of the verdict holds, Exit.FAULT otherwise. Raises Failure where
     the story could not go on, for example because a daemon ended.
     """
-    plan = Plan(data, model, seed, rounds, _folder(out))
+    plan = Plan(data, model, seed, rounds, _folder(out), sealed)
     with _ended_like_ctrl_c(), _homes(keep) as folder:
         with open_screen(session.json) as screen, Children() as children:
             figures = play(plan, folder, children, screen)

@@ -10,6 +10,7 @@ from typing import Any
 from node.cli.amounts import money, short, size
 from node.cli.show import Pairs, Part, Table
 from node.demo.ledger import Gas
+from node.demo.sealed import Point
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,33 @@ class Sums:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """What `assay model get` said to an owner: its exit code, its words, whether a file came."""
+
+    name: str
+    code: int
+    reason: str
+    file: bool
+
+
+@dataclass(frozen=True)
+class SealedFigures:
+    """What a sealed job adds. `twin`: accuracies after each round of the same training in the
+    clear, without noise; `documented`: what this epsilon is known to give; `downloaded`: accuracy
+    of the requester's model file, computed in the clear (None: there is none); `spent`: each
+    owner's epsilon for the whole job, None without noise."""
+
+    features: str
+    epsilon: float | None
+    delta: float
+    twin: tuple[float, ...]
+    documented: Point
+    downloaded: float | None
+    refusal: Refusal
+    spent: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
 class Figures:
     """Everything that a run is judged by and shows. Accuracies in [0, 1], amounts in wei."""
 
@@ -94,6 +122,7 @@ class Figures:
     round_seconds: Mapping[str, float]
     unclean: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    sealed: SealedFigures | None = None
 
     @property
     def accuracy(self) -> float | None:
@@ -108,6 +137,7 @@ class Figures:
 
 def as_json(figures: Figures, faults: list[str]) -> dict[str, Any]:
     """The one object that `--json` prints. Amounts are integers of wei."""
+    sealed = {} if figures.sealed is None else {"sealed": dataclasses.asdict(figures.sealed)}
     return {
         "accuracy": figures.accuracy,
         "pooled_accuracy": figures.pooled_accuracy,
@@ -131,7 +161,7 @@ def as_json(figures: Figures, faults: list[str]) -> dict[str, Any]:
         "files": dict(figures.files),
         "ok": not faults,
         "faults": faults,
-    }
+    } | sealed
 
 
 def as_parts(figures: Figures) -> list[Part]:
@@ -165,13 +195,11 @@ def as_parts(figures: Figures) -> list[Part]:
         right=frozenset({"count", "gas each", "gas"}),
     )
     largest = max(figures.memory, key=lambda name: figures.memory[name], default="")
-    accuracy = "none" if figures.accuracy is None else f"{100 * figures.accuracy:.2f} %"
     rows = [
-        ("accuracy", f"{accuracy} after {len(figures.accuracies)} rounds"),
-        ("pooled", f"{100 * figures.pooled_accuracy:.2f} %, in the clear, to convergence"),
+        *(_accuracy(figures) if figures.sealed is None else _sealed(figures, figures.sealed)),
         ("opened", _opened(figures)),
         ("rests on", rests_on(figures.sums, len(figures.owners))),
-        ("privacy", "no noise: masks hide each batch within a round, nothing protects over rounds"),
+        ("privacy", _privacy(figures.sealed)),
         ("stayed out", f"{figures.outsider.name}: {figures.outsider.reason}"),
         ("escrowed", money(figures.escrowed)),
         ("paid", money(sum(figures.paid.values()))),
@@ -182,6 +210,55 @@ def as_parts(figures: Figures) -> list[Part]:
         *figures.files.items(),
     ]
     return [owners, gas, "", Pairs(rows)]
+
+
+def _percent(share: float | None) -> str:
+    return "none" if share is None else f"{100 * share:.2f} %"
+
+
+def _accuracy(figures: Figures) -> list[tuple[str, str]]:
+    rounds = len(figures.accuracies)
+    return [
+        ("accuracy", f"{_percent(figures.accuracy)} after {rounds} rounds"),
+        ("pooled", f"{_percent(figures.pooled_accuracy)}, in the clear, to convergence"),
+    ]
+
+
+def _sealed(figures: Figures, sealed: SealedFigures) -> list[tuple[str, str]]:
+    """The sealed result and what it would be without noise, side by side; who can read it."""
+    noise = "without noise" if sealed.epsilon is None else f"at epsilon {sealed.epsilon:g}"
+    twin = sealed.twin[-1] if sealed.twin else None
+    point, refusal = sealed.documented, sealed.refusal
+    return [
+        ("accuracy", f"{_percent(figures.accuracy)}, sealed, {noise}"),
+        ("clear", f"{_percent(twin)}, the same training in the clear, without noise"),
+        (
+            "documented",
+            f"{_percent(point.mean)} {noise}, by splits {_percent(point.deviation)} up or down; "
+            f"held to {_percent(point.floor)} at least",
+        ),
+        ("pooled", f"{_percent(figures.pooled_accuracy)}, open softmax in the clear"),
+        (
+            "downloaded",
+            f"{_percent(sealed.downloaded)}, as the requester downloads it, applied in the clear",
+        ),
+        ("elsewhere", f"assay model get at {refusal.name}: {refusal.reason}"),
+    ]
+
+
+def _privacy(sealed: SealedFigures | None) -> str:
+    if sealed is None:
+        return "no noise: masks hide each batch within a round, nothing protects over rounds"
+    if sealed.epsilon is None:
+        return (
+            "no noise, and the spy defence is off: weights crafted by the requester could read "
+            "every row; these owners' policies trust it in so many words"
+        )
+    known = [epsilon for epsilon in sealed.spent if epsilon is not None]
+    return (
+        f"epsilon {max(known, default=0.0):.4g} at delta {sealed.delta:g} for each owner's rows, "
+        "charged once: whatever weights the requester sends, all rounds tell no more"
+    )
 
 
 def rests_on(sums: Sums, owners: int) -> str:

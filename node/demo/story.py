@@ -11,7 +11,7 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from typing import Any, Final
 from node.cli.amounts import money
 from node.cli.failure import Failure
 from node.control.codes import Exit
+from node.demo import secrecy
 from node.demo.columns import TABLES, DataName
 from node.demo.job import (
     ACCEPTING,
@@ -35,6 +36,8 @@ from node.demo.picture import Curve
 from node.demo.processes import DRAIN_SECONDS, Child, Children
 from node.demo.report import Figures, Outsider, OwnerFigures, RequesterMoney, Sums
 from node.demo.screen import Screen
+from node.demo.sealed import Asked
+from node.demo.sealed import recipe as sealed_recipe
 from node.demo.user import User
 from node.demo.world import FUND, World, build
 from protocol.spec_toml import parse_toml
@@ -53,16 +56,20 @@ _ENDS: Final = frozenset({"finished", "cancelled", "expired", "failed"})
 
 @dataclass(frozen=True)
 class Plan:
-    """What was asked for: `rounds` is None for the recipe's. `out` exists."""
+    """What was asked for: `rounds` is None for the recipe's, `sealed` for an open job, whose
+    model `model` is. `out` exists."""
 
     data: DataName
     model: ModelName
     seed: int
     rounds: int | None
     out: Path
+    sealed: Asked | None = None
 
     @property
     def recipe(self) -> Recipe:
+        if self.sealed is not None:
+            return sealed_recipe(self.data, self.sealed).with_rounds(self.rounds)
         return RECIPES[self.data, self.model].with_rounds(self.rounds)
 
 
@@ -96,16 +103,18 @@ def play(plan: Plan, folder: Path, children: Children, screen: Screen) -> Figure
         world = build(folder, children, screen)
     balances = {user.name: world.ledger.balance(user.account) for user in world.owners}
     with clock.stage("data"):
-        rows = _bring_data(helper, world, folder, screen)
+        rows = _bring_data(plan, helper, world, folder, screen)
     job = _post(plan, world, folder, screen)
     pooled = float(helper.line(_HELPER_SECONDS)["accuracy"])
     with clock.stage("enrolment"):
         _enrol(job, world, children, screen)
+    twin = _twin(plan, job, world, folder, children)
     with clock.stage("training and pay"):
-        shown = _follow(job, world, children, screen, pooled)
+        shown = _follow(job, world, children, screen, _beside(pooled, twin))
     with clock.stage("checks"):
         figures = _collect(plan, job, shown, pooled, rows, balances, world, screen)
-        figures = _keep(plan, folder, figures, world, children)
+        figures = _keep(plan, folder, figures, twin, world, children)
+        figures = _unsealed(plan, figures, twin, world)
     screen.stage("the daemons end")
     with clock.stage("end"):
         unclean = _end(world, children)
@@ -118,16 +127,39 @@ def _start_helper(plan: Plan, folder: Path, children: Children) -> Child:
     return children.start("yardstick", command, folder / "yardstick.log", helper=True)
 
 
-def _bring_data(helper: Child, world: World, folder: Path, screen: Screen) -> dict[str, int]:
+def _twin(
+    plan: Plan, job: str, world: World, folder: Path, children: Children
+) -> secrecy.Twin | None:
+    """A sealed job's twin in the clear; its first round has opened, so that its model is there."""
+    if plan.sealed is None:
+        return None
+    place = plan.data, plan.sealed, plan.seed, plan.recipe.rounds
+    return secrecy.Twin(*place, job, world.requester, folder, children)
+
+
+def _beside(pooled: float, twin: secrecy.Twin | None) -> Callable[[int], str]:
+    """What a round's accuracy, counted from 1, is shown beside."""
+    if twin is None:
+        return lambda number: f"pooled, in the clear: {100 * pooled:.2f} %"
+    return lambda number: f"in the clear, without noise: {100 * twin.accuracies[number - 1]:.2f} %"
+
+
+def _bring_data(
+    plan: Plan, helper: Child, world: World, folder: Path, screen: Screen
+) -> dict[str, int]:
     """Each owner adds its part and says what it may be used for; the rows of each."""
     screen.stage("each owner adds its data, and says what they may be used for")
     facts = helper.line(_HELPER_SECONDS)
+    terms: dict[str, Any] = {"no_noise": True}
+    if plan.sealed is not None:
+        terms = secrecy.changes(plan.sealed, world.requester)
+        screen.note(f"each of them: {secrecy.says(plan.sealed)}")
     rows = {}
     for number, (owner, balance) in enumerate(zip(world.owners, facts["parts"], strict=True)):
         file = folder / f"owner-{number + 1}.csv"
         owner.ask("data.add", name=DATASET, path=str(file))
         floor = FLOOR if number < ACCEPTING else HIGH_FLOOR
-        changes = {"accept": "auto", "no_noise": True, "price_floor": str(floor)}
+        changes = {"accept": "auto", "price_floor": str(floor)} | terms
         owner.ask("policy.set", dataset=DATASET, changes=changes)
         rows[owner.name] = sum(balance)
         classes = " ".join(f"{n:>3}" for n in balance)
@@ -165,7 +197,7 @@ def _enrol(job: str, world: World, children: Children, screen: Screen) -> None:
 
 
 def _follow(
-    job: str, world: World, children: Children, screen: Screen, pooled: float
+    job: str, world: World, children: Children, screen: Screen, beside: Callable[[int], str]
 ) -> dict[str, Any]:
     """Watch the requester's daemon until the job is over; what it then shows."""
     screen.stage("training, round by round")
@@ -175,7 +207,7 @@ def _follow(
         done = [each for each in shown["rounds"] if each["phase"] == "done"]
         for each in done[told:]:
             number, rounds = each["number"] + 1, shown["summary"]["rounds"]
-            screen.round(number, rounds, each["accuracy"], pooled)
+            screen.round(number, rounds, each["accuracy"], beside(number))
             if number == rounds:
                 screen.note(_shares(shown))
                 screen.stage("finish, and every owner's claim, sent by the requester's daemon")
@@ -244,7 +276,7 @@ def _collect(
     fees = sum(tx.fee for tx in sent if tx.sender == requester.account.lower())
     return Figures(
         data=plan.data,
-        model=plan.model,
+        model=plan.recipe.family,
         seed=plan.seed,
         job=job,
         state=shown["summary"]["state"],
@@ -308,14 +340,22 @@ def _audit(job: str, requester: User) -> dict[str, Any]:
     return {"ok": False, "checks": [{"name": "audit", "ok": False, "detail": errors.strip()}]}
 
 
-def _keep(plan: Plan, folder: Path, figures: Figures, world: World, children: Children) -> Figures:
+def _keep(
+    plan: Plan,
+    folder: Path,
+    figures: Figures,
+    twin: secrecy.Twin | None,
+    world: World,
+    children: Children,
+) -> Figures:
     """The learning curve as a picture, and the model: what the requester takes away."""
     files = {}
     if figures.accuracies:
         curve = Curve(
-            f"{plan.data}, {plan.model}: {len(figures.owners)} owners, seed {plan.seed}",
+            f"{plan.data}, {figures.model}: {len(figures.owners)} owners, seed {plan.seed}",
             list(figures.accuracies),
             figures.pooled_accuracy,
+            [] if twin is None else twin.accuracies,
         )
         points, picture = folder / "curve.json", plan.out / "learning-curve.png"
         points.write_text(json.dumps(dataclasses.asdict(curve)))
@@ -327,6 +367,18 @@ def _keep(plan: Plan, folder: Path, figures: Figures, world: World, children: Ch
             raise painter.failed("was not drawn")
         files = {"curve": str(picture), "model": str(model)}
     return dataclasses.replace(figures, files=files)
+
+
+def _unsealed(plan: Plan, figures: Figures, twin: secrecy.Twin | None, world: World) -> Figures:
+    """With what a sealed job adds: who could read the model, and what it cost in privacy."""
+    if plan.sealed is None or twin is None:
+        return figures
+    names = {owner.name for owner in figures.owners}
+    owners = [user for user in world.owners if user.name in names]
+    model = figures.files.get("model")
+    path = None if model is None else Path(model)
+    found = secrecy.look(plan.data, plan.sealed, figures.job, twin, owners, path)
+    return dataclasses.replace(figures, sealed=found)
 
 
 def _end(world: World, children: Children) -> tuple[str, ...]:

@@ -7,10 +7,13 @@ from typing import Final
 
 from node.cli.amounts import money
 from node.cli.show import Table
-from node.demo.report import Figures
+from node.demo.report import Figures, SealedFigures
 
 #: How far accuracy may stay behind pooled training, as a share of the hold-out set.
 TOLERANCE: Final = 0.02
+
+#: How far a sealed job may be from the same numbers in the clear: what fixed point could cost.
+CLOSE: Final = 0.005
 
 #: Accuracies are quotients of small numbers: two equal shortfalls must not differ by rounding.
 _ROUNDING: Final = 1e-9
@@ -27,7 +30,9 @@ class Finding:
 
 def judge(figures: Figures) -> list[Finding]:
     """All findings, in the order in which they matter."""
-    first = [_finished(figures), _accuracy(figures), _sums(figures)]
+    sealed = figures.sealed
+    results = [_accuracy(figures)] if sealed is None else _sealed(figures, sealed)
+    first = [_finished(figures), *results, _sums(figures)]
     return [*first, *_money(figures), *_others(figures)]
 
 
@@ -45,6 +50,60 @@ def _accuracy(f: Figures) -> Finding:
     gap = f.accuracy - f.pooled_accuracy
     detail = f"{100 * f.accuracy:.2f} % against {100 * f.pooled_accuracy:.2f} %"
     return Finding(name, gap >= -TOLERANCE - _ROUNDING, f"{detail}, {100 * gap:+.2f} points")
+
+
+def _sealed(f: Figures, sealed: SealedFigures) -> list[Finding]:
+    """Accuracy on the documented curve, a file that is the model, nobody else who can read it."""
+    findings = [_on_curve(f, sealed)]
+    if sealed.epsilon is None:
+        twin = sealed.twin[-1] if sealed.twin else None
+        name = f"accuracy is within {100 * CLOSE:g} points of the same training in the clear"
+        findings.append(_near(name, f.accuracy, twin))
+    refusal = sealed.refusal
+    shut = refusal.code != 0 and not refusal.file and "sealed" in refusal.reason
+    return [
+        *findings,
+        _near("the requester's file is the model that was measured", sealed.downloaded, f.accuracy),
+        Finding(
+            "the model downloads only at the requester",
+            shut and sealed.downloaded is not None,
+            f"{refusal.name} gets code {refusal.code}",
+        ),
+        _charged(f, sealed),
+    ]
+
+
+def _on_curve(f: Figures, sealed: SealedFigures) -> Finding:
+    point = sealed.documented
+    noise = "without noise" if point.epsilon is None else f"at epsilon {point.epsilon:g}"
+    name = f"accuracy {noise} is on the documented curve"
+    if f.accuracy is None:
+        return Finding(name, False, "no round was measured")
+    detail = (
+        f"{100 * f.accuracy:.2f} %; at least {100 * point.floor:.2f} % of {100 * point.mean:.2f} %"
+    )
+    return Finding(name, f.accuracy >= point.floor - _ROUNDING, detail)
+
+
+def _near(name: str, found: float | None, wanted: float | None) -> Finding:
+    if found is None or wanted is None:
+        return Finding(name, False, "one of them is missing")
+    detail = f"{100 * found:.2f} % and {100 * wanted:.2f} %"
+    return Finding(name, abs(found - wanted) <= CLOSE + _ROUNDING, detail)
+
+
+def _charged(f: Figures, sealed: SealedFigures) -> Finding:
+    """Each owner's own ledger: one charge, for however many rounds."""
+    limit = sealed.epsilon
+    if limit is None:
+        ok = all(epsilon is None for epsilon in sealed.spent)
+        return Finding(
+            "owners' ledgers know that no noise protects them", ok, "no epsilon bounds it"
+        )
+    known = [epsilon for epsilon in sealed.spent if epsilon is not None]
+    ok = len(known) == len(f.owners) > 0 and all(0.0 < epsilon <= limit for epsilon in known)
+    detail = f"{max(known, default=0.0):.4g} of {limit:g} after {len(f.accuracies)} rounds"
+    return Finding("no owner's ledger was charged more than epsilon", ok, detail)
 
 
 def _sums(f: Figures) -> Finding:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import Parameter, validators
 
 from node.cli.failure import Failure
 from node.cli.options import Here
 from node.control.codes import Exit
+
+if TYPE_CHECKING:
+    from node.demo.sealed import Asked
 
 #: What the demo needs beyond assay itself: the extra `demo` of the package.
 _NEEDED: Final = ("sklearn", "matplotlib", "eth_tester")
@@ -22,7 +25,38 @@ def demo(
     data: Annotated[
         Literal["digits", "breast-cancer"], Parameter(help="Which data set of scikit-learn.")
     ] = "digits",
-    model: Annotated[Literal["softmax", "dense"], Parameter(help="Which model.")] = "softmax",
+    model: Annotated[
+        Literal["softmax", "dense"] | None,
+        Parameter(help="Which model; default: softmax. A sealed one follows from the data."),
+    ] = None,
+    sealed: Annotated[
+        bool,
+        Parameter(
+            help="Seal the model: owners train weights that only the requester can read.",
+            negative=(),
+        ),
+    ] = False,
+    features: Annotated[
+        Literal["raw", "fourier"] | None,
+        Parameter(
+            help="With --sealed: what the model is linear in, the columns (default) or 256 random "
+            "Fourier features of them, which take several times as long; digits only."
+        ),
+    ] = None,
+    epsilon: Annotated[
+        float | None,
+        Parameter(
+            help="With --sealed: the privacy that owners' noise gives, at delta 1e-5; default: 8.",
+            validator=validators.Number(gte=1, lte=1000),
+        ),
+    ] = None,
+    no_noise: Annotated[
+        bool,
+        Parameter(
+            help="With --sealed: no noise, among owners whose policies trust the requester.",
+            negative=(),
+        ),
+    ] = False,
     seed: Annotated[
         int,
         Parameter(
@@ -47,13 +81,53 @@ def demo(
 ) -> int:
     """Run the main job: a chain, eight daemons, six owners' data, a trained model, all paid.
 
-    Exit code 0 only if the model is as good as promised, the money adds up, and the audit finds
-    no fault; 7 if not.
+    With --sealed no owner can read that model, and noise bounds what any weights could read of
+    theirs. Exit code 0 only if the model is as good as promised, the money adds up, and the audit
+    finds no fault; 7 if not.
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         text = f"the demo needs more packages than assay itself: {', '.join(missing)}"
         raise Failure(Exit.USAGE, text, next_="pip install 'assay[demo]'")
+    asked = None
+    if sealed:
+        asked = _asked(data, model, features, epsilon, no_noise)
+    else:
+        given = {"features": features, "epsilon": epsilon, "no-noise": no_noise or None}
+        for name, value in given.items():
+            if value is not None:
+                raise Failure(Exit.USAGE, f"--{name} goes with --sealed", field=name)
     from node.demo.main import run
 
-    return run(session, data=data, model=model, seed=seed, rounds=rounds, out=out, keep=keep)
+    return run(
+        session,
+        data=data,
+        model=model or "softmax",
+        seed=seed,
+        rounds=rounds,
+        out=out,
+        keep=keep,
+        sealed=asked,
+    )
+
+
+def _asked(
+    data: Literal["digits", "breast-cancer"],
+    model: str | None,
+    features: Literal["raw", "fourier"] | None,
+    epsilon: float | None,
+    no_noise: bool,
+) -> Asked:
+    """Raises Failure for options that do not go together."""
+    from node.demo.sealed import EPSILON, KNOWN, Asked
+
+    if model is not None:
+        text = "--model goes without --sealed: what can be sealed follows from data and features"
+        raise Failure(Exit.USAGE, text, field="model")
+    if no_noise and epsilon is not None:
+        raise Failure(Exit.USAGE, "--epsilon and --no-noise exclude each other", field="epsilon")
+    if (data, features or "raw") not in KNOWN:
+        raise Failure(Exit.USAGE, f"{data} is sealed with raw features only", field="features")
+    if no_noise:
+        return Asked(features or "raw", None)
+    return Asked(features or "raw", EPSILON if epsilon is None else epsilon)
