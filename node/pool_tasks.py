@@ -17,7 +17,7 @@ from protocol.spec import Envelope, JobSpec
 
 #: A full-range blinder is an exponentiation of the modulus' length: it takes as long as this many
 #: obfuscators from a table.
-_BLINDER_COST: Final = 100
+_BLINDER_COST: Final = 50
 
 if TYPE_CHECKING:
     from protocol.arith.pool import Pool
