@@ -264,8 +264,8 @@ class Api:
     async def jobs(self) -> tuple[JobSummary, ...]:
         return await self._books.summaries()
 
-    async def job_post(self, spec: str, holdout: str | None) -> Posted:
-        posted = await self._posting.post(spec, holdout)
+    async def job_post(self, spec: str, holdout: str | None, no_noise: bool = False) -> Posted:
+        posted = await self._posting.post(spec, holdout, no_noise)
         await self.refresh()
         return posted
 
@@ -312,7 +312,7 @@ class Api:
         )
         await self._services.engine.feed(machine.key, given)
         summary = await self._books.summary(machine)
-        return Consent(summary.job, dataset, summary.state, summary.noisy)
+        return Consent(summary.job, dataset, summary.state, summary.noisy, summary.sealed)
 
     async def job_cancel(self, job: str) -> Cancelled:
         cancelled = await self._cancelling.cancel(self._find(job))

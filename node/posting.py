@@ -37,13 +37,13 @@ class Posting:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def post(self, text: str, holdout: str | None) -> Posted:
-        """Post the job that a TOML file describes.
+    async def post(self, text: str, holdout: str | None, no_noise: bool = False) -> Posted:
+        """Post the job that a TOML file describes; `no_noise`: without the noise that it asks for.
 
         Raises InputError (the file, the hold-out set), ChainError (too little money, no chain).
         """
         services = self._services
-        draft = parse_toml(text)
+        draft = parse_toml(text, no_noise)
         await services.chain.check()
         await self._check_funds(draft)
         name = "" if holdout is None else await self._holdout(holdout, draft)
@@ -97,7 +97,8 @@ class Posting:
                 await trio.sleep(0.05)
         shown = "0x" + tx_hash.hex() if tx_hash else ""
         token = None if spec.payment.token == ETHER else to_checksum(spec.payment.token)
-        return Posted("0x" + job.hex(), digest, spec.escrow, token, spec.privacy.noisy, shown)
+        noisy, sealed = spec.privacy.noisy, spec.privacy.sealed
+        return Posted("0x" + job.hex(), digest, spec.escrow, token, noisy, sealed, shown)
 
     async def _holdout(self, given: str, draft: Draft) -> str:
         """The data set to measure on: one by name, or a file that is imported now.

@@ -16,7 +16,8 @@ from protocol.encryption_cost import add_seconds, decrypt_seconds, encrypt_secon
 from protocol.envelope import Context, Envelope, Frame, seal
 from protocol.lists import BlockList, ContributionList, encode_contributions, encode_roster
 from protocol.messages import Body, Ready, Release
-from protocol.packing import ENVELOPES, PAILLIER, Packing, model_bytes
+from protocol.packing import ENVELOPES, PAILLIER, Packing
+from protocol.sealed_estimate import owner_seconds, reference_pace, requester_seconds
 from protocol.spec import Terms
 
 # Measured on one shared core at 2.5 GHz; encryption_cost.py has Paillier's.
@@ -58,12 +59,14 @@ class Estimate:
     """One job in numbers. Bytes and seconds are per round, money over the whole job.
 
     `inputs`, `outputs`, `parameters`: of the model, categories one-hot
+    `features`: what a sealed model is linear in; of an open one, its inputs
     `lane_bits`, `lanes`: bits of a packed value, and values in a ciphertext
     `headroom`: how many batches a lane holds the sum of; at least `largest_block`
     `ciphertexts`: of one contribution
     `contribution_bytes`, `bytes_per_parameter`: one contribution on the wire, header included
     `inline`: it travels inside its gossip message; otherwise by digest over a stream
     `model_bytes`: the weights that every owner fetches
+    `model_ciphertexts`: of a sealed model; 0 of an open one
     `ready_bytes`, `roster_bytes`, `release_bytes`: an owner's secrets shared out, a block's list of
     these, an owner's word that opens the sum; each in the largest block
     `list_bytes`: the commitment's list of the largest cohort, which every owner fetches
@@ -73,16 +76,18 @@ class Estimate:
     Release
     `requester_in`, `requester_out`: bytes of the requester with the largest cohort, if each owner
     fetches all that from it (owners that hold it serve others too)
-    `contribute_seconds`: an owner's computing; `apply_seconds`: the requester's, on one core
+    `contribute_seconds`: an owner's computing on one core, nothing made ahead; `apply_seconds`: the
+    requester's
     `shortest_seconds`, `longest_seconds`: the whole job if only computing and finality took time,
     and if every deadline were used up
     `owner_earns`: pay of an owner that contributes to every round, merit aside
     `escrow`: what the requester locks up
     `ciphertext_expansion`: contribution_bytes by the bytes of the same values as float64
-    `envelopes`: the same contribution in each envelope, the job's own among them
+    `envelopes`: the same contribution in each envelope that the job could have, its own among them
     """
 
     inputs: int
+    features: int
     outputs: int
     parameters: int
     lane_bits: int
@@ -93,6 +98,7 @@ class Estimate:
     bytes_per_parameter: float
     inline: bool
     model_bytes: int
+    model_ciphertexts: int
     ready_bytes: int
     roster_bytes: int
     release_bytes: int
@@ -118,7 +124,7 @@ class Estimate:
 def estimate(terms: Terms, block_seconds: float = 12.0) -> Estimate:
     """The estimate of a job with its largest cohort; `block_seconds` is the chain's pace."""
     packing, parameters, owners = terms.packing, terms.parameter_count, terms.cohort.max_owners
-    size, weights = packing.batch_bytes(parameters), model_bytes(parameters)
+    size, weights, sealed = packing.batch_bytes(parameters), terms.model_bytes, packing.sealed
     largest = terms.cohort.largest_block
     ready, release = ready_bytes(largest), release_bytes(largest)
     roster, listed = roster_bytes(largest), list_bytes(terms)
@@ -126,6 +132,7 @@ def estimate(terms: Terms, block_seconds: float = 12.0) -> Estimate:
     final = (1 + terms.timing.finality_blocks) * block_seconds
     return Estimate(
         inputs=terms.inputs,
+        features=terms.inputs if sealed is None else sealed.features,
         outputs=terms.outputs,
         parameters=parameters,
         lane_bits=packing.lane_bits,
@@ -136,6 +143,7 @@ def estimate(terms: Terms, block_seconds: float = 12.0) -> Estimate:
         bytes_per_parameter=size / parameters,
         inline=size <= params.MAX_INLINE_BATCH_BYTES,
         model_bytes=weights,
+        model_ciphertexts=0 if sealed is None else sealed.model_ciphertexts,
         ready_bytes=ready,
         roster_bytes=roster,
         release_bytes=release,
@@ -155,8 +163,13 @@ def estimate(terms: Terms, block_seconds: float = 12.0) -> Estimate:
         owner_earns=terms.training.rounds * terms.payment.rate,
         escrow=terms.escrow,
         ciphertext_expansion=size / (8 * parameters),
-        envelopes=tuple(_cost(terms, each) for each in ENVELOPES),
+        envelopes=tuple(_cost(terms, each) for each in _envelopes(terms)),
     )
+
+
+def _envelopes(terms: Terms) -> tuple[str, ...]:
+    """Those that the job could have: sealed weights are ciphertexts, and so are replies to them."""
+    return (PAILLIER,) if terms.privacy.sealed else ENVELOPES
 
 
 def _cost(terms: Terms, envelope: str) -> EnvelopeCost:
@@ -176,7 +189,8 @@ def _cost(terms: Terms, envelope: str) -> EnvelopeCost:
 def _packing(terms: Terms, envelope: str) -> Packing:
     encryption = terms.encryption
     members = terms.cohort.largest_block
-    return Packing(encryption.value_bits, members, encryption.key_bits, envelope)
+    layout = terms.layout_for(members)
+    return Packing(encryption.value_bits, members, encryption.key_bits, envelope, layout)
 
 
 # --- messages and lists, at their longest
@@ -226,17 +240,20 @@ def _framed(body: Body) -> int:
 
 
 def contribute_seconds(terms: Terms, envelope: str = "") -> float:
-    """An owner's part of a round on one core: its secrets, local steps, masks, encryption.
+    """An owner's part of a round on one core: its secrets, local steps, masks, encryption; of a
+    sealed model's, the encrypted product, with blinders that were not made ahead.
 
     `envelope` is one of ENVELOPES; empty: the job's own. So below.
     """
+    secrets = secrets_seconds(terms)
+    if terms.privacy.sealed:
+        return secrets + owner_seconds(terms, reference_pace(terms.encryption.key_bits)).pool_empty
     training, parameters = terms.training, terms.parameter_count
     # forward, backward and per-record norms: about six operations a weight and row
     flops = 6 * parameters * training.batch_rows * training.local_steps
     train = training.local_steps * _STEP_SECONDS + flops / _FLOPS
     members = terms.cohort.largest_block
-    shares = 2 * members * terms.threshold(members) * _SPLIT_SECONDS  # of two secrets
-    before = train + shares + 3 * members * _AGREE_SECONDS  # masks; boxes sealed, and opened
+    before = train + secrets
     if (envelope or terms.encryption.envelope) != PAILLIER:
         return before + members * parameters * _WORD_SECONDS
     ciphertexts = _packing(terms, PAILLIER).ciphertexts(parameters)
@@ -246,9 +263,13 @@ def contribute_seconds(terms: Terms, envelope: str = "") -> float:
 
 def apply_seconds(terms: Terms, envelope: str = "") -> float:
     """The requester's part of a round on one core: sums of the largest cohort, every secret
-    rebuilt, every mask made again and taken off, then decryption of each block's sum."""
+    rebuilt, every mask made again and taken off, then decryption of each block's sum; for a sealed
+    model, encryption of its new weights."""
     owners, parameters = terms.cohort.max_owners, terms.parameter_count
-    join = terms.threshold(terms.cohort.largest_block) ** 2 * _JOIN_SECONDS
+    if terms.privacy.sealed:
+        pace = reference_pace(terms.encryption.key_bits)
+        return rebuilding_seconds(terms) + requester_seconds(terms, pace).total
+    join = rebuilding_seconds(terms) / owners
     if (envelope or terms.encryption.envelope) != PAILLIER:
         return owners * (join + parameters * (_WORD_SECONDS + _WORD_ADD_SECONDS))
     ciphertexts = _packing(terms, PAILLIER).ciphertexts(parameters)
@@ -256,3 +277,16 @@ def apply_seconds(terms: Terms, envelope: str = "") -> float:
     key_bits = terms.encryption.key_bits
     sums = add_seconds(key_bits, owners * ciphertexts)
     return masks + sums + decrypt_seconds(key_bits, terms.block_count * ciphertexts)
+
+
+def secrets_seconds(terms: Terms) -> float:
+    """An owner's secrets of one attempt on one core: shared out, and agreed on with its mates."""
+    members = terms.cohort.largest_block
+    shares = 2 * members * terms.threshold(members) * _SPLIT_SECONDS  # of two secrets
+    return shares + 3 * members * _AGREE_SECONDS  # masks; boxes sealed, and opened
+
+
+def rebuilding_seconds(terms: Terms) -> float:
+    """One secret of each member of the largest cohort, rebuilt from its shares."""
+    join = terms.threshold(terms.cohort.largest_block) ** 2 * _JOIN_SECONDS
+    return terms.cohort.max_owners * join

@@ -35,7 +35,7 @@ from protocol.spec_parts import (
     TimingSpec,
     TrainingSpec,
 )
-from protocol.spec_read import Problem, Reader, SpecError, read
+from protocol.spec_read import Problem, Reader, SpecError, read, shown
 
 #: What a file may leave out, by section; '' is the top of the file.
 DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -98,6 +98,8 @@ _SECTIONS: Final[Mapping[str, type[Part]]] = {
     "payment": PaymentSpec,
     "timing": TimingSpec,
 }
+#: What only noise allows, by section (DESIGN section 5).
+_NOISY: Final = {"privacy": ("dropouts",), "cohort": ("shuffle",)}
 _TOP: Final = ("version", "title", "purpose", "outside")
 _MAX_LIFETIME: Final = 366 * 86_400
 _DAY: Final = 86_400
@@ -153,8 +155,12 @@ class Draft:
         return spec
 
 
-def parse_toml(text: str) -> Draft:
-    """Read a job's file. Raises SpecError with every problem that was found."""
+def parse_toml(text: str, no_noise: bool = False) -> Draft:
+    """Read a job's file. Raises SpecError with every problem that was found.
+
+    `no_noise`: as if the file said `epsilon = "none"`, whatever it says of epsilon and delta; what
+    only noise allows is then a problem.
+    """
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > params.MAX_SPEC_BYTES:
         raise _one(f"the file has {size} bytes; {params.MAX_SPEC_BYTES} are allowed")
@@ -165,7 +171,7 @@ def parse_toml(text: str) -> Draft:
     except RecursionError:
         raise _one("no valid TOML for a job: nested too deeply") from None
     reader = _SpecReader()
-    draft = reader.draft(document)
+    draft = reader.draft(reader.without_noise(document) if no_noise else document)
     if reader.problems or draft is None:
         raise SpecError(tuple(reader.problems))
     return draft
@@ -208,6 +214,23 @@ class _SpecReader(Reader):
                 f"is {lifetime}; the deadlines of all rounds take {least} seconds together",
             )
         return Draft(terms, lifetime)
+
+    def without_noise(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """What the file says but for its noise. Notes what it says that needs noise."""
+        without = dict(document)
+        for name, keys in _NOISY.items():
+            table = document.get(name, {})
+            if not isinstance(table, dict):
+                continue  # said once the section is read
+            for key in keys:
+                if value := table.get(key):
+                    found = f"is {shown(value)}, which only noise allows"
+                    self.wrong(f"{name}.{key}", f"{found}; take it out, or leave the noise in")
+            without[name] = {key: value for key, value in table.items() if key not in keys}
+        if isinstance(privacy := without.get("privacy"), dict):
+            privacy.pop("delta", None)
+            privacy["epsilon"] = "none"
+        return without
 
     def _terms(self, values: Mapping[str, Any], entries: list[int]) -> Terms | None:
         try:

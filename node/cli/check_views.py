@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from node.cli import sealed_views
 from node.cli.amounts import brief, size, span
 from node.cli.show import Part, Table
 from node.cli.views import Result, pay
@@ -26,7 +27,7 @@ def _count(number: int, noun: str) -> str:
 
 def estimate(c: Result) -> list[Part]:
     """What a job would cost and do. Bytes and seconds are of one round, money of the whole job."""
-    e, token, rounds = c["estimate"], c["token"], c["rounds"]
+    e, token, rounds, sealed = c["estimate"], c["token"], c["rounds"], c["sealed_model"]
     owners = str(c["max_owners"])
     if c["min_owners"] != c["max_owners"]:
         owners = f"{c['min_owners']} to {owners}"
@@ -41,8 +42,9 @@ def estimate(c: Result) -> list[Part]:
         (
             "parameters",
             str(e["parameters"]),
-            f"{_count(e['inputs'], 'input')}, {_count(e['outputs'], 'output')}",
+            _shape(c),
         ),
+        *([] if sealed is None else [sealed_views.model_row(sealed)]),
         *_lanes(c),
         (
             "bytes per parameter",
@@ -65,16 +67,7 @@ def estimate(c: Result) -> list[Part]:
             f"{size(e['requester_in'])} in, {size(e['requester_out'])} out",
             f"a round: all of that of {c['max_owners']} owners, if each fetches from it alone",
         ),
-        (
-            "an owner computes",
-            brief(e["contribute_seconds"]),
-            "a round, about: trains, masks, encrypts",
-        ),
-        (
-            "the requester computes",
-            brief(e["apply_seconds"]),
-            "a round, about: adds, unmasks, decrypts",
-        ),
+        *(_computing(e) if sealed is None else []),
         (
             "duration",
             f"{span(e['shortest_seconds'])} to {span(longest)}",
@@ -89,7 +82,36 @@ def estimate(c: Result) -> list[Part]:
     ]
     warnings = [f"warning: {text}" for text in c["warnings"]]
     protects = Table(("what", "value", "how"), _protection(c), title="what protects an owner")
-    return [Table(("what", "value", "how"), rows), protects, _envelopes(c), "", *warnings]
+    more = [_envelopes(c)] if sealed is None else sealed_views.parts(c)
+    return [Table(("what", "value", "how"), rows), protects, *more, "", *warnings]
+
+
+def _shape(c: Result) -> str:
+    """What the parameters are of."""
+    e = c["estimate"]
+    outputs = _count(e["outputs"], "output")
+    if c["sealed_model"] is None:
+        return f"{_count(e['inputs'], 'input')}, {outputs}"
+    kind = c["sealed_model"]["layout"]["map"]
+    by = "" if kind == "none" else f" by a {kind} map"
+    features = _count(e["features"], "feature")
+    return f"{features} x {outputs}, of {_count(e['inputs'], 'input')}{by}"
+
+
+def _computing(e: Result) -> _Rows:
+    """An open job's; of a sealed one, seconds are measured."""
+    return [
+        (
+            "an owner computes",
+            brief(e["contribute_seconds"]),
+            "a round, about: trains, masks, encrypts",
+        ),
+        (
+            "the requester computes",
+            brief(e["apply_seconds"]),
+            "a round, about: adds, unmasks, decrypts",
+        ),
+    ]
 
 
 def _lanes(c: Result) -> _Rows:
@@ -137,13 +159,12 @@ def _protection(c: Result) -> _Rows:
         ("corrupt", str(c["corrupt"]), "members of a block that may work for the requester")
     )
     if not c["noisy"]:
+        nothing = "over rounds nothing protects an owner: dropouts and shuffled blocks are refused"
+        if c["sealed"]:
+            nothing = "the spy defence is off: crafted weights read an owner's rows, round by round"
         return [
             *rows,
-            (
-                "noise",
-                "none",
-                "over rounds nothing protects an owner: dropouts and shuffled blocks are refused",
-            ),
+            ("noise", "none", nothing),
             ("blocks", "fixed, whole", "the same in all rounds; each counts whole or not at all"),
             ("dropouts", "0", "one member that stays away costs its block the attempt"),
         ]
@@ -158,15 +179,19 @@ def _protection(c: Result) -> _Rows:
     return [
         *rows,
         ("noise", noise, f"each owner's own, over all {_count(c['rounds'], 'round')} together"),
-        (
-            "noise multiplier",
-            f"at most {c['noise_multiplier']:.3g}",
-            "the noise's deviation over the most that one record adds to a gradient; less where"
-            " a step samples few of an owner's rows",
-        ),
+        _multiplier(c),
         ("blocks", "shuffled" if c["shuffle"] else "fixed", shuffled if c["shuffle"] else fixed),
         ("dropouts", str(c["dropouts"]), dropouts),
     ]
+
+
+def _multiplier(c: Result) -> tuple[str, str, str]:
+    what = "the noise's deviation over the most that one record adds to"
+    if c["sealed"]:
+        drawn = "its statistics, drawn once: replies of all rounds are made of them"
+        return "noise multiplier", f"{c['noise_multiplier']:.3g}", f"{what} {drawn}"
+    less = "a gradient; less where a step samples few of an owner's rows"
+    return "noise multiplier", f"at most {c['noise_multiplier']:.3g}", f"{what} {less}"
 
 
 def _threshold(c: Result, members: int, shares: int) -> tuple[str, str, str]:

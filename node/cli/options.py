@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -18,6 +19,23 @@ Job: TypeAlias = Annotated[str, Parameter(help="Job id, or enough of its beginni
 Dataset: TypeAlias = Annotated[str, Parameter(help="Name of a dataset; `assay data list`.")]
 Spec: TypeAlias = Annotated[Path, Parameter(help="The job's spec, a TOML file.")]
 File: TypeAlias = Annotated[Path, Parameter(help="A file.")]
+NoNoise: TypeAlias = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        help='As if the spec said epsilon = "none". A sealed job then has no defence against '
+        "crafted weights: only owners whose policy names you in `trusted` take it.",
+    ),
+]
+
+
+def holdout_file(given: str | None) -> Path | None:
+    """The file that a hold-out set is; None where there is none, or it is a dataset's name.
+
+    A name cannot hold a slash, so that what looks like a path is one.
+    """
+    is_path = given is not None and (os.sep in given or Path(given).is_file())
+    return Path(given) if is_path and given is not None else None
 
 
 def read_spec(path: Path) -> str:

@@ -14,6 +14,12 @@ Result: TypeAlias = Mapping[str, Any]
 #: DESIGN section 2: masks protect within a round; over rounds, an owner's own noise does.
 _NO_NOISE: Final = "no noise: masks hide each batch within a round, nothing protects over rounds"
 
+#: DESIGN section 6: without noise an owner's matrix is its data, and crafted weights read it.
+SEALED_NO_NOISE: Final = (
+    "no noise, the spy defence is off: weights made for it read owners' rows out of the sums; only "
+    "owners whose policy names this requester in `trusted` take the job"
+)
+
 
 def status(s: Result) -> list[Part]:
     chain = s["chain"]
@@ -206,13 +212,20 @@ def state(job: Result) -> str:
     return "ended early" if job["state"] == "finished" else f"{job['state']}, ended early"
 
 
-def noise_warning(noisy: bool) -> list[str]:
+def noise_warning(job: Result) -> list[str]:
     """DESIGN section 2: every command that shows a job without noise says so."""
-    return [] if noisy else [f"warning: {_NO_NOISE}"]
+    text = _no_noise(job)
+    return [f"warning: {text}"] if text else []
+
+
+def _no_noise(job: Result) -> str:
+    if job["noisy"]:
+        return ""
+    return SEALED_NO_NOISE if job["sealed"] else _NO_NOISE
 
 
 def _warned(job: Result) -> str:
-    parts = [job["reason"], "" if job["noisy"] else _NO_NOISE]
+    parts = [job["reason"], _no_noise(job)]
     return "; ".join(part for part in parts if part)
 
 

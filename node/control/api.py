@@ -75,11 +75,12 @@ class NodeApi(Protocol):
     async def jobs(self) -> tuple[JobSummary, ...]:
         """Jobs known here, newest first."""
 
-    async def job_post(self, spec: str, holdout: str | None) -> Posted:
+    async def job_post(self, spec: str, holdout: str | None, no_noise: bool = False) -> Posted:
         """Post a job: check the spec, escrow its bounty, announce it.
 
         `spec` is TOML text. `holdout` is a dataset's name or an absolute path; accuracy is
-        measured on it. Raises InputError (spec, hold-out), ChainError (funds, chain).
+        measured on it. `no_noise`: as if the spec said so. Raises InputError (spec, hold-out),
+        ChainError (funds, chain).
         """
 
     async def job_show(self, job: str) -> JobDetail:

@@ -194,8 +194,11 @@ POSTED: Final = j.Posted(
     escrowed=ETHER // 5,
     token=None,
     noisy=True,
+    sealed=False,
     transaction=TRANSACTION,
 )
+
+CONSENT: Final = j.Consent(job=JOB, dataset="ward-3", state="enrolling", noisy=True, sealed=False)
 
 CANCELLED: Final = j.Cancelled(
     job=JOB,

@@ -217,6 +217,7 @@ class Posted:
     escrowed: what it locks up
     token: the ERC-20 token that this is in; null for ether
     noisy: whether owners add noise, as in JobSummary
+    sealed: whether owners train weights that they cannot read
     transaction: the posting transaction's hash
     """
 
@@ -225,6 +226,7 @@ class Posted:
     escrowed: Wei
     token: Address | None
     noisy: bool
+    sealed: bool
     transaction: str
 
 
@@ -235,13 +237,15 @@ class Consent:
     job: the job
     dataset: the dataset that will train
     state: where the job stands now
-    noisy: whether it adds noise, as in JobSummary
+    noisy: whether owners add noise, as in JobSummary
+    sealed: whether owners train weights that they cannot read
     """
 
     job: JobId
     dataset: DatasetName
     state: JobState
     noisy: bool
+    sealed: bool
 
 
 @dataclass(frozen=True)

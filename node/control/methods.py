@@ -54,7 +54,7 @@ async def _jobs(context: Context, _: p.Nothing) -> tuple[j.JobSummary, ...]:
 
 
 async def _job_post(context: Context, given: p.PostParams) -> j.Posted:
-    return await context.api.job_post(given.spec, given.holdout)
+    return await context.api.job_post(given.spec, given.holdout, given.no_noise)
 
 
 async def _job_show(context: Context, given: p.JobParams) -> j.JobDetail:
@@ -216,7 +216,10 @@ METHODS: Final = Registry(
             j.Consent,
             _job_consent,
             (Code.INPUT, Code.STATE),
-            (p.ConsentParams(ex.JOB, "ward-3"), j.Consent(ex.JOB, "ward-3", "enrolling", True)),
+            (
+                p.ConsentParams(ex.JOB, "ward-3"),
+                ex.CONSENT,
+            ),
         ),
         Method(
             "job.cancel",

@@ -73,10 +73,12 @@ class PostParams:
 
     spec: the spec, TOML text
     holdout: dataset's name or absolute path on which accuracy is measured; null for none
+    no_noise: post it without noise, whatever the spec says of epsilon and delta
     """
 
     spec: str
     holdout: DatasetName | AbsolutePath | None = None
+    no_noise: bool = False
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,10 @@ async def test_train_takes_a_waiting_job(assay: Any) -> None:
         waiting = dataclasses.replace(ex.SUMMARY, state="waiting")
         running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=waiting)
         ended = await assay("train", ex.JOB[:10], "--data", "ward-3", "--json")
-    taken = {"job": ex.JOB, "dataset": "ward-3", "state": "enrolling", "noisy": True}
+    taken = {"job": ex.JOB, "dataset": "ward-3", "state": "enrolling"} | {
+        "noisy": True,
+        "sealed": False,
+    }
     assert ended.json == taken
 
 

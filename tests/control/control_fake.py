@@ -103,11 +103,11 @@ class FakeNode:
     async def jobs(self) -> tuple[j.JobSummary, ...]:
         return tuple(detail.summary for detail in self.jobs_known.values())
 
-    async def job_post(self, spec: str, holdout: str | None) -> j.Posted:
+    async def job_post(self, spec: str, holdout: str | None, no_noise: bool = False) -> j.Posted:
         if "poor" in spec:
             raise ChainError("the account holds 0 wei, the bounty is 200000000000000000 wei")
         self.posted.append((spec, holdout))
-        return ex.POSTED
+        return dataclasses.replace(ex.POSTED, noisy=False, sealed=True) if no_noise else ex.POSTED
 
     async def job_show(self, job: str) -> j.JobDetail:
         self.shows += 1
@@ -121,7 +121,7 @@ class FakeNode:
         summary = (await self.job_show(job)).summary
         if summary.state != "waiting":
             raise StateError(f"the job is {summary.state}, not waiting")
-        return j.Consent(summary.job, dataset, "enrolling", summary.noisy)
+        return j.Consent(summary.job, dataset, "enrolling", summary.noisy, summary.sealed)
 
     async def job_cancel(self, job: str) -> j.Cancelled:
         summary = (await self.job_show(job)).summary

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from cyclopts import Parameter
 
 from node.cli import check_views
+from node.cli.commands import check_sealed
 from node.cli.failure import Failure
-from node.cli.options import Here, Spec, read_spec
+from node.cli.options import File, Here, NoNoise, Spec, holdout_file, read_spec
+from node.cli.views import SEALED_NO_NOISE
 from node.control.codes import Exit
 
 if TYPE_CHECKING:
+    from node.cli.session import Session
     from protocol.estimate import Estimate
     from protocol.spec_toml import Draft
 
@@ -27,35 +30,58 @@ def job_check(
     *,
     session: Here,
     holdout: Annotated[
-        str | None, Parameter(help="As for `job post`; nothing here depends on it.")
+        str | None,
+        Parameter(
+            help="As for `job post`. A sealed job's dry run measures on it, if it is a file."
+        ),
     ] = None,
+    dry_run: Annotated[
+        File | None,
+        Parameter(help="Sealed jobs: rows of yours to simulate owners with; default: --holdout's."),
+    ] = None,
+    rows_per_owner: Annotated[
+        int | None,
+        Parameter(help="Rows of each simulated owner; default: what there is, shared out."),
+    ] = None,
+    no_noise: NoNoise = False,
     block_seconds: Annotated[float, Parameter(help="Seconds between the chain's blocks.")] = 12.0,
 ) -> int:
     """Check a spec and say what the job would cost and do; nothing is sent, no daemon is needed.
 
     Names every problem with its field, and then ends with exit code 2. Sizes and money are exact
     for the largest cohort, seconds are rough: of one core at 2.5 GHz.
+
+    Of a sealed job seconds are measured here and now. With rows to try it on (CSV, Parquet, .npz),
+    all of its rounds are run in the clear, with the noise and the rounding that owners will have:
+    that says what accuracy to expect, and what noise costs of it.
     """
     if not (math.isfinite(block_seconds) and 0 < block_seconds <= _MAX_BLOCK_SECONDS):
         text = f"is {block_seconds:g}; allowed is above 0, up to {_MAX_BLOCK_SECONDS:g}"
         raise Failure(Exit.USAGE, f"block_seconds: {text}", field="block_seconds")
-    text = read_spec(spec)
+    text, held_out = read_spec(spec), holdout_file(holdout)
     from protocol.estimate import estimate
     from protocol.spec_read import SpecError
     from protocol.spec_toml import parse_toml
 
     try:
-        draft = parse_toml(text)
+        draft = parse_toml(text, no_noise)
+        wanted = check_sealed.asked(draft.terms.privacy.sealed, held_out, dry_run, rows_per_owner)
+        sealed = check_sealed.facts(draft, wanted) if draft.terms.privacy.sealed else None
     except SpecError as error:
-        problems = [dataclasses.asdict(problem) for problem in error.problems]
-        session.emit({"ok": False, "problems": problems}, check_views.problems(problems))
-        return Exit.USAGE
-    found = _result(draft, estimate(draft.terms, block_seconds), block_seconds)
+        return _problems(session, [dataclasses.asdict(problem) for problem in error.problems])
+    found = _result(draft, estimate(draft.terms, block_seconds), block_seconds, sealed)
     session.emit(found, check_views.estimate(found))
     return Exit.OK
 
 
-def _result(draft: Draft, found: Estimate, block_seconds: float) -> dict[str, Any]:
+def _problems(session: Session, problems: list[dict[str, Any]]) -> int:
+    session.emit({"ok": False, "problems": problems}, check_views.problems(problems))
+    return Exit.USAGE
+
+
+def _result(
+    draft: Draft, found: Estimate, block_seconds: float, sealed: dict[str, Any] | None
+) -> dict[str, Any]:
     """Everything as JSON; amounts are decimal strings, as on the control socket."""
     from protocol.addresses import to_checksum
     from protocol.spec import ETHER
@@ -67,7 +93,7 @@ def _result(draft: Draft, found: Estimate, block_seconds: float) -> dict[str, An
     return {
         "ok": True,
         "problems": [],
-        "warnings": list(_warnings(draft, found, block_seconds)),
+        "warnings": list(_warnings(draft, found, block_seconds, sealed)),
         "title": terms.title,
         "purpose": terms.purpose,
         "family": terms.model.family.value,
@@ -75,7 +101,7 @@ def _result(draft: Draft, found: Estimate, block_seconds: float) -> dict[str, An
         "noisy": privacy.noisy,
         "epsilon": privacy.epsilon,
         "delta": privacy.delta,
-        "noise_multiplier": _multiplier(draft),
+        "noise_multiplier": _multiplier(draft, sealed),
         "dropouts": privacy.dropouts,
         "corrupt": privacy.corrupt,
         "shuffle": cohort.shuffle,
@@ -92,23 +118,35 @@ def _result(draft: Draft, found: Estimate, block_seconds: float) -> dict[str, An
         "block_seconds": block_seconds,
         "lifetime_seconds": draft.lifetime_seconds,
         "estimate": numbers,
+        "sealed_model": sealed,
     }
 
 
-def _multiplier(draft: Draft) -> float | None:
-    """The noise multiplier that suffices whatever data set trains; None without noise."""
+def _multiplier(draft: Draft, sealed: dict[str, Any] | None) -> float | None:
+    """The noise multiplier that suffices whatever data set trains; None without noise. A sealed
+    job's is the same for all: no row is sampled."""
     from protocol.noise_scale import multiplier_bound
 
-    privacy, rounds = draft.terms.privacy, draft.terms.charged_rounds
+    privacy = draft.terms.privacy
     if privacy.epsilon is None:
         return None
-    return multiplier_bound(privacy.epsilon, privacy.delta, rounds)
+    if sealed is not None:
+        multiplier: float = sealed["privacy"]["multiplier"]
+        return multiplier
+    return multiplier_bound(privacy.epsilon, privacy.delta, draft.terms.training.rounds)
 
 
-def _warnings(draft: Draft, found: Estimate, block_seconds: float) -> Iterator[str]:
+def _warnings(
+    draft: Draft, found: Estimate, block_seconds: float, sealed: dict[str, Any] | None
+) -> Iterator[str]:
     terms = draft.terms
     timing = terms.timing
-    if not terms.privacy.noisy:
+    computing = found.contribute_seconds
+    if sealed is not None:
+        computing = sealed["seconds"]["owner"]["pool_empty"]
+    if not terms.privacy.noisy and sealed is not None:
+        yield SEALED_NO_NOISE
+    elif not terms.privacy.noisy:
         # The rule of DESIGN section 2: whoever sees such a job is told.
         yield (
             "no noise: masks hide each contribution within a round; over rounds nothing protects "
@@ -116,10 +154,12 @@ def _warnings(draft: Draft, found: Estimate, block_seconds: float) -> Iterator[s
         )
     if not terms.privacy.sealed:
         yield "open model: owners can read the weights"
-    if found.contribute_seconds > timing.contribute_seconds:
+    if sealed is not None and (run := sealed["dry_run"]) is not None:
+        yield from check_sealed.warnings(run)
+    if computing > timing.contribute_seconds:
         yield (
             f"timing.contribute_seconds is {timing.contribute_seconds}; an owner's computing alone "
-            f"takes about {found.contribute_seconds:.0f} s"
+            f"takes about {computing:.0f} s"
         )
     if timing.commit_seconds < block_seconds:
         yield (

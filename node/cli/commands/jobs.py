@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -11,7 +10,7 @@ from cyclopts import Parameter
 
 from node.cli import views
 from node.cli.failure import Failure
-from node.cli.options import Here, Job, Spec, read_spec
+from node.cli.options import Here, Job, NoNoise, Spec, holdout_file, read_spec
 from node.cli.session import Session, write_json
 from node.control.codes import Exit
 
@@ -49,19 +48,18 @@ def job_post(
     holdout: Annotated[
         str | None, Parameter(help="A dataset's name or a file; accuracy is measured on it.")
     ] = None,
+    no_noise: NoNoise = False,
 ) -> int:
     """Post a job: check its spec, escrow its bounty, announce it to the swarm."""
-    text = read_spec(spec)
-    # A name cannot hold a slash, so that what looks like a path is one.
-    is_path = holdout is not None and (os.sep in holdout or Path(holdout).is_file())
-    given = str(Path(holdout).absolute()) if is_path and holdout is not None else holdout
-    posted = session.call("job.post", {"spec": text, "holdout": given})
+    text, path = read_spec(spec), holdout_file(holdout)
+    given = holdout if path is None else str(path.absolute())
+    posted = session.call("job.post", {"spec": text, "holdout": given, "no_noise": no_noise})
     lines = [
         f"posted {posted['job']}",
         f"escrowed {views.pay(posted['escrowed'], posted['token'])}",
         *([f"transaction {posted['transaction']}"] if posted["transaction"] else []),
         *([] if holdout is not None else [_NO_HOLDOUT]),
-        *views.noise_warning(posted["noisy"]),
+        *views.noise_warning(posted),
         f"next: assay job watch {posted['job']}",
     ]
     session.emit(posted, lines)
@@ -95,7 +93,7 @@ def job_watch(job: Job, *, session: Here) -> int:
             if summary["early"]:
                 stands = f"ended early, after {summary['round']} of {summary['rounds']} rounds"
             text = f"{summary['job']} {stands}. {summary['reason']}"
-            session.emit(None, [text.rstrip(), *views.noise_warning(summary["noisy"])])
+            session.emit(None, [text.rstrip(), *views.noise_warning(summary)])
     return Exit.FAULT if summary["early"] else _ENDS[summary["state"]]
 
 
@@ -132,7 +130,7 @@ def train(
     """
     taken = session.call("job.consent", {"job": job, "dataset": data})
     text = f"{taken['dataset']} trains {taken['job']}; it is {taken['state']}"
-    session.emit(taken, [text, *views.noise_warning(taken["noisy"])])
+    session.emit(taken, [text, *views.noise_warning(taken)])
     return Exit.OK
 
 
