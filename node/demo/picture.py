@@ -43,7 +43,7 @@ def draw(curve: Curve, path: Path) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    axes.legend(loc="best" if curve.twin else "lower right")
     figure.savefig(path, dpi=150)
 
 

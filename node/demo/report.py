@@ -234,7 +234,7 @@ def _sealed(figures: Figures, sealed: SealedFigures) -> list[tuple[str, str]]:
         ("clear", f"{_percent(twin)}, the same training in the clear, without noise"),
         (
             "documented",
-            f"{_percent(point.mean)} {noise}, by splits {_percent(point.deviation)} up or down; "
+            f"{_percent(point.mean)} {noise}, +-{100 * point.deviation:.1f} from split to split; "
             f"held to {_percent(point.floor)} at least",
         ),
         ("pooled", f"{_percent(figures.pooled_accuracy)}, open softmax in the clear"),

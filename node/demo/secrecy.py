@@ -27,10 +27,10 @@ def changes(asked: Asked, requester: User) -> dict[str, Any]:
 
 
 def says(asked: Asked) -> str:
-    """What such an owner has said, in a person's words."""
+    """What such owners have said, in a person's words."""
     if asked.epsilon is None:
-        return "trusts the requester: the spy defence is off"
-    return f"privacy up to epsilon {asked.epsilon:g}"
+        return "each of them trusts this requester with models that nobody else can read"
+    return f"each of them lets sealed models cost it up to epsilon {asked.epsilon:g}"
 
 
 class Twin:

@@ -72,6 +72,14 @@ class Plan:
             return sealed_recipe(self.data, self.sealed).with_rounds(self.rounds)
         return RECIPES[self.data, self.model].with_rounds(self.rounds)
 
+    @property
+    def title(self) -> str:
+        """The model in words."""
+        if self.sealed is None:
+            return self.recipe.family
+        noise = "no noise" if self.sealed.epsilon is None else f"epsilon {self.sealed.epsilon:g}"
+        return f"sealed {self.recipe.family}, {self.sealed.features} features, {noise}"
+
 
 class Clock:
     """Seconds by stage."""
@@ -153,7 +161,7 @@ def _bring_data(
     terms: dict[str, Any] = {"no_noise": True}
     if plan.sealed is not None:
         terms = secrecy.changes(plan.sealed, world.requester)
-        screen.note(f"each of them: {secrecy.says(plan.sealed)}")
+        screen.note(secrecy.says(plan.sealed))
     rows = {}
     for number, (owner, balance) in enumerate(zip(world.owners, facts["parts"], strict=True)):
         file = folder / f"owner-{number + 1}.csv"
@@ -352,7 +360,7 @@ def _keep(
     files = {}
     if figures.accuracies:
         curve = Curve(
-            f"{plan.data}, {figures.model}: {len(figures.owners)} owners, seed {plan.seed}",
+            f"{plan.data}, {plan.title}: {len(figures.owners)} owners, seed {plan.seed}",
             list(figures.accuracies),
             figures.pooled_accuracy,
             [] if twin is None else twin.accuracies,
