@@ -112,8 +112,8 @@ def exact(model: Model, u: Floats, y: npt.NDArray[np.generic]) -> Statistics:
     """The statistics of rows `u` (n, p) in the unit ball and targets `y` (n,), without noise: on
     the grid, hence up to some 2e-9 a row and number. Arguments as models.check_rows returns them.
 
-    Takes some 0.2 ms a row at p = 257, C = 10 where BLAS has one thread, as in workers. Raises InputError as `targets` does, for no rows,
-    and for more than 2^24: their sum is to fit 64 bits.
+    Takes some 0.2 ms a row at p = 257, C = 10, where BLAS has one thread, as in workers. Raises
+    InputError as `targets` does, for no rows, and for more than 2^24: their sum is to fit 64 bits.
     """
     if u.ndim != 2 or u.shape[1] != model.inputs or len(u) != len(y):
         raise InputError(f"rows {u.shape} and {len(y)} targets do not fit {model.inputs} features")
