@@ -8,10 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from scripts.attacks import residue
+from scripts.attacks import residue, spy
 from scripts.attacks.table import Table
 
-ATTACKS: Mapping[str, Callable[[], Table]] = {"residue": residue.run}
+ATTACKS: Mapping[str, Callable[[], Table]] = {"residue": residue.run, "spy": spy.run}
 
 
 def main(
