@@ -112,8 +112,9 @@ def local_map(
     """`steps` >= 1 steps of size min(`rate`, 1 / the largest eigenvalue of H) as one map.
 
     A function of its arguments alone, whatever the data was: post-processing. Takes one
-    eigendecomposition: 0.03 s at p = 257, 0.5 s at p = 1024; any number of steps costs the same. Raises InputError for the dense family or numbers that make no training, FatalError for
-    statistics of another model.
+    eigendecomposition (0.03 s at p = 257, 0.5 s at p = 1024), for any number of steps. Raises
+    InputError for the dense family or numbers that make no training, FatalError for statistics of
+    another model.
     """
     curvature, factor = surrogate(model)
     if (statistics.features, statistics.outputs) != (model.inputs, model.outputs):
