@@ -24,8 +24,12 @@ def model_row(s: Result) -> tuple[str, str, str]:
     return (
         "sealed model",
         size(layout["model_bytes"]),
-        f"{layout['model_ciphertexts']} ciphertexts, {held}; every owner fetches it each round",
+        f"{_count(layout['model_ciphertexts'])}, {held}; every owner fetches it each round",
     )
+
+
+def _count(ciphertexts: int) -> str:
+    return "1 ciphertext" if ciphertexts == 1 else f"{ciphertexts} ciphertexts"
 
 
 def _seconds(c: Result) -> Table:
@@ -39,7 +43,7 @@ def _seconds(c: Result) -> Table:
         (
             "  the product",
             brief(owner["product"]),
-            f"{columns} numbers times {layout['model_ciphertexts']} ciphertexts, packed again",
+            f"{columns} numbers times {_count(layout['model_ciphertexts'])}, packed again",
         ),
         (
             "  blinders",
@@ -60,9 +64,9 @@ def _seconds(c: Result) -> Table:
         (
             "  encrypts",
             brief(requester["encrypt"]),
-            f"the model, {layout['model_ciphertexts']} ciphertexts",
+            f"the model, {_count(layout['model_ciphertexts'])}",
         ),
-        ("  decrypts", brief(requester["decrypt"]), f"{replies} ciphertexts a block"),
+        ("  decrypts", brief(requester["decrypt"]), f"{_count(replies)} a block"),
         ("  all else", brief(requester["add"] + requester["unmask"]), "adds, unmasks"),
     ]
     title = f"seconds on one core of this machine, measured now (it took {brief(s['measuring'])})"
