@@ -13,7 +13,18 @@ from protocol.addresses import to_checksum
 from protocol.policy import DatasetFacts, Decision, Policy, Verdict, judge, obstacles
 from protocol.policy_terms import with_changes
 from protocol.sealed_layout import SealedLayout
-from protocol.spec import Family, Faulty, FeatureMap, JobSpec, ModelSpec, decode_spec, encode_spec
+from protocol.spec import (
+    Family,
+    Faulty,
+    FeatureMap,
+    JobSpec,
+    ModelSpec,
+    Terms,
+    decode_spec,
+    encode_spec,
+)
+from protocol.spec_render import render_toml
+from protocol.spec_toml import parse_toml
 
 PROOF = bytes(params.KEY_PROOF_ROOTS * len(SPEC.modulus))
 DATA = DatasetFacts(("id", *SPEC.columns), 100)
@@ -102,3 +113,26 @@ def test_without_noise_only_a_trusted_requesters_job_is_taken() -> None:
     assert judge(policy(trusted=REQUESTER), spec, DATA).verdict is Verdict.REFUSE
     # And an open job without noise asks for no such trust.
     assert judge(with_changes(allowed, {"open_models": True}), SPEC, DATA).verdict is Verdict.ACCEPT
+
+
+@pytest.mark.parametrize("epsilon", [None, 4.0])
+@pytest.mark.parametrize(
+    "model",
+    [
+        {},
+        {
+            "map": FeatureMap.FOURIER,
+            "map_width": 8,
+            "map_scale": 0.5,
+            "center": 0.25,
+            "bias": 0.125,
+            "weight_limit": 8.0,
+        },
+    ],
+)
+def test_a_file_made_of_a_sealed_job_makes_it_again(
+    model: dict[str, Any], epsilon: float | None
+) -> None:
+    terms = sealed(epsilon, **model)
+    read = parse_toml(render_toml(terms)).terms
+    assert read == Terms(**{f.name: getattr(terms, f.name) for f in dataclasses.fields(Terms)})
