@@ -87,6 +87,7 @@ def complete(draft: Draft) -> JobSpec:
         modulus=SPEC.modulus,
         seed=SPEC.seed,
         now=1_800_000_000,
+        proof=bytes(len(SPEC.modulus) * params.KEY_PROOF_ROOTS * draft.terms.privacy.sealed),
     )
 
 
