@@ -20,7 +20,7 @@ from protocol.noise_scale import noise_clip
 from protocol.spec import Envelope, JobSpec, Terms, decode_spec
 
 if TYPE_CHECKING:
-    from protocol.arith import kernels
+    from protocol.arith import envelope
     from protocol.arith.feature_map import FeatureMap
     from protocol.arith.fixedpoint import Integers
     from protocol.arith.models import Floats, Model
@@ -245,9 +245,9 @@ def training_of(spec: JobSpec) -> Training:
     )
 
 
-def envelope_of(spec: JobSpec) -> kernels.Envelope:
+def envelope_of(spec: JobSpec) -> envelope.Envelope:
     """How the spec's values travel, as the kernels take it."""
-    from protocol.arith import kernels
+    from protocol.arith import envelope
 
     training, privacy = spec.training, spec.privacy
     layout = spec.layout_for(spec.cohort.largest_block)
@@ -256,7 +256,7 @@ def envelope_of(spec: JobSpec) -> kernels.Envelope:
         clip = noise_clip(
             training.clip_norm, training.batch_rows, training.rounds, privacy.epsilon, privacy.delta
         )
-    return kernels.Envelope(
+    return envelope.Envelope(
         spec.modulus,
         spec.encryption.value_bits,
         clip,

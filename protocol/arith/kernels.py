@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +22,6 @@ import numpy.typing as npt
 from protocol.arith import models
 from protocol.arith.batch import (
     NOBODY,
-    Kind,
-    Shape,
     decode_batch,
     decode_residues,
     encode_batch,
@@ -33,106 +30,29 @@ from protocol.arith.batch import (
     sum_encoded,
 )
 from protocol.arith.entropy import Entropy
-from protocol.arith.fixedpoint import FixedPoint, Integers
-from protocol.arith.lanes import Lanes
+from protocol.arith.envelope import Envelope
+from protocol.arith.fixedpoint import Integers
 from protocol.arith.masked import (
     add_words,
     centred,
     decode_words,
     encode_words,
     to_words,
-    word_bits,
 )
-from protocol.arith.masks import Binding, Residues, Words, contribution_mask, removal
+from protocol.arith.masks import Binding, Residues, contribution_mask, removal
 from protocol.arith.models import Model
 from protocol.arith.obfuscation import obfuscators
-from protocol.arith.paillier import PrivateKey, PublicKey, encrypt_with
+from protocol.arith.paillier import PrivateKey, encrypt_with
 from protocol.arith.pool import Pool
 from protocol.arith.pooled import train_to_convergence
-from protocol.arith.sealed_lanes import SealedLanes
 from protocol.arith.sharing import Secrets
 from protocol.arith.training import Training, apply_gradient, local_gradient
 from protocol.arith.vectors import Kind as VectorKind
 from protocol.arith.vectors import decode_vector, encode_vector
-from protocol.errors import FatalError, InputError
-from protocol.packing import ENVELOPES, MASKS, PAILLIER
-from protocol.sealed_layout import SealedLayout
+from protocol.errors import FatalError
+from protocol.packing import MASKS
 
 Rows = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """How a job's values travel, all from its spec: the modulus (big-endian, key bits / 8 bytes),
-    bits of a value, the clip that the largest value stands for, how many contributions one sum may
-    hold (the block's size), whether masked values are encrypted as well (packing.ENVELOPES), and
-    the base h of a short-order key (as long as the modulus; empty for an ordinary one).
-
-    Of a sealed model also its layout: values are then what owners' replies have (sealed.py), and
-    `clip` is what the largest weight stands for."""
-
-    n: bytes
-    value_bits: int
-    clip: float
-    summands: int
-    kind: str = PAILLIER
-    base: bytes = b""
-    sealed: SealedLayout | None = None
-
-    def __post_init__(self) -> None:
-        if self.kind not in ENVELOPES:
-            raise InputError(f"is {self.kind!r}, allowed are {ENVELOPES}", "encryption.envelope")
-        if self.sealed is None:
-            return
-        if self.kind != PAILLIER:
-            found = f"is {self.kind!r}; a sealed model's weights are Paillier ciphertexts"
-            raise InputError(found, "encryption.envelope")
-        told = self.value_bits, 8 * len(self.n), self.summands
-        if told != (self.sealed.value_bits, self.sealed.key_bits, self.sealed.members):
-            raise FatalError("the sealed layout is of another envelope")
-
-    @property
-    def public(self) -> PublicKey:
-        """The key, checked once a process. Raises InputError as PublicKey does."""
-        return _public(self.n, self.base)
-
-    @property
-    def fixed_point(self) -> FixedPoint:
-        """Raises InputError as FixedPoint does."""
-        return FixedPoint(self.value_bits, self.clip)
-
-    @property
-    def lanes(self) -> Lanes | SealedLanes:
-        """Raises InputError as Lanes does. Touches no big integer: cheap enough anywhere."""
-        if self.sealed is not None:
-            return SealedLanes(self.sealed)
-        return Lanes(self.value_bits, self.summands, 8 * len(self.n))
-
-    @property
-    def words(self) -> Words:
-        """Where the masks envelope computes: modulo 2^w, w a lane's width in whole bytes."""
-        return Words(word_bits(self.lanes.width))
-
-    def shape(self, values: int) -> Shape:
-        """What a batch of `values` values looks like."""
-        if self.kind == MASKS:
-            return Shape(Kind.MASKS, self.words.bits, values)
-        return Shape(Kind.PAILLIER, 8 * len(self.n), self.lanes.ciphertexts(values))
-
-    def removal_shape(self, values: int) -> Shape:
-        """What unmasks a sum of such batches: as many numbers."""
-        shape = self.shape(values)
-        kind = Kind.MASKS_REMOVAL if self.kind == MASKS else Kind.PAILLIER_REMOVAL
-        return Shape(kind, shape.bits, shape.count)
-
-    def batch_bytes(self, model: Model) -> int:
-        """The exact size of a contribution to `model`."""
-        return self.shape(model.parameter_count).size
-
-
-@lru_cache(maxsize=16)
-def _public(n: bytes, base: bytes) -> PublicKey:
-    return PublicKey.from_bytes(n, base)
 
 
 @dataclass(frozen=True, slots=True)

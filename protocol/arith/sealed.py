@@ -23,8 +23,8 @@ from gmpy2 import mpz
 from protocol.arith.batch import Kind, ciphertexts, encode_batch, read_batch
 from protocol.arith.blinding import FullRange, blind
 from protocol.arith.entropy import Entropy
+from protocol.arith.envelope import Envelope
 from protocol.arith.fixedpoint import Floats, Integers
-from protocol.arith.kernels import Envelope
 from protocol.arith.masks import Binding, Residues, contribution_mask
 from protocol.arith.matvec import multiply, signed_bits
 from protocol.arith.obfuscation import Obfuscator, obfuscators

@@ -18,8 +18,8 @@ from protocol.arith.affine import Quantised
 from protocol.arith.agreement import new_key
 from protocol.arith.batch import NOBODY, Kind, decode_batch, decode_residues, encode_batch
 from protocol.arith.entropy import SEED_BYTES, Entropy, draw, uniform_below
+from protocol.arith.envelope import Envelope
 from protocol.arith.fixedpoint import Integers
-from protocol.arith.kernels import Envelope
 from protocol.arith.masks import Binding, Residues
 from protocol.arith.obfuscation import obfuscators
 from protocol.arith.paillier import PrivateKey, encrypt_with

@@ -13,8 +13,8 @@ import pytest
 
 from protocol.arith import kernels, models
 from protocol.arith.entropy import Entropy
+from protocol.arith.envelope import Envelope
 from protocol.arith.fixedpoint import Integers
-from protocol.arith.kernels import Envelope
 from protocol.arith.lanes import SumOutOfRange
 from protocol.arith.masks import Binding
 from protocol.arith.models import Family, Model

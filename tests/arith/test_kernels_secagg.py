@@ -16,8 +16,8 @@ from protocol.arith import kernels
 from protocol.arith.agreement import new_key
 from protocol.arith.batch import HEADER_BYTES, encode_batch
 from protocol.arith.entropy import Entropy
+from protocol.arith.envelope import Envelope
 from protocol.arith.fixedpoint import Integers
-from protocol.arith.kernels import Envelope
 from protocol.arith.lanes import SumOutOfRange
 from protocol.arith.masks import Binding
 from protocol.arith.models import Family, Model

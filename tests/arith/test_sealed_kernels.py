@@ -18,7 +18,7 @@ from protocol.arith.agreement import new_key, public_of
 from protocol.arith.batch import HEADER_BYTES, NOBODY, Kind, decode_batch, encode_batch
 from protocol.arith.blinding import FullRange
 from protocol.arith.entropy import Entropy
-from protocol.arith.kernels import Envelope
+from protocol.arith.envelope import Envelope
 from protocol.arith.lanes import SumOutOfRange
 from protocol.arith.masks import Binding, Residues, contribution_mask
 from protocol.arith.paillier import PrivateKey

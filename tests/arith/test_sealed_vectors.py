@@ -11,7 +11,7 @@ from gmpy2 import mpz
 
 from protocol.arith import sealed
 from protocol.arith.batch import Kind, decode_batch, encode_batch
-from protocol.arith.kernels import Envelope
+from protocol.arith.envelope import Envelope
 from protocol.arith.masks import Binding, Residues
 from protocol.arith.obfuscation import Obfuscator
 from protocol.arith.paillier import PrivateKey, encrypt_with

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import params
-from protocol.arith import kernels, matvec
+from protocol.arith import matvec
+from protocol.arith.envelope import Envelope
 from protocol.arith.sealed_lanes import SealedLanes
 from protocol.errors import InputError
 from protocol.estimate import (
@@ -91,7 +92,7 @@ shapes = st.builds(
 def test_bytes_are_the_kernels(job: Terms) -> None:
     found, layout = estimate(job), layout_of(job)
     n = ((1 << job.encryption.key_bits) - 1).to_bytes(job.encryption.key_bits // 8, "big")
-    envelope = kernels.Envelope(
+    envelope = Envelope(
         n, job.encryption.value_bits, 64.0, layout.members, "paillier", sealed=layout
     )
     shape = envelope.shape(job.parameter_count)

@@ -15,7 +15,7 @@ import numpy as np
 
 from protocol.arith import kernels, sharing
 from protocol.arith.agreement import new_key
-from protocol.arith.kernels import Envelope
+from protocol.arith.envelope import Envelope
 from protocol.arith.masks import Binding, expand_words
 from protocol.arith.paillier import PrivateKey, generate_key
 from protocol.arith.sharing import Kind, ReadyParts, Secrets
