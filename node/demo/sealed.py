@@ -71,6 +71,8 @@ def _recipe(
     return Recipe(family, 0, 6, steps, 1000, 1000.0, clip_norm, 0.0, 0.0, sealing)
 
 
+#: Raw digits are the default: at epsilon 8 they are as good as 256 mapped features, of which there
+#: is more to hide, and cost an owner a tenth. Without noise the map wins by four points.
 #: Rows are scaled to the unit ball, which is all that noise rests on: a norm that nearly all of
 #: them exceed uses it best.
 _RECIPES: Final[dict[tuple[DataName, FeaturesName], Recipe]] = {
@@ -79,7 +81,7 @@ _RECIPES: Final[dict[tuple[DataName, FeaturesName], Recipe]] = {
     ("breast-cancer", "raw"): _recipe("logistic", 50, 0.7, ("none", 0, 0.0), 0.24, 0.3),
 }
 
-#: 60 splits of digits raw, 40 mapped, 100 of breast cancer.
+#: 60 splits of digits raw, 30 mapped, 100 of breast cancer.
 _CURVES: Final[dict[tuple[DataName, FeaturesName], tuple[Point, ...]]] = {
     ("digits", "raw"): (
         Point(1.0, 0.7191, 0.0511, 0.5933),
@@ -88,7 +90,13 @@ _CURVES: Final[dict[tuple[DataName, FeaturesName], tuple[Point, ...]]] = {
         Point(8.0, 0.8931, 0.0195, 0.8440),
         Point(None, 0.9364, 0.0132, 0.9025),
     ),
-    ("digits", "fourier"): (),
+    ("digits", "fourier"): (
+        Point(1.0, 0.6537, 0.0716, 0.5181),
+        Point(2.0, 0.8123, 0.0372, 0.6852),
+        Point(4.0, 0.8585, 0.0275, 0.7744),
+        Point(8.0, 0.8942, 0.0224, 0.8301),
+        Point(None, 0.9762, 0.0077, 0.9554),
+    ),
     ("breast-cancer", "raw"): (
         Point(1.0, 0.9087, 0.0341, 0.8290),
         Point(2.0, 0.9315, 0.0237, 0.8549),

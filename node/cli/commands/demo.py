@@ -39,8 +39,9 @@ def demo(
     features: Annotated[
         Literal["raw", "fourier"] | None,
         Parameter(
-            help="With --sealed: what the model is linear in, the columns (default) or 256 random "
-            "Fourier features of them, which take several times as long; digits only."
+            help="With --sealed: what the model is linear in: the columns (default) or, of digits, "
+            "256 random Fourier features of them: 97 % without noise in place of 94 %, for a job "
+            "twice as long; no better at epsilon 8, since there is more to hide."
         ),
     ] = None,
     epsilon: Annotated[
