@@ -2,14 +2,30 @@
 
 A gradient's noise is what its privacy was charged for; drawn twice it would have to be charged
 twice. So what was drawn is kept, private, until the job is over.
+
+Attempts overlap: a requester may open the next one while the last one's draw still runs, and after
+a crash all that were pending go on at once. Whoever looks for a draw and makes one where there is
+none holds the job's lock from before the look until the draw is kept.
 """
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Final
+from weakref import WeakValueDictionary
+
+import trio
 
 from node.home import Home, write_private
+
+#: Locks that somebody holds or waits for, by job's folder.
+_DRAWING: Final[WeakValueDictionary[Path, trio.Lock]] = WeakValueDictionary()
+
+
+def drawing(home: Home, job: bytes) -> trio.Lock:
+    """What a job draws is drawn, and forgotten, by one task at a time: the one that holds this."""
+    return _DRAWING.setdefault(home.gradients / job.hex(), trio.Lock())
 
 
 def _path(home: Home, job: bytes, round_: int, model: bytes) -> Path:

@@ -190,7 +190,8 @@ async def _contribute(
         return await in_worker(
             services, sealed_tasks.contribution, work, step, attempt, secret, me, context.me
         )
-    seed = await trio.to_thread.run_sync(_batch_seed, services, context.job, effect.round)
+    async with gradients.drawing(services.home, context.job):
+        seed = await trio.to_thread.run_sync(_batch_seed, services, context.job, effect.round)
     gradient = tasks.Gradient(rows, model, seed, noisy)
     return await in_worker(
         services, secagg_tasks.contribution, work, gradient, attempt, secret, me, context.me
@@ -237,16 +238,18 @@ async def _drawn_once(
     on: bytes,
     draw: Callable[[NoisePlan], Awaitable[bytes]],
 ) -> bytes:
-    """What was drawn with noise for a round: charged before that, stored before it is used."""
+    """What was drawn with noise for a round: charged before that, stored before it is used. Of
+    attempts that ask at the same time one draws, and the others find what it kept."""
     place = services.home, job, round_, on
-    drawn = await trio.to_thread.run_sync(gradients.load, *place)
-    if drawn is None:
-        await services.store.run(lambda tx: privacy_ledger.charge(tx, dataset, job, round_, on))
-        plan = await services.store.read(lambda tx: privacy_ledger.plan_of(tx, job))
-        drawn = await draw(plan)
-        await trio.to_thread.run_sync(gradients.save, *place, drawn)
-    # From here on it may leave: should it be lost, the round is lost, and not drawn again.
-    await services.store.run(lambda tx: privacy_ledger.keep(tx, job, round_))
+    async with gradients.drawing(services.home, job):
+        drawn = await trio.to_thread.run_sync(gradients.load, *place)
+        if drawn is None:
+            await services.store.run(lambda tx: privacy_ledger.charge(tx, dataset, job, round_, on))
+            plan = await services.store.read(lambda tx: privacy_ledger.plan_of(tx, job))
+            drawn = await draw(plan)
+            await trio.to_thread.run_sync(gradients.save, *place, drawn)
+        # From here on it may leave: should it be lost, the round is lost, and not drawn again.
+        await services.store.run(lambda tx: privacy_ledger.keep(tx, job, round_))
     return drawn
 
 

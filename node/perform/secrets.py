@@ -83,8 +83,10 @@ async def forget_job(services: Services, wanted: Wanted) -> None:
         services.keys.forget(sealing_name(job))
         gradients.forget(services.home, job)
 
-    await trio.to_thread.run_sync(destroy)
-    await services.store.run(lambda tx: privacy_ledger.release(tx, job))
+    # A draw that is still on its way would be kept after all was forgotten, and stay.
+    async with gradients.drawing(services.home, job):
+        await trio.to_thread.run_sync(destroy)
+        await services.store.run(lambda tx: privacy_ledger.release(tx, job))
     await services.engine.complete(wanted.id)
 
 
