@@ -14,6 +14,7 @@ import numpy as np
 from simulator import workers
 from simulator.executor import account_signature
 from simulator.participant import Node
+from simulator.sealed import sealed_model
 from simulator.spy import Spy
 from simulator.world import Settings, World
 
@@ -118,6 +119,10 @@ class Coalition:
     def model(self, number: int) -> bytes:
         """The `number`th of some models that differ a little: its digest."""
         books, count = self.world.books, self.world.spec.parameter_count
+        if self.world.spec.privacy.sealed:
+            weights = 0.1 * np.arange(count) + 0.01 * number
+            content = sealed_model(self.world.spec, weights, f"model {number}")
+            return self.store(content)[0]
         weights = decode_vector(Kind.MODEL, self.requester.blobs[books.model_digest], count)
         moved = weights + 0.01 * number
         return self.store(encode_vector(Kind.MODEL, moved, number))[0]

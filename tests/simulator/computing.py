@@ -6,9 +6,9 @@ import hashlib
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from simulator import workers
+from simulator import sealed, workers
 
-from node import apply_tasks, noisy_tasks, secagg_tasks, tasks
+from node import apply_tasks, noisy_tasks, sealed_tasks, secagg_tasks, tasks
 from node.blobs import BlobRef
 from protocol import effects, inputs
 from protocol.arith.fixedpoint import Integers
@@ -17,6 +17,7 @@ from protocol.errors import InputError, PeerError
 from protocol.estimate import apply_seconds, contribute_seconds
 from protocol.machine import one_line
 from protocol.noise_scale import NoisePlan, multiplier_bound, sampling_rate
+from protocol.spec import JobSpec
 
 if TYPE_CHECKING:
     from simulator.participant import Node
@@ -75,7 +76,8 @@ class Computing:
         work = workers.work_of(node.jobs[job].spec)
         match effect:
             case effects.ComputeInitialModel():
-                return tasks.initial_model(work)
+                sealed = node.contexts[job].spec.privacy.sealed
+                return (sealed_tasks if sealed else tasks).initial_model(work)
             case effects.ComputeContribution():
                 return self._contribution(job, effect, work, secret)
             case effects.ComputeCheck():
@@ -114,10 +116,8 @@ class Computing:
         if not secret:
             raise InputError("the attempt's secrets are forgotten", "secrets")
         rows, model = workers.rows_of(node.name), self.ref(effect.model_digest)
-        # Mini-batches are the same in every attempt of a round; so is a noisy draw, once stored.
-        seed = hashlib.sha256(f"{node.world.settings.seed} {node.name} {effect.round}".encode())
-        gradient = tasks.Gradient(rows, model, seed.digest(), self._noisy(job, effect, work))
-        cohort = node.contexts[job].require_cohort()
+        noisy, context = self._noisy(job, effect, work), node.contexts[job]
+        cohort = context.require_cohort()
         me = cohort.index_of(node.peer)
         assert me is not None
         attempt = secagg_tasks.Attempt(
@@ -126,15 +126,25 @@ class Computing:
             effect.roster_digest,
             node.executor.secrecy.roster(job, effect.round, effect.block, effect.roster_digest),
         )
-        truth = tasks.integers_of
+        place = effect.round, effect.attempt
+        if context.spec.privacy.sealed:
+            step = sealed_tasks.Step(rows, cohort.members[me].rows, model, noisy)
+            result = sealed_tasks.contribution(work, step, attempt, secret, me, node.peer)
+            node.integers[place] = sealed.told(work, step, node.world.paillier)
+        else:
+            # Mini-batches are the same in every attempt of a round; so is a noisy draw, once
+            # stored.
+            seed = hashlib.sha256(f"{node.world.settings.seed} {node.name} {effect.round}".encode())
+            gradient = tasks.Gradient(rows, model, seed.digest(), noisy)
+            truth = tasks.integers_of
 
-        def noted(work: tasks.Work, gradient: tasks.Gradient) -> tuple[Integers, tasks.Facts]:
-            found = truth(work, gradient)
-            node.integers[effect.round, effect.attempt] = found[0]
-            return found
+            def noted(work: tasks.Work, gradient: tasks.Gradient) -> tuple[Integers, tasks.Facts]:
+                found = truth(work, gradient)
+                node.integers[place] = found[0]
+                return found
 
-        with patch.object(tasks, "integers_of", noted):
-            result = secagg_tasks.contribution(work, gradient, attempt, secret, me, node.peer)
+            with patch.object(tasks, "integers_of", noted):
+                result = secagg_tasks.contribution(work, gradient, attempt, secret, me, node.peer)
         assert result.blob is not None
         content = node.tricks.batch(node.blobs[result.blob.digest])
         return tasks.Result(tasks.put(work, content), facts=result.facts)
@@ -145,20 +155,30 @@ class Computing:
         node, spec = self._node, self._node.contexts[job].spec
         if not spec.privacy.noisy:
             return None
+        # One draw a round and model; of a sealed job, one in all, on nothing that it could change.
         key = job, effect.round, effect.model_digest
+        if spec.privacy.sealed:
+            key = job, 0, node.contexts[job].spec_digest
         if key not in node.gradients:
-            assert spec.privacy.epsilon is not None
-            rows, training = len(node.world.rows(node)[0]), spec.training
-            privacy = spec.privacy
-            plan = NoisePlan(
-                sampling_rate(training.batch_rows, rows),
-                multiplier_bound(spec.privacy.epsilon, privacy.delta, training.rounds),
-            )
+            rows = workers.rows_of(node.name)
             node.charged.append(key)
-            node.gradients[key], _ = noisy_tasks.noisy_gradient(
-                work, workers.rows_of(node.name), self.ref(effect.model_digest), plan
-            )
+            if spec.privacy.sealed:
+                draw = sealed_tasks.noised_statistics(work, rows, self._plan(spec))
+            else:
+                model = self.ref(effect.model_digest)
+                draw = noisy_tasks.noisy_gradient(work, rows, model, self._plan(spec))
+            node.gradients[key] = draw[0]
         return node.gradients[key]
+
+    def _plan(self, spec: JobSpec) -> NoisePlan:
+        """How this node samples and noises, by the bound that needs no accountant."""
+        privacy, training = spec.privacy, spec.training
+        assert privacy.epsilon is not None
+        rate = sampling_rate(training.batch_rows, len(self._node.world.rows(self._node)[0]))
+        return NoisePlan(
+            1.0 if privacy.sealed else rate,
+            multiplier_bound(privacy.epsilon, privacy.delta, spec.charged_rounds),
+        )
 
 
 def _digest(ref: BlobRef | None) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from simulator import workers
 
-from node import apply_tasks, tasks
+from node import apply_tasks
 from node.blobs import BlobRef
 from protocol import effects, evidence, inputs, lists
 from protocol.blobs import blob_digest

@@ -1,8 +1,8 @@
 """The daemon's own worker functions, run in virtual time: blobs in memory, randomness from a seed.
 
-What `node.tasks` and `node.secagg_tasks` compute is what the simulator computes; only what they
-reach for is replaced while they run: the blob directory, the rows, and every source of randomness,
-pycryptodome's and OpenDP's among them, so that one seed gives one log.
+What `node.tasks` and its neighbours compute is what the simulator computes; only what they reach
+for is replaced while they run: the blob directory, the rows, and every source of randomness,
+pycryptodome's, OpenDP's and a worker's pool among them, so that one seed gives one log.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from simulator.gaussian import rounded_gaussian
+from simulator.sealed import blinders
 
-from node import noisy_tasks, tasks
+from node import noisy_tasks, pool_tasks, tasks
 from node.blobs import BlobRef
-from protocol.arith import noise
+from protocol.arith import noise, statistics
 from protocol.blobs import blob_digest
 
 if TYPE_CHECKING:
@@ -56,8 +57,10 @@ def within(node: Node, entropy: Entropy) -> Iterator[None]:
     """Run worker functions as `node`, everything random from `entropy`."""
     world = node.world
 
-    def matrix(_: bytes, rows: tasks.Rows) -> Any:
-        return world.rows_by_name(rows.name)
+    def matrix(spec: bytes, rows: tasks.Rows) -> Any:
+        x, y = world.rows_by_name(rows.name)
+        decoded = tasks.spec_of(work_of(spec))
+        return (tasks.feature_map_of(decoded).rows(x), y) if decoded.privacy.sealed else (x, y)
 
     def blobs(_: Path) -> MemoryBlobs:
         return MemoryBlobs(node.blobs)
@@ -72,6 +75,8 @@ def within(node: Node, entropy: Entropy) -> Iterator[None]:
             (noisy_tasks, "Blobs", blobs),
             (noisy_tasks, "_rows", matrix),
             (noise, "add_noise", noisy),
+            (statistics, "add_noise", noisy),
+            (pool_tasks, "blinders", blinders(entropy)),
         ):
             stack.enter_context(patch.object(place, name, value))
         stack.enter_context(patch("secrets.token_bytes", entropy))

@@ -28,6 +28,7 @@ from simulator.network import Network, Weather
 from simulator.participant import Node, State
 
 from protocol import inputs, lists
+from protocol.arith import key_proof
 from protocol.arith.paillier import PrivateKey, generate_key
 from protocol.blobs import blob_digest
 from protocol.enrolment import Cohort
@@ -77,6 +78,7 @@ class Settings:
     dropouts: int = 0
     corrupt: int = 0
     shuffle: bool = False
+    sealed: bool = False  # weights that owners cannot read; noise is then drawn once a job
     envelope: Envelope = Envelope.PAILLIER
     merit: int = 1_000_003
     finality: int = 2
@@ -104,6 +106,12 @@ class Policy:
 def paillier_key() -> PrivateKey:
     """The smallest key that a spec allows; the same in every run."""
     return generate_key(2048, stream("the simulator's key"))
+
+
+@functools.cache
+def proof() -> bytes:
+    """What a sealed job's spec shows of that key."""
+    return key_proof.prove(paillier_key())
 
 
 class World:
@@ -275,6 +283,11 @@ class World:
     def _make_spec(self) -> JobSpec:
         s, key = self.settings, self.paillier.public.to_bytes()
         noisy = s.epsilon is not None
+        model = ModelSpec(Family.DENSE if s.hidden else Family.SOFTMAX, s.hidden)
+        training = TrainingSpec(s.rounds, 1 if noisy else 20, 16, 0.5, 2.0, 0.0, 1.0, 0.0)
+        if s.sealed:
+            model = ModelSpec(Family.SOFTMAX, 0, center=0.45, bias=0.3, weight_limit=64.0)
+            training = TrainingSpec(s.rounds, 20, _ROWS, 1e3, 0.5, 0.0, 1.0, 0.0)
         return JobSpec(
             version=PROTOCOL_VERSION,
             title="Three clouds",
@@ -282,9 +295,9 @@ class World:
             features=tuple(NumberFeature(f"x{i}", 0.0, 1.0) for i in range(_FEATURES)),
             outside=Outside.REFUSE,
             target=ClassTarget("cloud", ("a", "b", "c")),
-            model=ModelSpec(Family.DENSE if s.hidden else Family.SOFTMAX, s.hidden),
-            training=TrainingSpec(s.rounds, 1 if noisy else 20, 16, 0.5, 2.0, 0.0, 1.0, 0.0),
-            privacy=PrivacySpec(s.epsilon, 1e-3 if noisy else 0.0, s.dropouts, s.corrupt, False),
+            model=model,
+            training=training,
+            privacy=PrivacySpec(s.epsilon, 1e-3 if noisy else 0.0, s.dropouts, s.corrupt, s.sealed),
             encryption=EncryptionSpec(s.envelope, 2048, 24),
             cohort=CohortSpec(s.min_owners or s.owners, s.owners, s.block, (), s.shuffle),
             payment=PaymentSpec(ETHER, 1_000, s.merit),
@@ -302,6 +315,7 @@ class World:
             chain=ChainRef(self.domain.chain_id, self.domain.contract),
             seed=hashlib.sha256(f"weights {s.seed}".encode()).digest(),
             modulus=key,
+            proof=proof() if s.sealed else b"",
             expires_at=START_MS // 1000 + s.lifetime_seconds,
         )
 
