@@ -7,7 +7,7 @@ opens: nothing that is stored or served here holds them in the clear.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,17 +36,18 @@ class Block:
 class _Opened:
     """A block's mean gradient, whose it is, and how much it weighs beside the others."""
 
-    gradient: bytes
+    gradient: bytes = field(repr=False)
     members: tuple[int, ...]
     weight: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """The model before or after a step, in the clear: its blob, and its momentum's, if any yet."""
+    """The model before or after a step, in the clear: its blob, and its momentum's, if any yet.
+    Of a sealed one, secret."""
 
-    weights: bytes
-    momentum: bytes | None
+    weights: bytes = field(repr=False)
+    momentum: bytes | None = field(repr=False)
 
 
 def apply(
@@ -90,12 +91,16 @@ def apply(
         after = _Standing(weights, momentum)
         contributors = sum(len(each.members) for each in opened)
         facts += [("contributors", float(contributors)), ("move", moved.move_norm)]
+    if spec.privacy.sealed:
+        held, momentum_held, cut = sealed_tasks.within_limit(spec, after.weights, after.momentum)
+        after = _Standing(held, momentum_held)
+        facts.append(("clipped_weights", float(cut)))
     if holdout is not None:
         rows = tasks.matrix_of(work.spec, holdout)
         seen = kernels.evaluate(architecture, after.weights, *rows)
         facts += [("accuracy", seen.accuracy), ("loss", seen.loss)]
-    blob, extra, told = _after(work, spec, key, round_ + 1, after, state)
-    return Result(blob, extra, (*facts, *told), measured)
+    blob, extra = _after(work, spec, key, round_ + 1, after, state)
+    return Result(blob, extra, tuple(facts), measured)
 
 
 def _open(
@@ -145,13 +150,13 @@ def _after(
     turn: int,
     after: _Standing,
     state: BlobRef | None,
-) -> tuple[BlobRef, BlobRef | None, tasks.Facts]:
-    """The blobs of the model and of what goes with it; facts for the requester."""
+) -> tuple[BlobRef, BlobRef | None]:
+    """The blobs of the model and of what goes with it."""
     if key is not None and spec.privacy.sealed:
         return sealed_tasks.seal(work, key, turn, after.weights, after.momentum)
     if after.momentum is None:
-        return put(work, after.weights), state, ()
-    return put(work, after.weights), put(work, after.momentum), ()
+        return put(work, after.weights), state
+    return put(work, after.weights), put(work, after.momentum)
 
 
 def _measure(

@@ -232,17 +232,18 @@ def _run(
     total = clipped_weights = 0
     for turn in range(spec.training.rounds):
         vector = decode_vector(Kind.MODEL, weights, model.parameter_count)
-        integers, clipped = sealed.quantise_weights(envelope, vector[:values])
+        integers, _ = sealed.quantise_weights(envelope, vector[:values])
         matrix = integers.reshape(spec.feature_count, spec.outputs)
         total = max(total, int(np.abs(matrix).sum(axis=0).max()))
-        clipped_weights = max(clipped_weights, clipped)
         moves = [
             sealed_tasks.mean_move(
                 spec, (step.matrix @ matrix + step.offset).reshape(-1), step.rows
             )
             for step in steps
         ]
-        weights, momentum, _ = kernels.apply(model, weights, momentum, moves, training, turn + 1)
+        stepped, moving, _ = kernels.apply(model, weights, momentum, moves, training, turn + 1)
+        weights, momentum, clipped = sealed_tasks.within_limit(spec, stepped, moving)
+        clipped_weights = max(clipped_weights, clipped)
         move = _real_move(spec, steps, real[:values])
         real, real_momentum = apply_gradient(model, real, -move, training, real_momentum)
     end = decode_vector(Kind.MODEL, weights, model.parameter_count)

@@ -17,7 +17,7 @@ from node import pool_tasks, secagg_tasks, tasks
 from node.blobs import BlobRef
 from node.tasks import Facts, Result, Rows, Work, get, put
 from protocol.codec import encode
-from protocol.errors import FatalError
+from protocol.errors import FatalError, InputError
 from protocol.noise_scale import NoisePlan
 from protocol.packing import batch_maker
 from protocol.sealed_layout import SealedLayout
@@ -122,11 +122,36 @@ def open_state(work: Work, key: PrivateKey, state: BlobRef | None) -> tuple[byte
     return encode_vector(Kind.MODEL, held.weights), momentum
 
 
+def within_limit(
+    spec: JobSpec, weights: bytes, momentum: bytes | None
+) -> tuple[bytes, bytes | None, int]:
+    """The blobs of what a step came to, cut to the weights that owners can be shown; how many were.
+
+    One reply may move a weight as far as its block's lanes reach, hundreds of limits away. What
+    owners answer to is the limit: kept in full, that one move would outlive all of their replies.
+    A weight that is cut loses its momentum too, which would carry it out again.
+    """
+    import numpy as np
+
+    from protocol.arith.vectors import Kind, decode_vector, encode_vector
+
+    count, limit = tasks.model_of(spec).parameter_count, spec.model.weight_limit
+    vector = decode_vector(Kind.MODEL, weights, count)
+    beyond = np.abs(vector) > limit
+    if not beyond.any():
+        return weights, momentum, 0
+    held = encode_vector(Kind.MODEL, np.clip(vector, -limit, limit))
+    if momentum is not None:
+        moving = decode_vector(Kind.MOMENTUM, momentum, count)
+        momentum = encode_vector(Kind.MOMENTUM, np.where(beyond, 0.0, moving))
+    return held, momentum, int(np.count_nonzero(beyond))
+
+
 def seal(
     work: Work, key: PrivateKey, turn: int, weights: bytes, momentum: bytes | None
-) -> tuple[BlobRef, BlobRef, Facts]:
+) -> tuple[BlobRef, BlobRef]:
     """Stores the ciphertexts of the weights, `turn` rounds after the first, and weights and
-    momentum for the requester alone; says how many weights did not fit their range."""
+    momentum for the requester alone."""
     from protocol.arith import sealed, sealed_state
     from protocol.arith.vectors import Kind, decode_vector
 
@@ -134,12 +159,12 @@ def seal(
     count = tasks.model_of(spec).parameter_count
     vector = decode_vector(Kind.MODEL, weights, count)
     weighed = vector[: spec.parameter_count]
-    blob, facts = sealed.encrypt_model(tasks.envelope_of(spec), weighed, secrets.token_bytes)
+    blob, _ = sealed.encrypt_model(tasks.envelope_of(spec), weighed, secrets.token_bytes)
     moved = None if momentum is None else decode_vector(Kind.MOMENTUM, momentum, count)
     kept = sealed_state.seal_state(
         key, sealed_state.State(turn, vector, moved), secrets.token_bytes
     )
-    return put(work, blob), put(work, kept), (("clipped_weights", float(facts.clipped)),)
+    return put(work, blob), put(work, kept)
 
 
 def exported(work: Work, private_key: bytes, model: BlobRef) -> dict[str, Floats]:
@@ -183,9 +208,14 @@ def _quantised(spec_bytes: bytes, rows: Rows, declared: int, kept: bytes | None)
 
     spec = decode_spec(spec_bytes)
     training = spec.training
+    told = _statistics(spec, spec_bytes, rows, kept)
+    if told.rows != declared:
+        # The number of rows is public because the enrolment says it: no other one may show.
+        found_rows = f"has {told.rows} rows; this owner enrolled with {declared}"
+        raise InputError(f"{found_rows}: it is another data set by now", "data")
     found = affine.local_map(
         tasks.model_of(spec),
-        _statistics(spec, spec_bytes, rows, kept),
+        told,
         training.local_steps,
         training.rate,
         training.ridge,

@@ -16,6 +16,7 @@ from node.blobs import BlobRef, Blobs
 from protocol.arith import affine, kernels, sealed, statistics
 from protocol.arith.paillier import PrivateKey
 from protocol.arith.sharing import Secrets
+from protocol.arith.vectors import Kind, decode_vector
 from protocol.codec import encode
 from protocol.envelope import Context
 from protocol.errors import FatalError, InputError, Malformed
@@ -194,6 +195,41 @@ def test_a_round_without_a_good_block_keeps_the_weights_under_other_ciphertexts(
     assert dict(done.facts) == {"blocks_dropped": 1.0, "clipped_weights": 0.0}
     assert done.blob.digest != model.digest
     assert not weights_of(job, done.blob).any()
+
+
+def test_replies_to_the_edge_of_their_range_leave_weights_that_owners_can_answer(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moves may go far beyond any model that the others are shown: what they leave behind must not
+    take more honest rounds to undo than the job has."""
+    spec, limit = job.spec, job.spec.model.weight_limit
+    layout, honest = spec.layout_for(spec.cohort.largest_block), sealed_tasks._quantised
+    model = sealed_tasks.initial_model(job.work).blob
+    assert model is not None
+    assert layout is not None
+    bound = layout.bound
+
+    def attack(spec_bytes: bytes, rows: tasks.Rows, declared: int, kept: bytes | None) -> object:
+        found = honest(spec_bytes, rows, declared, kept)
+        return dataclasses.replace(found, offset=np.full_like(found.offset, bound))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sealed_tasks, "_quantised", attack)
+        block, _ = job.block(0, model, [None] * OWNERS)
+    done = apply_tasks.apply(job.work, job.key.to_bytes(), 0, model, None, None, (block,), None)
+    assert dict(done.facts)["clipped_weights"] == spec.parameter_count
+    assert dict(done.facts)["move"] > 1.5 * limit
+    assert done.extra is not None
+    weights, momentum = sealed_tasks.open_state(job.work, job.key, done.extra)
+    count = tasks.model_of(spec).parameter_count
+    assert momentum is not None
+    assert (decode_vector(Kind.MODEL, weights, count)[: spec.parameter_count] == limit).all()
+    assert not decode_vector(Kind.MOMENTUM, momentum, count).any()
+
+
+def test_rows_that_are_not_those_of_the_enrolment_are_not_trained_on(job: Job) -> None:
+    with pytest.raises(InputError, match="enrolled with 41"):
+        sealed_tasks._quantised(job.work.spec, job.rows(0), ROWS[0] + 1, None)
 
 
 def test_a_noisy_job_multiplies_with_what_was_drawn_and_with_nothing_else(job: Job) -> None:
