@@ -1,7 +1,7 @@
 """A small sealed job: three clouds of points, told apart by weights that only their requester has.
 
 As clouds.py, for sealed models: 16 random Fourier features, so that the exported model has a map
-besides its weights, and no weight is zero.
+besides its weights. These have 24 bits: enough to be told from anything else (traces.py).
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ dropouts = {dropouts}
 
 [encryption]
 key_bits = 2048
+value_bits = 24
 
 [cohort]
 min_owners = {owners}

@@ -58,7 +58,7 @@ def _lines(matrix: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
 
 def _is_telling(needle: bytes) -> bool:
     """Whether it has so much in it that chance does not write it."""
-    return sum(byte not in (0x00, 0xFF) for byte in needle) >= 4
+    return sum(byte not in (0x00, 0xFF) for byte in needle) >= 6
 
 
 class Search:
@@ -106,7 +106,8 @@ class Search:
         for offset in range(min(_KEY, max(0, len(data) - _KEY + 1))):
             count = (len(data) - offset) // _KEY
             windows = np.frombuffer(data, "<u8", count, offset)
-            for index in np.flatnonzero(np.isin(windows, self._keys)):
+            place = np.searchsorted(self._keys, windows).clip(max=len(self._keys) - 1)
+            for index in np.flatnonzero(self._keys[place] == windows):
                 at = offset + int(index) * _KEY
                 for needle in self._by_key[data[at : at + _KEY]]:
                     if data.startswith(needle, at):
