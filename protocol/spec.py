@@ -247,6 +247,8 @@ class Terms(Part):
             for fault in self.training.open_faults():
                 yield Fault(f"training.{fault.field}", fault.message)
             return
+        for fault in self.training.sealed_faults():
+            yield Fault(f"training.{fault.field}", fault.message)
         if self.encryption.envelope is not Envelope.PAILLIER:
             found = f"is {self.encryption.envelope}; sealed weights are Paillier ciphertexts"
             yield Fault("encryption.envelope", found)

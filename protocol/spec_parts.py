@@ -16,6 +16,10 @@ from protocol.codec import Amount, Range, Size, Wire
 from protocol.errors import Malformed
 from protocol.spec_checks import Fault, distinct, finite_range, printable
 
+#: The least limit on a sealed model's weights, and norm of its rows: what is divided by them stays
+#: far inside float64, so that no spec that can be built fails at its owners, charged already.
+LEAST_SEALED: Final = 1e-6
+
 ETHER: Final = ZERO_ADDRESS
 """The token address that stands for the chain's own coin."""
 
@@ -231,8 +235,9 @@ class ModelSpec(Part):
                 f"is {self.family}; sealed models are linear in their weights: {names}, on the "
                 "inputs or on a public map of them (model.map = fourier or dense)",
             )
-        if not self.weight_limit:
-            yield Fault("weight_limit", "is 0; a sealed model's weights need a range, such as 64")
+        if self.weight_limit < LEAST_SEALED:
+            found = f"is {self.weight_limit:g}; a sealed model's weights need a range of at least"
+            yield Fault("weight_limit", f"{found} {LEAST_SEALED:g}, such as 64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +256,12 @@ class TrainingSpec(Part):
     ridge: Annotated[float, Range(0.0, 1e6)]
     server_rate: Ratio
     momentum: Annotated[float, Range(0.0, 0.999_999)]
+
+    def sealed_faults(self) -> Iterator[Fault]:
+        """What a sealed model's features cannot be cut to."""
+        if self.clip_norm < LEAST_SEALED:
+            found = f"is {self.clip_norm:g}; a sealed model's features need at least"
+            yield Fault("clip_norm", f"{found} {LEAST_SEALED:g}, such as 1")
 
     def open_faults(self) -> Iterator[Fault]:
         """What open models cannot train with; a sealed one's step size heeds the ridge itself."""

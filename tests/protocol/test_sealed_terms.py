@@ -79,6 +79,15 @@ def test_statistics_are_charged_once_and_gradients_every_round() -> None:
             {"model": ModelSpec(Family.SOFTMAX, 0, FeatureMap.DENSE, 1024, 1.0, 0.0, 1.0, 64.0)},
             "make 1025 features of a sealed model, 1024 are allowed",
         ),
+        # Numbers that an owner could not divide by: it would find out when it is charged already.
+        (
+            {"model": ModelSpec(Family.SOFTMAX, 0, weight_limit=5e-324)},
+            "a range of at least 1e-06",
+        ),
+        (
+            {"training": dataclasses.replace(SPEC.training, clip_norm=1e-9)},
+            "training.clip_norm: is 1e-09; a sealed model's features need at least 1e-06",
+        ),
     ],
 )
 def test_what_cannot_be_sealed_says_why(changes: dict[str, Any], reason: str) -> None:
