@@ -7,6 +7,7 @@ opens: nothing that is stored or served here holds them in the clear.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -215,5 +216,6 @@ def export_model(work: Work, private_key: bytes, model: BlobRef, target: Path) -
         arrays = {"weights": vector}
         for number, (matrix, bias) in enumerate(models.layers(architecture, vector)):
             arrays |= {f"layer{number}_weights": matrix, f"layer{number}_bias": bias}
-    with target.open("wb") as file:
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays)

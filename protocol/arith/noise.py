@@ -132,10 +132,9 @@ def record_vector(gradient: Floats, clip_norm: float) -> tuple[Integers, bool] |
     top = float(np.max(np.abs(gradient), initial=0.0))
     if not np.isfinite(top):
         return None
-    if top == 0.0:
-        return np.zeros(gradient.shape, dtype=np.int64), False
-    direction = gradient / top  # in [-1, 1], one of them at an end: nothing below overflows
-    length = float(np.sqrt(direction @ direction))
+    # A row of zeros takes the same way as any other, so that time does not count them.
+    direction = gradient / (top or 1.0)  # in [-1, 1], one of them at an end: nothing overflows
+    length = float(np.sqrt(direction @ direction)) or 1.0
     over = top * length > clip_norm
     norm = RECORD_NORM * min(1.0, top * length / clip_norm)
     integers = (direction * (norm / length)).astype(np.int64)  # truncates
