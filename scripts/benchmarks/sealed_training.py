@@ -57,9 +57,10 @@ class Rounds:
         sums = (self._matrix @ weights + self._offset).reshape(-1)
         move = sealed_tasks.mean_move(spec, sums, self._counts)
         training = tasks.training_of(spec)
-        self._vector, self._momentum, _ = kernels.apply(
+        stepped, moving, _ = kernels.apply(
             self._model, self._vector, self._momentum, [move], training, self._turn
         )
+        self._vector, self._momentum, _ = sealed_tasks.within_limit(spec, stepped, moving)
 
 
 def features_of(spec: JobSpec, split: Split) -> list[Features]:
