@@ -205,10 +205,26 @@ def _ruled_out(policy: Policy, spec: JobSpec) -> Iterator[str]:
         yield "the policy takes no job (accept=never)"
     if spec.requester.account in policy.blocked:
         yield f"its requester {to_checksum(spec.requester.account)} is blocked"
-    if spec.privacy.epsilon is None and not policy.no_noise:
+    yield from without_noise(policy, spec)
+    if spec.privacy.epsilon is not None and spec.privacy.epsilon > policy.epsilon:
+        # The ledger knows what is left of the budget; this much no ledger can have.
+        yield (
+            f"it costs epsilon {spec.privacy.epsilon:g}; "
+            f"the policy allows {policy.epsilon:g} over all jobs"
+        )
+
+
+def without_noise(policy: Policy, spec: JobSpec) -> Iterator[str]:
+    """Why a job that adds no noise may not see the data; nothing where it may, or adds some.
+
+    A running one is held to this before every contribution: an owner can take its word back.
+    """
+    if spec.privacy.noisy:
+        return
+    if not policy.no_noise:
         # Masks protect within a round, noise over rounds: to go without is the owner's word to say.
         yield "it adds no noise, which the policy does not allow (no_noise=true would)"
-    if spec.privacy.sealed and not spec.privacy.noisy:
+    if spec.privacy.sealed:
         account = spec.requester.account
         if account not in policy.trusted:
             yield (
@@ -216,12 +232,6 @@ def _ruled_out(policy: Policy, spec: JobSpec) -> Iterator[str]:
                 "row, and nobody could see it; only an owner who trusts its requester takes it "
                 f"(trusted={to_checksum(account)} would)"
             )
-    if spec.privacy.epsilon is not None and spec.privacy.epsilon > policy.epsilon:
-        # The ledger knows what is left of the budget; this much no ledger can have.
-        yield (
-            f"it costs epsilon {spec.privacy.epsilon:g}; "
-            f"the policy allows {policy.epsilon:g} over all jobs"
-        )
 
 
 def _doubts(policy: Policy, spec: JobSpec, standing: Standing) -> Iterator[str]:

@@ -38,7 +38,8 @@ from protocol.machine import one_line
 from protocol.messages import Release
 from protocol.noise_scale import NoisePlan
 from protocol.owner_state import OwnerState
-from protocol.spec import Terms
+from protocol.policy import without_noise
+from protocol.spec import JobSpec, Terms
 
 log = logging.getLogger("assay.compute")
 
@@ -176,6 +177,8 @@ async def _contribute(
         noisy = await _statistics(services, wanted, work, rows)
     elif context.spec.privacy.noisy:
         noisy = await _noisy(services, wanted, effect, work, rows, model)
+    else:
+        await _still_agreed(services, rows.name, context.spec)
     name = mask_name(context.job, effect.round, effect.attempt)
     try:
         secret = await trio.to_thread.run_sync(services.keys.unseal, name)
@@ -196,6 +199,14 @@ async def _contribute(
     return await in_worker(
         services, secagg_tasks.contribution, work, gradient, attempt, secret, me, context.me
     )
+
+
+async def _still_agreed(services: Services, dataset: str, spec: JobSpec) -> None:
+    """Raises InputError where a data set's owner no longer takes such a job without noise. What one
+    with noise may go on to tell, the ledger decides."""
+    policy = await services.store.read(lambda tx: privacy_ledger.policy_of(tx, dataset))
+    if why := "; ".join(without_noise(policy, spec)):
+        raise InputError(f"the job runs no further on {dataset}: {why}", "policy")
 
 
 async def _noisy(
