@@ -21,11 +21,11 @@ KEY_BITS = 2048
 
 
 @cache
-def paillier_key() -> tuple[bytes, bytes]:
-    """(modulus, private): one for all jobs of a test run. Its base is kept back: owners encrypt as
-    under an ordinary key, and it decrypts that too."""
-    key = tasks.generate_key(KEY_BITS, sealed=False)
-    return key.modulus, key.private
+def paillier_key() -> tuple[bytes, bytes, bytes]:
+    """(modulus, private, proof): one for all jobs of a test run. Its base is kept back: owners
+    encrypt as under an ordinary key, and it decrypts that too."""
+    key = tasks.generate_key(KEY_BITS, sealed=True)
+    return key.modulus, key.private, key.proof
 
 
 @cache

@@ -133,16 +133,19 @@ class HandRequester(Hostile, Reader):
 
     # --- what every requester does
 
-    async def post(self, text: str) -> None:
-        """The job on the chain, everybody enrolled, the blocks drawn."""
-        modulus, _ = await trio.to_thread.run_sync(paillier_key)
-        self.spec = parse_toml(text).complete(
+    async def offer(self, text: str, proof: bytes = b"") -> Announce:
+        """The job on the chain; what announces it, with the spec's bytes. `proof`: another one of a
+        sealed job's key than its own."""
+        modulus, _, true = await trio.to_thread.run_sync(paillier_key)
+        draft = parse_toml(text)
+        self.spec = draft.complete(
             salt=secrets.token_bytes(16),
             requester=Party(self.keys.account, self.swarm.peer_id_bytes),
             chain=ChainRef(CHAIN_ID, self.domain.contract),
             modulus=modulus,
             seed=secrets.token_bytes(32),
             now=int(time.time()),
+            proof=(proof or true) if draft.terms.privacy.sealed else b"",
         )
         content = encode_spec(self.spec)
         digest = spec_digest(content)
@@ -153,7 +156,17 @@ class HandRequester(Hostile, Reader):
         terms = (digest, bytes(20), spec.training.rounds, spec.cohort.max_owners)
         pay = (spec.payment.rate, spec.payment.merit, spec.expires_at)
         await self._transact("post", *terms, *pay, value=spec.escrow)
-        enrolments = await self._enrolments(Announce(digest, len(content)), content)
+        return Announce(digest, len(content))
+
+    async def announce(self, body: Announce) -> None:
+        """Gossip the job, its spec attached."""
+        frame = self.frame(self.sealed(body, self.job), self.work.spec)
+        await self.swarm.publish(JOBS_TOPIC, frame)
+
+    async def post(self, text: str) -> None:
+        """The job on the chain, everybody enrolled, the blocks drawn."""
+        enrolments = await self._enrolments(await self.offer(text))
+        spec = self.spec
         ordered = cohort_order(spec, self.job, enrolments)
         data = lists.encode_cohort([ordered])
         self.cohort = lists.examine_cohort(spec, self.job, data)
@@ -165,14 +178,13 @@ class HandRequester(Hostile, Reader):
         self.blocks = draw_blocks(self.cohort, spec.cohort, (seed,), 0)
         assert set(self.blocks) == {0}
 
-    async def _enrolments(self, body: Announce, content: bytes) -> list[Envelope]:
-        frame = self.frame(self.sealed(body, self.job), content)
+    async def _enrolments(self, body: Announce) -> list[Envelope]:
         with trio.fail_after(_WAIT):
             while True:
                 found = {e.sender: e for e, _ in self.said if isinstance(e.body, Enrol)}
                 if len(found) == self.spec.cohort.max_owners:
                     return list(found.values())
-                await self.swarm.publish(JOBS_TOPIC, frame)
+                await self.announce(body)
                 await trio.sleep(_AGAIN)
 
     async def _transact(self, function: str, *args: Any, value: int = 0) -> int:
@@ -329,9 +341,10 @@ class HandRequester(Hostile, Reader):
 
 @asynccontextmanager
 async def hand_requester(
-    owners: OwnerSwarm, folder: Path, spec: str
+    owners: OwnerSwarm, folder: Path, spec: str = ""
 ) -> AsyncIterator[HandRequester]:
-    """A requester in the swarm's place for it, its job posted, every owner enrolled."""
+    """A requester in the swarm's place for it, its job posted, every owner enrolled; without a
+    `spec`, no job yet."""
     found = [address for o in owners.owners for address in o.call("status")["addresses"]]
     listen = owners.address.partition("/p2p/")[0]
     client = await ChainClient.open(owners.chain.url, CHAIN_ID, owners.contract)
@@ -340,8 +353,9 @@ async def hand_requester(
         async with open_swarm(config) as swarm:
             requester = HandRequester(owners, swarm, client, folder)
             await swarm.wait_connected(len(owners.owners), _WAIT)
-            await requester.post(spec)
-            assert decode_spec(requester.work.spec) == requester.spec
+            if spec:
+                await requester.post(spec)
+                assert decode_spec(requester.work.spec) == requester.spec
             yield requester
     finally:
         client.close()

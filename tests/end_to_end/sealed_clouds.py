@@ -124,14 +124,19 @@ def write_csv(path: Path, seed: int, rows: int = 200) -> Path:
 HOLDOUT = (99, 200)
 
 
+def add_data(swarm: Swarm) -> None:
+    """Give every owner its part, and a policy."""
+    for number, owner in enumerate(swarm.owners):
+        path = write_csv(swarm.folder / f"{owner.home.path.name}.csv", 100 + number)
+        owner.call("data.add", name="clouds", path=str(path))
+        owner.call("policy.set", dataset="clouds", changes=TAKES_NOISY)
+
+
 def start(swarm: Swarm) -> None:
-    """Start a swarm, give every owner its part and a policy, and its requester a hold-out set."""
+    """Start a swarm, give every owner data, and its requester a hold-out set."""
     try:
         trio.run(swarm.start)
-        for number, owner in enumerate(swarm.owners):
-            path = write_csv(swarm.folder / f"{owner.home.path.name}.csv", 100 + number)
-            owner.call("data.add", name="clouds", path=str(path))
-            owner.call("policy.set", dataset="clouds", changes=TAKES_NOISY)
+        add_data(swarm)
         held = write_csv(swarm.folder / "holdout.csv", *HOLDOUT)
         swarm.requester.call("data.add", name="holdout", path=str(held))
     except BaseException:
