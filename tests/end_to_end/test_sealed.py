@@ -11,6 +11,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,7 @@ def copy_of(home: Path, target: Path) -> None:
     """A home's files as they are now; what goes away meanwhile is left out."""
 
     def copy(source: str, to: str) -> None:
-        if Path(source).is_file():
+        with suppress(FileNotFoundError):
             shutil.copyfile(source, to)
 
     def sockets(_: str, names: list[str]) -> list[str]:
