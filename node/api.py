@@ -292,7 +292,7 @@ class Api:
             refused = StateError("; ".join(wrong))
             refused.add_note(f"assay policy show {dataset}")
             raise refused
-        unfit = await misfit(self._services, dataset, machine.context.spec)
+        unfit = await misfit(self._services, dataset, machine.context.spec, owner=True)
         if unfit:
             raise InputError(f"{dataset} does not fit the job: {unfit}", "dataset")
         spec = machine.context.spec

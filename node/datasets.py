@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from node.catalogue import Dataset
     from node.compute import Compute
     from node.home import Home
+    from node.matrix import OwnedRows
     from node.store import Store
     from node.table import Numbers
     from protocol.spec import Terms
@@ -61,6 +62,16 @@ def load_matrix(directory: Path, digest: bytes, name: str, terms: Terms) -> tupl
     try:
         copy = Blobs(directory).path(digest)
         return build_matrix(copy, terms.features, terms.target, terms.outside)
+    except FatalError as error:
+        raise FatalError(f"data set {name!r}: {error}") from error
+
+
+def load_owned_rows(directory: Path, digest: bytes, name: str, terms: Terms) -> OwnedRows:
+    """The same for an owner in a job with noise: `node.matrix.owned_rows`."""
+    from node.matrix import owned_rows
+
+    try:
+        return owned_rows(Blobs(directory).path(digest), terms.features, terms.target)
     except FatalError as error:
         raise FatalError(f"data set {name!r}: {error}") from error
 

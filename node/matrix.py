@@ -9,8 +9,10 @@ a value of one record stands in it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +42,49 @@ def build_matrix(
     return table_matrix(read_table(copy, needed), features, target, outside)
 
 
+@dataclass(frozen=True, slots=True)
+class OwnedRows:
+    """An owner's rows for a job with noise: features [rows, inputs], target [rows], which rows
+    cannot be used (their numbers are 0), and, for the data's owner alone, why the first cannot."""
+
+    features: Numbers
+    target: Numbers
+    unused: NDArray[np.bool_]
+    why: str
+
+
+def owned_rows(copy: Path, features: Sequence[Feature], target: Target) -> OwnedRows:
+    """The rows of the imported data set at `copy`, whatever stands in them.
+
+    For jobs with noise, where whether an owner takes part must not follow from a value: the
+    requester declares ranges and words, and by asking again and again it would read a column's
+    largest value off who enrols. Numbers outside become their range's nearer end; a row with a cell
+    that is empty, no number or no declared word is not used. Raises `InputError` for columns that
+    are missing or of another kind, which says nothing of a row; `FatalError` for a damaged copy.
+    """
+    table = read_table(copy, frozenset([*(feature.name for feature in features), target.name]))
+    faults = _Unused(np.zeros(table.rows, dtype=np.bool_))
+    x, y = _matrix(table, features, target, Outside.CLIP, faults)
+    x[faults.rows], y[faults.rows] = 0.0, 0.0
+    return OwnedRows(x, y, faults.rows, faults.why)
+
+
+@dataclass(slots=True)
+class _Unused:
+    """Rows with a fault, and the first fault's words."""
+
+    rows: NDArray[np.bool_]
+    why: str = ""
+
+    def __call__(self, table: Table, name: str, wrong: NDArray[np.bool_], allowed: str) -> None:
+        if wrong.any():
+            self.why = self.why or _why(table, name, wrong, allowed)
+            self.rows |= wrong
+
+
+_Faults: TypeAlias = Callable[[Table, str, "NDArray[np.bool_]", str], None]
+
+
 def table_matrix(
     table: Table,
     features: Sequence[Feature],
@@ -56,6 +101,17 @@ def table_matrix(
     Raises `InputError` (the field is the column): columns missing, text where numbers belong,
     values empty, not finite or outside, unknown words.
     """
+    return _matrix(table, features, target, outside, _refuse)
+
+
+def _matrix(
+    table: Table,
+    features: Sequence[Feature],
+    target: Target,
+    outside: Outside,
+    faults: _Faults,
+) -> tuple[Numbers, Numbers]:
+    """`table_matrix`, with what `faults` makes of rows that do not fit; theirs hold any numbers."""
     _require_columns(table, [*(feature.name for feature in features), target.name])
     inputs = sum(feature.inputs for feature in features)
     if table.rows * inputs > params.MAX_MATRIX_CELLS:
@@ -68,13 +124,14 @@ def table_matrix(
     at = 0
     for feature in features:
         if isinstance(feature, NumberFeature):
-            x[:, at] = _scaled(table, feature, outside)
+            x[:, at] = _scaled(table, feature, outside, faults)
         else:
-            x[np.arange(table.rows), at + _places(table, feature.name, feature.categories)] = 1.0
+            places = _places(table, feature.name, feature.categories, faults)
+            x[np.arange(table.rows), at + places] = 1.0
         at += feature.inputs
     if isinstance(target, ClassTarget):
-        return x, _places(table, target.name, target.classes).astype(np.float64)
-    return x, _scaled(table, target, outside)
+        return x, _places(table, target.name, target.classes, faults).astype(np.float64)
+    return x, _scaled(table, target, outside, faults)
 
 
 def _require_columns(table: Table, needed: Sequence[str]) -> None:
@@ -94,25 +151,31 @@ def _require_columns(table: Table, needed: Sequence[str]) -> None:
             )
 
 
-def _scaled(table: Table, column: NumberFeature | NumberTarget, outside: Outside) -> Numbers:
+def _scaled(
+    table: Table, column: NumberFeature | NumberTarget, outside: Outside, faults: _Faults
+) -> Numbers:
     """Column values [rows], `low` to `high` as 0 to 1."""
     name, low, high = column.name, column.low, column.high
     allowed = f"a number from {low:g} to {high:g} is declared"
     text = table.texts.get(name)
     if text is not None:
         wrong = np.array([not _is_number(value) for value in text.values])
-        _refuse(table, name, (text.codes < 0) | wrong[text.codes], allowed)
-    values = table.numbers[name]
-    _refuse(table, name, ~np.isfinite(values), allowed)
+        faults(table, name, (text.codes < 0) | wrong[text.codes], allowed)
+        parsed = [float(value) if _is_number(value) else np.nan for value in text.values]
+        values = np.array([*parsed, np.nan])[text.codes]  # code -1 (empty) reads the last entry
+    else:
+        values = table.numbers[name]
+        faults(table, name, ~np.isfinite(values), allowed)
     if outside is Outside.REFUSE:
-        _refuse(table, name, (values < low) | (values > high), allowed)
+        faults(table, name, (values < low) | (values > high), allowed)
     # The spec refuses ranges whose width is no float.
     scaled: Numbers = (np.clip(values, low, high) - low) / (high - low)
     return scaled
 
 
-def _places(table: Table, name: str, words: Sequence[str]) -> Integers:
-    """Each row's place among `words` [rows]; a column of numbers matches words as numbers."""
+def _places(table: Table, name: str, words: Sequence[str], faults: _Faults) -> Integers:
+    """Each row's place among `words` [rows], 0 where there is none; a column of numbers matches
+    words as numbers."""
     shown = ", ".join(words[:10]) + (", …" if len(words) > 10 else "")
     allowed = f"one of {shown} is declared"
     text = table.texts.get(name)
@@ -123,8 +186,8 @@ def _places(table: Table, name: str, words: Sequence[str]) -> Integers:
         places = known[text.codes]
     else:
         places = _number_places(table.numbers[name], name, words)
-    _refuse(table, name, places < 0, allowed)
-    return places
+    faults(table, name, places < 0, allowed)
+    return np.maximum(places, 0)
 
 
 def _number_places(values: Numbers, name: str, words: Sequence[str]) -> Integers:
@@ -151,13 +214,17 @@ def _is_number(word: str) -> bool:
 
 
 def _refuse(table: Table, name: str, wrong: NDArray[np.bool_], allowed: str) -> None:
-    """Raise for the first row that is `wrong`, and say how many there are."""
-    if not wrong.any():
-        return
+    """Raise for the first row that is `wrong`."""
+    if wrong.any():
+        raise InputError(_why(table, name, wrong, allowed), name)
+
+
+def _why(table: Table, name: str, wrong: NDArray[np.bool_], allowed: str) -> str:
+    """What is the matter with the first row that is `wrong`, and how many more there are."""
     row = int(np.argmax(wrong))
     others = int(np.count_nonzero(wrong)) - 1
     more = f"; so are {others} more rows" if others else ""
-    raise InputError(f"{table.at(row)}: {_shown(table, name, row)}; {allowed}{more}", name)
+    return f"{table.at(row)}: {_shown(table, name, row)}; {allowed}{more}"
 
 
 def _shown(table: Table, name: str, row: int) -> str:

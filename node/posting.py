@@ -112,7 +112,7 @@ class Posting:
             await add_dataset(services.home, services.store, services.compute, name, Path(given))
         elif await services.store.read(lambda tx: catalogue.load_dataset(tx, given)) is None:
             raise InputError(f"{given!r} is neither a file nor a data set of this home", "holdout")
-        unfit = await misfit(services, name, draft.terms)
+        unfit = await misfit(services, name, draft.terms, owner=False)
         if unfit and imported:
             # Its copy goes at the next start, with whatever else nothing names.
             await services.store.run(lambda tx: catalogue.delete_dataset(tx, name))

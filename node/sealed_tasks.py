@@ -53,9 +53,17 @@ def noised_statistics(work: Work, rows: Rows, plan: NoisePlan) -> tuple[bytes, F
 
     spec = tasks.spec_of(work)
     model = tasks.model_of(spec)
-    u, y = check_rows(model, *tasks.matrix_of(work.spec, rows))
+    u, y = check_rows(model, *tasks.noised_rows(work.spec, rows))
     drawn = statistics.noised(model, u, y, plan.multiplier)
     return statistics.encode_statistics(drawn), ()
+
+
+def check_model(work: Work, model: BlobRef) -> None:
+    """Raises Malformed unless a received model is one of the job's: looked at before anything is
+    charged or drawn for it."""
+    from protocol.arith import sealed
+
+    sealed.check_model(tasks.envelope_of(tasks.spec_of(work)), get(work, model))
 
 
 def contribution(

@@ -77,10 +77,14 @@ def generate_key(bits: int, sealed: bool) -> JobKey:
     return JobKey(key.public.to_bytes(), key.public.base_bytes(), proof, key.to_bytes())
 
 
-def fits(rows: Rows, terms: Terms) -> None:
+def fits(rows: Rows, terms: Terms, owner: bool) -> str:
     """Raises InputError, for the data's owner alone, unless a job could train on these rows and,
-    where it is posted already, encrypt to its key."""
-    from node.datasets import load_matrix
+    where it is posted already, encrypt to its key.
+
+    An owner in a job with noise takes part whatever its rows hold (node.matrix.owned_rows): what
+    comes back says, to it alone, why some of them are not used; empty if all are.
+    """
+    from node.datasets import load_matrix, load_owned_rows
 
     if isinstance(terms, JobSpec) and terms.encryption.envelope is Envelope.PAILLIER:
         _ = envelope_of(terms).public  # n and h: what the spec's own checks leave open
@@ -88,13 +92,21 @@ def fits(rows: Rows, terms: Terms) -> None:
         from protocol.arith import key_proof
 
         key_proof.verify(envelope_of(terms).public, terms.proof)
-    x, _ = load_matrix(rows.directory, rows.digest, rows.name, terms)
+    why = ""
+    if owner and terms.privacy.noisy:
+        held = load_owned_rows(rows.directory, rows.digest, rows.name, terms)
+        x = held.features
+        if held.why:
+            why = f"{int(held.unused.sum())} of {len(x)} rows cannot be used: {held.why}"
+    else:
+        x, _ = load_matrix(rows.directory, rows.digest, rows.name, terms)
     if terms.privacy.sealed and len(x) * terms.feature_count > params.MAX_MATRIX_CELLS:
         raise InputError(
             f"{len(x)} rows of {terms.feature_count} features are more numbers than the "
             f"{params.MAX_MATRIX_CELLS} that are allowed",
             "data",
         )
+    return why
 
 
 def initial_model(work: Work) -> Result:
@@ -279,3 +291,19 @@ def matrix_of(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
     spec = _spec(spec_bytes)
     x, y = load_matrix(rows.directory, rows.digest, rows.name, spec)
     return (feature_map_of(spec).rows(x), y) if spec.privacy.sealed else (x, y)
+
+
+@lru_cache(maxsize=2)
+def noised_rows(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
+    """An owner's rows for a job with noise; of a sealed one, features. No value in them keeps the
+    owner out: rows that cannot be used are left out, or, of a sealed job, whose statistics are over
+    all rows that were declared, zeros, which add nothing."""
+    from node.datasets import load_owned_rows
+
+    spec = _spec(spec_bytes)
+    held = load_owned_rows(rows.directory, rows.digest, rows.name, spec)
+    if not spec.privacy.sealed:
+        return held.features[~held.unused], held.target[~held.unused]
+    features = feature_map_of(spec).rows(held.features)
+    features[held.unused] = 0.0
+    return features, held.target

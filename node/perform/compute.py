@@ -173,6 +173,9 @@ async def _contribute(
     model = services.blob(effect.model_digest)
     rows = await _own_rows(services, wanted)
     noisy, sealed = None, context.spec.privacy.sealed
+    if sealed:
+        # First: a requester could have the whole job charged for a model that nobody can reply to.
+        await in_worker(services, sealed_tasks.check_model, work, model)
     if context.spec.privacy.noisy and sealed:
         noisy = await _statistics(services, wanted, work, rows)
     elif context.spec.privacy.noisy:
@@ -318,16 +321,19 @@ async def dataset_rows(services: Services, name: str) -> tasks.Rows:
     return tasks.Rows(services.home.datasets, dataset.digest, name)
 
 
-async def misfit(services: Services, name: str, terms: Terms) -> str:
+async def misfit(services: Services, name: str, terms: Terms, *, owner: bool) -> str:
     """Why a job could not train on a data set, for its owner alone; empty if it could.
 
-    Asked before an owner enrols: one that cannot train would hold up its whole block, every round.
+    Asked before an owner enrols (`owner`): one that cannot train would hold up its whole block,
+    every round. And of a requester's own hold-out set, where every value must fit.
     """
     rows = await dataset_rows(services, name)
     try:
-        await in_worker(services, tasks.fits, rows, terms)
+        unused = await in_worker(services, tasks.fits, rows, terms, owner)
     except InputError as error:
         return str(error)
+    if unused:
+        log.warning("%s, for the job %r: %s", name, terms.title, unused)
     return ""
 
 

@@ -135,7 +135,7 @@ async def _consider(services: Services, wanted: Wanted) -> None:
         facts = DatasetFacts(tuple(name for name, _ in dataset.columns), dataset.rows)
         decision = judge(policy or closed, spec, facts, standing)
         if decision.verdict is Verdict.ACCEPT:
-            unfit = await compute.misfit(services, dataset.name, spec)
+            unfit = await compute.misfit(services, dataset.name, spec, owner=True)
             if not unfit:
                 unfit = await privacy.reserve_job(
                     services, dataset.name, wanted.machine.key, spec, dataset.rows

@@ -13,6 +13,7 @@ from books_kit import make_spec
 
 from node import apply_tasks, sealed_tasks, secagg_tasks, tasks
 from node.blobs import BlobRef, Blobs
+from node.matrix import OwnedRows
 from protocol.arith import affine, kernels, sealed, statistics
 from protocol.arith.paillier import PrivateKey
 from protocol.arith.sharing import Secrets
@@ -140,14 +141,23 @@ def job(
     def load(directory: Path, digest: bytes, name: str, terms: object) -> object:
         return data[name]
 
+    def load_owned(directory: Path, digest: bytes, name: str, terms: object) -> OwnedRows:
+        x, y = data[name]
+        return OwnedRows(x, y, np.zeros(len(x), dtype=np.bool_), "")
+
     monkeypatch.setattr("node.datasets.load_matrix", load)
-    tasks.matrix_of.cache_clear()
-    sealed_tasks._quantised.cache_clear()
+    monkeypatch.setattr("node.datasets.load_owned_rows", load_owned)
+    clear_caches()
     yield Job(
         tasks.Work(tmp_path, encode_spec(spec)), spec, PrivateKey.from_bytes(key.private), data
     )
-    tasks.matrix_of.cache_clear()
-    sealed_tasks._quantised.cache_clear()
+    clear_caches()
+
+
+def clear_caches() -> None:
+    """What workers keep of data sets, by names that the next test uses again."""
+    for kept in (tasks.matrix_of, tasks.noised_rows, sealed_tasks._quantised):
+        kept.cache_clear()
 
 
 def weights_of(job: Job, model: BlobRef) -> np.ndarray:
@@ -277,11 +287,11 @@ def test_an_echo_of_the_model_is_no_contribution(job: Job) -> None:
 
 
 def test_enrolment_checks_the_keys_proof(job: Job) -> None:
-    tasks.fits(job.rows(0), job.spec)
+    assert tasks.fits(job.rows(0), job.spec, True) == ""
     size = len(job.spec.modulus)
     forged = job.spec.proof[:-size] + secrets.token_bytes(size - 1) + b"\1"
     with pytest.raises(InputError, match="proof"):
-        tasks.fits(job.rows(0), dataclasses.replace(job.spec, proof=forged))
+        tasks.fits(job.rows(0), dataclasses.replace(job.spec, proof=forged), True)
 
 
 def test_what_the_requester_stores_does_not_hold_the_weights(job: Job) -> None:

@@ -72,6 +72,7 @@ def within(node: Node, entropy: Entropy) -> Iterator[None]:
         for place, name, value in (
             (tasks, "Blobs", blobs),
             (tasks, "matrix_of", matrix),
+            (tasks, "noised_rows", matrix),
             (noisy_tasks, "Blobs", blobs),
             (noisy_tasks, "_rows", matrix),
             (noise, "add_noise", noisy),
