@@ -20,6 +20,7 @@ from protocol.noise_scale import check_resolution
 from protocol.packing import Packing, model_bytes
 from protocol.sealed_layout import SealedLayout
 from protocol.spec_checks import Fault, least_threshold, printable, slug
+from protocol.spec_model import Family, FeatureMap, ModelSpec, TrainingSpec
 from protocol.spec_parts import (
     ETHER,
     Address,
@@ -29,11 +30,8 @@ from protocol.spec_parts import (
     CohortSpec,
     EncryptionSpec,
     Envelope,
-    Family,
     Faulty,
     Feature,
-    FeatureMap,
-    ModelSpec,
     NumberFeature,
     NumberTarget,
     Outside,
@@ -43,7 +41,6 @@ from protocol.spec_parts import (
     PrivacySpec,
     Target,
     TimingSpec,
-    TrainingSpec,
 )
 
 __all__ = [

@@ -16,10 +16,6 @@ from protocol.codec import Amount, Range, Size, Wire
 from protocol.errors import Malformed
 from protocol.spec_checks import Fault, distinct, finite_range, printable
 
-#: The least limit on a sealed model's weights, and norm of its rows: what is divided by them stays
-#: far inside float64, so that no spec that can be built fails at its owners, charged already.
-LEAST_SEALED: Final = 1e-6
-
 ETHER: Final = ZERO_ADDRESS
 """The token address that stands for the chain's own coin."""
 
@@ -57,28 +53,6 @@ class Outside(StrEnum):
 
     REFUSE = "refuse"
     CLIP = "clip"
-
-
-class Family(StrEnum):
-    """The model, as in protocol.arith.models."""
-
-    LINEAR = "linear"
-    LOGISTIC = "logistic"
-    SOFTMAX = "softmax"
-    DENSE = "dense"
-
-
-#: Families that are linear in their weights once cross entropy gives way to its second-order
-#: approximation (Hardy et al. 2017): only their training can be computed on ciphertexts.
-SEALABLE: Final = (Family.LINEAR, Family.LOGISTIC, Family.SOFTMAX)
-
-
-class FeatureMap(StrEnum):
-    """What a sealed model is linear in, as in protocol.arith.feature_map: inputs, or a map."""
-
-    NONE = "none"
-    FOURIER = "fourier"
-    DENSE = "dense"
 
 
 class Envelope(StrEnum):
@@ -176,97 +150,6 @@ class NumberTarget(Part):
 
 Feature: TypeAlias = NumberFeature | CategoryFeature
 Target: TypeAlias = ClassTarget | NumberTarget
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec(Part):
-    """The architecture. `hidden` is the width of the dense family's one ReLU layer, else 0.
-
-    The rest shapes sealed models (docs/spec/sealed.md) and is 'none' and 0 for open ones: `map` of
-    the inputs less `center`, to `map_width` features at `map_scale` (both 0 for 'none'); a constant
-    feature `bias` beside them where that is above 0; `weight_limit`, the largest weight that can be
-    encrypted.
-    """
-
-    family: Family
-    hidden: Annotated[int, Range(0, 65_536)]
-    map: FeatureMap = FeatureMap.NONE
-    map_width: Annotated[int, Range(0, params.MAX_SEALED_FEATURES)] = 0
-    map_scale: Annotated[float, Range(0.0, 1e6)] = 0.0
-    center: Annotated[float, Range(0.0, 1.0)] = 0.0
-    bias: Annotated[float, Range(0.0, 1e3)] = 0.0
-    weight_limit: Annotated[float, Range(0.0, 1e6)] = 0.0
-
-    def faults(self) -> Iterator[Fault]:
-        yield from self._map_faults()
-        if self.family is Family.DENSE and not self.hidden:
-            yield Fault("hidden", "is 0; a dense model has at least 1")
-        if self.family is not Family.DENSE and self.hidden:
-            yield Fault("hidden", f"is {self.hidden}; a {self.family} model has none")
-
-    def _map_faults(self) -> Iterator[Fault]:
-        if self.map is FeatureMap.NONE:
-            if self.map_width:
-                yield Fault("map_width", f"is {self.map_width}; without a map it is 0")
-            if self.map_scale:
-                yield Fault("map_scale", f"is {self.map_scale:g}; without a map it is 0")
-            return
-        if not self.map_width:
-            yield Fault("map_width", f"is 0; a {self.map} map makes at least 2 features")
-        elif self.map is FeatureMap.FOURIER and self.map_width % 2:
-            yield Fault("map_width", f"is {self.map_width}; fourier features come in pairs")
-        if not self.map_scale:
-            yield Fault("map_scale", f"is 0; a {self.map} map needs one above it")
-
-    def open_faults(self) -> Iterator[Fault]:
-        """What only a sealed model has."""
-        if self.map is not FeatureMap.NONE:
-            yield Fault("map", f"is {self.map}; feature maps are for sealed models")
-        for name in ("center", "bias", "weight_limit"):
-            if value := getattr(self, name):
-                yield Fault(name, f"is {value:g}; only a sealed model has it")
-
-    def sealed_faults(self) -> Iterator[Fault]:
-        """What a sealed model cannot be."""
-        if self.family not in SEALABLE:
-            names = ", ".join(SEALABLE)
-            yield Fault(
-                "family",
-                f"is {self.family}; sealed models are linear in their weights: {names}, on the "
-                "inputs or on a public map of them (model.map = fourier or dense)",
-            )
-        if self.weight_limit < LEAST_SEALED:
-            found = f"is {self.weight_limit:g}; a sealed model's weights need a range of at least"
-            yield Fault("weight_limit", f"{found} {LEAST_SEALED:g}, such as 64")
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSpec(Part):
-    """How it is trained; the meaning of each number is in protocol.arith.training.
-
-    `clip_norm` bounds the norm of one record's gradient, and so every value that leaves an owner:
-    it fixes the scale of the fixed point.
-    """
-
-    rounds: Annotated[int, Range(1, params.MAX_ROUNDS)]
-    local_steps: Annotated[int, Range(1, 10_000)]
-    batch_rows: Annotated[int, Range(1, 65_536)]
-    rate: Ratio
-    clip_norm: Ratio
-    ridge: Annotated[float, Range(0.0, 1e6)]
-    server_rate: Ratio
-    momentum: Annotated[float, Range(0.0, 0.999_999)]
-
-    def sealed_faults(self) -> Iterator[Fault]:
-        """What a sealed model's features cannot be cut to."""
-        if self.clip_norm < LEAST_SEALED:
-            found = f"is {self.clip_norm:g}; a sealed model's features need at least"
-            yield Fault("clip_norm", f"{found} {LEAST_SEALED:g}, such as 1")
-
-    def open_faults(self) -> Iterator[Fault]:
-        """What open models cannot train with; a sealed one's step size heeds the ridge itself."""
-        if self.rate * self.ridge >= 1.0:
-            yield Fault("ridge", f"is {self.ridge:g}; below 1 / rate = {1 / self.rate:g} is needed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from protocol.amounts import parse_amount
 from protocol.codec import Range, encode
 from protocol.spec import JobSpec, Terms
 from protocol.spec_columns import read_features, read_target
+from protocol.spec_model import FeatureMap, ModelSpec, TrainingSpec
 from protocol.spec_parts import (
     ETHER,
     ChainRef,
@@ -25,15 +26,12 @@ from protocol.spec_parts import (
     EncryptionSpec,
     Envelope,
     Faulty,
-    FeatureMap,
-    ModelSpec,
     Outside,
     Part,
     Party,
     PaymentSpec,
     PrivacySpec,
     TimingSpec,
-    TrainingSpec,
 )
 from protocol.spec_read import Problem, Reader, SpecError, read, shown
 

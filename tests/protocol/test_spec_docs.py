@@ -14,14 +14,13 @@ import pytest
 from protocol import params
 from protocol.codec import Range
 from protocol.spec import JobSpec, Terms
+from protocol.spec_model import ModelSpec, TrainingSpec
 from protocol.spec_parts import (
     CohortSpec,
     EncryptionSpec,
-    ModelSpec,
     PaymentSpec,
     PrivacySpec,
     TimingSpec,
-    TrainingSpec,
 )
 from protocol.spec_toml import DEFAULTS, SEALED_DEFAULTS
 
