@@ -118,8 +118,7 @@ def reason(machine: Machine, known: Known) -> str:
 
 def _owners_reason(machine: Machine, state: OwnerState, known: Known) -> str:
     if state.phase is JobPhase.WAITING:
-        take = f"to take it by hand: assay train 0x{machine.key.hex()[:8]} --data NAME"
-        return f"{state.reason}; {take}" if state.reason else take
+        return state.reason
     parts = [state.reason, known.halted]
     if ended_early(machine, known):
         rounds = machine.context.spec.training.rounds

@@ -228,9 +228,8 @@ def without_noise(policy: Policy, spec: JobSpec) -> Iterator[str]:
         account = spec.requester.account
         if account not in policy.trusted:
             yield (
-                "its model is sealed and it adds no noise: weights crafted to spy could read every "
-                "row, and nobody could see it; only an owner who trusts its requester takes it "
-                f"(trusted={to_checksum(account)} would)"
+                "its model is sealed without noise: weights crafted to spy could read every row "
+                f"(trusted={to_checksum(account)} would allow it)"
             )
 
 
@@ -248,9 +247,9 @@ def _doubts(policy: Policy, spec: JobSpec, standing: Standing) -> Iterator[str]:
     if policy.requesters and spec.requester.account not in policy.requesters:
         yield f"its requester {to_checksum(spec.requester.account)} is not on the policy's list"
     if privacy.sealed and not policy.sealed_models:
-        yield "its model is sealed; the policy allows open models only"
+        yield "its model is sealed; the policy asks its owner (sealed_models=true would not)"
     if not privacy.sealed and not policy.open_models:
-        yield "its model is open; the policy allows sealed models only"
+        yield "its model is open; the policy asks its owner (open_models=true would not)"
     if spec.cohort.block_size < policy.min_block:
         yield (
             f"its blocks have {spec.cohort.block_size} members; "

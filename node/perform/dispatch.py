@@ -12,14 +12,14 @@ from node.engine import Wanted, unix_ms
 from node.perform import chain, compute, lists, messages, secrets
 from node.perform.services import Services
 from node.store import Transaction
-from protocol import effects, identity, inputs
+from protocol import effects, identity, inputs, params
 from protocol.codec import decode
 from protocol.errors import PeerError
 from protocol.job import OVER
 from protocol.machine import one_line
 from protocol.owner_state import OwnerState
 from protocol.params import MAX_SPEC_BYTES
-from protocol.policy import DatasetFacts, Policy, Standing, Verdict, judge
+from protocol.policy import DatasetFacts, Policy, Standing, Verdict, judge, obstacles
 
 log = logging.getLogger("assay.perform")
 
@@ -131,6 +131,7 @@ async def _consider(services: Services, wanted: Wanted) -> None:
     waits: list[str] = []
     refusals: list[str] = []
     outcome: inputs.ActionConsent | inputs.ActionWithhold | None = None
+    hint = ""
     for dataset, policy in await services.store.read(_agreed):
         facts = DatasetFacts(tuple(name for name, _ in dataset.columns), dataset.rows)
         decision = judge(policy or closed, spec, facts, standing)
@@ -145,14 +146,29 @@ async def _consider(services: Services, wanted: Wanted) -> None:
                 break
             misfits.append(f"{dataset.name}: {unfit}")
             continue
-        reasons = f"{dataset.name}: {'; '.join(decision.reasons)}"
-        (waits if decision.verdict is Verdict.WAIT else refusals).append(reasons)
+        first, *others = decision.reasons
+        reasons = [f"{dataset.name}: {first}", *others]
+        (waits if decision.verdict is Verdict.WAIT else refusals).extend(reasons)
+        if not hint and not obstacles(policy or closed, spec, facts, standing):
+            key = wanted.machine.key.hex()[:8]
+            hint = f"; to take it by hand: assay train 0x{key} --data {dataset.name}"
     if outcome is None:
         # What a policy would have taken comes first: that is what its owner expects to see.
         told = [*misfits, *waits] or refusals or ["this node has no data set"]
         # Only a job that nothing here can ever serve is put away; data may be added later.
-        outcome = inputs.ActionWithhold(unix_ms(), False, one_line("; ".join(told)))
+        outcome = inputs.ActionWithhold(unix_ms(), False, one_line(_fitting(told, hint)))
     await services.engine.feed(wanted.machine.key, outcome, wanted.id)
+
+
+def _fitting(reasons: list[str], hint: str) -> str:
+    """As many whole reasons as there is room for before the hint: half an address is none."""
+    room = params.MAX_REASON_BYTES - len(hint.encode())
+    for count in range(len(reasons), 0, -1):
+        left = len(reasons) - count
+        text = "; ".join(reasons[:count]) + (f"; and {left} more" if left else "")
+        if len(text.encode()) <= room:
+            return text + hint
+    return reasons[0].encode()[:room].decode(errors="ignore") + hint
 
 
 def consent(services: Services, dataset: catalogue.Dataset, policy: Policy) -> inputs.ActionConsent:

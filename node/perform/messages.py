@@ -20,7 +20,7 @@ from protocol.codec import decode, encode
 from protocol.envelope import Envelope, Frame, open_envelope, seal
 from protocol.errors import Malformed
 from protocol.machine import kind_of
-from protocol.messages import Body, Enrol, Told
+from protocol.messages import Body, Enrol, RefusalCode, Refuse, Told
 from protocol.typed_data import Enrolment, enrolment_digest
 
 log = logging.getLogger("assay.messages")
@@ -112,10 +112,26 @@ async def _deliver(
             log.info("%s waits: %s", kind, error)
             await trio.sleep(_PAUSE)
             continue
+        if _unknown(reply):
+            # A home that was put back from its keys, say: it has kept nothing of what it was told.
+            log.info("%s waits: %s does not know the job", kind, name)
+            await trio.sleep(_PAUSE)
+            continue
         await _count(services, wanted.machine.key, kind, len(frame))
         await _answered(services, peer, reply)
         break
     await services.engine.complete(wanted.id)
+
+
+def _unknown(reply: bytes) -> bool:
+    """Whether a peer answers that it does not know the job, and so has not stored what it got."""
+    if not reply:
+        return False
+    try:
+        body = open_envelope(decode(Frame, reply, params.MAX_STREAM_MESSAGE_BYTES).envelope).body
+    except Malformed:
+        return False
+    return isinstance(body, Refuse) and body.code is RefusalCode.UNKNOWN
 
 
 async def _answered(services: Services, peer: bytes, reply: bytes) -> None:

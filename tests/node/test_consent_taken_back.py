@@ -55,7 +55,7 @@ async def test_trust_and_the_word_for_no_noise_can_be_taken_back(tmp_path: Path)
         say(no_noise=True, trusted=account)
         await _still_agreed(services, "ward", spec)
         say(no_noise=True)
-        with pytest.raises(InputError, match="trusts its requester"):
+        with pytest.raises(InputError, match="crafted to spy could read every row"):
             await _still_agreed(services, "ward", spec)
         say(trusted=account)
         with pytest.raises(InputError, match="adds no noise"):

@@ -94,12 +94,10 @@ def test_an_owner_is_told_why_its_last_attempt_failed(store: Store) -> None:
     assert standing.reason(training, look(store, training)) == ""
 
 
-def test_a_waiting_job_names_the_command_that_takes_it(store: Store) -> None:
-    waiting = machine(OwnerState(phase=JobPhase.WAITING, reason="ward: it pays too little"))
-    said = standing.reason(waiting, look(store, waiting))
-    prefix = "0x" + JOB.id.hex()[:8]
-    assert said.startswith("ward: it pays too little; to take it by hand: ")
-    assert said.endswith(f"assay train {prefix} --data NAME")
+def test_a_waiting_job_says_what_its_policies_said(store: Store) -> None:
+    told = "ward: it pays too little; to take it by hand: assay train 0x12345678 --data ward"
+    waiting = machine(OwnerState(phase=JobPhase.WAITING, reason=told))
+    assert standing.reason(waiting, look(store, waiting)) == told
 
 
 async def test_a_budget_that_shrank_below_a_job_halts_it_and_says_so(store: Store) -> None:

@@ -156,7 +156,7 @@ def test_more_known_members_than_known_accounts_cannot_be_asked_for() -> None:
 def test_open_models_can_be_left_out() -> None:
     decision = judge(with_changes(OPEN, {"open_models": "no"}), SPEC, DATA)
     assert decision == Decision(
-        Verdict.WAIT, ("its model is open; the policy allows sealed models only",)
+        Verdict.WAIT, ("its model is open; the policy asks its owner (open_models=true would not)",)
     )
 
 

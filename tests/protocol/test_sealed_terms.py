@@ -112,7 +112,7 @@ def test_without_noise_only_a_trusted_requesters_job_is_taken() -> None:
     assert decision.verdict is Verdict.REFUSE
     assert len(decision.reasons) == 1
     assert "weights crafted to spy could read every row" in decision.reasons[0]
-    assert f"trusted={REQUESTER} would" in decision.reasons[0]
+    assert f"trusted={REQUESTER} would allow it" in decision.reasons[0]
     assert obstacles(allowed, spec, DATA) == decision.reasons  # nor by hand
     other = policy(no_noise=True, trusted=to_checksum(b"\x77" * 20))
     assert judge(other, spec, DATA).verdict is Verdict.REFUSE
