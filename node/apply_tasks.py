@@ -200,12 +200,17 @@ def worths(work: Work, record: BlobRef, members: int) -> tuple[float, ...] | Non
 
 
 def export_model(work: Work, private_key: bytes, model: BlobRef, target: Path) -> None:
-    """Write a model as .npz: its weights as float64, layer by layer. `private_key` opens a sealed
-    one, and is not looked at otherwise."""
+    """Write a model as .npz that is of use without this node: its weights as float64, layer by
+    layer or with the arrays of a sealed one's map, and `spec`, the job's file as text (0-d), which
+    holds all else that a prediction needs. docs/guides/sealed.md, 'Using the model', is a reader.
+
+    `private_key` opens a sealed model, and is not looked at otherwise.
+    """
     import numpy as np
 
     from protocol.arith import models
     from protocol.arith.vectors import Kind, decode_vector
+    from protocol.spec_render import render_toml
 
     spec = tasks.spec_of(work)
     architecture = tasks.model_of(spec)
@@ -218,4 +223,4 @@ def export_model(work: Work, private_key: bytes, model: BlobRef, target: Path) -
             arrays |= {f"layer{number}_weights": matrix, f"layer{number}_bias": bias}
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, allow_pickle=False, spec=np.array(render_toml(spec)), **arrays)
