@@ -5,8 +5,9 @@ run shows unless it is asked to (seeds from clear.FIRST_SEED on): the demo's own
 five owners, the recipes' rounds, owners' noise as the daemons draw it. A run is one split, on a
 hold-out set of 359 (digits) or 193 rows: it is held to three standard deviations below the mean, or
 to the worst split that was seen, whichever is lower (small epsilons have long tails).
-docs/spec/sealed-statistics.md says where the noise stands, docs/benchmarks.md ('sealed') what it
-costs six owners with equal parts.
+docs/guides/sealed.md, 'What to expect', shows them to readers (a test holds both to each other);
+docs/spec/sealed-statistics.md says where the noise stands, and what it costs six owners with equal
+parts.
 """
 
 from __future__ import annotations

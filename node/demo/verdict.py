@@ -80,7 +80,8 @@ def _on_curve(f: Figures, sealed: SealedFigures) -> Finding:
     if f.accuracy is None:
         return Finding(name, False, "no round was measured")
     detail = (
-        f"{100 * f.accuracy:.2f} %; at least {100 * point.floor:.2f} % of {100 * point.mean:.2f} %"
+        f"{100 * f.accuracy:.2f} %; documented {100 * point.mean:.2f} %, "
+        f"held to at least {100 * point.floor:.2f} %"
     )
     return Finding(name, f.accuracy >= point.floor - _ROUNDING, detail)
 

@@ -245,6 +245,25 @@ def test_each_broken_promise_of_a_sealed_run_is_found(
     assert faults(broken()) == found
 
 
+def test_the_verdict_says_what_is_documented_and_what_a_run_is_held_to() -> None:
+    (found,) = [each for each in judge(HELD) if each.name == CURVE]
+    assert found.detail == "95.00 %; documented 95.00 %, held to at least 92.00 %"
+
+
+def test_the_guide_shows_the_curve_that_runs_are_held_to() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "sealed.md").read_text()
+    table = text.partition("### What to expect")[2].partition("\n## ")[0]
+    head, _, *lines = [line for line in table.splitlines() if line.startswith("|")]
+    shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in (head, *lines)]
+    assert shown[0] == ["epsilon", *(f"{data}, {features}" for data, features in KNOWN)]
+    for epsilon, *cells in shown[1:]:
+        at = None if epsilon == "none" else float(epsilon)
+        points = [documented(data, Asked(features, at)) for data, features in KNOWN]
+        assert cells == [f"{100 * p.mean:.2f} ({100 * p.deviation:.2f})" for p in points]
+    epsilons = ["none" if p.epsilon is None else f"{p.epsilon:g}" for p in sealed._CURVES[KNOWN[0]]]
+    assert [line[0] for line in shown[1:]] == epsilons
+
+
 def test_noised_and_clear_stand_side_by_side() -> None:
     shown = as_parts(HELD)[-1]
     assert isinstance(shown, Pairs)
