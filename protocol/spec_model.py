@@ -34,6 +34,14 @@ class Family(StrEnum):
 SEALABLE: Final = (Family.LINEAR, Family.LOGISTIC, Family.SOFTMAX)
 
 
+def unsealable(family: Family) -> str:
+    """Why a family cannot be sealed, and which can."""
+    return (
+        f"is {family}; sealed models are linear in their weights: {', '.join(SEALABLE)}, on the "
+        "inputs or on a public map of them (model.map = fourier or dense)"
+    )
+
+
 class FeatureMap(StrEnum):
     """What a sealed model is linear in, as in protocol.arith.feature_map: inputs, or a map."""
 
@@ -93,12 +101,7 @@ class ModelSpec(Part):
     def sealed_faults(self) -> Iterator[Fault]:
         """What a sealed model cannot be."""
         if self.family not in SEALABLE:
-            names = ", ".join(SEALABLE)
-            yield Fault(
-                "family",
-                f"is {self.family}; sealed models are linear in their weights: {names}, on the "
-                "inputs or on a public map of them (model.map = fourier or dense)",
-            )
+            yield Fault("family", unsealable(self.family))
         if self.weight_limit < LEAST_SEALED:
             found = f"is {self.weight_limit:g}; a sealed model's weights need a range of at least"
             yield Fault("weight_limit", f"{found} {LEAST_SEALED:g}, such as 64")

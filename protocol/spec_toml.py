@@ -18,7 +18,7 @@ from protocol.amounts import parse_amount
 from protocol.codec import Range, encode
 from protocol.spec import JobSpec, Terms
 from protocol.spec_columns import read_features, read_target
-from protocol.spec_model import FeatureMap, ModelSpec, TrainingSpec
+from protocol.spec_model import Family, FeatureMap, ModelSpec, TrainingSpec, unsealable
 from protocol.spec_parts import (
     ETHER,
     ChainRef,
@@ -243,6 +243,10 @@ class _SpecReader(Reader):
 
     def _section(self, name: str, table: Mapping[str, Any]) -> Part | None:
         defaults = dict(DEFAULTS[name])
+        if self._sealed and name == "model" and table.get("family") == Family.DENSE:
+            # Said before what a dense model lacks: no width would help.
+            self.wrong("model.family", unsealable(Family.DENSE))
+            return None
         if self._sealed:
             defaults |= SEALED_DEFAULTS.get(name, {})
         if name == "privacy" and table.get("epsilon") == "none":

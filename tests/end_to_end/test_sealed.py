@@ -118,16 +118,18 @@ async def play(story: Story) -> None:
 
 
 async def die_around_the_draw(story: Story, gate: Daemon) -> None:
-    """One dies between its charge and its draw, one between its draw and the note of it."""
+    """One dies between its charge and its draw, one between its draw and the note of it.
+
+    A worker's first draw begins with the second that it takes to load what noise comes from.
+    """
     job, early, late = story.jobs["noisy"], story.early, story.late
-    hold(early)
     hold(late)
     let_go(gate)
-    for owner in (early, late):
-        await until(lambda o=owner: bool(charges(o, job)), 60, "its draw is charged")
+    await until(lambda: bool(charges(early, job)), 60, "its draw is charged")
     kill(early)
+    let_go(late)
+    await until(lambda: bool(charges(late, job)), 60, "its draw is charged")
     with store_held(late):
-        let_go(late)
         await until(lambda: bool(statistics_of(late, job)), 4, "it has drawn")
         kill(late)
     for owner in (early, late):

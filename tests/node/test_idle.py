@@ -26,7 +26,7 @@ from protocol.spec import EncryptionSpec, Envelope, Family, JobSpec, ModelSpec, 
 
 @pytest.fixture(scope="module")
 def spec() -> JobSpec:
-    key = tasks.generate_key(2048)
+    key = tasks.generate_key(2048, False)
     short = EncryptionSpec(Envelope.PAILLIER, 2048, 16)
     dense = ModelSpec(Family.DENSE, 200)  # so that a contribution takes several ciphertexts
     return replace(make_spec(), model=dense, encryption=short, modulus=key.modulus, base=key.base)
@@ -71,7 +71,7 @@ def test_a_job_s_key_is_checked_before_its_rows(spec: JobSpec, tmp_path: Path) -
         ({"modulus": threefold.to_bytes(256, "big"), "base": b""}, r"key\.n: has a prime factor"),
     ):
         with pytest.raises(InputError, match=says):
-            tasks.fits(rows, replace(spec, **change))
+            tasks.fits(rows, replace(spec, **change), True)
 
 
 @dataclass

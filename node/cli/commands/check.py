@@ -70,6 +70,10 @@ def job_check(
     except SpecError as error:
         return _problems(session, [dataclasses.asdict(problem) for problem in error.problems])
     found = _result(draft, estimate(draft.terms, block_seconds), block_seconds, sealed)
+    if holdout is not None and (held_out is None or not held_out.is_file()):
+        found["warnings"].append(
+            f"--holdout {holdout!r} is no file here; as a data set's name the daemon reads it"
+        )
     session.emit(found, check_views.estimate(found))
     return Exit.OK
 

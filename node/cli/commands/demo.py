@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import Parameter, validators
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 #: What the demo needs beyond assay itself: the extra `demo` of the package.
 _NEEDED: Final = ("sklearn", "matplotlib", "eth_tester")
+
+
+def _known_epsilon(_: Any, value: float) -> None:
+    """Nothing is documented below 1, nor above what a spec may say. NaN: it was not given."""
+    if not (math.isnan(value) or 1.0 <= value <= 1000.0):
+        raise ValueError("Must be from 1 to 1000.")
 
 
 def demo(
@@ -45,12 +52,13 @@ def demo(
         ),
     ] = None,
     epsilon: Annotated[
-        float | None,
+        float,  # not float | None: 'none' would be read as not given, and mean noise
         Parameter(
             help="With --sealed: the privacy that owners' noise gives, at delta 1e-5; default: 8.",
-            validator=validators.Number(gte=1, lte=1000),
+            validator=_known_epsilon,
+            show_default=False,
         ),
-    ] = None,
+    ] = math.nan,
     no_noise: Annotated[
         bool,
         Parameter(
@@ -90,11 +98,11 @@ def demo(
     if missing:
         text = f"the demo needs more packages than assay itself: {', '.join(missing)}"
         raise Failure(Exit.USAGE, text, next_="pip install 'assay[demo]'")
-    asked = None
+    asked, told = None, None if math.isnan(epsilon) else epsilon
     if sealed:
-        asked = _asked(data, model, features, epsilon, no_noise)
+        asked = _asked(data, model, features, told, no_noise)
     else:
-        given = {"features": features, "epsilon": epsilon, "no-noise": no_noise or None}
+        given = {"features": features, "epsilon": told, "no-noise": no_noise or None}
         for name, value in given.items():
             if value is not None:
                 raise Failure(Exit.USAGE, f"--{name} goes with --sealed", field=name)
