@@ -188,6 +188,15 @@ def keep(tx: Transaction, job: bytes, round_: int) -> None:
     )
 
 
+def is_kept(tx: Transaction, job: bytes, round_: int) -> bool:
+    """Whether a round's draw was noted as kept."""
+    row = tx.execute(
+        "SELECT 1 FROM privacy_charges WHERE job = ? AND round = ? AND drawn IS NOT NULL",
+        (job, round_),
+    ).fetchone()
+    return row is not None
+
+
 def release(tx: Transaction, job: bytes) -> None:
     """A job is over: what it reserved and did not use is free again. Unknown jobs are fine."""
     tx.execute(

@@ -263,7 +263,8 @@ async def _drawn_once(
             drawn = await draw(plan)
             await trio.to_thread.run_sync(gradients.save, *place, drawn)
         # From here on it may leave: should it be lost, the round is lost, and not drawn again.
-        await services.store.run(lambda tx: privacy_ledger.keep(tx, job, round_))
+        if not await services.store.read(lambda tx: privacy_ledger.is_kept(tx, job, round_)):
+            await services.store.run(lambda tx: privacy_ledger.keep(tx, job, round_))
     return drawn
 
 
