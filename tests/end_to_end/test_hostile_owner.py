@@ -31,7 +31,7 @@ from jobs_kit import (
     stayed,
     stored,
 )
-from processes import Daemon, Swarm, until
+from processes import ROOT, Daemon, Swarm, until
 
 from node.chain import events
 from node.cli.client import CallError
@@ -65,9 +65,23 @@ UNREADABLE = {
 }
 
 
+def rest_little(swarm: Swarm) -> None:
+    """Attempts fail here by the dozen: their requester rests a moment between them, and not for up
+    to a minute. How long it rests is tests/protocol's to hold."""
+    site = swarm.folder / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        "from protocol import requester_turn\n"
+        "assert requester_turn._REST_MS < requester_turn._LONGEST_REST_MS\n"
+        "requester_turn._LONGEST_REST_MS = requester_turn._REST_MS\n"
+    )
+    swarm.requester._command[:0] = ["env", f"PYTHONPATH={site}:{ROOT}"]
+
+
 @pytest.fixture(scope="module")
 def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swarm]:
     swarm = Swarm(tmp_path_factory.mktemp("hostile"), owners=5)
+    rest_little(swarm)
     try:
         trio.run(swarm.start)
         add_data(swarm, swarm.owners[:4])
