@@ -77,12 +77,9 @@ def apply(
     before = _before(work, spec, key, model, state)
     architecture, training = tasks.model_of(spec), tasks.training_of(spec)
     facts: list[tuple[str, float]] = [("blocks_dropped", float(len(dropped)))]
-    measured, after = (
-        worth,
-        _Standing(kernels.keep(architecture, before.weights, round_ + 1), before.momentum),
-    )
+    measured = worth
+    rows = None if holdout is None else tasks.matrix_of(work.spec, holdout)
     if opened:
-        rows = None if holdout is None else tasks.matrix_of(work.spec, holdout)
         if rows is not None:
             measured = _measure(work, spec, round_, before, worth, opened, dropped, rows)
         gradients = [(each.gradient, each.weight) for each in opened]
@@ -92,12 +89,13 @@ def apply(
         after = _Standing(weights, momentum)
         contributors = sum(len(each.members) for each in opened)
         facts += [("contributors", float(contributors)), ("move", moved.move_norm)]
+    else:
+        after = _Standing(kernels.keep(architecture, before.weights, round_ + 1), before.momentum)
     if spec.privacy.sealed:
         held, momentum_held, cut = sealed_tasks.within_limit(spec, after.weights, after.momentum)
         after = _Standing(held, momentum_held)
         facts.append(("clipped_weights", float(cut)))
-    if holdout is not None:
-        rows = tasks.matrix_of(work.spec, holdout)
+    if rows is not None:
         seen = kernels.evaluate(architecture, after.weights, *rows)
         facts += [("accuracy", seen.accuracy), ("loss", seen.loss)]
     blob, extra = _after(work, spec, key, round_ + 1, after, state)

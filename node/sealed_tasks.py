@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from node import pool_tasks, secagg_tasks, tasks
 from node.blobs import BlobRef
-from node.tasks import Facts, Result, Rows, Work, get, put
+from node.tasks import Result, Rows, Work, get, put
 from protocol.codec import encode
 from protocol.errors import FatalError, InputError
 from protocol.noise_scale import NoisePlan
@@ -42,7 +42,7 @@ class Step:
     statistics: bytes | None = field(default=None, repr=False)
 
 
-def noised_statistics(work: Work, rows: Rows, plan: NoisePlan) -> tuple[bytes, Facts]:
+def noised_statistics(work: Work, rows: Rows, plan: NoisePlan) -> bytes:
     """The statistics that all rounds of a job are computed from, drawn anew by every call.
 
     The job is charged before, and what comes out is stored before it is used. It never leaves this
@@ -55,15 +55,7 @@ def noised_statistics(work: Work, rows: Rows, plan: NoisePlan) -> tuple[bytes, F
     model = tasks.model_of(spec)
     u, y = check_rows(model, *tasks.noised_rows(work.spec, rows))
     drawn = statistics.noised(model, u, y, plan.multiplier)
-    return statistics.encode_statistics(drawn), ()
-
-
-def check_model(work: Work, model: BlobRef) -> None:
-    """Raises Malformed unless a received model is one of the job's: looked at before anything is
-    charged or drawn for it."""
-    from protocol.arith import sealed
-
-    sealed.check_model(tasks.envelope_of(tasks.spec_of(work)), get(work, model))
+    return statistics.encode_statistics(drawn)
 
 
 def contribution(

@@ -117,6 +117,19 @@ def initial_model(work: Work) -> Result:
     return Result(put(work, kernels.initial_model(model_of(spec), spec.seed)))
 
 
+def check_model(work: Work, model: BlobRef) -> None:
+    """Raises Malformed unless a received model is one of the job's: looked at before noise is
+    charged for it, since a requester could else have it charged for nothing."""
+    from protocol.arith import sealed
+    from protocol.arith.vectors import Kind, decode_vector
+
+    spec = spec_of(work)
+    if spec.privacy.sealed:
+        sealed.check_model(envelope_of(spec), get(work, model))
+    else:
+        decode_vector(Kind.MODEL, get(work, model), spec.parameter_count)
+
+
 @dataclass(frozen=True, slots=True)
 class Gradient:
     """Where one round's integers come from: a stored noisy draw, or training.

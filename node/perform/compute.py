@@ -173,11 +173,8 @@ async def _contribute(
     model = services.blob(effect.model_digest)
     rows = await _own_rows(services, wanted)
     noisy, sealed = None, context.spec.privacy.sealed
-    if sealed:
-        # First: a requester could have the whole job charged for a model that nobody can reply to.
-        await in_worker(services, sealed_tasks.check_model, work, model)
     if context.spec.privacy.noisy and sealed:
-        noisy = await _statistics(services, wanted, work, rows)
+        noisy = await _statistics(services, wanted, work, rows, model)
     elif context.spec.privacy.noisy:
         noisy = await _noisy(services, wanted, effect, work, rows, model)
     else:
@@ -196,8 +193,10 @@ async def _contribute(
         return await in_worker(
             services, sealed_tasks.contribution, work, step, attempt, secret, me, context.me
         )
-    async with gradients.drawing(services.home, context.job):
-        seed = await trio.to_thread.run_sync(_batch_seed, services, context.job, effect.round)
+    seed = b""  # a noisy draw is kept whole
+    if noisy is None:
+        async with gradients.drawing(services.home, context.job):
+            seed = await trio.to_thread.run_sync(_batch_seed, services, context.job, effect.round)
     gradient = tasks.Gradient(rows, model, seed, noisy)
     return await in_worker(
         services, secagg_tasks.contribution, work, gradient, attempt, secret, me, context.me
@@ -226,22 +225,27 @@ async def _noisy(
         fresh, _ = await in_worker(services, noisy_tasks.noisy_gradient, work, rows, model, plan)
         return fresh
 
+    async def check() -> None:
+        await in_worker(services, tasks.check_model, work, model)
+
     place = effect.round, effect.model_digest
-    return await _drawn_once(services, wanted.machine.key, rows.name, *place, draw)
+    return await _drawn_once(services, wanted.machine.key, rows.name, *place, check, draw)
 
 
 async def _statistics(
-    services: Services, wanted: Wanted, work: tasks.Work, rows: tasks.Rows
+    services: Services, wanted: Wanted, work: tasks.Work, rows: tasks.Rows, model: BlobRef
 ) -> bytes:
     """A sealed job's noised statistics, which all of its rounds are computed from."""
 
     async def draw(plan: NoisePlan) -> bytes:
-        fresh, _ = await in_worker(services, sealed_tasks.noised_statistics, work, rows, plan)
-        return fresh
+        return await in_worker(services, sealed_tasks.noised_statistics, work, rows, plan)
+
+    async def check() -> None:
+        await in_worker(services, tasks.check_model, work, model)
 
     machine = wanted.machine
     place = 0, machine.context.spec_digest  # one draw a job, on nothing that a model could change
-    return await _drawn_once(services, machine.key, rows.name, *place, draw)
+    return await _drawn_once(services, machine.key, rows.name, *place, check, draw)
 
 
 async def _drawn_once(
@@ -250,14 +254,17 @@ async def _drawn_once(
     dataset: str,
     round_: int,
     on: bytes,
+    check: Callable[[], Awaitable[None]],
     draw: Callable[[NoisePlan], Awaitable[bytes]],
 ) -> bytes:
-    """What was drawn with noise for a round: charged before that, stored before it is used. Of
-    attempts that ask at the same time one draws, and the others find what it kept."""
+    """What was drawn with noise for a round: its model looked at first (`check`), charged before it
+    was drawn, stored before it is used. Of attempts that ask at the same time one draws, and the
+    others find what it kept."""
     place = services.home, job, round_, on
     async with gradients.drawing(services.home, job):
         drawn = await trio.to_thread.run_sync(gradients.load, *place)
         if drawn is None:
+            await check()
             await services.store.run(lambda tx: privacy_ledger.charge(tx, dataset, job, round_, on))
             plan = await services.store.read(lambda tx: privacy_ledger.plan_of(tx, job))
             drawn = await draw(plan)

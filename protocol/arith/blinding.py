@@ -26,8 +26,8 @@ from __future__ import annotations
 import gmpy2
 from gmpy2 import mpz
 
-from protocol.arith.entropy import Entropy, uniform_below
-from protocol.arith.obfuscation import Obfuscator
+from protocol.arith.entropy import Entropy
+from protocol.arith.obfuscation import Obfuscator, uniform_unit
 from protocol.arith.public_key import PublicKey
 
 
@@ -41,11 +41,7 @@ class FullRange:
     def draw(self) -> Obfuscator:
         """One more, to be used once."""
         n = self._n
-        while True:
-            # n may be the product of many factors: a number that is no unit is drawn again.
-            u = mpz(uniform_below(int(n), self._entropy))
-            if gmpy2.gcd(u, n) == 1:
-                break
+        u = uniform_unit(n, self._entropy)
         quotient, residue = gmpy2.t_divmod(gmpy2.powmod(u, n, self._n_squared), n)
         return Obfuscator(residue, quotient)
 

@@ -185,7 +185,7 @@ class Source:
         n = mpz(public.n)
         self._entropy = entropy
         if public.base is None:
-            x = _unit(n, entropy)
+            x = uniform_unit(n, entropy)
             base = n - x * x % n
         else:
             base = mpz(public.base)
@@ -207,7 +207,7 @@ def obfuscators(public: PublicKey, count: int, entropy: Entropy) -> Iterator[Obf
     if count < _TABLE_FROM:
         n = mpz(public.n)
         for _ in range(count):
-            power = gmpy2.powmod(_unit(n, entropy), n, public.n_squared)
+            power = gmpy2.powmod(uniform_unit(n, entropy), n, public.n_squared)
             quotient, residue = gmpy2.t_divmod(power, n)
             yield Obfuscator(residue, quotient)
         return
@@ -216,7 +216,7 @@ def obfuscators(public: PublicKey, count: int, entropy: Entropy) -> Iterator[Obf
         yield source.draw()
 
 
-def _unit(n: mpz, entropy: Entropy) -> mpz:
+def uniform_unit(n: mpz, entropy: Entropy) -> mpz:
     """A uniform unit modulo n. (A number that is none would be a factor of n: never seen.)"""
     while True:
         candidate = mpz(uniform_below(int(n), entropy))

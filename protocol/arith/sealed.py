@@ -27,8 +27,8 @@ from protocol.arith.envelope import Envelope
 from protocol.arith.fixedpoint import Floats, Integers
 from protocol.arith.masks import Binding, Residues, contribution_mask
 from protocol.arith.matvec import multiply, signed_bits
-from protocol.arith.obfuscation import Obfuscator, obfuscators
-from protocol.arith.paillier import PrivateKey, encrypt_with
+from protocol.arith.obfuscation import Obfuscator
+from protocol.arith.paillier import PrivateKey, encrypt
 from protocol.arith.pool import Pool
 from protocol.arith.sealed_lanes import SealedLanes
 from protocol.arith.sharing import Secrets
@@ -68,18 +68,15 @@ def quantise_weights(envelope: Envelope, weights: Floats) -> tuple[Integers, int
 
 
 def encrypt_model(
-    envelope: Envelope, weights: Floats, entropy: Entropy, pool: Pool | None = None
+    envelope: Envelope, weights: Floats, entropy: Entropy
 ) -> tuple[bytes, EncryptFacts]:
     """The blob that owners fetch: `weights`, (p C,) row by row, encrypted under the requester's own
-    key, with obfuscators from `pool` or fresh ones. Twice the same weights give different bytes."""
+    key. Twice the same weights give different bytes."""
     integers, clipped = quantise_weights(envelope, weights)
     public = envelope.public
     plain = _lanes(envelope).pack_model(integers)
-    if pool is not None and pool.public != public:
-        raise FatalError("the obfuscators are of another key than the envelope's")
-    drawn = obfuscators(public, len(plain), entropy) if pool is None else pool.take(len(plain))
     field = _layout(envelope).field
-    blob = encode_batch(public, encrypt_with(public, plain, drawn), field, Kind.SEALED_MODEL)
+    blob = encode_batch(public, encrypt(public, plain, entropy), field, Kind.SEALED_MODEL)
     return blob, EncryptFacts(clipped)
 
 

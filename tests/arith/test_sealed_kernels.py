@@ -251,23 +251,14 @@ def test_a_weight_is_rounded_to_the_nearest_and_clipped_with_notice(
             sealed.encrypt_model(block.envelope, wrong, block.entropy)
 
 
-def test_models_encrypt_under_short_order_keys_and_from_pools(
+def test_models_encrypt_under_short_order_keys(
     short_key: PrivateKey, small_key: PrivateKey, entropy_from: Callable[[int], Entropy]
 ) -> None:
     block = make_block(short_key, entropy_from(2), 5, 3)
     found = sealed.decrypt_model(short_key, block.envelope, block.model)
     assert found.tolist() == block.integers.reshape(-1).tolist()
-    pool = Pool(short_key.public, block.entropy, lambda: 1)
-    pool.fill(9)
-    model, _ = sealed.encrypt_model(block.envelope, block.weights, block.entropy, pool)
-    assert len(pool) == 4
-    again = sealed.decrypt_model(short_key, block.envelope, model)
-    assert again.tolist() == found.tolist()
-    other = Pool(small_key.public, block.entropy, lambda: 1)
-    with pytest.raises(FatalError, match="of another key"):
-        sealed.encrypt_model(block.envelope, block.weights, block.entropy, other)
     with pytest.raises(FatalError, match="not the envelope's"):
-        sealed.decrypt_model(small_key, block.envelope, model)
+        sealed.decrypt_model(small_key, block.envelope, block.model)
 
 
 def cut(model: bytes, size: int) -> list[bytes]:

@@ -18,7 +18,7 @@ from node.perform import compute, secrets
 from node.privacy_ledger import Limit, Reserve
 from node.store import Store
 from protocol.codec import encode
-from protocol.errors import InputError
+from protocol.errors import InputError, Malformed
 from protocol.noise_scale import NoisePlan
 from protocol.policy import Policy
 from protocol.policy_terms import with_changes
@@ -32,6 +32,12 @@ class Bench:
 
     services: Any
     gates: list[trio.Event] = dataclasses.field(default_factory=list)
+    fault: str = ""  # what is wrong with the model that it is asked to draw for
+
+    async def check(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.fault:
+            raise Malformed(self.fault)
 
     async def draw(self, plan: NoisePlan) -> bytes:
         number = len(self.gates)
@@ -41,7 +47,7 @@ class Bench:
 
     async def ask(self, into: list[bytes]) -> None:
         place = self.services, JOB, "ward", 0, ON
-        into.append(await compute._drawn_once(*place, self.draw))
+        into.append(await compute._drawn_once(*place, self.check, self.draw))
 
 
 @pytest.fixture
@@ -56,6 +62,15 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
             assert privacy_ledger.reserve(tx, wanted, Limit(8.0, 1e-5), ())
         home = SimpleNamespace(gradients=tmp_path / "gradients")
         yield Bench(SimpleNamespace(store=store, home=home))
+
+
+async def test_a_model_that_is_none_is_refused_before_anything_is_charged(bench: Bench) -> None:
+    bench.fault = "a model of another length"
+    with pytest.raises(Malformed, match="another length"):
+        await bench.ask([])
+    assert not bench.gates
+    entry = await bench.services.store.read(lambda tx: privacy_ledger.entry(tx, JOB))
+    assert entry.charged == 0
 
 
 async def test_attempts_that_overlap_send_one_draw(bench: Bench) -> None:

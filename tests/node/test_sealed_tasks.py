@@ -247,8 +247,8 @@ def test_a_noisy_job_multiplies_with_what_was_drawn_and_with_nothing_else(job: J
         job.spec, privacy=dataclasses.replace(job.spec.privacy, epsilon=4.0, delta=1e-5)
     )
     work = tasks.Work(job.work.blobs, encode_spec(spec))
-    drawn, _ = sealed_tasks.noised_statistics(work, job.rows(0), NoisePlan(1.0, 1.2))
-    again, _ = sealed_tasks.noised_statistics(work, job.rows(0), NoisePlan(1.0, 1.2))
+    drawn = sealed_tasks.noised_statistics(work, job.rows(0), NoisePlan(1.0, 1.2))
+    again = sealed_tasks.noised_statistics(work, job.rows(0), NoisePlan(1.0, 1.2))
     assert drawn != again
     from_rows = sealed_tasks._quantised(work.spec, job.rows(0), ROWS[0], drawn)
     from_others = sealed_tasks._quantised(work.spec, job.rows(3), ROWS[0], drawn)

@@ -166,8 +166,8 @@ class Computing:
                 draw = sealed_tasks.noised_statistics(work, rows, self._plan(spec))
             else:
                 model = self.ref(effect.model_digest)
-                draw = noisy_tasks.noisy_gradient(work, rows, model, self._plan(spec))
-            node.gradients[key] = draw[0]
+                draw, _ = noisy_tasks.noisy_gradient(work, rows, model, self._plan(spec))
+            node.gradients[key] = draw
         return node.gradients[key]
 
     def _plan(self, spec: JobSpec) -> NoisePlan:
