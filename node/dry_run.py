@@ -311,10 +311,9 @@ def _statistics(
     return statistics.Statistics(p, t.shape[1], len(u), multiplier or 0.0, integers)
 
 
-def _weight(spec: JobSpec, rows: int) -> float:
+def _weight(spec: Terms, rows: int) -> float:
     """What an owner's reply is weighted with."""
-    cap = spec.training.batch_rows
-    return min(rows, cap) / cap
+    return spec.counted_rows(rows) / spec.training.batch_rows
 
 
 def _real_move(spec: JobSpec, steps: list[_Step], weights: Floats) -> Floats:
@@ -333,7 +332,7 @@ def _score_bound(terms: Terms, rows: int, total: int) -> float | None:
     training = terms.training
     if training.momentum > 0.0 or training.server_rate > 1.0:
         return None
-    weight = min(rows, training.batch_rows) / training.batch_rows
+    weight = _weight(terms, rows)
     found = affine.error_bound(
         layout_of(terms),
         terms.model.weight_limit,

@@ -20,7 +20,7 @@ from protocol.codec import encode
 from protocol.errors import FatalError, InputError
 from protocol.noise_scale import NoisePlan
 from protocol.packing import batch_maker
-from protocol.sealed_layout import SealedLayout
+from protocol.sealed_estimate import layout_of
 from protocol.spec import JobSpec, decode_spec
 
 if TYPE_CHECKING:
@@ -101,9 +101,8 @@ def mean_move(spec: JobSpec, sums: Integers, rows: tuple[int, ...]) -> tuple[byt
     from protocol.arith import sealed
     from protocol.arith.vectors import Kind, encode_vector
 
-    cap = spec.training.batch_rows
-    weight = sum(_counted(each, cap) for each in rows)
-    move = sealed.restore(tasks.envelope_of(spec), sums) * (cap / weight)
+    weight = sum(spec.counted_rows(each) for each in rows)
+    move = sealed.restore(tasks.envelope_of(spec), sums) * (spec.training.batch_rows / weight)
     return encode_vector(Kind.GRADIENT, -_with_biases(spec, move)), weight
 
 
@@ -182,18 +181,6 @@ def exported(work: Work, private_key: bytes, model: BlobRef) -> dict[str, Floats
     return {"weights": shaped, **tasks.feature_map_of(spec).arrays()}
 
 
-def _counted(rows: int, most: int) -> int:
-    """How many declared rows count; whoever declares none counts as one."""
-    return min(max(rows, 1), most)
-
-
-def _layout(spec: JobSpec) -> SealedLayout:
-    layout = spec.layout_for(spec.cohort.largest_block)
-    if layout is None:
-        raise FatalError("the job's model is not sealed")
-    return layout
-
-
 def _with_biases(spec: JobSpec, vector: Floats) -> Floats:
     """A sealed model's weights in the layout of an open one, whose biases are 0."""
     import numpy as np
@@ -220,8 +207,8 @@ def _quantised(spec_bytes: bytes, rows: Rows, declared: int, kept: bytes | None)
         training.rate,
         training.ridge,
     )
-    weight = _counted(declared, training.batch_rows) / training.batch_rows
-    return affine.quantised(found, weight, _layout(spec), spec.model.weight_limit)
+    weight = spec.counted_rows(declared) / training.batch_rows
+    return affine.quantised(found, weight, layout_of(spec), spec.model.weight_limit)
 
 
 def _statistics(spec: JobSpec, spec_bytes: bytes, rows: Rows, kept: bytes | None) -> Statistics:

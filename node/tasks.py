@@ -275,7 +275,7 @@ def envelope_of(spec: JobSpec) -> envelope.Envelope:
     from protocol.arith import envelope
 
     training, privacy = spec.training, spec.privacy
-    layout = spec.layout_for(spec.cohort.largest_block)
+    layout = spec.layout
     clip = spec.model.weight_limit
     if layout is None:
         clip = noise_clip(

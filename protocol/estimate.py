@@ -189,7 +189,7 @@ def _cost(terms: Terms, envelope: str) -> EnvelopeCost:
 def _packing(terms: Terms, envelope: str) -> Packing:
     encryption = terms.encryption
     members = terms.cohort.largest_block
-    layout = terms.layout_for(members)
+    layout = terms.layout
     return Packing(encryption.value_bits, members, encryption.key_bits, envelope, layout)
 
 

@@ -120,8 +120,8 @@ def reference_pace(key_bits: int) -> Pace:
 
 
 def layout_of(terms: Terms) -> SealedLayout:
-    """The layout in the job's largest block. Raises InputError if its model is open."""
-    layout = terms.layout_for(terms.cohort.largest_block)
+    """A sealed job's layout. Raises InputError if its model is open."""
+    layout = terms.layout
     if layout is None:
         raise InputError("is false", "privacy.sealed")
     return layout

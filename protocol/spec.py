@@ -151,18 +151,23 @@ class Terms(Part):
         """The layout of contributions in a block of `members`."""
         encryption = self.encryption
         kind = str(encryption.envelope)
-        return Packing(
-            encryption.value_bits, members, encryption.key_bits, kind, self.layout_for(members)
-        )
+        return Packing(encryption.value_bits, members, encryption.key_bits, kind, self.layout)
 
-    def layout_for(self, members: int) -> SealedLayout | None:
-        """How a sealed model's ciphertexts are laid out in a block of `members`; None if open."""
+    @property
+    def layout(self) -> SealedLayout | None:
+        """How a sealed model's ciphertexts are laid out, in every block of the job: as its largest
+        one needs them; None if the model is open."""
         if not self.privacy.sealed:
             return None
-        encryption = self.encryption
+        encryption, members = self.encryption, self.cohort.largest_block
         return SealedLayout(
             self.feature_count, self.outputs, encryption.value_bits, encryption.key_bits, members
         )
+
+    def counted_rows(self, declared: int) -> int:
+        """How many of an owner's declared rows count in a sealed job: a contribution of full weight
+        stands for `batch_rows`; whoever declares none counts as one."""
+        return min(max(declared, 1), self.training.batch_rows)
 
     @property
     def charged_rounds(self) -> int:
@@ -172,7 +177,7 @@ class Terms(Part):
     @property
     def model_bytes(self) -> int:
         """Bytes of the model as owners fetch it: floats, or a sealed model's ciphertexts."""
-        layout = self.layout_for(self.cohort.largest_block)
+        layout = self.layout
         return model_bytes(self.parameter_count) if layout is None else layout.model_bytes
 
     @property
@@ -254,7 +259,7 @@ class Terms(Part):
             yield Fault("features", f"{found}, {params.MAX_SEALED_FEATURES} are allowed")
             return
         try:
-            self.layout_for(self.cohort.largest_block)
+            _ = self.layout
         except InputError as error:
             yield Fault("encryption", str(error))
 

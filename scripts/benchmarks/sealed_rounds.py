@@ -93,7 +93,7 @@ async def _run(case: Case, bits: int, turns: int) -> Found:
                     empty += seconds
             model, state = done
         reply = owners.reply_bytes
-    layout = spec.layout_for(spec.cohort.largest_block)
+    layout = spec.layout
     replies = 0 if layout is None else layout.reply_ciphertexts
     return Found(tuple(empty), tuple(full), tuple(filling), first, size, reply, replies)
 

@@ -71,14 +71,14 @@ def features_of(spec: JobSpec, split: Split) -> list[Features]:
 
 def step_of(spec: JobSpec, kept: Statistics) -> Quantised:
     """What an owner of such statistics multiplies with."""
-    training, cap = spec.training, spec.training.batch_rows
-    layout = spec.layout_for(spec.cohort.largest_block)
+    training, layout = spec.training, spec.layout
     if layout is None:
         raise ValueError("the job is not sealed")
     found = affine.local_map(
         tasks.model_of(spec), kept, training.local_steps, training.rate, training.ridge
     )
-    return affine.quantised(found, min(kept.rows, cap) / cap, layout, spec.model.weight_limit)
+    weight = spec.counted_rows(kept.rows) / training.batch_rows
+    return affine.quantised(found, weight, layout, spec.model.weight_limit)
 
 
 def sealed_vector(spec: JobSpec, kept: Sequence[Statistics]) -> Floats:

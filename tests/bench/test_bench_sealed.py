@@ -56,7 +56,7 @@ def test_integers_follow_what_is_trained_in_the_clear(case: Case) -> None:
     kept = [statistics.exact(model, *rows) for rows in owners]
     found = sealed_training.sealed_vector(spec, kept)
     clear = sealed_training.clear_vector(spec, owners)
-    layout = spec.layout_for(6)
+    layout = spec.layout
     assert layout is not None
     bound = affine.error_bound(
         layout,
@@ -100,7 +100,7 @@ def test_rounds_by_the_workers_come_out_as_the_integers_say() -> None:
     sizes = {len(each) for each in (found.empty, found.full, found.filling, found.first)}
     assert sizes == {6}
     assert min(*found.empty, *found.full, *found.filling, *found.first) > 0.0
-    layout = job(BREAST_CANCER).layout_for(6)
+    layout = job(BREAST_CANCER).layout
     assert layout is not None
     assert found.model_bytes == layout.model_bytes
     assert found.replies == layout.reply_ciphertexts

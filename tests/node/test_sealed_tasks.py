@@ -181,7 +181,7 @@ def test_rounds_move_the_model_as_they_would_in_the_clear(job: Job) -> None:
         model, state = done.blob, done.extra
         found = weights_of(job, model)
         bound = affine.error_bound(
-            job.spec.layout_for(job.spec.cohort.largest_block),
+            job.spec.layout,
             job.spec.model.weight_limit,
             weights=tuple(min(n, CAP) / CAP for n in ROWS),
             rounds=round_ + 1,
@@ -213,7 +213,7 @@ def test_replies_to_the_edge_of_their_range_leave_weights_that_owners_can_answer
     """Moves may go far beyond any model that the others are shown: what they leave behind must not
     take more honest rounds to undo than the job has."""
     spec, limit = job.spec, job.spec.model.weight_limit
-    layout, honest = spec.layout_for(spec.cohort.largest_block), sealed_tasks._quantised
+    layout, honest = spec.layout, sealed_tasks._quantised
     model = sealed_tasks.initial_model(job.work).blob
     assert model is not None
     assert layout is not None

@@ -53,7 +53,7 @@ def test_sizes_follow_from_features(model: dict[str, Any], features: int) -> Non
     layout = SealedLayout(features, 3, spec.encryption.value_bits, 3072, largest)
     assert spec.feature_count == features
     assert spec.parameter_count == 3 * features == layout.values
-    assert spec.layout_for(largest) == layout
+    assert spec.layout == layout
     assert spec.model_bytes == layout.model_bytes
     assert spec.packing.ciphertexts(spec.parameter_count) == layout.reply_ciphertexts
     assert decode_spec(encode_spec(spec)) == spec
