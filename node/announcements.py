@@ -17,16 +17,17 @@ from node.blobs import BlobRef, BlobsFull
 from node.engine import Machine
 from node.perform.services import Services
 from node.store import Transaction
-from protocol import identity, params
+from protocol import params
 from protocol.enrolment import job_id, spec_domain
-from protocol.envelope import Envelope
 from protocol.errors import ChainError, Malformed, PeerError
 from protocol.job import OVER
 from protocol.machine import JobContext
-from protocol.messages import Announce
 from protocol.owner_state import OwnerState
 from protocol.round import Role
 from protocol.spec import JobSpec, decode_spec, spec_digest
+from protocol.wire import identity
+from protocol.wire.envelope import Envelope
+from protocol.wire.messages import Announce
 
 log = logging.getLogger("assay.announcements")
 

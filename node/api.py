@@ -42,12 +42,12 @@ from node.posting import Posting
 from node.store import Transaction
 from protocol import inputs, params
 from protocol.addresses import to_checksum
-from protocol.codec import decode
 from protocol.errors import InputError, StateError
 from protocol.job import OVER, JobPhase
 from protocol.owner_state import OwnerState
 from protocol.policy import DatasetFacts, Policy, Standing, impossible, obstacles
 from protocol.policy_terms import describe, with_changes
+from protocol.wire.codec import decode
 
 _CONSIDERED = (JobPhase.WAITING, JobPhase.CONSIDERING)
 

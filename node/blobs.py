@@ -1,4 +1,4 @@
-"""Content-addressed blobs on disk: named by protocol/blobs.py, whole or not there at all.
+"""Content-addressed blobs on disk: named by protocol/wire/blobs.py, whole or not there at all.
 
 A blob is written beside its place, synced, renamed, and the directory synced: after a crash at any
 instant every name in the directory holds exactly its content. Blobs that are being fetched lie in
@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Final
 
 from node.home import sync_directory
-from protocol.blobs import DIGEST_BYTES, BlobHasher, chunk_count
 from protocol.errors import AssayError, FatalError, Malformed
+from protocol.wire.blobs import DIGEST_BYTES, BlobHasher, chunk_count
 
 #: Room for a hundred rounds of the largest batches that a home disk holds without complaint.
 DEFAULT_QUOTA_BYTES: Final = 64 * 1024**3

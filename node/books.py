@@ -30,13 +30,13 @@ from protocol.addresses import parse_address, to_checksum
 from protocol.errors import InputError, StateError
 from protocol.evidence import ClaimProof
 from protocol.job import JobPhase
-from protocol.messages import Release
 from protocol.owner_state import OwnerState
 from protocol.params import MAX_ROUNDS
 from protocol.requester_pay import WINDING_UP
 from protocol.requester_state import RequesterState
 from protocol.round import Phase
 from protocol.spec_render import render_toml
+from protocol.wire.messages import Release
 
 #: The machine's phases in the words of the control socket.
 _STATES: Final[dict[JobPhase, j.JobState]] = {

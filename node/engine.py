@@ -24,7 +24,6 @@ from node import outbox, records
 from node.store import Store, Transaction
 from protocol import inputs, owner, params, requester
 from protocol.addresses import to_checksum
-from protocol.codec import Wire, decode, decode_tagged, encode, encode_tagged
 from protocol.effects import ComputeUnmask, Effect, Notify
 from protocol.errors import FatalError, StateError
 from protocol.job import JobPhase
@@ -32,6 +31,7 @@ from protocol.machine import JobContext, one_line
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
 from protocol.round import Role
+from protocol.wire.codec import Wire, decode, decode_tagged, encode, encode_tagged
 
 log = logging.getLogger("assay.engine")
 

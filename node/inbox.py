@@ -21,15 +21,19 @@ from node.net.swarm import Judge
 from node.perform.messages import PROTOCOL, sealed
 from node.perform.services import Services
 from node.store import Transaction
-from protocol import gossip, identity, inputs, params
-from protocol.blobs import blob_digest
-from protocol.codec import decode, encode
-from protocol.envelope import Envelope, Frame, envelope_digest, open_envelope
+from protocol import inputs, params
 from protocol.errors import InputError, Malformed, PeerError
-from protocol.gossip import JobView, Judged, Place, Seen
 from protocol.job import OVER
 from protocol.machine import JOBS_TOPIC, kind_of
-from protocol.messages import (
+from protocol.requester_round import fault
+from protocol.requester_state import RequesterState
+from protocol.round import Phase, Role
+from protocol.wire import gossip, identity
+from protocol.wire.blobs import blob_digest
+from protocol.wire.codec import decode, encode
+from protocol.wire.envelope import Envelope, Frame, envelope_digest, open_envelope
+from protocol.wire.gossip import JobView, Judged, Place, Seen
+from protocol.wire.messages import (
     Announce,
     Ask,
     Body,
@@ -39,10 +43,7 @@ from protocol.messages import (
     Refuse,
     Told,
 )
-from protocol.requester_round import fault
-from protocol.requester_state import RequesterState
-from protocol.round import Phase, Role
-from protocol.verdict import Verdict
+from protocol.wire.verdict import Verdict
 
 log = logging.getLogger("assay.inbox")
 

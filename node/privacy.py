@@ -20,11 +20,11 @@ from node.perform.services import Services
 from node.privacy_ledger import Entry, Limit, Reserve
 from node.store import Transaction
 from protocol.arith import accountant
-from protocol.codec import encode
 from protocol.errors import InputError
 from protocol.noise_scale import Charge, NoisePlan, check_resolution, sampling_rate
 from protocol.policy import Policy
 from protocol.spec import JobSpec
+from protocol.wire.codec import encode
 
 _UP: Final = Context(prec=4, rounding=ROUND_CEILING)
 

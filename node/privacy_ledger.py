@@ -14,11 +14,11 @@ from typing import Final
 
 from node import catalogue
 from node.store import Transaction, now
-from protocol.codec import decode
 from protocol.errors import InputError, StateError
 from protocol.noise_scale import Charge, NoisePlan
 from protocol.params import MAX_SPEC_BYTES
 from protocol.policy import Policy
+from protocol.wire.codec import decode
 
 MIGRATION: Final = """
 -- Policies now hold a privacy budget: who agreed to one without has not agreed to this one.

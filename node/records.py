@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from node.store import Transaction, now
-from protocol.codec import encode
-from protocol.envelope import Envelope, envelope_digest
 from protocol.errors import FatalError
+from protocol.wire.codec import encode
+from protocol.wire.envelope import Envelope, envelope_digest
 
 # State machines
 

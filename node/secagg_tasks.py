@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from node import pool_tasks, tasks
 from node.blobs import BlobRef
-from protocol.codec import encode
-from protocol.envelope import Context
 from protocol.errors import Malformed
 from protocol.lists import RosterEntry
-from protocol.messages import Ready
 from protocol.packing import batch_maker
 from protocol.spec import JobSpec
+from protocol.wire.codec import encode
+from protocol.wire.envelope import Context
+from protocol.wire.messages import Ready
 
 if TYPE_CHECKING:
     from protocol.arith.masks import Binding

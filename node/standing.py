@@ -19,18 +19,18 @@ from node.jobs import StoredEvent
 from node.privacy_ledger import Limit
 from node.store import Transaction
 from node.timeline import part_in
-from protocol import identity
 from protocol.addresses import to_checksum
-from protocol.codec import decode
 from protocol.enrolment import draw_blocks
-from protocol.envelope import Envelope
 from protocol.evidence import Evidence
 from protocol.job import OVER, JobPhase
-from protocol.messages import Refuse
 from protocol.owner_state import OwnerState
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
 from protocol.requester_pay import WINDING_UP
 from protocol.requester_state import RequesterState
+from protocol.wire import identity
+from protocol.wire.codec import decode
+from protocol.wire.envelope import Envelope
+from protocol.wire.messages import Refuse
 
 #: Events that say how the latest attempt went; the newest of them is the one that counts.
 _ENDS: Final = ("attempt-failed", "contributed", "committed", "commitment-final", "round-applied")

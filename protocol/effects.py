@@ -11,8 +11,17 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from protocol import params
-from protocol.codec import Range, Size, Wire
-from protocol.messages import Address, BlobSize, Body, Digest, Index, Milliseconds, PeerId, Reason
+from protocol.wire.codec import Range, Size, Wire
+from protocol.wire.messages import (
+    Address,
+    BlobSize,
+    Body,
+    Digest,
+    Index,
+    Milliseconds,
+    PeerId,
+    Reason,
+)
 
 Round = Annotated[int, Range(0, params.MAX_ROUNDS)]
 Attempt = Annotated[int, Range(0, params.MAX_ATTEMPTS)]

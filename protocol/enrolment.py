@@ -16,13 +16,13 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from eth_hash.auto import keccak
 
-from protocol.envelope import Context, Envelope
 from protocol.errors import Malformed
-from protocol.identity import of_low_order
-from protocol.messages import Enrol
 from protocol.spec import CohortSpec, JobSpec
 from protocol.trees import enrolment_leaf, index_root
 from protocol.typed_data import Domain, Enrolment, enrolment_digest, recover
+from protocol.wire.envelope import Context, Envelope
+from protocol.wire.identity import of_low_order
+from protocol.wire.messages import Enrol
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from protocol import params
-from protocol.codec import encode
 from protocol.encryption_cost import add_seconds, decrypt_seconds, encrypt_seconds
-from protocol.envelope import Context, Envelope, Frame, seal
 from protocol.lists import BlockList, ContributionList, encode_contributions, encode_roster
-from protocol.messages import Body, Ready, Release
 from protocol.packing import ENVELOPES, PAILLIER, Packing
 from protocol.sealed_estimate import owner_seconds, reference_pace, requester_seconds
 from protocol.spec import Terms
+from protocol.wire.codec import encode
+from protocol.wire.envelope import Context, Envelope, Frame, seal
+from protocol.wire.messages import Body, Ready, Release
 
 # Measured on one shared core at 2.5 GHz; encryption_cost.py has Paillier's.
 _STEP_SECONDS: Final = 0.000_2  # a local step's fixed part

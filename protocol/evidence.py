@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from protocol import params
-from protocol.codec import Amount, Range, Size, Wire, decode, encode
 from protocol.enrolment import Cohort
 from protocol.lists import Leaf, leaf_hash
 from protocol.merit import MAX_WEIGHT, merit_shares, merit_weights
-from protocol.messages import Address, BlobSize, Digest, Index
 from protocol.requester_state import RequesterState, RoundRecord
 from protocol.trees import IndexTree, Merit, SumNode, SumTree
+from protocol.wire.codec import Amount, Range, Size, Wire, decode, encode
+from protocol.wire.messages import Address, BlobSize, Digest, Index
 
 
 @dataclass(frozen=True, slots=True)

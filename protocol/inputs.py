@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from protocol import params
-from protocol.codec import Amount, Range, Size, Wire
 from protocol.effects import Attempt, BlobKind, Facts, NoDigest, Round
-from protocol.envelope import Envelope
-from protocol.messages import Address, BlobSize, Digest, Index, Milliseconds, Ready, Reason
+from protocol.wire.codec import Amount, Range, Size, Wire
+from protocol.wire.envelope import Envelope
+from protocol.wire.messages import Address, BlobSize, Digest, Index, Milliseconds, Ready, Reason
 
 
 @dataclass(frozen=True, slots=True)

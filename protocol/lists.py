@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from protocol import params
-from protocol.codec import Size, Wire, decode, encode
 from protocol.enrolment import Cohort, block_members, build_cohort
-from protocol.envelope import Context, Envelope, open_envelope
 from protocol.errors import Malformed
-from protocol.messages import Contribution, Digest, Index, Ready
 from protocol.spec import JobSpec
 from protocol.trees import contribution_leaf, index_root
+from protocol.wire.codec import Size, Wire, decode, encode
+from protocol.wire.envelope import Context, Envelope, open_envelope
+from protocol.wire.messages import Contribution, Digest, Index, Ready
 
 _Messages = Annotated[tuple[Envelope, ...], Size(1, params.MAX_COHORT)]
 

@@ -11,14 +11,14 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from protocol.codec import Wire
 from protocol.effects import Effect, Facts, Notify
 from protocol.enrolment import Cohort
-from protocol.envelope import Context, Envelope
 from protocol.errors import FatalError, StateError
-from protocol.messages import Body
 from protocol.params import MAX_REASON_BYTES
 from protocol.spec import JobSpec
+from protocol.wire.codec import Wire
+from protocol.wire.envelope import Context, Envelope
+from protocol.wire.messages import Body
 
 S = TypeVar("S", bound=Wire)
 

@@ -23,7 +23,9 @@ from protocol.effects import (
 from protocol.errors import StateError
 from protocol.job import OVER, JobEvent, JobPhase
 from protocol.machine import JOBS_TOPIC, JobContext, check_place, job_topic, kind_of
-from protocol.messages import (
+from protocol.owner_state import EnrolRoot, OwnerState
+from protocol.owner_turn import OwnerTurn, go
+from protocol.wire.messages import (
     FROM_REQUESTER,
     Announce,
     Ask,
@@ -36,8 +38,6 @@ from protocol.messages import (
     Refuse,
     Result,
 )
-from protocol.owner_state import EnrolRoot, OwnerState
-from protocol.owner_turn import OwnerTurn, go
 
 #: How often an unanswered enrolment is sent again, and the chain read again, milliseconds.
 _AGAIN_MS = 5_000

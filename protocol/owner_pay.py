@@ -8,9 +8,9 @@ from protocol import inputs
 from protocol.effects import Fetch
 from protocol.errors import StateError
 from protocol.job import JobEvent, JobPhase
-from protocol.messages import Finished
 from protocol.owner_state import OwnerState, PaidClaim
 from protocol.owner_turn import FETCH_MS, OwnerTurn, go
+from protocol.wire.messages import Finished
 
 
 def awaits_evidence(state: OwnerState) -> bool:

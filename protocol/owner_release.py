@@ -18,11 +18,11 @@ from protocol.enrolment import spec_domain
 from protocol.errors import Malformed, StateError
 from protocol.job import OVER
 from protocol.machine import JobContext
-from protocol.messages import Committed, RefusalCode, Result
 from protocol.owner_state import ChainCommitment, EarnedRound, OwnerRound
 from protocol.owner_turn import FETCH_MS, OwnerTurn, fetch, refuse
 from protocol.round import Event, Phase, Role, advance
 from protocol.typed_data import Commitment, commitment_digest, recover
+from protocol.wire.messages import Committed, RefusalCode, Result
 
 
 def awaited(turn: OwnerTurn) -> tuple[OwnerRound, ...]:

@@ -19,12 +19,10 @@ from protocol.effects import (
     Publish,
 )
 from protocol.enrolment import block_members
-from protocol.envelope import opening_digest
 from protocol.errors import StateError
 from protocol.job import JobPhase
 from protocol.lists import ready_digest
 from protocol.machine import JobContext, block_topic
-from protocol.messages import Committed, Contribution, Freeze, Open, RefusalCode, Result
 from protocol.owner_state import OwnerRound, OwnerState
 from protocol.owner_turn import (
     OwnerTurn,
@@ -42,6 +40,8 @@ from protocol.owner_turn import (
     set_round,
 )
 from protocol.round import Event, Phase
+from protocol.wire.envelope import opening_digest
+from protocol.wire.messages import Committed, Contribution, Freeze, Open, RefusalCode, Result
 
 #: A header that no commitment has answered is gossiped as well, milliseconds: the requester may be
 #: out of this owner's reach. Gossip alone would bring it, batch and all, to everybody in the block,

@@ -12,9 +12,9 @@ from protocol.errors import StateError
 from protocol.job import OVER, JobEvent
 from protocol.job import advance as advance_job
 from protocol.machine import JobContext, Turn, one_line
-from protocol.messages import Contribution, Ready, RefusalCode, Refuse
 from protocol.owner_state import OwnerRound, OwnerState
 from protocol.round import Event, Phase, Role, advance
+from protocol.wire.messages import Contribution, Ready, RefusalCode, Refuse
 
 OwnerTurn = Turn[OwnerState]
 

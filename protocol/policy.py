@@ -15,10 +15,10 @@ from typing import Annotated, Final
 from protocol import params
 from protocol.addresses import to_checksum
 from protocol.amounts import format_amount
-from protocol.codec import Amount, Range, Size, Wire
 from protocol.errors import Malformed
 from protocol.spec import ETHER, JobSpec
 from protocol.spec_parts import Address
+from protocol.wire.codec import Amount, Range, Size, Wire
 
 #: A new dataset's whole budget. Up to 10 is what published guidance still calls a reasonable
 #: guarantee (Ponomareva et al. 2023, 'How to DP-fy ML'); delta is far below 1 / rows for most.

@@ -28,10 +28,10 @@ from protocol.effects import (
 from protocol.errors import StateError
 from protocol.job import OVER, JobEvent, JobPhase
 from protocol.machine import JOBS_TOPIC, JobContext, check_place, job_topic
-from protocol.messages import Announce, Enrol, Refuse
 from protocol.requester_state import RequesterState
 from protocol.requester_turn import RequesterTurn, fail, go
 from protocol.round import Phase
+from protocol.wire.messages import Announce, Enrol, Refuse
 
 #: How long an answer to an enrolment is worth delivering, milliseconds.
 _ANSWER_MS = 30_000

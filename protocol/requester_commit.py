@@ -19,7 +19,6 @@ from protocol.effects import (
 )
 from protocol.errors import StateError
 from protocol.job import JobPhase
-from protocol.messages import Committed, Result
 from protocol.requester_state import BlockRecord, RequesterRound, RoundRecord
 from protocol.requester_turn import (
     RequesterTurn,
@@ -33,6 +32,7 @@ from protocol.requester_turn import (
 )
 from protocol.requester_unmask import begin_unmask
 from protocol.round import Event, Phase
+from protocol.wire.messages import Committed, Result
 
 _BOUND = (Phase.COMMIT, Phase.UNMASK, Phase.APPLY)
 

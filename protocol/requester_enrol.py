@@ -23,10 +23,10 @@ from protocol.enrolment import read_enrolment
 from protocol.errors import Malformed, StateError
 from protocol.job import JobEvent, JobPhase
 from protocol.machine import one_line
-from protocol.messages import Enrol, Enrolled, RefusalCode, Refuse
 from protocol.params import MAX_GROUPS
 from protocol.requester_state import EnrolmentRecord, GroupRecord
 from protocol.requester_turn import RequesterTurn, fail, go
+from protocol.wire.messages import Enrol, Enrolled, RefusalCode, Refuse
 
 #: How long an answer to an enrolment is worth delivering, milliseconds.
 _ANSWER_MS = 30_000

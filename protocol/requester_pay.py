@@ -19,9 +19,9 @@ from protocol.effects import (
 from protocol.errors import StateError
 from protocol.job import OVER, JobEvent, JobPhase
 from protocol.machine import job_topic, one_line
-from protocol.messages import Finished
 from protocol.requester_commit import book_what_is_owed
 from protocol.requester_turn import RequesterTurn, fail, go
+from protocol.wire.messages import Finished
 
 #: Phases in which a job waits to be closed by the contract, to be settled then.
 WINDING_UP = (JobPhase.CANCELLED, JobPhase.FAILED)

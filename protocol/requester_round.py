@@ -11,12 +11,9 @@ from collections import Counter
 
 from protocol import inputs
 from protocol.effects import Assemble, Blame, BlobKind, ComputeCheck, Fetch
-from protocol.envelope import opening_digest
 from protocol.errors import FatalError, StateError
-from protocol.identity import of_low_order
 from protocol.job import JobPhase
 from protocol.machine import JobContext, block_topic, kind_of, message_context, one_line
-from protocol.messages import Contribution, Freeze, Open, Ready, Release, Roster
 from protocol.requester_commit import commit, listed, sign_again_when_late
 from protocol.requester_state import (
     ContributionRecord,
@@ -39,6 +36,9 @@ from protocol.requester_turn import (
 )
 from protocol.requester_unmask import released, summed, unmask_when_late
 from protocol.round import Event, Phase, Role, advance
+from protocol.wire.envelope import opening_digest
+from protocol.wire.identity import of_low_order
+from protocol.wire.messages import Contribution, Freeze, Open, Ready, Release, Roster
 
 
 def block_topics(context: JobContext, state: RequesterState) -> tuple[str, ...]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from protocol import params
-from protocol.codec import Size, Wire
 from protocol.effects import Attempt, NoDigest, Round
 from protocol.job import JobPhase
-from protocol.messages import (
+from protocol.round import Phase
+from protocol.wire.codec import Size, Wire
+from protocol.wire.messages import (
     Address,
     BlobSize,
     Digest,
@@ -20,7 +21,6 @@ from protocol.messages import (
     PeerId,
     PublicKey,
 )
-from protocol.round import Phase
 
 _BlockMembers = Annotated[tuple[Index, ...], Size(0, params.MAX_BLOCK)]
 

@@ -12,9 +12,9 @@ from protocol.errors import StateError
 from protocol.job import JobEvent, JobPhase
 from protocol.job import advance as advance_job
 from protocol.machine import JobContext, Turn, job_topic, one_line
-from protocol.messages import Committed, Freeze, Open, Result
 from protocol.requester_state import RequesterRound, RequesterState
 from protocol.round import Event, Phase, Role, advance
+from protocol.wire.messages import Committed, Freeze, Open, Result
 
 RequesterTurn = Turn[RequesterState]
 

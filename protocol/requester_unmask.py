@@ -14,7 +14,6 @@ from protocol import inputs
 from protocol.effects import ComputeApply, ComputeUnmask, OpenBlock
 from protocol.errors import StateError
 from protocol.job import JobPhase
-from protocol.messages import Release
 from protocol.requester_state import BlockRecord, OwedRelease, ReleaseRecord, RequesterRound
 from protocol.requester_turn import (
     RequesterTurn,
@@ -27,6 +26,7 @@ from protocol.requester_turn import (
     set_round,
 )
 from protocol.round import Event, Phase
+from protocol.wire.messages import Release
 
 _OPENING = (Phase.COMMIT, Phase.UNMASK, Phase.APPLY)
 

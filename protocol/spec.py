@@ -1,6 +1,6 @@
 """The job spec: everything that requester and owners agree on before they train.
 
-A spec is canonical bytes (protocol.codec); its digest stands on the chain, so that nobody can be
+A spec is canonical bytes (protocol.wire.codec); its digest stands on the chain, so that nobody can be
 shown another one. `Terms` is what the requester decides, `JobSpec` adds what its daemon fills in.
 A spec that breaks a rule cannot be built: `JobSpec(...)`, `decode_spec` and the TOML reader
 (protocol.spec_toml) go through the same checks. docs/spec/job.md lists every field and limit.
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from protocol import params
-from protocol.codec import Range, Size, decode, encode
 from protocol.errors import InputError, Malformed
 from protocol.noise_scale import check_resolution
 from protocol.packing import Packing, model_bytes
@@ -42,6 +41,7 @@ from protocol.spec_parts import (
     Target,
     TimingSpec,
 )
+from protocol.wire.codec import Range, Size, decode, encode
 
 __all__ = [
     "ETHER",

@@ -11,9 +11,9 @@ from enum import StrEnum
 from typing import Annotated, Final
 
 from protocol import params
-from protocol.codec import Range
 from protocol.spec_checks import Fault
 from protocol.spec_parts import Part, Ratio
+from protocol.wire.codec import Range
 
 #: The least limit on a sealed model's weights, and norm of its rows: what is divided by them stays
 #: far inside float64, so that no spec that can be built fails at its owners, charged already.

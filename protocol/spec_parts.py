@@ -12,9 +12,9 @@ from typing import Annotated, Final, TypeAlias
 
 from protocol import params
 from protocol.addresses import ZERO_ADDRESS
-from protocol.codec import Amount, Range, Size, Wire
 from protocol.errors import Malformed
 from protocol.spec_checks import Fault, distinct, finite_range, printable
+from protocol.wire.codec import Amount, Range, Size, Wire
 
 ETHER: Final = ZERO_ADDRESS
 """The token address that stands for the chain's own coin."""

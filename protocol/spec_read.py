@@ -17,9 +17,9 @@ from typing import Annotated, Any, TypeVar
 
 from protocol.addresses import parse_address
 from protocol.amounts import parse_amount
-from protocol.codec import Range, Size, Uint
 from protocol.errors import InputError
 from protocol.spec_parts import Faulty, Part
+from protocol.wire.codec import Range, Size, Uint
 
 P = TypeVar("P", bound=Part)
 R = TypeVar("R")

@@ -15,7 +15,6 @@ from typing import Annotated, Any, Final
 
 from protocol import params
 from protocol.amounts import parse_amount
-from protocol.codec import Range, encode
 from protocol.spec import JobSpec, Terms
 from protocol.spec_columns import read_features, read_target
 from protocol.spec_model import Family, FeatureMap, ModelSpec, TrainingSpec, unsealable
@@ -34,6 +33,7 @@ from protocol.spec_parts import (
     TimingSpec,
 )
 from protocol.spec_read import Problem, Reader, SpecError, read, shown
+from protocol.wire.codec import Range, encode
 
 #: What a file may leave out, by section; '' is the top of the file.
 DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {

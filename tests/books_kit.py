@@ -19,7 +19,6 @@ from eth_hash.auto import keccak
 from eth_keys import keys as eth_keys
 
 from protocol.audit import ChainBooks, ChainRound
-from protocol.blobs import blob_digest
 from protocol.enrolment import (
     Cohort,
     build_cohort,
@@ -28,9 +27,7 @@ from protocol.enrolment import (
     job_id,
     spec_domain,
 )
-from protocol.envelope import Context, Envelope, seal
 from protocol.evidence import Evidence, close_books, encode_evidence, merit_tree
-from protocol.identity import peer_id
 from protocol.lists import (
     BlockList,
     ContributionList,
@@ -40,7 +37,6 @@ from protocol.lists import (
     encode_contributions,
     leaves,
 )
-from protocol.messages import Body, Contribution, Enrol
 from protocol.requester_state import GroupRecord, RequesterState, RoundRecord
 from protocol.spec import (
     ETHER,
@@ -63,6 +59,10 @@ from protocol.spec import (
 )
 from protocol.spec import Envelope as Cipher
 from protocol.typed_data import Enrolment, enrolment_digest
+from protocol.wire.blobs import blob_digest
+from protocol.wire.envelope import Context, Envelope, seal
+from protocol.wire.identity import peer_id
+from protocol.wire.messages import Body, Contribution, Enrol
 
 CHAIN_ID = 31_337
 CONTRACT = b"\xc0" * 20

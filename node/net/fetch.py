@@ -1,6 +1,6 @@
 """Blobs by digest over streams: in chunks, each checked, from any peer that holds them.
 
-A holder serves two requests: the chunk list of a blob (protocol/blobs.py) and one chunk of it. The
+A holder serves two requests: the chunk list of a blob (protocol/wire/blobs.py) and one chunk of it. The
 list is checked against the digest and each chunk against the list, so a holder that lies wastes one
 list or one chunk, is counted and left, and the next one is asked. What was received and verified is
 in the sink at once; a later fetch reads it back, keeps what checks, and asks for the rest only.
@@ -20,7 +20,8 @@ import trio
 
 from node.net.errors import Broken, FetchFailed, Refused
 from protocol import params
-from protocol.blobs import (
+from protocol.errors import InputError, Malformed, PeerError
+from protocol.wire.blobs import (
     DIGEST_BYTES,
     BlobHasher,
     ChunkList,
@@ -28,8 +29,7 @@ from protocol.blobs import (
     chunk_list_bytes,
     chunk_span,
 )
-from protocol.codec import Range, Size, Wire, decode, encode
-from protocol.errors import InputError, Malformed, PeerError
+from protocol.wire.codec import Range, Size, Wire, decode, encode
 
 log = logging.getLogger("assay.net")
 

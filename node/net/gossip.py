@@ -28,7 +28,7 @@ from node.net import guard
 from node.net.frames import Frames, Queue, Queues, Violation, cost
 from node.net.router import Router
 from protocol import params
-from protocol.verdict import Verdict
+from protocol.wire.verdict import Verdict
 
 log = logging.getLogger("assay.net")
 

@@ -27,8 +27,8 @@ from node.net.errors import TimedOut, Unreachable
 from node.net.gossip import GuardedPubsub
 from node.net.host import network_of
 from protocol import params
-from protocol.codec import Range, Size, Wire, decode, encode
 from protocol.errors import AssayError, InputError, Malformed
+from protocol.wire.codec import Range, Size, Wire, decode, encode
 
 log = logging.getLogger("assay.net")
 

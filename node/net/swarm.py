@@ -21,7 +21,7 @@ from node.net.config import PeerInfo, SwarmConfig
 from node.net.errors import Broken, ConversationError, TimedOut, Unreachable
 from protocol import params
 from protocol.errors import FatalError, InputError, Malformed
-from protocol.verdict import Verdict
+from protocol.wire.verdict import Verdict
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream

@@ -30,16 +30,16 @@ from node.perform.sealing import attempt_of, blocks_of, mask_name
 from node.perform.services import Services
 from node.store import Transaction
 from protocol import effects, inputs, params
-from protocol.codec import decode, decode_tagged, encode_tagged
 from protocol.enrolment import block_members
-from protocol.envelope import Envelope
 from protocol.errors import FatalError, InputError, Malformed, PeerError
 from protocol.machine import one_line
-from protocol.messages import Release
 from protocol.noise_scale import NoisePlan
 from protocol.owner_state import OwnerState
 from protocol.policy import without_noise
 from protocol.spec import JobSpec, Terms
+from protocol.wire.codec import decode, decode_tagged, encode_tagged
+from protocol.wire.envelope import Envelope
+from protocol.wire.messages import Release
 
 log = logging.getLogger("assay.compute")
 

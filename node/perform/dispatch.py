@@ -12,14 +12,15 @@ from node.engine import Wanted, unix_ms
 from node.perform import chain, compute, lists, messages, secrets
 from node.perform.services import Services
 from node.store import Transaction
-from protocol import effects, identity, inputs, params
-from protocol.codec import decode
+from protocol import effects, inputs, params
 from protocol.errors import PeerError
 from protocol.job import OVER
 from protocol.machine import one_line
 from protocol.owner_state import OwnerState
 from protocol.params import MAX_SPEC_BYTES
 from protocol.policy import DatasetFacts, Policy, Standing, Verdict, judge, obstacles
+from protocol.wire import identity
+from protocol.wire.codec import decode
 
 log = logging.getLogger("assay.perform")
 

@@ -17,11 +17,11 @@ from node.store import Transaction
 from protocol import evidence, inputs, lists
 from protocol.effects import Assemble, BlobKind, Examine, Settle
 from protocol.enrolment import Cohort, block_members, cohort_order
-from protocol.envelope import Envelope, open_envelope
 from protocol.errors import FatalError, Malformed
 from protocol.machine import JobContext, one_line
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
+from protocol.wire.envelope import Envelope, open_envelope
 
 log = logging.getLogger("assay.lists")
 

@@ -15,13 +15,14 @@ from node.engine import Wanted, unix_ms
 from node.net.errors import ConversationError
 from node.perform.sealing import sealing_key
 from node.perform.services import Services
-from protocol import effects, identity, params
-from protocol.codec import decode, encode
-from protocol.envelope import Envelope, Frame, open_envelope, seal
+from protocol import effects, params
 from protocol.errors import Malformed
 from protocol.machine import kind_of
-from protocol.messages import Body, Enrol, RefusalCode, Refuse, Told
 from protocol.typed_data import Enrolment, enrolment_digest
+from protocol.wire import identity
+from protocol.wire.codec import decode, encode
+from protocol.wire.envelope import Envelope, Frame, open_envelope, seal
+from protocol.wire.messages import Body, Enrol, RefusalCode, Refuse, Told
 
 log = logging.getLogger("assay.messages")
 

@@ -20,11 +20,11 @@ from node.perform.services import Services
 from node.store import Transaction
 from protocol import effects, inputs
 from protocol.enrolment import block_members
-from protocol.envelope import Context, Envelope, open_envelope
 from protocol.errors import FatalError, Malformed
 from protocol.lists import RosterEntry
 from protocol.machine import one_line
-from protocol.messages import Release
+from protocol.wire.envelope import Context, Envelope, open_envelope
+from protocol.wire.messages import Release
 
 log = logging.getLogger("assay.secrets")
 

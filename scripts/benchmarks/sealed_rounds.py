@@ -27,9 +27,9 @@ from protocol.arith import kernels, sealed, statistics
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.paillier import PrivateKey
 from protocol.arith.sharing import Secrets
-from protocol.envelope import Context as Place
 from protocol.lists import RosterEntry
 from protocol.spec import JobSpec, encode_spec
+from protocol.wire.envelope import Context as Place
 from scripts.benchmarks import sealed_job
 from scripts.benchmarks.sealed_job import Case, Split
 from scripts.benchmarks.sealed_training import Rounds, features_of, step_of

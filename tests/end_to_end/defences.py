@@ -178,7 +178,7 @@ def _secrets(secrets: Any, off: Off) -> None:
 
 
 _CHANGES: dict[str, Callable[[Any, Off], None]] = {
-    "protocol.envelope": _opening,
+    "protocol.wire.envelope": _opening,
     "protocol.arith.masks": _masks,
     "protocol.lists": _lists,
     "protocol.owner_round": _owner_round,

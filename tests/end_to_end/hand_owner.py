@@ -20,9 +20,7 @@ from node import secagg_tasks, tasks
 from node.blobs import BlobRef, Blobs
 from node.datasets import import_file
 from node.secagg_tasks import MadeSecrets
-from protocol.blobs import blob_digest
 from protocol.enrolment import Cohort
-from protocol.envelope import Context, Envelope, opening_digest
 from protocol.lists import (
     RosterEntry,
     contributions_root,
@@ -30,7 +28,10 @@ from protocol.lists import (
     examine_cohort,
     examine_roster,
 )
-from protocol.messages import (
+from protocol.spec import decode_spec
+from protocol.wire.blobs import blob_digest
+from protocol.wire.envelope import Context, Envelope, opening_digest
+from protocol.wire.messages import (
     Ask,
     Body,
     Committed,
@@ -42,7 +43,6 @@ from protocol.messages import (
     Release,
     Told,
 )
-from protocol.spec import decode_spec
 
 #: The one block of the job.
 BLOCK = 0

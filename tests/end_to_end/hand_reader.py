@@ -13,9 +13,9 @@ from protocol.arith.fixedpoint import Integers
 from protocol.arith.paillier import PrivateKey
 from protocol.arith.sharing import Kind, reconstruct
 from protocol.enrolment import Cohort
-from protocol.envelope import Context
 from protocol.lists import RosterEntry
 from protocol.spec import JobSpec
+from protocol.wire.envelope import Context
 
 KEY_BITS = 2048
 

@@ -27,14 +27,20 @@ from node.chain.client import ChainClient
 from node.chain.signer import hash_of
 from node.net.swarm import SwarmConfig, open_swarm
 from node.perform.messages import PROTOCOL
-from protocol import identity, lists
-from protocol.blobs import blob_digest
-from protocol.codec import decode
+from protocol import lists
 from protocol.enrolment import cohort_order, draw_blocks, job_id
-from protocol.envelope import Envelope, Frame, envelope_digest, open_envelope, opening_digest
 from protocol.lists import BlockList, ContributionList
 from protocol.machine import JOBS_TOPIC
-from protocol.messages import (
+from protocol.params import MAX_STREAM_MESSAGE_BYTES
+from protocol.spec import ChainRef, decode_spec, encode_spec, spec_digest
+from protocol.spec_parts import Party
+from protocol.spec_toml import parse_toml
+from protocol.typed_data import Commitment, commitment_digest
+from protocol.wire import identity
+from protocol.wire.blobs import blob_digest
+from protocol.wire.codec import decode
+from protocol.wire.envelope import Envelope, Frame, envelope_digest, open_envelope, opening_digest
+from protocol.wire.messages import (
     Announce,
     Ask,
     Body,
@@ -50,11 +56,6 @@ from protocol.messages import (
     Roster,
     Told,
 )
-from protocol.params import MAX_STREAM_MESSAGE_BYTES
-from protocol.spec import ChainRef, decode_spec, encode_spec, spec_digest
-from protocol.spec_parts import Party
-from protocol.spec_toml import parse_toml
-from protocol.typed_data import Commitment, commitment_digest
 
 _WAIT = 60.0
 _AGAIN = 1.0

@@ -16,13 +16,13 @@ from node.home import Home
 from node.keys import ONCE_PREFIX, Keys
 from node.tasks import model_of
 from protocol.arith import kernels
-from protocol.codec import decode
-from protocol.envelope import open_envelope
-from protocol.messages import Release
 from protocol.owner_state import OwnerState
 from protocol.packing import model_bytes
 from protocol.requester_state import RequesterState
 from protocol.spec import decode_spec
+from protocol.wire.codec import decode
+from protocol.wire.envelope import open_envelope
+from protocol.wire.messages import Release
 
 #: What an owner's policy says that takes any job, and stays with it while attempts fail.
 TAKES_ALL = {

@@ -28,7 +28,7 @@ from node.cli.failure import Failure
 from node.config import Config, init_home
 from node.home import Home
 from node.keys import Keys
-from protocol import identity
+from protocol.wire import identity
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAIN_ID = 1337

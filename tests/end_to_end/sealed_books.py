@@ -16,11 +16,11 @@ from protocol.arith import sealed
 from protocol.arith.batch import HEADER_BYTES, Kind, ciphertexts, decode_batch
 from protocol.arith.lanes import SumOutOfRange
 from protocol.arith.paillier import PrivateKey
-from protocol.codec import encode
-from protocol.envelope import Context
 from protocol.errors import Malformed
 from protocol.packing import batch_maker
 from protocol.spec import JobSpec
+from protocol.wire.codec import encode
+from protocol.wire.envelope import Context
 
 
 def private_key(swarm: Swarm, spec: JobSpec) -> PrivateKey:

@@ -35,7 +35,7 @@ from processes import until
 from node import gradients
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.lanes import SumOutOfRange
-from protocol.messages import Committed, Contribution
+from protocol.wire.messages import Committed, Contribution
 
 NOT_WHOLE = "block 0 stands in a list with 4 of its 5 members, 5 are needed"
 

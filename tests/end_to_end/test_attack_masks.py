@@ -35,8 +35,8 @@ from owner_swarm import OwnerSwarm
 from node import secagg_tasks
 from protocol.arith.lanes import SumOutOfRange
 from protocol.arith.sharing import Secrets
-from protocol.envelope import Envelope, seal
-from protocol.messages import Contribution
+from protocol.wire.envelope import Envelope, seal
+from protocol.wire.messages import Contribution
 
 OTHER_OPENING = "a roster lists something else than Ready for its opening"
 

@@ -15,12 +15,20 @@ from processes import Swarm, until
 
 from node.net.errors import ConversationError, Refused
 from node.perform.messages import PROTOCOL
-from protocol import envelope as envelopes
-from protocol.blobs import blob_digest
-from protocol.codec import encode
-from protocol.envelope import Frame
 from protocol.machine import JOBS_TOPIC, block_topic, job_topic
-from protocol.messages import (
+from protocol.params import (
+    MAX_GOSSIP_BYTES,
+    MAX_INLINE_BATCH_BYTES,
+    MIN_BLOCK,
+    SHARE_BOX_BYTES,
+    SHARE_BYTES,
+    SHARE_HASH_BYTES,
+)
+from protocol.wire import envelope as envelopes
+from protocol.wire.blobs import blob_digest
+from protocol.wire.codec import encode
+from protocol.wire.envelope import Frame
+from protocol.wire.messages import (
     Announce,
     Contribution,
     Finished,
@@ -30,15 +38,7 @@ from protocol.messages import (
     Refuse,
     Release,
 )
-from protocol.params import (
-    MAX_GOSSIP_BYTES,
-    MAX_INLINE_BATCH_BYTES,
-    MIN_BLOCK,
-    SHARE_BOX_BYTES,
-    SHARE_BYTES,
-    SHARE_HASH_BYTES,
-)
-from protocol.verdict import Verdict
+from protocol.wire.verdict import Verdict
 
 
 @pytest.fixture(scope="module")

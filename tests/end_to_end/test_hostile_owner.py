@@ -39,10 +39,10 @@ from node.control.codes import Exit
 from node.net.errors import Refused
 from protocol.arith.batch import HEADER_BYTES
 from protocol.arith.paillier import PublicKey
-from protocol.blobs import blob_digest
-from protocol.envelope import open_envelope
-from protocol.messages import Contribution, Ready
 from protocol.params import SHARE_BOX_BYTES, SHARE_BYTES, SHARE_HASH_BYTES
+from protocol.wire.blobs import blob_digest
+from protocol.wire.envelope import open_envelope
+from protocol.wire.messages import Contribution, Ready
 
 #: Data that `data add` takes and the job cannot use, with the words that its owner is told.
 UNFIT = {

@@ -36,7 +36,7 @@ from stage import Stage, hold, kill, let_go
 from node.config import load_config, save_config
 from node.home import Home
 from node.keys import Keys
-from protocol.envelope import open_envelope
+from protocol.wire.envelope import open_envelope
 
 #: The job's block: all six, one of whom may drop out where noise is added.
 BLOCK: dict[str, Any] = {"owners": 6, "block": 6}

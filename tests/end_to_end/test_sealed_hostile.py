@@ -23,7 +23,7 @@ from sealed_clouds import charges, statistics_of
 
 from node import tasks
 from protocol.arith import sealed
-from protocol.messages import Enrol
+from protocol.wire.messages import Enrol
 
 pytestmark = pytest.mark.long
 

@@ -12,7 +12,7 @@ import sys
 import trio
 
 from node.net.swarm import Swarm, SwarmConfig, open_swarm
-from protocol.verdict import Verdict
+from protocol.wire.verdict import Verdict
 
 TOPIC = "/assay/test/1"
 

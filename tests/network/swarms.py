@@ -16,8 +16,8 @@ from multiaddr import Multiaddr
 from node.net.host import build_host, network_of
 from node.net.swarm import Swarm, SwarmConfig, open_swarm
 from node.net.transport import ExclusiveTCP
-from protocol.blobs import blob_digest
-from protocol.verdict import Verdict
+from protocol.wire.blobs import blob_digest
+from protocol.wire.verdict import Verdict
 
 LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 GOSSIP = "/meshsub/1.2.0"

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol import params
-from protocol.blobs import (
+from protocol.errors import Malformed
+from protocol.wire.blobs import (
     BlobHasher,
     ChunkList,
     blob_digest,
@@ -16,7 +17,6 @@ from protocol.blobs import (
     chunk_span,
     chunks_of,
 )
-from protocol.errors import Malformed
 
 CHUNK = params.CHUNK_BYTES
 

@@ -13,9 +13,9 @@ from node.net import fetch
 from node.net.errors import FetchFailed
 from node.net.swarm import Swarm
 from protocol import params
-from protocol.blobs import blob_digest
-from protocol.codec import decode
 from protocol.errors import InputError, Malformed
+from protocol.wire.blobs import blob_digest
+from protocol.wire.codec import decode
 
 MIB = 1024 * 1024
 

@@ -13,7 +13,7 @@ from swarms import GOSSIP, LOOPBACK, TOPIC, accept, swarm, wait_until
 from node.net.swarm import Swarm
 from protocol import params
 from protocol.errors import InputError
-from protocol.verdict import Verdict
+from protocol.wire.verdict import Verdict
 
 Inbox = trio.MemoryReceiveChannel[tuple[bytes, str]]
 

@@ -24,18 +24,9 @@ from node.net.errors import FetchFailed
 from node.net.fetch import BlobSink
 from node.records import StoredMessage, messages_of
 from node.store import Store
-from protocol.blobs import blob_digest
-from protocol.codec import decode, encode
 from protocol.enrolment import job_id, spec_domain
-from protocol.envelope import Context, Frame, open_envelope
-from protocol.identity import peer_id_text
 from protocol.job import JobPhase
 from protocol.machine import JobContext
-from protocol.messages import (
-    Announce,
-    Body,
-    Ready,
-)
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
 from protocol.requester_state import (
     GroupRecord,
@@ -43,6 +34,11 @@ from protocol.requester_state import (
 )
 from protocol.round import Role
 from protocol.spec import encode_spec
+from protocol.wire.blobs import blob_digest
+from protocol.wire.codec import decode, encode
+from protocol.wire.envelope import Context, Frame, open_envelope
+from protocol.wire.identity import peer_id_text
+from protocol.wire.messages import Announce, Body, Ready
 
 SPEC = make_spec()
 CONTENT = encode_spec(SPEC)

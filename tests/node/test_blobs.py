@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from node.blobs import BlobRef, Blobs, BlobsFull
 from node.net.fetch import BlobSink, BlobSource
 from protocol import params
-from protocol.blobs import blob_digest, chunks_of
 from protocol.errors import FatalError, Malformed
+from protocol.wire.blobs import blob_digest, chunks_of
 
 CHUNK = params.CHUNK_BYTES
 

@@ -16,11 +16,11 @@ from node.perform.compute import _still_agreed
 from node.store import Store
 from protocol import params
 from protocol.addresses import to_checksum
-from protocol.codec import encode
 from protocol.errors import InputError
 from protocol.policy import Policy
 from protocol.policy_terms import with_changes
 from protocol.spec import Envelope, Family, JobSpec, ModelSpec
+from protocol.wire.codec import encode
 
 
 def sealed_spec() -> JobSpec:

@@ -17,11 +17,11 @@ from node.catalogue import Dataset
 from node.perform import compute, secrets
 from node.privacy_ledger import Limit, Reserve
 from node.store import Store
-from protocol.codec import encode
 from protocol.errors import InputError, Malformed
 from protocol.noise_scale import NoisePlan
 from protocol.policy import Policy
 from protocol.policy_terms import with_changes
+from protocol.wire.codec import encode
 
 JOB, ON = b"\x0b" * 32, b"\x05" * 32
 

@@ -17,13 +17,13 @@ from node.store import Store
 from protocol import inputs, owner
 from protocol.addresses import to_checksum
 from protocol.effects import ReadJob
-from protocol.envelope import envelope_digest
 from protocol.job import JobPhase
 from protocol.machine import JobContext
-from protocol.messages import RefusalCode, Refuse
 from protocol.owner_state import OwnerState
 from protocol.requester_state import EnrolmentRecord, RequesterState
 from protocol.round import Role
+from protocol.wire.envelope import envelope_digest
+from protocol.wire.messages import RefusalCode, Refuse
 
 JOB = make_job(11)
 ME = JOB.people[0]

@@ -24,13 +24,13 @@ from protocol.enrolment import (
     cohort_order,
     draw_blocks,
 )
-from protocol.envelope import Envelope
 from protocol.job import JobPhase
 from protocol.lists import encode_cohort, encode_roster, roster_entries
 from protocol.machine import JobContext
-from protocol.messages import Ready
 from protocol.owner_state import EnrolRoot, OwnerState
 from protocol.round import Role
+from protocol.wire.envelope import Envelope
+from protocol.wire.messages import Ready
 
 
 @cache

@@ -31,27 +31,20 @@ from inbox_kit import (
 from node.blobs import BlobRef
 from node.engine import Machine
 from node.net.fetch import BlobSink
-from protocol.blobs import blob_digest
-from protocol.codec import encode
 from protocol.enrolment import job_id
-from protocol.envelope import Frame
 from protocol.errors import PeerError
 from protocol.job import JobPhase
 from protocol.machine import JobContext
-from protocol.messages import (
-    Announce,
-    Ask,
-    Contribution,
-    Enrol,
-    Open,
-    Told,
-)
 from protocol.requester_state import (
     RequesterRound,
     RequesterState,
     RosterRecord,
 )
 from protocol.round import Phase, Role
+from protocol.wire.blobs import blob_digest
+from protocol.wire.codec import encode
+from protocol.wire.envelope import Frame
+from protocol.wire.messages import Announce, Ask, Contribution, Enrol, Open, Told
 
 
 @pytest.fixture

@@ -31,20 +31,15 @@ from node.chain.events import ChainEvent, ChainHead
 from node.chain.watch import Batch
 from node.jobs import contract_events, save_contract_event
 from node.records import messages_of, save_message, stored
-from protocol.blobs import blob_digest
-from protocol.codec import decode
-from protocol.envelope import Frame, open_envelope
-from protocol.messages import (
-    Ask,
-    Committed,
-    Release,
-    Told,
-)
 from protocol.owner_state import OwnerState
 from protocol.requester_state import (
     OwedRelease,
     RequesterState,
 )
+from protocol.wire.blobs import blob_digest
+from protocol.wire.codec import decode
+from protocol.wire.envelope import Frame, open_envelope
+from protocol.wire.messages import Ask, Committed, Release, Told
 
 
 @pytest.fixture

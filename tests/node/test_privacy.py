@@ -28,7 +28,6 @@ from node.privacy_ledger import Limit, Reserve
 from node.store import Store
 from protocol.arith import kernels
 from protocol.arith.accountant import spent
-from protocol.codec import encode
 from protocol.errors import InputError, StateError
 from protocol.noise_scale import Charge, NoisePlan, noise_clip
 from protocol.policy import Policy
@@ -36,6 +35,7 @@ from protocol.policy_terms import with_changes
 from protocol.spec import JobSpec, encode_spec
 from protocol.spec_parts import ChainRef, Faulty, Party
 from protocol.spec_toml import parse_toml
+from protocol.wire.codec import encode
 
 ROOT = Path(__file__).parents[2]
 ROWS = 320

@@ -18,13 +18,13 @@ from protocol.arith import affine, kernels, sealed, statistics
 from protocol.arith.paillier import PrivateKey
 from protocol.arith.sharing import Secrets
 from protocol.arith.vectors import Kind, decode_vector
-from protocol.codec import encode
-from protocol.envelope import Context
 from protocol.errors import FatalError, InputError, Malformed
 from protocol.lists import RosterEntry
 from protocol.noise_scale import NoisePlan
 from protocol.packing import batch_maker
 from protocol.spec import ClassTarget, Family, FeatureMap, JobSpec, ModelSpec, encode_spec
+from protocol.wire.codec import encode
+from protocol.wire.envelope import Context
 
 OWNERS, ROWS, CAP = 5, (40, 30, 20, 60, 50), 50
 JOB = b"\x0b" * 32

@@ -11,9 +11,9 @@ from books_kit import CHAIN_ID, CONTRACT, REQUESTER
 
 from node.engine import unix_ms
 from node.perform import messages
-from protocol.codec import encode
-from protocol.envelope import Context, Frame
-from protocol.messages import RefusalCode, Refuse
+from protocol.wire.codec import encode
+from protocol.wire.envelope import Context, Frame
+from protocol.wire.messages import RefusalCode, Refuse
 
 JOB = b"\x0b" * 32
 

@@ -19,7 +19,6 @@ from node.store import Store
 from protocol.effects import Notify
 from protocol.job import JobPhase
 from protocol.machine import JobContext
-from protocol.messages import Open, RefusalCode, Refuse
 from protocol.owner_state import OwnerState
 from protocol.requester_state import (
     EnrolmentRecord,
@@ -31,6 +30,7 @@ from protocol.requester_state import (
     RosterRecord,
 )
 from protocol.round import Phase, Role
+from protocol.wire.messages import Open, RefusalCode, Refuse
 
 JOB = make_job(6, block_size=6, min_owners=6)
 

@@ -15,12 +15,12 @@ import msgpack
 from books_kit import CHAIN_ID, CONTRACT, REQUESTER, Person, digest_of
 
 from protocol import params
-from protocol.blobs import blob_digest
-from protocol.codec import encode
-from protocol.envelope import Context, Envelope, Frame
-from protocol.gossip import JobView, Judged, Place, Seen, judge
 from protocol.machine import JOBS_TOPIC, block_topic, job_topic
-from protocol.messages import (
+from protocol.wire.blobs import blob_digest
+from protocol.wire.codec import encode
+from protocol.wire.envelope import Context, Envelope, Frame
+from protocol.wire.gossip import JobView, Judged, Place, Seen, judge
+from protocol.wire.messages import (
     Announce,
     Ask,
     Body,
@@ -34,7 +34,7 @@ from protocol.messages import (
     Result,
     Roster,
 )
-from protocol.verdict import Verdict
+from protocol.wire.verdict import Verdict
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "gossip.json"
 

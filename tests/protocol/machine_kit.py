@@ -12,13 +12,13 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args
 from books_kit import REQUESTER, Job, Person, digest_of
 
 from protocol import effects, inputs
-from protocol.codec import Wire, decode_tagged, encode, encode_tagged
 from protocol.effects import Effect
 from protocol.enrolment import block_members
-from protocol.envelope import Envelope, envelope_digest
 from protocol.errors import StateError
 from protocol.machine import JobContext
-from protocol.messages import Body, Ready, RefusalCode, Refuse
+from protocol.wire.codec import Wire, decode_tagged, encode, encode_tagged
+from protocol.wire.envelope import Envelope, envelope_digest
+from protocol.wire.messages import Body, Ready, RefusalCode, Refuse
 
 S = TypeVar("S", bound=Wire)
 E = TypeVar("E", bound=Wire)

@@ -14,9 +14,9 @@ from typing import Any
 import msgpack
 from books_kit import CHAIN_ID, CONTRACT, REQUESTER, Person, digest_of
 
-from protocol.codec import encode
-from protocol.envelope import Context, Envelope, envelope_digest
-from protocol.messages import (
+from protocol.wire.codec import encode
+from protocol.wire.envelope import Context, Envelope, envelope_digest
+from protocol.wire.messages import (
     Announce,
     Ask,
     Body,

@@ -14,11 +14,11 @@ from protocol.effects import BlobKind
 from protocol.enrolment import block_members, spec_domain
 from protocol.job import JobPhase
 from protocol.lists import ready_digest
-from protocol.messages import Committed, Enrolled, Freeze, Open, Result, Roster
 from protocol.owner_state import OwnerRound, OwnerState
 from protocol.packing import model_bytes
 from protocol.round import Phase
 from protocol.typed_data import Commitment, commitment_digest
+from protocol.wire.messages import Committed, Enrolled, Freeze, Open, Result, Roster
 
 #: Finality in the kit's jobs, blocks.
 DEPTH = 3

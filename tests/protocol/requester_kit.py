@@ -12,12 +12,12 @@ from machine_kit import START, Effects, Kit, context_of, ready_of
 from protocol import inputs, requester
 from protocol.effects import BlobKind
 from protocol.enrolment import block_members
-from protocol.envelope import Envelope, envelope_digest
 from protocol.job import JobPhase
-from protocol.messages import Contribution, Release
 from protocol.packing import model_bytes
 from protocol.requester_state import BlockRecord, RequesterRound, RequesterState
 from protocol.round import Phase
+from protocol.wire.envelope import Envelope, envelope_digest
+from protocol.wire.messages import Contribution, Release
 
 #: Finality in the kit's jobs, blocks.
 DEPTH = 3

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from protocol import params
-from protocol.blobs import ChunkList, blob_digest, chunks_of
 from protocol.errors import Malformed
+from protocol.wire.blobs import ChunkList, blob_digest, chunks_of
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "blobs.json").read_text())
 

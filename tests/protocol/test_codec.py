@@ -14,7 +14,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from protocol.codec import (
+from protocol.errors import Malformed
+from protocol.wire.codec import (
     Amount,
     Range,
     Size,
@@ -24,7 +25,6 @@ from protocol.codec import (
     encode,
     encode_tagged,
 )
-from protocol.errors import Malformed
 
 LIMIT = 4096
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "codec.json").read_text())

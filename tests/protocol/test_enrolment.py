@@ -21,12 +21,12 @@ from protocol.enrolment import (
     job_id,
     read_enrolment,
 )
-from protocol.envelope import Envelope
 from protocol.errors import Malformed
-from protocol.messages import Ask, Enrol
 from protocol.spec import CohortSpec
 from protocol.trees import enrolment_leaf, index_proof, index_root, verify_index
 from protocol.typed_data import Domain
+from protocol.wire.envelope import Envelope
+from protocol.wire.messages import Ask, Enrol
 
 ROWS = 100
 

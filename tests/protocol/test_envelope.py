@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulator.strategies import smallest, wire
 
-from protocol import envelope as envelopes
-from protocol.codec import encode
-from protocol.envelope import (
+from protocol.errors import Malformed
+from protocol.params import MAX_STREAM_MESSAGE_BYTES, PROTOCOL_VERSION
+from protocol.wire import envelope as envelopes
+from protocol.wire.codec import encode
+from protocol.wire.envelope import (
     Context,
     Envelope,
     envelope_digest,
@@ -23,10 +25,8 @@ from protocol.envelope import (
     opening_digest,
     seal,
 )
-from protocol.errors import Malformed
-from protocol.identity import peer_id
-from protocol.messages import Ask, Body, Enrolled, Open
-from protocol.params import MAX_STREAM_MESSAGE_BYTES, PROTOCOL_VERSION
+from protocol.wire.identity import peer_id
+from protocol.wire.messages import Ask, Body, Enrolled, Open
 
 KINDS: tuple[type[Any], ...] = typing.get_args(Body)
 KEY, OTHER = (Ed25519PrivateKey.from_private_bytes(bytes([i]) * 32) for i in (1, 2))

@@ -15,8 +15,6 @@ from protocol.arith.batch import HEADER_BYTES
 from protocol.arith.fixedpoint import FixedPoint
 from protocol.arith.lanes import Lanes
 from protocol.arith.vectors import Kind, encode_vector, vector_bytes
-from protocol.codec import encode
-from protocol.envelope import Context, Frame, seal
 from protocol.estimate import (
     apply_seconds,
     contribute_seconds,
@@ -27,7 +25,6 @@ from protocol.estimate import (
     roster_bytes,
 )
 from protocol.lists import BlockList, ContributionList, encode_contributions, encode_roster
-from protocol.messages import Ready, Release
 from protocol.packing import (
     BATCH_HEADER_BYTES,
     ENVELOPES,
@@ -38,6 +35,9 @@ from protocol.packing import (
     model_bytes,
 )
 from protocol.spec import EncryptionSpec, Envelope, Family, JobSpec, ModelSpec
+from protocol.wire.codec import encode
+from protocol.wire.envelope import Context, Frame, seal
+from protocol.wire.messages import Ready, Release
 
 
 @given(

@@ -36,12 +36,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import params
-from protocol.blobs import blob_digest
-from protocol.envelope import Frame, open_envelope
-from protocol.gossip import JobView, Seen, judge
 from protocol.machine import JOBS_TOPIC, block_topic, job_topic
-from protocol.messages import Announce, Ask, Body, Contribution
-from protocol.verdict import Verdict
+from protocol.wire.blobs import blob_digest
+from protocol.wire.envelope import Frame, open_envelope
+from protocol.wire.gossip import JobView, Seen, judge
+from protocol.wire.messages import Announce, Ask, Body, Contribution
+from protocol.wire.verdict import Verdict
 
 
 def test_the_vectors_are_what_the_cases_make() -> None:

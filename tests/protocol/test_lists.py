@@ -11,8 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine_kit import ready_of
 
-from protocol.codec import encode
-from protocol.envelope import Envelope
 from protocol.errors import Malformed
 from protocol.lists import (
     BlockList,
@@ -33,9 +31,11 @@ from protocol.lists import (
     leaves,
     ready_digest,
 )
-from protocol.messages import Contribution
 from protocol.params import MAX_COHORT, MAX_LIST_BYTES
 from protocol.trees import contribution_leaf, index_root
+from protocol.wire.codec import encode
+from protocol.wire.envelope import Envelope
+from protocol.wire.messages import Contribution
 
 OPENING = digest_of("opening")
 

@@ -10,11 +10,11 @@ from typing import get_args
 import pytest
 
 from protocol import params
-from protocol.blobs import chunk_list_bytes
 from protocol.evidence import Evidence
 from protocol.machine import JOBS_TOPIC
-from protocol.messages import FROM_REQUESTER, Body, Contribution, RefusalCode
 from protocol.requester_state import RoundRecord
+from protocol.wire.blobs import chunk_list_bytes
+from protocol.wire.messages import FROM_REQUESTER, Body, Contribution, RefusalCode
 
 SPEC = Path(__file__).parents[2] / "docs" / "spec"
 

@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulator.strategies import smallest, wire
 
-from protocol import messages, params
-from protocol.codec import Range, Size, decode_tagged, encode, encode_tagged
-from protocol.envelope import Context, Envelope, Frame, envelope_digest, open_envelope
+from protocol import params
 from protocol.errors import Malformed
-from protocol.messages import Body, Freeze, Roster
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
+from protocol.wire import messages
+from protocol.wire.codec import Range, Size, decode_tagged, encode, encode_tagged
+from protocol.wire.envelope import Context, Envelope, Frame, envelope_digest, open_envelope
+from protocol.wire.messages import Body, Freeze, Roster
 
 KINDS: tuple[type[Any], ...] = typing.get_args(Body)
 VECTORS = json.loads(message_cases.VECTORS.read_text())

@@ -14,16 +14,16 @@ from owner_kit import DEPTH, OwnerKit, moments, owner_at
 from simulator.strategies import wire
 
 from protocol import effects, inputs, owner
-from protocol.codec import decode, encode
 from protocol.enrolment import draw_blocks
 from protocol.errors import StateError
 from protocol.job import JobPhase
 from protocol.machine import JOBS_TOPIC, block_topic, job_topic
-from protocol.messages import Ask, Enrolled, Finished, RefusalCode, Refuse
 from protocol.owner_state import OwnerState
 from protocol.owner_turn import blocks_in
 from protocol.packing import model_bytes
 from protocol.round import Phase
+from protocol.wire.codec import decode, encode
+from protocol.wire.messages import Ask, Enrolled, Finished, RefusalCode, Refuse
 
 #: Outcomes of this node's own effects: what made them checked them.
 OWN = (inputs.Assembled, inputs.ComputeDone, inputs.Examined, inputs.SecretsMade, inputs.Unmasked)

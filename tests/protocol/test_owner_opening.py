@@ -12,12 +12,12 @@ from owner_kit import go_through, owner_at
 
 from protocol import effects, inputs
 from protocol.effects import BlobKind
-from protocol.envelope import seal
 from protocol.errors import StateError
 from protocol.job import JobPhase
-from protocol.messages import Contribution, RefusalCode, Roster
 from protocol.params import DIRECT_FETCHERS, MAX_BLOB_BYTES
 from protocol.round import Phase
+from protocol.wire.envelope import seal
+from protocol.wire.messages import Contribution, RefusalCode, Roster
 
 _SECRET_PHASES = [Phase.READY, Phase.FREEZE, Phase.CONTRIBUTE]
 

@@ -13,8 +13,8 @@ from owner_kit import DEPTH, OwnerKit, due, go_through, owner_at, release
 from protocol import effects, inputs
 from protocol.effects import BlobKind
 from protocol.job import JobPhase
-from protocol.messages import RefusalCode
 from protocol.round import Phase
+from protocol.wire.messages import RefusalCode
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from test_spec import SPEC
 
 from protocol import params
 from protocol.addresses import to_checksum
-from protocol.codec import decode, encode
 from protocol.errors import InputError, Malformed
 from protocol.policy import (
     Accept,
@@ -26,6 +25,7 @@ from protocol.policy import (
 )
 from protocol.policy_terms import describe, with_changes
 from protocol.spec import ETHER, JobSpec
+from protocol.wire.codec import decode, encode
 
 DATA = DatasetFacts(("id", *SPEC.columns), 100)
 REQUESTER = SPEC.requester.account

@@ -13,12 +13,12 @@ from requester_kit import RequesterKit, finishing, go_through, moments, owing, p
 from simulator.strategies import wire
 
 from protocol import effects, inputs, params
-from protocol.codec import decode, encode
 from protocol.errors import FatalError, StateError
 from protocol.job import JobPhase
-from protocol.messages import Ask, Open, RefusalCode, Refuse
 from protocol.requester_state import RequesterState
 from protocol.round import Phase
+from protocol.wire.codec import decode, encode
+from protocol.wire.messages import Ask, Open, RefusalCode, Refuse
 
 #: Outcomes of this node's own effects: what made them checked them.
 OWN = (

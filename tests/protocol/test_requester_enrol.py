@@ -11,11 +11,11 @@ from requester_kit import DEPTH, RequesterKit, go_through, requester_at
 
 from protocol import effects, inputs
 from protocol.effects import BlobKind
-from protocol.envelope import Envelope, envelope_digest, seal
 from protocol.job import JobPhase
-from protocol.messages import Enrol, Enrolled, Open, RefusalCode, Refuse
 from protocol.params import MAX_GROUPS
 from protocol.round import Phase
+from protocol.wire.envelope import Envelope, envelope_digest, seal
+from protocol.wire.messages import Enrol, Enrolled, Open, RefusalCode, Refuse
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from protocol import effects, inputs
 from protocol.effects import BlobKind
 from protocol.errors import StateError
 from protocol.job import JobPhase
-from protocol.messages import Committed, Freeze, RefusalCode, Refuse, Roster
 from protocol.round import Phase
+from protocol.wire.messages import Committed, Freeze, RefusalCode, Refuse, Roster
 
 # --- ready, freeze
 

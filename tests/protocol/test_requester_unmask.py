@@ -11,8 +11,8 @@ from protocol import effects
 from protocol.effects import OpenBlock
 from protocol.errors import StateError
 from protocol.job import JobPhase
-from protocol.messages import Release
 from protocol.round import Phase
+from protocol.wire.messages import Release
 
 
 def noisy(owners: int = 5, rounds: int = 3) -> Job:

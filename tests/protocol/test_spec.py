@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import params
-from protocol.codec import encode
 from protocol.errors import Malformed
 from protocol.spec import (
     ETHER,
@@ -41,6 +40,7 @@ from protocol.spec import (
     encode_spec,
     spec_digest,
 )
+from protocol.wire.codec import encode
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "spec"
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from protocol import params
-from protocol.codec import Range
 from protocol.spec import JobSpec, Terms
 from protocol.spec_model import ModelSpec, TrainingSpec
 from protocol.spec_parts import (
@@ -23,6 +22,7 @@ from protocol.spec_parts import (
     TimingSpec,
 )
 from protocol.spec_toml import DEFAULTS, SEALED_DEFAULTS
+from protocol.wire.codec import Range
 
 PAGE = (Path(__file__).parents[2] / "docs" / "spec" / "job.md").read_text()
 ROWS = {

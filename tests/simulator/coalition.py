@@ -22,22 +22,14 @@ from node import secagg_tasks
 from protocol import lists, params
 from protocol.arith.sharing import Secrets
 from protocol.arith.vectors import Kind, decode_vector, encode_vector
-from protocol.blobs import blob_digest
-from protocol.codec import decode, encode
 from protocol.enrolment import block_members
-from protocol.envelope import Context, Envelope, Frame, open_envelope, opening_digest
 from protocol.job import JobPhase
 from protocol.machine import job_topic
-from protocol.messages import (
-    Body,
-    Committed,
-    Contribution,
-    Freeze,
-    Open,
-    Ready,
-    Roster,
-)
 from protocol.typed_data import Commitment, commitment_digest
+from protocol.wire.blobs import blob_digest
+from protocol.wire.codec import decode, encode
+from protocol.wire.envelope import Context, Envelope, Frame, open_envelope, opening_digest
+from protocol.wire.messages import Body, Committed, Contribution, Freeze, Open, Ready, Roster
 
 _READY_MS, _CONTRIBUTE_MS = 30_000, 90_000
 

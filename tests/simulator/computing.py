@@ -12,12 +12,12 @@ from node import apply_tasks, noisy_tasks, sealed_tasks, secagg_tasks, tasks
 from node.blobs import BlobRef
 from protocol import effects, inputs
 from protocol.arith.fixedpoint import Integers
-from protocol.codec import decode_tagged, encode_tagged
 from protocol.errors import InputError, PeerError
 from protocol.estimate import apply_seconds, contribute_seconds
 from protocol.machine import one_line
 from protocol.noise_scale import NoisePlan, multiplier_bound, sampling_rate
 from protocol.spec import JobSpec
+from protocol.wire.codec import decode_tagged, encode_tagged
 
 if TYPE_CHECKING:
     from simulator.participant import Node

@@ -13,9 +13,9 @@ from simulator.watch import Intent
 
 from protocol import effects, evidence, inputs
 from protocol.machine import JobContext
-from protocol.messages import Body, Enrol
 from protocol.spec import JobSpec
 from protocol.typed_data import Commitment, Enrolment, commitment_digest, enrolment_digest
+from protocol.wire.messages import Body, Enrol
 
 if TYPE_CHECKING:
     from simulator.participant import Node

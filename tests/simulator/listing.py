@@ -11,13 +11,13 @@ from simulator import workers
 from node import apply_tasks
 from node.blobs import BlobRef
 from protocol import effects, evidence, inputs, lists
-from protocol.blobs import blob_digest
 from protocol.effects import BlobKind
 from protocol.enrolment import cohort_order, draw_blocks
-from protocol.envelope import Envelope
 from protocol.errors import Malformed
 from protocol.machine import one_line
 from protocol.requester_state import RequesterState, RoundRecord
+from protocol.wire.blobs import blob_digest
+from protocol.wire.envelope import Envelope
 
 if TYPE_CHECKING:
     from simulator.participant import Node

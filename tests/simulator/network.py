@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from simulator.clock import Clock
 from simulator.meter import Meter
 
-from protocol.codec import decode
 from protocol.effects import Fetch
-from protocol.envelope import Frame, open_envelope
 from protocol.errors import Malformed
-from protocol.messages import Body
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
+from protocol.wire.codec import decode
+from protocol.wire.envelope import Frame, open_envelope
+from protocol.wire.messages import Body
 
 if TYPE_CHECKING:
     from simulator.participant import Node

@@ -17,21 +17,22 @@ from simulator.executor import Executor
 from simulator.tricks import Tricks
 from simulator.watch import Watch
 
-from protocol import gossip, inputs, owner, params, requester
+from protocol import inputs, owner, params, requester
 from protocol.arith.fixedpoint import Integers
-from protocol.blobs import blob_digest
-from protocol.codec import decode, decode_tagged, encode, encode_tagged
 from protocol.effects import Effect, Fetch, Notify
 from protocol.enrolment import job_id
-from protocol.envelope import Context, Envelope, Frame, envelope_digest, open_envelope, seal
 from protocol.errors import Malformed, StateError
 from protocol.machine import JOBS_TOPIC, JobContext, kind_of
-from protocol.messages import Announce, Ask, Body, Contribution, Release, Told
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
 from protocol.round import Role
 from protocol.spec import JobSpec, decode_spec, spec_digest
-from protocol.verdict import Verdict
+from protocol.wire import gossip
+from protocol.wire.blobs import blob_digest
+from protocol.wire.codec import decode, decode_tagged, encode, encode_tagged
+from protocol.wire.envelope import Context, Envelope, Frame, envelope_digest, open_envelope, seal
+from protocol.wire.messages import Announce, Ask, Body, Contribution, Release, Told
+from protocol.wire.verdict import Verdict
 
 if TYPE_CHECKING:
     from simulator.world import World
@@ -64,7 +65,7 @@ class Node:
     def __init__(self, world: World, name: str, peer_key: Any, account_key: Any) -> None:
         self.world, self.name = world, name
         self.peer_key, self.account_key = peer_key, account_key
-        from protocol.identity import peer_id
+        from protocol.wire.identity import peer_id
 
         self.peer = peer_id(peer_key.public_key().public_bytes_raw())
         self.account: bytes = account_key.public_key.to_canonical_address()

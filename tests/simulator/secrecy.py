@@ -15,11 +15,11 @@ from node import secagg_tasks
 from protocol import effects, inputs, lists
 from protocol.arith.agreement import new_key, public_of
 from protocol.enrolment import block_members
-from protocol.envelope import Context
 from protocol.errors import FatalError, Malformed
 from protocol.lists import RosterEntry
 from protocol.machine import one_line
-from protocol.messages import Release
+from protocol.wire.envelope import Context
+from protocol.wire.messages import Release
 
 if TYPE_CHECKING:
     from simulator.participant import Node

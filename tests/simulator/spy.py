@@ -33,13 +33,13 @@ from protocol.arith.sharing import (
     seed_hash,
     share_hash,
 )
-from protocol.codec import encode
 from protocol.enrolment import Cohort, block_members, draw_blocks
-from protocol.envelope import Context, Envelope, envelope_digest, opening_digest
 from protocol.errors import Malformed
 from protocol.lists import RosterEntry
-from protocol.messages import Contribution, Open, Ready, Release
 from protocol.packing import MASKS
+from protocol.wire.codec import encode
+from protocol.wire.envelope import Context, Envelope, envelope_digest, opening_digest
+from protocol.wire.messages import Contribution, Open, Ready, Release
 
 if TYPE_CHECKING:
     from simulator.participant import Node

@@ -8,14 +8,14 @@ from simulator.participant import Node, State
 from simulator.world import Settings, World
 
 from protocol import inputs, owner, requester
-from protocol.codec import encode
 from protocol.effects import Effect
-from protocol.envelope import Envelope, envelope_digest
 from protocol.job import JobPhase
 from protocol.machine import JobContext
-from protocol.messages import Body
 from protocol.requester_state import RequesterState
 from protocol.round import Phase
+from protocol.wire.codec import encode
+from protocol.wire.envelope import Envelope, envelope_digest
+from protocol.wire.messages import Body
 
 
 @dataclass

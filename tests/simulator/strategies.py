@@ -12,8 +12,8 @@ from typing import Annotated, Any, TypeVar
 from hypothesis import find
 from hypothesis import strategies as st
 
-from protocol.codec import Range, Size, Uint, Wire
-from protocol.messages import Freeze, Ready
+from protocol.wire.codec import Range, Size, Uint, Wire
+from protocol.wire.messages import Freeze, Ready
 
 W = TypeVar("W", bound=Wire)
 

@@ -15,9 +15,9 @@ from simulator.coalition import Coalition
 from simulator.participant import Node
 from simulator.world import Settings
 
-from protocol.envelope import Envelope as Said
-from protocol.envelope import opening_digest
 from protocol.spec import Envelope
+from protocol.wire.envelope import Envelope as Said
+from protocol.wire.envelope import opening_digest
 
 EVERYBODY = 0b11111
 MASK = st.one_of(st.just(EVERYBODY), st.integers(0, EVERYBODY))

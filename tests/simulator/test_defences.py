@@ -27,12 +27,12 @@ from node import secagg_tasks
 from protocol import effects, lists, owner, owner_release, owner_round
 from protocol.arith import models
 from protocol.arith.vectors import Kind, encode_vector
-from protocol.codec import encode
 from protocol.enrolment import cohort_order
-from protocol.envelope import Frame
-from protocol.messages import Enrol, Release
 from protocol.owner_state import OwnerState
 from protocol.owner_turn import OwnerTurn
+from protocol.wire.codec import encode
+from protocol.wire.envelope import Frame
+from protocol.wire.messages import Enrol, Release
 
 
 def single(them: Coalition) -> Opened:

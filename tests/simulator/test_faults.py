@@ -15,13 +15,13 @@ from simulator.participant import Node
 from simulator.spy import Spy
 from simulator.world import Policy, Settings, World
 
-from protocol.codec import encode
 from protocol.evidence import decode_evidence
 from protocol.job import JobPhase
-from protocol.messages import Ready, Release
 from protocol.owner_state import OwnerState
 from protocol.round import Role
 from protocol.spec import encode_spec
+from protocol.wire.codec import encode
+from protocol.wire.messages import Ready, Release
 
 MOMENTS = ["before ready", "after ready", "after freeze", "after contributing", "during unmasking"]
 

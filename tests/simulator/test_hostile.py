@@ -21,13 +21,17 @@ from simulator.network import Weather
 from simulator.participant import Node
 from simulator.world import Settings, World
 
-from protocol.blobs import blob_digest
-from protocol.codec import encode
-from protocol.envelope import Envelope, Frame
 from protocol.job import JobPhase
 from protocol.lists import encode_roster
 from protocol.machine import block_topic, job_topic
-from protocol.messages import (
+from protocol.owner_state import OwnerState
+from protocol.requester_state import RequesterRound
+from protocol.round import Phase
+from protocol.typed_data import Commitment, commitment_digest
+from protocol.wire.blobs import blob_digest
+from protocol.wire.codec import encode
+from protocol.wire.envelope import Envelope, Frame
+from protocol.wire.messages import (
     Announce,
     Ask,
     Body,
@@ -41,10 +45,6 @@ from protocol.messages import (
     Result,
     Roster,
 )
-from protocol.owner_state import OwnerState
-from protocol.requester_state import RequesterRound
-from protocol.round import Phase
-from protocol.typed_data import Commitment, commitment_digest
 
 ROUNDS = 2
 

@@ -11,13 +11,13 @@ from simulator.participant import Node
 from simulator.world import Settings, World
 
 from protocol import inputs
-from protocol.blobs import blob_digest
 from protocol.effects import BlobKind, Examine
-from protocol.envelope import Envelope
 from protocol.lists import encode_roster
-from protocol.messages import Ready
 from protocol.requester_state import RequesterRound
 from protocol.round import Phase
+from protocol.wire.blobs import blob_digest
+from protocol.wire.envelope import Envelope
+from protocol.wire.messages import Ready
 
 
 class Scene:

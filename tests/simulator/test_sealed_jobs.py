@@ -26,9 +26,9 @@ from test_coalition import EVERYBODY, Coalitions
 from node import tasks
 from protocol.arith import sealed
 from protocol.job import JobPhase
-from protocol.messages import Refuse
 from protocol.params import SEALED_FRACTION_BITS
 from protocol.round import Phase
+from protocol.wire.messages import Refuse
 
 NOISY: dict[str, Any] = {"sealed": True, "epsilon": 8.0}
 #: Six in a block, one may drop out, one may be corrupt.

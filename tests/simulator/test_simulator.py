@@ -21,9 +21,9 @@ from simulator.world import Settings, World
 from protocol import inputs
 from protocol.arith import kernels
 from protocol.job import JobPhase
-from protocol.messages import Body
 from protocol.round import Phase
 from protocol.spec import Envelope
+from protocol.wire.messages import Body
 
 
 def run(world: World, seconds: int = 900) -> World:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from protocol.messages import Ready, Release
+from protocol.wire.messages import Ready, Release
 
 
 def _same_ready(ready: Ready) -> Ready:

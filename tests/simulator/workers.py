@@ -19,7 +19,7 @@ from simulator.sealed import blinders
 from node import noisy_tasks, pool_tasks, tasks
 from node.blobs import BlobRef
 from protocol.arith import noise, statistics
-from protocol.blobs import blob_digest
+from protocol.wire.blobs import blob_digest
 
 if TYPE_CHECKING:
     from simulator.participant import Node

@@ -30,7 +30,6 @@ from simulator.participant import Node, State
 from protocol import inputs, lists
 from protocol.arith import key_proof
 from protocol.arith.paillier import PrivateKey, generate_key
-from protocol.blobs import blob_digest
 from protocol.enrolment import Cohort
 from protocol.job import OVER, JobPhase
 from protocol.owner_state import OwnerState
@@ -57,6 +56,7 @@ from protocol.spec import (
     encode_spec,
 )
 from protocol.typed_data import Domain
+from protocol.wire.blobs import blob_digest
 
 START_MS = 1_750_000_000_000
 _FEATURES, _CLASSES, _ROWS = 4, 3, 40

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from protocol import params
-from protocol.blobs import blob_digest
-from protocol.codec import decode
-from protocol.envelope import Envelope, Frame, open_envelope
 from protocol.errors import Malformed
 from protocol.machine import JOBS_TOPIC, block_topic, job_topic
-from protocol.messages import FROM_REQUESTER, Announce, Contribution
-from protocol.verdict import Verdict
+from protocol.wire.blobs import blob_digest
+from protocol.wire.codec import decode
+from protocol.wire.envelope import Envelope, Frame, open_envelope
+from protocol.wire.messages import FROM_REQUESTER, Announce, Contribution
+from protocol.wire.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)

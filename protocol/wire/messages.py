@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from protocol import params
-from protocol.codec import Range, Size, Wire
 from protocol.errors import Malformed
+from protocol.wire.codec import Range, Size, Wire
 
 Digest = Annotated[bytes, Size(32)]
 Address = Annotated[bytes, Size(20)]

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from protocol import identity, params
-from protocol.codec import Range, Size, Wire, decode, encode
+from protocol import params
 from protocol.errors import Malformed
-from protocol.messages import Body, Digest, PeerId
+from protocol.wire import identity
+from protocol.wire.codec import Range, Size, Wire, decode, encode
+from protocol.wire.messages import Body, Digest, PeerId
 
 _TAG = b"assay/1 message\x00"
 

@@ -1,0 +1,5 @@
+"""What goes over the wire: canonical bytes, signed envelopes, messages, gossip's verdicts, blob names.
+
+The floor of protocol/: it imports `errors`, `params`, `amounts` and `addresses` beside it, and no
+other room. A new message begins in `messages`; docs/spec/messages.md and a vector go with it.
+"""
