@@ -35,7 +35,7 @@ from protocol.arith.models import Family, Floats, Model, accuracy
 from protocol.arith.training import apply_gradient
 from protocol.arith.vectors import Kind, decode_vector, encode_vector
 from protocol.errors import InputError
-from protocol.noise_scale import RECORD_NORM
+from protocol.layout.noise import RECORD_NORM
 from protocol.sealed_estimate import layout_of
 from protocol.spec import ChainRef, JobSpec, Party, Terms
 from protocol.spec_toml import Draft

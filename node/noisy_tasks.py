@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from node import tasks
 from node.blobs import BlobRef, Blobs
 from protocol.errors import InputError
-from protocol.noise_scale import NoisePlan, noise_clip
+from protocol.layout.noise import NoisePlan, noise_clip
 from protocol.spec import decode_spec
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from node.privacy_ledger import Entry, Limit, Reserve
 from node.store import Transaction
 from protocol.arith import accountant
 from protocol.errors import InputError
-from protocol.noise_scale import Charge, NoisePlan, check_resolution, sampling_rate
+from protocol.layout.noise import Charge, NoisePlan, check_resolution, sampling_rate
 from protocol.policy import Policy
 from protocol.spec import JobSpec
 from protocol.wire.codec import encode

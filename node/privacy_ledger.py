@@ -15,7 +15,7 @@ from typing import Final
 from node import catalogue
 from node.store import Transaction, now
 from protocol.errors import InputError, StateError
-from protocol.noise_scale import Charge, NoisePlan
+from protocol.layout.noise import Charge, NoisePlan
 from protocol.params import MAX_SPEC_BYTES
 from protocol.policy import Policy
 from protocol.wire.codec import decode

@@ -17,8 +17,8 @@ from node import pool_tasks, secagg_tasks, tasks
 from node.blobs import BlobRef
 from node.tasks import Result, Rows, Work, get, put
 from protocol.errors import FatalError, InputError
-from protocol.noise_scale import NoisePlan
-from protocol.packing import batch_maker
+from protocol.layout.noise import NoisePlan
+from protocol.layout.packing import batch_maker
 from protocol.sealed_estimate import layout_of
 from protocol.spec import JobSpec, decode_spec
 from protocol.wire.codec import encode

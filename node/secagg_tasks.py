@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from node import pool_tasks, tasks
 from node.blobs import BlobRef
 from protocol.errors import Malformed
+from protocol.layout.packing import batch_maker
 from protocol.lists import RosterEntry
-from protocol.packing import batch_maker
 from protocol.spec import JobSpec
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context

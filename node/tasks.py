@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from node.blobs import BlobRef, Blobs
 from protocol import params
 from protocol.errors import InputError
-from protocol.noise_scale import noise_clip
+from protocol.layout.noise import noise_clip
 from protocol.spec import Envelope, JobSpec, Terms, decode_spec
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Final
 
 from protocol import params
 from protocol.errors import InputError
-from protocol.packing import PAILLIER, Packing
+from protocol.layout.packing import PAILLIER, Packing
 
 # Modular products grow with about the square of the key's length in this range (gmpy2 2.3), and
 # there are more of them as exponents grow.

@@ -12,8 +12,8 @@ from typing import Final
 
 from protocol.encryption_cost import add_seconds, decrypt_seconds, encrypt_seconds
 from protocol.errors import InputError
+from protocol.layout.sealed import SealedLayout
 from protocol.params import SEALED_FRACTION_BITS
-from protocol.sealed_layout import SealedLayout
 from protocol.spec import Terms
 
 #: Bits of an entry of M - I (protocol.arith.sealed).

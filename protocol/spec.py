@@ -15,9 +15,9 @@ from typing import Annotated
 
 from protocol import params
 from protocol.errors import InputError, Malformed
-from protocol.noise_scale import check_resolution
-from protocol.packing import Packing, model_bytes
-from protocol.sealed_layout import SealedLayout
+from protocol.layout.noise import check_resolution
+from protocol.layout.packing import Packing, model_bytes
+from protocol.layout.sealed import SealedLayout
 from protocol.spec_checks import Fault, least_threshold, printable, slug
 from protocol.spec_model import Family, FeatureMap, ModelSpec, TrainingSpec
 from protocol.spec_parts import (

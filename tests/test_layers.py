@@ -115,7 +115,7 @@ def test_arithmetic_knows_no_protocol_above_it() -> None:
     upper = {
         f"protocol.{path.stem}" for path in files("protocol") if path.parent.name == "protocol"
     }
-    numbers = {"protocol.packing", "protocol.noise_scale", "protocol.sealed_layout"}
+    numbers = {"protocol.layout.packing", "protocol.layout.noise", "protocol.layout.sealed"}
     below = {"protocol.errors", "protocol.params", *numbers}
     assert breaches(files("protocol/arith"), upper - below) == []
 

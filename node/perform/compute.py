@@ -32,8 +32,8 @@ from node.store import Transaction
 from protocol import effects, inputs, params
 from protocol.enrolment import block_members
 from protocol.errors import FatalError, InputError, Malformed, PeerError
+from protocol.layout.noise import NoisePlan
 from protocol.machine import one_line
-from protocol.noise_scale import NoisePlan
 from protocol.owner_state import OwnerState
 from protocol.policy import without_noise
 from protocol.spec import JobSpec, Terms

@@ -14,7 +14,7 @@ from decimal import ROUND_CEILING, Context
 from typing import Final
 
 from protocol.errors import InputError
-from protocol.noise_scale import Charge, multiplier_bound
+from protocol.layout.noise import Charge, multiplier_bound
 
 #: Integers alone; beyond 1024 only an epsilon under 0.01 would profit.
 ORDERS: Final = (*range(2, 65), *range(72, 129, 8), 160, 192, 256, 384, 512, 768, 1024)

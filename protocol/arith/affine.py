@@ -27,8 +27,8 @@ from protocol.arith.fixedpoint import Integers
 from protocol.arith.models import Family, Floats, Model
 from protocol.arith.statistics import Statistics
 from protocol.errors import FatalError, InputError
+from protocol.layout.sealed import SealedLayout
 from protocol.params import SEALED_FRACTION_BITS
-from protocol.sealed_layout import SealedLayout
 
 #: The ridge added to a noised gram, in noise multipliers: chosen by measurement on draws that no
 #: published figure uses (docs/adr/0602). It does not grow with p: what p numbers of noise add up to

@@ -14,8 +14,8 @@ from protocol.arith.models import Model
 from protocol.arith.paillier import PublicKey
 from protocol.arith.sealed_lanes import SealedLanes
 from protocol.errors import FatalError, InputError
-from protocol.packing import ENVELOPES, MASKS, PAILLIER
-from protocol.sealed_layout import SealedLayout
+from protocol.layout.packing import ENVELOPES, MASKS, PAILLIER
+from protocol.layout.sealed import SealedLayout
 
 
 @dataclass(frozen=True, slots=True)

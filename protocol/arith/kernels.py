@@ -50,7 +50,7 @@ from protocol.arith.training import Training, apply_gradient, local_gradient
 from protocol.arith.vectors import Kind as VectorKind
 from protocol.arith.vectors import decode_vector, encode_vector
 from protocol.errors import FatalError
-from protocol.packing import MASKS
+from protocol.layout.packing import MASKS
 
 Rows = npt.NDArray[np.float64]
 

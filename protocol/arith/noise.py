@@ -21,7 +21,7 @@ from protocol.arith.fixedpoint import FixedPoint, Integers
 from protocol.arith.models import Floats, Model, clipped_gradient
 from protocol.arith.training import Training
 from protocol.errors import FatalError, InputError
-from protocol.noise_scale import RECORD_NORM, NoisePlan
+from protocol.layout.noise import RECORD_NORM, NoisePlan
 
 #: Rows whose coins are drawn at once, and values that OpenDP is given at once.
 _CHUNK: Final = 1 << 16

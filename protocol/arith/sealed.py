@@ -33,8 +33,8 @@ from protocol.arith.pool import Pool
 from protocol.arith.sealed_lanes import SealedLanes
 from protocol.arith.sharing import Secrets
 from protocol.errors import FatalError, Malformed
+from protocol.layout.sealed import SEALED_HEADER_BYTES, SealedLayout
 from protocol.params import SEALED_FRACTION_BITS
-from protocol.sealed_layout import SEALED_HEADER_BYTES, SealedLayout
 
 #: Bits of an entry of M - I in two's complement, but for 1 itself, which no step has: all of them
 #: are taken to have so many, so that the time of a product does not tell the largest.

@@ -18,7 +18,7 @@ from gmpy2 import mpz
 
 from protocol.arith.lanes import Integers, SumOutOfRange, check_magnitudes
 from protocol.errors import FatalError
-from protocol.sealed_layout import SealedLayout
+from protocol.layout.sealed import SealedLayout
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from protocol.arith.fixedpoint import Integers
 from protocol.arith.models import Family, Floats, Model
 from protocol.arith.noise import add_noise, record_vector
 from protocol.errors import FatalError, InputError
-from protocol.noise_scale import RECORD_NORM
+from protocol.layout.noise import RECORD_NORM
 from protocol.params import (
     MAX_CATEGORIES,
     MAX_DATASET_ROWS,

@@ -25,8 +25,8 @@ from protocol.arith.obfuscation import obfuscators
 from protocol.arith.paillier import PrivateKey, encrypt_with
 from protocol.arith.sealed_lanes import SealedLanes
 from protocol.arith.sharing import Secrets
+from protocol.layout.sealed import SealedLayout
 from protocol.params import MIN_BLOCK, SEALED_FRACTION_BITS
-from protocol.sealed_layout import SealedLayout
 from protocol.wire.blobs import blob_digest
 
 #: Bits of an entry of an owner's matrix, its sign included, and one more: B of w_j = B^j.

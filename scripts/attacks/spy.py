@@ -30,8 +30,8 @@ from protocol.arith.models import Family, Floats, Model
 from protocol.arith.noise import add_noise
 from protocol.arith.paillier import PrivateKey, generate_short_key
 from protocol.arith.statistics import Statistics
+from protocol.layout.sealed import SealedLayout
 from protocol.params import SEALED_FRACTION_BITS
-from protocol.sealed_layout import SealedLayout
 from scripts.attacks.spied import Block, crafts
 from scripts.attacks.table import Row, Table
 

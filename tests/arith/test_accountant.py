@@ -14,7 +14,7 @@ from scipy import optimize, special
 
 from protocol.arith.accountant import ORDERS, multiplier, spent
 from protocol.errors import InputError
-from protocol.noise_scale import Charge, multiplier_bound
+from protocol.layout.noise import Charge, multiplier_bound
 
 
 def exact(charges: list[Charge], delta: float) -> float:

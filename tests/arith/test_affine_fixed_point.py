@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as hnp
 from protocol.arith.affine import AffineMap, error_bound, quantised
 from protocol.arith.models import Floats
 from protocol.errors import FatalError
+from protocol.layout.sealed import SealedLayout
 from protocol.params import SEALED_FRACTION_BITS
-from protocol.sealed_layout import SealedLayout
 
 ONE = 1 << SEALED_FRACTION_BITS
 

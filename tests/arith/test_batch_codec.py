@@ -23,7 +23,7 @@ from protocol.arith.batch import (
 )
 from protocol.arith.paillier import PrivateKey, encrypt
 from protocol.errors import FatalError, Malformed
-from protocol.packing import batch_maker
+from protocol.layout.packing import batch_maker
 
 MAKER = batch_maker(b"here and now", b"peer")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from protocol.arith.vectors import Kind, decode_vector, encode_vector, vector_bytes
 from protocol.errors import FatalError, Malformed
-from protocol.packing import model_bytes
+from protocol.layout.packing import model_bytes
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 

@@ -25,7 +25,7 @@ from protocol.arith.paillier import PrivateKey, encrypt
 from protocol.arith.pool import Pool
 from protocol.arith.sharing import ReadyParts, Secrets, check_box, make_ready, reconstruct
 from protocol.errors import FatalError, InputError, Malformed
-from protocol.packing import MASKS, PAILLIER, Packing, batch_maker
+from protocol.layout.packing import MASKS, PAILLIER, Packing, batch_maker
 
 OPENING, PLACE = hashlib.sha256(b"opening").digest(), b"place"
 COUNT = 40

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from protocol.arith.lanes import Lanes, SumOutOfRange
 from protocol.errors import FatalError, InputError
-from protocol.packing import BATCH_HEADER_BYTES, Packing
+from protocol.layout.packing import BATCH_HEADER_BYTES, Packing
 from protocol.params import MAX_COHORT, VALUE_BITS
 
 layouts = st.builds(

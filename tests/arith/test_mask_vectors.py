@@ -20,7 +20,7 @@ from protocol.arith.masks import (
     self_seed,
 )
 from protocol.arith.sharing import box_context, join, open_box, seal, seed_hash, share_hash
-from protocol.packing import batch_maker
+from protocol.layout.packing import batch_maker
 
 CASE = json.loads((Path(__file__).parents[1] / "vectors" / "masks.json").read_text())
 SHARING = {

@@ -27,7 +27,7 @@ from protocol.arith.noise import (
 )
 from protocol.arith.training import Training, apply_gradient
 from protocol.errors import FatalError, InputError
-from protocol.noise_scale import (
+from protocol.layout.noise import (
     MIN_RECORD_STEPS,
     RECORD_NORM,
     NoisePlan,

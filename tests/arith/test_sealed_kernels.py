@@ -25,9 +25,9 @@ from protocol.arith.paillier import PrivateKey
 from protocol.arith.pool import Pool
 from protocol.arith.sharing import Secrets
 from protocol.errors import FatalError, InputError, Malformed
-from protocol.packing import MASKS, Packing, batch_maker
+from protocol.layout.packing import MASKS, Packing, batch_maker
+from protocol.layout.sealed import SEALED_HEADER_BYTES, SealedLayout
 from protocol.params import SEALED_FRACTION_BITS
-from protocol.sealed_layout import SEALED_HEADER_BYTES, SealedLayout
 
 LIMIT = 64.0
 ONE = 1 << SEALED_FRACTION_BITS

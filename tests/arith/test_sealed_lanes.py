@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from protocol.arith.lanes import SumOutOfRange
 from protocol.arith.sealed_lanes import SealedLanes
 from protocol.errors import FatalError
-from protocol.sealed_layout import SealedLayout
+from protocol.layout.sealed import SealedLayout
 
 layouts = st.builds(
     SealedLayout,

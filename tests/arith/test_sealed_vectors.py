@@ -19,7 +19,7 @@ from protocol.arith.sealed_lanes import SealedLanes
 from protocol.arith.sealed_state import State, open_state, seal_state
 from protocol.arith.sharing import Secrets
 from protocol.errors import Malformed
-from protocol.sealed_layout import SealedLayout
+from protocol.layout.sealed import SealedLayout
 
 PATH = Path(__file__).parents[1] / "vectors" / "arith" / "sealed.json"
 VECTORS = json.loads(PATH.read_text())

@@ -28,7 +28,7 @@ from protocol.arith.statistics import (
     targets,
 )
 from protocol.errors import FatalError, InputError
-from protocol.noise_scale import RECORD_NORM
+from protocol.layout.noise import RECORD_NORM
 from protocol.params import MAX_CATEGORIES, MAX_DATASET_ROWS, MAX_SEALED_FEATURES
 
 FAMILIES = (

@@ -10,7 +10,7 @@ import pytest
 from protocol.arith import kernels
 from protocol.arith.lanes import Lanes
 from protocol.arith.masked import word_bits
-from protocol.packing import ENVELOPES
+from protocol.layout.packing import ENVELOPES
 from scripts.benchmarks.figures import Reply
 from scripts.benchmarks.secagg import SUITE
 from scripts.benchmarks.sides import assay_secagg

@@ -17,7 +17,7 @@ from protocol.arith.batch import HEADER_BYTES, Kind, ciphertexts, decode_batch
 from protocol.arith.lanes import SumOutOfRange
 from protocol.arith.paillier import PrivateKey
 from protocol.errors import Malformed
-from protocol.packing import batch_maker
+from protocol.layout.packing import batch_maker
 from protocol.spec import JobSpec
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context

@@ -18,7 +18,7 @@ from node.perform import compute, secrets
 from node.privacy_ledger import Limit, Reserve
 from node.store import Store
 from protocol.errors import InputError, Malformed
-from protocol.noise_scale import NoisePlan
+from protocol.layout.noise import NoisePlan
 from protocol.policy import Policy
 from protocol.policy_terms import with_changes
 from protocol.wire.codec import encode

@@ -18,7 +18,7 @@ from protocol import params
 from protocol.arith import accountant, affine, models, statistics
 from protocol.arith.models import Family, Floats, Model
 from protocol.errors import InputError
-from protocol.noise_scale import RECORD_NORM
+from protocol.layout.noise import RECORD_NORM
 from protocol.spec_toml import Draft, parse_toml
 
 _SPEC = """

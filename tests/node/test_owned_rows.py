@@ -20,7 +20,7 @@ from protocol.arith import statistics
 from protocol.arith.models import Family
 from protocol.arith.models import Model as Architecture
 from protocol.errors import InputError
-from protocol.noise_scale import NoisePlan
+from protocol.layout.noise import NoisePlan
 from protocol.spec import (
     CategoryFeature,
     Envelope,

@@ -29,7 +29,7 @@ from node.store import Store
 from protocol.arith import kernels
 from protocol.arith.accountant import spent
 from protocol.errors import InputError, StateError
-from protocol.noise_scale import Charge, NoisePlan, noise_clip
+from protocol.layout.noise import Charge, NoisePlan, noise_clip
 from protocol.policy import Policy
 from protocol.policy_terms import with_changes
 from protocol.spec import JobSpec, encode_spec

@@ -13,9 +13,9 @@ from protocol import effects, inputs, owner
 from protocol.effects import BlobKind
 from protocol.enrolment import block_members, spec_domain
 from protocol.job import JobPhase
+from protocol.layout.packing import model_bytes
 from protocol.lists import ready_digest
 from protocol.owner_state import OwnerRound, OwnerState
-from protocol.packing import model_bytes
 from protocol.round import Phase
 from protocol.typed_data import Commitment, commitment_digest
 from protocol.wire.messages import Committed, Enrolled, Freeze, Open, Result, Roster

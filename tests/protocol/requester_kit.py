@@ -13,7 +13,7 @@ from protocol import inputs, requester
 from protocol.effects import BlobKind
 from protocol.enrolment import block_members
 from protocol.job import JobPhase
-from protocol.packing import model_bytes
+from protocol.layout.packing import model_bytes
 from protocol.requester_state import BlockRecord, RequesterRound, RequesterState
 from protocol.round import Phase
 from protocol.wire.envelope import Envelope, envelope_digest

@@ -24,8 +24,7 @@ from protocol.estimate import (
     release_bytes,
     roster_bytes,
 )
-from protocol.lists import BlockList, ContributionList, encode_contributions, encode_roster
-from protocol.packing import (
+from protocol.layout.packing import (
     BATCH_HEADER_BYTES,
     ENVELOPES,
     MASKS,
@@ -34,6 +33,7 @@ from protocol.packing import (
     Packing,
     model_bytes,
 )
+from protocol.lists import BlockList, ContributionList, encode_contributions, encode_roster
 from protocol.spec import EncryptionSpec, Envelope, Family, JobSpec, ModelSpec
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context, Frame, seal

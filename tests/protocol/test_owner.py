@@ -17,10 +17,10 @@ from protocol import effects, inputs, owner
 from protocol.enrolment import draw_blocks
 from protocol.errors import StateError
 from protocol.job import JobPhase
+from protocol.layout.packing import model_bytes
 from protocol.machine import JOBS_TOPIC, block_topic, job_topic
 from protocol.owner_state import OwnerState
 from protocol.owner_turn import blocks_in
-from protocol.packing import model_bytes
 from protocol.round import Phase
 from protocol.wire.codec import decode, encode
 from protocol.wire.messages import Ask, Enrolled, Finished, RefusalCode, Refuse

@@ -21,6 +21,7 @@ from protocol.estimate import (
     rebuilding_seconds,
     secrets_seconds,
 )
+from protocol.layout.sealed import SEALED_HEADER_BYTES, SealedLayout
 from protocol.sealed_estimate import (
     Pace,
     layout_of,
@@ -31,7 +32,6 @@ from protocol.sealed_estimate import (
     requester_seconds,
     statistics_seconds,
 )
-from protocol.sealed_layout import SEALED_HEADER_BYTES, SealedLayout
 from protocol.spec import Terms
 from protocol.spec_toml import parse_toml
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import InputError, Malformed
-from protocol.packing import BATCH_HEADER_BYTES, Packing
+from protocol.layout.packing import BATCH_HEADER_BYTES, Packing
+from protocol.layout.sealed import SEALED_HEADER_BYTES, SealedLayout
 from protocol.params import (
     MAX_CATEGORIES,
     MAX_COHORT,
@@ -18,7 +19,6 @@ from protocol.params import (
     SEALED_FRACTION_BITS,
     VALUE_BITS,
 )
-from protocol.sealed_layout import SEALED_HEADER_BYTES, SealedLayout
 
 ONE = 1 << SEALED_FRACTION_BITS
 DIGITS = SealedLayout(257, 10, 16, 3072, 6)

@@ -10,9 +10,9 @@ from test_spec import SPEC
 
 from protocol import params
 from protocol.addresses import to_checksum
+from protocol.layout.sealed import SealedLayout
 from protocol.policy import DatasetFacts, Decision, Policy, Verdict, judge, obstacles
 from protocol.policy_terms import with_changes
-from protocol.sealed_layout import SealedLayout
 from protocol.spec import (
     Family,
     Faulty,

@@ -14,8 +14,8 @@ from protocol import effects, inputs
 from protocol.arith.fixedpoint import Integers
 from protocol.errors import InputError, PeerError
 from protocol.estimate import apply_seconds, contribute_seconds
+from protocol.layout.noise import NoisePlan, multiplier_bound, sampling_rate
 from protocol.machine import one_line
-from protocol.noise_scale import NoisePlan, multiplier_bound, sampling_rate
 from protocol.spec import JobSpec
 from protocol.wire.codec import decode_tagged, encode_tagged
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from protocol.noise_scale import RECORD_NORM
+from protocol.layout.noise import RECORD_NORM
 
 
 def rounded_gaussian(

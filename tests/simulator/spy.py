@@ -35,8 +35,8 @@ from protocol.arith.sharing import (
 )
 from protocol.enrolment import Cohort, block_members, draw_blocks
 from protocol.errors import Malformed
+from protocol.layout.packing import MASKS
 from protocol.lists import RosterEntry
-from protocol.packing import MASKS
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context, Envelope, envelope_digest, opening_digest
 from protocol.wire.messages import Contribution, Open, Ready, Release

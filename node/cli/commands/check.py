@@ -129,7 +129,7 @@ def _result(
 def _multiplier(draft: Draft, sealed: dict[str, Any] | None) -> float | None:
     """The noise multiplier that suffices whatever data set trains; None without noise. A sealed
     job's is the same for all: no row is sampled."""
-    from protocol.noise_scale import multiplier_bound
+    from protocol.layout.noise import multiplier_bound
 
     privacy = draft.terms.privacy
     if privacy.epsilon is None:

@@ -19,7 +19,7 @@ from protocol.arith.envelope import Envelope
 from protocol.arith.masks import Binding, expand_words
 from protocol.arith.paillier import PrivateKey, generate_key
 from protocol.arith.sharing import Kind, ReadyParts, Secrets
-from protocol.packing import batch_maker
+from protocol.layout.packing import batch_maker
 from protocol.params import DEFAULT_KEY_BITS
 from scripts.benchmarks.sides.parts import Parts, gradient
 

@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from protocol.sealed_layout import SealedLayout
+from protocol.layout.sealed import SealedLayout
 
 #: Before the numbers of a batch: tag, version, kind, bits, count, maker (protocol.arith.batch).
 BATCH_HEADER_BYTES: Final = 45
