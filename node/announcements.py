@@ -24,7 +24,7 @@ from protocol.job import OVER
 from protocol.machine import JobContext
 from protocol.owner_state import OwnerState
 from protocol.round import Role
-from protocol.spec import JobSpec, decode_spec, spec_digest
+from protocol.spec.job import JobSpec, decode_spec, spec_digest
 from protocol.wire import identity
 from protocol.wire.envelope import Envelope
 from protocol.wire.messages import Announce

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from node import sealed_tasks, tasks
 from node.blobs import BlobRef
 from node.tasks import Result, Rows, Work, get, put
-from protocol.spec import Envelope, JobSpec
+from protocol.spec.job import Envelope, JobSpec
 
 if TYPE_CHECKING:
     from protocol.arith.models import Floats
@@ -208,7 +208,7 @@ def export_model(work: Work, private_key: bytes, model: BlobRef, target: Path) -
 
     from protocol.arith import models
     from protocol.arith.vectors import Kind, decode_vector
-    from protocol.spec_render import render_toml
+    from protocol.spec.render import render_toml
 
     spec = tasks.spec_of(work)
     architecture = tasks.model_of(spec)

@@ -35,7 +35,7 @@ from protocol.params import MAX_ROUNDS
 from protocol.requester_pay import WINDING_UP
 from protocol.requester_state import RequesterState
 from protocol.round import Phase
-from protocol.spec_render import render_toml
+from protocol.spec.render import render_toml
 from protocol.wire.messages import Release
 
 #: The machine's phases in the words of the control socket.

@@ -55,7 +55,7 @@ from protocol.lists import examine_cohort
 from protocol.machine import JobContext, one_line
 from protocol.owner_state import OwnerState
 from protocol.round import Role
-from protocol.spec import decode_spec
+from protocol.spec.job import decode_spec
 
 log = logging.getLogger("assay.daemon")
 

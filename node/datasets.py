@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from node.matrix import OwnedRows
     from node.store import Store
     from node.table import Numbers
-    from protocol.spec import Terms
+    from protocol.spec.job import Terms
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 

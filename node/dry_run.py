@@ -37,8 +37,8 @@ from protocol.arith.vectors import Kind, decode_vector, encode_vector
 from protocol.errors import InputError
 from protocol.layout.noise import RECORD_NORM
 from protocol.sealed_estimate import layout_of
-from protocol.spec import ChainRef, JobSpec, Party, Terms
-from protocol.spec_toml import Draft
+from protocol.spec.job import ChainRef, JobSpec, Party, Terms
+from protocol.spec.toml import Draft
 
 #: Splits, and with noise draws, that a result rests on.
 REPETITIONS: Final = 5

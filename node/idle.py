@@ -13,7 +13,7 @@ from node.perform.services import Services
 from protocol.errors import AssayError
 from protocol.job import JobPhase
 from protocol.owner_state import OwnerState
-from protocol.spec import Envelope
+from protocol.spec.job import Envelope
 
 log = logging.getLogger("assay.idle")
 

@@ -21,14 +21,7 @@ from node.readers import name_list
 from node.table import Integers, Numbers, Table, read_table
 from protocol import params
 from protocol.errors import InputError
-from protocol.spec_parts import (
-    ClassTarget,
-    Feature,
-    NumberFeature,
-    NumberTarget,
-    Outside,
-    Target,
-)
+from protocol.spec.parts import ClassTarget, Feature, NumberFeature, NumberTarget, Outside, Target
 
 
 def build_matrix(

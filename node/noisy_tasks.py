@@ -10,7 +10,7 @@ from node import tasks
 from node.blobs import BlobRef, Blobs
 from protocol.errors import InputError
 from protocol.layout.noise import NoisePlan, noise_clip
-from protocol.spec import decode_spec
+from protocol.spec.job import decode_spec
 
 if TYPE_CHECKING:
     from protocol.arith.models import Floats

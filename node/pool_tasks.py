@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from node import tasks
-from protocol.spec import Envelope, JobSpec
+from protocol.spec.job import Envelope, JobSpec
 
 #: A full-range blinder is an exponentiation of the modulus' length: it takes as long as this many
 #: obfuscators from a table.

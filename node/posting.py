@@ -23,9 +23,9 @@ from protocol.errors import ChainError, InputError
 from protocol.machine import JobContext
 from protocol.requester_state import RequesterState
 from protocol.round import Role
-from protocol.spec import ETHER, ChainRef, JobSpec, encode_spec, spec_digest
-from protocol.spec_parts import Party
-from protocol.spec_toml import Draft, parse_toml
+from protocol.spec.job import ETHER, ChainRef, JobSpec, encode_spec, spec_digest
+from protocol.spec.parts import Party
+from protocol.spec.toml import Draft, parse_toml
 
 #: How long a posting's transaction is waited for before the reply goes without its hash, seconds.
 _PATIENCE = 5.0

@@ -23,7 +23,7 @@ from protocol.arith import accountant
 from protocol.errors import InputError
 from protocol.layout.noise import Charge, NoisePlan, check_resolution, sampling_rate
 from protocol.policy import Policy
-from protocol.spec import JobSpec
+from protocol.spec.job import JobSpec
 from protocol.wire.codec import encode
 
 _UP: Final = Context(prec=4, rounding=ROUND_CEILING)

@@ -20,7 +20,7 @@ from protocol.errors import FatalError, InputError
 from protocol.layout.noise import NoisePlan
 from protocol.layout.packing import batch_maker
 from protocol.sealed_estimate import layout_of
-from protocol.spec import JobSpec, decode_spec
+from protocol.spec.job import JobSpec, decode_spec
 from protocol.wire.codec import encode
 
 if TYPE_CHECKING:

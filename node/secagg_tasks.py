@@ -17,7 +17,7 @@ from node.blobs import BlobRef
 from protocol.errors import Malformed
 from protocol.layout.packing import batch_maker
 from protocol.lists import RosterEntry
-from protocol.spec import JobSpec
+from protocol.spec.job import JobSpec
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context
 from protocol.wire.messages import Ready

@@ -17,7 +17,7 @@ from node.blobs import BlobRef, Blobs
 from protocol import params
 from protocol.errors import InputError
 from protocol.layout.noise import noise_clip
-from protocol.spec import Envelope, JobSpec, Terms, decode_spec
+from protocol.spec.job import Envelope, JobSpec, Terms, decode_spec
 
 if TYPE_CHECKING:
     from protocol.arith import envelope

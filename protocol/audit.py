@@ -18,7 +18,7 @@ from protocol.evidence import Evidence, merit_tree
 from protocol.lists import Leaf, examine_contributions
 from protocol.merit import merit_shares
 from protocol.requester_state import RoundRecord
-from protocol.spec import ETHER, JobSpec
+from protocol.spec.job import ETHER, JobSpec
 
 
 @dataclass(frozen=True, slots=True)

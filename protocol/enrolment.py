@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from eth_hash.auto import keccak
 
 from protocol.errors import Malformed
-from protocol.spec import CohortSpec, JobSpec
+from protocol.spec.job import CohortSpec, JobSpec
 from protocol.trees import enrolment_leaf, index_root
 from protocol.typed_data import Domain, Enrolment, enrolment_digest, recover
 from protocol.wire.envelope import Context, Envelope

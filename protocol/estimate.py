@@ -15,7 +15,7 @@ from protocol.encryption_cost import add_seconds, decrypt_seconds, encrypt_secon
 from protocol.layout.packing import ENVELOPES, PAILLIER, Packing
 from protocol.lists import BlockList, ContributionList, encode_contributions, encode_roster
 from protocol.sealed_estimate import owner_seconds, reference_pace, requester_seconds
-from protocol.spec import Terms
+from protocol.spec.job import Terms
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context, Envelope, Frame, seal
 from protocol.wire.messages import Body, Ready, Release

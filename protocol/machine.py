@@ -15,7 +15,7 @@ from protocol.effects import Effect, Facts, Notify
 from protocol.enrolment import Cohort
 from protocol.errors import FatalError, StateError
 from protocol.params import MAX_REASON_BYTES
-from protocol.spec import JobSpec
+from protocol.spec.job import JobSpec
 from protocol.wire.codec import Wire
 from protocol.wire.envelope import Context, Envelope
 from protocol.wire.messages import Body

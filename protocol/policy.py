@@ -16,8 +16,8 @@ from protocol import params
 from protocol.addresses import to_checksum
 from protocol.amounts import format_amount
 from protocol.errors import Malformed
-from protocol.spec import ETHER, JobSpec
-from protocol.spec_parts import Address
+from protocol.spec.job import ETHER, JobSpec
+from protocol.spec.parts import Address
 from protocol.wire.codec import Amount, Range, Size, Wire
 
 #: A new dataset's whole budget. Up to 10 is what published guidance still calls a reasonable

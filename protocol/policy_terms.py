@@ -17,8 +17,8 @@ from protocol.amounts import ALLOWED as AMOUNT
 from protocol.amounts import parse_amount
 from protocol.errors import InputError
 from protocol.policy import Accept, Policy
-from protocol.spec import ETHER
-from protocol.spec_checks import slug
+from protocol.spec.checks import slug
+from protocol.spec.job import ETHER
 
 #: A value as JSON or a command line has it; None puts a term back to its default.
 Value: TypeAlias = bool | int | float | str | tuple[str, ...] | None

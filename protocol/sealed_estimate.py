@@ -14,7 +14,7 @@ from protocol.encryption_cost import add_seconds, decrypt_seconds, encrypt_secon
 from protocol.errors import InputError
 from protocol.layout.sealed import SealedLayout
 from protocol.params import SEALED_FRACTION_BITS
-from protocol.spec import Terms
+from protocol.spec.job import Terms
 
 #: Bits of an entry of M - I (protocol.arith.sealed).
 ENTRY_BITS: Final = SEALED_FRACTION_BITS + 1

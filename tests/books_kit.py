@@ -38,7 +38,7 @@ from protocol.lists import (
     leaves,
 )
 from protocol.requester_state import GroupRecord, RequesterState, RoundRecord
-from protocol.spec import (
+from protocol.spec.job import (
     ETHER,
     ChainRef,
     ClassTarget,
@@ -57,7 +57,7 @@ from protocol.spec import (
     encode_spec,
     spec_digest,
 )
-from protocol.spec import Envelope as Cipher
+from protocol.spec.job import Envelope as Cipher
 from protocol.typed_data import Enrolment, enrolment_digest
 from protocol.wire.blobs import blob_digest
 from protocol.wire.envelope import Context, Envelope, seal

@@ -40,7 +40,7 @@ from node.demo.sealed import Asked
 from node.demo.sealed import recipe as sealed_recipe
 from node.demo.user import User
 from node.demo.world import FUND, World, build
-from protocol.spec_toml import parse_toml
+from protocol.spec.toml import parse_toml
 
 #: The name of the data set in every owner's home.
 DATASET: Final = "records"

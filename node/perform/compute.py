@@ -36,7 +36,7 @@ from protocol.layout.noise import NoisePlan
 from protocol.machine import one_line
 from protocol.owner_state import OwnerState
 from protocol.policy import without_noise
-from protocol.spec import JobSpec, Terms
+from protocol.spec.job import JobSpec, Terms
 from protocol.wire.codec import decode, decode_tagged, encode_tagged
 from protocol.wire.envelope import Envelope
 from protocol.wire.messages import Release

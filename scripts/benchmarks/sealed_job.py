@@ -15,8 +15,8 @@ from node.demo.job import OWNERS
 from node.demo.job import spec as written
 from node.demo.sealed import Asked, FeaturesName, recipe
 from protocol.params import KEY_PROOF_ROOTS
-from protocol.spec import ChainRef, JobSpec, Party
-from protocol.spec_toml import parse_toml
+from protocol.spec.job import ChainRef, JobSpec, Party
+from protocol.spec.toml import parse_toml
 from scripts.benchmarks.figures import BenchError
 
 KEY_BITS = 3072

@@ -28,7 +28,7 @@ from protocol.arith.fixedpoint import Integers
 from protocol.arith.paillier import PrivateKey
 from protocol.arith.sharing import Secrets
 from protocol.lists import RosterEntry
-from protocol.spec import JobSpec, encode_spec
+from protocol.spec.job import JobSpec, encode_spec
 from protocol.wire.envelope import Context as Place
 from scripts.benchmarks import sealed_job
 from scripts.benchmarks.sealed_job import Case, Split

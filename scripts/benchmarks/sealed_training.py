@@ -18,7 +18,7 @@ from protocol.arith.models import Floats, accuracy, check_rows
 from protocol.arith.noise import add_noise
 from protocol.arith.statistics import Statistics
 from protocol.arith.vectors import Kind, decode_vector, encode_vector
-from protocol.spec import JobSpec
+from protocol.spec.job import JobSpec
 from scripts.benchmarks.sealed_job import Split
 
 Features = tuple[Floats, Floats]

@@ -9,7 +9,7 @@ import pytest
 
 from node import tasks
 from protocol.arith import affine, statistics
-from protocol.spec import JobSpec
+from protocol.spec.job import JobSpec
 from scripts.benchmarks import sealed_accuracy, sealed_job, sealed_rounds, sealed_training
 from scripts.benchmarks.figures import Side
 from scripts.benchmarks.sealed import SUITE

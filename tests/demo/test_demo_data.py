@@ -11,7 +11,7 @@ import pytest
 from node.demo.columns import TABLES, DataName
 from node.demo.data import MIN_ROWS, load, split, write_csv
 from node.demo.job import ACCEPTING, OWNERS, RECIPES, ModelName, spec
-from protocol.spec_toml import parse_toml
+from protocol.spec.toml import parse_toml
 
 DATA: list[DataName] = ["digits", "breast-cancer"]
 

@@ -33,9 +33,9 @@ from protocol.arith.models import Family, Model
 from protocol.policy import DatasetFacts, Policy, Verdict
 from protocol.policy import judge as judge_job
 from protocol.policy_terms import with_changes
-from protocol.spec import JobSpec
-from protocol.spec_parts import ChainRef, Party
-from protocol.spec_toml import parse_toml
+from protocol.spec.job import JobSpec
+from protocol.spec.parts import ChainRef, Party
+from protocol.spec.toml import parse_toml
 
 REQUESTER = b"\x11" * 20
 

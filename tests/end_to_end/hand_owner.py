@@ -28,7 +28,7 @@ from protocol.lists import (
     examine_cohort,
     examine_roster,
 )
-from protocol.spec import decode_spec
+from protocol.spec.job import decode_spec
 from protocol.wire.blobs import blob_digest
 from protocol.wire.envelope import Context, Envelope, opening_digest
 from protocol.wire.messages import (

@@ -14,7 +14,7 @@ from protocol.arith.paillier import PrivateKey
 from protocol.arith.sharing import Kind, reconstruct
 from protocol.enrolment import Cohort
 from protocol.lists import RosterEntry
-from protocol.spec import JobSpec
+from protocol.spec.job import JobSpec
 from protocol.wire.envelope import Context
 
 KEY_BITS = 2048

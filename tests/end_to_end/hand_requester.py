@@ -32,9 +32,9 @@ from protocol.enrolment import cohort_order, draw_blocks, job_id
 from protocol.lists import BlockList, ContributionList
 from protocol.machine import JOBS_TOPIC
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
-from protocol.spec import ChainRef, decode_spec, encode_spec, spec_digest
-from protocol.spec_parts import Party
-from protocol.spec_toml import parse_toml
+from protocol.spec.job import ChainRef, decode_spec, encode_spec, spec_digest
+from protocol.spec.parts import Party
+from protocol.spec.toml import parse_toml
 from protocol.typed_data import Commitment, commitment_digest
 from protocol.wire import identity
 from protocol.wire.blobs import blob_digest

@@ -19,7 +19,7 @@ from protocol.arith import kernels
 from protocol.layout.packing import model_bytes
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
-from protocol.spec import decode_spec
+from protocol.spec.job import decode_spec
 from protocol.wire.codec import decode
 from protocol.wire.envelope import open_envelope
 from protocol.wire.messages import Release

@@ -18,7 +18,7 @@ from protocol.arith.lanes import SumOutOfRange
 from protocol.arith.paillier import PrivateKey
 from protocol.errors import Malformed
 from protocol.layout.packing import batch_maker
-from protocol.spec import JobSpec
+from protocol.spec.job import JobSpec
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context
 

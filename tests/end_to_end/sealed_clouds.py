@@ -19,7 +19,7 @@ from jobs_kit import stored
 from processes import Daemon, Swarm
 
 from protocol.params import MAX_SPEC_BYTES
-from protocol.spec import JobSpec, decode_spec
+from protocol.spec.job import JobSpec, decode_spec
 
 LOW, HIGH, CENTER = -5.0, 5.0, 0.5
 

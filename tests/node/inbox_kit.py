@@ -33,7 +33,7 @@ from protocol.requester_state import (
     RequesterState,
 )
 from protocol.round import Role
-from protocol.spec import encode_spec
+from protocol.spec.job import encode_spec
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode, encode
 from protocol.wire.envelope import Context, Frame, open_envelope

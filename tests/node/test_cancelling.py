@@ -28,8 +28,8 @@ from protocol.machine import JobContext
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
 from protocol.round import Role
-from protocol.spec_parts import ChainRef, Party
-from protocol.spec_toml import parse_toml
+from protocol.spec.parts import ChainRef, Party
+from protocol.spec.toml import parse_toml
 
 ROOT = Path(__file__).parents[2]
 NOW = 1_750_000_000

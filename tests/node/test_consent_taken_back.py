@@ -19,7 +19,7 @@ from protocol.addresses import to_checksum
 from protocol.errors import InputError
 from protocol.policy import Policy
 from protocol.policy_terms import with_changes
-from protocol.spec import Envelope, Family, JobSpec, ModelSpec
+from protocol.spec.job import Envelope, Family, JobSpec, ModelSpec
 from protocol.wire.codec import encode
 
 

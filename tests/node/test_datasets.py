@@ -21,7 +21,7 @@ from node.store import Store
 from node.table import encode_table, read_table
 from protocol import params
 from protocol.errors import FatalError, InputError
-from protocol.spec import CategoryFeature, ClassTarget, NumberFeature, NumberTarget, Outside
+from protocol.spec.job import CategoryFeature, ClassTarget, NumberFeature, NumberTarget, Outside
 
 AGE = NumberFeature("age", 0.0, 100.0)
 WARD = CategoryFeature("ward", ("north", "south", "east"))

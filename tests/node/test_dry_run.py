@@ -19,7 +19,7 @@ from protocol.arith import accountant, affine, models, statistics
 from protocol.arith.models import Family, Floats, Model
 from protocol.errors import InputError
 from protocol.layout.noise import RECORD_NORM
-from protocol.spec_toml import Draft, parse_toml
+from protocol.spec.toml import Draft, parse_toml
 
 _SPEC = """
 title = "Clouds"

@@ -16,7 +16,7 @@ from protocol.arith.entropy import from_seed
 from protocol.arith.models import Family, Model
 from protocol.arith.training import Training
 from protocol.arith.vectors import Kind, encode_vector
-from protocol.spec import encode_spec
+from protocol.spec.job import encode_spec
 
 SPEC = make_spec()
 

@@ -20,7 +20,7 @@ from protocol.job import JobPhase
 from protocol.owner_state import OwnerRound, OwnerState
 from protocol.requester_state import RequesterState
 from protocol.round import Phase
-from protocol.spec import EncryptionSpec, Envelope, Family, JobSpec, ModelSpec, encode_spec
+from protocol.spec.job import EncryptionSpec, Envelope, Family, JobSpec, ModelSpec, encode_spec
 from protocol.wire.messages import Open
 
 

@@ -21,7 +21,7 @@ from protocol.arith.models import Family
 from protocol.arith.models import Model as Architecture
 from protocol.errors import InputError
 from protocol.layout.noise import NoisePlan
-from protocol.spec import (
+from protocol.spec.job import (
     CategoryFeature,
     Envelope,
     JobSpec,
@@ -31,7 +31,7 @@ from protocol.spec import (
     Terms,
     encode_spec,
 )
-from protocol.spec import Family as SpecFamily
+from protocol.spec.job import Family as SpecFamily
 
 #: A job that takes 'age' from 0 to 120, a ward, and a stay that is short or long; with noise.
 NOISY = dataclasses.replace(

@@ -32,9 +32,9 @@ from protocol.errors import InputError, StateError
 from protocol.layout.noise import Charge, NoisePlan, noise_clip
 from protocol.policy import Policy
 from protocol.policy_terms import with_changes
-from protocol.spec import JobSpec, encode_spec
-from protocol.spec_parts import ChainRef, Faulty, Party
-from protocol.spec_toml import parse_toml
+from protocol.spec.job import JobSpec, encode_spec
+from protocol.spec.parts import ChainRef, Faulty, Party
+from protocol.spec.toml import parse_toml
 from protocol.wire.codec import encode
 
 ROOT = Path(__file__).parents[2]

@@ -21,10 +21,10 @@ from protocol.arith import affine, statistics
 from protocol.arith.models import check_rows
 from protocol.arith.paillier import PrivateKey
 from protocol.arith.vectors import Kind, encode_vector
-from protocol.spec import ClassTarget, Family, FeatureMap, JobSpec, ModelSpec, encode_spec
-from protocol.spec_parts import CategoryFeature, NumberFeature, NumberTarget
-from protocol.spec_render import render_toml
-from protocol.spec_toml import parse_toml
+from protocol.spec.job import ClassTarget, Family, FeatureMap, JobSpec, ModelSpec, encode_spec
+from protocol.spec.parts import CategoryFeature, NumberFeature, NumberTarget
+from protocol.spec.render import render_toml
+from protocol.spec.toml import parse_toml
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "sealed.md"
 WARDS, STAYS = ("surgery", "oncology", "all others"), ("weeks", "days", "months")

@@ -22,7 +22,7 @@ from protocol.errors import FatalError, InputError, Malformed
 from protocol.layout.noise import NoisePlan
 from protocol.layout.packing import batch_maker
 from protocol.lists import RosterEntry
-from protocol.spec import ClassTarget, Family, FeatureMap, JobSpec, ModelSpec, encode_spec
+from protocol.spec.job import ClassTarget, Family, FeatureMap, JobSpec, ModelSpec, encode_spec
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context
 

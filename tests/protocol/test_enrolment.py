@@ -22,7 +22,7 @@ from protocol.enrolment import (
     read_enrolment,
 )
 from protocol.errors import Malformed
-from protocol.spec import CohortSpec
+from protocol.spec.job import CohortSpec
 from protocol.trees import enrolment_leaf, index_proof, index_root, verify_index
 from protocol.typed_data import Domain
 from protocol.wire.envelope import Envelope

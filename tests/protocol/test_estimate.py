@@ -34,7 +34,7 @@ from protocol.layout.packing import (
     model_bytes,
 )
 from protocol.lists import BlockList, ContributionList, encode_contributions, encode_roster
-from protocol.spec import EncryptionSpec, Envelope, Family, JobSpec, ModelSpec
+from protocol.spec.job import EncryptionSpec, Envelope, Family, JobSpec, ModelSpec
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context, Frame, seal
 from protocol.wire.messages import Ready, Release

@@ -15,7 +15,7 @@ from protocol.enrolment import build_cohort, cohort_order
 from protocol.errors import Malformed
 from protocol.params import MAX_BLOCK
 from protocol.round import Phase
-from protocol.spec_parts import CohortSpec, Faulty
+from protocol.spec.parts import CohortSpec, Faulty
 
 
 @given(st.integers(5, 64), st.integers(0, 200), st.integers(5, MAX_BLOCK), st.integers(0, 400))

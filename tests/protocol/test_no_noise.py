@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from protocol.spec_read import SpecError
-from protocol.spec_toml import parse_toml
+from protocol.spec.read import SpecError
+from protocol.spec.toml import parse_toml
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 SEALED = (EXAMPLES / "digits-sealed.toml").read_text()

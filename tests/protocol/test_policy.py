@@ -24,7 +24,7 @@ from protocol.policy import (
     obstacles,
 )
 from protocol.policy_terms import describe, with_changes
-from protocol.spec import ETHER, JobSpec
+from protocol.spec.job import ETHER, JobSpec
 from protocol.wire.codec import decode, encode
 
 DATA = DatasetFacts(("id", *SPEC.columns), 100)
@@ -196,7 +196,7 @@ def test_what_cannot_work_is_refused_whatever_the_policy(policy: Policy) -> None
 
 
 def test_many_missing_columns_make_one_line() -> None:
-    from protocol.spec import NumberFeature
+    from protocol.spec.job import NumberFeature
 
     wide = dataclasses.replace(
         SPEC, features=tuple(NumberFeature(f"c{i}", 0.0, 1.0) for i in range(9))

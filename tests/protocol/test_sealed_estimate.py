@@ -32,8 +32,8 @@ from protocol.sealed_estimate import (
     requester_seconds,
     statistics_seconds,
 )
-from protocol.spec import Terms
-from protocol.spec_toml import parse_toml
+from protocol.spec.job import Terms
+from protocol.spec.toml import parse_toml
 
 _SPEC = """
 title = "Sealed"

@@ -13,7 +13,7 @@ from protocol.addresses import to_checksum
 from protocol.layout.sealed import SealedLayout
 from protocol.policy import DatasetFacts, Decision, Policy, Verdict, judge, obstacles
 from protocol.policy_terms import with_changes
-from protocol.spec import (
+from protocol.spec.job import (
     Family,
     Faulty,
     FeatureMap,
@@ -23,8 +23,8 @@ from protocol.spec import (
     decode_spec,
     encode_spec,
 )
-from protocol.spec_render import render_toml
-from protocol.spec_toml import parse_toml
+from protocol.spec.render import render_toml
+from protocol.spec.toml import parse_toml
 
 PROOF = bytes(params.KEY_PROOF_ROOTS * len(SPEC.modulus))
 DATA = DatasetFacts(("id", *SPEC.columns), 100)

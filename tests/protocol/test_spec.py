@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from protocol import params
 from protocol.errors import Malformed
-from protocol.spec import (
+from protocol.spec.job import (
     ETHER,
     CategoryFeature,
     ChainRef,

@@ -12,16 +12,10 @@ from typing import Any
 import pytest
 
 from protocol import params
-from protocol.spec import JobSpec, Terms
-from protocol.spec_model import ModelSpec, TrainingSpec
-from protocol.spec_parts import (
-    CohortSpec,
-    EncryptionSpec,
-    PaymentSpec,
-    PrivacySpec,
-    TimingSpec,
-)
-from protocol.spec_toml import DEFAULTS, SEALED_DEFAULTS
+from protocol.spec.job import JobSpec, Terms
+from protocol.spec.model import ModelSpec, TrainingSpec
+from protocol.spec.parts import CohortSpec, EncryptionSpec, PaymentSpec, PrivacySpec, TimingSpec
+from protocol.spec.toml import DEFAULTS, SEALED_DEFAULTS
 from protocol.wire.codec import Range
 
 PAGE = (Path(__file__).parents[2] / "docs" / "spec" / "job.md").read_text()

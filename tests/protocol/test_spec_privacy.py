@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_spec import SPEC, with_
 
-from protocol.spec import (
+from protocol.spec.job import (
     CohortSpec,
     EncryptionSpec,
     Envelope,

@@ -15,7 +15,8 @@ from test_spec import SPEC, specs
 from protocol import params
 from protocol.amounts import format_amount, parse_amount
 from protocol.errors import InputError
-from protocol.spec import (
+from protocol.spec.columns import expand_names
+from protocol.spec.job import (
     ETHER,
     CategoryFeature,
     ClassTarget,
@@ -25,11 +26,10 @@ from protocol.spec import (
     encode_spec,
     spec_digest,
 )
-from protocol.spec_columns import expand_names
-from protocol.spec_parts import ChainRef, Party
-from protocol.spec_read import SpecError
-from protocol.spec_render import render_toml
-from protocol.spec_toml import Draft, parse_toml
+from protocol.spec.parts import ChainRef, Party
+from protocol.spec.read import SpecError
+from protocol.spec.render import render_toml
+from protocol.spec.toml import Draft, parse_toml
 
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "tests" / "vectors" / "spec"

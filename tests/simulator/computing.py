@@ -16,7 +16,7 @@ from protocol.errors import InputError, PeerError
 from protocol.estimate import apply_seconds, contribute_seconds
 from protocol.layout.noise import NoisePlan, multiplier_bound, sampling_rate
 from protocol.machine import one_line
-from protocol.spec import JobSpec
+from protocol.spec.job import JobSpec
 from protocol.wire.codec import decode_tagged, encode_tagged
 
 if TYPE_CHECKING:

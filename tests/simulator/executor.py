@@ -13,7 +13,7 @@ from simulator.watch import Intent
 
 from protocol import effects, evidence, inputs
 from protocol.machine import JobContext
-from protocol.spec import JobSpec
+from protocol.spec.job import JobSpec
 from protocol.typed_data import Commitment, Enrolment, commitment_digest, enrolment_digest
 from protocol.wire.messages import Body, Enrol
 

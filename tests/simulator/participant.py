@@ -26,7 +26,7 @@ from protocol.machine import JOBS_TOPIC, JobContext, kind_of
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
 from protocol.round import Role
-from protocol.spec import JobSpec, decode_spec, spec_digest
+from protocol.spec.job import JobSpec, decode_spec, spec_digest
 from protocol.wire import gossip
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode, decode_tagged, encode, encode_tagged

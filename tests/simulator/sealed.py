@@ -13,7 +13,7 @@ from protocol.arith.blinding import FullRange
 from protocol.arith.fixedpoint import Floats, Integers
 from protocol.arith.paillier import PrivateKey
 from protocol.arith.pool import Pool
-from protocol.spec import JobSpec
+from protocol.spec.job import JobSpec
 
 
 def blinders(entropy: Callable[[int], bytes]) -> Callable[[JobSpec], Pool]:

@@ -15,7 +15,7 @@ from simulator.coalition import Coalition
 from simulator.participant import Node
 from simulator.world import Settings
 
-from protocol.spec import Envelope
+from protocol.spec.job import Envelope
 from protocol.wire.envelope import Envelope as Said
 from protocol.wire.envelope import opening_digest
 

@@ -172,7 +172,7 @@ def test_dropped_to_some_and_in_to_others(chain: bool, threshold: bool) -> None:
         if not chain:
             off.enter_context(patch.object(owner_release, "look_at_chain", _release_at_once))
         if not threshold:
-            off.enter_context(patch("protocol.spec.least_threshold", lambda *_: 3))
+            off.enter_context(patch("protocol.spec.job.least_threshold", lambda *_: 3))
         them = coalition(23, noisy=True)
         place, roster = them.play(0, 0, model := them.model(0))
         everybody, victim = them.members(them.world.owners), them.honest[1]

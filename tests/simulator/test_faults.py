@@ -19,7 +19,7 @@ from protocol.evidence import decode_evidence
 from protocol.job import JobPhase
 from protocol.owner_state import OwnerState
 from protocol.round import Role
-from protocol.spec import encode_spec
+from protocol.spec.job import encode_spec
 from protocol.wire.codec import encode
 from protocol.wire.messages import Ready, Release
 

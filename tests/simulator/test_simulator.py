@@ -22,7 +22,7 @@ from protocol import inputs
 from protocol.arith import kernels
 from protocol.job import JobPhase
 from protocol.round import Phase
-from protocol.spec import Envelope
+from protocol.spec.job import Envelope
 from protocol.wire.messages import Body
 
 
@@ -255,7 +255,7 @@ def test_one_owner_that_comes_late_is_no_block() -> None:
     def hook(_: Node, state: object) -> None:
         if world.books.phase is JobPhase.TRAINING and not late.up and world.job not in late.jobs:
             late.restart()
-            from protocol.spec import encode_spec
+            from protocol.spec.job import encode_spec
 
             late.take_job(next(iter(world.owners[0].jobs.values())).role, encode_spec(world.spec))
 

@@ -36,7 +36,7 @@ from protocol.owner_state import OwnerState
 from protocol.params import PROTOCOL_VERSION
 from protocol.requester_state import RequesterState
 from protocol.round import Phase, Role
-from protocol.spec import (
+from protocol.spec.job import (
     ETHER,
     ChainRef,
     ClassTarget,

@@ -19,7 +19,7 @@ from node.control.codes import Exit
 if TYPE_CHECKING:
     from node.cli.session import Session
     from protocol.estimate import Estimate
-    from protocol.spec_toml import Draft
+    from protocol.spec.toml import Draft
 
 #: The slowest pace that is believed, seconds between blocks.
 _MAX_BLOCK_SECONDS: Final = 3600.0
@@ -60,8 +60,8 @@ def job_check(
         raise Failure(Exit.USAGE, f"block_seconds: {text}", field="block_seconds")
     text, held_out = read_spec(spec), holdout_file(holdout)
     from protocol.estimate import estimate
-    from protocol.spec_read import SpecError
-    from protocol.spec_toml import parse_toml
+    from protocol.spec.read import SpecError
+    from protocol.spec.toml import parse_toml
 
     try:
         draft = parse_toml(text, no_noise)
@@ -88,7 +88,7 @@ def _result(
 ) -> dict[str, Any]:
     """Everything as JSON; amounts are decimal strings, as on the control socket."""
     from protocol.addresses import to_checksum
-    from protocol.spec import ETHER
+    from protocol.spec.job import ETHER
 
     terms = draft.terms
     payment, cohort, privacy = terms.payment, terms.cohort, terms.privacy

@@ -15,7 +15,7 @@ from node.control.codes import Exit
 
 if TYPE_CHECKING:
     from node.dry_run import DryRun
-    from protocol.spec_toml import Draft
+    from protocol.spec.toml import Draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def _multiplier(draft: Draft) -> float | None:
     """The multiplier of every owner's noise. Raises SpecError for an epsilon too small to show."""
     from protocol.arith.accountant import multiplier
     from protocol.errors import InputError
-    from protocol.spec_read import Problem, SpecError
+    from protocol.spec.read import Problem, SpecError
 
     privacy = draft.terms.privacy
     if privacy.epsilon is None:

@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Annotated, Final
 
 from protocol import params
-from protocol.spec_checks import Fault
-from protocol.spec_parts import Part, Ratio
+from protocol.spec.checks import Fault
+from protocol.spec.parts import Part, Ratio
 from protocol.wire.codec import Range
 
 #: The least limit on a sealed model's weights, and norm of its rows: what is divided by them stays

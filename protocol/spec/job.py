@@ -3,7 +3,7 @@
 A spec is canonical bytes (protocol.wire.codec); its digest stands on the chain, so that nobody can be
 shown another one. `Terms` is what the requester decides, `JobSpec` adds what its daemon fills in.
 A spec that breaks a rule cannot be built: `JobSpec(...)`, `decode_spec` and the TOML reader
-(protocol.spec_toml) go through the same checks. docs/spec/job.md lists every field and limit.
+(protocol.spec.toml) go through the same checks. docs/spec/job.md lists every field and limit.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from protocol.errors import InputError, Malformed
 from protocol.layout.noise import check_resolution
 from protocol.layout.packing import Packing, model_bytes
 from protocol.layout.sealed import SealedLayout
-from protocol.spec_checks import Fault, least_threshold, printable, slug
-from protocol.spec_model import Family, FeatureMap, ModelSpec, TrainingSpec
-from protocol.spec_parts import (
+from protocol.spec.checks import Fault, least_threshold, printable, slug
+from protocol.spec.model import Family, FeatureMap, ModelSpec, TrainingSpec
+from protocol.spec.parts import (
     ETHER,
     Address,
     CategoryFeature,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from protocol import params
 from protocol.errors import InputError
-from protocol.spec_parts import (
+from protocol.spec.parts import (
     CategoryFeature,
     ClassTarget,
     Feature,
@@ -18,7 +18,7 @@ from protocol.spec_parts import (
     NumberTarget,
     Target,
 )
-from protocol.spec_read import Reader, allowed, joined, read, shown
+from protocol.spec.read import Reader, allowed, joined, read, shown
 
 _SPAN: Final = re.compile(r"\{([0-9]{1,6})\.\.([0-9]{1,6})\}")
 _NAME: Final = typing.get_type_hints(NumberFeature, include_extras=True)["name"]

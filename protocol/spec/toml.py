@@ -2,7 +2,7 @@
 
 The file leaves out what only the daemon knows (salt, requester, chain, key, seed, the time); a
 `Draft` holds what it says, and `Draft.complete` makes the spec. docs/spec/job.md describes the
-format; protocol.spec_render writes it.
+format; protocol.spec.render writes it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Annotated, Any, Final
 
 from protocol import params
 from protocol.amounts import parse_amount
-from protocol.spec import JobSpec, Terms
-from protocol.spec_columns import read_features, read_target
-from protocol.spec_model import Family, FeatureMap, ModelSpec, TrainingSpec, unsealable
-from protocol.spec_parts import (
+from protocol.spec.columns import read_features, read_target
+from protocol.spec.job import JobSpec, Terms
+from protocol.spec.model import Family, FeatureMap, ModelSpec, TrainingSpec, unsealable
+from protocol.spec.parts import (
     ETHER,
     ChainRef,
     CohortSpec,
@@ -32,7 +32,7 @@ from protocol.spec_parts import (
     PrivacySpec,
     TimingSpec,
 )
-from protocol.spec_read import Problem, Reader, SpecError, read, shown
+from protocol.spec.read import Problem, Reader, SpecError, read, shown
 from protocol.wire.codec import Range, encode
 
 #: What a file may leave out, by section; '' is the top of the file.

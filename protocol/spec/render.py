@@ -9,8 +9,8 @@ from itertools import groupby
 
 from protocol.addresses import to_checksum
 from protocol.amounts import format_amount
-from protocol.spec import ETHER, JobSpec, Terms
-from protocol.spec_parts import CategoryFeature, Feature, NumberFeature, Part
+from protocol.spec.job import ETHER, JobSpec, Terms
+from protocol.spec.parts import CategoryFeature, Feature, NumberFeature, Part
 
 
 def render_toml(terms: Terms) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Final, TypeAlias
 from protocol import params
 from protocol.addresses import ZERO_ADDRESS
 from protocol.errors import Malformed
-from protocol.spec_checks import Fault, distinct, finite_range, printable
+from protocol.spec.checks import Fault, distinct, finite_range, printable
 from protocol.wire.codec import Amount, Range, Size, Wire
 
 ETHER: Final = ZERO_ADDRESS

@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar
 from protocol.addresses import parse_address
 from protocol.amounts import parse_amount
 from protocol.errors import InputError
-from protocol.spec_parts import Faulty, Part
+from protocol.spec.parts import Faulty, Part
 from protocol.wire.codec import Range, Size, Uint
 
 P = TypeVar("P", bound=Part)
