@@ -34,9 +34,9 @@ from protocol.arith.fixedpoint import Integers
 from protocol.arith.models import Family, Floats, Model, accuracy
 from protocol.arith.training import apply_gradient
 from protocol.arith.vectors import Kind, decode_vector, encode_vector
+from protocol.cost.sealed import layout_of
 from protocol.errors import InputError
 from protocol.layout.noise import RECORD_NORM
-from protocol.sealed_estimate import layout_of
 from protocol.spec.job import ChainRef, JobSpec, Party, Terms
 from protocol.spec.toml import Draft
 

@@ -1,6 +1,6 @@
 """How fast this machine computes with Paillier ciphertexts: single operations, timed here and now.
 
-`assay job check` multiplies them by a sealed job's exact counts (protocol/sealed_estimate.py).
+`assay job check` multiplies them by a sealed job's exact counts (protocol/cost/sealed.py).
 Nothing here is secret and nothing is kept: the modulus is thrown together for its length.
 """
 
@@ -22,8 +22,8 @@ from protocol.arith.blinding import FullRange
 from protocol.arith.masks import Residues
 from protocol.arith.obfuscation import Source
 from protocol.arith.public_key import PublicKey, short_exponent_bits, small_primes
+from protocol.cost.sealed import ENTRY_BITS, Pace
 from protocol.errors import InputError
-from protocol.sealed_estimate import ENTRY_BITS, Pace
 
 #: Of each operation, the fastest of so many: whatever else runs can only slow it down.
 _TRIES: Final = 3

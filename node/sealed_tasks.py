@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from node import pool_tasks, secagg_tasks, tasks
 from node.blobs import BlobRef
 from node.tasks import Result, Rows, Work, get, put
+from protocol.cost.sealed import layout_of
 from protocol.errors import FatalError, InputError
 from protocol.layout.noise import NoisePlan
 from protocol.layout.packing import batch_maker
-from protocol.sealed_estimate import layout_of
 from protocol.spec.job import JobSpec, decode_spec
 from protocol.wire.codec import encode
 

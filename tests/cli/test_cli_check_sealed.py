@@ -235,7 +235,7 @@ def test_an_owner_that_cannot_be_done_in_time_is_warned_of(
     spec: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from node import pace
-    from protocol.sealed_estimate import Pace
+    from protocol.cost.sealed import Pace
 
     slow = Pace(0.0, 700.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     monkeypatch.setattr(pace, "measure_pace", lambda bits, ciphertexts: slow)

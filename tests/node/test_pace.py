@@ -8,7 +8,7 @@ import pytest
 
 from node import pace
 from protocol.arith import matvec
-from protocol.sealed_estimate import ENTRY_BITS
+from protocol.cost.sealed import ENTRY_BITS
 
 
 def test_every_operation_is_run_and_takes_time() -> None:

@@ -15,7 +15,7 @@ from protocol.arith.batch import HEADER_BYTES
 from protocol.arith.fixedpoint import FixedPoint
 from protocol.arith.lanes import Lanes
 from protocol.arith.vectors import Kind, encode_vector, vector_bytes
-from protocol.estimate import (
+from protocol.cost.estimate import (
     apply_seconds,
     contribute_seconds,
     estimate,

@@ -13,16 +13,14 @@ from protocol import params
 from protocol.arith import matvec
 from protocol.arith.envelope import Envelope
 from protocol.arith.sealed_lanes import SealedLanes
-from protocol.errors import InputError
-from protocol.estimate import (
+from protocol.cost.estimate import (
     apply_seconds,
     contribute_seconds,
     estimate,
     rebuilding_seconds,
     secrets_seconds,
 )
-from protocol.layout.sealed import SEALED_HEADER_BYTES, SealedLayout
-from protocol.sealed_estimate import (
+from protocol.cost.sealed import (
     Pace,
     layout_of,
     owner_seconds,
@@ -32,6 +30,8 @@ from protocol.sealed_estimate import (
     requester_seconds,
     statistics_seconds,
 )
+from protocol.errors import InputError
+from protocol.layout.sealed import SEALED_HEADER_BYTES, SealedLayout
 from protocol.spec.job import Terms
 from protocol.spec.toml import parse_toml
 

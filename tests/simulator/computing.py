@@ -12,8 +12,8 @@ from node import apply_tasks, noisy_tasks, sealed_tasks, secagg_tasks, tasks
 from node.blobs import BlobRef
 from protocol import effects, inputs
 from protocol.arith.fixedpoint import Integers
+from protocol.cost.estimate import apply_seconds, contribute_seconds
 from protocol.errors import InputError, PeerError
-from protocol.estimate import apply_seconds, contribute_seconds
 from protocol.layout.noise import NoisePlan, multiplier_bound, sampling_rate
 from protocol.machine import one_line
 from protocol.spec.job import JobSpec

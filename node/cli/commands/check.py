@@ -18,7 +18,7 @@ from node.control.codes import Exit
 
 if TYPE_CHECKING:
     from node.cli.session import Session
-    from protocol.estimate import Estimate
+    from protocol.cost.estimate import Estimate
     from protocol.spec.toml import Draft
 
 #: The slowest pace that is believed, seconds between blocks.
@@ -59,7 +59,7 @@ def job_check(
         text = f"is {block_seconds:g}; allowed is above 0, up to {_MAX_BLOCK_SECONDS:g}"
         raise Failure(Exit.USAGE, f"block_seconds: {text}", field="block_seconds")
     text, held_out = read_spec(spec), holdout_file(holdout)
-    from protocol.estimate import estimate
+    from protocol.cost.estimate import estimate
     from protocol.spec.read import SpecError
     from protocol.spec.toml import parse_toml
 

@@ -119,7 +119,7 @@ def _dry_run(draft: Draft, path: Path, given: Asked, noise: float | None) -> Dry
 
 
 def _layout(draft: Draft) -> dict[str, Any]:
-    from protocol.sealed_estimate import layout_of
+    from protocol.cost.sealed import layout_of
 
     layout, model = layout_of(draft.terms), draft.terms.model
     return {
@@ -137,13 +137,8 @@ def _layout(draft: Draft) -> dict[str, Any]:
 def _seconds(draft: Draft) -> dict[str, Any]:
     """Measured here and now; of statistics and secrets, which are small, by the estimate."""
     from node.pace import measure_pace
-    from protocol.estimate import rebuilding_seconds, secrets_seconds
-    from protocol.sealed_estimate import (
-        layout_of,
-        owner_seconds,
-        requester_seconds,
-        statistics_seconds,
-    )
+    from protocol.cost.estimate import rebuilding_seconds, secrets_seconds
+    from protocol.cost.sealed import layout_of, owner_seconds, requester_seconds, statistics_seconds
 
     terms = draft.terms
     started = time.monotonic()
@@ -168,7 +163,7 @@ def _precision(draft: Draft) -> dict[str, float]:
     """The derived bounds for whatever weights: a step between two weights, the most that one number
     of the owners' mean move is off, and that a round adds to what a score is off."""
     from protocol.arith.affine import error_bound
-    from protocol.sealed_estimate import layout_of
+    from protocol.cost.sealed import layout_of
 
     layout, limit = layout_of(draft.terms), draft.terms.model.weight_limit
     bound = error_bound(layout, limit)

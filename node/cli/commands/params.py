@@ -12,7 +12,7 @@ from node.cli.options import Here
 from node.cli.show import Part, Table
 
 if TYPE_CHECKING:
-    from protocol.encryption_cost import Choice, Goals
+    from protocol.cost.encryption import Choice, Goals
 
 
 def params(
@@ -32,7 +32,7 @@ def params(
     seconds are rough: of one core at 2.5 GHz, with a short-order key.
     """
     # late: protocol is of no use to a line that does not parse
-    from protocol.encryption_cost import Goals, choose
+    from protocol.cost.encryption import Goals, choose
 
     goals = Goals(parameters, owners, clip, precision, security)
     choice = choose(goals)

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from protocol.encryption_cost import add_seconds, decrypt_seconds, encrypt_seconds
+from protocol.cost.encryption import add_seconds, decrypt_seconds, encrypt_seconds
 from protocol.errors import InputError
 from protocol.layout.sealed import SealedLayout
 from protocol.params import SEALED_FRACTION_BITS
