@@ -45,8 +45,8 @@ from protocol.addresses import to_checksum
 from protocol.errors import InputError, StateError
 from protocol.job import OVER, JobPhase
 from protocol.owner_state import OwnerState
-from protocol.policy import DatasetFacts, Policy, Standing, impossible, obstacles
-from protocol.policy_terms import describe, with_changes
+from protocol.policy.policy import DatasetFacts, Policy, Standing, impossible, obstacles
+from protocol.policy.terms import describe, with_changes
 from protocol.wire.codec import decode
 
 _CONSIDERED = (JobPhase.WAITING, JobPhase.CONSIDERING)

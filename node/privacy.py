@@ -22,7 +22,7 @@ from node.store import Transaction
 from protocol.arith import accountant
 from protocol.errors import InputError
 from protocol.layout.noise import Charge, NoisePlan, check_resolution, sampling_rate
-from protocol.policy import Policy
+from protocol.policy.policy import Policy
 from protocol.spec.job import JobSpec
 from protocol.wire.codec import encode
 

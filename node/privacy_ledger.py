@@ -17,7 +17,7 @@ from node.store import Transaction, now
 from protocol.errors import InputError, StateError
 from protocol.layout.noise import Charge, NoisePlan
 from protocol.params import MAX_SPEC_BYTES
-from protocol.policy import Policy
+from protocol.policy.policy import Policy
 from protocol.wire.codec import decode
 
 MIGRATION: Final = """

@@ -171,7 +171,7 @@ def running_jobs(p: Result) -> list[str]:
     return said
 
 
-#: Terms whose list names what is allowed: an empty one allows all (protocol.policy).
+#: Terms whose list names what is allowed: an empty one allows all (protocol.policy.policy).
 _ANY: Final = frozenset({"purposes", "requesters"})
 
 

@@ -18,7 +18,7 @@ from protocol.job import OVER
 from protocol.machine import one_line
 from protocol.owner_state import OwnerState
 from protocol.params import MAX_SPEC_BYTES
-from protocol.policy import DatasetFacts, Policy, Standing, Verdict, judge, obstacles
+from protocol.policy.policy import DatasetFacts, Policy, Standing, Verdict, judge, obstacles
 from protocol.wire import identity
 from protocol.wire.codec import decode
 

@@ -30,9 +30,9 @@ from protocol.arith import statistics
 from protocol.arith.accountant import multiplier
 from protocol.arith.feature_map import FeatureMap, MapKind
 from protocol.arith.models import Family, Model
-from protocol.policy import DatasetFacts, Policy, Verdict
-from protocol.policy import judge as judge_job
-from protocol.policy_terms import with_changes
+from protocol.policy.policy import DatasetFacts, Policy, Verdict
+from protocol.policy.policy import judge as judge_job
+from protocol.policy.terms import with_changes
 from protocol.spec.job import JobSpec
 from protocol.spec.parts import ChainRef, Party
 from protocol.spec.toml import parse_toml

@@ -21,7 +21,7 @@ from protocol.errors import InputError, StateError
 from protocol.job import JobPhase
 from protocol.machine import JobContext
 from protocol.owner_state import OwnerState
-from protocol.policy import Accept
+from protocol.policy.policy import Accept
 from protocol.requester_state import RequesterState
 from protocol.round import Role
 

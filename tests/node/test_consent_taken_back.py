@@ -17,8 +17,8 @@ from node.store import Store
 from protocol import params
 from protocol.addresses import to_checksum
 from protocol.errors import InputError
-from protocol.policy import Policy
-from protocol.policy_terms import with_changes
+from protocol.policy.policy import Policy
+from protocol.policy.terms import with_changes
 from protocol.spec.job import Envelope, Family, JobSpec, ModelSpec
 from protocol.wire.codec import encode
 

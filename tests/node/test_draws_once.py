@@ -19,8 +19,8 @@ from node.privacy_ledger import Limit, Reserve
 from node.store import Store
 from protocol.errors import InputError, Malformed
 from protocol.layout.noise import NoisePlan
-from protocol.policy import Policy
-from protocol.policy_terms import with_changes
+from protocol.policy.policy import Policy
+from protocol.policy.terms import with_changes
 from protocol.wire.codec import encode
 
 JOB, ON = b"\x0b" * 32, b"\x05" * 32

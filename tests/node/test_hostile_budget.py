@@ -15,8 +15,8 @@ from node import privacy, privacy_ledger
 from node.store import Store
 from protocol.arith.accountant import spent
 from protocol.errors import InputError
-from protocol.policy import Policy
-from protocol.policy_terms import with_changes
+from protocol.policy.policy import Policy
+from protocol.policy.terms import with_changes
 
 
 @pytest.fixture

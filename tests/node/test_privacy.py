@@ -30,8 +30,8 @@ from protocol.arith import kernels
 from protocol.arith.accountant import spent
 from protocol.errors import InputError, StateError
 from protocol.layout.noise import Charge, NoisePlan, noise_clip
-from protocol.policy import Policy
-from protocol.policy_terms import with_changes
+from protocol.policy.policy import Policy
+from protocol.policy.terms import with_changes
 from protocol.spec.job import JobSpec, encode_spec
 from protocol.spec.parts import ChainRef, Faulty, Party
 from protocol.spec.toml import parse_toml

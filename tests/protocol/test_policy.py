@@ -13,7 +13,7 @@ from test_spec import SPEC
 from protocol import params
 from protocol.addresses import to_checksum
 from protocol.errors import InputError, Malformed
-from protocol.policy import (
+from protocol.policy.policy import (
     Accept,
     DatasetFacts,
     Decision,
@@ -23,7 +23,7 @@ from protocol.policy import (
     judge,
     obstacles,
 )
-from protocol.policy_terms import describe, with_changes
+from protocol.policy.terms import describe, with_changes
 from protocol.spec.job import ETHER, JobSpec
 from protocol.wire.codec import decode, encode
 

@@ -11,8 +11,8 @@ from test_spec import SPEC
 from protocol import params
 from protocol.addresses import to_checksum
 from protocol.layout.sealed import SealedLayout
-from protocol.policy import DatasetFacts, Decision, Policy, Verdict, judge, obstacles
-from protocol.policy_terms import with_changes
+from protocol.policy.policy import DatasetFacts, Decision, Policy, Verdict, judge, obstacles
+from protocol.policy.terms import with_changes
 from protocol.spec.job import (
     Family,
     Faulty,

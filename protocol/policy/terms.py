@@ -16,7 +16,7 @@ from protocol.addresses import parse_address, to_checksum
 from protocol.amounts import ALLOWED as AMOUNT
 from protocol.amounts import parse_amount
 from protocol.errors import InputError
-from protocol.policy import Accept, Policy
+from protocol.policy.policy import Accept, Policy
 from protocol.spec.checks import slug
 from protocol.spec.job import ETHER
 
