@@ -18,7 +18,7 @@ from node.engine import Machine
 from node.perform.services import Services
 from node.store import Transaction
 from protocol import params
-from protocol.enrolment import job_id, spec_domain
+from protocol.books.enrolment import job_id, spec_domain
 from protocol.errors import ChainError, Malformed, PeerError
 from protocol.job import OVER
 from protocol.machine import JobContext

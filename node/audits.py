@@ -14,12 +14,12 @@ from node.chain.client import JobView
 from node.engine import Machine
 from node.jobs import StoredEvent
 from node.perform.services import Services
-from protocol import evidence, lists
-from protocol.audit import ChainBooks, ChainRound, Check, audit
+from protocol.books import evidence, lists
+from protocol.books.audit import ChainBooks, ChainRound, Check, audit
+from protocol.books.evidence import ClaimProof, Evidence
+from protocol.books.lists import Leaf
 from protocol.errors import StateError
-from protocol.evidence import ClaimProof, Evidence
 from protocol.job import OVER, JobPhase
-from protocol.lists import Leaf
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
 

@@ -27,8 +27,8 @@ from node.standing import Known
 from node.store import Transaction
 from node.timeline import phase_seconds, round_views
 from protocol.addresses import parse_address, to_checksum
+from protocol.books.evidence import ClaimProof
 from protocol.errors import InputError, StateError
-from protocol.evidence import ClaimProof
 from protocol.job import JobPhase
 from protocol.owner_state import OwnerState
 from protocol.params import MAX_ROUNDS

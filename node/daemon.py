@@ -49,9 +49,9 @@ from node.store import Store
 from node.vault import read_passphrase
 from protocol import inputs
 from protocol.addresses import to_checksum
+from protocol.books.lists import examine_cohort
 from protocol.errors import AssayError, FatalError, InputError, Malformed
 from protocol.job import OVER
-from protocol.lists import examine_cohort
 from protocol.machine import JobContext, one_line
 from protocol.owner_state import OwnerState
 from protocol.round import Role

@@ -18,7 +18,7 @@ from node.store import Transaction
 from protocol import inputs
 from protocol.addresses import to_checksum
 from protocol.amounts import format_amount
-from protocol.enrolment import job_id, spec_domain
+from protocol.books.enrolment import job_id, spec_domain
 from protocol.errors import ChainError, InputError
 from protocol.machine import JobContext
 from protocol.requester_state import RequesterState

@@ -1,7 +1,7 @@
 """What a node computes in an attempt that opens only as a sum: secrets, masks, shares.
 
 Plain functions over bytes; the large ones run in workers. Rosters come in as
-`protocol.lists.RosterEntry`, verified before. Secrets are arguments and results, never logged, and
+`protocol.books.lists.RosterEntry`, verified before. Secrets are arguments and results, never logged, and
 go nowhere but into the vault and the worker that masks with them.
 """
 
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from node import pool_tasks, tasks
 from node.blobs import BlobRef
+from protocol.books.lists import RosterEntry
 from protocol.errors import Malformed
 from protocol.layout.packing import batch_maker
-from protocol.lists import RosterEntry
 from protocol.spec.job import JobSpec
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context

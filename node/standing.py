@@ -20,8 +20,8 @@ from node.privacy_ledger import Limit
 from node.store import Transaction
 from node.timeline import part_in
 from protocol.addresses import to_checksum
-from protocol.enrolment import draw_blocks
-from protocol.evidence import Evidence
+from protocol.books.enrolment import draw_blocks
+from protocol.books.evidence import Evidence
 from protocol.job import OVER, JobPhase
 from protocol.owner_state import OwnerState
 from protocol.params import MAX_STREAM_MESSAGE_BYTES

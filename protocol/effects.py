@@ -85,7 +85,7 @@ class Fetch(Wire):
 
 
 class BlobKind(enum.Enum):
-    """Lists that are blobs (protocol.lists)."""
+    """Lists that are blobs (protocol.books.lists)."""
 
     COHORT = "cohort"  # Enrol envelopes of every enrolment root, in the order of each
     ROSTER = "roster"  # one block's Ready envelopes, by member

@@ -11,8 +11,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from protocol.books.enrolment import Cohort
 from protocol.effects import Effect, Facts, Notify
-from protocol.enrolment import Cohort
 from protocol.errors import FatalError, StateError
 from protocol.params import MAX_REASON_BYTES
 from protocol.spec.job import JobSpec

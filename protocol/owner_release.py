@@ -13,15 +13,15 @@ import dataclasses
 from typing import Any
 
 from protocol import inputs
+from protocol.books.enrolment import spec_domain
+from protocol.books.typed_data import Commitment, commitment_digest, recover
 from protocol.effects import BlobKind, Examine, SendRelease
-from protocol.enrolment import spec_domain
 from protocol.errors import Malformed, StateError
 from protocol.job import OVER
 from protocol.machine import JobContext
 from protocol.owner_state import ChainCommitment, EarnedRound, OwnerRound
 from protocol.owner_turn import FETCH_MS, OwnerTurn, fetch, refuse
 from protocol.round import Event, Phase, Role, advance
-from protocol.typed_data import Commitment, commitment_digest, recover
 from protocol.wire.messages import Committed, RefusalCode, Result
 
 

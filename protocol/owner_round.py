@@ -10,6 +10,8 @@ protocol.owner_release's.
 from __future__ import annotations
 
 from protocol import inputs, owner_release, params
+from protocol.books.enrolment import block_members
+from protocol.books.lists import ready_digest
 from protocol.effects import (
     BlobKind,
     ComputeContribution,
@@ -18,10 +20,8 @@ from protocol.effects import (
     MakeSecrets,
     Publish,
 )
-from protocol.enrolment import block_members
 from protocol.errors import StateError
 from protocol.job import JobPhase
-from protocol.lists import ready_digest
 from protocol.machine import JobContext, block_topic
 from protocol.owner_state import OwnerRound, OwnerState
 from protocol.owner_turn import (

@@ -6,8 +6,8 @@ import dataclasses
 from typing import Any
 
 from protocol import params
+from protocol.books.enrolment import draw_blocks
 from protocol.effects import Fetch, ForgetSealingKey, ForgetSecrets, Send
-from protocol.enrolment import draw_blocks
 from protocol.errors import StateError
 from protocol.job import OVER, JobEvent
 from protocol.job import advance as advance_job

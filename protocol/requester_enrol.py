@@ -10,6 +10,7 @@ import dataclasses
 from typing import Any
 
 from protocol import inputs
+from protocol.books.enrolment import read_enrolment
 from protocol.effects import (
     Assemble,
     Blame,
@@ -19,7 +20,6 @@ from protocol.effects import (
     Send,
     TransactEnrol,
 )
-from protocol.enrolment import read_enrolment
 from protocol.errors import Malformed, StateError
 from protocol.job import JobEvent, JobPhase
 from protocol.machine import one_line

@@ -6,8 +6,8 @@ import dataclasses
 from collections import Counter
 from typing import Any
 
+from protocol.books.enrolment import draw_blocks
 from protocol.effects import Blame, Publish
-from protocol.enrolment import draw_blocks
 from protocol.errors import StateError
 from protocol.job import JobEvent, JobPhase
 from protocol.job import advance as advance_job

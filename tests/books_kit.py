@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from eth_hash.auto import keccak
 from eth_keys import keys as eth_keys
 
-from protocol.audit import ChainBooks, ChainRound
-from protocol.enrolment import (
+from protocol.books.audit import ChainBooks, ChainRound
+from protocol.books.enrolment import (
     Cohort,
     build_cohort,
     cohort_order,
@@ -27,8 +27,8 @@ from protocol.enrolment import (
     job_id,
     spec_domain,
 )
-from protocol.evidence import Evidence, close_books, encode_evidence, merit_tree
-from protocol.lists import (
+from protocol.books.evidence import Evidence, close_books, encode_evidence, merit_tree
+from protocol.books.lists import (
     BlockList,
     ContributionList,
     Leaf,
@@ -37,6 +37,7 @@ from protocol.lists import (
     encode_contributions,
     leaves,
 )
+from protocol.books.typed_data import Enrolment, enrolment_digest
 from protocol.requester_state import GroupRecord, RequesterState, RoundRecord
 from protocol.spec.job import (
     ETHER,
@@ -58,7 +59,6 @@ from protocol.spec.job import (
     spec_digest,
 )
 from protocol.spec.job import Envelope as Cipher
-from protocol.typed_data import Enrolment, enrolment_digest
 from protocol.wire.blobs import blob_digest
 from protocol.wire.envelope import Context, Envelope, seal
 from protocol.wire.identity import peer_id

@@ -12,13 +12,14 @@ from node.chain import intent_rows as rows
 from node.chain.intents import Intent, IntentOutcome
 from node.engine import Wanted, unix_ms
 from node.perform.services import Services
-from protocol import effects, evidence, inputs, lists
-from protocol.enrolment import job_id
+from protocol import effects, inputs
+from protocol.books import evidence, lists
+from protocol.books.enrolment import job_id
+from protocol.books.evidence import ClaimProof
+from protocol.books.typed_data import Commitment, commitment_digest
 from protocol.errors import ChainError, FatalError
-from protocol.evidence import ClaimProof
 from protocol.machine import JobContext, one_line
 from protocol.requester_state import RequesterState
-from protocol.typed_data import Commitment, commitment_digest
 
 log = logging.getLogger("assay.chain")
 

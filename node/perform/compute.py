@@ -30,7 +30,7 @@ from node.perform.sealing import attempt_of, blocks_of, mask_name
 from node.perform.services import Services
 from node.store import Transaction
 from protocol import effects, inputs, params
-from protocol.enrolment import block_members
+from protocol.books.enrolment import block_members
 from protocol.errors import FatalError, InputError, Malformed, PeerError
 from protocol.layout.noise import NoisePlan
 from protocol.machine import one_line

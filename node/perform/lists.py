@@ -14,9 +14,10 @@ from node.perform.compute import in_worker
 from node.perform.sealing import blocks_of, held_sealing_key
 from node.perform.services import Services
 from node.store import Transaction
-from protocol import evidence, inputs, lists
+from protocol import inputs
+from protocol.books import evidence, lists
+from protocol.books.enrolment import Cohort, block_members, cohort_order
 from protocol.effects import Assemble, BlobKind, Examine, Settle
-from protocol.enrolment import Cohort, block_members, cohort_order
 from protocol.errors import FatalError, Malformed
 from protocol.machine import JobContext, one_line
 from protocol.owner_state import OwnerState

@@ -19,9 +19,9 @@ from node.perform.sealing import blocks_of, held_sealing_key, mask_name, roster,
 from node.perform.services import Services
 from node.store import Transaction
 from protocol import effects, inputs
-from protocol.enrolment import block_members
+from protocol.books.enrolment import block_members
+from protocol.books.lists import RosterEntry
 from protocol.errors import FatalError, Malformed
-from protocol.lists import RosterEntry
 from protocol.machine import one_line
 from protocol.wire.envelope import Context, Envelope, open_envelope
 from protocol.wire.messages import Release

@@ -16,9 +16,9 @@ from node.home import Home
 from node.keys import Keys
 from node.net.swarm import Swarm
 from node.store import Store
+from protocol.books.typed_data import Domain
 from protocol.errors import FatalError
 from protocol.machine import JobContext
-from protocol.typed_data import Domain
 from protocol.wire.envelope import Context
 
 

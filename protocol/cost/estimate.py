@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from protocol import params
+from protocol.books.lists import BlockList, ContributionList, encode_contributions, encode_roster
 from protocol.cost.encryption import add_seconds, decrypt_seconds, encrypt_seconds
 from protocol.cost.sealed import owner_seconds, reference_pace, requester_seconds
 from protocol.layout.packing import ENVELOPES, PAILLIER, Packing
-from protocol.lists import BlockList, ContributionList, encode_contributions, encode_roster
 from protocol.spec.job import Terms
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context, Envelope, Frame, seal

@@ -27,7 +27,7 @@ from protocol.arith import kernels, sealed, statistics
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.paillier import PrivateKey
 from protocol.arith.sharing import Secrets
-from protocol.lists import RosterEntry
+from protocol.books.lists import RosterEntry
 from protocol.spec.job import JobSpec, encode_spec
 from protocol.wire.envelope import Context as Place
 from scripts.benchmarks import sealed_job

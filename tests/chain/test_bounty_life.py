@@ -22,8 +22,8 @@ from node.chain.events import (
 from node.chain.intents import Intent, IntentPolicy, Intents
 from node.chain.watch import Batch, Watcher
 from node.store import Store
-from protocol.trees import IndexTree, Merit, SumTree, contribution_leaf
-from protocol.typed_data import Commitment, Domain, commitment_digest
+from protocol.books.trees import IndexTree, Merit, SumTree, contribution_leaf
+from protocol.books.typed_data import Commitment, Domain, commitment_digest
 
 RATE, MERIT = 100, 1_000
 

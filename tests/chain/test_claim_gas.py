@@ -9,8 +9,8 @@ from chain_kit import CHAIN_ID, Devnet, LocalSigner, post_args
 from node.chain.client import ChainClient
 from node.chain.intents import Intent, IntentPolicy, Intents
 from node.store import Store
-from protocol.trees import IndexTree, contribution_leaf
-from protocol.typed_data import Commitment, Domain, commitment_digest
+from protocol.books.trees import IndexTree, contribution_leaf
+from protocol.books.typed_data import Commitment, Domain, commitment_digest
 
 ROSTER, BATCH, MODEL = bytes(32), b"\x09" * 32, b"\x05" * 32
 

@@ -16,8 +16,8 @@ from web3 import EthereumTesterProvider, Web3
 
 from contracts.build import SOURCE, compile_contract
 from protocol.addresses import to_checksum
-from protocol.trees import IndexTree, Merit, SumTree, contribution_leaf
-from protocol.typed_data import Commitment, Domain, commitment_digest
+from protocol.books.trees import IndexTree, Merit, SumTree, contribution_leaf
+from protocol.books.typed_data import Commitment, Domain, commitment_digest
 
 MOCKS = Path(__file__).parent / "mocks"
 ETHER = "0x" + "00" * 20

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bounty_world import Book, Contribution, World, book, merit_claim, owner
 
-from protocol.trees import Merit, SumTree
+from protocol.books.trees import Merit, SumTree
 
 MERIT_BIT = 1 << 255
 

@@ -9,9 +9,9 @@ import pytest
 from bounty_world import HOUR, World, book, owner
 from eth_keys.constants import SECPK1_N
 
+from protocol.books.trees import EMPTY
+from protocol.books.typed_data import commitment_digest, recover
 from protocol.errors import Malformed
-from protocol.trees import EMPTY
-from protocol.typed_data import commitment_digest, recover
 
 MINUTE = 60
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from bounty_world import HOUR, World, book, owner
 
-from protocol.trees import Merit, SumTree
+from protocol.books.trees import Merit, SumTree
 
 NOTICE = 2 * HOUR
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from bounty_world import HOUR, NOTHING, UNNAMED, Book, Contribution, World, book, owner
 
-from protocol.trees import Merit, SumTree
+from protocol.books.trees import Merit, SumTree
 
 
 def test_a_requester_that_gives_a_puppet_the_whole_pot_each_round_moves_no_other_jobs_money(

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from protocol.trees import Merit, SumTree
+from protocol.books.trees import Merit, SumTree
 
 ROUNDS, COHORT = 3, 3
 OWNERS = [owner(number) for number in range(4)]

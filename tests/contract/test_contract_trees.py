@@ -14,8 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from protocol.addresses import to_checksum
-from protocol.errors import Malformed
-from protocol.trees import (
+from protocol.books.trees import (
     MAX_DEPTH,
     IndexTree,
     Merit,
@@ -24,7 +23,8 @@ from protocol.trees import (
     verify_index,
     verify_sum,
 )
-from protocol.typed_data import recover
+from protocol.books.typed_data import recover
+from protocol.errors import Malformed
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 

@@ -180,7 +180,7 @@ def _secrets(secrets: Any, off: Off) -> None:
 _CHANGES: dict[str, Callable[[Any, Off], None]] = {
     "protocol.wire.envelope": _opening,
     "protocol.arith.masks": _masks,
-    "protocol.lists": _lists,
+    "protocol.books.lists": _lists,
     "protocol.owner_round": _owner_round,
     "protocol.owner_release": _owner_release,
     "node.releases": _releases,

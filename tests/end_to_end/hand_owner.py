@@ -20,8 +20,8 @@ from node import secagg_tasks, tasks
 from node.blobs import BlobRef, Blobs
 from node.datasets import import_file
 from node.secagg_tasks import MadeSecrets
-from protocol.enrolment import Cohort
-from protocol.lists import (
+from protocol.books.enrolment import Cohort
+from protocol.books.lists import (
     RosterEntry,
     contributions_root,
     decode_contributions,

@@ -7,13 +7,13 @@ from functools import cache
 
 from node import secagg_tasks, tasks
 from node.blobs import BlobRef, Blobs
-from protocol import lists
 from protocol.arith import kernels, masks
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.paillier import PrivateKey
 from protocol.arith.sharing import Kind, reconstruct
-from protocol.enrolment import Cohort
-from protocol.lists import RosterEntry
+from protocol.books import lists
+from protocol.books.enrolment import Cohort
+from protocol.books.lists import RosterEntry
 from protocol.spec.job import JobSpec
 from protocol.wire.envelope import Context
 

@@ -27,15 +27,15 @@ from node.chain.client import ChainClient
 from node.chain.signer import hash_of
 from node.net.swarm import SwarmConfig, open_swarm
 from node.perform.messages import PROTOCOL
-from protocol import lists
-from protocol.enrolment import cohort_order, draw_blocks, job_id
-from protocol.lists import BlockList, ContributionList
+from protocol.books import lists
+from protocol.books.enrolment import cohort_order, draw_blocks, job_id
+from protocol.books.lists import BlockList, ContributionList
+from protocol.books.typed_data import Commitment, commitment_digest
 from protocol.machine import JOBS_TOPIC
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
 from protocol.spec.job import ChainRef, decode_spec, encode_spec, spec_digest
 from protocol.spec.parts import Party
 from protocol.spec.toml import parse_toml
-from protocol.typed_data import Commitment, commitment_digest
 from protocol.wire import identity
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode

@@ -17,8 +17,8 @@ from node.keys import Keys
 from node.net.swarm import Swarm, SwarmConfig, open_swarm
 from node.perform.messages import PROTOCOL
 from node.secagg_tasks import new_sealing_key
+from protocol.books.typed_data import Domain, Enrolment, enrolment_digest
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
-from protocol.typed_data import Domain, Enrolment, enrolment_digest
 from protocol.wire.codec import decode, encode
 from protocol.wire.envelope import Context, Envelope, Frame, open_envelope, seal
 from protocol.wire.messages import Body, Enrol

@@ -24,7 +24,7 @@ from node.net.errors import FetchFailed
 from node.net.fetch import BlobSink
 from node.records import StoredMessage, messages_of
 from node.store import Store
-from protocol.enrolment import job_id, spec_domain
+from protocol.books.enrolment import job_id, spec_domain
 from protocol.job import JobPhase
 from protocol.machine import JobContext
 from protocol.params import MAX_STREAM_MESSAGE_BYTES

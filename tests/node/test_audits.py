@@ -12,8 +12,8 @@ from books_kit import Books, make_books, make_job
 from node.audits import audit_job, claims, known_lists
 from node.blobs import BlobRef, Blobs
 from node.engine import Machine
+from protocol.books.evidence import encode_evidence
 from protocol.errors import StateError
-from protocol.evidence import encode_evidence
 from protocol.job import JobPhase
 from protocol.machine import JobContext
 from protocol.owner_state import EarnedRound, OwnerState

@@ -17,7 +17,7 @@ from node.chain.intents import Intent, IntentOutcome
 from node.engine import Machine
 from node.perform.chain import settled
 from protocol import inputs
-from protocol.evidence import encode_evidence
+from protocol.books.evidence import encode_evidence
 from protocol.job import JobPhase
 from protocol.machine import JobContext
 from protocol.owner_state import EarnedRound, OwnerState

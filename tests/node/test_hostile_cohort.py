@@ -16,16 +16,10 @@ from node.blobs import Blobs
 from node.engine import Machine, Wanted
 from node.perform import lists as performed
 from protocol import inputs
+from protocol.books.enrolment import Cohort, block_members, build_cohort, cohort_order, draw_blocks
+from protocol.books.lists import encode_cohort, encode_roster, roster_entries
 from protocol.effects import BlobKind, Examine
-from protocol.enrolment import (
-    Cohort,
-    block_members,
-    build_cohort,
-    cohort_order,
-    draw_blocks,
-)
 from protocol.job import JobPhase
-from protocol.lists import encode_cohort, encode_roster, roster_entries
 from protocol.machine import JobContext
 from protocol.owner_state import EnrolRoot, OwnerState
 from protocol.round import Role

@@ -31,7 +31,7 @@ from inbox_kit import (
 from node.blobs import BlobRef
 from node.engine import Machine
 from node.net.fetch import BlobSink
-from protocol.enrolment import job_id
+from protocol.books.enrolment import job_id
 from protocol.errors import PeerError
 from protocol.job import JobPhase
 from protocol.machine import JobContext

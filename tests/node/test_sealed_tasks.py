@@ -18,10 +18,10 @@ from protocol.arith import affine, kernels, sealed, statistics
 from protocol.arith.paillier import PrivateKey
 from protocol.arith.sharing import Secrets
 from protocol.arith.vectors import Kind, decode_vector
+from protocol.books.lists import RosterEntry
 from protocol.errors import FatalError, InputError, Malformed
 from protocol.layout.noise import NoisePlan
 from protocol.layout.packing import batch_maker
-from protocol.lists import RosterEntry
 from protocol.spec.job import ClassTarget, Family, FeatureMap, JobSpec, ModelSpec, encode_spec
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context

@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args
 from books_kit import REQUESTER, Job, Person, digest_of
 
 from protocol import effects, inputs
+from protocol.books.enrolment import block_members
 from protocol.effects import Effect
-from protocol.enrolment import block_members
 from protocol.errors import StateError
 from protocol.machine import JobContext
 from protocol.wire.codec import Wire, decode_tagged, encode, encode_tagged

@@ -10,14 +10,14 @@ from books_kit import REQUESTER, Job, digest_of, make_job
 from machine_kit import START, Effects, Kit, context_of, ready_of
 
 from protocol import effects, inputs, owner
+from protocol.books.enrolment import block_members, spec_domain
+from protocol.books.lists import ready_digest
+from protocol.books.typed_data import Commitment, commitment_digest
 from protocol.effects import BlobKind
-from protocol.enrolment import block_members, spec_domain
 from protocol.job import JobPhase
 from protocol.layout.packing import model_bytes
-from protocol.lists import ready_digest
 from protocol.owner_state import OwnerRound, OwnerState
 from protocol.round import Phase
-from protocol.typed_data import Commitment, commitment_digest
 from protocol.wire.messages import Committed, Enrolled, Freeze, Open, Result, Roster
 
 #: Finality in the kit's jobs, blocks.
@@ -219,7 +219,7 @@ class OwnerKit(Kit[OwnerState]):
 
 
 def owner_domain(job: Job) -> Any:
-    from protocol.enrolment import spec_domain
+    from protocol.books.enrolment import spec_domain
 
     return spec_domain(job.spec)
 

@@ -10,8 +10,8 @@ from books_kit import REQUESTER, Job, digest_of, enrol, make_job
 from machine_kit import START, Effects, Kit, context_of, ready_of
 
 from protocol import inputs, requester
+from protocol.books.enrolment import block_members
 from protocol.effects import BlobKind
-from protocol.enrolment import block_members
 from protocol.job import JobPhase
 from protocol.layout.packing import model_bytes
 from protocol.requester_state import BlockRecord, RequesterRound, RequesterState

@@ -10,9 +10,9 @@ import pytest
 from books_kit import Books, Job, digest_of, make_books, make_job
 
 from protocol.addresses import to_checksum
-from protocol.audit import ChainRound, Check, audit
-from protocol.evidence import MeritShare, merit_tree
-from protocol.lists import BlockList, ContributionList, encode_contributions, leaves
+from protocol.books.audit import ChainRound, Check, audit
+from protocol.books.evidence import MeritShare, merit_tree
+from protocol.books.lists import BlockList, ContributionList, encode_contributions, leaves
 
 
 def checks_of(books: Books, spec_digest: bytes | None = None) -> tuple[Check, ...]:

@@ -12,7 +12,7 @@ from books_kit import Job, Person, digest_of, enrol, make_job
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.enrolment import (
+from protocol.books.enrolment import (
     Cohort,
     Member,
     build_cohort,
@@ -21,10 +21,10 @@ from protocol.enrolment import (
     job_id,
     read_enrolment,
 )
+from protocol.books.trees import enrolment_leaf, index_proof, index_root, verify_index
+from protocol.books.typed_data import Domain
 from protocol.errors import Malformed
 from protocol.spec.job import CohortSpec
-from protocol.trees import enrolment_leaf, index_proof, index_root, verify_index
-from protocol.typed_data import Domain
 from protocol.wire.envelope import Envelope
 from protocol.wire.messages import Ask, Enrol
 

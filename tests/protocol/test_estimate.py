@@ -15,6 +15,7 @@ from protocol.arith.batch import HEADER_BYTES
 from protocol.arith.fixedpoint import FixedPoint
 from protocol.arith.lanes import Lanes
 from protocol.arith.vectors import Kind, encode_vector, vector_bytes
+from protocol.books.lists import BlockList, ContributionList, encode_contributions, encode_roster
 from protocol.cost.estimate import (
     apply_seconds,
     contribute_seconds,
@@ -33,7 +34,6 @@ from protocol.layout.packing import (
     Packing,
     model_bytes,
 )
-from protocol.lists import BlockList, ContributionList, encode_contributions, encode_roster
 from protocol.spec.job import EncryptionSpec, Envelope, Family, JobSpec, ModelSpec
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context, Frame, seal

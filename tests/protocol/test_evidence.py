@@ -8,8 +8,7 @@ import pytest
 from books_kit import Books, digest_of, make_books, make_job
 
 from protocol import params
-from protocol.errors import Malformed
-from protocol.evidence import (
+from protocol.books.evidence import (
     MeritShare,
     decode_evidence,
     encode_evidence,
@@ -17,8 +16,9 @@ from protocol.evidence import (
     payouts,
     prove_claim,
 )
-from protocol.merit import MAX_WEIGHT
-from protocol.trees import Merit, contribution_leaf, verify_index, verify_sum
+from protocol.books.merit import MAX_WEIGHT
+from protocol.books.trees import Merit, contribution_leaf, verify_index, verify_sum
+from protocol.errors import Malformed
 
 
 @pytest.fixture(params=[5, 6, 11, 32])

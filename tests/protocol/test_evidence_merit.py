@@ -7,8 +7,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.enrolment import Cohort, Member
-from protocol.evidence import (
+from protocol.books.enrolment import Cohort, Member
+from protocol.books.evidence import (
     Evidence,
     close_books,
     counts_of,
@@ -17,8 +17,8 @@ from protocol.evidence import (
     merit_tree,
     payouts,
 )
-from protocol.lists import Leaf
-from protocol.merit import merit_shares
+from protocol.books.lists import Leaf
+from protocol.books.merit import merit_shares
 from protocol.requester_state import GroupRecord, RequesterState
 
 OWNERS = 12

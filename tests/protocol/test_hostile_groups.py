@@ -11,7 +11,7 @@ from requester_kit import requester_at
 
 from node.tasks import envelope_of
 from protocol import effects
-from protocol.enrolment import build_cohort, cohort_order
+from protocol.books.enrolment import build_cohort, cohort_order
 from protocol.errors import Malformed
 from protocol.params import MAX_BLOCK
 from protocol.round import Phase

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine_kit import ready_of
 
-from protocol.errors import Malformed
-from protocol.lists import (
+from protocol.books.lists import (
     BlockList,
     CohortList,
     ContributionList,
@@ -31,8 +30,9 @@ from protocol.lists import (
     leaves,
     ready_digest,
 )
+from protocol.books.trees import contribution_leaf, index_root
+from protocol.errors import Malformed
 from protocol.params import MAX_COHORT, MAX_LIST_BYTES
-from protocol.trees import contribution_leaf, index_root
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Envelope
 from protocol.wire.messages import Contribution

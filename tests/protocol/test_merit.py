@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.books.merit import MAX_WEIGHT, merit_shares, merit_weights
 from protocol.errors import FatalError
-from protocol.merit import MAX_WEIGHT, merit_shares, merit_weights
 
 pots = st.integers(0, 2**128 - 1)
 worths_of = st.floats(allow_nan=False, allow_infinity=False)

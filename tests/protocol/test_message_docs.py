@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from protocol import params
-from protocol.evidence import Evidence
+from protocol.books.evidence import Evidence
 from protocol.machine import JOBS_TOPIC
 from protocol.requester_state import RoundRecord
 from protocol.wire.blobs import chunk_list_bytes

@@ -14,7 +14,7 @@ from owner_kit import DEPTH, OwnerKit, moments, owner_at
 from simulator.strategies import wire
 
 from protocol import effects, inputs, owner
-from protocol.enrolment import draw_blocks
+from protocol.books.enrolment import draw_blocks
 from protocol.errors import StateError
 from protocol.job import JobPhase
 from protocol.layout.packing import model_bytes

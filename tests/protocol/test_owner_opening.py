@@ -282,7 +282,7 @@ def test_a_roster_that_does_not_hold_this_owners_word_is_refused(mine: bytes, wh
     ],
 )
 def test_a_roster_that_does_not_hold_is_refused_with_its_reason(reason: str) -> None:
-    """protocol.lists finds the first two, the examination of its own boxes the last."""
+    """protocol.books.lists finds the first two, the examination of its own boxes the last."""
     kit = owner_at(Phase.FREEZE)
     place = BlobKind.ROSTER, 0, 0, kit.round.roster_digest
     wanted = kit.step(inputs.Rejected(kit.now, *place, reason))

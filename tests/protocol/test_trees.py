@@ -12,8 +12,7 @@ from eth_hash.auto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.params import MAX_COHORT
-from protocol.trees import (
+from protocol.books.trees import (
     EMPTY,
     MAX_DEPTH,
     NO_MERIT,
@@ -29,6 +28,7 @@ from protocol.trees import (
     verify_index,
     verify_sum,
 )
+from protocol.params import MAX_COHORT
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "trees.json").read_text())
 

@@ -15,9 +15,7 @@ from eth_keys.constants import SECPK1_N
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.errors import Malformed
-from protocol.params import MAX_COHORT, MAX_ROUNDS
-from protocol.typed_data import (
+from protocol.books.typed_data import (
     Commitment,
     Domain,
     Enrolment,
@@ -25,6 +23,8 @@ from protocol.typed_data import (
     enrolment_digest,
     recover,
 )
+from protocol.errors import Malformed
+from protocol.params import MAX_COHORT, MAX_ROUNDS
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "typed_data.json").read_text())
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from simulator.clock import Clock
 
-from protocol.enrolment import job_id
+from protocol.books.enrolment import job_id
+from protocol.books.evidence import ClaimProof
+from protocol.books.trees import EMPTY, Merit, SumNode, contribution_leaf, verify_index, verify_sum
+from protocol.books.typed_data import Commitment, Domain, commitment_digest, recover
 from protocol.errors import Malformed
-from protocol.evidence import ClaimProof
-from protocol.trees import EMPTY, Merit, SumNode, contribution_leaf, verify_index, verify_sum
-from protocol.typed_data import Commitment, Domain, commitment_digest, recover
 
 BLOCK_MS = 1_000
 #: The contract's are two hours and one: as long a wait would only cost tests their time.

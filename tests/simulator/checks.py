@@ -8,9 +8,9 @@ from collections import Counter
 from simulator.chain import Job
 from simulator.world import World
 
-from protocol import lists
-from protocol.audit import ChainBooks, ChainRound, audit
-from protocol.evidence import decode_evidence
+from protocol.books import lists
+from protocol.books.audit import ChainBooks, ChainRound, audit
+from protocol.books.evidence import decode_evidence
 from protocol.job import JobPhase
 
 

@@ -19,13 +19,14 @@ from simulator.spy import Spy
 from simulator.world import Settings, World
 
 from node import secagg_tasks
-from protocol import lists, params
+from protocol import params
 from protocol.arith.sharing import Secrets
 from protocol.arith.vectors import Kind, decode_vector, encode_vector
-from protocol.enrolment import block_members
+from protocol.books import lists
+from protocol.books.enrolment import block_members
+from protocol.books.typed_data import Commitment, commitment_digest
 from protocol.job import JobPhase
 from protocol.machine import job_topic
-from protocol.typed_data import Commitment, commitment_digest
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode, encode
 from protocol.wire.envelope import Context, Envelope, Frame, open_envelope, opening_digest

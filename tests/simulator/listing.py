@@ -10,9 +10,10 @@ from simulator import workers
 
 from node import apply_tasks
 from node.blobs import BlobRef
-from protocol import effects, evidence, inputs, lists
+from protocol import effects, inputs
+from protocol.books import evidence, lists
+from protocol.books.enrolment import cohort_order, draw_blocks
 from protocol.effects import BlobKind
-from protocol.enrolment import cohort_order, draw_blocks
 from protocol.errors import Malformed
 from protocol.machine import one_line
 from protocol.requester_state import RequesterState, RoundRecord

@@ -19,8 +19,8 @@ from simulator.watch import Watch
 
 from protocol import inputs, owner, params, requester
 from protocol.arith.fixedpoint import Integers
+from protocol.books.enrolment import job_id
 from protocol.effects import Effect, Fetch, Notify
-from protocol.enrolment import job_id
 from protocol.errors import Malformed, StateError
 from protocol.machine import JOBS_TOPIC, JobContext, kind_of
 from protocol.owner_state import OwnerState

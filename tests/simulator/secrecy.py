@@ -12,11 +12,12 @@ from simulator import workers
 from simulator.entropy import stream
 
 from node import secagg_tasks
-from protocol import effects, inputs, lists
+from protocol import effects, inputs
 from protocol.arith.agreement import new_key, public_of
-from protocol.enrolment import block_members
+from protocol.books import lists
+from protocol.books.enrolment import block_members
+from protocol.books.lists import RosterEntry
 from protocol.errors import FatalError, Malformed
-from protocol.lists import RosterEntry
 from protocol.machine import one_line
 from protocol.wire.envelope import Context
 from protocol.wire.messages import Release

@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from node import secagg_tasks, tasks
-from protocol import lists
 from protocol.arith.agreement import public_of
 from protocol.arith.batch import decode_batch
 from protocol.arith.masked import centred, decode_words
@@ -33,10 +32,11 @@ from protocol.arith.sharing import (
     seed_hash,
     share_hash,
 )
-from protocol.enrolment import Cohort, block_members, draw_blocks
+from protocol.books import lists
+from protocol.books.enrolment import Cohort, block_members, draw_blocks
+from protocol.books.lists import RosterEntry
 from protocol.errors import Malformed
 from protocol.layout.packing import MASKS
-from protocol.lists import RosterEntry
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context, Envelope, envelope_digest, opening_digest
 from protocol.wire.messages import Contribution, Open, Ready, Release

@@ -15,7 +15,7 @@ from simulator.participant import Node
 from simulator.spy import Spy
 from simulator.world import Policy, Settings, World
 
-from protocol.evidence import decode_evidence
+from protocol.books.evidence import decode_evidence
 from protocol.job import JobPhase
 from protocol.owner_state import OwnerState
 from protocol.round import Role

@@ -11,8 +11,8 @@ from simulator.participant import Node
 from simulator.world import Settings, World
 
 from protocol import inputs
+from protocol.books.lists import encode_roster
 from protocol.effects import BlobKind, Examine
-from protocol.lists import encode_roster
 from protocol.requester_state import RequesterRound
 from protocol.round import Phase
 from protocol.wire.blobs import blob_digest

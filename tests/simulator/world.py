@@ -27,10 +27,12 @@ from simulator.entropy import stream
 from simulator.network import Network, Weather
 from simulator.participant import Node, State
 
-from protocol import inputs, lists
+from protocol import inputs
 from protocol.arith import key_proof
 from protocol.arith.paillier import PrivateKey, generate_key
-from protocol.enrolment import Cohort
+from protocol.books import lists
+from protocol.books.enrolment import Cohort
+from protocol.books.typed_data import Domain
 from protocol.job import OVER, JobPhase
 from protocol.owner_state import OwnerState
 from protocol.params import PROTOCOL_VERSION
@@ -55,7 +57,6 @@ from protocol.spec.job import (
     TrainingSpec,
     encode_spec,
 )
-from protocol.typed_data import Domain
 from protocol.wire.blobs import blob_digest
 
 START_MS = 1_750_000_000_000

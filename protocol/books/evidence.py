@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from protocol import params
-from protocol.enrolment import Cohort
-from protocol.lists import Leaf, leaf_hash
-from protocol.merit import MAX_WEIGHT, merit_shares, merit_weights
+from protocol.books.enrolment import Cohort
+from protocol.books.lists import Leaf, leaf_hash
+from protocol.books.merit import MAX_WEIGHT, merit_shares, merit_weights
+from protocol.books.trees import IndexTree, Merit, SumNode, SumTree
 from protocol.requester_state import RequesterState, RoundRecord
-from protocol.trees import IndexTree, Merit, SumNode, SumTree
 from protocol.wire.codec import Amount, Range, Size, Wire, decode, encode
 from protocol.wire.messages import Address, BlobSize, Digest, Index
 
@@ -34,7 +34,7 @@ class Evidence(Wire):
     """The books of a job, closed.
 
     `weights` are the members' worth per contribution, by index (empty: nothing tells them apart);
-    `withheld` those that kept shares back. With the lists they give `merit` (protocol.merit).
+    `withheld` those that kept shares back. With the lists they give `merit` (protocol.books.merit).
     """
 
     job: Digest

@@ -16,10 +16,10 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from eth_hash.auto import keccak
 
+from protocol.books.trees import enrolment_leaf, index_root
+from protocol.books.typed_data import Domain, Enrolment, enrolment_digest, recover
 from protocol.errors import Malformed
 from protocol.spec.job import CohortSpec, JobSpec
-from protocol.trees import enrolment_leaf, index_root
-from protocol.typed_data import Domain, Enrolment, enrolment_digest, recover
 from protocol.wire.envelope import Context, Envelope
 from protocol.wire.identity import of_low_order
 from protocol.wire.messages import Enrol

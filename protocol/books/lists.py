@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from protocol import params
-from protocol.enrolment import Cohort, block_members, build_cohort
+from protocol.books.enrolment import Cohort, block_members, build_cohort
+from protocol.books.trees import contribution_leaf, index_root
 from protocol.errors import Malformed
 from protocol.spec.job import JobSpec
-from protocol.trees import contribution_leaf, index_root
 from protocol.wire.codec import Size, Wire, decode, encode
 from protocol.wire.envelope import Context, Envelope, open_envelope
 from protocol.wire.messages import Contribution, Digest, Index, Ready

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from protocol.addresses import to_checksum
 from protocol.amounts import format_amount
-from protocol.enrolment import Cohort, draw_blocks
+from protocol.books.enrolment import Cohort, draw_blocks
+from protocol.books.evidence import Evidence, merit_tree
+from protocol.books.lists import Leaf, examine_contributions
+from protocol.books.merit import merit_shares
 from protocol.errors import FatalError, Malformed
-from protocol.evidence import Evidence, merit_tree
-from protocol.lists import Leaf, examine_contributions
-from protocol.merit import merit_shares
 from protocol.requester_state import RoundRecord
 from protocol.spec.job import ETHER, JobSpec
 
