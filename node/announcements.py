@@ -20,10 +20,10 @@ from node.store import Transaction
 from protocol import params
 from protocol.books.enrolment import job_id, spec_domain
 from protocol.errors import ChainError, Malformed, PeerError
-from protocol.job import OVER
-from protocol.machine import JobContext
+from protocol.machines.job import OVER
+from protocol.machines.machine import JobContext
+from protocol.machines.round import Role
 from protocol.owner_state import OwnerState
-from protocol.round import Role
 from protocol.spec.job import JobSpec, decode_spec, spec_digest
 from protocol.wire import identity
 from protocol.wire.envelope import Envelope

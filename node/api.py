@@ -40,10 +40,11 @@ from node.perform.compute import misfit
 from node.perform.services import Services
 from node.posting import Posting
 from node.store import Transaction
-from protocol import inputs, params
+from protocol import params
 from protocol.addresses import to_checksum
 from protocol.errors import InputError, StateError
-from protocol.job import OVER, JobPhase
+from protocol.machines import inputs
+from protocol.machines.job import OVER, JobPhase
 from protocol.owner_state import OwnerState
 from protocol.policy.policy import DatasetFacts, Policy, Standing, impossible, obstacles
 from protocol.policy.terms import describe, with_changes

@@ -19,7 +19,7 @@ from protocol.books.audit import ChainBooks, ChainRound, Check, audit
 from protocol.books.evidence import ClaimProof, Evidence
 from protocol.books.lists import Leaf
 from protocol.errors import StateError
-from protocol.job import OVER, JobPhase
+from protocol.machines.job import OVER, JobPhase
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
 

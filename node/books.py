@@ -29,12 +29,12 @@ from node.timeline import phase_seconds, round_views
 from protocol.addresses import parse_address, to_checksum
 from protocol.books.evidence import ClaimProof
 from protocol.errors import InputError, StateError
-from protocol.job import JobPhase
+from protocol.machines.job import JobPhase
+from protocol.machines.round import Phase
 from protocol.owner_state import OwnerState
 from protocol.params import MAX_ROUNDS
 from protocol.requester_pay import WINDING_UP
 from protocol.requester_state import RequesterState
-from protocol.round import Phase
 from protocol.spec.render import render_toml
 from protocol.wire.messages import Release
 

@@ -12,9 +12,10 @@ from node.chain.intents import IntentOutcome
 from node.control.job_results import Cancelled
 from node.engine import Machine, unix_ms
 from node.perform.services import Services
-from protocol import inputs, params
+from protocol import params
 from protocol.errors import AssayError, ChainError, InputError, StateError
-from protocol.job import JobPhase
+from protocol.machines import inputs
+from protocol.machines.job import JobPhase
 from protocol.requester_state import RequesterState
 
 #: How long the chain is waited for before the reply goes without the closing time, seconds.

@@ -19,10 +19,10 @@ from node.chain.watch import MAX_CHUNK, Batch
 from node.engine import Machine, unix_ms
 from node.perform.services import Services
 from node.store import Transaction
-from protocol import inputs
-from protocol.job import OVER
+from protocol.machines import inputs
+from protocol.machines.job import OVER
+from protocol.machines.round import Role
 from protocol.requester_pay import WINDING_UP
-from protocol.round import Role
 
 
 class ChainFollower:

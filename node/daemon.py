@@ -47,14 +47,14 @@ from node.perform.services import Services
 from node.service import Notifier
 from node.store import Store
 from node.vault import read_passphrase
-from protocol import inputs
 from protocol.addresses import to_checksum
 from protocol.books.lists import examine_cohort
 from protocol.errors import AssayError, FatalError, InputError, Malformed
-from protocol.job import OVER
-from protocol.machine import JobContext, one_line
+from protocol.machines import inputs
+from protocol.machines.job import OVER
+from protocol.machines.machine import JobContext, one_line
+from protocol.machines.round import Role
 from protocol.owner_state import OwnerState
-from protocol.round import Role
 from protocol.spec.job import decode_spec
 
 log = logging.getLogger("assay.daemon")

@@ -22,15 +22,16 @@ import trio
 
 from node import outbox, records
 from node.store import Store, Transaction
-from protocol import inputs, owner, params, requester
+from protocol import owner, params, requester
 from protocol.addresses import to_checksum
-from protocol.effects import ComputeUnmask, Effect, Notify
 from protocol.errors import FatalError, StateError
-from protocol.job import JobPhase
-from protocol.machine import JobContext, one_line
+from protocol.machines import inputs
+from protocol.machines.effects import ComputeUnmask, Effect, Notify
+from protocol.machines.job import JobPhase
+from protocol.machines.machine import JobContext, one_line
+from protocol.machines.round import Role
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
-from protocol.round import Role
 from protocol.wire.codec import Wire, decode, decode_tagged, encode, encode_tagged
 
 log = logging.getLogger("assay.engine")

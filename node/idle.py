@@ -11,7 +11,7 @@ from node import pool_tasks, tasks
 from node.engine import Machine
 from node.perform.services import Services
 from protocol.errors import AssayError
-from protocol.job import JobPhase
+from protocol.machines.job import JobPhase
 from protocol.owner_state import OwnerState
 from protocol.spec.job import Envelope
 

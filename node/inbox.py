@@ -21,13 +21,14 @@ from node.net.swarm import Judge
 from node.perform.messages import PROTOCOL, sealed
 from node.perform.services import Services
 from node.store import Transaction
-from protocol import inputs, params
+from protocol import params
 from protocol.errors import InputError, Malformed, PeerError
-from protocol.job import OVER
-from protocol.machine import JOBS_TOPIC, kind_of
+from protocol.machines import inputs
+from protocol.machines.job import OVER
+from protocol.machines.machine import JOBS_TOPIC, kind_of
+from protocol.machines.round import Phase, Role
 from protocol.requester_round import fault
 from protocol.requester_state import RequesterState
-from protocol.round import Phase, Role
 from protocol.wire import gossip, identity
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode, encode

@@ -15,14 +15,14 @@ from node.engine import Machine, unix_ms
 from node.perform.compute import key_name, misfit
 from node.perform.services import Services
 from node.store import Transaction
-from protocol import inputs
 from protocol.addresses import to_checksum
 from protocol.amounts import format_amount
 from protocol.books.enrolment import job_id, spec_domain
 from protocol.errors import ChainError, InputError
-from protocol.machine import JobContext
+from protocol.machines import inputs
+from protocol.machines.machine import JobContext
+from protocol.machines.round import Role
 from protocol.requester_state import RequesterState
-from protocol.round import Role
 from protocol.spec.job import ETHER, ChainRef, JobSpec, encode_spec, spec_digest
 from protocol.spec.parts import Party
 from protocol.spec.toml import Draft, parse_toml

@@ -22,7 +22,7 @@ from node.timeline import part_in
 from protocol.addresses import to_checksum
 from protocol.books.enrolment import draw_blocks
 from protocol.books.evidence import Evidence
-from protocol.job import OVER, JobPhase
+from protocol.machines.job import OVER, JobPhase
 from protocol.owner_state import OwnerState
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
 from protocol.requester_pay import WINDING_UP

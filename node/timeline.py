@@ -11,9 +11,9 @@ from node.control import job_results as j
 from node.engine import Machine
 from node.jobs import StoredEvent
 from node.records import Event
+from protocol.machines.round import Phase
 from protocol.owner_state import OwnerRound, OwnerState
 from protocol.requester_state import RequesterRound, RequesterState
-from protocol.round import Phase
 
 #: The event that the engine keeps whenever a round's phase changes.
 PHASE_EVENT = "phase"

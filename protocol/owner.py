@@ -10,8 +10,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from protocol import inputs, owner_pay, owner_release, owner_round, params
-from protocol.effects import (
+from protocol import owner_pay, owner_release, owner_round, params
+from protocol.errors import StateError
+from protocol.machines import inputs
+from protocol.machines.effects import (
     BlobKind,
     Consider,
     Effect,
@@ -20,9 +22,8 @@ from protocol.effects import (
     Send,
     SendEnrolment,
 )
-from protocol.errors import StateError
-from protocol.job import OVER, JobEvent, JobPhase
-from protocol.machine import JOBS_TOPIC, JobContext, check_place, job_topic, kind_of
+from protocol.machines.job import OVER, JobEvent, JobPhase
+from protocol.machines.machine import JOBS_TOPIC, JobContext, check_place, job_topic, kind_of
 from protocol.owner_state import EnrolRoot, OwnerState
 from protocol.owner_turn import OwnerTurn, go
 from protocol.wire.messages import (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from protocol import inputs
-from protocol.effects import Fetch
 from protocol.errors import StateError
-from protocol.job import JobEvent, JobPhase
+from protocol.machines import inputs
+from protocol.machines.effects import Fetch
+from protocol.machines.job import JobEvent, JobPhase
 from protocol.owner_state import OwnerState, PaidClaim
 from protocol.owner_turn import FETCH_MS, OwnerTurn, go
 from protocol.wire.messages import Finished

@@ -12,16 +12,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from protocol import inputs
 from protocol.books.enrolment import spec_domain
 from protocol.books.typed_data import Commitment, commitment_digest, recover
-from protocol.effects import BlobKind, Examine, SendRelease
 from protocol.errors import Malformed, StateError
-from protocol.job import OVER
-from protocol.machine import JobContext
+from protocol.machines import inputs
+from protocol.machines.effects import BlobKind, Examine, SendRelease
+from protocol.machines.job import OVER
+from protocol.machines.machine import JobContext
+from protocol.machines.round import Event, Phase, Role, advance
 from protocol.owner_state import ChainCommitment, EarnedRound, OwnerRound
 from protocol.owner_turn import FETCH_MS, OwnerTurn, fetch, refuse
-from protocol.round import Event, Phase, Role, advance
 from protocol.wire.messages import Committed, RefusalCode, Result
 
 

@@ -9,10 +9,12 @@ protocol.owner_release's.
 
 from __future__ import annotations
 
-from protocol import inputs, owner_release, params
+from protocol import owner_release, params
 from protocol.books.enrolment import block_members
 from protocol.books.lists import ready_digest
-from protocol.effects import (
+from protocol.errors import StateError
+from protocol.machines import inputs
+from protocol.machines.effects import (
     BlobKind,
     ComputeContribution,
     Examine,
@@ -20,9 +22,9 @@ from protocol.effects import (
     MakeSecrets,
     Publish,
 )
-from protocol.errors import StateError
-from protocol.job import JobPhase
-from protocol.machine import JobContext, block_topic
+from protocol.machines.job import JobPhase
+from protocol.machines.machine import JobContext, block_topic
+from protocol.machines.round import Event, Phase
 from protocol.owner_state import OwnerRound, OwnerState
 from protocol.owner_turn import (
     OwnerTurn,
@@ -39,7 +41,6 @@ from protocol.owner_turn import (
     send,
     set_round,
 )
-from protocol.round import Event, Phase
 from protocol.wire.envelope import opening_digest
 from protocol.wire.messages import Committed, Contribution, Freeze, Open, RefusalCode, Result
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from protocol import params
-from protocol.effects import Attempt, NoDigest, Round
-from protocol.job import JobPhase
-from protocol.round import Phase
+from protocol.machines.effects import Attempt, NoDigest, Round
+from protocol.machines.job import JobPhase
+from protocol.machines.round import Phase
 from protocol.wire.codec import Amount, Size, Wire
 from protocol.wire.messages import Address, BlobSize, Digest, Index, ListSize, Milliseconds, Open
 

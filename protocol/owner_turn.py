@@ -7,13 +7,13 @@ from typing import Any
 
 from protocol import params
 from protocol.books.enrolment import draw_blocks
-from protocol.effects import Fetch, ForgetSealingKey, ForgetSecrets, Send
 from protocol.errors import StateError
-from protocol.job import OVER, JobEvent
-from protocol.job import advance as advance_job
-from protocol.machine import JobContext, Turn, one_line
+from protocol.machines.effects import Fetch, ForgetSealingKey, ForgetSecrets, Send
+from protocol.machines.job import OVER, JobEvent
+from protocol.machines.job import advance as advance_job
+from protocol.machines.machine import JobContext, Turn, one_line
+from protocol.machines.round import Event, Phase, Role, advance
 from protocol.owner_state import OwnerRound, OwnerState
-from protocol.round import Event, Phase, Role, advance
 from protocol.wire.messages import Contribution, Ready, RefusalCode, Refuse
 
 OwnerTurn = Turn[OwnerState]

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from protocol import (
-    inputs,
     params,
     requester_commit,
     requester_enrol,
@@ -19,18 +18,14 @@ from protocol import (
     requester_round,
     requester_unmask,
 )
-from protocol.effects import (
-    BlobKind,
-    Effect,
-    Publish,
-    TransactPost,
-)
 from protocol.errors import StateError
-from protocol.job import OVER, JobEvent, JobPhase
-from protocol.machine import JOBS_TOPIC, JobContext, check_place, job_topic
+from protocol.machines import inputs
+from protocol.machines.effects import BlobKind, Effect, Publish, TransactPost
+from protocol.machines.job import OVER, JobEvent, JobPhase
+from protocol.machines.machine import JOBS_TOPIC, JobContext, check_place, job_topic
+from protocol.machines.round import Phase
 from protocol.requester_state import RequesterState
 from protocol.requester_turn import RequesterTurn, fail, go
-from protocol.round import Phase
 from protocol.wire.messages import Announce, Enrol, Refuse
 
 #: How long an answer to an enrolment is worth delivering, milliseconds.

@@ -9,16 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from protocol import inputs
-from protocol.effects import (
-    Assemble,
-    BlobKind,
-    ComputeSum,
-    SignCommitment,
-    TransactCommit,
-)
 from protocol.errors import StateError
-from protocol.job import JobPhase
+from protocol.machines import inputs
+from protocol.machines.effects import Assemble, BlobKind, ComputeSum, SignCommitment, TransactCommit
+from protocol.machines.job import JobPhase
+from protocol.machines.round import Event, Phase
 from protocol.requester_state import BlockRecord, RequesterRound, RoundRecord
 from protocol.requester_turn import (
     RequesterTurn,
@@ -31,7 +26,6 @@ from protocol.requester_turn import (
     set_round,
 )
 from protocol.requester_unmask import begin_unmask
-from protocol.round import Event, Phase
 from protocol.wire.messages import Committed, Result
 
 _BOUND = (Phase.COMMIT, Phase.UNMASK, Phase.APPLY)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from protocol import inputs
 from protocol.books.enrolment import read_enrolment
-from protocol.effects import (
+from protocol.errors import Malformed, StateError
+from protocol.machines import inputs
+from protocol.machines.effects import (
     Assemble,
     Blame,
     BlobKind,
@@ -20,9 +21,8 @@ from protocol.effects import (
     Send,
     TransactEnrol,
 )
-from protocol.errors import Malformed, StateError
-from protocol.job import JobEvent, JobPhase
-from protocol.machine import one_line
+from protocol.machines.job import JobEvent, JobPhase
+from protocol.machines.machine import one_line
 from protocol.params import MAX_GROUPS
 from protocol.requester_state import EnrolmentRecord, GroupRecord
 from protocol.requester_turn import RequesterTurn, fail, go

@@ -7,8 +7,9 @@ it, every committed contribution has its rate and its equal share of merit.
 
 from __future__ import annotations
 
-from protocol import inputs
-from protocol.effects import (
+from protocol.errors import StateError
+from protocol.machines import inputs
+from protocol.machines.effects import (
     Publish,
     Settle,
     TransactCancel,
@@ -16,9 +17,8 @@ from protocol.effects import (
     TransactFinish,
     TransactWithdraw,
 )
-from protocol.errors import StateError
-from protocol.job import OVER, JobEvent, JobPhase
-from protocol.machine import job_topic, one_line
+from protocol.machines.job import OVER, JobEvent, JobPhase
+from protocol.machines.machine import job_topic, one_line
 from protocol.requester_commit import book_what_is_owed
 from protocol.requester_turn import RequesterTurn, fail, go
 from protocol.wire.messages import Finished

@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 
-from protocol import inputs
-from protocol.effects import Assemble, Blame, BlobKind, ComputeCheck, Fetch
 from protocol.errors import FatalError, StateError
-from protocol.job import JobPhase
-from protocol.machine import JobContext, block_topic, kind_of, message_context, one_line
+from protocol.machines import inputs
+from protocol.machines.effects import Assemble, Blame, BlobKind, ComputeCheck, Fetch
+from protocol.machines.job import JobPhase
+from protocol.machines.machine import JobContext, block_topic, kind_of, message_context, one_line
+from protocol.machines.round import Event, Phase, Role, advance
 from protocol.requester_commit import commit, listed, sign_again_when_late
 from protocol.requester_state import (
     ContributionRecord,
@@ -35,7 +36,6 @@ from protocol.requester_turn import (
     set_round,
 )
 from protocol.requester_unmask import released, summed, unmask_when_late
-from protocol.round import Event, Phase, Role, advance
 from protocol.wire.envelope import opening_digest
 from protocol.wire.identity import of_low_order
 from protocol.wire.messages import Contribution, Freeze, Open, Ready, Release, Roster

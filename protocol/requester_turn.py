@@ -7,13 +7,13 @@ from collections import Counter
 from typing import Any
 
 from protocol.books.enrolment import draw_blocks
-from protocol.effects import Blame, Publish
 from protocol.errors import StateError
-from protocol.job import JobEvent, JobPhase
-from protocol.job import advance as advance_job
-from protocol.machine import JobContext, Turn, job_topic, one_line
+from protocol.machines.effects import Blame, Publish
+from protocol.machines.job import JobEvent, JobPhase
+from protocol.machines.job import advance as advance_job
+from protocol.machines.machine import JobContext, Turn, job_topic, one_line
+from protocol.machines.round import Event, Phase, Role, advance
 from protocol.requester_state import RequesterRound, RequesterState
-from protocol.round import Event, Phase, Role, advance
 from protocol.wire.messages import Committed, Freeze, Open, Result
 
 RequesterTurn = Turn[RequesterState]

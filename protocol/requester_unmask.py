@@ -10,10 +10,11 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 
-from protocol import inputs
-from protocol.effects import ComputeApply, ComputeUnmask, OpenBlock
 from protocol.errors import StateError
-from protocol.job import JobPhase
+from protocol.machines import inputs
+from protocol.machines.effects import ComputeApply, ComputeUnmask, OpenBlock
+from protocol.machines.job import JobPhase
+from protocol.machines.round import Event, Phase
 from protocol.requester_state import BlockRecord, OwedRelease, ReleaseRecord, RequesterRound
 from protocol.requester_turn import (
     RequesterTurn,
@@ -25,7 +26,6 @@ from protocol.requester_turn import (
     set_block,
     set_round,
 )
-from protocol.round import Event, Phase
 from protocol.wire.messages import Release
 
 _OPENING = (Phase.COMMIT, Phase.UNMASK, Phase.APPLY)

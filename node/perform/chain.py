@@ -12,13 +12,13 @@ from node.chain import intent_rows as rows
 from node.chain.intents import Intent, IntentOutcome
 from node.engine import Wanted, unix_ms
 from node.perform.services import Services
-from protocol import effects, inputs
 from protocol.books import evidence, lists
 from protocol.books.enrolment import job_id
 from protocol.books.evidence import ClaimProof
 from protocol.books.typed_data import Commitment, commitment_digest
 from protocol.errors import ChainError, FatalError
-from protocol.machine import JobContext, one_line
+from protocol.machines import effects, inputs
+from protocol.machines.machine import JobContext, one_line
 from protocol.requester_state import RequesterState
 
 log = logging.getLogger("assay.chain")

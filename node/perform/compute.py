@@ -29,11 +29,12 @@ from node.engine import Wanted, unix_ms
 from node.perform.sealing import attempt_of, blocks_of, mask_name
 from node.perform.services import Services
 from node.store import Transaction
-from protocol import effects, inputs, params
+from protocol import params
 from protocol.books.enrolment import block_members
 from protocol.errors import FatalError, InputError, Malformed, PeerError
 from protocol.layout.noise import NoisePlan
-from protocol.machine import one_line
+from protocol.machines import effects, inputs
+from protocol.machines.machine import one_line
 from protocol.owner_state import OwnerState
 from protocol.policy.policy import without_noise
 from protocol.spec.job import JobSpec, Terms

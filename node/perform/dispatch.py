@@ -12,10 +12,11 @@ from node.engine import Wanted, unix_ms
 from node.perform import chain, compute, lists, messages, secrets
 from node.perform.services import Services
 from node.store import Transaction
-from protocol import effects, inputs, params
+from protocol import params
 from protocol.errors import PeerError
-from protocol.job import OVER
-from protocol.machine import one_line
+from protocol.machines import effects, inputs
+from protocol.machines.job import OVER
+from protocol.machines.machine import one_line
 from protocol.owner_state import OwnerState
 from protocol.params import MAX_SPEC_BYTES
 from protocol.policy.policy import DatasetFacts, Policy, Standing, Verdict, judge, obstacles

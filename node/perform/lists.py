@@ -14,12 +14,12 @@ from node.perform.compute import in_worker
 from node.perform.sealing import blocks_of, held_sealing_key
 from node.perform.services import Services
 from node.store import Transaction
-from protocol import inputs
 from protocol.books import evidence, lists
 from protocol.books.enrolment import Cohort, block_members, cohort_order
-from protocol.effects import Assemble, BlobKind, Examine, Settle
 from protocol.errors import FatalError, Malformed
-from protocol.machine import JobContext, one_line
+from protocol.machines import inputs
+from protocol.machines.effects import Assemble, BlobKind, Examine, Settle
+from protocol.machines.machine import JobContext, one_line
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
 from protocol.wire.envelope import Envelope, open_envelope

@@ -15,10 +15,11 @@ from node.engine import Wanted, unix_ms
 from node.net.errors import ConversationError
 from node.perform.sealing import sealing_key
 from node.perform.services import Services
-from protocol import effects, params
+from protocol import params
 from protocol.books.typed_data import Enrolment, enrolment_digest
 from protocol.errors import Malformed
-from protocol.machine import kind_of
+from protocol.machines import effects
+from protocol.machines.machine import kind_of
 from protocol.wire import identity
 from protocol.wire.codec import decode, encode
 from protocol.wire.envelope import Envelope, Frame, open_envelope, seal

@@ -8,9 +8,9 @@ from node import secagg_tasks
 from node.engine import Machine
 from node.keys import ONCE_PREFIX
 from node.perform.services import Services
-from protocol import effects
 from protocol.books.enrolment import draw_blocks
 from protocol.books.lists import RosterEntry, roster_entries
+from protocol.machines import effects
 
 
 def mask_name(job: bytes, round_: int, attempt: int) -> str:

@@ -18,11 +18,11 @@ from node.perform.compute import in_worker
 from node.perform.sealing import blocks_of, held_sealing_key, mask_name, roster, sealing_name
 from node.perform.services import Services
 from node.store import Transaction
-from protocol import effects, inputs
 from protocol.books.enrolment import block_members
 from protocol.books.lists import RosterEntry
 from protocol.errors import FatalError, Malformed
-from protocol.machine import one_line
+from protocol.machines import effects, inputs
+from protocol.machines.machine import one_line
 from protocol.wire.envelope import Context, Envelope, open_envelope
 from protocol.wire.messages import Release
 

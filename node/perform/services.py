@@ -18,7 +18,7 @@ from node.net.swarm import Swarm
 from node.store import Store
 from protocol.books.typed_data import Domain
 from protocol.errors import FatalError
-from protocol.machine import JobContext
+from protocol.machines.machine import JobContext
 from protocol.wire.envelope import Context
 
 

@@ -15,8 +15,8 @@ from contextlib import suppress
 from jobs_kit import reaches, requester_state
 from processes import Daemon, Swarm, until
 
+from protocol.machines.round import Phase
 from protocol.requester_state import RequesterRound, RequesterState
-from protocol.round import Phase
 
 
 def hold(owner: Daemon) -> None:

@@ -15,7 +15,7 @@ from processes import Swarm, until
 
 from node.net.errors import ConversationError, Refused
 from node.perform.messages import PROTOCOL
-from protocol.machine import JOBS_TOPIC, block_topic, job_topic
+from protocol.machines.machine import JOBS_TOPIC, block_topic, job_topic
 from protocol.params import (
     MAX_GOSSIP_BYTES,
     MAX_INLINE_BATCH_BYTES,

@@ -25,14 +25,14 @@ from node.net.fetch import BlobSink
 from node.records import StoredMessage, messages_of
 from node.store import Store
 from protocol.books.enrolment import job_id, spec_domain
-from protocol.job import JobPhase
-from protocol.machine import JobContext
+from protocol.machines.job import JobPhase
+from protocol.machines.machine import JobContext
+from protocol.machines.round import Role
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
 from protocol.requester_state import (
     GroupRecord,
     RequesterState,
 )
-from protocol.round import Role
 from protocol.spec.job import encode_spec
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode, encode

@@ -18,12 +18,12 @@ from node.catalogue import Dataset
 from node.engine import Machine
 from node.store import Store
 from protocol.errors import InputError, StateError
-from protocol.job import JobPhase
-from protocol.machine import JobContext
+from protocol.machines.job import JobPhase
+from protocol.machines.machine import JobContext
+from protocol.machines.round import Role
 from protocol.owner_state import OwnerState
 from protocol.policy.policy import Accept
 from protocol.requester_state import RequesterState
-from protocol.round import Role
 
 JOB = make_job(5)
 

@@ -14,11 +14,11 @@ from node.blobs import BlobRef, Blobs
 from node.engine import Machine
 from protocol.books.evidence import encode_evidence
 from protocol.errors import StateError
-from protocol.job import JobPhase
-from protocol.machine import JobContext
+from protocol.machines.job import JobPhase
+from protocol.machines.machine import JobContext
+from protocol.machines.round import Role
 from protocol.owner_state import EarnedRound, OwnerState
 from protocol.requester_state import RequesterState
-from protocol.round import Role
 
 
 class Shelf:

@@ -20,14 +20,15 @@ from node.cancelling import Cancelling
 from node.chain.intents import IntentOutcome
 from node.engine import Engine, Machine, Wanted
 from node.store import Store
-from protocol import inputs, params
-from protocol.effects import Effect, TransactCancel
+from protocol import params
 from protocol.errors import ChainError, InputError, StateError
-from protocol.job import OVER, JobPhase
-from protocol.machine import JobContext
+from protocol.machines import inputs
+from protocol.machines.effects import Effect, TransactCancel
+from protocol.machines.job import OVER, JobPhase
+from protocol.machines.machine import JobContext
+from protocol.machines.round import Role
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterState
-from protocol.round import Role
 from protocol.spec.parts import ChainRef, Party
 from protocol.spec.toml import parse_toml
 

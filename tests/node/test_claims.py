@@ -16,12 +16,12 @@ from node.chain.intent_rows import GAP
 from node.chain.intents import Intent, IntentOutcome
 from node.engine import Machine
 from node.perform.chain import settled
-from protocol import inputs
 from protocol.books.evidence import encode_evidence
-from protocol.job import JobPhase
-from protocol.machine import JobContext
+from protocol.machines import inputs
+from protocol.machines.job import JobPhase
+from protocol.machines.machine import JobContext
+from protocol.machines.round import Role
 from protocol.owner_state import EarnedRound, OwnerState
-from protocol.round import Role
 
 
 class Chain:

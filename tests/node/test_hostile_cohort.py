@@ -15,14 +15,14 @@ from books_kit import Job, Person, enrol, make_job
 from node.blobs import Blobs
 from node.engine import Machine, Wanted
 from node.perform import lists as performed
-from protocol import inputs
 from protocol.books.enrolment import Cohort, block_members, build_cohort, cohort_order, draw_blocks
 from protocol.books.lists import encode_cohort, encode_roster, roster_entries
-from protocol.effects import BlobKind, Examine
-from protocol.job import JobPhase
-from protocol.machine import JobContext
+from protocol.machines import inputs
+from protocol.machines.effects import BlobKind, Examine
+from protocol.machines.job import JobPhase
+from protocol.machines.machine import JobContext
+from protocol.machines.round import Role
 from protocol.owner_state import EnrolRoot, OwnerState
-from protocol.round import Role
 from protocol.wire.envelope import Envelope
 from protocol.wire.messages import Ready
 

@@ -16,10 +16,10 @@ from books_kit import make_spec
 
 from node import idle, pool_tasks, tasks
 from protocol.errors import AssayError, InputError
-from protocol.job import JobPhase
+from protocol.machines.job import JobPhase
+from protocol.machines.round import Phase
 from protocol.owner_state import OwnerRound, OwnerState
 from protocol.requester_state import RequesterState
-from protocol.round import Phase
 from protocol.spec.job import EncryptionSpec, Envelope, Family, JobSpec, ModelSpec, encode_spec
 from protocol.wire.messages import Open
 

@@ -33,14 +33,14 @@ from node.engine import Machine
 from node.net.fetch import BlobSink
 from protocol.books.enrolment import job_id
 from protocol.errors import PeerError
-from protocol.job import JobPhase
-from protocol.machine import JobContext
+from protocol.machines.job import JobPhase
+from protocol.machines.machine import JobContext
+from protocol.machines.round import Phase, Role
 from protocol.requester_state import (
     RequesterRound,
     RequesterState,
     RosterRecord,
 )
-from protocol.round import Phase, Role
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Frame

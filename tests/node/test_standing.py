@@ -16,9 +16,10 @@ from node import jobs, privacy, privacy_ledger, records, standing
 from node.chain import events
 from node.engine import Machine, add_notice
 from node.store import Store
-from protocol.effects import Notify
-from protocol.job import JobPhase
-from protocol.machine import JobContext
+from protocol.machines.effects import Notify
+from protocol.machines.job import JobPhase
+from protocol.machines.machine import JobContext
+from protocol.machines.round import Phase, Role
 from protocol.owner_state import OwnerState
 from protocol.requester_state import (
     EnrolmentRecord,
@@ -29,7 +30,6 @@ from protocol.requester_state import (
     RequesterState,
     RosterRecord,
 )
-from protocol.round import Phase, Role
 from protocol.wire.messages import Open, RefusalCode, Refuse
 
 JOB = make_job(6, block_size=6, min_owners=6)

@@ -15,7 +15,7 @@ import msgpack
 from books_kit import CHAIN_ID, CONTRACT, REQUESTER, Person, digest_of
 
 from protocol import params
-from protocol.machine import JOBS_TOPIC, block_topic, job_topic
+from protocol.machines.machine import JOBS_TOPIC, block_topic, job_topic
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context, Envelope, Frame

@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from books_kit import REQUESTER, Job, Person, digest_of
 
-from protocol import effects, inputs
 from protocol.books.enrolment import block_members
-from protocol.effects import Effect
 from protocol.errors import StateError
-from protocol.machine import JobContext
+from protocol.machines import effects, inputs
+from protocol.machines.effects import Effect
+from protocol.machines.machine import JobContext
 from protocol.wire.codec import Wire, decode_tagged, encode, encode_tagged
 from protocol.wire.envelope import Envelope, envelope_digest
 from protocol.wire.messages import Body, Ready, RefusalCode, Refuse

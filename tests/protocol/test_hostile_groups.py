@@ -10,11 +10,11 @@ from machine_kit import only
 from requester_kit import requester_at
 
 from node.tasks import envelope_of
-from protocol import effects
 from protocol.books.enrolment import build_cohort, cohort_order
 from protocol.errors import Malformed
+from protocol.machines import effects
+from protocol.machines.round import Phase
 from protocol.params import MAX_BLOCK
-from protocol.round import Phase
 from protocol.spec.parts import CohortSpec, Faulty
 
 

@@ -7,10 +7,10 @@ import dataclasses
 from books_kit import digest_of, make_job
 from owner_kit import owner_at
 
-from protocol import inputs
-from protocol.job import JobPhase
+from protocol.machines import inputs
+from protocol.machines.job import JobPhase
+from protocol.machines.round import Phase
 from protocol.params import MAX_GROUPS
-from protocol.round import Phase
 
 
 def test_roots_beyond_the_last_that_a_list_can_have_change_nothing() -> None:

@@ -10,12 +10,12 @@ from books_kit import REQUESTER, make_job
 from machine_kit import every, kinds, notes, only, refusals, sent, told
 from owner_kit import go_through, owner_at
 
-from protocol import effects, inputs
-from protocol.effects import BlobKind
 from protocol.errors import StateError
-from protocol.job import JobPhase
+from protocol.machines import effects, inputs
+from protocol.machines.effects import BlobKind
+from protocol.machines.job import JobPhase
+from protocol.machines.round import Phase
 from protocol.params import DIRECT_FETCHERS, MAX_BLOB_BYTES
-from protocol.round import Phase
 from protocol.wire.envelope import seal
 from protocol.wire.messages import Contribution, RefusalCode, Roster
 

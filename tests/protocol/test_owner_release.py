@@ -10,10 +10,10 @@ from books_kit import REQUESTER, digest_of, make_job
 from machine_kit import every, kinds, refusals
 from owner_kit import DEPTH, OwnerKit, due, go_through, owner_at, release
 
-from protocol import effects, inputs
-from protocol.effects import BlobKind
-from protocol.job import JobPhase
-from protocol.round import Phase
+from protocol.machines import effects, inputs
+from protocol.machines.effects import BlobKind
+from protocol.machines.job import JobPhase
+from protocol.machines.round import Phase
 from protocol.wire.messages import RefusalCode
 
 

@@ -12,11 +12,12 @@ from machine_kit import BODIES, INPUTS, Effects, every, kinds, notes, only, told
 from requester_kit import RequesterKit, finishing, go_through, moments, owing, paying, requester_at
 from simulator.strategies import wire
 
-from protocol import effects, inputs, params
+from protocol import params
 from protocol.errors import FatalError, StateError
-from protocol.job import JobPhase
+from protocol.machines import effects, inputs
+from protocol.machines.job import JobPhase
+from protocol.machines.round import Phase
 from protocol.requester_state import RequesterState
-from protocol.round import Phase
 from protocol.wire.codec import decode, encode
 from protocol.wire.messages import Ask, Open, RefusalCode, Refuse
 

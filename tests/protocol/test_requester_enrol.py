@@ -9,11 +9,11 @@ from books_kit import digest_of, enrol, make_job
 from machine_kit import every, kinds, only, ready_of, sent, told
 from requester_kit import DEPTH, RequesterKit, go_through, requester_at
 
-from protocol import effects, inputs
-from protocol.effects import BlobKind
-from protocol.job import JobPhase
+from protocol.machines import effects, inputs
+from protocol.machines.effects import BlobKind
+from protocol.machines.job import JobPhase
+from protocol.machines.round import Phase
 from protocol.params import MAX_GROUPS
-from protocol.round import Phase
 from protocol.wire.envelope import Envelope, envelope_digest, seal
 from protocol.wire.messages import Enrol, Enrolled, Open, RefusalCode, Refuse
 

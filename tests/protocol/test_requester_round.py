@@ -9,11 +9,11 @@ from books_kit import Person, digest_of, make_job
 from machine_kit import every, kinds, only, ready_of, told
 from requester_kit import DEPTH, RequesterKit, go_through, owing, requester_at
 
-from protocol import effects, inputs
-from protocol.effects import BlobKind
 from protocol.errors import StateError
-from protocol.job import JobPhase
-from protocol.round import Phase
+from protocol.machines import effects, inputs
+from protocol.machines.effects import BlobKind
+from protocol.machines.job import JobPhase
+from protocol.machines.round import Phase
 from protocol.wire.messages import Committed, Freeze, RefusalCode, Refuse, Roster
 
 # --- ready, freeze

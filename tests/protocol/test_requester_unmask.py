@@ -7,11 +7,11 @@ from books_kit import Job, Person, digest_of, make_job
 from machine_kit import Effects, every, kinds, notes, only
 from requester_kit import GRACE_MS, RequesterKit, go_through, owing, requester_at
 
-from protocol import effects
-from protocol.effects import OpenBlock
 from protocol.errors import StateError
-from protocol.job import JobPhase
-from protocol.round import Phase
+from protocol.machines import effects
+from protocol.machines.effects import OpenBlock
+from protocol.machines.job import JobPhase
+from protocol.machines.round import Phase
 from protocol.wire.messages import Release
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from protocol import job
-from protocol import round as rounds
 from protocol.errors import StateError
-from protocol.job import OVER, JobEvent, JobPhase
-from protocol.round import Event, Phase, Role
+from protocol.machines import job
+from protocol.machines import round as rounds
+from protocol.machines.job import OVER, JobEvent, JobPhase
+from protocol.machines.round import Event, Phase, Role
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,7 +11,7 @@ from simulator.world import World
 from protocol.books import lists
 from protocol.books.audit import ChainBooks, ChainRound, audit
 from protocol.books.evidence import decode_evidence
-from protocol.job import JobPhase
+from protocol.machines.job import JobPhase
 
 
 def committed_rounds(world: World) -> Counter[bytes]:

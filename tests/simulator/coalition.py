@@ -25,8 +25,8 @@ from protocol.arith.vectors import Kind, decode_vector, encode_vector
 from protocol.books import lists
 from protocol.books.enrolment import block_members
 from protocol.books.typed_data import Commitment, commitment_digest
-from protocol.job import JobPhase
-from protocol.machine import job_topic
+from protocol.machines.job import JobPhase
+from protocol.machines.machine import job_topic
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode, encode
 from protocol.wire.envelope import Context, Envelope, Frame, open_envelope, opening_digest

@@ -10,12 +10,12 @@ from simulator import sealed, workers
 
 from node import apply_tasks, noisy_tasks, sealed_tasks, secagg_tasks, tasks
 from node.blobs import BlobRef
-from protocol import effects, inputs
 from protocol.arith.fixedpoint import Integers
 from protocol.cost.estimate import apply_seconds, contribute_seconds
 from protocol.errors import InputError, PeerError
 from protocol.layout.noise import NoisePlan, multiplier_bound, sampling_rate
-from protocol.machine import one_line
+from protocol.machines import effects, inputs
+from protocol.machines.machine import one_line
 from protocol.spec.job import JobSpec
 from protocol.wire.codec import decode_tagged, encode_tagged
 

@@ -11,10 +11,10 @@ from simulator.listing import Listing
 from simulator.secrecy import Secrecy
 from simulator.watch import Intent
 
-from protocol import effects, inputs
 from protocol.books import evidence
 from protocol.books.typed_data import Commitment, Enrolment, commitment_digest, enrolment_digest
-from protocol.machine import JobContext
+from protocol.machines import effects, inputs
+from protocol.machines.machine import JobContext
 from protocol.spec.job import JobSpec
 from protocol.wire.messages import Body, Enrol
 

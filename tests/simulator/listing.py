@@ -10,12 +10,12 @@ from simulator import workers
 
 from node import apply_tasks
 from node.blobs import BlobRef
-from protocol import effects, inputs
 from protocol.books import evidence, lists
 from protocol.books.enrolment import cohort_order, draw_blocks
-from protocol.effects import BlobKind
 from protocol.errors import Malformed
-from protocol.machine import one_line
+from protocol.machines import effects, inputs
+from protocol.machines.effects import BlobKind
+from protocol.machines.machine import one_line
 from protocol.requester_state import RequesterState, RoundRecord
 from protocol.wire.blobs import blob_digest
 from protocol.wire.envelope import Envelope

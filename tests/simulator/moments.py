@@ -7,9 +7,9 @@ from collections.abc import Callable
 from simulator.participant import Node, State
 from simulator.world import World
 
+from protocol.machines.round import Phase
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterRound, RequesterState
-from protocol.round import Phase
 
 
 def once_round(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from simulator.clock import Clock
 from simulator.meter import Meter
 
-from protocol.effects import Fetch
 from protocol.errors import Malformed
+from protocol.machines.effects import Fetch
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
 from protocol.wire.codec import decode
 from protocol.wire.envelope import Frame, open_envelope

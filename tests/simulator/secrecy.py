@@ -12,13 +12,13 @@ from simulator import workers
 from simulator.entropy import stream
 
 from node import secagg_tasks
-from protocol import effects, inputs
 from protocol.arith.agreement import new_key, public_of
 from protocol.books import lists
 from protocol.books.enrolment import block_members
 from protocol.books.lists import RosterEntry
 from protocol.errors import FatalError, Malformed
-from protocol.machine import one_line
+from protocol.machines import effects, inputs
+from protocol.machines.machine import one_line
 from protocol.wire.envelope import Context
 from protocol.wire.messages import Release
 

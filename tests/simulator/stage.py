@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from simulator.participant import Node, State
 from simulator.world import Settings, World
 
-from protocol import inputs, owner, requester
-from protocol.effects import Effect
-from protocol.job import JobPhase
-from protocol.machine import JobContext
+from protocol import owner, requester
+from protocol.machines import inputs
+from protocol.machines.effects import Effect
+from protocol.machines.job import JobPhase
+from protocol.machines.machine import JobContext
+from protocol.machines.round import Phase
 from protocol.requester_state import RequesterState
-from protocol.round import Phase
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Envelope, envelope_digest
 from protocol.wire.messages import Body

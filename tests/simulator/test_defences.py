@@ -24,11 +24,12 @@ from simulator.test_coalition import PLAIN, Coalitions, coalition
 from simulator.world import Settings
 
 from node import secagg_tasks
-from protocol import effects, owner, owner_release, owner_round
+from protocol import owner, owner_release, owner_round
 from protocol.arith import models
 from protocol.arith.vectors import Kind, encode_vector
 from protocol.books import lists
 from protocol.books.enrolment import cohort_order
+from protocol.machines import effects
 from protocol.owner_state import OwnerState
 from protocol.owner_turn import OwnerTurn
 from protocol.wire.codec import encode

@@ -23,11 +23,11 @@ from simulator.world import Settings, World
 
 from protocol.books.lists import encode_roster
 from protocol.books.typed_data import Commitment, commitment_digest
-from protocol.job import JobPhase
-from protocol.machine import block_topic, job_topic
+from protocol.machines.job import JobPhase
+from protocol.machines.machine import block_topic, job_topic
+from protocol.machines.round import Phase
 from protocol.owner_state import OwnerState
 from protocol.requester_state import RequesterRound
-from protocol.round import Phase
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Envelope, Frame

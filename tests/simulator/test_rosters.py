@@ -10,11 +10,11 @@ from simulator.moments import member_of
 from simulator.participant import Node
 from simulator.world import Settings, World
 
-from protocol import inputs
 from protocol.books.lists import encode_roster
-from protocol.effects import BlobKind, Examine
+from protocol.machines import inputs
+from protocol.machines.effects import BlobKind, Examine
+from protocol.machines.round import Phase
 from protocol.requester_state import RequesterRound
-from protocol.round import Phase
 from protocol.wire.blobs import blob_digest
 from protocol.wire.envelope import Envelope
 from protocol.wire.messages import Ready

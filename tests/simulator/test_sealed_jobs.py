@@ -25,9 +25,9 @@ from test_coalition import EVERYBODY, Coalitions
 
 from node import tasks
 from protocol.arith import sealed
-from protocol.job import JobPhase
+from protocol.machines.job import JobPhase
+from protocol.machines.round import Phase
 from protocol.params import SEALED_FRACTION_BITS
-from protocol.round import Phase
 from protocol.wire.messages import Refuse
 
 NOISY: dict[str, Any] = {"sealed": True, "epsilon": 8.0}

@@ -18,10 +18,10 @@ from simulator.network import Weather
 from simulator.participant import Node
 from simulator.world import Settings, World
 
-from protocol import inputs
 from protocol.arith import kernels
-from protocol.job import JobPhase
-from protocol.round import Phase
+from protocol.machines import inputs
+from protocol.machines.job import JobPhase
+from protocol.machines.round import Phase
 from protocol.spec.job import Envelope
 from protocol.wire.messages import Body
 

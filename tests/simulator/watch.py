@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from simulator.chain import Block, Log
 
-from protocol import inputs
+from protocol.machines import inputs
 
 if TYPE_CHECKING:
     from simulator.participant import Node

@@ -27,17 +27,17 @@ from simulator.entropy import stream
 from simulator.network import Network, Weather
 from simulator.participant import Node, State
 
-from protocol import inputs
 from protocol.arith import key_proof
 from protocol.arith.paillier import PrivateKey, generate_key
 from protocol.books import lists
 from protocol.books.enrolment import Cohort
 from protocol.books.typed_data import Domain
-from protocol.job import OVER, JobPhase
+from protocol.machines import inputs
+from protocol.machines.job import OVER, JobPhase
+from protocol.machines.round import Phase, Role
 from protocol.owner_state import OwnerState
 from protocol.params import PROTOCOL_VERSION
 from protocol.requester_state import RequesterState
-from protocol.round import Phase, Role
 from protocol.spec.job import (
     ETHER,
     ChainRef,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from protocol import params
-from protocol.effects import Attempt, BlobKind, Facts, NoDigest, Round
+from protocol.machines.effects import Attempt, BlobKind, Facts, NoDigest, Round
 from protocol.wire.codec import Amount, Range, Size, Wire
 from protocol.wire.envelope import Envelope
 from protocol.wire.messages import Address, BlobSize, Digest, Index, Milliseconds, Ready, Reason

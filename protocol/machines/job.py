@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 
 from protocol.errors import StateError
-from protocol.round import Role
+from protocol.machines.round import Role
 
 
 class JobPhase(enum.Enum):

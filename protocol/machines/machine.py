@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from protocol.books.enrolment import Cohort
-from protocol.effects import Effect, Facts, Notify
 from protocol.errors import FatalError, StateError
+from protocol.machines.effects import Effect, Facts, Notify
 from protocol.params import MAX_REASON_BYTES
 from protocol.spec.job import JobSpec
 from protocol.wire.codec import Wire
