@@ -23,7 +23,7 @@ from protocol.errors import ChainError, Malformed, PeerError
 from protocol.machines.job import OVER
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 from protocol.spec.job import JobSpec, decode_spec, spec_digest
 from protocol.wire import identity
 from protocol.wire.envelope import Envelope

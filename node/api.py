@@ -45,7 +45,7 @@ from protocol.addresses import to_checksum
 from protocol.errors import InputError, StateError
 from protocol.machines import inputs
 from protocol.machines.job import OVER, JobPhase
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 from protocol.policy.policy import DatasetFacts, Policy, Standing, impossible, obstacles
 from protocol.policy.terms import describe, with_changes
 from protocol.wire.codec import decode

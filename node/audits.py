@@ -20,7 +20,7 @@ from protocol.books.evidence import ClaimProof, Evidence
 from protocol.books.lists import Leaf
 from protocol.errors import StateError
 from protocol.machines.job import OVER, JobPhase
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 from protocol.requester_state import RequesterState
 
 #: No further round will be committed.

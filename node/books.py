@@ -31,7 +31,7 @@ from protocol.books.evidence import ClaimProof
 from protocol.errors import InputError, StateError
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Phase
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 from protocol.params import MAX_ROUNDS
 from protocol.requester_pay import WINDING_UP
 from protocol.requester_state import RequesterState

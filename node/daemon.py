@@ -54,7 +54,7 @@ from protocol.machines import inputs
 from protocol.machines.job import OVER
 from protocol.machines.machine import JobContext, one_line
 from protocol.machines.round import Role
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 from protocol.spec.job import decode_spec
 
 log = logging.getLogger("assay.daemon")

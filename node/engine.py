@@ -22,7 +22,7 @@ import trio
 
 from node import outbox, records
 from node.store import Store, Transaction
-from protocol import owner, params, requester
+from protocol import params, requester
 from protocol.addresses import to_checksum
 from protocol.errors import FatalError, StateError
 from protocol.machines import inputs
@@ -30,7 +30,8 @@ from protocol.machines.effects import ComputeUnmask, Effect, Notify
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext, one_line
 from protocol.machines.round import Role
-from protocol.owner_state import OwnerState
+from protocol.owner import machine as owner
+from protocol.owner.state import OwnerState
 from protocol.requester_state import RequesterState
 from protocol.wire.codec import Wire, decode, decode_tagged, encode, encode_tagged
 

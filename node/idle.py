@@ -12,7 +12,7 @@ from node.engine import Machine
 from node.perform.services import Services
 from protocol.errors import AssayError
 from protocol.machines.job import JobPhase
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 from protocol.spec.job import Envelope
 
 log = logging.getLogger("assay.idle")

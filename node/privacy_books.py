@@ -14,7 +14,7 @@ from node.privacy_ledger import Entry, Limit
 from node.store import Transaction
 from protocol.addresses import to_checksum
 from protocol.errors import InputError
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What this node gave away of whom: one kind of share a member and attempt, for ever.
 
-The rule follows from the chain already (protocol/owner_release.py: the list that is committed says
+The rule follows from the chain already (protocol/owner/release.py: the list that is committed says
 who is in, and the chain holds one list a round). Here it is held once more, by the store itself: a
 row is written in the transaction that stores the message, before its first byte leaves, and a
 second row of another kind, or of another attempt of the round, cannot be written.

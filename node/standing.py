@@ -23,7 +23,7 @@ from protocol.addresses import to_checksum
 from protocol.books.enrolment import draw_blocks
 from protocol.books.evidence import Evidence
 from protocol.machines.job import OVER, JobPhase
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
 from protocol.requester_pay import WINDING_UP
 from protocol.requester_state import RequesterState

@@ -12,7 +12,7 @@ from node.engine import Machine
 from node.jobs import StoredEvent
 from node.records import Event
 from protocol.machines.round import Phase
-from protocol.owner_state import OwnerRound, OwnerState
+from protocol.owner.state import OwnerRound, OwnerState
 from protocol.requester_state import RequesterRound, RequesterState
 
 #: The event that the engine keeps whenever a round's phase changes.

@@ -35,7 +35,7 @@ from protocol.errors import FatalError, InputError, Malformed, PeerError
 from protocol.layout.noise import NoisePlan
 from protocol.machines import effects, inputs
 from protocol.machines.machine import one_line
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 from protocol.policy.policy import without_noise
 from protocol.spec.job import JobSpec, Terms
 from protocol.wire.codec import decode, decode_tagged, encode_tagged

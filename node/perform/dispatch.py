@@ -17,7 +17,7 @@ from protocol.errors import PeerError
 from protocol.machines import effects, inputs
 from protocol.machines.job import OVER
 from protocol.machines.machine import one_line
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 from protocol.params import MAX_SPEC_BYTES
 from protocol.policy.policy import DatasetFacts, Policy, Standing, Verdict, judge, obstacles
 from protocol.wire import identity

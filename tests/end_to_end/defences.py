@@ -181,8 +181,8 @@ _CHANGES: dict[str, Callable[[Any, Off], None]] = {
     "protocol.wire.envelope": _opening,
     "protocol.arith.masks": _masks,
     "protocol.books.lists": _lists,
-    "protocol.owner_round": _owner_round,
-    "protocol.owner_release": _owner_release,
+    "protocol.owner.attempt": _owner_round,
+    "protocol.owner.release": _owner_release,
     "node.releases": _releases,
     "node.perform.secrets": _secrets,
 }

@@ -17,7 +17,7 @@ from node.keys import ONCE_PREFIX, Keys
 from node.tasks import model_of
 from protocol.arith import kernels
 from protocol.layout.packing import model_bytes
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 from protocol.requester_state import RequesterState
 from protocol.spec.job import decode_spec
 from protocol.wire.codec import decode

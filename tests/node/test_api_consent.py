@@ -21,7 +21,7 @@ from protocol.errors import InputError, StateError
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 from protocol.policy.policy import Accept
 from protocol.requester_state import RequesterState
 

@@ -17,7 +17,7 @@ from protocol.errors import StateError
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
-from protocol.owner_state import EarnedRound, OwnerState
+from protocol.owner.state import EarnedRound, OwnerState
 from protocol.requester_state import RequesterState
 
 

@@ -27,7 +27,7 @@ from protocol.machines.effects import Effect, TransactCancel
 from protocol.machines.job import OVER, JobPhase
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 from protocol.requester_state import RequesterState
 from protocol.spec.parts import ChainRef, Party
 from protocol.spec.toml import parse_toml

@@ -21,7 +21,7 @@ from protocol.machines import inputs
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
-from protocol.owner_state import EarnedRound, OwnerState
+from protocol.owner.state import EarnedRound, OwnerState
 
 
 class Chain:

@@ -14,14 +14,14 @@ from books_kit import make_job
 from node import records
 from node.engine import Engine, Machine, Wanted
 from node.store import Store
-from protocol import owner
 from protocol.addresses import to_checksum
 from protocol.machines import inputs
 from protocol.machines.effects import ReadJob
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
-from protocol.owner_state import OwnerState
+from protocol.owner import machine as owner
+from protocol.owner.state import OwnerState
 from protocol.requester_state import EnrolmentRecord, RequesterState
 from protocol.wire.envelope import envelope_digest
 from protocol.wire.messages import RefusalCode, Refuse

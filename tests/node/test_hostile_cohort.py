@@ -22,7 +22,7 @@ from protocol.machines.effects import BlobKind, Examine
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
-from protocol.owner_state import EnrolRoot, OwnerState
+from protocol.owner.state import EnrolRoot, OwnerState
 from protocol.wire.envelope import Envelope
 from protocol.wire.messages import Ready
 

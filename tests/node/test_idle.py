@@ -18,7 +18,7 @@ from node import idle, pool_tasks, tasks
 from protocol.errors import AssayError, InputError
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Phase
-from protocol.owner_state import OwnerRound, OwnerState
+from protocol.owner.state import OwnerRound, OwnerState
 from protocol.requester_state import RequesterState
 from protocol.spec.job import EncryptionSpec, Envelope, Family, JobSpec, ModelSpec, encode_spec
 from protocol.wire.messages import Open

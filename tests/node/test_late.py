@@ -31,7 +31,7 @@ from node.chain.events import ChainEvent, ChainHead
 from node.chain.watch import Batch
 from node.jobs import contract_events, save_contract_event
 from node.records import messages_of, save_message, stored
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 from protocol.requester_state import (
     OwedRelease,
     RequesterState,

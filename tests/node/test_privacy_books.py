@@ -16,7 +16,7 @@ from node.catalogue import Dataset
 from node.migrations import MIGRATIONS
 from node.store import Store
 from protocol.errors import InputError
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 from protocol.requester_state import RequesterState
 
 

@@ -20,7 +20,7 @@ from protocol.machines.effects import Notify
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Phase, Role
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 from protocol.requester_state import (
     EnrolmentRecord,
     GroupRecord,

@@ -9,7 +9,6 @@ from typing import Any
 from books_kit import REQUESTER, Job, digest_of, make_job
 from machine_kit import START, Effects, Kit, context_of, ready_of
 
-from protocol import owner
 from protocol.books.enrolment import block_members, spec_domain
 from protocol.books.lists import ready_digest
 from protocol.books.typed_data import Commitment, commitment_digest
@@ -18,7 +17,8 @@ from protocol.machines import effects, inputs
 from protocol.machines.effects import BlobKind
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Phase
-from protocol.owner_state import OwnerRound, OwnerState
+from protocol.owner import machine as owner
+from protocol.owner.state import OwnerRound, OwnerState
 from protocol.wire.messages import Committed, Enrolled, Freeze, Open, Result, Roster
 
 #: Finality in the kit's jobs, blocks.

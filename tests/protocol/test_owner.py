@@ -13,7 +13,6 @@ from machine_kit import BODIES, INPUTS, Effects, every, kinds, notes, only, sent
 from owner_kit import DEPTH, OwnerKit, moments, owner_at
 from simulator.strategies import wire
 
-from protocol import owner
 from protocol.books.enrolment import draw_blocks
 from protocol.errors import StateError
 from protocol.layout.packing import model_bytes
@@ -21,8 +20,9 @@ from protocol.machines import effects, inputs
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import JOBS_TOPIC, block_topic, job_topic
 from protocol.machines.round import Phase
-from protocol.owner_state import OwnerState
-from protocol.owner_turn import blocks_in
+from protocol.owner import machine as owner
+from protocol.owner.state import OwnerState
+from protocol.owner.turn import blocks_in
 from protocol.wire.codec import decode, encode
 from protocol.wire.messages import Ask, Enrolled, Finished, RefusalCode, Refuse
 

@@ -8,7 +8,7 @@ from simulator.participant import Node, State
 from simulator.world import World
 
 from protocol.machines.round import Phase
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 from protocol.requester_state import RequesterRound, RequesterState
 
 

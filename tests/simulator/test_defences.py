@@ -24,14 +24,16 @@ from simulator.test_coalition import PLAIN, Coalitions, coalition
 from simulator.world import Settings
 
 from node import secagg_tasks
-from protocol import owner, owner_release, owner_round
 from protocol.arith import models
 from protocol.arith.vectors import Kind, encode_vector
 from protocol.books import lists
 from protocol.books.enrolment import cohort_order
 from protocol.machines import effects
-from protocol.owner_state import OwnerState
-from protocol.owner_turn import OwnerTurn
+from protocol.owner import attempt as owner_round
+from protocol.owner import machine as owner
+from protocol.owner import release as owner_release
+from protocol.owner.state import OwnerState
+from protocol.owner.turn import OwnerTurn
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Frame
 from protocol.wire.messages import Enrol, Release

@@ -18,7 +18,7 @@ from simulator.world import Policy, Settings, World
 from protocol.books.evidence import decode_evidence
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Role
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 from protocol.spec.job import encode_spec
 from protocol.wire.codec import encode
 from protocol.wire.messages import Ready, Release

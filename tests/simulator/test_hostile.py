@@ -26,7 +26,7 @@ from protocol.books.typed_data import Commitment, commitment_digest
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import block_topic, job_topic
 from protocol.machines.round import Phase
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 from protocol.requester_state import RequesterRound
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import encode

@@ -35,7 +35,7 @@ from protocol.books.typed_data import Domain
 from protocol.machines import inputs
 from protocol.machines.job import OVER, JobPhase
 from protocol.machines.round import Phase, Role
-from protocol.owner_state import OwnerState
+from protocol.owner.state import OwnerState
 from protocol.params import PROTOCOL_VERSION
 from protocol.requester_state import RequesterState
 from protocol.spec.job import (

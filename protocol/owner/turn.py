@@ -13,7 +13,7 @@ from protocol.machines.job import OVER, JobEvent
 from protocol.machines.job import advance as advance_job
 from protocol.machines.machine import JobContext, Turn, one_line
 from protocol.machines.round import Event, Phase, Role, advance
-from protocol.owner_state import OwnerRound, OwnerState
+from protocol.owner.state import OwnerRound, OwnerState
 from protocol.wire.messages import Contribution, Ready, RefusalCode, Refuse
 
 OwnerTurn = Turn[OwnerState]

@@ -1,6 +1,6 @@
 """The owner's machine: a job from its announcement to the last payment.
 
-Rounds are protocol.owner_round's. `step` never mutates: it raises StateError for an input that the
+Rounds are protocol.owner.attempt's. `step` never mutates: it raises StateError for an input that the
 state does not know, and the caller keeps the old state.
 """
 
@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from protocol import owner_pay, owner_release, owner_round, params
+from protocol import params
 from protocol.errors import StateError
 from protocol.machines import inputs
 from protocol.machines.effects import (
@@ -24,8 +24,9 @@ from protocol.machines.effects import (
 )
 from protocol.machines.job import OVER, JobEvent, JobPhase
 from protocol.machines.machine import JOBS_TOPIC, JobContext, check_place, job_topic, kind_of
-from protocol.owner_state import EnrolRoot, OwnerState
-from protocol.owner_turn import OwnerTurn, go
+from protocol.owner import attempt, pay, release
+from protocol.owner.state import EnrolRoot, OwnerState
+from protocol.owner.turn import OwnerTurn, go
 from protocol.wire.messages import (
     FROM_REQUESTER,
     Announce,
@@ -61,13 +62,13 @@ def step(
 
 def topics(context: JobContext, state: OwnerState) -> tuple[str, ...]:
     """The gossip topics that this job needs now."""
-    if owner_pay.awaits_evidence(state):
+    if pay.awaits_evidence(state):
         return (job_topic(context.job),)
     if state.phase in OVER:
         return ()
     if state.phase in (JobPhase.SEEN, JobPhase.CONSIDERING, JobPhase.WAITING):
         return (JOBS_TOPIC,)
-    return (JOBS_TOPIC, job_topic(context.job), *owner_round.block_topics(context, state))
+    return (JOBS_TOPIC, job_topic(context.job), *attempt.block_topics(context, state))
 
 
 # --- from announcement to enrolment
@@ -157,9 +158,9 @@ def _receive(turn: OwnerTurn, input_: inputs.ReceiveMessage) -> None:
     elif isinstance(body, Refuse):
         _refused(turn, body)
     elif isinstance(body, Finished):
-        owner_pay.finished(turn, input_, body)
+        pay.finished(turn, input_, body)
     elif isinstance(body, Open | Freeze | Committed | Result):
-        owner_round.receive(turn, input_)
+        attempt.receive(turn, input_)
     elif not isinstance(body, Announce):
         raise StateError(f"an owner does not receive {kind_of(body)}")
 
@@ -190,7 +191,7 @@ def _refused(turn: OwnerTurn, body: Refuse) -> None:
 
 def _examined(turn: OwnerTurn, input_: inputs.Examined) -> None:
     if input_.kind is not BlobKind.COHORT:
-        owner_round.examined(turn, input_)
+        attempt.examined(turn, input_)
         return
     state = turn.state
     if input_.digest != state.cohort_digest or state.cohort_roots:
@@ -226,12 +227,12 @@ def _compare_roots(turn: OwnerTurn, at: int) -> None:
             held_cohort=state.cohort_digest,
             held_groups=len(state.cohort_roots),
         )
-        owner_round.proceed(turn, at)
+        attempt.proceed(turn, at)
 
 
 def _rejected(turn: OwnerTurn, input_: inputs.Rejected) -> None:
     if input_.kind is not BlobKind.COHORT:
-        owner_round.rejected(turn, input_)
+        attempt.rejected(turn, input_)
     elif input_.digest != turn.state.cohort_digest or turn.state.cohort_roots:
         raise StateError("no such cohort is awaited")
     else:
@@ -239,7 +240,7 @@ def _rejected(turn: OwnerTurn, input_: inputs.Rejected) -> None:
 
 
 def _blob_arrived(turn: OwnerTurn, input_: inputs.BlobArrived) -> None:
-    owner_round.blob_arrived(turn, input_)
+    attempt.blob_arrived(turn, input_)
 
 
 def _blob_missing(turn: OwnerTurn, input_: inputs.BlobMissing) -> None:
@@ -250,7 +251,7 @@ def _blob_missing(turn: OwnerTurn, input_: inputs.BlobMissing) -> None:
     elif input_.digest == turn.state.cohort_digest and not turn.state.cohort_roots:
         turn.change(cohort_digest=b"")  # the next opening fetches it again
     else:
-        owner_release.blob_missing(turn, input_)
+        release.blob_missing(turn, input_)
 
 
 # --- the chain
@@ -303,7 +304,7 @@ def _look_at_chain(turn: OwnerTurn, at: int) -> None:
         if not root.asked and state.head >= root.block + 1 + depth:
             _set_root(turn, root.index, asked=True)
             turn.emit(ReadBlockHash(root.block + 1))
-    owner_release.look_at_chain(turn, at)
+    release.look_at_chain(turn, at)
 
 
 def _reorg(turn: OwnerTurn, input_: inputs.ChainReorg) -> None:
@@ -314,13 +315,13 @@ def _reorg(turn: OwnerTurn, input_: inputs.ChainReorg) -> None:
         go(turn, JobEvent.BROKEN, "the chain reorganised deeper than the job's finality")
         return
     turn.change(roots=tuple(root for root in state.roots if root.block <= number))
-    owner_release.reorg(turn, number)
-    owner_pay.reorg(turn, number)
+    release.reorg(turn, number)
+    pay.reorg(turn, number)
 
 
 def _committed_on_chain(turn: OwnerTurn, input_: inputs.ChainCommitted) -> None:
-    owner_release.chain_committed(turn, input_)
-    owner_round.proceed(turn, input_.at)
+    release.chain_committed(turn, input_)
+    attempt.proceed(turn, input_.at)
 
 
 def _chain_cancelled(turn: OwnerTurn, input_: inputs.ChainCancelled) -> None:
@@ -335,7 +336,7 @@ def _tick(turn: OwnerTurn, input_: inputs.Tick) -> None:
     if state.phase in OVER:
         return
     if at >= 1000 * turn.context.spec.expires_at:
-        owner_pay.expired(turn)
+        pay.expired(turn)
         return
     if state.phase is JobPhase.SEEN:
         if at >= state.asked_at + _AGAIN_MS:
@@ -347,7 +348,7 @@ def _tick(turn: OwnerTurn, input_: inputs.Tick) -> None:
     if state.phase in (JobPhase.ENROLLED, JobPhase.TRAINING, JobPhase.FINISHING):
         _ask_when_silent(turn, at)
     if turn.state.phase is JobPhase.TRAINING:
-        owner_round.tick(turn, at)
+        attempt.tick(turn, at)
         waiting = bool(state.cohort_roots) and not state.cohort_mine
         if waiting and at >= state.enrol_sent_at + _LATE_AGAIN_MS:
             _send_enrolment(turn, at)  # for the next root, if this enrolment was not heard
@@ -358,7 +359,7 @@ def _ask_when_silent(turn: OwnerTurn, at: int) -> None:
     state = turn.state
     if state.phase is JobPhase.FINISHING and state.evidence_digest:
         return
-    awaited = owner_release.awaited(turn)
+    awaited = release.awaited(turn)
     if awaited and all(round_.count for round_ in awaited):
         return  # the chain's word is waited for, nobody else's
     wait = min(params.ASK_AFTER_MS << state.asks, params.ASK_AT_LEAST_MS)
@@ -381,9 +382,9 @@ _HANDLERS: dict[type, Callable[[OwnerTurn, Any], None]] = {
     inputs.BlobMissing: _blob_missing,
     inputs.Examined: _examined,
     inputs.Rejected: _rejected,
-    inputs.ComputeDone: owner_round.computed,
-    inputs.SecretsMade: owner_round.secrets_made,
-    inputs.ComputeFailed: owner_round.compute_failed,
+    inputs.ComputeDone: attempt.computed,
+    inputs.SecretsMade: attempt.secrets_made,
+    inputs.ComputeFailed: attempt.compute_failed,
     inputs.ChainHead: _head,
     inputs.ChainReorg: _reorg,
     inputs.ChainJob: _chain_job,
@@ -391,9 +392,9 @@ _HANDLERS: dict[type, Callable[[OwnerTurn, Any], None]] = {
     inputs.ChainPosted: lambda turn, input_: None,
     inputs.ChainEnrolled: _enrolled_on_chain,
     inputs.ChainCommitted: _committed_on_chain,
-    inputs.ChainFinished: owner_pay.chain_finished,
+    inputs.ChainFinished: pay.chain_finished,
     inputs.ChainCancelled: _chain_cancelled,
-    inputs.ChainClaimed: owner_pay.chain_claimed,
-    inputs.ChainWithdrawn: owner_pay.chain_withdrawn,
+    inputs.ChainClaimed: pay.chain_claimed,
+    inputs.ChainWithdrawn: pay.chain_withdrawn,
     inputs.Tick: _tick,
 }

@@ -20,8 +20,8 @@ from protocol.machines.effects import BlobKind, Examine, SendRelease
 from protocol.machines.job import OVER
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Event, Phase, Role, advance
-from protocol.owner_state import ChainCommitment, EarnedRound, OwnerRound
-from protocol.owner_turn import FETCH_MS, OwnerTurn, fetch, refuse
+from protocol.owner.state import ChainCommitment, EarnedRound, OwnerRound
+from protocol.owner.turn import FETCH_MS, OwnerTurn, fetch, refuse
 from protocol.wire.messages import Committed, RefusalCode, Result
 
 

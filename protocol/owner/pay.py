@@ -8,8 +8,8 @@ from protocol.errors import StateError
 from protocol.machines import inputs
 from protocol.machines.effects import Fetch
 from protocol.machines.job import JobEvent, JobPhase
-from protocol.owner_state import OwnerState, PaidClaim
-from protocol.owner_turn import FETCH_MS, OwnerTurn, go
+from protocol.owner.state import OwnerState, PaidClaim
+from protocol.owner.turn import FETCH_MS, OwnerTurn, go
 from protocol.wire.messages import Finished
 
 

@@ -4,12 +4,12 @@ An owner is ready for an opening only when it holds the cohort's list under the 
 its own block, and has the very model that the opening names. It contributes to a model in one round
 and to one model in a round only, to a round only when the chain holds the one before, and to a
 roster only that holds its own word and every member's, signed. What follows its contribution is
-protocol.owner_release's.
+protocol.owner.release's.
 """
 
 from __future__ import annotations
 
-from protocol import owner_release, params
+from protocol import params
 from protocol.books.enrolment import block_members
 from protocol.books.lists import ready_digest
 from protocol.errors import StateError
@@ -25,8 +25,9 @@ from protocol.machines.effects import (
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext, block_topic
 from protocol.machines.round import Event, Phase
-from protocol.owner_state import OwnerRound, OwnerState
-from protocol.owner_turn import (
+from protocol.owner import release
+from protocol.owner.state import OwnerRound, OwnerState
+from protocol.owner.turn import (
     OwnerTurn,
     abandon,
     advance_round,
@@ -73,9 +74,9 @@ def receive(turn: OwnerTurn, input_: inputs.ReceiveMessage) -> None:
     elif isinstance(body, Freeze):
         _freeze(turn, input_, body)
     elif isinstance(body, Committed):
-        owner_release.committed(turn, input_, body)
+        release.committed(turn, input_, body)
     elif isinstance(body, Result):
-        owner_release.result(turn, input_, body)
+        release.result(turn, input_, body)
 
 
 def _open(turn: OwnerTurn, input_: inputs.ReceiveMessage, body: Open) -> None:
@@ -101,7 +102,7 @@ def _open(turn: OwnerTurn, input_: inputs.ReceiveMessage, body: Open) -> None:
         refuse(turn, at, RefusalCode.CONFLICT, why, (place.round, place.attempt))
         return
     # One of an earlier round may still be paid; an attempt that another one follows will not be.
-    pending = sum(1 for r in owner_release.awaited(turn) if r.number < place.round)
+    pending = sum(1 for r in release.awaited(turn) if r.number < place.round)
     unpaid = state.unpaid - pending
     if unpaid > state.max_unpaid:
         why = f"{unpaid} attempts that it contributed to went unpaid, beyond its owner's limit"
@@ -151,7 +152,7 @@ def _leave(turn: OwnerTurn, number: int) -> None:
 def blob_arrived(turn: OwnerTurn, input_: inputs.BlobArrived) -> None:
     """A model, or a list that is now to be examined."""
     state, round_ = turn.state, turn.state.round
-    owner_release.blob_arrived(turn, input_)
+    release.blob_arrived(turn, input_)
     if round_ is None:
         return
     place = round_.number, round_.attempt
@@ -256,7 +257,7 @@ def _first_mate(turn: OwnerTurn) -> bytes | None:
 def examined(turn: OwnerTurn, input_: inputs.Examined) -> None:
     """This owner's frozen roster holds, every signature and every share for it."""
     if input_.kind is BlobKind.CONTRIBUTIONS:
-        owner_release.examined(turn, input_)
+        release.examined(turn, input_)
         return
     round_ = present_of(turn, input_.round, input_.attempt)
     if round_.phase is not Phase.FREEZE or input_.digest != round_.roster_digest:
@@ -281,7 +282,7 @@ def examined(turn: OwnerTurn, input_: inputs.Examined) -> None:
 def rejected(turn: OwnerTurn, input_: inputs.Rejected) -> None:
     """A list that does not hold: say so, and stay out of this attempt."""
     if input_.kind is BlobKind.CONTRIBUTIONS:
-        owner_release.rejected(turn, input_)
+        release.rejected(turn, input_)
         return
     present_of(turn, input_.round, input_.attempt)
     refuse(turn, input_.at, RefusalCode.INVALID, input_.reason)
