@@ -21,7 +21,7 @@ from protocol.books.lists import Leaf
 from protocol.errors import StateError
 from protocol.machines.job import OVER, JobPhase
 from protocol.owner.state import OwnerState
-from protocol.requester_state import RequesterState
+from protocol.requester.state import RequesterState
 
 #: No further round will be committed.
 _TRAINED: Final = (JobPhase.FINISHING, JobPhase.PAYING, *OVER)

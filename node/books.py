@@ -33,8 +33,8 @@ from protocol.machines.job import JobPhase
 from protocol.machines.round import Phase
 from protocol.owner.state import OwnerState
 from protocol.params import MAX_ROUNDS
-from protocol.requester_pay import WINDING_UP
-from protocol.requester_state import RequesterState
+from protocol.requester.pay import WINDING_UP
+from protocol.requester.state import RequesterState
 from protocol.spec.render import render_toml
 from protocol.wire.messages import Release
 

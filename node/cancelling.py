@@ -16,7 +16,7 @@ from protocol import params
 from protocol.errors import AssayError, ChainError, InputError, StateError
 from protocol.machines import inputs
 from protocol.machines.job import JobPhase
-from protocol.requester_state import RequesterState
+from protocol.requester.state import RequesterState
 
 #: How long the chain is waited for before the reply goes without the closing time, seconds.
 _PATIENCE: Final = 5.0

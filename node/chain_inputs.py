@@ -22,7 +22,7 @@ from node.store import Transaction
 from protocol.machines import inputs
 from protocol.machines.job import OVER
 from protocol.machines.round import Role
-from protocol.requester_pay import WINDING_UP
+from protocol.requester.pay import WINDING_UP
 
 
 class ChainFollower:

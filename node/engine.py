@@ -22,7 +22,7 @@ import trio
 
 from node import outbox, records
 from node.store import Store, Transaction
-from protocol import params, requester
+from protocol import params
 from protocol.addresses import to_checksum
 from protocol.errors import FatalError, StateError
 from protocol.machines import inputs
@@ -32,7 +32,8 @@ from protocol.machines.machine import JobContext, one_line
 from protocol.machines.round import Role
 from protocol.owner import machine as owner
 from protocol.owner.state import OwnerState
-from protocol.requester_state import RequesterState
+from protocol.requester import machine as requester
+from protocol.requester.state import RequesterState
 from protocol.wire.codec import Wire, decode, decode_tagged, encode, encode_tagged
 
 log = logging.getLogger("assay.engine")

@@ -27,8 +27,8 @@ from protocol.machines import inputs
 from protocol.machines.job import OVER
 from protocol.machines.machine import JOBS_TOPIC, kind_of
 from protocol.machines.round import Phase, Role
-from protocol.requester_round import fault
-from protocol.requester_state import RequesterState
+from protocol.requester.attempt import fault
+from protocol.requester.state import RequesterState
 from protocol.wire import gossip, identity
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode, encode

@@ -22,7 +22,7 @@ from protocol.errors import ChainError, InputError
 from protocol.machines import inputs
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
-from protocol.requester_state import RequesterState
+from protocol.requester.state import RequesterState
 from protocol.spec.job import ETHER, ChainRef, JobSpec, encode_spec, spec_digest
 from protocol.spec.parts import Party
 from protocol.spec.toml import Draft, parse_toml

@@ -25,8 +25,8 @@ from protocol.books.evidence import Evidence
 from protocol.machines.job import OVER, JobPhase
 from protocol.owner.state import OwnerState
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
-from protocol.requester_pay import WINDING_UP
-from protocol.requester_state import RequesterState
+from protocol.requester.pay import WINDING_UP
+from protocol.requester.state import RequesterState
 from protocol.wire import identity
 from protocol.wire.codec import decode
 from protocol.wire.envelope import Envelope

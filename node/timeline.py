@@ -13,7 +13,7 @@ from node.jobs import StoredEvent
 from node.records import Event
 from protocol.machines.round import Phase
 from protocol.owner.state import OwnerRound, OwnerState
-from protocol.requester_state import RequesterRound, RequesterState
+from protocol.requester.state import RequesterRound, RequesterState
 
 #: The event that the engine keeps whenever a round's phase changes.
 PHASE_EVENT = "phase"

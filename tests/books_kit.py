@@ -38,7 +38,7 @@ from protocol.books.lists import (
     leaves,
 )
 from protocol.books.typed_data import Enrolment, enrolment_digest
-from protocol.requester_state import GroupRecord, RequesterState, RoundRecord
+from protocol.requester.state import GroupRecord, RequesterState, RoundRecord
 from protocol.spec.job import (
     ETHER,
     ChainRef,

@@ -19,7 +19,7 @@ from protocol.books.typed_data import Commitment, commitment_digest
 from protocol.errors import ChainError, FatalError
 from protocol.machines import effects, inputs
 from protocol.machines.machine import JobContext, one_line
-from protocol.requester_state import RequesterState
+from protocol.requester.state import RequesterState
 
 log = logging.getLogger("assay.chain")
 

@@ -21,7 +21,7 @@ from protocol.machines import inputs
 from protocol.machines.effects import Assemble, BlobKind, Examine, Settle
 from protocol.machines.machine import JobContext, one_line
 from protocol.owner.state import OwnerState
-from protocol.requester_state import RequesterState
+from protocol.requester.state import RequesterState
 from protocol.wire.envelope import Envelope, open_envelope
 
 log = logging.getLogger("assay.lists")

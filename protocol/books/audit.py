@@ -17,7 +17,7 @@ from protocol.books.evidence import Evidence, merit_tree
 from protocol.books.lists import Leaf, examine_contributions
 from protocol.books.merit import merit_shares
 from protocol.errors import FatalError, Malformed
-from protocol.requester_state import RoundRecord
+from protocol.requester.state import RoundRecord
 from protocol.spec.job import ETHER, JobSpec
 
 

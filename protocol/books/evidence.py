@@ -16,7 +16,7 @@ from protocol.books.enrolment import Cohort
 from protocol.books.lists import Leaf, leaf_hash
 from protocol.books.merit import MAX_WEIGHT, merit_shares, merit_weights
 from protocol.books.trees import IndexTree, Merit, SumNode, SumTree
-from protocol.requester_state import RequesterState, RoundRecord
+from protocol.requester.state import RequesterState, RoundRecord
 from protocol.wire.codec import Amount, Range, Size, Wire, decode, encode
 from protocol.wire.messages import Address, BlobSize, Digest, Index
 

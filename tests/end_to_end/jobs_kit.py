@@ -18,7 +18,7 @@ from node.tasks import model_of
 from protocol.arith import kernels
 from protocol.layout.packing import model_bytes
 from protocol.owner.state import OwnerState
-from protocol.requester_state import RequesterState
+from protocol.requester.state import RequesterState
 from protocol.spec.job import decode_spec
 from protocol.wire.codec import decode
 from protocol.wire.envelope import open_envelope

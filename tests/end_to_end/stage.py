@@ -16,7 +16,7 @@ from jobs_kit import reaches, requester_state
 from processes import Daemon, Swarm, until
 
 from protocol.machines.round import Phase
-from protocol.requester_state import RequesterRound, RequesterState
+from protocol.requester.state import RequesterRound, RequesterState
 
 
 def hold(owner: Daemon) -> None:

@@ -29,10 +29,7 @@ from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
-from protocol.requester_state import (
-    GroupRecord,
-    RequesterState,
-)
+from protocol.requester.state import GroupRecord, RequesterState
 from protocol.spec.job import encode_spec
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode, encode

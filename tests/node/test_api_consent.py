@@ -23,7 +23,7 @@ from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
 from protocol.owner.state import OwnerState
 from protocol.policy.policy import Accept
-from protocol.requester_state import RequesterState
+from protocol.requester.state import RequesterState
 
 JOB = make_job(5)
 

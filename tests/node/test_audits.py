@@ -18,7 +18,7 @@ from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
 from protocol.owner.state import EarnedRound, OwnerState
-from protocol.requester_state import RequesterState
+from protocol.requester.state import RequesterState
 
 
 class Shelf:

@@ -28,7 +28,7 @@ from protocol.machines.job import OVER, JobPhase
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
 from protocol.owner.state import OwnerState
-from protocol.requester_state import RequesterState
+from protocol.requester.state import RequesterState
 from protocol.spec.parts import ChainRef, Party
 from protocol.spec.toml import parse_toml
 

@@ -22,7 +22,7 @@ from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
 from protocol.owner import machine as owner
 from protocol.owner.state import OwnerState
-from protocol.requester_state import EnrolmentRecord, RequesterState
+from protocol.requester.state import EnrolmentRecord, RequesterState
 from protocol.wire.envelope import envelope_digest
 from protocol.wire.messages import RefusalCode, Refuse
 

@@ -19,7 +19,7 @@ from protocol.errors import AssayError, InputError
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Phase
 from protocol.owner.state import OwnerRound, OwnerState
-from protocol.requester_state import RequesterState
+from protocol.requester.state import RequesterState
 from protocol.spec.job import EncryptionSpec, Envelope, Family, JobSpec, ModelSpec, encode_spec
 from protocol.wire.messages import Open
 

@@ -36,11 +36,7 @@ from protocol.errors import PeerError
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Phase, Role
-from protocol.requester_state import (
-    RequesterRound,
-    RequesterState,
-    RosterRecord,
-)
+from protocol.requester.state import RequesterRound, RequesterState, RosterRecord
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Frame

@@ -32,10 +32,7 @@ from node.chain.watch import Batch
 from node.jobs import contract_events, save_contract_event
 from node.records import messages_of, save_message, stored
 from protocol.owner.state import OwnerState
-from protocol.requester_state import (
-    OwedRelease,
-    RequesterState,
-)
+from protocol.requester.state import OwedRelease, RequesterState
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode
 from protocol.wire.envelope import Frame, open_envelope

@@ -17,7 +17,7 @@ from node.migrations import MIGRATIONS
 from node.store import Store
 from protocol.errors import InputError
 from protocol.owner.state import OwnerState
-from protocol.requester_state import RequesterState
+from protocol.requester.state import RequesterState
 
 
 @pytest.fixture

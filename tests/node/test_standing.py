@@ -21,7 +21,7 @@ from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Phase, Role
 from protocol.owner.state import OwnerState
-from protocol.requester_state import (
+from protocol.requester.state import (
     EnrolmentRecord,
     GroupRecord,
     OwedRelease,

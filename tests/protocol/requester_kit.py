@@ -9,14 +9,14 @@ from functools import cache
 from books_kit import REQUESTER, Job, digest_of, enrol, make_job
 from machine_kit import START, Effects, Kit, context_of, ready_of
 
-from protocol import requester
 from protocol.books.enrolment import block_members
 from protocol.layout.packing import model_bytes
 from protocol.machines import inputs
 from protocol.machines.effects import BlobKind
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Phase
-from protocol.requester_state import BlockRecord, RequesterRound, RequesterState
+from protocol.requester import machine as requester
+from protocol.requester.state import BlockRecord, RequesterRound, RequesterState
 from protocol.wire.envelope import Envelope, envelope_digest
 from protocol.wire.messages import Contribution, Release
 

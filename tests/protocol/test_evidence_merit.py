@@ -19,7 +19,7 @@ from protocol.books.evidence import (
 )
 from protocol.books.lists import Leaf
 from protocol.books.merit import merit_shares
-from protocol.requester_state import GroupRecord, RequesterState
+from protocol.requester.state import GroupRecord, RequesterState
 
 OWNERS = 12
 POT = 10**18 + 7

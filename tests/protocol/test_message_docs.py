@@ -12,7 +12,7 @@ import pytest
 from protocol import params
 from protocol.books.evidence import Evidence
 from protocol.machines.machine import JOBS_TOPIC
-from protocol.requester_state import RoundRecord
+from protocol.requester.state import RoundRecord
 from protocol.wire.blobs import chunk_list_bytes
 from protocol.wire.messages import FROM_REQUESTER, Body, Contribution, RefusalCode
 

@@ -17,7 +17,7 @@ from protocol.errors import FatalError, StateError
 from protocol.machines import effects, inputs
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Phase
-from protocol.requester_state import RequesterState
+from protocol.requester.state import RequesterState
 from protocol.wire.codec import decode, encode
 from protocol.wire.messages import Ask, Open, RefusalCode, Refuse
 

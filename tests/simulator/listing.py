@@ -16,7 +16,7 @@ from protocol.errors import Malformed
 from protocol.machines import effects, inputs
 from protocol.machines.effects import BlobKind
 from protocol.machines.machine import one_line
-from protocol.requester_state import RequesterState, RoundRecord
+from protocol.requester.state import RequesterState, RoundRecord
 from protocol.wire.blobs import blob_digest
 from protocol.wire.envelope import Envelope
 

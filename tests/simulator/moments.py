@@ -9,7 +9,7 @@ from simulator.world import World
 
 from protocol.machines.round import Phase
 from protocol.owner.state import OwnerState
-from protocol.requester_state import RequesterRound, RequesterState
+from protocol.requester.state import RequesterRound, RequesterState
 
 
 def once_round(

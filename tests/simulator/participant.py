@@ -17,7 +17,7 @@ from simulator.executor import Executor
 from simulator.tricks import Tricks
 from simulator.watch import Watch
 
-from protocol import params, requester
+from protocol import params
 from protocol.arith.fixedpoint import Integers
 from protocol.books.enrolment import job_id
 from protocol.errors import Malformed, StateError
@@ -27,7 +27,8 @@ from protocol.machines.machine import JOBS_TOPIC, JobContext, kind_of
 from protocol.machines.round import Role
 from protocol.owner import machine as owner
 from protocol.owner.state import OwnerState
-from protocol.requester_state import RequesterState
+from protocol.requester import machine as requester
+from protocol.requester.state import RequesterState
 from protocol.spec.job import JobSpec, decode_spec, spec_digest
 from protocol.wire import gossip
 from protocol.wire.blobs import blob_digest

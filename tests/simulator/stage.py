@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from simulator.participant import Node, State
 from simulator.world import Settings, World
 
-from protocol import requester
 from protocol.machines import inputs
 from protocol.machines.effects import Effect
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Phase
 from protocol.owner import machine as owner
-from protocol.requester_state import RequesterState
+from protocol.requester import machine as requester
+from protocol.requester.state import RequesterState
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Envelope, envelope_digest
 from protocol.wire.messages import Body

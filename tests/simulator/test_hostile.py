@@ -27,7 +27,7 @@ from protocol.machines.job import JobPhase
 from protocol.machines.machine import block_topic, job_topic
 from protocol.machines.round import Phase
 from protocol.owner.state import OwnerState
-from protocol.requester_state import RequesterRound
+from protocol.requester.state import RequesterRound
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Envelope, Frame

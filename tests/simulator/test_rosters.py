@@ -14,7 +14,7 @@ from protocol.books.lists import encode_roster
 from protocol.machines import inputs
 from protocol.machines.effects import BlobKind, Examine
 from protocol.machines.round import Phase
-from protocol.requester_state import RequesterRound
+from protocol.requester.state import RequesterRound
 from protocol.wire.blobs import blob_digest
 from protocol.wire.envelope import Envelope
 from protocol.wire.messages import Ready

@@ -37,7 +37,7 @@ from protocol.machines.job import OVER, JobPhase
 from protocol.machines.round import Phase, Role
 from protocol.owner.state import OwnerState
 from protocol.params import PROTOCOL_VERSION
-from protocol.requester_state import RequesterState
+from protocol.requester.state import RequesterState
 from protocol.spec.job import (
     ETHER,
     ChainRef,

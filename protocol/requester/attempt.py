@@ -1,7 +1,7 @@
 """A round as its requester runs it, from its opening to its last contribution.
 
 Who is ready decides which blocks are frozen, and who has contributed which of those are committed
-(protocol.requester_commit). Without noise that takes every member of a block.
+(protocol.requester.commit). Without noise that takes every member of a block.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from protocol.machines.effects import Assemble, Blame, BlobKind, ComputeCheck, F
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext, block_topic, kind_of, message_context, one_line
 from protocol.machines.round import Event, Phase, Role, advance
-from protocol.requester_commit import commit, listed, sign_again_when_late
-from protocol.requester_state import (
+from protocol.requester.commit import commit, listed, sign_again_when_late
+from protocol.requester.state import (
     ContributionRecord,
     ReadyRecord,
     RequesterRound,
     RequesterState,
     RosterRecord,
 )
-from protocol.requester_turn import (
+from protocol.requester.turn import (
     RequesterTurn,
     abandon,
     advance_round,
@@ -35,7 +35,7 @@ from protocol.requester_turn import (
     publish,
     set_round,
 )
-from protocol.requester_unmask import released, summed, unmask_when_late
+from protocol.requester.unmask import released, summed, unmask_when_late
 from protocol.wire.envelope import opening_digest
 from protocol.wire.identity import of_low_order
 from protocol.wire.messages import Contribution, Freeze, Open, Ready, Release, Roster

@@ -1,7 +1,7 @@
 """The requester's machine: a job from its post to its last payment.
 
-Rounds are protocol.requester_round's and protocol.requester_commit's, the end is
-protocol.requester_pay's; this file is what stands around them. `step` never mutates:
+Rounds are protocol.requester.attempt's and protocol.requester.commit's, the end is
+protocol.requester.pay's; this file is what stands around them. `step` never mutates:
 it raises StateError for an input that the state does not know, and the caller keeps the old state.
 """
 
@@ -10,22 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from protocol import (
-    params,
-    requester_commit,
-    requester_enrol,
-    requester_pay,
-    requester_round,
-    requester_unmask,
-)
+from protocol import params
 from protocol.errors import StateError
 from protocol.machines import inputs
 from protocol.machines.effects import BlobKind, Effect, Publish, TransactPost
 from protocol.machines.job import OVER, JobEvent, JobPhase
 from protocol.machines.machine import JOBS_TOPIC, JobContext, check_place, job_topic
 from protocol.machines.round import Phase
-from protocol.requester_state import RequesterState
-from protocol.requester_turn import RequesterTurn, fail, go
+from protocol.requester import attempt as requester_round
+from protocol.requester import commit, pay, unmask
+from protocol.requester import enrol as requester_enrol
+from protocol.requester.state import RequesterState
+from protocol.requester.turn import RequesterTurn, fail, go
 from protocol.wire.messages import Announce, Enrol, Refuse
 
 #: How long an answer to an enrolment is worth delivering, milliseconds.
@@ -59,7 +55,7 @@ def _post(turn: RequesterTurn, input_: inputs.ActionPost) -> None:
 
 def _posted(turn: RequesterTurn, input_: inputs.ChainPosted) -> None:
     # A post that is mined just before the job expires may be seen after: its money comes back.
-    late = turn.state.phase in requester_pay.WINDING_UP and not turn.state.posted_block
+    late = turn.state.phase in pay.WINDING_UP and not turn.state.posted_block
     if turn.state.phase is not JobPhase.POSTING and not late:
         raise StateError("the job is posted already")
     turn.change(posted_block=input_.block)
@@ -126,8 +122,8 @@ def _enrolled_on_chain(turn: RequesterTurn, input_: inputs.ChainEnrolled) -> Non
 
 def _head(turn: RequesterTurn, input_: inputs.ChainHead) -> None:
     turn.change(head=max(turn.state.head, input_.number))
-    if turn.state.phase in requester_pay.WINDING_UP:
-        requester_pay.wind_up(turn, input_)
+    if turn.state.phase in pay.WINDING_UP:
+        pay.wind_up(turn, input_)
     else:
         _look_at_chain(turn, input_.at)
 
@@ -144,11 +140,11 @@ def _look_at_chain(turn: RequesterTurn, at: int) -> None:
         requester_enrol.look_at_chain(turn)
     elif state.phase is JobPhase.TRAINING:
         requester_enrol.look_at_chain(turn)
-        requester_commit.look_at_chain(turn, at)
+        commit.look_at_chain(turn, at)
 
 
 def _committed(turn: RequesterTurn, input_: inputs.ChainCommitted) -> None:
-    fault = requester_commit.committed(turn, input_)
+    fault = commit.committed(turn, input_)
     if fault and turn.state.phase is JobPhase.TRAINING:
         fail(turn, fault)
 
@@ -161,7 +157,7 @@ def _reorg(turn: RequesterTurn, input_: inputs.ChainReorg) -> None:
     if state.phase is JobPhase.POSTING and state.posted_block > number:
         turn.change(posted_block=0)
     if requester_enrol.reorg(turn, number):
-        requester_commit.reorg(turn, number)
+        commit.reorg(turn, number)
 
 
 def _computed(turn: RequesterTurn, input_: inputs.ComputeDone) -> None:
@@ -172,7 +168,7 @@ def _computed(turn: RequesterTurn, input_: inputs.ComputeDone) -> None:
         _start_training(turn, input_.at)
         return
     if input_.kind == "apply":
-        requester_commit.applied(turn, input_)
+        commit.applied(turn, input_)
         _after_round(turn, input_.at)
     else:
         requester_round.computed(turn, input_)
@@ -183,7 +179,7 @@ def _after_round(turn: RequesterTurn, at: int) -> None:
     state, rounds = turn.state, turn.context.spec.training.rounds
     if state.lost_rounds >= params.MAX_LOST_ROUNDS:
         why = f"{state.lost_rounds} rounds in a row moved nothing: no block's sum could be opened"
-        requester_pay.give_up(turn, why)
+        pay.give_up(turn, why)
     elif len(state.records) < rounds:
         _open_round(turn, at, len(state.records))
     else:
@@ -197,11 +193,11 @@ def _finish_when_given(turn: RequesterTurn, at: int) -> None:
         return
     owing = any(owed.round == round_.number for owed in turn.state.owed)
     if not owing or at >= round_.unmask_until:
-        requester_pay.finish(turn, JobEvent.LAST_ROUND)
+        pay.finish(turn, JobEvent.LAST_ROUND)
 
 
 def _unmasked(turn: RequesterTurn, input_: inputs.Unmasked) -> None:
-    requester_unmask.unmasked(turn, input_)
+    unmask.unmasked(turn, input_)
     if turn.state.phase is JobPhase.TRAINING:
         _look_whether_over(turn, input_.at)
 
@@ -221,7 +217,7 @@ def _compute_failed(turn: RequesterTurn, input_: inputs.ComputeFailed) -> None:
         if round_ is None or (round_.number, round_.phase) != (input_.round, Phase.APPLY):
             raise StateError(f"round {input_.round} is not being applied")
         reason = f"round {input_.round} could not be applied: {input_.reason}"
-        requester_pay.give_up(turn, reason)
+        pay.give_up(turn, reason)
     else:
         requester_round.compute_failed(turn, input_)
 
@@ -231,7 +227,7 @@ def _tick(turn: RequesterTurn, input_: inputs.Tick) -> None:
     if state.phase in OVER or state.phase in (JobPhase.FINISHING, JobPhase.PAYING):
         return  # these wait for the chain alone
     if at >= 1000 * spec.expires_at:
-        requester_pay.expired(turn)
+        pay.expired(turn)
     elif state.phase is JobPhase.ENROLLING:
         if at >= state.enrol_until and len(state.enrolments) >= spec.cohort.min_owners:
             requester_enrol.close(turn)
@@ -251,24 +247,24 @@ def _retry(turn: RequesterTurn, at: int) -> None:
         return
     if round_.attempt + 1 >= params.MAX_ATTEMPTS:
         reason = f"round {round_.number} failed {params.MAX_ATTEMPTS} attempts"
-        requester_pay.give_up(turn, reason)
+        pay.give_up(turn, reason)
     else:
         requester_round.open_attempt(turn, at, round_.number, round_.attempt + 1)
 
 
 _HANDLERS: dict[type, Callable[[RequesterTurn, Any], None]] = {
     inputs.ActionPost: _post,
-    inputs.ActionCancel: requester_pay.cancel,
+    inputs.ActionCancel: pay.cancel,
     inputs.ReceiveMessage: _receive,
     inputs.BlobArrived: requester_round.blob_arrived,
     inputs.BlobMissing: requester_round.blob_missing,
     inputs.Assembled: _assembled,
-    inputs.CommitmentSigned: requester_commit.signed,
+    inputs.CommitmentSigned: commit.signed,
     inputs.ComputeDone: _computed,
     inputs.ComputeFailed: _compute_failed,
-    inputs.Settled: requester_pay.settled,
-    inputs.TransactionFailed: requester_pay.transaction_failed,
-    inputs.TransactionFinal: requester_pay.transaction_final,
+    inputs.Settled: pay.settled,
+    inputs.TransactionFailed: pay.transaction_failed,
+    inputs.TransactionFinal: pay.transaction_final,
     inputs.ChainHead: _head,
     inputs.ChainReorg: _reorg,
     inputs.ChainBlockHash: _block_hash,
@@ -277,7 +273,7 @@ _HANDLERS: dict[type, Callable[[RequesterTurn, Any], None]] = {
     inputs.Unmasked: _unmasked,
     inputs.ChainCommitted: _committed,
     inputs.ChainFinished: lambda turn, input_: None,
-    inputs.ChainCancelled: requester_pay.cancelled,
+    inputs.ChainCancelled: pay.cancelled,
     inputs.ChainClaimed: lambda turn, input_: None,
     inputs.ChainWithdrawn: lambda turn, input_: None,
     inputs.Tick: _tick,

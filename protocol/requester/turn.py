@@ -13,7 +13,7 @@ from protocol.machines.job import JobEvent, JobPhase
 from protocol.machines.job import advance as advance_job
 from protocol.machines.machine import JobContext, Turn, job_topic, one_line
 from protocol.machines.round import Event, Phase, Role, advance
-from protocol.requester_state import RequesterRound, RequesterState
+from protocol.requester.state import RequesterRound, RequesterState
 from protocol.wire.messages import Committed, Freeze, Open, Result
 
 RequesterTurn = Turn[RequesterState]

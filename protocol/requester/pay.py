@@ -19,8 +19,8 @@ from protocol.machines.effects import (
 )
 from protocol.machines.job import OVER, JobEvent, JobPhase
 from protocol.machines.machine import job_topic, one_line
-from protocol.requester_commit import book_what_is_owed
-from protocol.requester_turn import RequesterTurn, fail, go
+from protocol.requester.commit import book_what_is_owed
+from protocol.requester.turn import RequesterTurn, fail, go
 from protocol.wire.messages import Finished
 
 #: Phases in which a job waits to be closed by the contract, to be settled then.

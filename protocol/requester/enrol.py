@@ -24,8 +24,8 @@ from protocol.machines.effects import (
 from protocol.machines.job import JobEvent, JobPhase
 from protocol.machines.machine import one_line
 from protocol.params import MAX_GROUPS
-from protocol.requester_state import EnrolmentRecord, GroupRecord
-from protocol.requester_turn import RequesterTurn, fail, go
+from protocol.requester.state import EnrolmentRecord, GroupRecord
+from protocol.requester.turn import RequesterTurn, fail, go
 from protocol.wire.messages import Enrol, Enrolled, RefusalCode, Refuse
 
 #: How long an answer to an enrolment is worth delivering, milliseconds.

@@ -2,7 +2,7 @@
 
 A commitment binds the contract to pay, so from it on a round is never given up. The chain has the
 last word: what it holds is owed, whether the round is applied, could not be, or was overtaken by
-a cancellation. Taking masks off is protocol.requester_unmask's.
+a cancellation. Taking masks off is protocol.requester.unmask's.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from protocol.machines import inputs
 from protocol.machines.effects import Assemble, BlobKind, ComputeSum, SignCommitment, TransactCommit
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Event, Phase
-from protocol.requester_state import BlockRecord, RequesterRound, RoundRecord
-from protocol.requester_turn import (
+from protocol.requester.state import BlockRecord, RequesterRound, RoundRecord
+from protocol.requester.turn import (
     RequesterTurn,
     abandon,
     advance_round,
@@ -25,7 +25,7 @@ from protocol.requester_turn import (
     publish,
     set_round,
 )
-from protocol.requester_unmask import begin_unmask
+from protocol.requester.unmask import begin_unmask
 from protocol.wire.messages import Committed, Result
 
 _BOUND = (Phase.COMMIT, Phase.UNMASK, Phase.APPLY)

@@ -15,8 +15,8 @@ from protocol.machines import inputs
 from protocol.machines.effects import ComputeApply, ComputeUnmask, OpenBlock
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Event, Phase
-from protocol.requester_state import BlockRecord, OwedRelease, ReleaseRecord, RequesterRound
-from protocol.requester_turn import (
+from protocol.requester.state import BlockRecord, OwedRelease, ReleaseRecord, RequesterRound
+from protocol.requester.turn import (
     RequesterTurn,
     advance_round,
     blame,
