@@ -18,7 +18,7 @@ from node.tasks import Result, Rows, Work, get, put
 from protocol.spec.job import Envelope, JobSpec
 
 if TYPE_CHECKING:
-    from protocol.arith.models import Floats
+    from protocol.arith.learning.models import Floats
     from protocol.arith.private_key import PrivateKey
 
 
@@ -169,9 +169,9 @@ def _measure(
     rows: tuple[Floats, Floats],
 ) -> BlobRef:
     """The record of worth with this round's blocks in it; a dropped one is worth nothing."""
-    from protocol.arith import worth
+    from protocol.arith.learning import worth
+    from protocol.arith.learning.worth_record import append
     from protocol.arith.vectors import Kind, decode_vector
-    from protocol.arith.worth_record import append
 
     model = tasks.model_of(spec)
     count, momentum = model.parameter_count, before.momentum
@@ -192,7 +192,7 @@ def _measure(
 
 def worths(work: Work, record: BlobRef, members: int) -> tuple[float, ...] | None:
     """Each member's worth over all rounds; None where nothing tells them apart."""
-    from protocol.arith.worth import worth_of_members
+    from protocol.arith.learning.worth import worth_of_members
 
     return worth_of_members(get(work, record), members, tasks.spec_of(work).cohort.shuffle)
 
@@ -206,7 +206,7 @@ def export_model(work: Work, private_key: bytes, model: BlobRef, target: Path) -
     """
     import numpy as np
 
-    from protocol.arith import models
+    from protocol.arith.learning import models
     from protocol.arith.vectors import Kind, decode_vector
     from protocol.spec.render import render_toml
 

@@ -31,8 +31,8 @@ from protocol import params
 from protocol.addresses import ZERO_ADDRESS
 from protocol.arith import affine, kernels, sealed, statistics
 from protocol.arith.fixedpoint import Integers
-from protocol.arith.models import Family, Floats, Model, accuracy
-from protocol.arith.training import apply_gradient
+from protocol.arith.learning.models import Family, Floats, Model, accuracy
+from protocol.arith.learning.training import apply_gradient
 from protocol.arith.vectors import Kind, decode_vector, encode_vector
 from protocol.cost.sealed import layout_of
 from protocol.errors import InputError

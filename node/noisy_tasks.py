@@ -13,7 +13,7 @@ from protocol.layout.noise import NoisePlan, noise_clip
 from protocol.spec.job import decode_spec
 
 if TYPE_CHECKING:
-    from protocol.arith.models import Floats
+    from protocol.arith.learning.models import Floats
 
 
 def noisy_gradient(
@@ -65,7 +65,7 @@ def noisy_gradient(
 @lru_cache(maxsize=1)
 def _rows(spec_bytes: bytes, rows: tasks.Rows) -> tuple[Floats, Floats]:
     """A job's rows, scaled by its declared ranges and checked; kept for its next round."""
-    from protocol.arith.models import check_rows
+    from protocol.arith.learning.models import check_rows
 
     x, y = tasks.noised_rows(spec_bytes, rows)
     # None at all is an owner whose sample is empty in every round: it sends noise.

@@ -26,7 +26,7 @@ from protocol.wire.codec import encode
 if TYPE_CHECKING:
     from protocol.arith.affine import Quantised
     from protocol.arith.fixedpoint import Integers
-    from protocol.arith.models import Floats
+    from protocol.arith.learning.models import Floats
     from protocol.arith.private_key import PrivateKey
     from protocol.arith.statistics import Statistics
 
@@ -49,7 +49,7 @@ def noised_statistics(work: Work, rows: Rows, plan: NoisePlan) -> bytes:
     node but in a block's sum, multiplied with weights. Raises InputError (local rows).
     """
     from protocol.arith import statistics
-    from protocol.arith.models import check_rows
+    from protocol.arith.learning.models import check_rows
 
     spec = tasks.spec_of(work)
     model = tasks.model_of(spec)
@@ -213,7 +213,7 @@ def _quantised(spec_bytes: bytes, rows: Rows, declared: int, kept: bytes | None)
 
 def _statistics(spec: JobSpec, spec_bytes: bytes, rows: Rows, kept: bytes | None) -> Statistics:
     from protocol.arith import statistics
-    from protocol.arith.models import check_rows
+    from protocol.arith.learning.models import check_rows
 
     model = tasks.model_of(spec)
     if kept is not None:

@@ -21,10 +21,10 @@ from protocol.spec.job import Envelope, JobSpec, Terms, decode_spec
 
 if TYPE_CHECKING:
     from protocol.arith import envelope
-    from protocol.arith.feature_map import FeatureMap
     from protocol.arith.fixedpoint import Integers
-    from protocol.arith.models import Floats, Model
-    from protocol.arith.training import Training
+    from protocol.arith.learning.feature_map import FeatureMap
+    from protocol.arith.learning.models import Floats, Model
+    from protocol.arith.learning.training import Training
 
 Facts = tuple[tuple[str, float], ...]
 
@@ -181,7 +181,7 @@ def add(work: Work, batches: tuple[BlobRef, ...]) -> Result:
 
 def worths(work: Work, record: BlobRef, members: int) -> tuple[float, ...] | None:
     """Each member's worth over all rounds; None where nothing tells them apart."""
-    from protocol.arith.worth import worth_of_members
+    from protocol.arith.learning.worth import worth_of_members
 
     return worth_of_members(get(work, record), members, spec_of(work).cohort.shuffle)
 
@@ -190,7 +190,7 @@ def export_model(work: Work, model: BlobRef, target: Path) -> None:
     """Write a model as .npz: its weights as float64, layer by layer."""
     import numpy as np
 
-    from protocol.arith import models
+    from protocol.arith.learning import models
     from protocol.arith.vectors import Kind, decode_vector
 
     spec = spec_of(work)
@@ -226,7 +226,7 @@ def _spec(data: bytes) -> JobSpec:
 def model_of(spec: JobSpec) -> Model:
     """The spec's architecture as the kernels take it; a sealed one's inputs are its features, and
     its biases stay 0."""
-    from protocol.arith.models import Family, Model
+    from protocol.arith.learning.models import Family, Model
 
     if spec.privacy.sealed:
         return Model(Family(spec.model.family.value), spec.feature_count, spec.outputs)
@@ -235,7 +235,7 @@ def model_of(spec: JobSpec) -> Model:
 
 def feature_map_of(spec: JobSpec) -> FeatureMap:
     """A sealed spec's public map from scaled inputs to features, as the kernels take it."""
-    from protocol.arith.feature_map import FeatureMap, MapKind
+    from protocol.arith.learning.feature_map import FeatureMap, MapKind
 
     model = spec.model
     return FeatureMap(
@@ -253,7 +253,7 @@ def feature_map_of(spec: JobSpec) -> FeatureMap:
 def training_of(spec: JobSpec) -> Training:
     """The spec's training as the kernels take it. Sealed contributions are moves: the requester
     takes them as they are."""
-    from protocol.arith.training import Training
+    from protocol.arith.learning.training import Training
 
     told = spec.training
     if spec.privacy.sealed:

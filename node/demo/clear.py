@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from node.demo.data import Rows
     from node.demo.job import Recipe
     from node.demo.sealed import FeaturesName
-    from protocol.arith.models import Floats, Model
+    from protocol.arith.learning.models import Floats, Model
     from protocol.arith.statistics import Statistics
 
 #: The first seed of a measured curve's splits: no run of the demo has it unless it is asked to.
@@ -166,7 +166,7 @@ def _split(data: DataName, seed: int) -> tuple[Rows, list[Rows]]:
 
 
 def _model(recipe: Recipe, rows: Rows) -> Model:
-    from protocol.arith.models import Family, Model
+    from protocol.arith.learning.models import Family, Model
 
     if recipe.sealing is None:
         raise ValueError("the recipe is an open job's")

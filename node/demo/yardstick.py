@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
     from node.demo.data import load, split, write_csv
     from node.demo.job import ACCEPTING, OWNERS, RECIPES, ModelName
     from protocol.arith.kernels import evaluate, train_pooled
-    from protocol.arith.models import Family, Model
+    from protocol.arith.learning.models import Family, Model
 
     data, model_name = cast(DataName, arguments[0]), cast(ModelName, arguments[1])
     seed, folder = int(arguments[2]), Path(arguments[3])

@@ -24,7 +24,7 @@ from typing import Final
 import numpy as np
 
 from protocol.arith.fixedpoint import Integers
-from protocol.arith.models import Family, Floats, Model
+from protocol.arith.learning.models import Family, Floats, Model
 from protocol.arith.statistics import Statistics
 from protocol.errors import FatalError, InputError
 from protocol.layout.sealed import SealedLayout

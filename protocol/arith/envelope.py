@@ -8,9 +8,9 @@ from functools import lru_cache
 from protocol.arith.batch import Kind, Shape
 from protocol.arith.fixedpoint import FixedPoint
 from protocol.arith.lanes import Lanes
+from protocol.arith.learning.models import Model
 from protocol.arith.masked import word_bits
 from protocol.arith.masks import Words
-from protocol.arith.models import Model
 from protocol.arith.paillier import PublicKey
 from protocol.arith.sealed_lanes import SealedLanes
 from protocol.errors import FatalError, InputError

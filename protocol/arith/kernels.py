@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from protocol.arith import models
 from protocol.arith.batch import (
     NOBODY,
     decode_batch,
@@ -32,6 +31,10 @@ from protocol.arith.batch import (
 from protocol.arith.entropy import Entropy
 from protocol.arith.envelope import Envelope
 from protocol.arith.fixedpoint import Integers
+from protocol.arith.learning import models
+from protocol.arith.learning.models import Model
+from protocol.arith.learning.pooled import train_to_convergence
+from protocol.arith.learning.training import Training, apply_gradient, local_gradient
 from protocol.arith.masked import (
     add_words,
     centred,
@@ -40,13 +43,10 @@ from protocol.arith.masked import (
     to_words,
 )
 from protocol.arith.masks import Binding, Residues, contribution_mask, removal
-from protocol.arith.models import Model
 from protocol.arith.obfuscation import obfuscators
 from protocol.arith.paillier import PrivateKey, encrypt_with
 from protocol.arith.pool import Pool
-from protocol.arith.pooled import train_to_convergence
 from protocol.arith.sharing import Secrets
-from protocol.arith.training import Training, apply_gradient, local_gradient
 from protocol.arith.vectors import Kind as VectorKind
 from protocol.arith.vectors import decode_vector, encode_vector
 from protocol.errors import FatalError

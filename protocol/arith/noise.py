@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from protocol.arith.entropy import Entropy, draw
 from protocol.arith.fixedpoint import FixedPoint, Integers
-from protocol.arith.models import Floats, Model, clipped_gradient
-from protocol.arith.training import Training
+from protocol.arith.learning.models import Floats, Model, clipped_gradient
+from protocol.arith.learning.training import Training
 from protocol.errors import FatalError, InputError
 from protocol.layout.noise import RECORD_NORM, NoisePlan
 

@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol.arith.fixedpoint import Integers
-from protocol.arith.models import Family, Floats, Model
+from protocol.arith.learning.models import Family, Floats, Model
 from protocol.arith.noise import add_noise, record_vector
 from protocol.errors import FatalError, InputError
 from protocol.layout.noise import RECORD_NORM

@@ -21,7 +21,7 @@ LEAST_SEALED: Final = 1e-6
 
 
 class Family(StrEnum):
-    """The model, as in protocol.arith.models."""
+    """The model, as in protocol.arith.learning.models."""
 
     LINEAR = "linear"
     LOGISTIC = "logistic"
@@ -43,7 +43,7 @@ def unsealable(family: Family) -> str:
 
 
 class FeatureMap(StrEnum):
-    """What a sealed model is linear in, as in protocol.arith.feature_map: inputs, or a map."""
+    """What a sealed model is linear in, as in protocol.arith.learning.feature_map: inputs, or a map."""
 
     NONE = "none"
     FOURIER = "fourier"
@@ -109,7 +109,7 @@ class ModelSpec(Part):
 
 @dataclass(frozen=True, slots=True)
 class TrainingSpec(Part):
-    """How it is trained; the meaning of each number is in protocol.arith.training.
+    """How it is trained; the meaning of each number is in protocol.arith.learning.training.
 
     `clip_norm` bounds the norm of one record's gradient, and so every value that leaves an owner:
     it fixes the scale of the fixed point.

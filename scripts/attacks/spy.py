@@ -24,9 +24,9 @@ from protocol.arith import affine, statistics
 from protocol.arith.accountant import multiplier
 from protocol.arith.affine import Quantised
 from protocol.arith.entropy import Entropy, draw, generator
-from protocol.arith.feature_map import FeatureMap, MapKind
 from protocol.arith.fixedpoint import Integers
-from protocol.arith.models import Family, Floats, Model
+from protocol.arith.learning.feature_map import FeatureMap, MapKind
+from protocol.arith.learning.models import Family, Floats, Model
 from protocol.arith.noise import add_noise
 from protocol.arith.paillier import PrivateKey, generate_short_key
 from protocol.arith.statistics import Statistics

@@ -20,8 +20,8 @@ from protocol.arith.affine import (
     project,
     surrogate,
 )
-from protocol.arith.feature_map import FeatureMap, MapKind
-from protocol.arith.models import Family, Floats, Model, accuracy, clipped_gradient, loss
+from protocol.arith.learning.feature_map import FeatureMap, MapKind
+from protocol.arith.learning.models import Family, Floats, Model, accuracy, clipped_gradient, loss
 from protocol.arith.statistics import Statistics, exact, noised, targets
 from protocol.errors import FatalError, InputError
 

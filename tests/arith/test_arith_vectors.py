@@ -14,7 +14,7 @@ from phe.paillier import PaillierPublicKey
 from protocol.arith import kernels
 from protocol.arith.batch import decode_batch, encode_batch
 from protocol.arith.lanes import Lanes
-from protocol.arith.models import Model
+from protocol.arith.learning.models import Model
 from protocol.arith.obfuscation import Obfuscator
 from protocol.arith.paillier import PrivateKey, PublicKey, add, encrypt_with
 from protocol.arith.vectors import Kind, decode_vector, encode_vector

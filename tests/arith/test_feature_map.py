@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from protocol.arith.feature_map import FeatureMap, MapKind, normal_from_seed
-from protocol.arith.models import Floats
+from protocol.arith.learning.feature_map import FeatureMap, MapKind, normal_from_seed
+from protocol.arith.learning.models import Floats
 from protocol.errors import InputError
 from protocol.params import MAX_INPUTS, MAX_SEALED_FEATURES
 

@@ -11,15 +11,16 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from protocol.arith import kernels, models
+from protocol.arith import kernels
 from protocol.arith.entropy import Entropy
 from protocol.arith.envelope import Envelope
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.lanes import SumOutOfRange
+from protocol.arith.learning import models
+from protocol.arith.learning.models import Family, Model
+from protocol.arith.learning.training import Training, local_gradient
 from protocol.arith.masks import Binding
-from protocol.arith.models import Family, Model
 from protocol.arith.paillier import PrivateKey
-from protocol.arith.training import Training, local_gradient
 from protocol.arith.vectors import Kind, decode_vector, encode_vector
 from protocol.errors import AssayError, FatalError, InputError, Malformed
 

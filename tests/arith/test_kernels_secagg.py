@@ -19,8 +19,8 @@ from protocol.arith.entropy import Entropy
 from protocol.arith.envelope import Envelope
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.lanes import SumOutOfRange
+from protocol.arith.learning.models import Family, Model
 from protocol.arith.masks import Binding
-from protocol.arith.models import Family, Model
 from protocol.arith.paillier import PrivateKey, encrypt
 from protocol.arith.pool import Pool
 from protocol.arith.sharing import ReadyParts, Secrets, check_box, make_ready, reconstruct

@@ -17,7 +17,8 @@ from sklearn.datasets import load_digits
 from protocol.arith.accountant import multiplier
 from protocol.arith.entropy import Entropy
 from protocol.arith.fixedpoint import FixedPoint, Integers
-from protocol.arith.models import Family, Floats, Model, accuracy, clipped_gradient
+from protocol.arith.learning.models import Family, Floats, Model, accuracy, clipped_gradient
+from protocol.arith.learning.training import Training, apply_gradient
 from protocol.arith.noise import (
     add_noise,
     noisy_gradient,
@@ -25,7 +26,6 @@ from protocol.arith.noise import (
     record_vector,
     sum_records,
 )
-from protocol.arith.training import Training, apply_gradient
 from protocol.errors import FatalError, InputError
 from protocol.layout.noise import (
     MIN_RECORD_STEPS,

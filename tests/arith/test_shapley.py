@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.arith.shapley import EVALUATIONS, shapley
+from protocol.arith.learning.shapley import EVALUATIONS, shapley
 from protocol.errors import FatalError
 
 SEED = bytes(range(32))

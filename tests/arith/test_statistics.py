@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from protocol.arith.feature_map import FeatureMap, MapKind
 from protocol.arith.fixedpoint import Integers
-from protocol.arith.models import Family, Floats, Model
+from protocol.arith.learning.feature_map import FeatureMap, MapKind
+from protocol.arith.learning.models import Family, Floats, Model
 from protocol.arith.statistics import (
     RECORD_LENGTH,
     TARGET_WEIGHT,

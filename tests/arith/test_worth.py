@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.arith import models, worth
-from protocol.arith.models import Family, Floats, Model
-from protocol.arith.training import Training, apply_gradient, local_gradient
-from protocol.arith.worth import MEASURED_ROWS, measure, worth_of_members
-from protocol.arith.worth_fit import Observations, fit
-from protocol.arith.worth_record import MAX_VALUE, append, decode
+from protocol.arith.learning import models, worth
+from protocol.arith.learning.models import Family, Floats, Model
+from protocol.arith.learning.training import Training, apply_gradient, local_gradient
+from protocol.arith.learning.worth import MEASURED_ROWS, measure, worth_of_members
+from protocol.arith.learning.worth_fit import Observations, fit
+from protocol.arith.learning.worth_record import MAX_VALUE, append, decode
 from protocol.errors import FatalError, InputError, Malformed
 from protocol.params import MAX_COHORT, MAX_ROUNDS
 

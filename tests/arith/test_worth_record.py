@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.arith.worth_record import MAX_RECORD_BYTES, MAX_VALUE, append, decode
+from protocol.arith.learning.worth_record import MAX_RECORD_BYTES, MAX_VALUE, append, decode
 from protocol.errors import FatalError, Malformed
 from protocol.params import MAX_COHORT, MAX_ROUNDS
 

@@ -19,8 +19,8 @@ from owner_swarm import OwnerSwarm
 from node import tasks
 from node.blobs import BlobRef
 from node.datasets import import_file, load_matrix
-from protocol.arith.models import check_rows, layers
-from protocol.arith.training import local_gradient
+from protocol.arith.learning.models import check_rows, layers
+from protocol.arith.learning.training import local_gradient
 from protocol.arith.vectors import Kind, decode_vector, encode_vector
 
 _TEXT = """

@@ -13,8 +13,8 @@ from node import tasks
 from node.blobs import Blobs
 from protocol.arith import kernels
 from protocol.arith.entropy import from_seed
-from protocol.arith.models import Family, Model
-from protocol.arith.training import Training
+from protocol.arith.learning.models import Family, Model
+from protocol.arith.learning.training import Training
 from protocol.arith.vectors import Kind, encode_vector
 from protocol.spec.job import encode_spec
 

@@ -370,8 +370,8 @@ def test_the_wire_obeys_the_same_rules() -> None:
 def test_shapes_are_those_of_the_kernels(
     family: Family, hidden: int, target: Any, outputs: int, parameters: int
 ) -> None:
-    from protocol.arith.models import Family as KernelFamily
-    from protocol.arith.models import Model
+    from protocol.arith.learning.models import Family as KernelFamily
+    from protocol.arith.learning.models import Model
 
     spec = dataclasses.replace(SPEC, model=ModelSpec(family, hidden), target=target)
     assert (spec.inputs, spec.outputs, spec.parameter_count) == (4, outputs, parameters)

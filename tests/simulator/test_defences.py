@@ -24,7 +24,7 @@ from simulator.test_coalition import PLAIN, Coalitions, coalition
 from simulator.world import Settings
 
 from node import secagg_tasks
-from protocol.arith import models
+from protocol.arith.learning import models
 from protocol.arith.vectors import Kind, encode_vector
 from protocol.books import lists
 from protocol.books.enrolment import cohort_order

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol.arith.entropy import generator
-from protocol.arith.models import Floats, Model, clipped_gradient, layers
+from protocol.arith.learning.models import Floats, Model, clipped_gradient, layers
 from protocol.errors import InputError
 
 

@@ -31,7 +31,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from protocol.arith.models import Floats
+from protocol.arith.learning.models import Floats
 
 Indices = npt.NDArray[np.intp]
 

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from protocol.arith.models import Floats
+from protocol.arith.learning.models import Floats
 from protocol.errors import FatalError, Malformed
 from protocol.params import MAX_COHORT, MAX_ROUNDS, PROTOCOL_VERSION
 

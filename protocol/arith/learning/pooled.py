@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from protocol.arith.models import Floats, Model, clipped_gradient, layers, loss
+from protocol.arith.learning.models import Floats, Model, clipped_gradient, layers, loss
 
 
 @dataclass(frozen=True, slots=True)
