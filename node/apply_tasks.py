@@ -19,7 +19,7 @@ from protocol.spec.job import Envelope, JobSpec
 
 if TYPE_CHECKING:
     from protocol.arith.learning.models import Floats
-    from protocol.arith.private_key import PrivateKey
+    from protocol.arith.paillier.private_key import PrivateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def apply(
     model stays as it is, under another digest.
     """
     from protocol.arith import kernels
-    from protocol.arith.paillier import PrivateKey
+    from protocol.arith.paillier.cryptosystem import PrivateKey
 
     spec = tasks.spec_of(work)
     closed = spec.encryption.envelope is Envelope.PAILLIER

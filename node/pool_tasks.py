@@ -20,8 +20,8 @@ from protocol.spec.job import Envelope, JobSpec
 _BLINDER_COST: Final = 50
 
 if TYPE_CHECKING:
-    from protocol.arith.pool import Pool
-    from protocol.arith.public_key import PublicKey
+    from protocol.arith.paillier.pool import Pool
+    from protocol.arith.paillier.public_key import PublicKey
 
 
 def fill(work: tasks.Work, count: int) -> bool:
@@ -62,8 +62,8 @@ def _pool_of(spec: JobSpec) -> Pool:
 @lru_cache(maxsize=4)
 def _pool(public: PublicKey, expected: int, sealed: bool) -> Pool:
     """A worker serves a few jobs at a time; an older one's pool is dropped, and its rest lost."""
-    from protocol.arith.blinding import FullRange
-    from protocol.arith.pool import Pool
+    from protocol.arith.paillier.blinding import FullRange
+    from protocol.arith.paillier.pool import Pool
 
     source = FullRange if sealed else None
     return Pool(public, secrets.token_bytes, os.getpid, expected=expected, source=source)

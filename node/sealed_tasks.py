@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from protocol.arith.affine import Quantised
     from protocol.arith.fixedpoint import Integers
     from protocol.arith.learning.models import Floats
-    from protocol.arith.private_key import PrivateKey
+    from protocol.arith.paillier.private_key import PrivateKey
     from protocol.arith.statistics import Statistics
 
 
@@ -171,7 +171,7 @@ def exported(work: Work, private_key: bytes, model: BlobRef) -> dict[str, Floats
     import numpy as np
 
     from protocol.arith import sealed
-    from protocol.arith.paillier import PrivateKey
+    from protocol.arith.paillier.cryptosystem import PrivateKey
 
     spec = tasks.spec_of(work)
     key, envelope = PrivateKey.from_bytes(private_key), tasks.envelope_of(spec)

@@ -69,8 +69,8 @@ class JobKey:
 
 def generate_key(bits: int, sealed: bool) -> JobKey:
     """A short-order key (docs/adr/0600). Seconds at 3072 bits."""
-    from protocol.arith import key_proof
-    from protocol.arith.paillier import generate_short_key
+    from protocol.arith.paillier import key_proof
+    from protocol.arith.paillier.cryptosystem import generate_short_key
 
     key = generate_short_key(bits, secrets.token_bytes)
     proof = key_proof.prove(key) if sealed else b""
@@ -89,7 +89,7 @@ def fits(rows: Rows, terms: Terms, owner: bool) -> str:
     if isinstance(terms, JobSpec) and terms.encryption.envelope is Envelope.PAILLIER:
         _ = envelope_of(terms).public  # n and h: what the spec's own checks leave open
     if isinstance(terms, JobSpec) and terms.privacy.sealed:
-        from protocol.arith import key_proof
+        from protocol.arith.paillier import key_proof
 
         key_proof.verify(envelope_of(terms).public, terms.proof)
     why = ""

@@ -21,7 +21,7 @@ from typing import Final
 import gmpy2
 from gmpy2 import mpz
 
-from protocol.arith.public_key import PublicKey
+from protocol.arith.paillier.public_key import PublicKey
 from protocol.errors import FatalError, Malformed
 from protocol.params import PROTOCOL_VERSION
 

@@ -11,7 +11,7 @@ from protocol.arith.lanes import Lanes
 from protocol.arith.learning.models import Model
 from protocol.arith.masked import word_bits
 from protocol.arith.masks import Words
-from protocol.arith.paillier import PublicKey
+from protocol.arith.paillier.cryptosystem import PublicKey
 from protocol.arith.sealed_lanes import SealedLanes
 from protocol.errors import FatalError, InputError
 from protocol.layout.packing import ENVELOPES, MASKS, PAILLIER

@@ -13,8 +13,8 @@ import binascii
 import json
 from typing import Any, Final
 
-from protocol.arith.private_key import PrivateKey
-from protocol.arith.public_key import PublicKey
+from protocol.arith.paillier.private_key import PrivateKey
+from protocol.arith.paillier.public_key import PublicKey
 from protocol.errors import InputError
 from protocol.params import ARITH_KEY_BITS
 

@@ -43,9 +43,9 @@ from protocol.arith.masked import (
     to_words,
 )
 from protocol.arith.masks import Binding, Residues, contribution_mask, removal
-from protocol.arith.obfuscation import obfuscators
-from protocol.arith.paillier import PrivateKey, encrypt_with
-from protocol.arith.pool import Pool
+from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt_with
+from protocol.arith.paillier.obfuscation import obfuscators
+from protocol.arith.paillier.pool import Pool
 from protocol.arith.sharing import Secrets
 from protocol.arith.vectors import Kind as VectorKind
 from protocol.arith.vectors import decode_vector, encode_vector

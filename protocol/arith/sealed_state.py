@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from protocol.arith.entropy import Entropy, draw
 from protocol.arith.fixedpoint import Floats
-from protocol.arith.paillier import PrivateKey
+from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.vectors import Kind, decode_vector, encode_vector, vector_bytes
 from protocol.errors import FatalError, Malformed
 from protocol.params import MAX_ROUNDS, PROTOCOL_VERSION

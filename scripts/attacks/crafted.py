@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import gmpy2
 from gmpy2 import mpz
 
-from protocol.arith import key_proof
 from protocol.arith.entropy import Entropy, uniform_below
-from protocol.arith.paillier import PrivateKey, PublicKey, ShortOrder
-from protocol.arith.public_key import short_exponent_bits
+from protocol.arith.paillier import key_proof
+from protocol.arith.paillier.cryptosystem import PrivateKey, PublicKey, ShortOrder
+from protocol.arith.paillier.public_key import short_exponent_bits
 from protocol.params import KEY_PROOF_ROOTS
 
 #: Bits of a factor that fill it up to its length, beside the structure that it was given.

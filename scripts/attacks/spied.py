@@ -21,8 +21,8 @@ from protocol.arith.entropy import SEED_BYTES, Entropy, draw, uniform_below
 from protocol.arith.envelope import Envelope
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.masks import Binding, Residues
-from protocol.arith.obfuscation import obfuscators
-from protocol.arith.paillier import PrivateKey, encrypt_with
+from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt_with
+from protocol.arith.paillier.obfuscation import obfuscators
 from protocol.arith.sealed_lanes import SealedLanes
 from protocol.arith.sharing import Secrets
 from protocol.layout.sealed import SealedLayout

@@ -28,7 +28,7 @@ from protocol.arith.fixedpoint import Integers
 from protocol.arith.learning.feature_map import FeatureMap, MapKind
 from protocol.arith.learning.models import Family, Floats, Model
 from protocol.arith.noise import add_noise
-from protocol.arith.paillier import PrivateKey, generate_short_key
+from protocol.arith.paillier.cryptosystem import PrivateKey, generate_short_key
 from protocol.arith.statistics import Statistics
 from protocol.layout.sealed import SealedLayout
 from protocol.params import SEALED_FRACTION_BITS

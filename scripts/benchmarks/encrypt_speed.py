@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Sequence
 from functools import cache, partial
 
-from protocol.arith import paillier
-from protocol.arith.paillier import PrivateKey
+from protocol.arith.paillier import cryptosystem as paillier
+from protocol.arith.paillier.cryptosystem import PrivateKey
 from scripts.benchmarks.figures import Context, Measurement, Reply, shown
 from scripts.benchmarks.harness import compared, interleave, median_count, median_seconds
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from functools import cache, partial
 
-from protocol.arith import paillier
-from protocol.arith.paillier import PrivateKey
+from protocol.arith.paillier import cryptosystem as paillier
+from protocol.arith.paillier.cryptosystem import PrivateKey
 from scripts.benchmarks.encrypt_speed import of_assay
 from scripts.benchmarks.figures import Context, Measurement, shown
 from scripts.benchmarks.harness import compared, interleave, median_count, median_seconds, spread_of

@@ -25,7 +25,7 @@ from node.datasets import import_file
 from node.demo.data import write_csv
 from protocol.arith import kernels, sealed, statistics
 from protocol.arith.fixedpoint import Integers
-from protocol.arith.paillier import PrivateKey
+from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.sharing import Secrets
 from protocol.books.lists import RosterEntry
 from protocol.spec.job import JobSpec, encode_spec

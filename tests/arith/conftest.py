@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from protocol.arith.entropy import Entropy
-from protocol.arith.paillier import PrivateKey, generate_key, generate_short_key
+from protocol.arith.paillier.cryptosystem import PrivateKey, generate_key, generate_short_key
 
 
 def seeded(seed: int) -> Entropy:

@@ -15,8 +15,8 @@ from protocol.arith import kernels
 from protocol.arith.batch import decode_batch, encode_batch
 from protocol.arith.lanes import Lanes
 from protocol.arith.learning.models import Model
-from protocol.arith.obfuscation import Obfuscator
-from protocol.arith.paillier import PrivateKey, PublicKey, add, encrypt_with
+from protocol.arith.paillier.cryptosystem import PrivateKey, PublicKey, add, encrypt_with
+from protocol.arith.paillier.obfuscation import Obfuscator
 from protocol.arith.vectors import Kind, decode_vector, encode_vector
 from protocol.errors import InputError, Malformed
 

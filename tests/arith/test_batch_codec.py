@@ -21,7 +21,7 @@ from protocol.arith.batch import (
     read_batch,
     sum_encoded,
 )
-from protocol.arith.paillier import PrivateKey, encrypt
+from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt
 from protocol.errors import FatalError, Malformed
 from protocol.layout.packing import batch_maker
 

@@ -10,11 +10,11 @@ from gmpy2 import mpz
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.arith.blinding import FullRange, blind
 from protocol.arith.entropy import Entropy
-from protocol.arith.obfuscation import Obfuscator, Source
-from protocol.arith.paillier import PrivateKey, PublicKey, add, encrypt
-from protocol.arith.pool import Pool
+from protocol.arith.paillier.blinding import FullRange, blind
+from protocol.arith.paillier.cryptosystem import PrivateKey, PublicKey, add, encrypt
+from protocol.arith.paillier.obfuscation import Obfuscator, Source
+from protocol.arith.paillier.pool import Pool
 from protocol.errors import FatalError
 
 

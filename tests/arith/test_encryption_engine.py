@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from protocol.arith.batch import NOBODY, decode_batch, encode_batch, sum_encoded
 from protocol.arith.lanes import Lanes
-from protocol.arith.paillier import PrivateKey
-from protocol.arith.pool import Pool
+from protocol.arith.paillier.cryptosystem import PrivateKey
+from protocol.arith.paillier.pool import Pool
 from protocol.params import VALUE_BITS
 
 

@@ -9,7 +9,7 @@ from phe.paillier import generate_paillier_keypair
 from phe.util import int_to_base64
 
 from protocol.arith.jwk import import_private, import_public
-from protocol.arith.paillier import PrivateKey
+from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.errors import InputError
 from protocol.params import ARITH_KEY_BITS
 

@@ -21,8 +21,8 @@ from protocol.arith.fixedpoint import Integers
 from protocol.arith.lanes import SumOutOfRange
 from protocol.arith.learning.models import Family, Model
 from protocol.arith.masks import Binding
-from protocol.arith.paillier import PrivateKey, encrypt
-from protocol.arith.pool import Pool
+from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt
+from protocol.arith.paillier.pool import Pool
 from protocol.arith.sharing import ReadyParts, Secrets, check_box, make_ready, reconstruct
 from protocol.errors import FatalError, InputError, Malformed
 from protocol.layout.packing import MASKS, PAILLIER, Packing, batch_maker

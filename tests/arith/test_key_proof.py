@@ -12,9 +12,9 @@ from gmpy2 import mpz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.arith.key_proof import challenge, proof_bytes, prove, verify
-from protocol.arith.paillier import PrivateKey, PublicKey, generate_key
-from protocol.arith.public_key import small_primes
+from protocol.arith.paillier.cryptosystem import PrivateKey, PublicKey, generate_key
+from protocol.arith.paillier.key_proof import challenge, proof_bytes, prove, verify
+from protocol.arith.paillier.public_key import small_primes
 from protocol.errors import FatalError, InputError
 from protocol.params import ARITH_KEY_BITS, KEY_PROOF_ALPHA, KEY_PROOF_ROOTS
 from scripts.attacks.crafted import SharedKey, forged_proof, shared_key

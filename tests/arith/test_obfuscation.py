@@ -8,8 +8,8 @@ from gmpy2 import mpz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.arith.obfuscation import Comb, FixedBase, Obfuscator, Source, obfuscators
-from protocol.arith.paillier import PrivateKey, PublicKey
+from protocol.arith.paillier.cryptosystem import PrivateKey, PublicKey
+from protocol.arith.paillier.obfuscation import Comb, FixedBase, Obfuscator, Source, obfuscators
 
 
 def whole(obfuscator: Obfuscator, n: int) -> int:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phe.paillier import EncryptedNumber, generate_paillier_keypair
 
-from protocol.arith.paillier import PrivateKey, PublicKey, add, encrypt, generate_key
+from protocol.arith.paillier.cryptosystem import PrivateKey, PublicKey, add, encrypt, generate_key
 from protocol.errors import FatalError, InputError
 from protocol.params import ARITH_KEY_BITS
 

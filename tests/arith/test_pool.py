@@ -6,8 +6,8 @@ import pickle
 
 import pytest
 
-from protocol.arith.paillier import PrivateKey
-from protocol.arith.pool import Pool
+from protocol.arith.paillier.cryptosystem import PrivateKey
+from protocol.arith.paillier.pool import Pool
 from protocol.errors import FatalError
 
 

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from protocol.arith import kernels, sealed
 from protocol.arith.agreement import new_key, public_of
 from protocol.arith.batch import HEADER_BYTES, NOBODY, Kind, decode_batch, encode_batch
-from protocol.arith.blinding import FullRange
 from protocol.arith.entropy import Entropy
 from protocol.arith.envelope import Envelope
 from protocol.arith.lanes import SumOutOfRange
 from protocol.arith.masks import Binding, Residues, contribution_mask
-from protocol.arith.paillier import PrivateKey
-from protocol.arith.pool import Pool
+from protocol.arith.paillier.blinding import FullRange
+from protocol.arith.paillier.cryptosystem import PrivateKey
+from protocol.arith.paillier.pool import Pool
 from protocol.arith.sharing import Secrets
 from protocol.errors import FatalError, InputError, Malformed
 from protocol.layout.packing import MASKS, Packing, batch_maker

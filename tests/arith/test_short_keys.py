@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phe.paillier import EncryptedNumber
 
-from protocol.arith.paillier import (
+from protocol.arith.paillier.cryptosystem import (
     PrivateKey,
     PublicKey,
     ShortOrder,
@@ -20,7 +20,7 @@ from protocol.arith.paillier import (
     generate_key,
     generate_short_key,
 )
-from protocol.arith.public_key import short_exponent_bits
+from protocol.arith.paillier.public_key import short_exponent_bits
 from protocol.errors import InputError
 from protocol.params import KEY_BITS
 

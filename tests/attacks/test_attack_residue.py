@@ -9,11 +9,11 @@ import gmpy2
 import pytest
 from gmpy2 import mpz
 
-from protocol.arith import key_proof
 from protocol.arith.batch import decode_batch, encode_batch
-from protocol.arith.blinding import FullRange
 from protocol.arith.entropy import Entropy
-from protocol.arith.obfuscation import Source
+from protocol.arith.paillier import key_proof
+from protocol.arith.paillier.blinding import FullRange
+from protocol.arith.paillier.obfuscation import Source
 from scripts.attacks import residue
 from scripts.attacks.__main__ import main
 from scripts.attacks.crafted import SharedKey, SmoothKey, shared_key, smooth_key

@@ -12,8 +12,8 @@ import pytest
 import trio
 
 from node.compute import open_compute
-from protocol.arith import paillier
-from protocol.arith.paillier import PrivateKey
+from protocol.arith.paillier import cryptosystem as paillier
+from protocol.arith.paillier.cryptosystem import PrivateKey
 from scripts.benchmarks import encrypt_room, encrypt_speed
 from scripts.benchmarks.encrypt import SUITE
 from scripts.benchmarks.figures import Reply

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from protocol.arith import paillier
+from protocol.arith.paillier import cryptosystem as paillier
 from scripts.benchmarks import sealed_product
 from scripts.benchmarks.figures import Reply
 from scripts.benchmarks.sides import assay_matvec, product

@@ -9,7 +9,7 @@ from node import secagg_tasks, tasks
 from node.blobs import BlobRef, Blobs
 from protocol.arith import kernels, masks
 from protocol.arith.fixedpoint import Integers
-from protocol.arith.paillier import PrivateKey
+from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.sharing import Kind, reconstruct
 from protocol.books import lists
 from protocol.books.enrolment import Cohort

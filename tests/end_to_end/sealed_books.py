@@ -15,7 +15,7 @@ from node.perform.compute import key_name
 from protocol.arith import sealed
 from protocol.arith.batch import HEADER_BYTES, Kind, ciphertexts, decode_batch
 from protocol.arith.lanes import SumOutOfRange
-from protocol.arith.paillier import PrivateKey
+from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.errors import Malformed
 from protocol.layout.packing import batch_maker
 from protocol.spec.job import JobSpec

@@ -38,7 +38,7 @@ from node.cli.client import CallError
 from node.control.codes import Exit
 from node.net.errors import Refused
 from protocol.arith.batch import HEADER_BYTES
-from protocol.arith.paillier import PublicKey
+from protocol.arith.paillier.cryptosystem import PublicKey
 from protocol.params import SHARE_BOX_BYTES, SHARE_BYTES, SHARE_HASH_BYTES
 from protocol.wire.blobs import blob_digest
 from protocol.wire.envelope import open_envelope

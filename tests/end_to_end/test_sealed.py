@@ -31,7 +31,7 @@ from node.control.codes import Exit
 from node.keys import Keys
 from node.perform.compute import key_name
 from protocol.addresses import to_checksum
-from protocol.arith.paillier import PrivateKey
+from protocol.arith.paillier.cryptosystem import PrivateKey
 
 ROUNDS = {"noisy": 3, "quiet": 2}
 

@@ -15,7 +15,7 @@ from node import apply_tasks, sealed_tasks, secagg_tasks, tasks
 from node.blobs import BlobRef, Blobs
 from node.matrix import OwnedRows
 from protocol.arith import affine, kernels, sealed, statistics
-from protocol.arith.paillier import PrivateKey
+from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.sharing import Secrets
 from protocol.arith.vectors import Kind, decode_vector
 from protocol.books.lists import RosterEntry

@@ -9,10 +9,10 @@ from simulator.entropy import stream
 
 from node import sealed_tasks, tasks
 from protocol.arith import sealed
-from protocol.arith.blinding import FullRange
 from protocol.arith.fixedpoint import Floats, Integers
-from protocol.arith.paillier import PrivateKey
-from protocol.arith.pool import Pool
+from protocol.arith.paillier.blinding import FullRange
+from protocol.arith.paillier.cryptosystem import PrivateKey
+from protocol.arith.paillier.pool import Pool
 from protocol.spec.job import JobSpec
 
 

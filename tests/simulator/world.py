@@ -27,8 +27,8 @@ from simulator.entropy import stream
 from simulator.network import Network, Weather
 from simulator.participant import Node, State
 
-from protocol.arith import key_proof
-from protocol.arith.paillier import PrivateKey, generate_key
+from protocol.arith.paillier import key_proof
+from protocol.arith.paillier.cryptosystem import PrivateKey, generate_key
 from protocol.books import lists
 from protocol.books.enrolment import Cohort
 from protocol.books.typed_data import Domain

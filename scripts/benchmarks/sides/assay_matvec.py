@@ -10,7 +10,7 @@ import gmpy2
 from gmpy2 import mpz
 
 from protocol.arith.matvec import Plan, multiply
-from protocol.arith.paillier import PrivateKey
+from protocol.arith.paillier.cryptosystem import PrivateKey
 from scripts.benchmarks.sides import product
 from scripts.benchmarks.sides.product import Integers
 

@@ -17,7 +17,7 @@ from protocol.arith import kernels, sharing
 from protocol.arith.agreement import new_key
 from protocol.arith.envelope import Envelope
 from protocol.arith.masks import Binding, expand_words
-from protocol.arith.paillier import PrivateKey, generate_key
+from protocol.arith.paillier.cryptosystem import PrivateKey, generate_key
 from protocol.arith.sharing import Kind, ReadyParts, Secrets
 from protocol.layout.packing import batch_maker
 from protocol.params import DEFAULT_KEY_BITS

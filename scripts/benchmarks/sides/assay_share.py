@@ -6,8 +6,8 @@ import os
 import secrets
 from functools import cache
 
-from protocol.arith.paillier import PublicKey
-from protocol.arith.pool import Pool
+from protocol.arith.paillier.cryptosystem import PublicKey
+from protocol.arith.paillier.pool import Pool
 
 
 @cache

@@ -26,8 +26,8 @@ from typing import Final
 import gmpy2
 from gmpy2 import mpz
 
-from protocol.arith.private_key import PrivateKey
-from protocol.arith.public_key import PublicKey
+from protocol.arith.paillier.private_key import PrivateKey
+from protocol.arith.paillier.public_key import PublicKey
 from protocol.errors import FatalError, InputError
 from protocol.params import KEY_PROOF_ROOTS
 

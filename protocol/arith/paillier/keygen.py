@@ -6,8 +6,8 @@ import gmpy2
 from gmpy2 import mpz
 
 from protocol.arith.entropy import Entropy, uniform_below
-from protocol.arith.private_key import PrivateKey, ShortOrder
-from protocol.arith.public_key import check_bits, short_exponent_bits, small_primes
+from protocol.arith.paillier.private_key import PrivateKey, ShortOrder
+from protocol.arith.paillier.public_key import check_bits, short_exponent_bits, small_primes
 
 
 def generate_key(bits: int, entropy: Entropy) -> PrivateKey:

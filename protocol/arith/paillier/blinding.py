@@ -27,8 +27,8 @@ import gmpy2
 from gmpy2 import mpz
 
 from protocol.arith.entropy import Entropy
-from protocol.arith.obfuscation import Obfuscator, uniform_unit
-from protocol.arith.public_key import PublicKey
+from protocol.arith.paillier.obfuscation import Obfuscator, uniform_unit
+from protocol.arith.paillier.public_key import PublicKey
 
 
 class FullRange:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import gmpy2
 from gmpy2 import mpz
 
-from protocol.arith.public_key import PublicKey, short_exponent_bits
+from protocol.arith.paillier.public_key import PublicKey, short_exponent_bits
 from protocol.errors import FatalError, InputError
 from protocol.params import ARITH_KEY_BITS
 

@@ -17,9 +17,9 @@ from typing import Final, NoReturn, Protocol
 from gmpy2 import mpz
 
 from protocol.arith.entropy import Entropy
-from protocol.arith.obfuscation import Obfuscator, Source
-from protocol.arith.paillier import encrypt_with
-from protocol.arith.public_key import PublicKey
+from protocol.arith.paillier.cryptosystem import encrypt_with
+from protocol.arith.paillier.obfuscation import Obfuscator, Source
+from protocol.arith.paillier.public_key import PublicKey
 
 #: Bytes that a pool's obfuscators take at most, unless it is told otherwise: 80,000 at 3072 bits.
 POOL_BYTES: Final = 64 << 20

@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from gmpy2 import mpz
 
 from protocol.arith.entropy import Entropy
-from protocol.arith.keygen import generate_key, generate_short_key
-from protocol.arith.obfuscation import Obfuscator, obfuscators
-from protocol.arith.private_key import PrivateKey, ShortOrder
-from protocol.arith.public_key import PublicKey
+from protocol.arith.paillier.keygen import generate_key, generate_short_key
+from protocol.arith.paillier.obfuscation import Obfuscator, obfuscators
+from protocol.arith.paillier.private_key import PrivateKey, ShortOrder
+from protocol.arith.paillier.public_key import PublicKey
 from protocol.errors import FatalError
 
 __all__ = (
