@@ -63,7 +63,7 @@ def contribution(
 ) -> Result:
     """An owner's masked reply of one attempt. `secret` is secagg_tasks.make_secrets's."""
     from protocol.arith import sealed
-    from protocol.arith.sharing import Secrets
+    from protocol.arith.secagg.sharing import Secrets
 
     spec = tasks.spec_of(work)
     moved = _quantised(work.spec, step.rows, step.declared, step.statistics)

@@ -23,8 +23,8 @@ from protocol.wire.envelope import Context
 from protocol.wire.messages import Ready
 
 if TYPE_CHECKING:
-    from protocol.arith.masks import Binding
-    from protocol.arith.sharing import Kind, ReadyParts
+    from protocol.arith.secagg.masks import Binding
+    from protocol.arith.secagg.sharing import Kind, ReadyParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class MadeSecrets:
 
 def binding_of(spec: JobSpec, attempt: Attempt) -> Binding:
     """All that the attempt's masks are bound to."""
-    from protocol.arith.masks import Binding
+    from protocol.arith.secagg.masks import Binding
 
     place = attempt.place
     return Binding(
@@ -75,7 +75,7 @@ def binding_of(spec: JobSpec, attempt: Attempt) -> Binding:
 
 def new_sealing_key() -> tuple[bytes, bytes]:
     """A job's X25519 key for shares: (private, public)."""
-    from protocol.arith.agreement import new_key
+    from protocol.arith.secagg.agreement import new_key
 
     return new_key(secrets.token_bytes)
 
@@ -91,7 +91,7 @@ def make_secrets(
 
     Raises Malformed for a sealing key that none can be shared to.
     """
-    from protocol.arith.sharing import make_ready
+    from protocol.arith.secagg.sharing import make_ready
 
     made, parts = make_ready(secrets.token_bytes, opening, encode(place), me, members, threshold)
     ready = Ready(
@@ -119,7 +119,7 @@ def open_shares(
     `peers` are peer ids by member, `position` this member's place in the whole block. Raises
     Malformed, naming the member whose box does not open or holds another share than it hashed.
     """
-    from protocol.arith.sharing import check_box
+    from protocol.arith.secagg.sharing import check_box
 
     found = {}
     for entry in roster:
@@ -148,7 +148,7 @@ def contribution(
 ) -> tasks.Result:
     """An owner's masked batch of one attempt. `secret` is `make_secrets`'s."""
     from protocol.arith import kernels
-    from protocol.arith.sharing import Secrets
+    from protocol.arith.secagg.sharing import Secrets
 
     spec = tasks.spec_of(work)
     integers, facts = tasks.integers_of(work, gradient)
@@ -193,7 +193,7 @@ def unmask(
     what its maker's hash says makes the whole release bad; too few good ones open nothing.
     """
     from protocol.arith import kernels
-    from protocol.arith.sharing import reconstruct
+    from protocol.arith.secagg.sharing import reconstruct
 
     spec, roster = tasks.spec_of(work), attempt.roster
     places = {entry.member: entry.position for entry in roster}
@@ -240,7 +240,7 @@ def _holds(
     entry: RosterEntry, share: bytes, seed: bool, position: int, peers: Mapping[int, bytes]
 ) -> bool:
     """Whether a released share is the one that its maker hashed for that member."""
-    from protocol.arith.sharing import share_hash
+    from protocol.arith.secagg.sharing import share_hash
 
     ready = entry.ready
     kind: Kind = "seed" if seed else "key"
@@ -249,7 +249,7 @@ def _holds(
 
 
 def _parts(ready: Ready) -> ReadyParts:
-    from protocol.arith.sharing import ReadyParts
+    from protocol.arith.secagg.sharing import ReadyParts
 
     return ReadyParts(
         ready.mask_key,

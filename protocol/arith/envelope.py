@@ -9,10 +9,10 @@ from protocol.arith.batch import Kind, Shape
 from protocol.arith.fixedpoint import FixedPoint
 from protocol.arith.lanes import Lanes
 from protocol.arith.learning.models import Model
-from protocol.arith.masked import word_bits
-from protocol.arith.masks import Words
 from protocol.arith.paillier.cryptosystem import PublicKey
 from protocol.arith.sealed_lanes import SealedLanes
+from protocol.arith.secagg.masked import word_bits
+from protocol.arith.secagg.masks import Words
 from protocol.errors import FatalError, InputError
 from protocol.layout.packing import ENVELOPES, MASKS, PAILLIER
 from protocol.layout.sealed import SealedLayout

@@ -35,18 +35,12 @@ from protocol.arith.learning import models
 from protocol.arith.learning.models import Model
 from protocol.arith.learning.pooled import train_to_convergence
 from protocol.arith.learning.training import Training, apply_gradient, local_gradient
-from protocol.arith.masked import (
-    add_words,
-    centred,
-    decode_words,
-    encode_words,
-    to_words,
-)
-from protocol.arith.masks import Binding, Residues, contribution_mask, removal
 from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt_with
 from protocol.arith.paillier.obfuscation import obfuscators
 from protocol.arith.paillier.pool import Pool
-from protocol.arith.sharing import Secrets
+from protocol.arith.secagg.masked import add_words, centred, decode_words, encode_words, to_words
+from protocol.arith.secagg.masks import Binding, Residues, contribution_mask, removal
+from protocol.arith.secagg.sharing import Secrets
 from protocol.arith.vectors import Kind as VectorKind
 from protocol.arith.vectors import decode_vector, encode_vector
 from protocol.errors import FatalError

@@ -26,7 +26,7 @@ from node.demo.data import write_csv
 from protocol.arith import kernels, sealed, statistics
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.paillier.cryptosystem import PrivateKey
-from protocol.arith.sharing import Secrets
+from protocol.arith.secagg.sharing import Secrets
 from protocol.books.lists import RosterEntry
 from protocol.spec.job import JobSpec, encode_spec
 from protocol.wire.envelope import Context as Place

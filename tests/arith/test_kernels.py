@@ -19,8 +19,8 @@ from protocol.arith.lanes import SumOutOfRange
 from protocol.arith.learning import models
 from protocol.arith.learning.models import Family, Model
 from protocol.arith.learning.training import Training, local_gradient
-from protocol.arith.masks import Binding
 from protocol.arith.paillier.cryptosystem import PrivateKey
+from protocol.arith.secagg.masks import Binding
 from protocol.arith.vectors import Kind, decode_vector, encode_vector
 from protocol.errors import AssayError, FatalError, InputError, Malformed
 

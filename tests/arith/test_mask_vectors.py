@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from protocol.arith.agreement import public_of
-from protocol.arith.masks import (
+from protocol.arith.secagg.agreement import public_of
+from protocol.arith.secagg.masks import (
     Binding,
     Residues,
     Words,
@@ -19,7 +19,7 @@ from protocol.arith.masks import (
     pair_seed,
     self_seed,
 )
-from protocol.arith.sharing import box_context, join, open_box, seal, seed_hash, share_hash
+from protocol.arith.secagg.sharing import box_context, join, open_box, seal, seed_hash, share_hash
 from protocol.layout.packing import batch_maker
 
 CASE = json.loads((Path(__file__).parents[1] / "vectors" / "masks.json").read_text())

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.arith.batch import NOBODY, Kind, Shape
-from protocol.arith.masked import (
+from protocol.arith.secagg.masked import (
     add_words,
     centred,
     decode_words,
@@ -16,7 +16,7 @@ from protocol.arith.masked import (
     to_words,
     word_bits,
 )
-from protocol.arith.masks import Words, expand_words
+from protocol.arith.secagg.masks import Words, expand_words
 from protocol.errors import FatalError, Malformed
 
 MAKER = b"m" * 32

@@ -14,16 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.arith import kernels, sealed
-from protocol.arith.agreement import new_key, public_of
 from protocol.arith.batch import HEADER_BYTES, NOBODY, Kind, decode_batch, encode_batch
 from protocol.arith.entropy import Entropy
 from protocol.arith.envelope import Envelope
 from protocol.arith.lanes import SumOutOfRange
-from protocol.arith.masks import Binding, Residues, contribution_mask
 from protocol.arith.paillier.blinding import FullRange
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.paillier.pool import Pool
-from protocol.arith.sharing import Secrets
+from protocol.arith.secagg.agreement import new_key, public_of
+from protocol.arith.secagg.masks import Binding, Residues, contribution_mask
+from protocol.arith.secagg.sharing import Secrets
 from protocol.errors import FatalError, InputError, Malformed
 from protocol.layout.packing import MASKS, Packing, batch_maker
 from protocol.layout.sealed import SEALED_HEADER_BYTES, SealedLayout

@@ -12,12 +12,12 @@ from gmpy2 import mpz
 from protocol.arith import sealed
 from protocol.arith.batch import Kind, decode_batch, encode_batch
 from protocol.arith.envelope import Envelope
-from protocol.arith.masks import Binding, Residues
 from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt_with
 from protocol.arith.paillier.obfuscation import Obfuscator
 from protocol.arith.sealed_lanes import SealedLanes
 from protocol.arith.sealed_state import State, open_state, seal_state
-from protocol.arith.sharing import Secrets
+from protocol.arith.secagg.masks import Binding, Residues
+from protocol.arith.secagg.sharing import Secrets
 from protocol.errors import Malformed
 from protocol.layout.sealed import SealedLayout
 

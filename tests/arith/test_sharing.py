@@ -12,9 +12,9 @@ from Crypto.Random import get_random_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.arith.agreement import new_key
 from protocol.arith.entropy import Entropy
-from protocol.arith.sharing import (
+from protocol.arith.secagg.agreement import new_key
+from protocol.arith.secagg.sharing import (
     ReadyParts,
     Secrets,
     box_context,

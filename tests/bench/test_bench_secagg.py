@@ -9,7 +9,7 @@ import pytest
 
 from protocol.arith import kernels
 from protocol.arith.lanes import Lanes
-from protocol.arith.masked import word_bits
+from protocol.arith.secagg.masked import word_bits
 from protocol.layout.packing import ENVELOPES
 from scripts.benchmarks.figures import Reply
 from scripts.benchmarks.secagg import SUITE

@@ -179,7 +179,7 @@ def _secrets(secrets: Any, off: Off) -> None:
 
 _CHANGES: dict[str, Callable[[Any, Off], None]] = {
     "protocol.wire.envelope": _opening,
-    "protocol.arith.masks": _masks,
+    "protocol.arith.secagg.masks": _masks,
     "protocol.books.lists": _lists,
     "protocol.owner.attempt": _owner_round,
     "protocol.owner.release": _owner_release,

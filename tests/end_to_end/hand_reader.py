@@ -7,10 +7,11 @@ from functools import cache
 
 from node import secagg_tasks, tasks
 from node.blobs import BlobRef, Blobs
-from protocol.arith import kernels, masks
+from protocol.arith import kernels
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.paillier.cryptosystem import PrivateKey
-from protocol.arith.sharing import Kind, reconstruct
+from protocol.arith.secagg import masks
+from protocol.arith.secagg.sharing import Kind, reconstruct
 from protocol.books import lists
 from protocol.books.enrolment import Cohort
 from protocol.books.lists import RosterEntry

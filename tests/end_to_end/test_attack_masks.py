@@ -34,7 +34,7 @@ from owner_swarm import OwnerSwarm
 
 from node import secagg_tasks
 from protocol.arith.lanes import SumOutOfRange
-from protocol.arith.sharing import Secrets
+from protocol.arith.secagg.sharing import Secrets
 from protocol.wire.envelope import Envelope, seal
 from protocol.wire.messages import Contribution
 

@@ -16,7 +16,7 @@ from node.blobs import BlobRef, Blobs
 from node.matrix import OwnedRows
 from protocol.arith import affine, kernels, sealed, statistics
 from protocol.arith.paillier.cryptosystem import PrivateKey
-from protocol.arith.sharing import Secrets
+from protocol.arith.secagg.sharing import Secrets
 from protocol.arith.vectors import Kind, decode_vector
 from protocol.books.lists import RosterEntry
 from protocol.errors import FatalError, InputError, Malformed

@@ -20,7 +20,7 @@ from simulator.world import Settings, World
 
 from node import secagg_tasks
 from protocol import params
-from protocol.arith.sharing import Secrets
+from protocol.arith.secagg.sharing import Secrets
 from protocol.arith.vectors import Kind, decode_vector, encode_vector
 from protocol.books import lists
 from protocol.books.enrolment import block_members

@@ -12,7 +12,7 @@ from simulator import workers
 from simulator.entropy import stream
 
 from node import secagg_tasks
-from protocol.arith.agreement import new_key, public_of
+from protocol.arith.secagg.agreement import new_key, public_of
 from protocol.books import lists
 from protocol.books.enrolment import block_members
 from protocol.books.lists import RosterEntry

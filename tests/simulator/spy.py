@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from node import secagg_tasks, tasks
-from protocol.arith.agreement import public_of
 from protocol.arith.batch import decode_batch
-from protocol.arith.masked import centred, decode_words
-from protocol.arith.masks import Binding, Residues, pair_seed, self_seed
-from protocol.arith.sharing import (
+from protocol.arith.secagg.agreement import public_of
+from protocol.arith.secagg.masked import centred, decode_words
+from protocol.arith.secagg.masks import Binding, Residues, pair_seed, self_seed
+from protocol.arith.secagg.sharing import (
     Kind,
     Secrets,
     box_context,

@@ -23,8 +23,15 @@ from Crypto.Protocol.SecretSharing import Shamir
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from protocol.arith.agreement import KEY_BYTES, agree, check_public, derive, new_key, public_of
 from protocol.arith.entropy import SEED_BYTES, Entropy, draw
+from protocol.arith.secagg.agreement import (
+    KEY_BYTES,
+    agree,
+    check_public,
+    derive,
+    new_key,
+    public_of,
+)
 from protocol.errors import FatalError, Malformed
 from protocol.params import MAX_BLOCK, SHARE_BOX_BYTES, SHARE_BYTES, SHARE_HASH_BYTES
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from protocol.arith.batch import HEADER_BYTES, Shape
 from protocol.arith.fixedpoint import Integers
-from protocol.arith.masks import WordArray, Words
+from protocol.arith.secagg.masks import WordArray, Words
 from protocol.errors import FatalError
 
 
