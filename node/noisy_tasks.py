@@ -28,8 +28,8 @@ def noisy_gradient(
 
     Raises InputError (local rows, a spec that takes no noise), Malformed (the model's blob).
     """
-    from protocol.arith import noise
     from protocol.arith.fixedpoint import FixedPoint
+    from protocol.arith.noise import mechanism as noise
     from protocol.arith.vectors import Kind, decode_vector
 
     spec = decode_spec(work.spec)

@@ -19,7 +19,7 @@ from node.perform import compute as workers
 from node.perform.services import Services
 from node.privacy_ledger import Entry, Limit, Reserve
 from node.store import Transaction
-from protocol.arith import accountant
+from protocol.arith.noise import accountant
 from protocol.errors import InputError
 from protocol.layout.noise import Charge, NoisePlan, check_resolution, sampling_rate
 from protocol.policy.policy import Policy

@@ -125,7 +125,7 @@ def _curve(data: DataName, recipe: Recipe, splits: int) -> None:
 
     from node.demo.sealed import DELTA
     from protocol.arith import statistics
-    from protocol.arith.accountant import multiplier
+    from protocol.arith.noise.accountant import multiplier
 
     epsilons = (1.0, 2.0, 4.0, 8.0, None)
     noise = [None if e is None else multiplier(e, DELTA, 1.0, 1) for e in epsilons]

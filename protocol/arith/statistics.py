@@ -34,7 +34,7 @@ import numpy.typing as npt
 
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.learning.models import Family, Floats, Model
-from protocol.arith.noise import add_noise, record_vector
+from protocol.arith.noise.mechanism import add_noise, record_vector
 from protocol.errors import FatalError, InputError
 from protocol.layout.noise import RECORD_NORM
 from protocol.params import (

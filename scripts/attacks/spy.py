@@ -21,13 +21,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from protocol.arith import affine, statistics
-from protocol.arith.accountant import multiplier
 from protocol.arith.affine import Quantised
 from protocol.arith.entropy import Entropy, draw, generator
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.learning.feature_map import FeatureMap, MapKind
 from protocol.arith.learning.models import Family, Floats, Model
-from protocol.arith.noise import add_noise
+from protocol.arith.noise.accountant import multiplier
+from protocol.arith.noise.mechanism import add_noise
 from protocol.arith.paillier.cryptosystem import PrivateKey, generate_short_key
 from protocol.arith.statistics import Statistics
 from protocol.layout.sealed import SealedLayout

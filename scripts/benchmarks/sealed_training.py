@@ -15,7 +15,7 @@ from protocol.arith import affine, kernels, sealed, statistics
 from protocol.arith.affine import Quantised
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.learning.models import Floats, accuracy, check_rows
-from protocol.arith.noise import add_noise
+from protocol.arith.noise.mechanism import add_noise
 from protocol.arith.statistics import Statistics
 from protocol.arith.vectors import Kind, decode_vector, encode_vector
 from protocol.spec.job import JobSpec

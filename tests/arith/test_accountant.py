@@ -12,7 +12,7 @@ from mpmath import binomial, log, log1p, mp, mpf
 from mpmath import exp as mexp
 from scipy import optimize, special
 
-from protocol.arith.accountant import ORDERS, multiplier, spent
+from protocol.arith.noise.accountant import ORDERS, multiplier, spent
 from protocol.errors import InputError
 from protocol.layout.noise import Charge, multiplier_bound
 

@@ -14,12 +14,12 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 from sklearn.datasets import load_digits
 
-from protocol.arith.accountant import multiplier
 from protocol.arith.entropy import Entropy
 from protocol.arith.fixedpoint import FixedPoint, Integers
 from protocol.arith.learning.models import Family, Floats, Model, accuracy, clipped_gradient
 from protocol.arith.learning.training import Training, apply_gradient
-from protocol.arith.noise import (
+from protocol.arith.noise.accountant import multiplier
+from protocol.arith.noise.mechanism import (
     add_noise,
     noisy_gradient,
     poisson_sample,

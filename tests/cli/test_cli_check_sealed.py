@@ -13,7 +13,7 @@ from node.cli.main import main
 from node.control import examples as ex
 from node.control.codes import Exit
 from node.worker import THREAD_VARIABLES
-from protocol.arith import accountant
+from protocol.arith.noise import accountant
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 

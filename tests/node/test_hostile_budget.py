@@ -13,7 +13,7 @@ from test_privacy import MODEL, ROWS, Inline, fill, job, noisy_spec
 
 from node import privacy, privacy_ledger
 from node.store import Store
-from protocol.arith.accountant import spent
+from protocol.arith.noise.accountant import spent
 from protocol.errors import InputError
 from protocol.policy.policy import Policy
 from protocol.policy.terms import with_changes

@@ -27,7 +27,7 @@ from node.datasets import import_file
 from node.privacy_ledger import Limit, Reserve
 from node.store import Store
 from protocol.arith import kernels
-from protocol.arith.accountant import spent
+from protocol.arith.noise.accountant import spent
 from protocol.errors import InputError, StateError
 from protocol.layout.noise import Charge, NoisePlan, noise_clip
 from protocol.policy.policy import Policy

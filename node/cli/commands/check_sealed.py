@@ -90,7 +90,7 @@ def warnings(dry_run: dict[str, Any]) -> Iterator[str]:
 
 def _multiplier(draft: Draft) -> float | None:
     """The multiplier of every owner's noise. Raises SpecError for an epsilon too small to show."""
-    from protocol.arith.accountant import multiplier
+    from protocol.arith.noise.accountant import multiplier
     from protocol.errors import InputError
     from protocol.spec.read import Problem, SpecError
 
