@@ -29,10 +29,12 @@ from node.matrix import table_matrix
 from node.readers import read_file
 from protocol import params
 from protocol.addresses import ZERO_ADDRESS
-from protocol.arith import affine, kernels, sealed, statistics
+from protocol.arith import kernels
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.learning.models import Family, Floats, Model, accuracy
 from protocol.arith.learning.training import apply_gradient
+from protocol.arith.sealed import affine, statistics
+from protocol.arith.sealed import ciphertexts as sealed
 from protocol.arith.vectors import Kind, decode_vector, encode_vector
 from protocol.cost.sealed import layout_of
 from protocol.errors import InputError

@@ -16,11 +16,11 @@ import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
-from protocol.arith import matvec
 from protocol.arith.batch import NOBODY, encode_batch, read_batch
 from protocol.arith.paillier.blinding import FullRange
 from protocol.arith.paillier.obfuscation import Source
 from protocol.arith.paillier.public_key import PublicKey, short_exponent_bits, small_primes
+from protocol.arith.sealed import matvec
 from protocol.arith.secagg.masks import Residues
 from protocol.cost.sealed import ENTRY_BITS, Pace
 from protocol.errors import InputError

@@ -24,11 +24,11 @@ from protocol.spec.job import JobSpec, decode_spec
 from protocol.wire.codec import encode
 
 if TYPE_CHECKING:
-    from protocol.arith.affine import Quantised
     from protocol.arith.fixedpoint import Integers
     from protocol.arith.learning.models import Floats
     from protocol.arith.paillier.private_key import PrivateKey
-    from protocol.arith.statistics import Statistics
+    from protocol.arith.sealed.affine import Quantised
+    from protocol.arith.sealed.statistics import Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ def noised_statistics(work: Work, rows: Rows, plan: NoisePlan) -> bytes:
     The job is charged before, and what comes out is stored before it is used. It never leaves this
     node but in a block's sum, multiplied with weights. Raises InputError (local rows).
     """
-    from protocol.arith import statistics
     from protocol.arith.learning.models import check_rows
+    from protocol.arith.sealed import statistics
 
     spec = tasks.spec_of(work)
     model = tasks.model_of(spec)
@@ -62,7 +62,7 @@ def contribution(
     work: Work, step: Step, attempt: secagg_tasks.Attempt, secret: bytes, me: int, peer: bytes
 ) -> Result:
     """An owner's masked reply of one attempt. `secret` is secagg_tasks.make_secrets's."""
-    from protocol.arith import sealed
+    from protocol.arith.sealed import ciphertexts as sealed
     from protocol.arith.secagg.sharing import Secrets
 
     spec = tasks.spec_of(work)
@@ -87,7 +87,7 @@ def initial_model(work: Work) -> Result:
     """The model that a sealed job starts from: zeros, encrypted."""
     import numpy as np
 
-    from protocol.arith import sealed
+    from protocol.arith.sealed import ciphertexts as sealed
 
     spec = tasks.spec_of(work)
     zeros = np.zeros(spec.parameter_count)
@@ -98,7 +98,7 @@ def initial_model(work: Work) -> Result:
 def mean_move(spec: JobSpec, sums: Integers, rows: tuple[int, ...]) -> tuple[bytes, int]:
     """A block's mean move as a gradient's blob (the step goes against gradients), and its weight:
     rows that count, each owner's at most `batch_rows`."""
-    from protocol.arith import sealed
+    from protocol.arith.sealed import ciphertexts as sealed
     from protocol.arith.vectors import Kind, encode_vector
 
     weight = sum(spec.counted_rows(each) for each in rows)
@@ -110,7 +110,7 @@ def open_state(work: Work, key: PrivateKey, state: BlobRef | None) -> tuple[byte
     """Blobs, in memory alone, of the weights and the momentum that a step starts from."""
     import numpy as np
 
-    from protocol.arith import sealed_state
+    from protocol.arith.sealed import state as sealed_state
     from protocol.arith.vectors import Kind, encode_vector
 
     count = tasks.model_of(tasks.spec_of(work)).parameter_count
@@ -151,7 +151,8 @@ def seal(
 ) -> tuple[BlobRef, BlobRef]:
     """Stores the ciphertexts of the weights, `turn` rounds after the first, and weights and
     momentum for the requester alone."""
-    from protocol.arith import sealed, sealed_state
+    from protocol.arith.sealed import ciphertexts as sealed
+    from protocol.arith.sealed import state as sealed_state
     from protocol.arith.vectors import Kind, decode_vector
 
     spec = tasks.spec_of(work)
@@ -170,8 +171,8 @@ def exported(work: Work, private_key: bytes, model: BlobRef) -> dict[str, Floats
     """A sealed model's arrays for its requester: weights, and the map that they are used with."""
     import numpy as np
 
-    from protocol.arith import sealed
     from protocol.arith.paillier.cryptosystem import PrivateKey
+    from protocol.arith.sealed import ciphertexts as sealed
 
     spec = tasks.spec_of(work)
     key, envelope = PrivateKey.from_bytes(private_key), tasks.envelope_of(spec)
@@ -191,7 +192,7 @@ def _with_biases(spec: JobSpec, vector: Floats) -> Floats:
 @lru_cache(maxsize=2)
 def _quantised(spec_bytes: bytes, rows: Rows, declared: int, kept: bytes | None) -> Quantised:
     """What every round of a job multiplies with: made once, as it depends on no round."""
-    from protocol.arith import affine
+    from protocol.arith.sealed import affine
 
     spec = decode_spec(spec_bytes)
     training = spec.training
@@ -212,8 +213,8 @@ def _quantised(spec_bytes: bytes, rows: Rows, declared: int, kept: bytes | None)
 
 
 def _statistics(spec: JobSpec, spec_bytes: bytes, rows: Rows, kept: bytes | None) -> Statistics:
-    from protocol.arith import statistics
     from protocol.arith.learning.models import check_rows
+    from protocol.arith.sealed import statistics
 
     model = tasks.model_of(spec)
     if kept is not None:

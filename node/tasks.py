@@ -120,7 +120,7 @@ def initial_model(work: Work) -> Result:
 def check_model(work: Work, model: BlobRef) -> None:
     """Raises Malformed unless a received model is one of the job's: looked at before noise is
     charged for it, since a requester could else have it charged for nothing."""
-    from protocol.arith import sealed
+    from protocol.arith.sealed import ciphertexts as sealed
     from protocol.arith.vectors import Kind, decode_vector
 
     spec = spec_of(work)

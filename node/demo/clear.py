@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from node.demo.job import Recipe
     from node.demo.sealed import FeaturesName
     from protocol.arith.learning.models import Floats, Model
-    from protocol.arith.statistics import Statistics
+    from protocol.arith.sealed.statistics import Statistics
 
 #: The first seed of a measured curve's splits: no run of the demo has it unless it is asked to.
 FIRST_SEED: Final = 1_000_000
@@ -58,7 +58,7 @@ def train(recipe: Recipe, model: Model, owners: Sequence[Statistics]) -> list[Fl
     """Weights (p, C) after each round: owners' moves, weighed by rows (McMahan et al. 2017)."""
     import numpy as np
 
-    from protocol.arith.affine import local_map
+    from protocol.arith.sealed.affine import local_map
 
     steps = recipe.local_steps, recipe.rate, recipe.ridge
     maps = [local_map(model, each, *steps) for each in owners]
@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _twin(data: DataName, recipe: Recipe, seed: int, path: Path) -> list[float]:
-    from protocol.arith import statistics
+    from protocol.arith.sealed import statistics
 
     _, matrix = _downloaded(path)
     holdout, parts = _split(data, seed)
@@ -124,8 +124,8 @@ def _curve(data: DataName, recipe: Recipe, splits: int) -> None:
     import numpy as np
 
     from node.demo.sealed import DELTA
-    from protocol.arith import statistics
     from protocol.arith.noise.accountant import multiplier
+    from protocol.arith.sealed import statistics
 
     epsilons = (1.0, 2.0, 4.0, 8.0, None)
     noise = [None if e is None else multiplier(e, DELTA, 1.0, 1) for e in epsilons]

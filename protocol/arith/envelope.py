@@ -10,7 +10,7 @@ from protocol.arith.fixedpoint import FixedPoint
 from protocol.arith.lanes import Lanes
 from protocol.arith.learning.models import Model
 from protocol.arith.paillier.cryptosystem import PublicKey
-from protocol.arith.sealed_lanes import SealedLanes
+from protocol.arith.sealed.lanes import SealedLanes
 from protocol.arith.secagg.masked import word_bits
 from protocol.arith.secagg.masks import Words
 from protocol.errors import FatalError, InputError

@@ -16,10 +16,10 @@ from protocol.layout.sealed import SealedLayout
 from protocol.params import SEALED_FRACTION_BITS
 from protocol.spec.job import Terms
 
-#: Bits of an entry of M - I (protocol.arith.sealed).
+#: Bits of an entry of M - I (protocol.arith.sealed.ciphertexts).
 ENTRY_BITS: Final = SEALED_FRACTION_BITS + 1
 
-# In steps, as protocol.arith.matvec measured them; a test holds `product_steps` to its plan.
+# In steps, as protocol.arith.sealed.matvec measured them; a test holds `product_steps` to its plan.
 _SQUARING: Final = 1.8
 _READING: Final = 1.05
 _ENTRY: Final = 0.95
@@ -27,7 +27,7 @@ _STRIP: Final = 0.6
 _MAX_STRIP: Final = 16
 _MAX_ENTRIES: Final = 1 << 17
 
-#: In steps: one bit's shift of a packed row (protocol.arith.sealed), and what adding offset and
+#: In steps: one bit's shift of a packed row (protocol.arith.sealed.ciphertexts), and what adding offset and
 #: masks to a reply's ciphertext and blinding it takes, but for the blinder itself.
 _SHIFT: Final = 1.3
 _CLOSE: Final = 8.0
@@ -129,7 +129,7 @@ def layout_of(terms: Terms) -> SealedLayout:
 
 def product_steps(rows: int, columns: int, entry_bits: int = ENTRY_BITS) -> float:
     """A matrix of `rows` x `columns` numbers times as many ciphertexts, in steps, by the cheapest
-    width of a strip of columns: what protocol.arith.matvec.cost says, within some percent."""
+    width of a strip of columns: what protocol.arith.sealed.matvec.cost says, within some percent."""
 
     def cost(width: int) -> float:
         strips = math.ceil(columns / width)

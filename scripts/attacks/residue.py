@@ -17,12 +17,12 @@ import numpy as np
 from gmpy2 import mpz
 
 from protocol.arith.entropy import Entropy, uniform_below
-from protocol.arith.matvec import multiply
 from protocol.arith.paillier import key_proof
 from protocol.arith.paillier.blinding import FullRange, blind
 from protocol.arith.paillier.cryptosystem import PublicKey, add, encrypt_with
 from protocol.arith.paillier.obfuscation import Obfuscator, Source
 from protocol.arith.paillier.pool import Drawing
+from protocol.arith.sealed.matvec import multiply
 from protocol.errors import InputError
 from protocol.params import KEY_PROOF_ALPHA, KEY_PROOF_ROOTS
 from scripts.attacks.crafted import SharedKey, SmoothKey, forged_proof, shared_key, smooth_key

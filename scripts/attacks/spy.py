@@ -20,8 +20,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from protocol.arith import affine, statistics
-from protocol.arith.affine import Quantised
 from protocol.arith.entropy import Entropy, draw, generator
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.learning.feature_map import FeatureMap, MapKind
@@ -29,7 +27,9 @@ from protocol.arith.learning.models import Family, Floats, Model
 from protocol.arith.noise.accountant import multiplier
 from protocol.arith.noise.mechanism import add_noise
 from protocol.arith.paillier.cryptosystem import PrivateKey, generate_short_key
-from protocol.arith.statistics import Statistics
+from protocol.arith.sealed import affine, statistics
+from protocol.arith.sealed.affine import Quantised
+from protocol.arith.sealed.statistics import Statistics
 from protocol.layout.sealed import SealedLayout
 from protocol.params import SEALED_FRACTION_BITS
 from scripts.attacks.spied import Block, crafts

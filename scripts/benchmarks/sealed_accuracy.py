@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 from node import tasks
-from protocol.arith import statistics
 from protocol.arith.noise.accountant import multiplier
+from protocol.arith.sealed import statistics
 from scripts.benchmarks import sealed_job, sealed_rounds
 from scripts.benchmarks.figures import Context, Measurement, Number
 from scripts.benchmarks.sealed_job import BREAST_CANCER, DIGITS_MAPPED, DIGITS_RAW, Case

@@ -23,9 +23,11 @@ from node.blobs import BlobRef
 from node.compute import Compute, open_compute
 from node.datasets import import_file
 from node.demo.data import write_csv
-from protocol.arith import kernels, sealed, statistics
+from protocol.arith import kernels
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.paillier.cryptosystem import PrivateKey
+from protocol.arith.sealed import ciphertexts as sealed
+from protocol.arith.sealed import statistics
 from protocol.arith.secagg.sharing import Secrets
 from protocol.books.lists import RosterEntry
 from protocol.spec.job import JobSpec, encode_spec

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from node import sealed_tasks, tasks
-from protocol.arith import affine, kernels, sealed, statistics
-from protocol.arith.affine import Quantised
+from protocol.arith import kernels
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.learning.models import Floats, accuracy, check_rows
 from protocol.arith.noise.mechanism import add_noise
-from protocol.arith.statistics import Statistics
+from protocol.arith.sealed import affine, statistics
+from protocol.arith.sealed import ciphertexts as sealed
+from protocol.arith.sealed.affine import Quantised
+from protocol.arith.sealed.statistics import Statistics
 from protocol.arith.vectors import Kind, decode_vector, encode_vector
 from protocol.spec.job import JobSpec
 from scripts.benchmarks.sealed_job import Split

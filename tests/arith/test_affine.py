@@ -13,16 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.datasets import load_breast_cancer, load_digits
 
-from protocol.arith.affine import (
-    NOISE_RIDGE,
-    local_map,
-    project,
-    surrogate,
-)
 from protocol.arith.learning.feature_map import FeatureMap, MapKind
 from protocol.arith.learning.models import Family, Floats, Model, accuracy, clipped_gradient, loss
 from protocol.arith.noise.accountant import multiplier
-from protocol.arith.statistics import Statistics, exact, noised, targets
+from protocol.arith.sealed.affine import NOISE_RIDGE, local_map, project, surrogate
+from protocol.arith.sealed.statistics import Statistics, exact, noised, targets
 from protocol.errors import FatalError, InputError
 
 FAMILIES = (

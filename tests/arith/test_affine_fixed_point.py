@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from protocol.arith.affine import AffineMap, error_bound, quantised
 from protocol.arith.learning.models import Floats
+from protocol.arith.sealed.affine import AffineMap, error_bound, quantised
 from protocol.errors import FatalError
 from protocol.layout.sealed import SealedLayout
 from protocol.params import SEALED_FRACTION_BITS

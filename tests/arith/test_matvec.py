@@ -14,8 +14,8 @@ from gmpy2 import mpz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.arith.matvec import MAX_ENTRY_BITS, Plan, cost, multiply, signed_bits
 from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt
+from protocol.arith.sealed.matvec import MAX_ENTRY_BITS, Plan, cost, multiply, signed_bits
 from protocol.errors import FatalError
 
 #: Prime, so that every number below its square that it does not divide is a unit.

@@ -13,7 +13,7 @@ from gmpy2 import mpz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.arith import kernels, sealed
+from protocol.arith import kernels
 from protocol.arith.batch import HEADER_BYTES, NOBODY, Kind, decode_batch, encode_batch
 from protocol.arith.entropy import Entropy
 from protocol.arith.envelope import Envelope
@@ -21,6 +21,7 @@ from protocol.arith.lanes import SumOutOfRange
 from protocol.arith.paillier.blinding import FullRange
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.paillier.pool import Pool
+from protocol.arith.sealed import ciphertexts as sealed
 from protocol.arith.secagg.agreement import new_key, public_of
 from protocol.arith.secagg.masks import Binding, Residues, contribution_mask
 from protocol.arith.secagg.sharing import Secrets

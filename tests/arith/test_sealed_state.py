@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.arith.paillier.cryptosystem import PrivateKey
-from protocol.arith.sealed_state import State, open_state, seal_state, state_bytes
+from protocol.arith.sealed.state import State, open_state, seal_state, state_bytes
 from protocol.errors import FatalError, Malformed
 from protocol.params import MAX_ROUNDS
 

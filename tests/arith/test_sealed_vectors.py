@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from gmpy2 import mpz
 
-from protocol.arith import sealed
 from protocol.arith.batch import Kind, decode_batch, encode_batch
 from protocol.arith.envelope import Envelope
 from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt_with
 from protocol.arith.paillier.obfuscation import Obfuscator
-from protocol.arith.sealed_lanes import SealedLanes
-from protocol.arith.sealed_state import State, open_state, seal_state
+from protocol.arith.sealed import ciphertexts as sealed
+from protocol.arith.sealed.lanes import SealedLanes
+from protocol.arith.sealed.state import State, open_state, seal_state
 from protocol.arith.secagg.masks import Binding, Residues
 from protocol.arith.secagg.sharing import Secrets
 from protocol.errors import Malformed

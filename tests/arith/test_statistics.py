@@ -16,7 +16,7 @@ from scipy import stats
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.learning.feature_map import FeatureMap, MapKind
 from protocol.arith.learning.models import Family, Floats, Model
-from protocol.arith.statistics import (
+from protocol.arith.sealed.statistics import (
     RECORD_LENGTH,
     TARGET_WEIGHT,
     Statistics,

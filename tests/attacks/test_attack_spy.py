@@ -7,9 +7,9 @@ import random
 import numpy as np
 import pytest
 
-from protocol.arith.affine import Quantised
 from protocol.arith.entropy import Entropy
 from protocol.arith.paillier.cryptosystem import PrivateKey, generate_short_key
+from protocol.arith.sealed.affine import Quantised
 from scripts.attacks import spy
 from scripts.attacks.spied import Block, crafts
 from scripts.attacks.spy import Owner, Spy

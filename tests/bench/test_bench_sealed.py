@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from node import tasks
-from protocol.arith import affine, statistics
+from protocol.arith.sealed import affine, statistics
 from protocol.spec.job import JobSpec
 from scripts.benchmarks import sealed_accuracy, sealed_job, sealed_rounds, sealed_training
 from scripts.benchmarks.figures import Side

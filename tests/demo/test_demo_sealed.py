@@ -26,10 +26,10 @@ from node.demo.user import User
 from node.demo.verdict import as_table, judge
 from protocol import params
 from protocol.addresses import to_checksum
-from protocol.arith import statistics
 from protocol.arith.learning.feature_map import FeatureMap, MapKind
 from protocol.arith.learning.models import Family, Model
 from protocol.arith.noise.accountant import multiplier
+from protocol.arith.sealed import statistics
 from protocol.policy.policy import DatasetFacts, Policy, Verdict
 from protocol.policy.policy import judge as judge_job
 from protocol.policy.terms import with_changes

@@ -12,10 +12,10 @@ from sealed_clouds import posted_spec
 from node import tasks
 from node.keys import Keys
 from node.perform.compute import key_name
-from protocol.arith import sealed
 from protocol.arith.batch import HEADER_BYTES, Kind, ciphertexts, decode_batch
 from protocol.arith.lanes import SumOutOfRange
 from protocol.arith.paillier.cryptosystem import PrivateKey
+from protocol.arith.sealed import ciphertexts as sealed
 from protocol.errors import Malformed
 from protocol.layout.packing import batch_maker
 from protocol.spec.job import JobSpec

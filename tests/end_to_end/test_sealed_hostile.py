@@ -22,7 +22,7 @@ from processes import until
 from sealed_clouds import charges, statistics_of
 
 from node import tasks
-from protocol.arith import sealed
+from protocol.arith.sealed import ciphertexts as sealed
 from protocol.wire.messages import Enrol
 
 pytestmark = pytest.mark.long

@@ -15,10 +15,10 @@ from node import dry_run as dry
 from node import tasks
 from node.dry_run import DryRun, dry_run, read_rows
 from protocol import params
-from protocol.arith import affine, statistics
 from protocol.arith.learning import models
 from protocol.arith.learning.models import Family, Floats, Model
 from protocol.arith.noise import accountant
+from protocol.arith.sealed import affine, statistics
 from protocol.errors import InputError
 from protocol.layout.noise import RECORD_NORM
 from protocol.spec.toml import Draft, parse_toml

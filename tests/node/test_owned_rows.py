@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from node import noisy_tasks, sealed_tasks, tasks
 from node.blobs import Blobs
 from node.datasets import import_file
-from protocol.arith import statistics
 from protocol.arith.learning.models import Family
 from protocol.arith.learning.models import Model as Architecture
+from protocol.arith.sealed import statistics
 from protocol.errors import InputError
 from protocol.layout.noise import NoisePlan
 from protocol.spec.job import (

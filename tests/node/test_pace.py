@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from node import pace
-from protocol.arith import matvec
+from protocol.arith.sealed import matvec
 from protocol.cost.sealed import ENTRY_BITS
 
 

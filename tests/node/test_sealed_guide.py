@@ -17,9 +17,9 @@ from books_kit import make_spec
 from node import apply_tasks, sealed_tasks, tasks
 from node.matrix import table_matrix
 from node.readers import read_file
-from protocol.arith import affine, statistics
 from protocol.arith.learning.models import check_rows
 from protocol.arith.paillier.cryptosystem import PrivateKey
+from protocol.arith.sealed import affine, statistics
 from protocol.arith.vectors import Kind, encode_vector
 from protocol.spec.job import ClassTarget, Family, FeatureMap, JobSpec, ModelSpec, encode_spec
 from protocol.spec.parts import CategoryFeature, NumberFeature, NumberTarget

@@ -14,8 +14,10 @@ from books_kit import make_spec
 from node import apply_tasks, sealed_tasks, secagg_tasks, tasks
 from node.blobs import BlobRef, Blobs
 from node.matrix import OwnedRows
-from protocol.arith import affine, kernels, sealed, statistics
+from protocol.arith import kernels
 from protocol.arith.paillier.cryptosystem import PrivateKey
+from protocol.arith.sealed import affine, statistics
+from protocol.arith.sealed import ciphertexts as sealed
 from protocol.arith.secagg.sharing import Secrets
 from protocol.arith.vectors import Kind, decode_vector
 from protocol.books.lists import RosterEntry

@@ -8,11 +8,11 @@ import numpy as np
 from simulator.entropy import stream
 
 from node import sealed_tasks, tasks
-from protocol.arith import sealed
 from protocol.arith.fixedpoint import Floats, Integers
 from protocol.arith.paillier.blinding import FullRange
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.paillier.pool import Pool
+from protocol.arith.sealed import ciphertexts as sealed
 from protocol.spec.job import JobSpec
 
 

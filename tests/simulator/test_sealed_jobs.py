@@ -24,7 +24,7 @@ from simulator.world import Settings, World
 from test_coalition import EVERYBODY, Coalitions
 
 from node import tasks
-from protocol.arith import sealed
+from protocol.arith.sealed import ciphertexts as sealed
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Phase
 from protocol.params import SEALED_FRACTION_BITS

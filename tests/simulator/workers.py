@@ -18,8 +18,8 @@ from simulator.sealed import blinders
 
 from node import noisy_tasks, pool_tasks, tasks
 from node.blobs import BlobRef
-from protocol.arith import statistics
 from protocol.arith.noise import mechanism as noise
+from protocol.arith.sealed import statistics
 from protocol.wire.blobs import blob_digest
 
 if TYPE_CHECKING:

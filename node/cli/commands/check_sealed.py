@@ -162,7 +162,7 @@ def _seconds(draft: Draft) -> dict[str, Any]:
 def _precision(draft: Draft) -> dict[str, float]:
     """The derived bounds for whatever weights: a step between two weights, the most that one number
     of the owners' mean move is off, and that a round adds to what a score is off."""
-    from protocol.arith.affine import error_bound
+    from protocol.arith.sealed.affine import error_bound
     from protocol.cost.sealed import layout_of
 
     layout, limit = layout_of(draft.terms), draft.terms.model.weight_limit

@@ -9,8 +9,8 @@ from functools import partial
 import gmpy2
 from gmpy2 import mpz
 
-from protocol.arith.matvec import Plan, multiply
 from protocol.arith.paillier.cryptosystem import PrivateKey
+from protocol.arith.sealed.matvec import Plan, multiply
 from scripts.benchmarks.sides import product
 from scripts.benchmarks.sides.product import Integers
 

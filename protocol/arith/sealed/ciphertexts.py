@@ -24,12 +24,12 @@ from protocol.arith.batch import Kind, ciphertexts, encode_batch, read_batch
 from protocol.arith.entropy import Entropy
 from protocol.arith.envelope import Envelope
 from protocol.arith.fixedpoint import Floats, Integers
-from protocol.arith.matvec import multiply, signed_bits
 from protocol.arith.paillier.blinding import FullRange, blind
 from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt
 from protocol.arith.paillier.obfuscation import Obfuscator
 from protocol.arith.paillier.pool import Pool
-from protocol.arith.sealed_lanes import SealedLanes
+from protocol.arith.sealed.lanes import SealedLanes
+from protocol.arith.sealed.matvec import multiply, signed_bits
 from protocol.arith.secagg.masks import Binding, Residues, contribution_mask
 from protocol.arith.secagg.sharing import Secrets
 from protocol.errors import FatalError, Malformed

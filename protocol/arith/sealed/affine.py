@@ -25,7 +25,7 @@ import numpy as np
 
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.learning.models import Family, Floats, Model
-from protocol.arith.statistics import Statistics
+from protocol.arith.sealed.statistics import Statistics
 from protocol.errors import FatalError, InputError
 from protocol.layout.sealed import SealedLayout
 from protocol.params import SEALED_FRACTION_BITS
