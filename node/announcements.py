@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from node import jobs, records
-from node.blobs import BlobRef, BlobsFull
 from node.engine import Machine
 from node.perform.services import Services
-from node.store import Transaction
+from node.store import jobs, records
+from node.store.blobs import BlobRef, BlobsFull
+from node.store.store import Transaction
 from protocol import params
 from protocol.books.enrolment import job_id, spec_domain
 from protocol.errors import ChainError, Malformed, PeerError

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import trio
 
-from node import catalogue, privacy, privacy_books, standing
+from node import privacy, privacy_books, standing
 from node.books import Books
 from node.cancelling import Cancelling
 from node.chain.watch import Watcher
@@ -39,7 +39,8 @@ from node.engine import Machine, unix_ms
 from node.perform.compute import misfit
 from node.perform.services import Services
 from node.posting import Posting
-from node.store import Transaction
+from node.store import catalogue
+from node.store.store import Transaction
 from protocol import params
 from protocol.addresses import to_checksum
 from protocol.errors import InputError, StateError

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from node import sealed_tasks, tasks
-from node.blobs import BlobRef
+from node.store.blobs import BlobRef
 from node.tasks import Result, Rows, Work, get, put
 from protocol.spec.job import Envelope, JobSpec
 

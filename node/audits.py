@@ -12,8 +12,8 @@ import trio
 from node.chain import events
 from node.chain.client import JobView
 from node.engine import Machine
-from node.jobs import StoredEvent
 from node.perform.services import Services
+from node.store.jobs import StoredEvent
 from protocol.books import evidence, lists
 from protocol.books.audit import ChainBooks, ChainRound, Check, audit
 from protocol.books.evidence import ClaimProof, Evidence

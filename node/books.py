@@ -11,20 +11,21 @@ from typing import Final
 
 import trio
 
-from node import apply_tasks, jobs, privacy_books, records, standing, tasks
+from node import apply_tasks, privacy_books, standing, tasks
 from node.audits import audit_job, claims, held_evidence, known_lists
-from node.blobs import BlobRef
 from node.chain import events
 from node.chain.intents import Intent
 from node.control import job_results as j
 from node.engine import Machine
-from node.jobs import StoredEvent
 from node.perform.chain import claim_args, claim_mark
 from node.perform.compute import key_name
 from node.perform.services import Services
-from node.records import Event
 from node.standing import Known
-from node.store import Transaction
+from node.store import jobs, records
+from node.store.blobs import BlobRef
+from node.store.jobs import StoredEvent
+from node.store.records import Event
+from node.store.store import Transaction
 from node.timeline import phase_seconds, round_views
 from protocol.addresses import parse_address, to_checksum
 from protocol.books.evidence import ClaimProof

@@ -11,14 +11,14 @@ from functools import partial
 
 import trio
 
-from node import jobs
 from node.chain import events
 from node.chain.cursor import load_cursor, save_cursor
 from node.chain.events import ChainEvent, ContractEvent
 from node.chain.watch import MAX_CHUNK, Batch
 from node.engine import Machine, unix_ms
 from node.perform.services import Services
-from node.store import Transaction
+from node.store import jobs
+from node.store.store import Transaction
 from protocol.machines import inputs
 from protocol.machines.job import OVER
 from protocol.machines.round import Role

@@ -19,9 +19,7 @@ from functools import partial
 
 import trio
 
-from node import jobs, outbox, records
 from node.api import Api
-from node.blobs import Blobs
 from node.chain.client import ChainClient
 from node.chain.cursor import load_cursor
 from node.chain.intents import Intents
@@ -45,7 +43,9 @@ from node.perform import messages
 from node.perform.dispatch import perform
 from node.perform.services import Services
 from node.service import Notifier
-from node.store import Store
+from node.store import jobs, outbox, records
+from node.store.blobs import Blobs
+from node.store.store import Store
 from node.vault import read_passphrase
 from protocol.addresses import to_checksum
 from protocol.books.lists import examine_cohort

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from node.blobs import BlobRef, Blobs
+from node.store.blobs import BlobRef, Blobs
 from protocol.errors import FatalError, InputError
 
 if TYPE_CHECKING:
     # Workers import this module; the store would bring trio along, matrices numpy.
-    from node.catalogue import Dataset
     from node.compute import Compute
     from node.home import Home
     from node.matrix import OwnedRows
-    from node.store import Store
+    from node.store.catalogue import Dataset
+    from node.store.store import Store
     from node.table import Numbers
     from protocol.spec.job import Terms
 
@@ -92,7 +92,7 @@ async def add_dataset(home: Home, store: Store, compute: Compute, name: str, pat
     It takes no job until its owner sets a policy. Raises `InputError`: a bad or taken name, or
     whatever is wrong with the file; then nothing was added.
     """
-    from node.catalogue import Dataset, load_dataset, save_dataset
+    from node.store.catalogue import Dataset, load_dataset, save_dataset
 
     check_name(name)
     if not path.is_absolute():
@@ -123,7 +123,7 @@ async def clear_copies(home: Home, store: Store) -> int:
     """
     import trio
 
-    from node.catalogue import datasets
+    from node.store.catalogue import datasets
 
     keep = frozenset(dataset.digest for dataset in await store.read(datasets))
 

@@ -20,8 +20,8 @@ from typing import Any, Final, cast, get_args
 
 import trio
 
-from node import outbox, records
-from node.store import Store, Transaction
+from node.store import outbox, records
+from node.store.store import Store, Transaction
 from protocol import params
 from protocol.addresses import to_checksum
 from protocol.errors import FatalError, StateError

@@ -1,8 +1,8 @@
 """The node's home: one private directory a node, one daemon a home.
 
     config.toml        what `assay init` wrote and the user edits
-    assay.db           machines, outbox, events (node/store.py)
-    blobs/             content-addressed, served to peers (node/blobs.py)
+    assay.db           machines, outbox, events (node/store/store.py)
+    blobs/             content-addressed, served to peers (node/store/blobs.py)
     datasets/          imported private data, never served (node/datasets.py)
     gradients/         noisy gradients of running jobs, never served (node/gradients.py)
     keys/              sealed keys (node/keys.py)

@@ -12,15 +12,15 @@ from collections import OrderedDict
 
 import trio
 
-from node import jobs, records
 from node.announcements import Announcements, Introduce
-from node.blobs import BlobsFull
 from node.engine import Machine, unix_ms
 from node.net.guard import Bucket
 from node.net.swarm import Judge
 from node.perform.messages import PROTOCOL, sealed
 from node.perform.services import Services
-from node.store import Transaction
+from node.store import jobs, records
+from node.store.blobs import BlobsFull
+from node.store.store import Transaction
 from protocol import params
 from protocol.errors import InputError, Malformed, PeerError
 from protocol.machines import inputs

@@ -14,11 +14,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from decimal import ROUND_CEILING, Context
 from typing import Final
 
-from node import catalogue, privacy_ledger, records
+from node import privacy_ledger
 from node.perform import compute as workers
 from node.perform.services import Services
 from node.privacy_ledger import Entry, Limit, Reserve
-from node.store import Transaction
+from node.store import catalogue, records
+from node.store.store import Transaction
 from protocol.arith.noise import accountant
 from protocol.errors import InputError
 from protocol.layout.noise import Charge, NoisePlan, check_resolution, sampling_rate

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from node import catalogue, privacy_ledger
+from node import privacy_ledger
 from node.control import results as r
 from node.engine import Machine
 from node.perform.services import Services
 from node.privacy import epsilon_of
 from node.privacy_ledger import Entry, Limit
-from node.store import Transaction
+from node.store import catalogue
+from node.store.store import Transaction
 from protocol.addresses import to_checksum
 from protocol.errors import InputError
 from protocol.owner.state import OwnerState

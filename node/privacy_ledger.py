@@ -12,8 +12,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from node import catalogue
-from node.store import Transaction, now
+from node.store import catalogue
+from node.store.store import Transaction, now
 from protocol.errors import InputError, StateError
 from protocol.layout.noise import Charge, NoisePlan
 from protocol.params import MAX_SPEC_BYTES

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from node import pool_tasks, secagg_tasks, tasks
-from node.blobs import BlobRef
+from node.store.blobs import BlobRef
 from node.tasks import Result, Rows, Work, get, put
 from protocol.cost.sealed import layout_of
 from protocol.errors import FatalError, InputError

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from node import pool_tasks, tasks
-from node.blobs import BlobRef
+from node.store.blobs import BlobRef
 from protocol.books.lists import RosterEntry
 from protocol.errors import Malformed
 from protocol.layout.packing import batch_maker

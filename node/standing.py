@@ -10,14 +10,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from node import jobs, privacy_ledger, records
+from node import privacy_ledger
 from node.audits import Lists
 from node.chain import events
 from node.control import job_results as j
 from node.engine import Machine
-from node.jobs import StoredEvent
 from node.privacy_ledger import Limit
-from node.store import Transaction
+from node.store import jobs, records
+from node.store.jobs import StoredEvent
+from node.store.store import Transaction
 from node.timeline import part_in
 from protocol.addresses import to_checksum
 from protocol.books.enrolment import draw_blocks

@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from node.blobs import BlobRef, Blobs
+from node.store.blobs import BlobRef, Blobs
 from protocol import params
 from protocol.errors import InputError
 from protocol.layout.noise import noise_clip

@@ -9,8 +9,8 @@ from node.audits import Lists
 from node.chain import events
 from node.control import job_results as j
 from node.engine import Machine
-from node.jobs import StoredEvent
-from node.records import Event
+from node.store.jobs import StoredEvent
+from node.store.records import Event
 from protocol.machines.round import Phase
 from protocol.owner.state import OwnerRound, OwnerState
 from protocol.requester.state import RequesterRound, RequesterState

@@ -68,7 +68,7 @@ TERMINAL: Final = frozenset({FINAL, FAILED, SUPERSEDED})
 
 
 class Store(Protocol):
-    """What is needed of node.store.Store: transactions on a worker thread, in order."""
+    """What is needed of node.store.store.Store: transactions on a worker thread, in order."""
 
     def run(self, function: Callable[[sqlite3.Connection], T]) -> Awaitable[T]: ...
 

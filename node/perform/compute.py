@@ -13,22 +13,20 @@ import trio
 
 from node import (
     apply_tasks,
-    catalogue,
     gradients,
-    jobs,
     noisy_tasks,
     privacy_ledger,
-    records,
     sealed_tasks,
     secagg_tasks,
     tasks,
 )
-from node.blobs import BlobRef
 from node.compute import WorkerDied
 from node.engine import Wanted, unix_ms
 from node.perform.sealing import attempt_of, blocks_of, mask_name
 from node.perform.services import Services
-from node.store import Transaction
+from node.store import catalogue, jobs, records
+from node.store.blobs import BlobRef
+from node.store.store import Transaction
 from protocol import params
 from protocol.books.enrolment import block_members
 from protocol.errors import FatalError, InputError, Malformed, PeerError

@@ -6,12 +6,13 @@ import logging
 
 import trio
 
-from node import catalogue, privacy
-from node.blobs import BlobRef, BlobsFull
+from node import privacy
 from node.engine import Wanted, unix_ms
 from node.perform import chain, compute, lists, messages, secrets
 from node.perform.services import Services
-from node.store import Transaction
+from node.store import catalogue
+from node.store.blobs import BlobRef, BlobsFull
+from node.store.store import Transaction
 from protocol import params
 from protocol.errors import PeerError
 from protocol.machines import effects, inputs

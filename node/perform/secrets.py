@@ -11,13 +11,14 @@ from collections.abc import Mapping
 
 import trio
 
-from node import gradients, privacy_ledger, records, releases, secagg_tasks
+from node import gradients, privacy_ledger, secagg_tasks
 from node.engine import Machine, Wanted, unix_ms
 from node.perform import messages
 from node.perform.compute import in_worker
 from node.perform.sealing import blocks_of, held_sealing_key, mask_name, roster, sealing_name
 from node.perform.services import Services
-from node.store import Transaction
+from node.store import records, releases
+from node.store.store import Transaction
 from protocol.books.enrolment import block_members
 from protocol.books.lists import RosterEntry
 from protocol.errors import FatalError, Malformed

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from node import records
-from node.blobs import BlobRef, Blobs
 from node.chain.client import ChainClient
 from node.chain.intents import Intents
 from node.compute import Compute
@@ -15,7 +13,9 @@ from node.engine import Engine
 from node.home import Home
 from node.keys import Keys
 from node.net.swarm import Swarm
-from node.store import Store
+from node.store import records
+from node.store.blobs import BlobRef, Blobs
+from node.store.store import Store
 from protocol.books.typed_data import Domain
 from protocol.errors import FatalError
 from protocol.machines.machine import JobContext

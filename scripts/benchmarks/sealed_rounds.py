@@ -19,10 +19,10 @@ from types import TracebackType
 import trio
 
 from node import apply_tasks, pool_tasks, sealed_tasks, secagg_tasks, tasks
-from node.blobs import BlobRef
 from node.compute import Compute, open_compute
 from node.datasets import import_file
 from node.demo.data import write_csv
+from node.store.blobs import BlobRef
 from protocol.arith import kernels
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.paillier.cryptosystem import PrivateKey

@@ -15,7 +15,7 @@ from chain_kit import CHAIN_ID, ETHER, SIGNERS, Devnet, LocalSigner, Proxy
 
 from node.chain.client import ChainClient
 from node.chain.deploy import deploy_bounty
-from node.store import Store
+from node.store.store import Store
 
 #: Every test ends: a loop that never settles is a failure, not a hang.
 LIMIT = 30.0

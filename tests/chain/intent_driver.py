@@ -17,7 +17,7 @@ from chain_kit import CHAIN_ID, LocalSigner
 
 from node.chain.client import ChainClient
 from node.chain.intents import Intent, IntentOutcome, IntentPolicy, Intents
-from node.store import Store
+from node.store.store import Store
 
 
 def die() -> None:

@@ -21,7 +21,7 @@ from node.chain.events import (
 )
 from node.chain.intents import Intent, IntentPolicy, Intents
 from node.chain.watch import Batch, Watcher
-from node.store import Store
+from node.store.store import Store
 from protocol.books.trees import IndexTree, Merit, SumTree, contribution_leaf
 from protocol.books.typed_data import Commitment, Domain, commitment_digest
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.chain.cursor import DENSE, Cursor, load_cursor, save_cursor
-from node.store import Store
+from node.store.store import Store
 
 BOUND = 1000
 

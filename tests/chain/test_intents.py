@@ -26,7 +26,7 @@ from node.chain import intent_rows
 from node.chain.client import ChainClient
 from node.chain.events import Posted
 from node.chain.intents import Intent, IntentOutcome, IntentPolicy, Intents
-from node.store import Store
+from node.store.store import Store
 from protocol.errors import InputError
 
 FAST = IntentPolicy(depth=1, stuck_blocks=3, interval=0.05)

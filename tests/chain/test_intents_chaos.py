@@ -13,7 +13,7 @@ from chain_kit import CHAIN_ID, Devnet, LocalSigner, Proxy, failure, post_args, 
 from node.chain.client import ChainClient
 from node.chain.events import Posted
 from node.chain.intents import Intent, IntentPolicy, Intents
-from node.store import Store
+from node.store.store import Store
 
 COUNT = 12
 

@@ -29,7 +29,7 @@ from node.chain.deploy import deploy_bounty
 from node.chain.errors import BadReply
 from node.chain.events import ChainEvent, Posted
 from node.chain.watch import Batch, Watcher
-from node.store import Store
+from node.store.store import Store
 
 
 class Consumer:

@@ -183,6 +183,6 @@ _CHANGES: dict[str, Callable[[Any, Off], None]] = {
     "protocol.books.lists": _lists,
     "protocol.owner.attempt": _owner_round,
     "protocol.owner.release": _owner_release,
-    "node.releases": _releases,
+    "node.store.releases": _releases,
     "node.perform.secrets": _secrets,
 }

@@ -17,9 +17,9 @@ from hostile import Hostile, opened
 from processes import until
 
 from node import secagg_tasks, tasks
-from node.blobs import BlobRef, Blobs
 from node.datasets import import_file
 from node.secagg_tasks import MadeSecrets
+from node.store.blobs import BlobRef, Blobs
 from protocol.books.enrolment import Cohort
 from protocol.books.lists import (
     RosterEntry,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 from node import secagg_tasks, tasks
-from node.blobs import BlobRef, Blobs
+from node.store.blobs import BlobRef, Blobs
 from protocol.arith import kernels
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.paillier.cryptosystem import PrivateKey

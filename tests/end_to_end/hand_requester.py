@@ -22,11 +22,11 @@ from owner_swarm import OwnerSwarm
 from processes import CHAIN_ID, Daemon, until
 
 from node import secagg_tasks, tasks
-from node.blobs import BlobRef, Blobs
 from node.chain.client import ChainClient
 from node.chain.signer import hash_of
 from node.net.swarm import SwarmConfig, open_swarm
 from node.perform.messages import PROTOCOL
+from node.store.blobs import BlobRef, Blobs
 from protocol.books import lists
 from protocol.books.enrolment import cohort_order, draw_blocks, job_id
 from protocol.books.lists import BlockList, ContributionList

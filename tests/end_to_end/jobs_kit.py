@@ -10,10 +10,10 @@ import clouds
 import trio
 from processes import Daemon, Swarm, until
 
-from node.blobs import BlobRef, Blobs
 from node.chain import events
 from node.home import Home
 from node.keys import ONCE_PREFIX, Keys
+from node.store.blobs import BlobRef, Blobs
 from node.tasks import model_of
 from protocol.arith import kernels
 from protocol.layout.packing import model_bytes

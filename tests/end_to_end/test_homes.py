@@ -14,7 +14,7 @@ from processes import CHAIN_ID, Daemon, free_port, run
 
 from node.config import Config, load_config
 from node.control.codes import Exit
-from node.store import Store
+from node.store.store import Store
 
 CONTRACT = bytes([0xC0]) * 20
 PEER = "12D3KooWQ8qMPfiYteYLJop34UttTVh2oSXtddBisMYYBuZnV2rc"

@@ -14,7 +14,6 @@ import trio
 from books_kit import REQUESTER, Job, Person, make_spec
 from trio.testing import wait_all_tasks_blocked
 
-from node.blobs import Blobs
 from node.chain.cursor import Cursor, save_cursor
 from node.chain.events import ChainEvent
 from node.chain_inputs import ChainFollower
@@ -22,8 +21,9 @@ from node.engine import Engine, Machine
 from node.inbox import ACKNOWLEDGED, Inbox
 from node.net.errors import FetchFailed
 from node.net.fetch import BlobSink
-from node.records import StoredMessage, messages_of
-from node.store import Store
+from node.store.blobs import Blobs
+from node.store.records import StoredMessage, messages_of
+from node.store.store import Store
 from protocol.books.enrolment import job_id, spec_domain
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext

@@ -12,11 +12,12 @@ import pytest
 from books_kit import make_job
 from test_privacy import ROWS, Inline, fill, job, noisy_spec
 
-from node import catalogue, privacy, privacy_ledger
+from node import privacy, privacy_ledger
 from node.api import Api
-from node.catalogue import Dataset
 from node.engine import Machine
-from node.store import Store
+from node.store import catalogue
+from node.store.catalogue import Dataset
+from node.store.store import Store
 from protocol.errors import InputError, StateError
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext

@@ -10,8 +10,8 @@ import pytest
 from books_kit import Books, make_books, make_job
 
 from node.audits import audit_job, claims, known_lists
-from node.blobs import BlobRef, Blobs
 from node.engine import Machine
+from node.store.blobs import BlobRef, Blobs
 from protocol.books.evidence import encode_evidence
 from protocol.errors import StateError
 from protocol.machines.job import JobPhase

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node.blobs import BlobRef, Blobs, BlobsFull
 from node.net.fetch import BlobSink, BlobSource
+from node.store.blobs import BlobRef, Blobs, BlobsFull
 from protocol import params
 from protocol.errors import FatalError, Malformed
 from protocol.wire.blobs import blob_digest, chunks_of

@@ -19,7 +19,7 @@ from node.books import Books
 from node.cancelling import Cancelling
 from node.chain.intents import IntentOutcome
 from node.engine import Engine, Machine, Wanted
-from node.store import Store
+from node.store.store import Store
 from protocol import params
 from protocol.errors import ChainError, InputError, StateError
 from protocol.machines import inputs

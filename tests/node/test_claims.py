@@ -10,12 +10,12 @@ import pytest
 from books_kit import Books as Ledger
 from books_kit import make_books, make_job
 
-from node.blobs import BlobRef, Blobs
 from node.books import Books
 from node.chain.intent_rows import GAP
 from node.chain.intents import Intent, IntentOutcome
 from node.engine import Machine
 from node.perform.chain import settled
+from node.store.blobs import BlobRef, Blobs
 from protocol.books.evidence import encode_evidence
 from protocol.machines import inputs
 from protocol.machines.job import JobPhase

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from books_kit import make_spec
 
-from node import catalogue
-from node.catalogue import Dataset
 from node.perform.compute import _still_agreed
-from node.store import Store
+from node.store import catalogue
+from node.store.catalogue import Dataset
+from node.store.store import Store
 from protocol import params
 from protocol.addresses import to_checksum
 from protocol.errors import InputError

@@ -10,14 +10,14 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node import catalogue
-from node.blobs import Blobs
 from node.compute import open_compute
 from node.datasets import add_dataset, check_name, clear_copies, import_file, load_matrix
 from node.home import Home
 from node.matrix import build_matrix
 from node.readers import read_file
-from node.store import Store
+from node.store import catalogue
+from node.store.blobs import Blobs
+from node.store.store import Store
 from node.table import encode_table, read_table
 from protocol import params
 from protocol.errors import FatalError, InputError

@@ -12,11 +12,12 @@ import pytest
 import trio
 import trio.testing
 
-from node import catalogue, gradients, privacy_ledger
-from node.catalogue import Dataset
+from node import gradients, privacy_ledger
 from node.perform import compute, secrets
 from node.privacy_ledger import Limit, Reserve
-from node.store import Store
+from node.store import catalogue
+from node.store.catalogue import Dataset
+from node.store.store import Store
 from protocol.errors import InputError, Malformed
 from protocol.layout.noise import NoisePlan
 from protocol.policy.policy import Policy

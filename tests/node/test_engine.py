@@ -11,9 +11,9 @@ import trio
 import trio.testing
 from books_kit import make_job
 
-from node import records
 from node.engine import Engine, Machine, Wanted
-from node.store import Store
+from node.store import records
+from node.store.store import Store
 from protocol.addresses import to_checksum
 from protocol.machines import inputs
 from protocol.machines.effects import ReadJob

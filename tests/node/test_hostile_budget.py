@@ -12,7 +12,7 @@ import trio
 from test_privacy import MODEL, ROWS, Inline, fill, job, noisy_spec
 
 from node import privacy, privacy_ledger
-from node.store import Store
+from node.store.store import Store
 from protocol.arith.noise.accountant import spent
 from protocol.errors import InputError
 from protocol.policy.policy import Policy

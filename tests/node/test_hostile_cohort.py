@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from books_kit import Job, Person, enrol, make_job
 
-from node.blobs import Blobs
 from node.engine import Machine, Wanted
 from node.perform import lists as performed
+from node.store.blobs import Blobs
 from protocol.books.enrolment import Cohort, block_members, build_cohort, cohort_order, draw_blocks
 from protocol.books.lists import encode_cohort, encode_roster, roster_entries
 from protocol.machines import inputs

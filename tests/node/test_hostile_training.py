@@ -10,7 +10,7 @@ import pytest
 from books_kit import make_spec
 
 from node import tasks
-from node.blobs import Blobs
+from node.store.blobs import Blobs
 from protocol.arith import kernels
 from protocol.arith.entropy import from_seed
 from protocol.arith.learning.models import Family, Model

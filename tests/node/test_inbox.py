@@ -28,9 +28,9 @@ from inbox_kit import (
     training,
 )
 
-from node.blobs import BlobRef
 from node.engine import Machine
 from node.net.fetch import BlobSink
+from node.store.blobs import BlobRef
 from protocol.books.enrolment import job_id
 from protocol.errors import PeerError
 from protocol.machines.job import JobPhase

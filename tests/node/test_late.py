@@ -29,8 +29,8 @@ from node.chain import events
 from node.chain.cursor import Cursor
 from node.chain.events import ChainEvent, ChainHead
 from node.chain.watch import Batch
-from node.jobs import contract_events, save_contract_event
-from node.records import messages_of, save_message, stored
+from node.store.jobs import contract_events, save_contract_event
+from node.store.records import messages_of, save_message, stored
 from protocol.owner.state import OwnerState
 from protocol.requester.state import OwedRelease, RequesterState
 from protocol.wire.blobs import blob_digest

@@ -19,13 +19,14 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node import catalogue, noisy_tasks, privacy, privacy_ledger, tasks
-from node.blobs import Blobs
-from node.catalogue import Dataset
+from node import noisy_tasks, privacy, privacy_ledger, tasks
 from node.compute import open_compute
 from node.datasets import import_file
 from node.privacy_ledger import Limit, Reserve
-from node.store import Store
+from node.store import catalogue
+from node.store.blobs import Blobs
+from node.store.catalogue import Dataset
+from node.store.store import Store
 from protocol.arith import kernels
 from protocol.arith.noise.accountant import spent
 from protocol.errors import InputError, StateError

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from test_privacy import ROWS, Inline, fill, job, noisy_spec
 
-from node import catalogue, privacy, privacy_books, privacy_ledger
-from node.catalogue import Dataset
-from node.migrations import MIGRATIONS
-from node.store import Store
+from node import privacy, privacy_books, privacy_ledger
+from node.store import catalogue
+from node.store.catalogue import Dataset
+from node.store.migrations import MIGRATIONS
+from node.store.store import Store
 from protocol.errors import InputError
 from protocol.owner.state import OwnerState
 from protocol.requester.state import RequesterState

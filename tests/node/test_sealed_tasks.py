@@ -12,8 +12,8 @@ import pytest
 from books_kit import make_spec
 
 from node import apply_tasks, sealed_tasks, secagg_tasks, tasks
-from node.blobs import BlobRef, Blobs
 from node.matrix import OwnedRows
+from node.store.blobs import BlobRef, Blobs
 from protocol.arith import kernels
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.sealed import affine, statistics

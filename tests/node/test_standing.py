@@ -12,10 +12,11 @@ import pytest
 from books_kit import Job, digest_of, make_job
 from test_privacy import ROWS, Inline, fill, noisy_spec
 
-from node import jobs, privacy, privacy_ledger, records, standing
+from node import privacy, privacy_ledger, standing
 from node.chain import events
 from node.engine import Machine, add_notice
-from node.store import Store
+from node.store import jobs, records
+from node.store.store import Store
 from protocol.machines.effects import Notify
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext

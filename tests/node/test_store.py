@@ -11,11 +11,11 @@ import pytest
 import trio
 import trio.testing
 
-from node import catalogue, outbox, records
-from node.catalogue import Dataset
-from node.migrations import MIGRATIONS
-from node.records import Machine, StoredMessage
-from node.store import APPLICATION_ID, Store, StoreDamaged, StoreFull, Transaction
+from node.store import catalogue, outbox, records
+from node.store.catalogue import Dataset
+from node.store.migrations import MIGRATIONS
+from node.store.records import Machine, StoredMessage
+from node.store.store import APPLICATION_ID, Store, StoreDamaged, StoreFull, Transaction
 from protocol.errors import InputError
 
 JOB = b"j" * 32

@@ -9,7 +9,7 @@ from unittest.mock import patch
 from simulator import sealed, workers
 
 from node import apply_tasks, noisy_tasks, sealed_tasks, secagg_tasks, tasks
-from node.blobs import BlobRef
+from node.store.blobs import BlobRef
 from protocol.arith.fixedpoint import Integers
 from protocol.cost.estimate import apply_seconds, contribute_seconds
 from protocol.errors import InputError, PeerError
@@ -73,7 +73,7 @@ class Computing:
 
     def _dispatch(self, job: bytes, effect: effects.Compute, secret: bytes) -> tasks.Result:
         node, world = self._node, self._node.world
-        work = workers.work_of(node.jobs[job].spec)
+        work = workers.work_of(node.store.jobs[job].spec)
         match effect:
             case effects.ComputeInitialModel():
                 sealed = node.contexts[job].spec.privacy.sealed
@@ -146,7 +146,7 @@ class Computing:
             with patch.object(tasks, "integers_of", noted):
                 result = secagg_tasks.contribution(work, gradient, attempt, secret, me, node.peer)
         assert result.blob is not None
-        content = node.tricks.batch(node.blobs[result.blob.digest])
+        content = node.tricks.batch(node.store.blobs[result.blob.digest])
         return tasks.Result(tasks.put(work, content), facts=result.facts)
 
     def _noisy(

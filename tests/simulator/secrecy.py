@@ -100,12 +100,12 @@ class Secrecy:
         node = self._node
         blocks = node.executor.listing.blocks(job, round_)
         cohort = node.contexts[job].require_cohort()
-        return lists.roster_entries(cohort, blocks, block, node.blobs[digest])
+        return lists.roster_entries(cohort, blocks, block, node.store.blobs[digest])
 
     def release(self, job: bytes, effect: effects.SendRelease) -> Release | None:
         """The shares to send; None where a restored node has nothing to open its boxes with."""
         node, place = self._node, (job, effect.round, effect.attempt)
-        body = node.releases.get(place)
+        body = node.store.releases.get(place)
         if body is None:
             roster = self.roster(job, effect.round, effect.block, effect.roster_digest)
             try:
@@ -126,7 +126,7 @@ class Secrecy:
                     return None
                 chosen.append(shares[entry.member][kind == "key"])
             body = Release(effect.root, effect.block, tuple(chosen))
-            node.releases[place] = body
+            node.store.releases[place] = body
         return node.tricks.release(body)
 
     def unmask(self, job: bytes, effect: effects.ComputeUnmask) -> inputs.Input:
@@ -149,7 +149,7 @@ class Secrecy:
             releases[member] = envelope.body.shares
         with workers.within(node, node.entropy("unmask")), node.world.timed(node):
             found = secagg_tasks.unmask(
-                workers.work_of(node.jobs[job].spec),
+                workers.work_of(node.store.jobs[job].spec),
                 attempt,
                 self._peers(job),
                 effect.listed,

@@ -112,7 +112,7 @@ class Spy:
         """Take in all that the requester and the corrupt owners hold by now."""
         for node in (self.world.requester, *self.corrupt):
             self.messages |= node.messages
-            self.blobs |= node.blobs
+            self.blobs |= node.store.blobs
         for node in self.corrupt:
             for name, secret in node.vault.items():
                 if name.startswith("once.sealing."):

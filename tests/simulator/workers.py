@@ -17,7 +17,7 @@ from simulator.gaussian import rounded_gaussian
 from simulator.sealed import blinders
 
 from node import noisy_tasks, pool_tasks, tasks
-from node.blobs import BlobRef
+from node.store.blobs import BlobRef
 from protocol.arith.noise import mechanism as noise
 from protocol.arith.sealed import statistics
 from protocol.wire.blobs import blob_digest
@@ -29,7 +29,7 @@ Entropy = Callable[[int], bytes]
 
 
 class MemoryBlobs:
-    """What node.blobs.Blobs is to a worker, over a node's dictionary."""
+    """What node.store.blobs.Blobs is to a worker, over a node's dictionary."""
 
     def __init__(self, blobs: dict[bytes, bytes]) -> None:
         self._blobs = blobs
@@ -64,7 +64,7 @@ def within(node: Node, entropy: Entropy) -> Iterator[None]:
         return (tasks.feature_map_of(decoded).rows(x), y) if decoded.privacy.sealed else (x, y)
 
     def blobs(_: Path) -> MemoryBlobs:
-        return MemoryBlobs(node.blobs)
+        return MemoryBlobs(node.store.blobs)
 
     def noisy(values: Any, multiplier: float) -> Any:
         return rounded_gaussian(values, multiplier, entropy)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from node.store import Transaction, now
+from node.store.store import Transaction, now
 
 
 @dataclass(frozen=True, slots=True)

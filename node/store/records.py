@@ -1,7 +1,7 @@
 """Typed access to the store's tables: machines, messages, specs, results, events, traffic.
 
 Every function takes an open transaction (`Store.run`, `Store.read`) and does one thing. Effects are
-in node/outbox.py, data sets and their policies in node/catalogue.py, the chain in node/chain/.
+in node/store/outbox.py, data sets and their policies in node/store/catalogue.py, the chain in node/chain/.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from node.store import Transaction, now
+from node.store.store import Transaction, now
 from protocol.errors import FatalError
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Envelope, envelope_digest

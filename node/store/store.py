@@ -156,7 +156,7 @@ def now() -> float:
 
 def _all_migrations() -> Sequence[str]:
     # Late: the modules that own a table's schema import this one.
-    from node.migrations import MIGRATIONS
+    from node.store.migrations import MIGRATIONS
 
     return MIGRATIONS
 

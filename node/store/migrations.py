@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from node import jobs, privacy_ledger, releases
+from node import privacy_ledger
 from node.chain import intent_rows
+from node.store import jobs, releases
 
 _BASE: Final = """
 -- State machines, in their canonical bytes. seq counts the effects that each has ever wanted.

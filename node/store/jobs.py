@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from node.chain.events import EVENTS, ChainEvent, ContractEvent
 
-#: Inside a transaction or snapshot of node.store, which imports this module's migration.
+#: Inside a transaction or snapshot of node.store.store, which imports this module's migration.
 Transaction: TypeAlias = sqlite3.Connection
 
 MIGRATION: Final = """

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
-from node.store import Transaction
+from node.store.store import Transaction
 from protocol.errors import FatalError
 
 Kind = Literal["seed", "key"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from node.store import Transaction, now
+from node.store.store import Transaction, now
 
 
 @dataclass(frozen=True, slots=True)
