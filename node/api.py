@@ -20,7 +20,6 @@ from node.books import Books
 from node.cancelling import Cancelling
 from node.chain.watch import Watcher
 from node.chain_inputs import ChainFollower
-from node.config import load_config, save_config
 from node.control import results as r
 from node.control.events import EventBus
 from node.control.job_results import (
@@ -36,6 +35,7 @@ from node.control.job_results import (
 from node.control.version import VERSION
 from node.datasets import add_dataset
 from node.engine import Machine, unix_ms
+from node.home.config import load_config, save_config
 from node.perform.compute import misfit
 from node.perform.services import Services
 from node.posting import Posting

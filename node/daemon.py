@@ -27,26 +27,26 @@ from node.chain.sequencer import IntentPolicy
 from node.chain.watch import Watcher
 from node.chain_inputs import ChainFollower
 from node.compute import open_compute
-from node.config import Config
 from node.control.events import EventBus
 from node.control.joinline import JoinLine
 from node.control.server import ControlServer
 from node.datasets import clear_copies
 from node.engine import Engine, Machine, unix_ms
-from node.home import Home
+from node.home.config import Config
+from node.home.home import Home
+from node.home.keys import Keys
+from node.home.systemd import Notifier
+from node.home.vault import read_passphrase
 from node.idle import fill_pools
 from node.inbox import Inbox
-from node.keys import Keys
 from node.net.swarm import SwarmConfig, open_swarm
 from node.perform import chain as chain_effects
 from node.perform import messages
 from node.perform.dispatch import perform
 from node.perform.services import Services
-from node.service import Notifier
 from node.store import jobs, outbox, records
 from node.store.blobs import Blobs
 from node.store.store import Store
-from node.vault import read_passphrase
 from protocol.addresses import to_checksum
 from protocol.books.lists import examine_cohort
 from protocol.errors import AssayError, FatalError, InputError, Malformed

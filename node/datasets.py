@@ -21,7 +21,7 @@ from protocol.errors import FatalError, InputError
 if TYPE_CHECKING:
     # Workers import this module; the store would bring trio along, matrices numpy.
     from node.compute import Compute
-    from node.home import Home
+    from node.home.home import Home
     from node.matrix import OwnedRows
     from node.store.catalogue import Dataset
     from node.store.store import Store

@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 
 import trio
 
-from node.home import Home, write_private
+from node.home.home import Home, write_private
 
 #: Locks that somebody holds or waits for, by job's folder.
 _DRAWING: Final[WeakValueDictionary[Path, trio.Lock]] = WeakValueDictionary()

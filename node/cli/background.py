@@ -12,7 +12,7 @@ from typing import IO, Any, Final
 from node.cli.client import Client
 from node.cli.failure import Failure
 from node.control.codes import Exit
-from node.home import Home
+from node.home.home import Home
 
 _POLL_SECONDS: Final = 0.05
 

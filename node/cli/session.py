@@ -1,6 +1,6 @@
 """What every command gets: which home, how to print, and a way to the daemon.
 
-Standard library and node.home only; commands import the rest late.
+Standard library and node.home.home only; commands import the rest late.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from node.cli.client import CALL_SECONDS, Client
 if TYPE_CHECKING:
     from node.cli.failure import Failure
     from node.cli.show import Part
-    from node.home import Home
+    from node.home.home import Home
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Session:
     @property
     def home(self) -> Home:
         """The home that the command works on. Touches no disk."""
-        from node.home import find_home
+        from node.home.home import find_home
 
         return find_home(self.home_option)
 

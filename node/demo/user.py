@@ -11,7 +11,7 @@ from node.cli.client import Client
 from node.cli.failure import Failure
 from node.control.codes import Exit
 from node.demo.processes import assay, environment
-from node.home import Home
+from node.home.home import Home
 
 #: No command takes as long, even while eight daemons start on two cores.
 COMMAND_SECONDS: Final = 180.0

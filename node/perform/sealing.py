@@ -6,7 +6,7 @@ import trio
 
 from node import secagg_tasks
 from node.engine import Machine
-from node.keys import ONCE_PREFIX
+from node.home.keys import ONCE_PREFIX
 from node.perform.services import Services
 from protocol.books.enrolment import draw_blocks
 from protocol.books.lists import RosterEntry, roster_entries

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from node.chain.client import ChainClient
 from node.chain.intents import Intents
 from node.compute import Compute
-from node.config import Config
 from node.engine import Engine
-from node.home import Home
-from node.keys import Keys
+from node.home.config import Config
+from node.home.home import Home
+from node.home.keys import Keys
 from node.net.swarm import Swarm
 from node.store import records
 from node.store.blobs import BlobRef, Blobs

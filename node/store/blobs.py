@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from node.home import sync_directory
+from node.home.home import sync_directory
 from protocol.errors import AssayError, FatalError, Malformed
 from protocol.wire.blobs import DIGEST_BYTES, BlobHasher, chunk_count
 

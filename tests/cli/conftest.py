@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "control"))
 
 from control_fake import Running, serving
 
-from node.config import Config, init_home
-from node.home import Home
+from node.home.config import Config, init_home
+from node.home.home import Home
 
 
 @dataclass(frozen=True)

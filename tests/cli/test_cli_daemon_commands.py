@@ -453,7 +453,7 @@ async def test_a_hostile_title_cannot_drive_the_terminal(assay: Any) -> None:
 
 
 async def test_down_waits_for_the_end(assay: Any) -> None:
-    from node.home import Home
+    from node.home.home import Home
 
     async with assay.daemon() as running:
         import os

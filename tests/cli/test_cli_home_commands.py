@@ -11,10 +11,10 @@ import pytest
 from eth_utils.address import is_checksum_address
 
 from node.cli.main import main
-from node.config import load_config
 from node.control import examples as ex
 from node.control.codes import Exit
-from node.home import Home
+from node.home.config import load_config
+from node.home.home import Home
 
 LINE = ex.STATUS.join_line
 URL = ("--chain-url", "http://127.0.0.1:8545")

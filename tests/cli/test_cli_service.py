@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from node.service import Notifier, unit
+from node.home.systemd import Notifier, unit
 
 
 @pytest.mark.parametrize("abstract", [False, True])

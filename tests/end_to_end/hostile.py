@@ -11,9 +11,9 @@ from typing import Any
 from eth_hash.auto import keccak
 from processes import CHAIN_ID, Daemon
 
-from node.config import Config, init_home
-from node.home import Home
-from node.keys import Keys
+from node.home.config import Config, init_home
+from node.home.home import Home
+from node.home.keys import Keys
 from node.net.swarm import Swarm, SwarmConfig, open_swarm
 from node.perform.messages import PROTOCOL
 from node.secagg_tasks import new_sealing_key

@@ -11,8 +11,8 @@ import trio
 from processes import Daemon, Swarm, until
 
 from node.chain import events
-from node.home import Home
-from node.keys import ONCE_PREFIX, Keys
+from node.home.home import Home
+from node.home.keys import ONCE_PREFIX, Keys
 from node.store.blobs import BlobRef, Blobs
 from node.tasks import model_of
 from protocol.arith import kernels

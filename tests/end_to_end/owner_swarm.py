@@ -6,7 +6,7 @@ from pathlib import Path
 
 from processes import ROOT, Swarm
 
-from node.keys import Keys
+from node.home.keys import Keys
 
 
 class OwnerSwarm(Swarm):

@@ -25,9 +25,9 @@ from node.chain.deploy import deploy_bounty
 from node.chain.events import ChainEvent
 from node.cli.client import Client
 from node.cli.failure import Failure
-from node.config import Config, init_home
-from node.home import Home
-from node.keys import Keys
+from node.home.config import Config, init_home
+from node.home.home import Home
+from node.home.keys import Keys
 from protocol.wire import identity
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -324,7 +324,7 @@ class Swarm:
             await until(daemon.answers, START_SECONDS, f"{daemon.home.path.name} answers")
 
     def _configure(self) -> None:
-        from node.config import save_config
+        from node.home.config import save_config
 
         requester = self.config(listen=(self._listen,), bootstrap=())
         save_config(self.requester.home, requester)

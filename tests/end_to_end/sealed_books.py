@@ -10,7 +10,7 @@ from processes import CHAIN_ID, Daemon, Swarm
 from sealed_clouds import posted_spec
 
 from node import tasks
-from node.keys import Keys
+from node.home.keys import Keys
 from node.perform.compute import key_name
 from protocol.arith.batch import HEADER_BYTES, Kind, ciphertexts, decode_batch
 from protocol.arith.lanes import SumOutOfRange

@@ -15,8 +15,8 @@ from processes import CHAIN_ID, START_SECONDS, Chain, Daemon, run, until
 
 from node.chain.client import ChainClient
 from node.chain.deploy import deploy_bounty
-from node.config import Config, save_config
-from node.keys import Keys
+from node.home.config import Config, save_config
+from node.home.keys import Keys
 
 #: What each daemon must say of its chain, and whoever asks it to post a job.
 WORDS = {

@@ -12,8 +12,8 @@ import pytest
 import trio
 from processes import CHAIN_ID, Daemon, free_port, run
 
-from node.config import Config, load_config
 from node.control.codes import Exit
+from node.home.config import Config, load_config
 from node.store.store import Store
 
 CONTRACT = bytes([0xC0]) * 20

@@ -33,9 +33,9 @@ from jobs_kit import (
 from processes import Daemon, Swarm, until
 from stage import Stage, hold, kill, let_go
 
-from node.config import load_config, save_config
-from node.home import Home
-from node.keys import Keys
+from node.home.config import load_config, save_config
+from node.home.home import Home
+from node.home.keys import Keys
 from protocol.wire.envelope import open_envelope
 
 #: The job's block: all six, one of whom may drop out where noise is added.

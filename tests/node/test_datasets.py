@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from node.compute import open_compute
 from node.datasets import add_dataset, check_name, clear_copies, import_file, load_matrix
-from node.home import Home
+from node.home.home import Home
 from node.matrix import build_matrix
 from node.readers import read_file
 from node.store import catalogue

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from node.home import MAX_SOCKET_PATH_BYTES, Home, find_home, running_process, write_private
+from node.home.home import MAX_SOCKET_PATH_BYTES, Home, find_home, running_process, write_private
 from protocol.errors import InputError
 
 
@@ -60,7 +60,7 @@ def test_find_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_finding_the_socket_loads_no_heavy_module(tmp_path: Path) -> None:
     code = (
-        "import sys; from node.home import find_home; find_home(sys.argv[1]).socket_path();"
+        "import sys; from node.home.home import find_home; find_home(sys.argv[1]).socket_path();"
         "print([m for m in sys.modules if m.split('.')[0] in ('trio', 'protocol', 'numpy')])"
     )
     found = subprocess.run(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.config import (
+from node.home.config import (
     _SETTINGS,
     LOG_LEVELS,
     MAX_ADDRESSES,
@@ -23,8 +23,8 @@ from node.config import (
     render_config,
     save_config,
 )
-from node.home import Home
-from node.keys import Keys
+from node.home.home import Home
+from node.home.keys import Keys
 from protocol.errors import InputError
 
 PEER = "12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo"

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from eth_account import Account
 from eth_keys.datatypes import Signature
 
-from node.home import Home
-from node.keys import MAX_SECRET_BYTES, Keys, public_account
-from node.vault import MAX_ROUNDS, MIN_PASSPHRASE, read_passphrase
+from node.home.home import Home
+from node.home.keys import MAX_SECRET_BYTES, Keys, public_account
+from node.home.vault import MAX_ROUNDS, MIN_PASSPHRASE, read_passphrase
 from protocol.errors import InputError
 
 PASSPHRASE = "correct horse battery"
@@ -118,7 +118,7 @@ def test_digest_signatures_recover_are_low_and_repeat(home: Home) -> None:
 
 def test_digest_signature_is_rfc_6979(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     # go-ethereum's and eth-keys' shared example: key 1, digest keccak("") by eth_account.
-    monkeypatch.setattr("node.keys._new_account_key", lambda: (1).to_bytes(32, "big"))
+    monkeypatch.setattr("node.home.keys._new_account_key", lambda: (1).to_bytes(32, "big"))
     keys = Keys.create(home)
     assert keys.account.hex() == "7e5f4552091a69125d5dfcb7b8c2659029395bdf"
     digest = bytes.fromhex("c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470")
@@ -299,8 +299,8 @@ def test_backup_comes_back_elsewhere(home: Home, tmp_path: Path) -> None:
 def test_opening_takes_little_memory(home: Home) -> None:
     Keys.create(home, PASSPHRASE)
     code = (
-        "import resource, sys; from pathlib import Path; from node.home import Home;"
-        "from node.keys import Keys; import eth_keys, eth_keyfile.keyfile;"
+        "import resource, sys; from pathlib import Path; from node.home.home import Home;"
+        "from node.home.keys import Keys; import eth_keys, eth_keyfile.keyfile;"
         "from cryptography.hazmat.primitives.ciphers.aead import AESGCM;"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
         f"Keys.open(Home(Path(sys.argv[1])), {PASSPHRASE!r});"

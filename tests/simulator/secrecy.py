@@ -37,9 +37,11 @@ class Secrecy:
     def sealing_key(self, job: bytes) -> bytes:
         """The job's public sealing key; made once."""
         node, name = self._node, _sealing(job)
-        if name not in node.vault:
-            node.vault[name] = new_key(stream(f"{node.world.settings.seed} {node.name} {name}"))[0]
-        return public_of(node.vault[name])
+        if name not in node.home.vault:
+            node.home.vault[name] = new_key(
+                stream(f"{node.world.settings.seed} {node.name} {name}")
+            )[0]
+        return public_of(node.home.vault[name])
 
     def forget_sealing_key(self, job: bytes) -> None:
         self._node.vault.pop(_sealing(job), None)
@@ -54,7 +56,7 @@ class Secrecy:
     def make(self, job: bytes, effect: effects.MakeSecrets) -> inputs.Input:
         """Fresh ones, whenever they are asked for."""
         node, context = self._node, self._node.contexts[job]
-        if _sealing(job) not in node.vault:
+        if _sealing(job) not in node.home.vault:
             why = "the job's sealing key is not here: shares for it could not be opened"
             return inputs.ComputeFailed(node.now, "secrets", effect.round, effect.attempt, b"", why)
         cohort = context.require_cohort()
@@ -69,7 +71,7 @@ class Secrecy:
                 tuple((m.peer, m.sealing_key) for m in members),
                 context.spec.threshold(len(members)),
             )
-        node.vault[attempt_name(job, effect.round, effect.attempt)] = made.secret
+        node.home.vault[attempt_name(job, effect.round, effect.attempt)] = made.secret
         node.made.append(made.secret)
         ready = node.tricks.ready(made.ready)
         return inputs.SecretsMade(node.now, effect.round, effect.attempt, ready)
@@ -85,7 +87,7 @@ class Secrecy:
     ) -> dict[int, tuple[bytes, bytes]]:
         """This node's shares of every roster member. Raises Malformed, naming who sealed wrong."""
         node = self._node
-        private = node.vault.get(_sealing(job))
+        private = node.home.vault.get(_sealing(job))
         if private is None:
             raise Malformed("the job's sealing key is not here")
         me = node.contexts[job].require_cohort().index_of(node.peer)

@@ -114,7 +114,7 @@ class Spy:
             self.messages |= node.messages
             self.blobs |= node.store.blobs
         for node in self.corrupt:
-            for name, secret in node.vault.items():
+            for name, secret in node.home.vault.items():
                 if name.startswith("once.sealing."):
                     self.sealing[public_of(secret)] = secret
             for data in node.made:

@@ -72,7 +72,7 @@ def _put_back(node: Node, state: bytes, *, vault: bool, record: bool) -> None:
     stored.effects.clear()
     node.store.releases.clear()
     if not vault:
-        node.vault.clear()
+        node.home.vault.clear()
     if not record:
         node.given.clear()
     node.restart()

@@ -20,7 +20,7 @@ def account(*, session: Here) -> int:
     try:
         found = session.call("account")
     except NoDaemon:
-        from node.keys import public_account
+        from node.home.keys import public_account
         from protocol.addresses import to_checksum
 
         address = to_checksum(public_account(session.home))
@@ -36,8 +36,8 @@ def backup(
     session: Here,
 ) -> int:
     """Write account, identity and lasting secrets to one file under a passphrase of its own."""
-    from node.keys import Keys
-    from node.vault import read_passphrase
+    from node.home.keys import Keys
+    from node.home.vault import read_passphrase
 
     keys = Keys.open(session.home, read_passphrase())
     keys.backup(file.absolute(), _ask("passphrase of the backup", twice=True))
@@ -51,9 +51,9 @@ def restore(
     session: Here,
 ) -> int:
     """Make this home's keys from a backup. The home must have none yet."""
-    from node.config import Config, save_config
-    from node.keys import Keys
-    from node.vault import read_passphrase
+    from node.home.config import Config, save_config
+    from node.home.keys import Keys
+    from node.home.vault import read_passphrase
     from protocol.addresses import to_checksum
 
     home = session.home

@@ -16,8 +16,8 @@ from node.cli.show import Pairs
 from node.control.codes import Exit
 
 if TYPE_CHECKING:
-    from node.config import Config
-    from node.keys import Keys
+    from node.home.config import Config
+    from node.home.keys import Keys
 
 #: What an account gets where --fund names no amount, ether.
 DEFAULT_FUND: Final = "1000 ether"
@@ -64,7 +64,7 @@ def devnet(
 
 
 def _own_account(session: Session) -> tuple[str, ...]:
-    from node.keys import public_account
+    from node.home.keys import public_account
 
     if not session.home.config.exists():
         return ()
@@ -72,7 +72,7 @@ def _own_account(session: Session) -> tuple[str, ...]:
 
 
 def _funded(text: str) -> tuple[bytes, int]:
-    from node.config import parse_contract
+    from node.home.config import parse_contract
     from protocol.amounts import parse_amount
 
     account, _, amount = text.partition("=")
@@ -90,9 +90,9 @@ def deploy(
     """
     import trio
 
-    from node.config import load_config, save_config
-    from node.keys import Keys
-    from node.vault import read_passphrase
+    from node.home.config import load_config, save_config
+    from node.home.keys import Keys
+    from node.home.vault import read_passphrase
     from protocol.addresses import to_checksum
 
     home = session.home

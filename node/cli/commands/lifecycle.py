@@ -20,8 +20,8 @@ from node.control import joinline
 from node.control.codes import Exit
 
 if TYPE_CHECKING:
-    from node.config import Config
-    from node.home import Home
+    from node.home.config import Config
+    from node.home.home import Home
 
 #: How often a starting or draining daemon is looked at, seconds.
 _POLL_SECONDS: Final = 0.05
@@ -47,9 +47,9 @@ def init(
     Set ASSAY_PASSPHRASE_FILE to a file with a passphrase, and the keys are sealed by it; without
     one, the daemon starts unattended, and the keys are as safe as the directory.
     """
-    from node.config import Config, init_home, parse_contract
-    from node.keys import Keys
-    from node.vault import read_passphrase
+    from node.home.config import Config, init_home, parse_contract
+    from node.home.keys import Keys
+    from node.home.vault import read_passphrase
     from protocol.addresses import to_checksum
 
     parsed = _parse_line(line) if line else None
@@ -112,7 +112,7 @@ def up(
 
     Prints the line that others paste into `assay join`. Ctrl-C or `assay down` drains and ends it.
     """
-    from node.home import running_process
+    from node.home.home import running_process
 
     home = session.home
     if (pid := running_process(home)) is not None:
@@ -127,7 +127,7 @@ def up(
             [f"running, process {found['pid']}; log: {home.log}", *_join_parts(found["join_line"])],
         )
         return Exit.OK
-    from node.config import load_config
+    from node.home.config import load_config
 
     # Before the daemon and all that it needs is imported: a wrong setting is told at once.
     config = load_config(home)
@@ -154,7 +154,7 @@ def down(
     wait: Annotated[float, Parameter(help="Seconds to wait for the end.")] = 60.0,
 ) -> int:
     """Drain and end the daemon. Jobs go on when it starts again."""
-    from node.home import running_process
+    from node.home.home import running_process
 
     home = session.home
     stopping = session.call("stop")
@@ -189,7 +189,7 @@ def service_print(
     assay service print > ~/.config/systemd/user/assay.service
     systemctl --user daemon-reload && systemctl --user enable --now assay
     """
-    from node.service import unit
+    from node.home.systemd import unit
 
     command = [str(executable.absolute())] if executable else _this_command()
     secret = os.environ.get("ASSAY_PASSPHRASE_FILE")

@@ -61,7 +61,7 @@ def _refuse_other(line: joinline.JoinLine, chain_id: int, contract: str) -> None
 
 
 def _store(session: Session, line: joinline.JoinLine) -> int:
-    from node.config import load_config, parse_contract, save_config
+    from node.home.config import load_config, parse_contract, save_config
 
     home = session.home
     config = load_config(home)

@@ -5,7 +5,7 @@
     blobs/             content-addressed, served to peers (node/store/blobs.py)
     datasets/          imported private data, never served (node/datasets.py)
     gradients/         noisy gradients of running jobs, never served (node/gradients.py)
-    keys/              sealed keys (node/keys.py)
+    keys/              sealed keys (node/home/keys.py)
     control.sock       the control socket, or a link to it
     assay.lock         held by the running daemon; names its process
     assay.log          the daemon's log when it runs in the background

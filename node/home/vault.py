@@ -1,4 +1,4 @@
-"""What node/keys.py is made of: passphrases, the derivation, sealing, bounded reads of key files.
+"""What node/home/keys.py is made of: passphrases, the derivation, sealing, bounded reads of key files.
 
 The derivation is PBKDF2-HMAC-SHA256 because its memory is nothing: keystore V3's usual scrypt
 takes 256 MiB, in each of the daemons that share a machine. docs/adr/0301 says what it protects.
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from node.home import Home
+from node.home.home import Home
 from protocol.errors import InputError
 
 #: OWASP Password Storage Cheat Sheet (2023) for PBKDF2-HMAC-SHA256; 0.12 s on a fast core.

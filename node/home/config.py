@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
-from node.home import Home, write_private
+from node.home.home import Home, write_private
 from protocol.errors import InputError
 
 #: A config is a page of text; anything much longer is not one.
@@ -133,7 +133,7 @@ def save_config(home: Home, config: Config) -> None:
 
 
 def init_home(home: Home, config: Config) -> None:
-    """Make the home with this config; the keys come after it (`node.keys.Keys.create`).
+    """Make the home with this config; the keys come after it (`node.home.keys.Keys.create`).
 
     A home that has config and keys is refused and left as it is (`InputError`). One without keys is
     an `assay init` that was cut off, and is begun again.

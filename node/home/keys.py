@@ -19,8 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from node.home import Home, sync_directory, write_private
-from node.vault import (
+from node.home.home import Home, sync_directory, write_private
+from node.home.vault import (
     MAX_ROUNDS,
     PASSPHRASE_ROUNDS,
     check_passphrase,
