@@ -33,7 +33,7 @@ from node.control.job_results import (
     Posted,
 )
 from node.control.version import VERSION
-from node.datasets import add_dataset
+from node.data.datasets import add_dataset
 from node.engine import Machine, unix_ms
 from node.home.config import load_config, save_config
 from node.perform.compute import misfit

@@ -30,7 +30,7 @@ from node.compute import open_compute
 from node.control.events import EventBus
 from node.control.joinline import JoinLine
 from node.control.server import ControlServer
-from node.datasets import clear_copies
+from node.data.datasets import clear_copies
 from node.engine import Engine, Machine, unix_ms
 from node.home.config import Config
 from node.home.home import Home

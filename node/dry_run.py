@@ -25,8 +25,8 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from node import sealed_tasks, tasks
-from node.matrix import table_matrix
-from node.readers import read_file
+from node.data.matrix import table_matrix
+from node.data.readers import read_file
 from protocol import params
 from protocol.addresses import ZERO_ADDRESS
 from protocol.arith import kernels

@@ -10,7 +10,7 @@ import trio
 
 from node import tasks
 from node.control.job_results import Posted
-from node.datasets import add_dataset
+from node.data.datasets import add_dataset
 from node.engine import Machine, unix_ms
 from node.perform.compute import key_name, misfit
 from node.perform.services import Services

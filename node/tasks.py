@@ -81,10 +81,10 @@ def fits(rows: Rows, terms: Terms, owner: bool) -> str:
     """Raises InputError, for the data's owner alone, unless a job could train on these rows and,
     where it is posted already, encrypt to its key.
 
-    An owner in a job with noise takes part whatever its rows hold (node.matrix.owned_rows): what
+    An owner in a job with noise takes part whatever its rows hold (node.data.matrix.owned_rows): what
     comes back says, to it alone, why some of them are not used; empty if all are.
     """
-    from node.datasets import load_matrix, load_owned_rows
+    from node.data.datasets import load_matrix, load_owned_rows
 
     if isinstance(terms, JobSpec) and terms.encryption.envelope is Envelope.PAILLIER:
         _ = envelope_of(terms).public  # n and h: what the spec's own checks leave open
@@ -299,7 +299,7 @@ def matrix_of(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
     Those of two jobs at most: one matrix may take a GiB, and a worker lives as long as its daemon.
     A sealed model's rows are features: what its public map makes of the inputs.
     """
-    from node.datasets import load_matrix
+    from node.data.datasets import load_matrix
 
     spec = _spec(spec_bytes)
     x, y = load_matrix(rows.directory, rows.digest, rows.name, spec)
@@ -311,7 +311,7 @@ def noised_rows(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
     """An owner's rows for a job with noise; of a sealed one, features. No value in them keeps the
     owner out: rows that cannot be used are left out, or, of a sealed job, whose statistics are over
     all rows that were declared, zeros, which add nothing."""
-    from node.datasets import load_owned_rows
+    from node.data.datasets import load_owned_rows
 
     spec = _spec(spec_bytes)
     held = load_owned_rows(rows.directory, rows.digest, rows.name, spec)

@@ -3,7 +3,7 @@
     config.toml        what `assay init` wrote and the user edits
     assay.db           machines, outbox, events (node/store/store.py)
     blobs/             content-addressed, served to peers (node/store/blobs.py)
-    datasets/          imported private data, never served (node/datasets.py)
+    datasets/          imported private data, never served (node/data/datasets.py)
     gradients/         noisy gradients of running jobs, never served (node/gradients.py)
     keys/              sealed keys (node/home/keys.py)
     control.sock       the control socket, or a link to it

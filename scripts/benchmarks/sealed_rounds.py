@@ -20,7 +20,7 @@ import trio
 
 from node import apply_tasks, pool_tasks, sealed_tasks, secagg_tasks, tasks
 from node.compute import Compute, open_compute
-from node.datasets import import_file
+from node.data.datasets import import_file
 from node.demo.data import write_csv
 from node.store.blobs import BlobRef
 from protocol.arith import kernels

@@ -17,7 +17,7 @@ from hand_requester import Attempt, HandRequester
 from owner_swarm import OwnerSwarm
 
 from node import tasks
-from node.datasets import import_file, load_matrix
+from node.data.datasets import import_file, load_matrix
 from node.store.blobs import BlobRef
 from protocol.arith.learning.models import check_rows, layers
 from protocol.arith.learning.training import local_gradient

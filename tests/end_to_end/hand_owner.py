@@ -17,7 +17,7 @@ from hostile import Hostile, opened
 from processes import until
 
 from node import secagg_tasks, tasks
-from node.datasets import import_file
+from node.data.datasets import import_file
 from node.secagg_tasks import MadeSecrets
 from node.store.blobs import BlobRef, Blobs
 from protocol.books.enrolment import Cohort

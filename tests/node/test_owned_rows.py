@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from node import noisy_tasks, sealed_tasks, tasks
-from node.datasets import import_file
+from node.data.datasets import import_file
 from node.store.blobs import Blobs
 from protocol.arith.learning.models import Family
 from protocol.arith.learning.models import Model as Architecture

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from node import noisy_tasks, privacy, privacy_ledger, tasks
 from node.compute import open_compute
-from node.datasets import import_file
+from node.data.datasets import import_file
 from node.privacy_ledger import Limit, Reserve
 from node.store import catalogue
 from node.store.blobs import Blobs

@@ -15,8 +15,8 @@ import pytest
 from books_kit import make_spec
 
 from node import apply_tasks, sealed_tasks, tasks
-from node.matrix import table_matrix
-from node.readers import read_file
+from node.data.matrix import table_matrix
+from node.data.readers import read_file
 from protocol.arith.learning.models import check_rows
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.sealed import affine, statistics
@@ -114,7 +114,7 @@ def test_the_guides_lines_predict_as_the_product_measures(
     work = tasks.Work(tmp_path, encode_spec(spec))
     table = read_file(tmp_path / "rows.csv")
     x, y = table_matrix(table, spec.features, spec.target, spec.outside)
-    monkeypatch.setattr("node.datasets.load_matrix", lambda *_: (x, y))
+    monkeypatch.setattr("node.data.datasets.load_matrix", lambda *_: (x, y))
     tasks.matrix_of.cache_clear()
     # One owner's step in the clear makes a model worth measuring; from there on all is the node's.
     model, told = tasks.model_of(spec), spec.training

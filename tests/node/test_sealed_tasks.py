@@ -12,7 +12,7 @@ import pytest
 from books_kit import make_spec
 
 from node import apply_tasks, sealed_tasks, secagg_tasks, tasks
-from node.matrix import OwnedRows
+from node.data.matrix import OwnedRows
 from node.store.blobs import BlobRef, Blobs
 from protocol.arith import kernels
 from protocol.arith.paillier.cryptosystem import PrivateKey
@@ -147,8 +147,8 @@ def job(
         x, y = data[name]
         return OwnedRows(x, y, np.zeros(len(x), dtype=np.bool_), "")
 
-    monkeypatch.setattr("node.datasets.load_matrix", load)
-    monkeypatch.setattr("node.datasets.load_owned_rows", load_owned)
+    monkeypatch.setattr("node.data.datasets.load_matrix", load)
+    monkeypatch.setattr("node.data.datasets.load_owned_rows", load_owned)
     clear_caches()
     yield Job(
         tasks.Work(tmp_path, encode_spec(spec)), spec, PrivateKey.from_bytes(key.private), data

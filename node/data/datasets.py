@@ -21,11 +21,11 @@ from protocol.errors import FatalError, InputError
 if TYPE_CHECKING:
     # Workers import this module; the store would bring trio along, matrices numpy.
     from node.compute import Compute
+    from node.data.matrix import OwnedRows
+    from node.data.table import Numbers
     from node.home.home import Home
-    from node.matrix import OwnedRows
     from node.store.catalogue import Dataset
     from node.store.store import Store
-    from node.table import Numbers
     from protocol.spec.job import Terms
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -42,8 +42,8 @@ class Imported:
 
 def import_file(path: Path, directory: Path) -> Imported:
     """Read `path` and store its copy in `directory`. Runs in a worker. Raises `InputError`."""
-    from node.readers import read_file
-    from node.table import encode_table
+    from node.data.readers import read_file
+    from node.data.table import encode_table
 
     table = read_file(path)
     copy = Blobs(directory).put(encode_table(table))
@@ -54,10 +54,10 @@ def load_matrix(directory: Path, digest: bytes, name: str, terms: Terms) -> tupl
     """What a job reads of data set `name`: features [rows, inputs] and target [rows], float64.
 
     `directory` and `digest` say where its copy is. Runs in a worker. Raises what
-    `node.matrix.build_matrix` does; an `InputError` holds a value of one record, so it is for the
+    `node.data.matrix.build_matrix` does; an `InputError` holds a value of one record, so it is for the
     data's owner alone and must never go to a peer.
     """
-    from node.matrix import build_matrix
+    from node.data.matrix import build_matrix
 
     try:
         copy = Blobs(directory).path(digest)
@@ -67,8 +67,8 @@ def load_matrix(directory: Path, digest: bytes, name: str, terms: Terms) -> tupl
 
 
 def load_owned_rows(directory: Path, digest: bytes, name: str, terms: Terms) -> OwnedRows:
-    """The same for an owner in a job with noise: `node.matrix.owned_rows`."""
-    from node.matrix import owned_rows
+    """The same for an owner in a job with noise: `node.data.matrix.owned_rows`."""
+    from node.data.matrix import owned_rows
 
     try:
         return owned_rows(Blobs(directory).path(digest), terms.features, terms.target)

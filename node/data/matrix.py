@@ -17,8 +17,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from node.readers import name_list
-from node.table import Integers, Numbers, Table, read_table
+from node.data.readers import name_list
+from node.data.table import Integers, Numbers, Table, read_table
 from protocol import params
 from protocol.errors import InputError
 from protocol.spec.parts import ClassTarget, Feature, NumberFeature, NumberTarget, Outside, Target

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from node.table import Integers, Numbers, Table, TextColumn
+from node.data.table import Integers, Numbers, Table, TextColumn
 from protocol import params
 from protocol.errors import InputError
 
