@@ -15,7 +15,7 @@ from pathlib import Path
 
 import trio
 
-from node import privacy, privacy_books, standing
+from node import standing
 from node.books import Books
 from node.cancelling import Cancelling
 from node.chain.watch import Watcher
@@ -39,6 +39,8 @@ from node.home.config import load_config, save_config
 from node.perform.compute import misfit
 from node.perform.services import Services
 from node.posting import Posting
+from node.privacy import books as privacy_books
+from node.privacy import reserving as privacy
 from node.store import catalogue
 from node.store.store import Transaction
 from protocol import params

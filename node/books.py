@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from node import apply_tasks, privacy_books, standing, tasks
+from node import apply_tasks, standing, tasks
 from node.audits import audit_job, claims, held_evidence, known_lists
 from node.chain import events
 from node.chain.intents import Intent
@@ -20,6 +20,7 @@ from node.engine import Machine
 from node.perform.chain import claim_args, claim_mark
 from node.perform.compute import key_name
 from node.perform.services import Services
+from node.privacy import books as privacy_books
 from node.standing import Known
 from node.store import jobs, records
 from node.store.blobs import BlobRef

@@ -10,12 +10,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from node import privacy_ledger
 from node.audits import Lists
 from node.chain import events
 from node.control import job_results as j
 from node.engine import Machine
-from node.privacy_ledger import Limit
+from node.privacy import ledger as privacy_ledger
+from node.privacy.ledger import Limit
 from node.store import jobs, records
 from node.store.jobs import StoredEvent
 from node.store.store import Transaction
@@ -82,7 +82,7 @@ def _halted(tx: Transaction, machine: Machine) -> str:
 
 
 def is_halted(tx: Transaction, job: bytes) -> bool:
-    """Whether a job's reserve does not fit its data set's budget any more (node.privacy_ledger)."""
+    """Whether a job's reserve does not fit its data set's budget any more (node.privacy.ledger)."""
     held = privacy_ledger.entry(tx, job)
     if held is None or held.released is not None:
         return False

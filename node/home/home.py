@@ -4,7 +4,7 @@
     assay.db           machines, outbox, events (node/store/store.py)
     blobs/             content-addressed, served to peers (node/store/blobs.py)
     datasets/          imported private data, never served (node/data/datasets.py)
-    gradients/         noisy gradients of running jobs, never served (node/gradients.py)
+    gradients/         noisy gradients of running jobs, never served (node/privacy/draws.py)
     keys/              sealed keys (node/home/keys.py)
     control.sock       the control socket, or a link to it
     assay.lock         held by the running daemon; names its process

@@ -11,19 +11,13 @@ from typing import TypeVar, TypeVarTuple
 
 import trio
 
-from node import (
-    apply_tasks,
-    gradients,
-    noisy_tasks,
-    privacy_ledger,
-    sealed_tasks,
-    secagg_tasks,
-    tasks,
-)
+from node import apply_tasks, noisy_tasks, sealed_tasks, secagg_tasks, tasks
 from node.compute import WorkerDied
 from node.engine import Wanted, unix_ms
 from node.perform.sealing import attempt_of, blocks_of, mask_name
 from node.perform.services import Services
+from node.privacy import draws as gradients
+from node.privacy import ledger as privacy_ledger
 from node.store import catalogue, jobs, records
 from node.store.blobs import BlobRef
 from node.store.store import Transaction

@@ -6,10 +6,10 @@ import logging
 
 import trio
 
-from node import privacy
 from node.engine import Wanted, unix_ms
 from node.perform import chain, compute, lists, messages, secrets
 from node.perform.services import Services
+from node.privacy import reserving as privacy
 from node.store import catalogue
 from node.store.blobs import BlobRef, BlobsFull
 from node.store.store import Transaction

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 
 import trio
 
-from node import gradients, privacy_ledger, secagg_tasks
+from node import secagg_tasks
 from node.engine import Machine, Wanted, unix_ms
 from node.perform import messages
 from node.perform.compute import in_worker
 from node.perform.sealing import blocks_of, held_sealing_key, mask_name, roster, sealing_name
 from node.perform.services import Services
+from node.privacy import draws as gradients
+from node.privacy import ledger as privacy_ledger
 from node.store import records, releases
 from node.store.store import Transaction
 from protocol.books.enrolment import block_members

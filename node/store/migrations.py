@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from node import privacy_ledger
 from node.chain import intent_rows
+from node.privacy import ledger as privacy_ledger
 from node.store import jobs, releases
 
 _BASE: Final = """

@@ -32,7 +32,7 @@ from jobs_kit import stored
 from owner_swarm import OwnerSwarm
 from processes import until
 
-from node import gradients
+from node.privacy import draws as gradients
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.lanes import SumOutOfRange
 from protocol.wire.messages import Committed, Contribution

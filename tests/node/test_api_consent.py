@@ -12,9 +12,10 @@ import pytest
 from books_kit import make_job
 from test_privacy import ROWS, Inline, fill, job, noisy_spec
 
-from node import privacy, privacy_ledger
 from node.api import Api
 from node.engine import Machine
+from node.privacy import ledger as privacy_ledger
+from node.privacy import reserving as privacy
 from node.store import catalogue
 from node.store.catalogue import Dataset
 from node.store.store import Store

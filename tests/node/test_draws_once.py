@@ -12,9 +12,10 @@ import pytest
 import trio
 import trio.testing
 
-from node import gradients, privacy_ledger
 from node.perform import compute, secrets
-from node.privacy_ledger import Limit, Reserve
+from node.privacy import draws as gradients
+from node.privacy import ledger as privacy_ledger
+from node.privacy.ledger import Limit, Reserve
 from node.store import catalogue
 from node.store.catalogue import Dataset
 from node.store.store import Store

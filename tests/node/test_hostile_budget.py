@@ -11,7 +11,8 @@ import pytest
 import trio
 from test_privacy import MODEL, ROWS, Inline, fill, job, noisy_spec
 
-from node import privacy, privacy_ledger
+from node.privacy import ledger as privacy_ledger
+from node.privacy import reserving as privacy
 from node.store.store import Store
 from protocol.arith.noise.accountant import spent
 from protocol.errors import InputError

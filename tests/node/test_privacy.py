@@ -19,10 +19,12 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node import noisy_tasks, privacy, privacy_ledger, tasks
+from node import noisy_tasks, tasks
 from node.compute import open_compute
 from node.data.datasets import import_file
-from node.privacy_ledger import Limit, Reserve
+from node.privacy import ledger as privacy_ledger
+from node.privacy import reserving as privacy
+from node.privacy.ledger import Limit, Reserve
 from node.store import catalogue
 from node.store.blobs import Blobs
 from node.store.catalogue import Dataset

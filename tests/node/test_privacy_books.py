@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from test_privacy import ROWS, Inline, fill, job, noisy_spec
 
-from node import privacy, privacy_books, privacy_ledger
+from node.privacy import books as privacy_books
+from node.privacy import ledger as privacy_ledger
+from node.privacy import reserving as privacy
 from node.store import catalogue
 from node.store.catalogue import Dataset
 from node.store.migrations import MIGRATIONS

@@ -12,9 +12,11 @@ import pytest
 from books_kit import Job, digest_of, make_job
 from test_privacy import ROWS, Inline, fill, noisy_spec
 
-from node import privacy, privacy_ledger, standing
+from node import standing
 from node.chain import events
 from node.engine import Machine, add_notice
+from node.privacy import ledger as privacy_ledger
+from node.privacy import reserving as privacy
 from node.store import jobs, records
 from node.store.store import Store
 from protocol.machines.effects import Notify

@@ -159,7 +159,7 @@ class Computing:
         key = job, effect.round, effect.model_digest
         if spec.privacy.sealed:
             key = job, 0, node.contexts[job].spec_digest
-        if key not in node.gradients:
+        if key not in node.privacy.draws:
             rows = workers.rows_of(node.name)
             node.charged.append(key)
             if spec.privacy.sealed:
@@ -167,8 +167,8 @@ class Computing:
             else:
                 model = self.ref(effect.model_digest)
                 draw, _ = noisy_tasks.noisy_gradient(work, rows, model, self._plan(spec))
-            node.gradients[key] = draw
-        return node.gradients[key]
+            node.privacy.draws[key] = draw
+        return node.privacy.draws[key]
 
     def _plan(self, spec: JobSpec) -> NoisePlan:
         """How this node samples and noises, by the bound that needs no accountant."""

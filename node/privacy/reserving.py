@@ -1,7 +1,7 @@
 """What noisy jobs may cost a data set: plans made, jobs reserved, policies changed, epsilons known.
 
 The accountant computes in a worker; what it said is stored and not asked for again. The ledger
-itself, with the charges, is node/privacy_ledger.py. Between looking and writing the ledger may
+itself, with the charges, is node/privacy/ledger.py. Between looking and writing the ledger may
 move: writes name what they saw and are tried again where that is out of date.
 """
 
@@ -14,10 +14,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from decimal import ROUND_CEILING, Context
 from typing import Final
 
-from node import privacy_ledger
 from node.perform import compute as workers
 from node.perform.services import Services
-from node.privacy_ledger import Entry, Limit, Reserve
+from node.privacy import ledger
+from node.privacy.ledger import Entry, Limit, Reserve
 from node.store import catalogue, records
 from node.store.store import Transaction
 from protocol.arith.noise import accountant
@@ -50,8 +50,8 @@ async def reserve_job(
             return why
 
         def write(tx: Transaction, limit: Limit = limit, seen: tuple[Entry, ...] = seen) -> bool:
-            still = Limit.of(privacy_ledger.policy_of(tx, dataset)) == limit
-            return still and privacy_ledger.reserve(tx, wanted, limit, seen)
+            still = Limit.of(ledger.policy_of(tx, dataset)) == limit
+            return still and ledger.reserve(tx, wanted, limit, seen)
 
         try:
             if await services.store.run(write):
@@ -62,7 +62,7 @@ async def reserve_job(
 
 async def plan(services: Services, job: bytes) -> NoisePlan:
     """How a reserved job samples and noises. Raises StateError where nothing is reserved."""
-    return await services.store.read(lambda tx: privacy_ledger.plan_of(tx, job))
+    return await services.store.read(lambda tx: ledger.plan_of(tx, job))
 
 
 async def plan_for(services: Services, spec: JobSpec, rows: int) -> NoisePlan:
@@ -114,7 +114,7 @@ async def set_policy(services: Services, dataset: str, policy: Policy) -> None:
     """
     limit, body = Limit.of(policy), encode(policy)
     while True:
-        seen = await services.store.read(lambda tx: privacy_ledger.entries(tx, dataset))
+        seen = await services.store.read(lambda tx: ledger.entries(tx, dataset))
         fitting = await _fitting(services, seen, limit)
 
         def write(
@@ -122,11 +122,11 @@ async def set_policy(services: Services, dataset: str, policy: Policy) -> None:
             seen: tuple[Entry, ...] = seen,
             fitting: frozenset[bytes] | None = fitting,
         ) -> bool:
-            if privacy_ledger.entries(tx, dataset) != seen:
+            if ledger.entries(tx, dataset) != seen:
                 return False
             catalogue.save_policy(tx, dataset, body)
             if fitting is not None:
-                privacy_ledger.renew(tx, dataset, fitting, limit)
+                ledger.renew(tx, dataset, fitting, limit)
             return True
 
         if await services.store.run(write):
@@ -166,8 +166,8 @@ async def _look(services: Services, wanted: Reserve) -> tuple[str, Limit, tuple[
     dataset, plan = wanted.dataset, wanted.plan
 
     def load(tx: Transaction) -> tuple[Limit, tuple[Entry, ...]]:
-        limit = Limit.of(privacy_ledger.policy_of(tx, dataset))
-        return limit, privacy_ledger.entries(tx, dataset)
+        limit = Limit.of(ledger.policy_of(tx, dataset))
+        return limit, ledger.entries(tx, dataset)
 
     limit, seen = await services.store.read(load)
     others = [each.bound for each in seen if each.job != wanted.job]

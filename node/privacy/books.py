@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from node import privacy_ledger
 from node.control import results as r
 from node.engine import Machine
 from node.perform.services import Services
-from node.privacy import epsilon_of
-from node.privacy_ledger import Entry, Limit
+from node.privacy import ledger
+from node.privacy.ledger import Entry, Limit
+from node.privacy.reserving import epsilon_of
 from node.store import catalogue
 from node.store.store import Transaction
 from protocol.addresses import to_checksum
@@ -36,8 +36,8 @@ async def privacy(services: Services, dataset: str | None = None) -> tuple[r.Pri
         return [
             _Line(
                 name,
-                Limit.of(privacy_ledger.policy_of(tx, name)),
-                privacy_ledger.entries(tx, name),
+                Limit.of(ledger.policy_of(tx, name)),
+                ledger.entries(tx, name),
             )
             for name in wanted
         ]
@@ -55,8 +55,8 @@ async def spent(services: Services, dataset: str) -> float | None:
     without noise was contributed to, or no bound can be shown."""
 
     def load(tx: Transaction) -> _Line:
-        limit = Limit.of(privacy_ledger.policy_of(tx, dataset))
-        return _Line(dataset, limit, privacy_ledger.entries(tx, dataset))
+        limit = Limit.of(ledger.policy_of(tx, dataset))
+        return _Line(dataset, limit, ledger.entries(tx, dataset))
 
     line = await services.store.read(load)
     if any(map(_contributed, _noiseless(services, dataset))):
@@ -72,7 +72,7 @@ async def job_spent(services: Services, machine: Machine) -> float | None:
         return 0.0  # no data of this node
     if terms.epsilon is None:
         return None if _contributed(machine) else 0.0
-    found = await services.store.read(lambda tx: privacy_ledger.entry(tx, machine.key))
+    found = await services.store.read(lambda tx: ledger.entry(tx, machine.key))
     charges = [] if found is None else [found.told]
     return _shown(await epsilon_of(services, charges, terms.delta))
 
