@@ -26,7 +26,6 @@ from node.chain.intents import Intents
 from node.chain.sequencer import IntentPolicy
 from node.chain.watch import Watcher
 from node.chain_inputs import ChainFollower
-from node.compute import open_compute
 from node.control.events import EventBus
 from node.control.joinline import JoinLine
 from node.control.server import ControlServer
@@ -47,6 +46,7 @@ from node.perform.services import Services
 from node.store import jobs, outbox, records
 from node.store.blobs import Blobs
 from node.store.store import Store
+from node.workers.compute import open_compute
 from protocol.addresses import to_checksum
 from protocol.books.lists import examine_cohort
 from protocol.errors import AssayError, FatalError, InputError, Malformed

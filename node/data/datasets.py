@@ -20,12 +20,12 @@ from protocol.errors import FatalError, InputError
 
 if TYPE_CHECKING:
     # Workers import this module; the store would bring trio along, matrices numpy.
-    from node.compute import Compute
     from node.data.matrix import OwnedRows
     from node.data.table import Numbers
     from node.home.home import Home
     from node.store.catalogue import Dataset
     from node.store.store import Store
+    from node.workers.compute import Compute
     from protocol.spec.job import Terms
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

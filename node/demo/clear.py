@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from node.worker import prepare
+from node.workers.worker import prepare
 
 if TYPE_CHECKING:
     from node.demo.columns import DataName

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import cast
 
-from node.worker import prepare
+from node.workers.worker import prepare
 
 
 def main(arguments: list[str]) -> None:

@@ -12,7 +12,6 @@ from typing import TypeVar, TypeVarTuple
 import trio
 
 from node import apply_tasks, noisy_tasks, sealed_tasks, secagg_tasks, tasks
-from node.compute import WorkerDied
 from node.engine import Wanted, unix_ms
 from node.perform.sealing import attempt_of, blocks_of, mask_name
 from node.perform.services import Services
@@ -21,6 +20,7 @@ from node.privacy import ledger as privacy_ledger
 from node.store import catalogue, jobs, records
 from node.store.blobs import BlobRef
 from node.store.store import Transaction
+from node.workers.compute import WorkerDied
 from protocol import params
 from protocol.books.enrolment import block_members
 from protocol.errors import FatalError, InputError, Malformed, PeerError

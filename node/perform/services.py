@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from node.chain.client import ChainClient
 from node.chain.intents import Intents
-from node.compute import Compute
 from node.engine import Engine
 from node.home.config import Config
 from node.home.home import Home
@@ -16,6 +15,7 @@ from node.net.swarm import Swarm
 from node.store import records
 from node.store.blobs import BlobRef, Blobs
 from node.store.store import Store
+from node.workers.compute import Compute
 from protocol.books.typed_data import Domain
 from protocol.errors import FatalError
 from protocol.machines.machine import JobContext

@@ -1,7 +1,7 @@
 """What a sealed model's rounds take: exact counts of operations, times seconds of a single one.
 
 Counts follow from the spec alone; `Pace` says how fast a machine is. `reference_pace` is what the
-estimates and the simulator go by; `assay job check` measures its own (node/pace.py).
+estimates and the simulator go by; `assay job check` measures its own (node/workers/pace.py).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from functools import partial
 
 import trio
 
-from node.compute import Compute, open_compute
+from node.workers.compute import Compute, open_compute
 from protocol.arith.fixedpoint import FixedPoint
 from protocol.arith.lanes import Lanes
 from scripts.benchmarks import drivers

@@ -19,10 +19,10 @@ from types import TracebackType
 import trio
 
 from node import apply_tasks, pool_tasks, sealed_tasks, secagg_tasks, tasks
-from node.compute import Compute, open_compute
 from node.data.datasets import import_file
 from node.demo.data import write_csv
 from node.store.blobs import BlobRef
+from node.workers.compute import Compute, open_compute
 from protocol.arith import kernels
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.paillier.cryptosystem import PrivateKey

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 
-from node.compute import open_compute
+from node.workers.compute import open_compute
 from protocol.arith.paillier import cryptosystem as paillier
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from scripts.benchmarks import encrypt_room, encrypt_speed

@@ -12,7 +12,7 @@ import pytest
 from node.cli.main import main
 from node.control import examples as ex
 from node.control.codes import Exit
-from node.worker import THREAD_VARIABLES
+from node.workers.worker import THREAD_VARIABLES
 from protocol.arith.noise import accountant
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -234,7 +234,7 @@ def test_an_epsilon_that_no_noise_gives_is_a_problem(spec: Path, capsys: Any) ->
 def test_an_owner_that_cannot_be_done_in_time_is_warned_of(
     spec: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from node import pace
+    from node.workers import pace
     from protocol.cost.sealed import Pace
 
     slow = Pace(0.0, 700.0, 0.0, 0.0, 0.0, 0.0, 0.0)

@@ -11,8 +11,8 @@ import pytest
 import trio
 import trio.testing
 
-from node.compute import ComputeStatistics, WorkerDied, open_compute
-from node.worker import NICENESS, THREAD_VARIABLES
+from node.workers.compute import ComputeStatistics, WorkerDied, open_compute
+from node.workers.worker import NICENESS, THREAD_VARIABLES
 from protocol.errors import InputError
 
 # What workers do in these tests. They import this file, so it stays light.

@@ -10,7 +10,6 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node.compute import open_compute
 from node.data.datasets import add_dataset, check_name, clear_copies, import_file, load_matrix
 from node.data.matrix import build_matrix
 from node.data.readers import read_file
@@ -19,6 +18,7 @@ from node.home.home import Home
 from node.store import catalogue
 from node.store.blobs import Blobs
 from node.store.store import Store
+from node.workers.compute import open_compute
 from protocol import params
 from protocol.errors import FatalError, InputError
 from protocol.spec.job import CategoryFeature, ClassTarget, NumberFeature, NumberTarget, Outside

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from node import pace
+from node.workers import pace
 from protocol.arith.sealed import matvec
 from protocol.cost.sealed import ENTRY_BITS
 

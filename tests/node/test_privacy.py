@@ -20,7 +20,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node import noisy_tasks, tasks
-from node.compute import open_compute
 from node.data.datasets import import_file
 from node.privacy import ledger as privacy_ledger
 from node.privacy import reserving as privacy
@@ -29,6 +28,7 @@ from node.store import catalogue
 from node.store.blobs import Blobs
 from node.store.catalogue import Dataset
 from node.store.store import Store
+from node.workers.compute import open_compute
 from protocol.arith import kernels
 from protocol.arith.noise.accountant import spent
 from protocol.errors import InputError, StateError

@@ -44,7 +44,7 @@ def asked(
 
 def facts(draft: Draft, given: Asked) -> dict[str, Any]:
     """All of it as JSON. Raises SpecError (epsilon), InputError (a file that does not fit)."""
-    from node.worker import THREAD_VARIABLES
+    from node.workers.worker import THREAD_VARIABLES
 
     # numpy reads these when it is first imported. Its threads get into each other's way, and into
     # that of the owners' daemons that may share the machine.
@@ -136,7 +136,7 @@ def _layout(draft: Draft) -> dict[str, Any]:
 
 def _seconds(draft: Draft) -> dict[str, Any]:
     """Measured here and now; of statistics and secrets, which are small, by the estimate."""
-    from node.pace import measure_pace
+    from node.workers.pace import measure_pace
     from protocol.cost.estimate import rebuilding_seconds, secrets_seconds
     from protocol.cost.sealed import layout_of, owner_seconds, requester_seconds, statistics_seconds
 

@@ -19,7 +19,7 @@ from typing import Final, TypeVar, TypeVarTuple
 import trio
 import trio_parallel
 
-from node.worker import prepare
+from node.workers.worker import prepare
 from protocol.errors import AssayError
 
 log = logging.getLogger("assay.compute")
