@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from node import apply_tasks, standing, tasks
+from node import standing
 from node.audits import audit_job, claims, held_evidence, known_lists
 from node.chain import events
 from node.chain.intents import Intent
@@ -28,6 +28,8 @@ from node.store.jobs import StoredEvent
 from node.store.records import Event
 from node.store.store import Transaction
 from node.timeline import phase_seconds, round_views
+from node.work import apply as apply_tasks
+from node.work import tasks
 from protocol.addresses import parse_address, to_checksum
 from protocol.books.evidence import ClaimProof
 from protocol.errors import InputError, StateError

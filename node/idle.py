@@ -7,9 +7,10 @@ from typing import Final
 
 import trio
 
-from node import pool_tasks, tasks
 from node.engine import Machine
 from node.perform.services import Services
+from node.work import pool as pool_tasks
+from node.work import tasks
 from protocol.errors import AssayError
 from protocol.machines.job import JobPhase
 from protocol.owner.state import OwnerState

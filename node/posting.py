@@ -8,7 +8,6 @@ from pathlib import Path
 
 import trio
 
-from node import tasks
 from node.control.job_results import Posted
 from node.data.datasets import add_dataset
 from node.engine import Machine, unix_ms
@@ -16,6 +15,7 @@ from node.perform.compute import key_name, misfit
 from node.perform.services import Services
 from node.store import catalogue, jobs, records
 from node.store.store import Transaction
+from node.work import tasks
 from protocol.addresses import to_checksum
 from protocol.amounts import format_amount
 from protocol.books.enrolment import job_id, spec_domain

@@ -11,7 +11,6 @@ from typing import TypeVar, TypeVarTuple
 
 import trio
 
-from node import apply_tasks, noisy_tasks, sealed_tasks, secagg_tasks, tasks
 from node.engine import Wanted, unix_ms
 from node.perform.sealing import attempt_of, blocks_of, mask_name
 from node.perform.services import Services
@@ -20,6 +19,11 @@ from node.privacy import ledger as privacy_ledger
 from node.store import catalogue, jobs, records
 from node.store.blobs import BlobRef
 from node.store.store import Transaction
+from node.work import apply as apply_tasks
+from node.work import noisy as noisy_tasks
+from node.work import sealed as sealed_tasks
+from node.work import secagg as secagg_tasks
+from node.work import tasks
 from node.workers.compute import WorkerDied
 from protocol import params
 from protocol.books.enrolment import block_members

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 import trio
 
-from node import apply_tasks, secagg_tasks, tasks
 from node.engine import Machine, Wanted, unix_ms
 from node.perform.compute import in_worker
 from node.perform.sealing import blocks_of, held_sealing_key
 from node.perform.services import Services
 from node.store import records
 from node.store.store import Transaction
+from node.work import apply as apply_tasks
+from node.work import secagg as secagg_tasks
+from node.work import tasks
 from protocol.books import evidence, lists
 from protocol.books.enrolment import Cohort, block_members, cohort_order
 from protocol.errors import FatalError, Malformed

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import trio
 
-from node import secagg_tasks
 from node.engine import Machine
 from node.home.keys import ONCE_PREFIX
 from node.perform.services import Services
+from node.work import secagg as secagg_tasks
 from protocol.books.enrolment import draw_blocks
 from protocol.books.lists import RosterEntry, roster_entries
 from protocol.machines import effects

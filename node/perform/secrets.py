@@ -11,7 +11,6 @@ from collections.abc import Mapping
 
 import trio
 
-from node import secagg_tasks
 from node.engine import Machine, Wanted, unix_ms
 from node.perform import messages
 from node.perform.compute import in_worker
@@ -21,6 +20,7 @@ from node.privacy import draws as gradients
 from node.privacy import ledger as privacy_ledger
 from node.store import records, releases
 from node.store.store import Transaction
+from node.work import secagg as secagg_tasks
 from protocol.books.enrolment import block_members
 from protocol.books.lists import RosterEntry
 from protocol.errors import FatalError, Malformed

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 
-from node import tasks
+from node.work import tasks
 from protocol.arith.noise.accountant import multiplier
 from protocol.arith.sealed import statistics
 from scripts.benchmarks import sealed_job, sealed_rounds

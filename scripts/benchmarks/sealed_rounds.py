@@ -18,10 +18,14 @@ from types import TracebackType
 
 import trio
 
-from node import apply_tasks, pool_tasks, sealed_tasks, secagg_tasks, tasks
 from node.data.datasets import import_file
 from node.demo.data import write_csv
 from node.store.blobs import BlobRef
+from node.work import apply as apply_tasks
+from node.work import pool as pool_tasks
+from node.work import sealed as sealed_tasks
+from node.work import secagg as secagg_tasks
+from node.work import tasks
 from node.workers.compute import Compute, open_compute
 from protocol.arith import kernels
 from protocol.arith.fixedpoint import Integers

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from node import sealed_tasks, tasks
+from node.work import sealed as sealed_tasks
+from node.work import tasks
 from protocol.arith import kernels
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.learning.models import Floats, accuracy, check_rows

@@ -7,7 +7,7 @@ import statistics as spread
 import numpy as np
 import pytest
 
-from node import tasks
+from node.work import tasks
 from protocol.arith.sealed import affine, statistics
 from protocol.spec.job import JobSpec
 from scripts.benchmarks import sealed_accuracy, sealed_job, sealed_rounds, sealed_training

@@ -16,9 +16,9 @@ from defences import Defence, switch_off, write_site
 from hand_requester import Attempt, HandRequester
 from owner_swarm import OwnerSwarm
 
-from node import tasks
 from node.data.datasets import import_file, load_matrix
 from node.store.blobs import BlobRef
+from node.work import tasks
 from protocol.arith.learning.models import check_rows, layers
 from protocol.arith.learning.training import local_gradient
 from protocol.arith.vectors import Kind, decode_vector, encode_vector

@@ -16,10 +16,11 @@ import trio
 from hostile import Hostile, opened
 from processes import until
 
-from node import secagg_tasks, tasks
 from node.data.datasets import import_file
-from node.secagg_tasks import MadeSecrets
 from node.store.blobs import BlobRef, Blobs
+from node.work import secagg as secagg_tasks
+from node.work import tasks
+from node.work.secagg import MadeSecrets
 from protocol.books.enrolment import Cohort
 from protocol.books.lists import (
     RosterEntry,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-from node import secagg_tasks, tasks
 from node.store.blobs import BlobRef, Blobs
+from node.work import secagg as secagg_tasks
+from node.work import tasks
 from protocol.arith import kernels
 from protocol.arith.fixedpoint import Integers
 from protocol.arith.paillier.cryptosystem import PrivateKey

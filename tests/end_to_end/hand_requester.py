@@ -21,12 +21,13 @@ from hostile import Hostile
 from owner_swarm import OwnerSwarm
 from processes import CHAIN_ID, Daemon, until
 
-from node import secagg_tasks, tasks
 from node.chain.client import ChainClient
 from node.chain.signer import hash_of
 from node.net.swarm import SwarmConfig, open_swarm
 from node.perform.messages import PROTOCOL
 from node.store.blobs import BlobRef, Blobs
+from node.work import secagg as secagg_tasks
+from node.work import tasks
 from protocol.books import lists
 from protocol.books.enrolment import cohort_order, draw_blocks, job_id
 from protocol.books.lists import BlockList, ContributionList

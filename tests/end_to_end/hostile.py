@@ -16,7 +16,7 @@ from node.home.home import Home
 from node.home.keys import Keys
 from node.net.swarm import Swarm, SwarmConfig, open_swarm
 from node.perform.messages import PROTOCOL
-from node.secagg_tasks import new_sealing_key
+from node.work.secagg import new_sealing_key
 from protocol.books.typed_data import Domain, Enrolment, enrolment_digest
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
 from protocol.wire.codec import decode, encode

@@ -14,7 +14,7 @@ from node.chain import events
 from node.home.home import Home
 from node.home.keys import ONCE_PREFIX, Keys
 from node.store.blobs import BlobRef, Blobs
-from node.tasks import model_of
+from node.work.tasks import model_of
 from protocol.arith import kernels
 from protocol.layout.packing import model_bytes
 from protocol.owner.state import OwnerState

@@ -9,9 +9,9 @@ from jobs_kit import phases
 from processes import CHAIN_ID, Daemon, Swarm
 from sealed_clouds import posted_spec
 
-from node import tasks
 from node.home.keys import Keys
 from node.perform.compute import key_name
+from node.work import tasks
 from protocol.arith.batch import HEADER_BYTES, Kind, ciphertexts, decode_batch
 from protocol.arith.lanes import SumOutOfRange
 from protocol.arith.paillier.cryptosystem import PrivateKey

@@ -32,7 +32,7 @@ from attack_kit import (
 from hand_requester import Attempt, HandRequester, hand_requester
 from owner_swarm import OwnerSwarm
 
-from node import secagg_tasks
+from node.work import secagg as secagg_tasks
 from protocol.arith.lanes import SumOutOfRange
 from protocol.arith.secagg.sharing import Secrets
 from protocol.wire.envelope import Envelope, seal

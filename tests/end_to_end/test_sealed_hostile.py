@@ -21,7 +21,7 @@ from owner_swarm import OwnerSwarm
 from processes import until
 from sealed_clouds import charges, statistics_of
 
-from node import tasks
+from node.work import tasks
 from protocol.arith.sealed import ciphertexts as sealed
 from protocol.wire.messages import Enrol
 

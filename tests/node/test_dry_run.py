@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node import dry_run as dry
-from node import tasks
-from node.dry_run import DryRun, dry_run, read_rows
+from node.work import dry_run as dry
+from node.work import tasks
+from node.work.dry_run import DryRun, dry_run, read_rows
 from protocol import params
 from protocol.arith.learning import models
 from protocol.arith.learning.models import Family, Floats, Model

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from books_kit import make_spec
 
-from node import tasks
 from node.store.blobs import Blobs
+from node.work import tasks
 from protocol.arith import kernels
 from protocol.arith.entropy import from_seed
 from protocol.arith.learning.models import Family, Model

@@ -13,9 +13,11 @@ from books_kit import make_spec
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
-from node import noisy_tasks, sealed_tasks, tasks
 from node.data.datasets import import_file
 from node.store.blobs import Blobs
+from node.work import noisy as noisy_tasks
+from node.work import sealed as sealed_tasks
+from node.work import tasks
 from protocol.arith.learning.models import Family
 from protocol.arith.learning.models import Model as Architecture
 from protocol.arith.sealed import statistics

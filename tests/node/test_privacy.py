@@ -19,7 +19,6 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node import noisy_tasks, tasks
 from node.data.datasets import import_file
 from node.privacy import ledger as privacy_ledger
 from node.privacy import reserving as privacy
@@ -28,6 +27,8 @@ from node.store import catalogue
 from node.store.blobs import Blobs
 from node.store.catalogue import Dataset
 from node.store.store import Store
+from node.work import noisy as noisy_tasks
+from node.work import tasks
 from node.workers.compute import open_compute
 from protocol.arith import kernels
 from protocol.arith.noise.accountant import spent

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from books_kit import make_spec
 
-from node import apply_tasks, sealed_tasks, tasks
 from node.data.matrix import table_matrix
 from node.data.readers import read_file
+from node.work import apply as apply_tasks
+from node.work import sealed as sealed_tasks
+from node.work import tasks
 from protocol.arith.learning.models import check_rows
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.sealed import affine, statistics

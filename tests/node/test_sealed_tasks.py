@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 from books_kit import make_spec
 
-from node import apply_tasks, sealed_tasks, secagg_tasks, tasks
 from node.data.matrix import OwnedRows
 from node.store.blobs import BlobRef, Blobs
+from node.work import apply as apply_tasks
+from node.work import sealed as sealed_tasks
+from node.work import secagg as secagg_tasks
+from node.work import tasks
 from protocol.arith import kernels
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.sealed import affine, statistics

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from machine_kit import only
 from requester_kit import requester_at
 
-from node.tasks import envelope_of
+from node.work.tasks import envelope_of
 from protocol.books.enrolment import build_cohort, cohort_order
 from protocol.errors import Malformed
 from protocol.machines import effects

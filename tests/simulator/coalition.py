@@ -18,7 +18,7 @@ from simulator.sealed import sealed_model
 from simulator.spy import Spy
 from simulator.world import Settings, World
 
-from node import secagg_tasks
+from node.work import secagg as secagg_tasks
 from protocol import params
 from protocol.arith.secagg.sharing import Secrets
 from protocol.arith.vectors import Kind, decode_vector, encode_vector

@@ -8,8 +8,12 @@ from unittest.mock import patch
 
 from simulator import sealed, workers
 
-from node import apply_tasks, noisy_tasks, sealed_tasks, secagg_tasks, tasks
 from node.store.blobs import BlobRef
+from node.work import apply as apply_tasks
+from node.work import noisy as noisy_tasks
+from node.work import sealed as sealed_tasks
+from node.work import secagg as secagg_tasks
+from node.work import tasks
 from protocol.arith.fixedpoint import Integers
 from protocol.cost.estimate import apply_seconds, contribute_seconds
 from protocol.errors import InputError, PeerError

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from simulator import workers
 
-from node import apply_tasks
 from node.store.blobs import BlobRef
+from node.work import apply as apply_tasks
 from protocol.books import evidence, lists
 from protocol.books.enrolment import cohort_order, draw_blocks
 from protocol.errors import Malformed

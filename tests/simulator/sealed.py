@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from simulator.entropy import stream
 
-from node import sealed_tasks, tasks
+from node.work import sealed as sealed_tasks
+from node.work import tasks
 from protocol.arith.fixedpoint import Floats, Integers
 from protocol.arith.paillier.blinding import FullRange
 from protocol.arith.paillier.cryptosystem import PrivateKey
@@ -17,7 +18,7 @@ from protocol.spec.job import JobSpec
 
 
 def blinders(entropy: Callable[[int], bytes]) -> Callable[[JobSpec], Pool]:
-    """node.pool_tasks.blinders, made while they are used: a worker's own pool outlives a world, and
+    """node.work.pool.blinders, made while they are used: a worker's own pool outlives a world, and
     one seed would not give one log."""
 
     def pool(spec: JobSpec) -> Pool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from simulator import workers
 from simulator.entropy import stream
 
-from node import secagg_tasks
+from node.work import secagg as secagg_tasks
 from protocol.arith.secagg.agreement import new_key, public_of
 from protocol.books import lists
 from protocol.books.enrolment import block_members

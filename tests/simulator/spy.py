@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from node import secagg_tasks, tasks
+from node.work import secagg as secagg_tasks
+from node.work import tasks
 from protocol.arith.batch import decode_batch
 from protocol.arith.secagg.agreement import public_of
 from protocol.arith.secagg.masked import centred, decode_words

@@ -23,7 +23,7 @@ from simulator.spy import Opened
 from simulator.test_coalition import PLAIN, Coalitions, coalition
 from simulator.world import Settings
 
-from node import secagg_tasks
+from node.work import secagg as secagg_tasks
 from protocol.arith.learning import models
 from protocol.arith.vectors import Kind, encode_vector
 from protocol.books import lists
@@ -196,7 +196,7 @@ def test_dropped_to_some_and_in_to_others(chain: bool, threshold: bool) -> None:
 
 def _dull_model(them: Coalition) -> bytes:
     """Hidden units that never fire: all gradients are zero but those of the output's biases."""
-    from node.tasks import model_of
+    from node.work.tasks import model_of
 
     architecture = model_of(them.world.spec)
     weights = np.zeros(architecture.parameter_count)

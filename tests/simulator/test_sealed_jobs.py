@@ -23,7 +23,7 @@ from simulator.spy import Spy
 from simulator.world import Settings, World
 from test_coalition import EVERYBODY, Coalitions
 
-from node import tasks
+from node.work import tasks
 from protocol.arith.sealed import ciphertexts as sealed
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Phase

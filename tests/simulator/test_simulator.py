@@ -57,7 +57,7 @@ def test_twenty_owners_in_bad_weather_are_paid_for_a_better_model() -> None:
 
 
 def _model(world: World) -> kernels.Model:
-    from node.tasks import model_of
+    from node.work.tasks import model_of
 
     return model_of(world.spec)
 

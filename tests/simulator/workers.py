@@ -1,6 +1,6 @@
 """The daemon's own worker functions, run in virtual time: blobs in memory, randomness from a seed.
 
-What `node.tasks` and its neighbours compute is what the simulator computes; only what they reach
+What `node.work.tasks` and its neighbours compute is what the simulator computes; only what they reach
 for is replaced while they run: the blob directory, the rows, and every source of randomness,
 pycryptodome's, OpenDP's and a worker's pool among them, so that one seed gives one log.
 """
@@ -16,8 +16,10 @@ from unittest.mock import patch
 from simulator.gaussian import rounded_gaussian
 from simulator.sealed import blinders
 
-from node import noisy_tasks, pool_tasks, tasks
 from node.store.blobs import BlobRef
+from node.work import noisy as noisy_tasks
+from node.work import pool as pool_tasks
+from node.work import tasks
 from protocol.arith.noise import mechanism as noise
 from protocol.arith.sealed import statistics
 from protocol.wire.blobs import blob_digest

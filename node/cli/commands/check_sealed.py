@@ -14,7 +14,7 @@ from node.cli.failure import Failure
 from node.control.codes import Exit
 
 if TYPE_CHECKING:
-    from node.dry_run import DryRun
+    from node.work.dry_run import DryRun
     from protocol.spec.toml import Draft
 
 
@@ -105,7 +105,7 @@ def _multiplier(draft: Draft) -> float | None:
 
 
 def _dry_run(draft: Draft, path: Path, given: Asked, noise: float | None) -> DryRun:
-    from node.dry_run import dry_run, read_rows
+    from node.work.dry_run import dry_run, read_rows
 
     rows = read_rows(path, draft.terms)
     held_out = None if given.held_out is None else read_rows(given.held_out, draft.terms)

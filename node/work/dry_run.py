@@ -24,9 +24,10 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from node import sealed_tasks, tasks
 from node.data.matrix import table_matrix
 from node.data.readers import read_file
+from node.work import sealed as sealed_tasks
+from node.work import tasks
 from protocol import params
 from protocol.addresses import ZERO_ADDRESS
 from protocol.arith import kernels

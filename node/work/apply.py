@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from node import sealed_tasks, tasks
 from node.store.blobs import BlobRef
-from node.tasks import Result, Rows, Work, get, put
+from node.work import sealed as sealed_tasks
+from node.work import tasks
+from node.work.tasks import Result, Rows, Work, get, put
 from protocol.spec.job import Envelope, JobSpec
 
 if TYPE_CHECKING:

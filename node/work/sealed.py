@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from node import pool_tasks, secagg_tasks, tasks
 from node.store.blobs import BlobRef
-from node.tasks import Result, Rows, Work, get, put
+from node.work import pool, tasks
+from node.work import secagg as secagg_tasks
+from node.work.tasks import Result, Rows, Work, get, put
 from protocol.cost.sealed import layout_of
 from protocol.errors import FatalError, InputError
 from protocol.layout.noise import NoisePlan
@@ -78,7 +79,7 @@ def contribution(
         secagg_tasks.binding_of(spec, attempt),
         batch_maker(encode(attempt.place), peer),
         secrets.token_bytes,
-        pool_tasks.blinders(spec),
+        pool.blinders(spec),
     )
     return Result(put(work, reply))
 

@@ -12,7 +12,7 @@ import secrets
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from node import tasks
+from node.work import tasks
 from protocol.spec.job import Envelope, JobSpec
 
 #: A full-range blinder is an exponentiation of the modulus' length: it takes as long as this many

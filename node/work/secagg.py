@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from node import pool_tasks, tasks
 from node.store.blobs import BlobRef
+from node.work import pool, tasks
 from protocol.books.lists import RosterEntry
 from protocol.errors import Malformed
 from protocol.layout.packing import batch_maker
@@ -162,7 +162,7 @@ def contribution(
         binding_of(spec, attempt),
         batch_maker(encode(attempt.place), peer),
         secrets.token_bytes,
-        pool_tasks.filled(spec),
+        pool.filled(spec),
     )
     return tasks.Result(tasks.put(work, batch), facts=facts)
 

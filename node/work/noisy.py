@@ -6,8 +6,8 @@ import secrets
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from node import tasks
 from node.store.blobs import BlobRef, Blobs
+from node.work import tasks
 from protocol.errors import InputError
 from protocol.layout.noise import NoisePlan, noise_clip
 from protocol.spec.job import decode_spec
