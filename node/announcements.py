@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from node.engine import Machine
-from node.perform.services import Services
+from node.engine.engine import Machine
+from node.engine.services import Services
 from node.store import jobs, records
 from node.store.blobs import BlobRef, BlobsFull
 from node.store.store import Transaction

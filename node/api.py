@@ -34,10 +34,10 @@ from node.control.job_results import (
 )
 from node.control.version import VERSION
 from node.data.datasets import add_dataset
-from node.engine import Machine, unix_ms
+from node.engine.engine import Machine, unix_ms
+from node.engine.services import Services
 from node.home.config import load_config, save_config
 from node.perform.compute import misfit
-from node.perform.services import Services
 from node.posting import Posting
 from node.privacy import books as privacy_books
 from node.privacy import reserving as privacy

@@ -11,8 +11,8 @@ import trio
 
 from node.chain import events
 from node.chain.client import JobView
-from node.engine import Machine
-from node.perform.services import Services
+from node.engine.engine import Machine
+from node.engine.services import Services
 from node.store.jobs import StoredEvent
 from protocol.books import evidence, lists
 from protocol.books.audit import ChainBooks, ChainRound, Check, audit

@@ -16,10 +16,10 @@ from node.audits import audit_job, claims, held_evidence, known_lists
 from node.chain import events
 from node.chain.intents import Intent
 from node.control import job_results as j
-from node.engine import Machine
+from node.engine.engine import Machine
+from node.engine.services import Services
 from node.perform.chain import claim_args, claim_mark
 from node.perform.compute import key_name
-from node.perform.services import Services
 from node.privacy import books as privacy_books
 from node.standing import Known
 from node.store import jobs, records

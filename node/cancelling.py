@@ -10,8 +10,8 @@ import trio
 from node.books import Books
 from node.chain.intents import IntentOutcome
 from node.control.job_results import Cancelled
-from node.engine import Machine, unix_ms
-from node.perform.services import Services
+from node.engine.engine import Machine, unix_ms
+from node.engine.services import Services
 from protocol import params
 from protocol.errors import AssayError, ChainError, InputError, StateError
 from protocol.machines import inputs

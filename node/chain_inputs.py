@@ -15,8 +15,8 @@ from node.chain import events
 from node.chain.cursor import load_cursor, save_cursor
 from node.chain.events import ChainEvent, ContractEvent
 from node.chain.watch import MAX_CHUNK, Batch
-from node.engine import Machine, unix_ms
-from node.perform.services import Services
+from node.engine.engine import Machine, unix_ms
+from node.engine.services import Services
 from node.store import jobs
 from node.store.store import Transaction
 from protocol.machines import inputs

@@ -2,7 +2,7 @@
 
     home's lock -> store, blobs, keys -> workers -> swarm -> chain -> engine -> control socket
 
-A job's failure ends that job alone (node.engine); a peer's garbage ends nothing (node.net.guard,
+A job's failure ends that job alone (node.engine.engine); a peer's garbage ends nothing (node.net.guard,
 node.inbox); a chain that is down is waited for. What does end the daemon is the store, the disk or
 the network's own machinery failing: then it says why, and starts again where it was.
 """
@@ -30,7 +30,8 @@ from node.control.events import EventBus
 from node.control.joinline import JoinLine
 from node.control.server import ControlServer
 from node.data.datasets import clear_copies
-from node.engine import Engine, Machine, unix_ms
+from node.engine.engine import Engine, Machine, unix_ms
+from node.engine.services import Services
 from node.home.config import Config
 from node.home.home import Home
 from node.home.keys import Keys
@@ -42,7 +43,6 @@ from node.net.swarm import SwarmConfig, open_swarm
 from node.perform import chain as chain_effects
 from node.perform import messages
 from node.perform.dispatch import perform
-from node.perform.services import Services
 from node.store import jobs, outbox, records
 from node.store.blobs import Blobs
 from node.store.store import Store

@@ -7,8 +7,8 @@ from typing import Final
 
 import trio
 
-from node.engine import Machine
-from node.perform.services import Services
+from node.engine.engine import Machine
+from node.engine.services import Services
 from node.work import pool as pool_tasks
 from node.work import tasks
 from protocol.errors import AssayError

@@ -13,11 +13,11 @@ from collections import OrderedDict
 import trio
 
 from node.announcements import Announcements, Introduce
-from node.engine import Machine, unix_ms
+from node.engine.engine import Machine, unix_ms
+from node.engine.services import Services
 from node.net.guard import Bucket
 from node.net.swarm import Judge
 from node.perform.messages import PROTOCOL, sealed
-from node.perform.services import Services
 from node.store import jobs, records
 from node.store.blobs import BlobsFull
 from node.store.store import Transaction

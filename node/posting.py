@@ -10,9 +10,9 @@ import trio
 
 from node.control.job_results import Posted
 from node.data.datasets import add_dataset
-from node.engine import Machine, unix_ms
+from node.engine.engine import Machine, unix_ms
+from node.engine.services import Services
 from node.perform.compute import key_name, misfit
-from node.perform.services import Services
 from node.store import catalogue, jobs, records
 from node.store.store import Transaction
 from node.work import tasks

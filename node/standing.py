@@ -13,7 +13,7 @@ from typing import Final
 from node.audits import Lists
 from node.chain import events
 from node.control import job_results as j
-from node.engine import Machine
+from node.engine.engine import Machine
 from node.privacy import ledger as privacy_ledger
 from node.privacy.ledger import Limit
 from node.store import jobs, records

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from node.audits import Lists
 from node.chain import events
 from node.control import job_results as j
-from node.engine import Machine
+from node.engine.engine import Machine
 from node.store.jobs import StoredEvent
 from node.store.records import Event
 from protocol.machines.round import Phase

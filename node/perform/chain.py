@@ -10,8 +10,8 @@ import trio
 
 from node.chain import intent_rows as rows
 from node.chain.intents import Intent, IntentOutcome
-from node.engine import Wanted, unix_ms
-from node.perform.services import Services
+from node.engine.engine import Wanted, unix_ms
+from node.engine.services import Services
 from protocol.books import evidence, lists
 from protocol.books.enrolment import job_id
 from protocol.books.evidence import ClaimProof

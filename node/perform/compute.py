@@ -11,9 +11,9 @@ from typing import TypeVar, TypeVarTuple
 
 import trio
 
-from node.engine import Wanted, unix_ms
+from node.engine.engine import Wanted, unix_ms
+from node.engine.services import Services
 from node.perform.sealing import attempt_of, blocks_of, mask_name
-from node.perform.services import Services
 from node.privacy import draws as gradients
 from node.privacy import ledger as privacy_ledger
 from node.store import catalogue, jobs, records

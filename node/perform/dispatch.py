@@ -6,9 +6,9 @@ import logging
 
 import trio
 
-from node.engine import Wanted, unix_ms
+from node.engine.engine import Wanted, unix_ms
+from node.engine.services import Services
 from node.perform import chain, compute, lists, messages, secrets
-from node.perform.services import Services
 from node.privacy import reserving as privacy
 from node.store import catalogue
 from node.store.blobs import BlobRef, BlobsFull

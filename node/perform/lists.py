@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import trio
 
-from node.engine import Machine, Wanted, unix_ms
+from node.engine.engine import Machine, Wanted, unix_ms
+from node.engine.services import Services
 from node.perform.compute import in_worker
 from node.perform.sealing import blocks_of, held_sealing_key
-from node.perform.services import Services
 from node.store import records
 from node.store.store import Transaction
 from node.work import apply as apply_tasks

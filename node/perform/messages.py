@@ -10,10 +10,10 @@ import logging
 import trio
 from eth_hash.auto import keccak
 
-from node.engine import Wanted, unix_ms
+from node.engine.engine import Wanted, unix_ms
+from node.engine.services import Services
 from node.net.errors import ConversationError
 from node.perform.sealing import sealing_key
-from node.perform.services import Services
 from node.store import records
 from protocol import params
 from protocol.books.typed_data import Enrolment, enrolment_digest

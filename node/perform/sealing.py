@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import trio
 
-from node.engine import Machine
+from node.engine.engine import Machine
+from node.engine.services import Services
 from node.home.keys import ONCE_PREFIX
-from node.perform.services import Services
 from node.work import secagg as secagg_tasks
 from protocol.books.enrolment import draw_blocks
 from protocol.books.lists import RosterEntry, roster_entries

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 
 import trio
 
-from node.engine import Machine, Wanted, unix_ms
+from node.engine.engine import Machine, Wanted, unix_ms
+from node.engine.services import Services
 from node.perform import messages
 from node.perform.compute import in_worker
 from node.perform.sealing import blocks_of, held_sealing_key, mask_name, roster, sealing_name
-from node.perform.services import Services
 from node.privacy import draws as gradients
 from node.privacy import ledger as privacy_ledger
 from node.store import records, releases

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from node.control import results as r
-from node.engine import Machine
-from node.perform.services import Services
+from node.engine.engine import Machine
+from node.engine.services import Services
 from node.privacy import ledger
 from node.privacy.ledger import Entry, Limit
 from node.privacy.reserving import epsilon_of

@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from decimal import ROUND_CEILING, Context
 from typing import Final
 
+from node.engine.services import Services
 from node.perform import compute as workers
-from node.perform.services import Services
 from node.privacy import ledger
 from node.privacy.ledger import Entry, Limit, Reserve
 from node.store import catalogue, records

@@ -17,7 +17,7 @@ from trio.testing import wait_all_tasks_blocked
 from node.chain.cursor import Cursor, save_cursor
 from node.chain.events import ChainEvent
 from node.chain_inputs import ChainFollower
-from node.engine import Engine, Machine
+from node.engine.engine import Engine, Machine
 from node.inbox import ACKNOWLEDGED, Inbox
 from node.net.errors import FetchFailed
 from node.net.fetch import BlobSink

@@ -13,7 +13,7 @@ from books_kit import make_job
 from test_privacy import ROWS, Inline, fill, job, noisy_spec
 
 from node.api import Api
-from node.engine import Machine
+from node.engine.engine import Machine
 from node.privacy import ledger as privacy_ledger
 from node.privacy import reserving as privacy
 from node.store import catalogue

@@ -18,7 +18,7 @@ from node import cancelling
 from node.books import Books
 from node.cancelling import Cancelling
 from node.chain.intents import IntentOutcome
-from node.engine import Engine, Machine, Wanted
+from node.engine.engine import Engine, Machine, Wanted
 from node.store.store import Store
 from protocol import params
 from protocol.errors import ChainError, InputError, StateError

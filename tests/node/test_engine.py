@@ -11,7 +11,7 @@ import trio
 import trio.testing
 from books_kit import make_job
 
-from node.engine import Engine, Machine, Wanted
+from node.engine.engine import Engine, Machine, Wanted
 from node.store import records
 from node.store.store import Store
 from protocol.addresses import to_checksum

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from books_kit import Job, Person, enrol, make_job
 
-from node.engine import Machine, Wanted
+from node.engine.engine import Machine, Wanted
 from node.perform import lists as performed
 from node.store.blobs import Blobs
 from protocol.books.enrolment import Cohort, block_members, build_cohort, cohort_order, draw_blocks

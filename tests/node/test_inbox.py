@@ -28,7 +28,7 @@ from inbox_kit import (
     training,
 )
 
-from node.engine import Machine
+from node.engine.engine import Machine
 from node.net.fetch import BlobSink
 from node.store.blobs import BlobRef
 from protocol.books.enrolment import job_id

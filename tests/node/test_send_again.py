@@ -9,7 +9,7 @@ import pytest
 import trio
 from books_kit import CHAIN_ID, CONTRACT, REQUESTER
 
-from node.engine import unix_ms
+from node.engine.engine import unix_ms
 from node.perform import messages
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context, Frame

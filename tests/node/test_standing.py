@@ -14,7 +14,7 @@ from test_privacy import ROWS, Inline, fill, noisy_spec
 
 from node import standing
 from node.chain import events
-from node.engine import Machine, add_notice
+from node.engine.engine import Machine, add_notice
 from node.privacy import ledger as privacy_ledger
 from node.privacy import reserving as privacy
 from node.store import jobs, records

@@ -1,4 +1,4 @@
-"""A node, simulated: what node/engine.py and its neighbours do, without disks and sockets.
+"""A node, simulated: what node/engine/engine.py and its neighbours do, without disks and sockets.
 
 Durable is what survives a crash: encoded states, effects that are not done, messages, blobs,
 results of computations, intents. Every step decodes the stored state and encodes the new one.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from node.chain.client import ChainClient
 from node.chain.intents import Intents
-from node.engine import Engine
+from node.engine.engine import Engine
 from node.home.config import Config
 from node.home.home import Home
 from node.home.keys import Keys
