@@ -19,7 +19,6 @@ from node import standing
 from node.books import Books
 from node.cancelling import Cancelling
 from node.chain.watch import Watcher
-from node.chain_inputs import ChainFollower
 from node.control import results as r
 from node.control.events import EventBus
 from node.control.job_results import (
@@ -36,6 +35,7 @@ from node.control.version import VERSION
 from node.data.datasets import add_dataset
 from node.engine.engine import Machine, unix_ms
 from node.engine.services import Services
+from node.feeds.chain import ChainFollower
 from node.home.config import load_config, save_config
 from node.perform.compute import misfit
 from node.posting import Posting

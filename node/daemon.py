@@ -3,7 +3,7 @@
     home's lock -> store, blobs, keys -> workers -> swarm -> chain -> engine -> control socket
 
 A job's failure ends that job alone (node.engine.engine); a peer's garbage ends nothing (node.net.guard,
-node.inbox); a chain that is down is waited for. What does end the daemon is the store, the disk or
+node.feeds.inbox); a chain that is down is waited for. What does end the daemon is the store, the disk or
 the network's own machinery failing: then it says why, and starts again where it was.
 """
 
@@ -25,20 +25,20 @@ from node.chain.cursor import load_cursor
 from node.chain.intents import Intents
 from node.chain.sequencer import IntentPolicy
 from node.chain.watch import Watcher
-from node.chain_inputs import ChainFollower
 from node.control.events import EventBus
 from node.control.joinline import JoinLine
 from node.control.server import ControlServer
 from node.data.datasets import clear_copies
 from node.engine.engine import Engine, Machine, unix_ms
 from node.engine.services import Services
+from node.feeds.chain import ChainFollower
+from node.feeds.inbox import Inbox
 from node.home.config import Config
 from node.home.home import Home
 from node.home.keys import Keys
 from node.home.systemd import Notifier
 from node.home.vault import read_passphrase
 from node.idle import fill_pools
-from node.inbox import Inbox
 from node.net.swarm import SwarmConfig, open_swarm
 from node.perform import chain as chain_effects
 from node.perform import messages

@@ -16,9 +16,9 @@ from trio.testing import wait_all_tasks_blocked
 
 from node.chain.cursor import Cursor, save_cursor
 from node.chain.events import ChainEvent
-from node.chain_inputs import ChainFollower
 from node.engine.engine import Engine, Machine
-from node.inbox import ACKNOWLEDGED, Inbox
+from node.feeds.chain import ChainFollower
+from node.feeds.inbox import ACKNOWLEDGED, Inbox
 from node.net.errors import FetchFailed
 from node.net.fetch import BlobSink
 from node.store.blobs import Blobs

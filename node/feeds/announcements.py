@@ -31,7 +31,7 @@ from protocol.wire.messages import Announce
 
 log = logging.getLogger("assay.announcements")
 
-#: Takes in a machine, told its job's past, and stores what goes with it (node.chain_inputs).
+#: Takes in a machine, told its job's past, and stores what goes with it (node.feeds.chain).
 Introduce = Callable[[Machine, Callable[[Transaction], None]], Awaitable[bool]]
 
 #: Announcements that are looked at at once, for how long each, and how long one that does not hold

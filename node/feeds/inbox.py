@@ -12,9 +12,9 @@ from collections import OrderedDict
 
 import trio
 
-from node.announcements import Announcements, Introduce
 from node.engine.engine import Machine, unix_ms
 from node.engine.services import Services
+from node.feeds.announcements import Announcements, Introduce
 from node.net.guard import Bucket
 from node.net.swarm import Judge
 from node.perform.messages import PROTOCOL, sealed
