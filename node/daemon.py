@@ -38,11 +38,11 @@ from node.home.home import Home
 from node.home.keys import Keys
 from node.home.systemd import Notifier
 from node.home.vault import read_passphrase
-from node.idle import fill_pools
 from node.net.swarm import SwarmConfig, open_swarm
 from node.perform import chain as chain_effects
 from node.perform import messages
 from node.perform.dispatch import perform
+from node.perform.idle import fill_pools
 from node.store import jobs, outbox, records
 from node.store.blobs import Blobs
 from node.store.store import Store

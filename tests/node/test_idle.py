@@ -14,7 +14,7 @@ import trio
 import trio.testing
 from books_kit import make_spec
 
-from node import idle
+from node.perform import idle
 from node.work import pool as pool_tasks
 from node.work import tasks
 from protocol.errors import AssayError, InputError
