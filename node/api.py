@@ -1,4 +1,4 @@
-"""What the control socket asks of a running node. Jobs' books are node.books, posting node.posting.
+"""What the control socket asks of a running node. Jobs' books are node.jobs.books, posting node.jobs.posting.
 
 `status` reads what is in memory and waits for nothing.
 """
@@ -15,9 +15,6 @@ from pathlib import Path
 
 import trio
 
-from node import standing
-from node.books import Books
-from node.cancelling import Cancelling
 from node.chain.watch import Watcher
 from node.control import results as r
 from node.control.events import EventBus
@@ -37,8 +34,11 @@ from node.engine.engine import Machine, unix_ms
 from node.engine.services import Services
 from node.feeds.chain import ChainFollower
 from node.home.config import load_config, save_config
+from node.jobs import standing
+from node.jobs.books import Books
+from node.jobs.cancelling import Cancelling
+from node.jobs.posting import Posting
 from node.perform.compute import misfit
-from node.posting import Posting
 from node.privacy import books as privacy_books
 from node.privacy import reserving as privacy
 from node.store import catalogue

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from books_kit import Books, make_books, make_job
 
-from node.audits import audit_job, claims, known_lists
 from node.engine.engine import Machine
+from node.jobs.audits import audit_job, claims, known_lists
 from node.store.blobs import BlobRef, Blobs
 from protocol.books.evidence import encode_evidence
 from protocol.errors import StateError

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import trio
 
-from node import cancelling
-from node.books import Books
-from node.cancelling import Cancelling
 from node.chain.intents import IntentOutcome
 from node.engine.engine import Engine, Machine, Wanted
+from node.jobs import cancelling
+from node.jobs.books import Books
+from node.jobs.cancelling import Cancelling
 from node.store.store import Store
 from protocol import params
 from protocol.errors import ChainError, InputError, StateError

@@ -10,10 +10,10 @@ import pytest
 from books_kit import Books as Ledger
 from books_kit import make_books, make_job
 
-from node.books import Books
 from node.chain.intent_rows import GAP
 from node.chain.intents import Intent, IntentOutcome
 from node.engine.engine import Machine
+from node.jobs.books import Books
 from node.perform.chain import settled
 from node.store.blobs import BlobRef, Blobs
 from protocol.books.evidence import encode_evidence

@@ -12,9 +12,9 @@ import pytest
 from books_kit import Job, digest_of, make_job
 from test_privacy import ROWS, Inline, fill, noisy_spec
 
-from node import standing
 from node.chain import events
 from node.engine.engine import Machine, add_notice
+from node.jobs import standing
 from node.privacy import ledger as privacy_ledger
 from node.privacy import reserving as privacy
 from node.store import jobs, records

@@ -7,11 +7,11 @@ from typing import Final
 
 import trio
 
-from node.books import Books
 from node.chain.intents import IntentOutcome
 from node.control.job_results import Cancelled
 from node.engine.engine import Machine, unix_ms
 from node.engine.services import Services
+from node.jobs.books import Books
 from protocol import params
 from protocol.errors import AssayError, ChainError, InputError, StateError
 from protocol.machines import inputs

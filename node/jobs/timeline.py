@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 
-from node.audits import Lists
 from node.chain import events
 from node.control import job_results as j
 from node.engine.engine import Machine
+from node.jobs.audits import Lists
 from node.store.jobs import StoredEvent
 from node.store.records import Event
 from protocol.machines.round import Phase

@@ -10,16 +10,16 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from node.audits import Lists
 from node.chain import events
 from node.control import job_results as j
 from node.engine.engine import Machine
+from node.jobs.audits import Lists
+from node.jobs.timeline import part_in
 from node.privacy import ledger as privacy_ledger
 from node.privacy.ledger import Limit
 from node.store import jobs, records
 from node.store.jobs import StoredEvent
 from node.store.store import Transaction
-from node.timeline import part_in
 from protocol.addresses import to_checksum
 from protocol.books.enrolment import draw_blocks
 from protocol.books.evidence import Evidence

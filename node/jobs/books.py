@@ -11,23 +11,23 @@ from typing import Final
 
 import trio
 
-from node import standing
-from node.audits import audit_job, claims, held_evidence, known_lists
 from node.chain import events
 from node.chain.intents import Intent
 from node.control import job_results as j
 from node.engine.engine import Machine
 from node.engine.services import Services
+from node.jobs import standing
+from node.jobs.audits import audit_job, claims, held_evidence, known_lists
+from node.jobs.standing import Known
+from node.jobs.timeline import phase_seconds, round_views
 from node.perform.chain import claim_args, claim_mark
 from node.perform.compute import key_name
 from node.privacy import books as privacy_books
-from node.standing import Known
 from node.store import jobs, records
 from node.store.blobs import BlobRef
 from node.store.jobs import StoredEvent
 from node.store.records import Event
 from node.store.store import Transaction
-from node.timeline import phase_seconds, round_views
 from node.work import apply as apply_tasks
 from node.work import tasks
 from protocol.addresses import parse_address, to_checksum
