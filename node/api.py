@@ -1,4 +1,4 @@
-"""What the control socket asks of a running node. Jobs' books are node.jobs.books, posting node.jobs.posting.
+"""What the control socket asks of a running node; about jobs it asks node.jobs.
 
 `status` reads what is in memory and waits for nothing.
 """

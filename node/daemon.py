@@ -2,9 +2,10 @@
 
     home's lock -> store, blobs, keys -> workers -> swarm -> chain -> engine -> control socket
 
-A job's failure ends that job alone (node.engine.engine); a peer's garbage ends nothing (node.net.guard,
-node.feeds.inbox); a chain that is down is waited for. What does end the daemon is the store, the disk or
-the network's own machinery failing: then it says why, and starts again where it was.
+A job's failure ends that job alone (node.engine.engine); a peer's garbage ends nothing
+(node.net.guard, node.feeds.inbox); a chain that is down is waited for. What does end the daemon is
+the store, the disk or the network's own machinery failing: then it says why, and starts again where
+it was.
 """
 
 from __future__ import annotations

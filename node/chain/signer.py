@@ -1,4 +1,4 @@
-"""The account's key, as the chain's code sees it: something that signs. node.home.keys.Keys is one."""
+"""The account's key, as the chain's code sees it: something that signs (node.home.keys.Keys)."""
 
 from __future__ import annotations
 

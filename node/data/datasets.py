@@ -54,8 +54,8 @@ def load_matrix(directory: Path, digest: bytes, name: str, terms: Terms) -> tupl
     """What a job reads of data set `name`: features [rows, inputs] and target [rows], float64.
 
     `directory` and `digest` say where its copy is. Runs in a worker. Raises what
-    `node.data.matrix.build_matrix` does; an `InputError` holds a value of one record, so it is for the
-    data's owner alone and must never go to a peer.
+    `node.data.matrix.build_matrix` does; an `InputError` holds a value of one record, so it is for
+    the data's owner alone and must never go to a peer.
     """
     from node.data.matrix import build_matrix
 

@@ -1,4 +1,4 @@
-"""What comes in: gossip and private messages, announcements, the chain; each made a machine's input.
+"""What comes in: messages, announcements, the chain's facts; each made a machine's input.
 
 Judged and stored before a machine hears of it. It imports engine/, store/, net/ and chain/.
 """

@@ -1,4 +1,4 @@
-"""What node/home/keys.py is made of: passphrases, the derivation, sealing, bounded reads of key files.
+"""What node/home/keys.py is made of: passphrases, the derivation, sealing, bounded reads.
 
 The derivation is PBKDF2-HMAC-SHA256 because its memory is nothing: keystore V3's usual scrypt
 takes 256 MiB, in each of the daemons that share a machine. docs/adr/0301 says what it protects.

@@ -1,9 +1,10 @@
 """Blobs by digest over streams: in chunks, each checked, from any peer that holds them.
 
-A holder serves two requests: the chunk list of a blob (protocol/wire/blobs.py) and one chunk of it. The
-list is checked against the digest and each chunk against the list, so a holder that lies wastes one
-list or one chunk, is counted and left, and the next one is asked. What was received and verified is
-in the sink at once; a later fetch reads it back, keeps what checks, and asks for the rest only.
+A holder serves two requests: the chunk list of a blob (protocol/wire/blobs.py) and one chunk of it.
+The list is checked against the digest and each chunk against the list, so a holder that lies wastes
+one list or one chunk, is counted and left, and the next one is asked. What was received and
+verified is in the sink at once; a later fetch reads it back, keeps what checks, and asks for the
+rest only.
 """
 
 from __future__ import annotations

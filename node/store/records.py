@@ -1,7 +1,8 @@
 """Typed access to the store's tables: machines, messages, specs, results, events, traffic.
 
 Every function takes an open transaction (`Store.run`, `Store.read`) and does one thing. Effects are
-in node/store/outbox.py, data sets and their policies in node/store/catalogue.py, the chain in node/chain/.
+in node/store/outbox.py, data sets and their policies in node/store/catalogue.py, the chain in
+node/chain/.
 """
 
 from __future__ import annotations

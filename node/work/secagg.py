@@ -1,8 +1,8 @@
 """What a node computes in an attempt that opens only as a sum: secrets, masks, shares.
 
 Plain functions over bytes; the large ones run in workers. Rosters come in as
-`protocol.books.lists.RosterEntry`, verified before. Secrets are arguments and results, never logged, and
-go nowhere but into the vault and the worker that masks with them.
+`protocol.books.lists.RosterEntry`, verified before. Secrets are arguments and results, never
+logged, and go nowhere but into the vault and the worker that masks with them.
 """
 
 from __future__ import annotations

@@ -81,8 +81,8 @@ def fits(rows: Rows, terms: Terms, owner: bool) -> str:
     """Raises InputError, for the data's owner alone, unless a job could train on these rows and,
     where it is posted already, encrypt to its key.
 
-    An owner in a job with noise takes part whatever its rows hold (node.data.matrix.owned_rows): what
-    comes back says, to it alone, why some of them are not used; empty if all are.
+    An owner in a job with noise takes part whatever its rows hold (node.data.matrix.owned_rows):
+    what comes back says, to it alone, why some of them are not used; empty if all are.
     """
     from node.data.datasets import load_matrix, load_owned_rows
 

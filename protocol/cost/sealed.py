@@ -27,8 +27,8 @@ _STRIP: Final = 0.6
 _MAX_STRIP: Final = 16
 _MAX_ENTRIES: Final = 1 << 17
 
-#: In steps: one bit's shift of a packed row (protocol.arith.sealed.ciphertexts), and what adding offset and
-#: masks to a reply's ciphertext and blinding it takes, but for the blinder itself.
+#: In steps: one bit's shift of a packed row (protocol.arith.sealed.ciphertexts), and what adding
+#: offset and masks to a reply's ciphertext and blinding it takes, but for the blinder itself.
 _SHIFT: Final = 1.3
 _CLOSE: Final = 8.0
 
@@ -129,7 +129,8 @@ def layout_of(terms: Terms) -> SealedLayout:
 
 def product_steps(rows: int, columns: int, entry_bits: int = ENTRY_BITS) -> float:
     """A matrix of `rows` x `columns` numbers times as many ciphertexts, in steps, by the cheapest
-    width of a strip of columns: what protocol.arith.sealed.matvec.cost says, within some percent."""
+    width of a strip of columns: what protocol.arith.sealed.matvec.cost says, within some
+    percent."""
 
     def cost(width: int) -> float:
         strips = math.ceil(columns / width)

@@ -1,7 +1,7 @@
 """The owner's machine: a job from its announcement to the last payment.
 
-Rounds are protocol.owner.attempt's. `step` never mutates: it raises StateError for an input that the
-state does not know, and the caller keeps the old state.
+Rounds are protocol.owner.attempt's. `step` never mutates: it raises StateError for an input that
+the state does not know, and the caller keeps the old state.
 """
 
 from __future__ import annotations

@@ -48,8 +48,8 @@ class Policy(Wire):
     their crafted weights could read every row. `open_models`, `sealed_models`: which kinds.
     `max_unpaid`: attempts without pay that one requester may cause before its jobs wait. `epsilon`,
     `delta`: what all jobs with noise together may cost the dataset, by its ledger
-    (node/privacy/reserving.py); 0 takes none. `known_least`: so many members of this owner's block must be
-    among the accounts `known`.
+    (node/privacy/reserving.py); 0 takes none. `known_least`: so many members of this owner's block
+    must be among the accounts `known`.
     """
 
     decided: bool

@@ -1,8 +1,8 @@
 """The job spec: everything that requester and owners agree on before they train.
 
-A spec is canonical bytes (protocol.wire.codec); its digest stands on the chain, so that nobody can be
-shown another one. `Terms` is what the requester decides, `JobSpec` adds what its daemon fills in.
-A spec that breaks a rule cannot be built: `JobSpec(...)`, `decode_spec` and the TOML reader
+A spec is canonical bytes (protocol.wire.codec); its digest stands on the chain, so that nobody can
+be shown another one. `Terms` is what the requester decides, `JobSpec` adds what its daemon fills
+in. A spec that breaks a rule cannot be built: `JobSpec(...)`, `decode_spec` and the TOML reader
 (protocol.spec.toml) go through the same checks. docs/spec/job.md lists every field and limit.
 """
 

@@ -43,7 +43,7 @@ def unsealable(family: Family) -> str:
 
 
 class FeatureMap(StrEnum):
-    """What a sealed model is linear in, as in protocol.arith.learning.feature_map: inputs, or a map."""
+    """What a sealed model is linear in, as in arith/learning/feature_map.py: inputs, or a map."""
 
     NONE = "none"
     FOURIER = "fourier"

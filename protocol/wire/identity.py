@@ -58,9 +58,9 @@ _PROBE = X25519PrivateKey.from_private_bytes(b"assay/1 low order probe".ljust(32
 def of_low_order(public: bytes) -> bool:
     """Whether an X25519 public key (32 bytes) agrees with every private key on zero.
 
-    One try tells for all of them (RFC 7748, sections 5 and 6.1; protocol.arith.secagg.agreement, which
-    this floor may not import, says why). Such a key is its sender's fault, and would take its whole
-    block out of every attempt.
+    One try tells for all of them (RFC 7748, sections 5 and 6.1; protocol.arith.secagg.agreement,
+    which this floor may not import, says why). Such a key is its sender's fault, and would take its
+    whole block out of every attempt.
     """
     try:
         _PROBE.exchange(X25519PublicKey.from_public_bytes(public))

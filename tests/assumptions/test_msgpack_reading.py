@@ -1,4 +1,4 @@
-"""What protocol/wire/codec.py believes of msgpack 1.1: bounded, strict where asked, shortest forms."""
+"""What protocol/wire/codec.py believes of msgpack 1.1: bounded, strict, shortest forms."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The daemon's own worker functions, run in virtual time: blobs in memory, randomness from a seed.
 
-What `node.work.tasks` and its neighbours compute is what the simulator computes; only what they reach
-for is replaced while they run: the blob directory, the rows, and every source of randomness,
+What `node.work.tasks` and its neighbours compute is what the simulator computes; only what they
+reach for is replaced while they run: the blob directory, the rows, and every source of randomness,
 pycryptodome's, OpenDP's and a worker's pool among them, so that one seed gives one log.
 """
 
