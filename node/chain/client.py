@@ -150,7 +150,7 @@ class ChainClient:
         return await self._ask("eth_getBlockByNumber", ["latest", False], replies.head)
 
     async def header(self, number: int) -> Head | None:
-        """A block of the chain by number; None where the chain is shorter."""
+        """A chain block by number; None where the chain is shorter."""
 
         def parse(value: Any) -> Head | None:
             found = None if value is None else replies.head(value)
@@ -161,7 +161,7 @@ class ChainClient:
         return await self._ask("eth_getBlockByNumber", [hex(number), False], parse)
 
     async def block_hash(self, number: int) -> bytes | None:
-        """The hash of a block of the chain; None where the chain is shorter."""
+        """The hash of a chain block; None where the chain is shorter."""
         found = await self.header(number)
         return None if found is None else found.hash
 

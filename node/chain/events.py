@@ -104,7 +104,7 @@ class ChainReorg:
 
 @dataclass(frozen=True, slots=True)
 class ChainHead:
-    """A block of the chain, in order; confirmations are counted from these."""
+    """A chain block, in order; confirmations are counted from these."""
 
     number: int
     hash: bytes

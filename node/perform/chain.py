@@ -67,7 +67,7 @@ async def read_job(services: Services, wanted: Wanted, effect: effects.ReadJob) 
 async def read_block_hash(
     services: Services, wanted: Wanted, effect: effects.ReadBlockHash
 ) -> None:
-    """The hash of a block that must exist: the machine saw a later head."""
+    """The hash of a chain block that must exist: the machine saw a later head."""
 
     async def ask() -> bytes:
         found = await services.chain.block_hash(effect.number)

@@ -49,7 +49,7 @@ class ChainBooks:
 
     spec_digest: bytes
     enrol_roots: tuple[bytes, ...]
-    seeds: tuple[bytes, ...]  # for each root: the hash of the block that its blocks are drawn from
+    seeds: tuple[bytes, ...]  # for each root: the hash of the chain block that drew its blocks
     rounds: Mapping[int, ChainRound]
     final_model: bytes
     evidence_digest: bytes

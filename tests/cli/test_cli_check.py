@@ -136,7 +136,7 @@ def test_what_is_no_toml_is_a_problem_of_the_file(tmp_path: Path, capsys: Any) -
     [
         (("contribute_seconds = 120", "contribute_seconds = 1"), ""),
         (("local_steps = 100", "local_steps = 10000"), ""),
-        (("commit_seconds = 300", "commit_seconds = 11"), "less than a block of the chain takes"),
+        (("commit_seconds = 300", "commit_seconds = 11"), "less than a chain block takes"),
         (("commit_seconds = 300", "commit_seconds = 12"), ""),
         (("finality_blocks = 2", "finality_blocks = 1024"), "the job expires after 86400 s"),
     ],
