@@ -195,7 +195,7 @@ def _multiplier(c: Result) -> tuple[str, str, str]:
 
 
 def _threshold(c: Result, members: int, shares: int) -> tuple[str, str, str]:
-    """t of n, with the two inequalities of the design's section 5 in numbers."""
+    """t of n, with both inequalities of docs/design.md, section 5, in numbers."""
     dropouts, corrupt = c["dropouts"], c["corrupt"]
     return (
         "threshold",

@@ -14,7 +14,7 @@ Result: TypeAlias = Mapping[str, Any]
 #: DESIGN section 2: masks protect within a round; over rounds, an owner's own noise does.
 _NO_NOISE: Final = "no noise: masks hide each batch within a round, nothing protects over rounds"
 
-#: DESIGN section 6: without noise an owner's matrix is its data, and crafted weights read it.
+#: Without noise an owner's matrix is its data, and crafted weights read it (docs/design.md, 6).
 SEALED_NO_NOISE: Final = (
     "no noise, the spy defence is off: weights made for it read owners' rows out of the sums; only "
     "owners whose policy names this requester in `trusted` take the job"

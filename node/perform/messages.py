@@ -48,7 +48,8 @@ async def _keep(services: Services, envelope: Envelope) -> None:
 async def _frame(services: Services, envelope: Envelope, attachment: bytes) -> bytes:
     content = b""
     if attachment and services.blobs.size(attachment) is None:
-        # A stored batch that is lost is an absence: it is never made again (design, section 5).
+        # A stored batch that is lost is an absence: it is never made again
+        # (docs/design.md, section 5).
         log.error("blob %s is gone: it does not travel with its header", attachment.hex())
     elif attachment:
         ref = services.blob(attachment)

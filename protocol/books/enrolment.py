@@ -1,8 +1,8 @@
-"""Who takes part: signed enrolments, their root, and blocks drawn from a later block's hash.
+"""Who takes part: signed enrolments, their root, and blocks drawn by a chain block's hash.
 
-The root is on the chain first; the seed is the hash of a block that was mined after it, so the
-requester cannot choose who sits with whom (design, section 2). Enrolments stand in the order of
-their digests, which nobody chooses either once the list is fixed.
+The root is on the chain first; the seed is the hash of a chain block that was mined after it, so
+the requester cannot choose who sits with whom (docs/design.md, section 2). Enrolments stand in the
+order of their digests, which nobody chooses either once the list is fixed.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ class Ready(Wire):
     seals `boxes` and is forgotten at once; `seed_hash` commits to the self-mask's seed. The tuples
     have an entry for each member of the whole block, by index, this one included: hashes of its
     share of the seed and of the mask key, and the box that only it can open. Lists of these
-    messages are a block's frozen roster (design, section 5; docs/spec/round.md).
+    messages are a block's frozen roster (docs/design.md, section 5; docs/spec/round.md).
     """
 
     opening: Digest
