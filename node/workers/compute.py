@@ -3,7 +3,7 @@
 A thin layer over trio-parallel. Workers are spawned, never forked: they inherit no key, no socket
 and no lock. They start with the first computation, stay for the next ones, and end with the daemon.
 A worker that dies takes its one computation with it; the next call starts a fresh worker. Nothing
-is retried here: the caller knows whether the result was stored.
+is tried again here, because only the caller knows whether the result was stored.
 """
 
 from __future__ import annotations
