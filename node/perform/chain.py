@@ -204,10 +204,10 @@ def claim_args(proof: ClaimProof) -> tuple[Any, Any]:
 
 
 def claim_mark(proof: ClaimProof, turn: int) -> str:
-    """What a claim that a person asks for is called, beside the one that its machine makes.
+    """The mark of a claim that a person asks for, beside the claim that the machine makes.
 
-    By what it pays, since one id stands for one call: after more rounds, or after a refusal, a
-    claim is another.
+    It follows from what the claim pays, because one id stands for one call: after more rounds, or
+    after a refusal, it is another claim.
     """
     rounds = sum(1 << each.round for each in proof.rounds)
     return f"{proof.account.hex()}.{rounds:x}.{int(proof.merit > 0)}.{turn}"

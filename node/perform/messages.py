@@ -116,7 +116,8 @@ async def _deliver(
             await trio.sleep(_PAUSE)
             continue
         if _unknown(reply):
-            # A home that was put back from its keys, say: it has kept nothing of what it was told.
+            # For example a home that was restored from its keys: it has kept nothing of what it was
+            # told.
             log.info("%s waits: %s does not know the job", kind, name)
             await trio.sleep(_PAUSE)
             continue
@@ -138,7 +139,7 @@ def _unknown(reply: bytes) -> bool:
 
 
 async def _answered(services: Services, peer: bytes, reply: bytes) -> None:
-    """What a peer tells is taken like any other message; nothing: it has received and stored."""
+    """A peer's answer is taken like any other message; an empty answer says received and stored."""
     if not reply:
         return
     try:
