@@ -11,7 +11,7 @@ from node.cli.show import Pairs, Part, Table
 
 Result: TypeAlias = Mapping[str, Any]
 
-#: DESIGN section 2: masks protect within a round; over rounds, an owner's own noise does.
+#: docs/design.md, section 2: masks protect within a round; over rounds, an owner's own noise does.
 _NO_NOISE: Final = "no noise: masks hide each batch within a round, nothing protects over rounds"
 
 #: Without noise an owner's matrix is its data, and crafted weights read it (docs/design.md, 6).
@@ -213,7 +213,7 @@ def state(job: Result) -> str:
 
 
 def noise_warning(job: Result) -> list[str]:
-    """DESIGN section 2: every command that shows a job without noise says so."""
+    """docs/design.md, section 2: every command that shows a job without noise says so."""
     text = _no_noise(job)
     return [f"warning: {text}"] if text else []
 

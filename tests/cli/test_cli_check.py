@@ -85,7 +85,7 @@ async def test_noise_is_told_with_what_it_allows(assay: Any, tmp_path: Path) -> 
     ended = await assay("job", "check", path)
     assert ended.code == 0
     for text in (
-        "2 x 5 > 8 + 1: never two sums of it; 5 <= 8 - 2 - 1: always one",  # DESIGN section 5
+        "2 x 5 > 8 + 1: never two sums of it; 5 <= 8 - 2 - 1: always one",  # design.md, 5
         "epsilon 8, delta 1e-05",
         "at most 3.09",  # noise multiplier
         "a block goes on without so many",

@@ -151,7 +151,7 @@ def _warnings(
     if not terms.privacy.noisy and sealed is not None:
         yield SEALED_NO_NOISE
     elif not terms.privacy.noisy:
-        # The rule of DESIGN section 2: whoever sees such a job is told.
+        # docs/design.md, section 2: every command that shows such a job says so.
         yield (
             "no noise: masks hide each contribution within a round; over rounds nothing protects "
             "owners' gradients"
