@@ -1,8 +1,8 @@
-"""How large a masked contribution is: the layout of protocol.arith.lanes, .batch and .masked; of a
-sealed model's, with sealed_layout.
+"""How large a masked contribution is: the layout of protocol.arith.lanes, .batch and .masked; for a
+sealed model, with layout/sealed.py.
 
-Limits and estimates need it above the arithmetic floor, where numpy may not be imported; a test
-holds both to each other.
+Limits and estimates need it above the arithmetic floor, where numpy may not be imported. A test
+holds the two to each other.
 """
 
 from __future__ import annotations
