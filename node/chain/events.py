@@ -1,4 +1,4 @@
-"""What the contract said, as typed values: one frozen class for each event of bounty.vy.
+"""The contract's events as typed values: one frozen class for each event of bounty.vy.
 
 Addresses are 20 bytes, digests and roots 32, amounts wei (or the token's smallest unit), moments
 seconds since 1970. The field names are the contract's.
