@@ -86,8 +86,9 @@ class NoContract(ChainError):
 
 
 class OtherContract(ChainError):
-    """The code at the contract's address is not what this assay was built with. Nobody here has
-    read the promises on which the money would hang.
+    """The code at the contract's address is not what this assay was built with.
+
+    Nobody here has read the promises on which the money would hang.
     """
 
     def __init__(self, url: str, address: bytes) -> None:
