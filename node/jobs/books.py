@@ -1,4 +1,5 @@
 """A job's books as people see them: summaries, rounds, members, money; claims and the audit.
+
 Everything comes from this node's store: its machines, the contract's events, the transactions that
 it sent, the lists and the evidence that it holds. Nothing here changes a machine.
 """

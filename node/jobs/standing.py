@@ -42,9 +42,11 @@ _TRAINED: Final = (JobPhase.FINISHING, JobPhase.PAYING, JobPhase.CLOSED)
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One job as the store has it. `told` are the contract's events. `failed` says how the latest
-    attempt failed; it is empty if that went well. `halted` says why no further round runs on this
-    node's data, though the job goes on.
+    """One job as the store has it.
+
+    `told` are the contract's events. `failed` says how the latest attempt failed; it is empty if
+    that went well. `halted` says why no further round runs on this node's data, though the job goes
+    on.
     """
 
     told: list[StoredEvent]
