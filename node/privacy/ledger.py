@@ -205,8 +205,9 @@ def release(tx: Transaction, job: bytes) -> None:
 
 
 def renew(tx: Transaction, dataset: str, jobs: frozenset[bytes], limit: Limit) -> None:
-    """Note which running jobs of a data set were found to fit `limit`; the others fit nothing. An
-    earlier finding about the others no longer counts, because fewer jobs ran when it was made.
+    """Note which running jobs of a data set were found to fit `limit`; the others fit nothing.
+
+    An earlier finding about the others no longer counts, because fewer jobs ran when it was made.
     """
     for each in entries(tx, dataset):
         if each.released is None:
