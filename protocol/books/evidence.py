@@ -1,6 +1,7 @@
-"""The evidence of a job: it makes every claim provable without the requester's help. It is a blob
-whose digest stands in the contract's `finish`: the enrolled list, every round's list, and the merit
-tree's entries. Anybody who has it and the lists that it names can rebuild every root.
+"""The evidence of a job: it makes every claim provable without the requester's help.
+
+It is a blob whose digest stands in the contract's `finish`: the enrolled list, every round's list,
+and the merit tree's entries. Anybody who has it and the lists that it names can rebuild every root.
 """
 
 from __future__ import annotations
