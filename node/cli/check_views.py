@@ -1,6 +1,6 @@
-"""What `assay job check` shows: a spec's problems, or what the job costs and what protects owners.
+"""`assay job check` for people: a spec's problems, or the job's costs and its protection.
 
-What is shown is the JSON that the command made (node.cli.commands.check).
+The tables show the JSON that the command made (node.cli.commands.check).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What each result looks like to a person. Results come as the JSON that the daemon sent."""
+"""Each result as a person sees it. Results come as the JSON that the daemon sent."""
 
 from __future__ import annotations
 
