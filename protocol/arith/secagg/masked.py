@@ -5,9 +5,9 @@ value v travels as (v + mask) modulo 2^w, little-endian, w / 8 bytes; a sum wrap
 and once its masks are off it is read as the signed number nearest to zero. That is the true sum if
 all are honest, since `summands` values stay below 2^(w - 1); any sum is checked against that bound.
 
-The mask is uniform modulo 2^w, so a batch tells nothing to who lacks its seeds. It is the one
-layer: should a member's seed *and* its pairwise seeds leak later, its batch opens. Under Paillier
-it does not, but for the requester (docs/spec/arithmetic.md, 'Two envelopes').
+The mask is uniform modulo 2^w, so a batch tells nothing to anybody who lacks its seeds. It is the
+only layer: if a member's seed *and* its pairwise seeds leak later, its batch opens. Under Paillier
+it then opens to the requester alone (docs/spec/arithmetic.md, 'Two envelopes').
 """
 
 from __future__ import annotations

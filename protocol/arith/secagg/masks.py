@@ -1,9 +1,9 @@
 """Masks that cancel in a block's sum (Bonawitz et al., CCS 2017, section 4): keys, seeds, streams.
 
 Each member p of a roster adds to its vector a self-mask, and for every other member j a mask that
-both know: plus where p < j, minus where p > j. In the sum of all of them pairwise masks cancel;
-`removal` is what is left over, for who knows the seeds of those present and the keys of those who
-dropped out.
+both know: plus where p < j, minus where p > j. In the sum of all of them pairwise masks cancel.
+`removal` computes the rest, from the seeds of the members that are present and the mask keys of
+those that dropped out.
 
     mask key     X25519 (RFC 7748), fresh for an attempt
     seed         HKDF-SHA256 (RFC 5869), 32 bytes, bound to round, model, roster, modulus and keys
@@ -36,8 +36,8 @@ from protocol.errors import FatalError, Malformed
 
 WordArray: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 
-#: Bits drawn beyond a modulus' length: what is reduced modulo n is then uniform up to a statistical
-#: distance of 2^-128 a number.
+#: Bits drawn beyond a modulus' length: a number reduced modulo n is then uniform up to a
+#: statistical distance of 2^-128.
 SURPLUS_BITS: Final = 128
 
 #: Keystream made at a time: stays in a core's second-level cache, and bounds scratch memory.
@@ -257,7 +257,7 @@ def contribution_mask(
     roster: Sequence[tuple[int, bytes]],
     binding: Binding,
 ) -> V:
-    """What member `me` adds to its `count` numbers.
+    """The mask that member `me` adds to its `count` numbers.
 
     `roster` are (position in the block, mask key) of all members that take part, `me` among them.
     Raises Malformed, naming the member, if two positions or two keys are the same, a key is bad, or

@@ -77,8 +77,8 @@ class Secrets:
 
 @dataclass(frozen=True)
 class ReadyParts:
-    """What a member tells of its secrets, as its Ready carries it. The tuples go by position in the
-    whole block; Malformed if they differ in length."""
+    """The public side of a member's secrets, as its Ready carries it. The tuples go by position in
+    the whole block; Malformed if they differ in length."""
 
     mask_key: bytes
     share_key: bytes
@@ -163,8 +163,8 @@ def seed_hash(seed: bytes, opening: bytes, sender: bytes) -> bytes:
 
 
 def box_context(place: bytes, opening: bytes, sender: bytes, recipient: bytes) -> bytes:
-    """What a box is bound to (32 bytes): `place` encodes chain, contract, job, round and attempt,
-    `opening` is the opening's digest, the others are peer ids."""
+    """The context that a box is bound to (32 bytes): `place` encodes chain, contract, job, round
+    and attempt, `opening` is the opening's digest, the others are peer ids."""
     return hashlib.sha256(_BOX_CONTEXT + _framed(place, opening, sender, recipient)).digest()
 
 
