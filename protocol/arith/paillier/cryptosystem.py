@@ -34,7 +34,7 @@ __all__ = (
 
 
 def encrypt(public: PublicKey, plaintexts: Sequence[int], entropy: Entropy) -> list[int]:
-    """Fresh ciphertexts of signed plaintexts, for whoever wants all of them as int.
+    """Fresh ciphertexts of signed plaintexts, all of them as int.
 
     Raises FatalError if a plaintext is not in (-n, n): it would come back as another number.
     """

@@ -25,8 +25,9 @@ _SHORT_TAG: Final = 1
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ShortOrder:
-    """What a short-order key knows beyond the factors p and q of n: primes u | p - 1 and v | q - 1,
-    and the base h, whose order divides 2 u v. (In the paper p, q, u, v are P, Q, p, q.) Secret."""
+    """The secrets of a short-order key beyond the factors p and q of n: primes u | p - 1 and v | q
+    - 1, and the base h, whose order divides 2 u v. (In the paper p, q, u, v are P, Q, p, q.)
+    Secret."""
 
     u: int
     v: int

@@ -84,8 +84,8 @@ class PublicKey:
     the base is out of range, no unit, of Jacobi symbol -1, or of an order, modulo a factor of n,
     that divides lcm(1, ..., 4096). That n has exactly two factors of equal length, or that an order
     has a prime factor that is large and that its maker alone knows, cannot be seen from outside. A
-    requester who crafts n or h harms the secrecy of nothing but what is encrypted to itself, and
-    masked before that (docs/adr/0600).
+    requester who crafts n or h harms only the secrecy of numbers that are encrypted to itself, and
+    these are masked before (docs/adr/0600).
 
     Costs 8 ms at 3072 bits, 22 with a base.
     """
