@@ -1,8 +1,9 @@
-"""A sealed model's weights and replies as plaintexts: sealed_layout's lanes, filled and read.
+"""A sealed model's weights and replies as plaintexts: the lanes of layout/sealed.py, filled and
+read.
 
-Lanes are balanced digits, as in lanes.py: a plaintext is sum_i v_i 2^(w i), signed. What differs is
-the order, which an encrypted product needs: a row's outputs stand side by side, and whole rows
-above each other; lanes that no row or output has stay 0. Values of a reply are in the order of the
+Lanes are balanced digits, as in lanes.py: a plaintext is sum_i v_i 2^(w i), signed. The order is
+another, because an encrypted product needs it: a row's outputs stand side by side, and whole rows
+above each other. Lanes that no row or output has stay 0. Values of a reply are in the order of the
 weights, p x C, row by row.
 """
 
@@ -88,8 +89,8 @@ class SealedLanes:
         return self._pack(weights, self.layout.weight_max, 1)
 
     def unpack_model(self, plaintexts: Sequence[int]) -> Integers:
-        """The inverse of `pack_model`, for who has the key. Raises SumOutOfRange as `unpack` does,
-        or on a magnitude above `weight_max`."""
+        """The inverse of `pack_model`, for the holder of the key. Raises SumOutOfRange as `unpack`
+        does, or on a magnitude above `weight_max`."""
         weights = self._unpack(plaintexts, 1)
         check_magnitudes(weights, 1, self.layout.weight_max)
         return weights

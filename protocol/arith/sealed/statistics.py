@@ -1,4 +1,4 @@
-"""What an owner's rows are to a sealed model: two sums, on an integer grid, noised together, once.
+"""An owner's rows as a sealed model sees them: two sums, on an integer grid, noised together, once.
 
 With u a row's features (feature_map.py: in the unit ball of R^p) and t its target (at most 1 long)
 
