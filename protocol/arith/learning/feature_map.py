@@ -131,7 +131,7 @@ class FeatureMap:
         return features
 
     def arrays(self) -> dict[str, Floats]:
-        """The map's random weights by name, for whoever takes the model elsewhere."""
+        """The map's random weights by name, for use of the model elsewhere."""
         if self.kind is MapKind.NONE:
             return {}
         matrix, offsets = _weights(self.kind, self.inputs, self.width, self.scale, self.seed)

@@ -27,7 +27,7 @@ Layer: TypeAlias = tuple[Floats, Floats]
 
 
 class Family(StrEnum):
-    """What a model computes, and which loss it is trained by."""
+    """A model's family: its function, and the loss that it is trained by."""
 
     LINEAR = "linear"  # one output, half the squared error
     LOGISTIC = "logistic"  # one output, classes 0 and 1, cross entropy

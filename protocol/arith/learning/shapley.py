@@ -1,8 +1,8 @@
 """Shapley values of a game: what each player adds to v, averaged over all orders of joining.
 
 phi_i is the mean over the orders of v(those before i, and i) - v(those before i) (Shapley 1953). It
-alone is efficient (values add up to v(all) - v(none)), symmetric, linear, and zero for whoever
-never changes anything. Here players are blocks and v comes from rows held out (worth.py).
+alone is efficient (values add up to v(all) - v(none)), symmetric, linear, and zero for a player
+that never changes anything. Here players are blocks and v comes from rows held out (worth.py).
 
 Exact wherever the 2^k coalitions fit the evaluations that are allowed. Beyond that, orders are
 sampled (Castro, Gomez and Tejada 2009), so that each player comes first, second, ... about equally
@@ -128,7 +128,7 @@ def _stride(k: int) -> int:
 
 
 def _walk(game: _Game, order: list[int]) -> list[float]:
-    """What each player adds, in this order; who comes after the cut shares equally what is left."""
+    """What each player adds, in this order; players after the cut share equally what is left."""
     end = game.value(game.all)
     before = game.value(0)
     coalition, scale, close = 0, abs(end - before), 0
