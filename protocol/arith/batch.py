@@ -3,10 +3,10 @@
     'assay'  version (1 byte)  kind (1)  bits (2)  count (4)  maker (32)    then `count` numbers
 
 All big-endian but the words of the masks envelope; the header is 45 bytes. It repeats what the
-job's spec already fixes, so that a file found on its own can be told from others; a reader checks
-it against the spec and believes the spec. The maker binds a batch to its sender and attempt
-(packing.batch_maker): the same bytes under another name are refused. Sums, and what unmasks them,
-are nobody's contribution: their maker is 32 zero bytes.
+job's spec already fixes, so that a stray file can be told from others; a reader checks it against
+the spec and believes the spec. The maker binds a batch to its sender and attempt
+(packing.batch_maker): the same bytes under another name are refused. Sums and their removals are
+nobody's contribution: their maker is 32 zero bytes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NOBODY: Final = bytes(32)
 
 
 class Kind(IntEnum):
-    """What a batch's numbers are; one kind's bytes are never read as another's."""
+    """The kind of a batch's numbers; one kind's bytes are never read as another's."""
 
     PAILLIER = 0  # ciphertexts, modulo n^2; `bits` is the key's length
     MASKS = 1  # masked words modulo 2^bits, little-endian
@@ -58,7 +58,7 @@ _CIPHERTEXTS: Final = (Kind.PAILLIER, Kind.SEALED_MODEL)
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a batch must look like: `count` numbers of one kind. `bits` is the modulus' length."""
+    """The shape of a batch: `count` numbers of one kind. `bits` is the modulus' length."""
 
     kind: Kind
     bits: int
@@ -199,10 +199,10 @@ def sum_encoded(
 ) -> Iterator[mpz]:
     """`add_batches` of `read_batch` of peers' batches, whoever made them, with fewer checks.
 
-    Range is checked of every ciphertext, being a unit of the sums: a product is a unit if and only
-    if its factors are, so one product modulo n and a column takes the place of one a ciphertext.
-    Until the iterator is exhausted nothing derived from it may be used. Raises Malformed naming the
-    batch by its position, and FatalError if there is none.
+    The range of every ciphertext is checked. That they are units is checked on the sums: a product
+    is a unit if and only if its factors are, so one product modulo n a column takes the place of
+    one a ciphertext. Until the iterator is exhausted nothing derived from it may be used. Raises
+    Malformed naming the batch by its position, and FatalError if there is none.
     """
     names = [f"batch {position}" for position in range(len(batches))]
     readers = [
@@ -220,7 +220,7 @@ def sum_encoded(
 
 
 def encode_residues(shape: Shape, numbers: Sequence[mpz]) -> bytes:
-    """The bytes of what unmasks a Paillier sum: residues modulo n, big-endian."""
+    """The bytes of a Paillier sum's removal: residues modulo n, big-endian."""
     size = shape.number_bytes
     body = (number.to_bytes(size, "big") for number in numbers)
     return shape.header(NOBODY) + b"".join(body)

@@ -1,7 +1,7 @@
-"""Randomness comes in from outside: a callable for secrets, 32 bytes of seed for what is replayed.
+"""Randomness comes in from outside: a callable for secrets, a 32-byte seed for replayed draws.
 
-Nothing under protocol/ draws randomness of its own, but for what two libraries take from the system
-(docs/spec/arithmetic.md, 'Randomness').
+Nothing under protocol/ draws randomness of its own, except two libraries that take it from the
+system (docs/spec/arithmetic.md, 'Randomness').
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def uniform_from_seed(
 
 
 def from_seed(seed: bytes, purpose: str) -> Entropy:
-    """An entropy that a secret seed determines, for what must come out the same when it is done
-    again. Each call gives other bytes: SHAKE-256 of ('assay/' purpose 0x00 seed, the call's number
-    as u32)."""
+    """An entropy that a secret seed determines, for computations that must give the same result
+    when they are done again. Each call gives other bytes: SHAKE-256 of ('assay/' purpose 0x00 seed,
+    the call's number as u32)."""
     start = b"assay/" + purpose.encode() + b"\0" + checked_seed(seed)
     calls = itertools.count()
 

@@ -25,8 +25,8 @@ class Envelope:
     hold (the block's size), whether masked values are encrypted as well (packing.ENVELOPES), and
     the base h of a short-order key (as long as the modulus; empty for an ordinary one).
 
-    Of a sealed model also its layout: values are then what owners' replies have (sealed.py), and
-    `clip` is what the largest weight stands for."""
+    For a sealed model also its layout. Values are then those of owners' replies (layout/sealed.py),
+    and `clip` is what the largest weight stands for."""
 
     n: bytes
     value_bits: int
@@ -77,7 +77,7 @@ class Envelope:
         return Shape(Kind.PAILLIER, 8 * len(self.n), self.lanes.ciphertexts(values))
 
     def removal_shape(self, values: int) -> Shape:
-        """What unmasks a sum of such batches: as many numbers."""
+        """The shape of the removal for a sum of such batches: as many numbers."""
         shape = self.shape(values)
         kind = Kind.MASKS_REMOVAL if self.kind == MASKS else Kind.PAILLIER_REMOVAL
         return Shape(kind, shape.bits, shape.count)

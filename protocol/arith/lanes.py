@@ -29,9 +29,8 @@ _GROUP: Final = 64
 
 
 class SumOutOfRange(PeerError):
-    """What was decrypted is no sum of honest values: somebody in the block sent another number.
-
-    Nobody can tell who from the sum alone: the block is dropped.
+    """A decrypted sum is no sum of honest values: somebody in the block sent another number. The
+    sum alone does not tell who, so the block is dropped.
     """
 
 

@@ -3,9 +3,9 @@
     'assay'  version (1 byte)  kind (1)  turn (1)  count (8, big-endian)   then count float64
 
 The floats are little-endian IEEE 754; the header is 16 bytes. SHA-256 over a model's bytes is its
-digest: what owners contribute to, and what stands on the chain. `turn` is how many rounds have led
-to a model, 0 for all else: a round that moved nothing is followed by another digest even so, since
-no owner contributes to one digest twice.
+digest, to which owners contribute and which stands on the chain. `turn` is how many rounds have led
+to a model, 0 for all else. So another digest follows a round that moved nothing, because no owner
+contributes to one digest in two rounds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAGIC: Final = b"assay"
 
 
 class Kind(IntEnum):
-    """What a vector is; one kind's bytes are never read as another's."""
+    """The kind of a vector; one kind's bytes are never read as another's."""
 
     MODEL = 1
     MOMENTUM = 2
