@@ -141,9 +141,9 @@ class Space(Protocol[V]):
 
     def mix(self, total: V, seed: bytes, sign: int) -> None:
         """Changes `total` by what `seed` stands for, with a sign of 1 or -1, in constant memory.
-        After the last of these it is to be settled."""
+        After the last of these call `reduced`."""
 
-    def settle(self, total: V) -> V:
+    def reduced(self, total: V) -> V:
         """`total`, brought into range after its mixes."""
 
     def add(self, left: V, right: V) -> V:
@@ -184,7 +184,7 @@ class Residues:
         for index, value in enumerate(total):
             total[index] = (value + sign * mpz.from_bytes(cipher.update(zeros), "big")) % modulus
 
-    def settle(self, total: list[mpz]) -> list[mpz]:
+    def reduced(self, total: list[mpz]) -> list[mpz]:
         return total
 
     def add(self, left: list[mpz], right: list[mpz]) -> list[mpz]:
@@ -232,7 +232,7 @@ class Words:
             _fill(cipher, words)
             change(part, words, out=part)
 
-    def settle(self, total: WordArray) -> WordArray:
+    def reduced(self, total: WordArray) -> WordArray:
         return self.cut(total)
 
     def add(self, left: WordArray, right: WordArray) -> WordArray:
@@ -272,7 +272,7 @@ def contribution_mask(
     for position, public in keys.items():
         if position != me:
             space.mix(total, _named(position, private, public, binding), 1 if me < position else -1)
-    return space.settle(total)
+    return space.reduced(total)
 
 
 def removal(
@@ -295,7 +295,7 @@ def removal(
         for missing, private in dropped:
             sign = 1 if position < missing else -1
             space.mix(total, _named(position, private, public, binding), sign)
-    return space.settle(total)
+    return space.reduced(total)
 
 
 def check_roster(roster: Iterable[tuple[int, bytes]]) -> Mapping[int, bytes]:
