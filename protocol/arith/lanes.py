@@ -29,8 +29,9 @@ _GROUP: Final = 64
 
 
 class SumOutOfRange(PeerError):
-    """A decrypted sum is no sum of honest values: somebody in the block sent another number. The
-    sum alone does not tell who, so the block is dropped.
+    """A decrypted sum is no sum of honest values: somebody in the block sent another number.
+
+    The sum alone does not tell who, so the block is dropped.
     """
 
 
