@@ -14,20 +14,20 @@ from protocol import params
 from protocol.wire.codec import Range, Size, Wire
 from protocol.wire.messages import (
     Address,
+    Attempt,
     BlobSize,
     Body,
     Digest,
     Index,
     Milliseconds,
+    NoDigest,
     PeerId,
     Reason,
+    Round,
 )
 
-Round = Annotated[int, Range(0, params.MAX_ROUNDS)]
-Attempt = Annotated[int, Range(0, params.MAX_ATTEMPTS)]
 Peers = Annotated[tuple[PeerId, ...], Size(0, params.MAX_COHORT)]
 Digests = Annotated[tuple[Digest, ...], Size(0, params.MAX_COHORT)]
-NoDigest = Annotated[bytes, Size(0, 32)]
 Fact = tuple[Annotated[str, Size(1, 60)], float]
 Facts = Annotated[tuple[Fact, ...], Size(0, 32)]
 

@@ -10,10 +10,21 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from protocol import params
-from protocol.machines.effects import Attempt, BlobKind, Facts, NoDigest, Round
+from protocol.machines.effects import BlobKind, Facts
 from protocol.wire.codec import Amount, Range, Size, Wire
 from protocol.wire.envelope import Envelope
-from protocol.wire.messages import Address, BlobSize, Digest, Index, Milliseconds, Ready, Reason
+from protocol.wire.messages import (
+    Address,
+    Attempt,
+    BlobSize,
+    Digest,
+    Index,
+    Milliseconds,
+    NoDigest,
+    Ready,
+    Reason,
+    Round,
+)
 
 
 @dataclass(frozen=True, slots=True)

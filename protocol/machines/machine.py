@@ -95,19 +95,5 @@ def check_place(context: JobContext, envelope: Envelope) -> None:
         raise StateError(f"{kind_of(envelope.body)} of another chain, contract or job")
 
 
-def job_topic(job: bytes) -> str:
-    """Openings, digests and results of one job."""
-    return f"assay/1/job/{job.hex()}"
-
-
-def block_topic(job: bytes, block: int) -> str:
-    """Contributions of one block; its members and the requester join."""
-    return f"assay/1/block/{job.hex()}/{block}"
-
-
-#: Job announcements.
-JOBS_TOPIC = "assay/1/jobs"
-
-
 def kind_of(body: Body) -> str:
     return type(body).__name__

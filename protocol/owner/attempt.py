@@ -23,7 +23,7 @@ from protocol.machines.effects import (
     Publish,
 )
 from protocol.machines.job import JobPhase
-from protocol.machines.machine import JobContext, block_topic
+from protocol.machines.machine import JobContext
 from protocol.machines.round import Event, Phase
 from protocol.owner import release
 from protocol.owner.state import OwnerRound, OwnerState
@@ -44,6 +44,7 @@ from protocol.owner.turn import (
 )
 from protocol.wire.envelope import opening_digest
 from protocol.wire.messages import Committed, Contribution, Freeze, Open, RefusalCode, Result
+from protocol.wire.topics import block_topic
 
 #: A header that no commitment has answered is gossiped as well, milliseconds: the requester may be
 #: out of this owner's reach. Gossip alone would bring it, batch and all, to everybody in the block,

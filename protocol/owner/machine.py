@@ -23,7 +23,7 @@ from protocol.machines.effects import (
     SendEnrolment,
 )
 from protocol.machines.job import OVER, JobEvent, JobPhase
-from protocol.machines.machine import JOBS_TOPIC, JobContext, check_place, job_topic, kind_of
+from protocol.machines.machine import JobContext, check_place, kind_of
 from protocol.owner import attempt, pay, release
 from protocol.owner.state import EnrolRoot, OwnerState
 from protocol.owner.turn import OwnerTurn, go
@@ -40,6 +40,7 @@ from protocol.wire.messages import (
     Refuse,
     Result,
 )
+from protocol.wire.topics import JOBS_TOPIC, job_topic
 
 #: How often an unanswered enrolment is sent again, and the chain read again, milliseconds.
 _AGAIN_MS = 5_000

@@ -13,7 +13,7 @@ from protocol.errors import FatalError, StateError
 from protocol.machines import inputs
 from protocol.machines.effects import Assemble, Blame, BlobKind, ComputeCheck, Fetch
 from protocol.machines.job import JobPhase
-from protocol.machines.machine import JobContext, block_topic, kind_of, message_context, one_line
+from protocol.machines.machine import JobContext, kind_of, message_context, one_line
 from protocol.machines.round import Event, Phase, Role, advance
 from protocol.requester.commit import commit, listed, sign_again_when_late
 from protocol.requester.state import (
@@ -39,6 +39,7 @@ from protocol.requester.unmask import released, summed, unmask_when_late
 from protocol.wire.envelope import opening_digest
 from protocol.wire.identity import of_low_order
 from protocol.wire.messages import Contribution, Freeze, Open, Ready, Release, Roster
+from protocol.wire.topics import block_topic
 
 
 def block_topics(context: JobContext, state: RequesterState) -> tuple[str, ...]:

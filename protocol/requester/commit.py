@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 
+from protocol.books.evidence import RoundRecord
 from protocol.errors import StateError
 from protocol.machines import inputs
 from protocol.machines.effects import Assemble, BlobKind, ComputeSum, SignCommitment, TransactCommit
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Event, Phase
-from protocol.requester.state import BlockRecord, RequesterRound, RoundRecord
+from protocol.requester.state import BlockRecord, RequesterRound
 from protocol.requester.turn import (
     RequesterTurn,
     abandon,

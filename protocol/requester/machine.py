@@ -15,7 +15,7 @@ from protocol.errors import StateError
 from protocol.machines import inputs
 from protocol.machines.effects import BlobKind, Effect, Publish, TransactPost
 from protocol.machines.job import OVER, JobEvent, JobPhase
-from protocol.machines.machine import JOBS_TOPIC, JobContext, check_place, job_topic
+from protocol.machines.machine import JobContext, check_place
 from protocol.machines.round import Phase
 from protocol.requester import attempt as requester_round
 from protocol.requester import commit, pay, unmask
@@ -23,6 +23,7 @@ from protocol.requester import enrol as requester_enrol
 from protocol.requester.state import RequesterState
 from protocol.requester.turn import RequesterTurn, fail, go
 from protocol.wire.messages import Announce, Enrol, Refuse
+from protocol.wire.topics import JOBS_TOPIC, job_topic
 
 #: How long an answer to an enrolment is worth delivering, milliseconds.
 _ANSWER_MS = 30_000

@@ -18,10 +18,11 @@ from protocol.machines.effects import (
     TransactWithdraw,
 )
 from protocol.machines.job import OVER, JobEvent, JobPhase
-from protocol.machines.machine import job_topic, one_line
+from protocol.machines.machine import one_line
 from protocol.requester.commit import book_what_is_owed
 from protocol.requester.turn import RequesterTurn, fail, go
 from protocol.wire.messages import Finished
+from protocol.wire.topics import job_topic
 
 #: Phases in which a job waits to be closed by the contract, to be settled then.
 WINDING_UP = (JobPhase.CANCELLED, JobPhase.FAILED)

@@ -11,10 +11,11 @@ from protocol.errors import StateError
 from protocol.machines.effects import Blame, Publish
 from protocol.machines.job import JobEvent, JobPhase
 from protocol.machines.job import advance as advance_job
-from protocol.machines.machine import JobContext, Turn, job_topic, one_line
+from protocol.machines.machine import JobContext, Turn, one_line
 from protocol.machines.round import Event, Phase, Role, advance
 from protocol.requester.state import RequesterRound, RequesterState
 from protocol.wire.messages import Committed, Freeze, Open, Result
+from protocol.wire.topics import job_topic
 
 RequesterTurn = Turn[RequesterState]
 

@@ -15,7 +15,6 @@ from kits.daemons.processes import Swarm, until
 
 from node.net.errors import ConversationError, Refused
 from node.perform.messages import PROTOCOL
-from protocol.machines.machine import JOBS_TOPIC, block_topic, job_topic
 from protocol.params import (
     MAX_GOSSIP_BYTES,
     MAX_INLINE_BATCH_BYTES,
@@ -38,6 +37,7 @@ from protocol.wire.messages import (
     Refuse,
     Release,
 )
+from protocol.wire.topics import JOBS_TOPIC, block_topic, job_topic
 from protocol.wire.verdict import Verdict
 
 

@@ -27,7 +27,7 @@ from protocol.books.enrolment import (
     job_id,
     spec_domain,
 )
-from protocol.books.evidence import Evidence, close_books, encode_evidence, merit_tree
+from protocol.books.evidence import Evidence, RoundRecord, close_books, encode_evidence, merit_tree
 from protocol.books.lists import (
     BlockList,
     ContributionList,
@@ -38,7 +38,7 @@ from protocol.books.lists import (
     leaves,
 )
 from protocol.books.typed_data import Enrolment, enrolment_digest
-from protocol.requester.state import GroupRecord, RequesterState, RoundRecord
+from protocol.requester.state import GroupRecord, RequesterState
 from protocol.spec.job import (
     ETHER,
     ChainRef,

@@ -15,7 +15,6 @@ import msgpack
 from kits import paths
 from kits.books import CHAIN_ID, CONTRACT, REQUESTER, Person, digest_of
 from protocol import params
-from protocol.machines.machine import JOBS_TOPIC, block_topic, job_topic
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context, Envelope, Frame
@@ -34,6 +33,7 @@ from protocol.wire.messages import (
     Result,
     Roster,
 )
+from protocol.wire.topics import JOBS_TOPIC, block_topic, job_topic
 from protocol.wire.verdict import Verdict
 
 VECTORS = paths.VECTORS / "gossip.json"

@@ -12,11 +12,12 @@ from node.store.blobs import BlobRef
 from node.work import apply as apply_tasks
 from protocol.books import evidence, lists
 from protocol.books.enrolment import cohort_order, draw_blocks
+from protocol.books.evidence import RoundRecord
 from protocol.errors import Malformed
 from protocol.machines import effects, inputs
 from protocol.machines.effects import BlobKind
 from protocol.machines.machine import one_line
-from protocol.requester.state import RequesterState, RoundRecord
+from protocol.requester.state import RequesterState
 from protocol.wire.blobs import blob_digest
 from protocol.wire.envelope import Envelope
 

@@ -32,7 +32,6 @@ from protocol.books import lists
 from protocol.books.enrolment import cohort_order, draw_blocks, job_id
 from protocol.books.lists import BlockList, ContributionList
 from protocol.books.typed_data import Commitment, commitment_digest
-from protocol.machines.machine import JOBS_TOPIC
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
 from protocol.spec.job import ChainRef, decode_spec, encode_spec, spec_digest
 from protocol.spec.parts import Party
@@ -57,6 +56,7 @@ from protocol.wire.messages import (
     Roster,
     Told,
 )
+from protocol.wire.topics import JOBS_TOPIC
 
 _WAIT = 60.0
 _AGAIN = 1.0

@@ -18,13 +18,13 @@ from protocol.errors import StateError
 from protocol.layout.packing import model_bytes
 from protocol.machines import effects, inputs
 from protocol.machines.job import JobPhase
-from protocol.machines.machine import JOBS_TOPIC, block_topic, job_topic
 from protocol.machines.round import Phase
 from protocol.owner import machine as owner
 from protocol.owner.state import OwnerState
 from protocol.owner.turn import blocks_in
 from protocol.wire.codec import decode, encode
 from protocol.wire.messages import Ask, Enrolled, Finished, RefusalCode, Refuse
+from protocol.wire.topics import JOBS_TOPIC, block_topic, job_topic
 
 #: Outcomes of this node's own effects: what made them checked them.
 OWN = (inputs.Assembled, inputs.ComputeDone, inputs.Examined, inputs.SecretsMade, inputs.Unmasked)

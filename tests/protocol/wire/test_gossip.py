@@ -36,11 +36,11 @@ from kits.gossip_cases import (
 )
 
 from protocol import params
-from protocol.machines.machine import JOBS_TOPIC, block_topic, job_topic
 from protocol.wire.blobs import blob_digest
 from protocol.wire.envelope import Frame, open_envelope
 from protocol.wire.gossip import JobView, Seen, judge
 from protocol.wire.messages import Announce, Ask, Body, Contribution
+from protocol.wire.topics import JOBS_TOPIC, block_topic, job_topic
 from protocol.wire.verdict import Verdict
 
 

@@ -10,11 +10,10 @@ import pytest
 from kits.paths import ROOT
 
 from protocol import params
-from protocol.books.evidence import Evidence
-from protocol.machines.machine import JOBS_TOPIC
-from protocol.requester.state import RoundRecord
+from protocol.books.evidence import Evidence, RoundRecord
 from protocol.wire.blobs import chunk_list_bytes
 from protocol.wire.messages import FROM_REQUESTER, Body, Contribution, RefusalCode
+from protocol.wire.topics import JOBS_TOPIC
 
 SPEC = ROOT / "docs" / "spec"
 
