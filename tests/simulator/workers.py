@@ -31,7 +31,7 @@ Entropy = Callable[[int], bytes]
 
 
 class MemoryBlobs:
-    """What node.store.blobs.Blobs is to a worker, over a node's dictionary."""
+    """What node.blobs.Blobs is to a worker, over a node's dictionary."""
 
     def __init__(self, blobs: dict[bytes, bytes]) -> None:
         self._blobs = blobs
