@@ -126,7 +126,7 @@ def test_contracts_know_nobody() -> None:
 
 def test_what_starts_often_starts_light() -> None:
     """A worker, and a command that talks to a daemon, wait for no library (docs/adr/0401)."""
-    for name in ("node.workers.worker", "node.cli.client"):
+    for name in ("node.workers.worker", "node.console.client"):
         reached = closure(name)
         own = {module for module in reached if module.split(".")[0] in PRODUCT}
         assert {m for m in reached - own if m.split(".")[0] not in sys.stdlib_module_names} == set()

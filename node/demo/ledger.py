@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, Final
 
-from node.cli.failure import Failure
+from node.console.failure import Failure
 from node.control.codes import Exit
 
 _SECONDS: Final = 30.0

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from node.cli.failure import Failure
-from node.cli.session import Session
+from node.console.failure import Failure
+from node.console.session import Session
 from node.control.codes import Exit
 from node.demo.columns import DataName
 from node.demo.job import ModelName

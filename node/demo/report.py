@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from node.cli.amounts import money, short, size
-from node.cli.show import Pairs, Part, Table
+from node.console.amounts import money, short, size
+from node.console.show import Pairs, Part, Table
 from node.demo.ledger import Gas
 from node.demo.sealed import Point
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from node.cli.failure import Failure
+from node.console.failure import Failure
 from node.control.codes import Exit
 from node.demo.columns import DataName
 from node.demo.processes import Child, Children

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from node.cli.amounts import money
-from node.cli.failure import Failure
+from node.console.amounts import money
+from node.console.failure import Failure
 from node.control.codes import Exit
 from node.demo import secrecy
 from node.demo.columns import TABLES, DataName

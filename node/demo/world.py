@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from node.cli.failure import Failure
+from node.console.failure import Failure
 from node.control.codes import Exit
 from node.demo.job import ETHER, OWNERS
 from node.demo.ledger import Ledger

@@ -17,7 +17,7 @@ from control_wire_helpers import ask, lines, request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.cli.client import Client, NoDaemon
+from node.console.client import Client, NoDaemon
 from node.control import examples as ex
 from node.control import rpc
 from node.control.codes import Code

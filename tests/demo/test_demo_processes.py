@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.failure import Failure
+from node.console.failure import Failure
 from node.demo.processes import Children, tail
 
 #: Says that it is ready, then waits for its end.

@@ -13,7 +13,7 @@ import pytest
 from test_demo_verdict import GOOD, faults
 
 from node.cli.main import main
-from node.cli.show import Pairs
+from node.console.show import Pairs
 from node.control.codes import Exit
 from node.demo import clear, sealed
 from node.demo.columns import TABLES, DataName

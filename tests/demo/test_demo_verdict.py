@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from node.cli.show import Pairs
+from node.console.show import Pairs
 from node.demo.ledger import Gas, Sent, by_kind
 from node.demo.report import (
     Figures,

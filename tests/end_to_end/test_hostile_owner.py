@@ -34,7 +34,7 @@ from jobs_kit import (
 from processes import ROOT, Daemon, Swarm, until
 
 from node.chain import events
-from node.cli.client import CallError
+from node.console.client import CallError
 from node.control.codes import Exit
 from node.net.errors import Refused
 from protocol.arith.batch import HEADER_BYTES
@@ -71,7 +71,7 @@ def rest_little(swarm: Swarm) -> None:
     site = swarm.folder / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(
-        "from protocol import requester_turn\n"
+        "from protocol.requester import turn as requester_turn\n"
         "assert requester_turn._REST_MS < requester_turn._LONGEST_REST_MS\n"
         "requester_turn._LONGEST_REST_MS = requester_turn._REST_MS\n"
     )

@@ -15,7 +15,7 @@ from chain_proxy import Proxy
 from jobs_kit import ends, holds, intents, owner_state, post, reaches, start, stored
 from processes import Swarm, run, until
 
-from node.cli.failure import Failure
+from node.console.failure import Failure
 
 #: The owner that sees the chain through the proxy.
 BEHIND_PROXY = 4

@@ -181,8 +181,8 @@ def test_a_crash_before_the_commit_charges_nothing_and_after_it_once(
     script = """
 import os, signal, sys
 from pathlib import Path
-from node import privacy_ledger
-from node.store import Store
+from node.privacy import ledger as privacy_ledger
+from node.store.store import Store
 store = Store.open(Path(sys.argv[1]))
 with store.transaction() as tx:
     privacy_ledger.charge(tx, "ward", bytes([1]) * 32, 0, bytes(32))

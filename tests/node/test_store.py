@@ -182,8 +182,8 @@ async def test_a_cancelled_run_that_began_is_committed(path: Path) -> None:
 _WRITER = """
 import sys
 from pathlib import Path
-from node import outbox, records
-from node.store import Store
+from node.store import outbox, records
+from node.store.store import Store
 with Store.open(Path(sys.argv[1])) as store:
     number = int(sys.argv[2])
     while True:

@@ -8,10 +8,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from node.cli import views
-from node.cli.client import NoDaemon
-from node.cli.failure import Failure
 from node.cli.options import Here
-from node.cli.show import Pairs
+from node.console.client import NoDaemon
+from node.console.failure import Failure
+from node.console.show import Pairs
 from node.control.codes import Exit
 
 

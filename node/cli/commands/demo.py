@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import Parameter, validators
 
-from node.cli.failure import Failure
 from node.cli.options import Here
+from node.console.failure import Failure
 from node.control.codes import Exit
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import Parameter
 
 from node.cli import views
-from node.cli.failure import Failure
 from node.cli.options import Here
-from node.cli.session import write_json
-from node.cli.show import Pairs
+from node.console.failure import Failure
+from node.console.session import write_json
+from node.console.show import Pairs
 from node.control import joinline
 from node.control.codes import Exit
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from node.cli.client import CALL_SECONDS, Client
+from node.console.client import CALL_SECONDS, Client
 
 if TYPE_CHECKING:
-    from node.cli.failure import Failure
-    from node.cli.show import Part
+    from node.console.failure import Failure
+    from node.console.show import Part
     from node.home.home import Home
 
 
@@ -51,7 +51,7 @@ class Session:
         if self.json:
             write_json(result)
         else:
-            from node.cli.show import show
+            from node.console.show import show
 
             show(parts)
 
@@ -65,7 +65,7 @@ class Session:
                 error["next"] = failure.next
             sys.stderr.write(json.dumps({"error": error}) + "\n")
             return
-        from node.cli.show import clean
+        from node.console.show import clean
 
         sys.stderr.write(f"error: {clean(str(failure))}\n")
         if failure.next:
