@@ -20,11 +20,11 @@ from protocol.layout.noise import noise_clip
 from protocol.spec.job import Envelope, JobSpec, Terms, decode_spec
 
 if TYPE_CHECKING:
-    from protocol.arith import envelope
-    from protocol.arith.fixedpoint import Integers
     from protocol.arith.learning.feature_map import FeatureMap
     from protocol.arith.learning.models import Floats, Model
     from protocol.arith.learning.training import Training
+    from protocol.arith.numbers.fixedpoint import Integers
+    from protocol.arith.travel import envelope
 
 Facts = tuple[tuple[str, float], ...]
 
@@ -120,8 +120,8 @@ def initial_model(work: Work) -> Result:
 def check_model(work: Work, model: BlobRef) -> None:
     """Raises Malformed unless a received model is one of the job's: looked at before noise is
     charged for it, since a requester could else have it charged for nothing."""
+    from protocol.arith.numbers.vectors import Kind, decode_vector
     from protocol.arith.sealed import ciphertexts as sealed
-    from protocol.arith.vectors import Kind, decode_vector
 
     spec = spec_of(work)
     if spec.privacy.sealed:
@@ -150,7 +150,7 @@ def integers_of(work: Work, gradient: Gradient) -> tuple[Integers, Facts]:
     import numpy as np
 
     from protocol.arith import kernels
-    from protocol.arith.entropy import from_seed
+    from protocol.arith.numbers.entropy import from_seed
 
     spec = spec_of(work)
     if gradient.noisy is not None:
@@ -191,7 +191,7 @@ def export_model(work: Work, model: BlobRef, target: Path) -> None:
     import numpy as np
 
     from protocol.arith.learning import models
-    from protocol.arith.vectors import Kind, decode_vector
+    from protocol.arith.numbers.vectors import Kind, decode_vector
 
     spec = spec_of(work)
     architecture = model_of(spec)
@@ -272,7 +272,7 @@ def training_of(spec: JobSpec) -> Training:
 
 def envelope_of(spec: JobSpec) -> envelope.Envelope:
     """How the spec's values travel, as the kernels take it."""
-    from protocol.arith import envelope
+    from protocol.arith.travel import envelope
 
     training, privacy = spec.training, spec.privacy
     layout = spec.layout

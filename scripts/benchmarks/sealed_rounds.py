@@ -28,7 +28,7 @@ from node.work import secagg as secagg_tasks
 from node.work import tasks
 from node.workers.compute import Compute, open_compute
 from protocol.arith import kernels
-from protocol.arith.fixedpoint import Integers
+from protocol.arith.numbers.fixedpoint import Integers
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.sealed import ciphertexts as sealed
 from protocol.arith.sealed import statistics

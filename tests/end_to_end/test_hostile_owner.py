@@ -37,7 +37,7 @@ from node.chain import events
 from node.console.client import CallError
 from node.control.codes import Exit
 from node.net.errors import Refused
-from protocol.arith.batch import HEADER_BYTES
+from protocol.arith.numbers.shape import HEADER_BYTES
 from protocol.arith.paillier.cryptosystem import PublicKey
 from protocol.params import SHARE_BOX_BYTES, SHARE_BYTES, SHARE_HASH_BYTES
 from protocol.wire.blobs import blob_digest

@@ -20,9 +20,9 @@ from node.work import apply as apply_tasks
 from node.work import sealed as sealed_tasks
 from node.work import tasks
 from protocol.arith.learning.models import check_rows
+from protocol.arith.numbers.vectors import Kind, encode_vector
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.sealed import affine, statistics
-from protocol.arith.vectors import Kind, encode_vector
 from protocol.spec.job import ClassTarget, Family, FeatureMap, JobSpec, ModelSpec, encode_spec
 from protocol.spec.parts import CategoryFeature, NumberFeature, NumberTarget
 from protocol.spec.render import render_toml

@@ -18,11 +18,11 @@ from node.work import sealed as sealed_tasks
 from node.work import secagg as secagg_tasks
 from node.work import tasks
 from protocol.arith import kernels
+from protocol.arith.numbers.vectors import Kind, decode_vector
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.sealed import affine, statistics
 from protocol.arith.sealed import ciphertexts as sealed
 from protocol.arith.secagg.sharing import Secrets
-from protocol.arith.vectors import Kind, decode_vector
 from protocol.books.lists import RosterEntry
 from protocol.errors import FatalError, InputError, Malformed
 from protocol.layout.noise import NoisePlan
