@@ -19,7 +19,7 @@ from types import TracebackType
 import trio
 
 from node.data.datasets import import_file
-from node.demo.data import write_csv
+from node.demo.recipes.data import write_csv
 from node.store.blobs import BlobRef
 from node.work import apply as apply_tasks
 from node.work import pool as pool_tasks

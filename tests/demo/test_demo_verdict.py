@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from node.console.show import Pairs
-from node.demo.ledger import Gas, Sent, by_kind
-from node.demo.report import (
+from node.demo.outcome.report import (
     Figures,
     Outsider,
     OwnerFigures,
@@ -20,7 +19,8 @@ from node.demo.report import (
     as_json,
     as_parts,
 )
-from node.demo.verdict import TOLERANCE, as_table, judge
+from node.demo.outcome.verdict import TOLERANCE, as_table, judge
+from node.demo.swarm.ledger import Gas, Sent, by_kind
 
 ETHER = 10**18
 RATE = 2 * 10**15

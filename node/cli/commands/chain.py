@@ -40,7 +40,7 @@ def devnet(
     Without --fund, this home's account gets 1000 ether, if there is one. Anybody who reaches the
     port can use the chain: keep it on loopback.
     """
-    from node.devnet import serve_devnet
+    from node.devnet.server import serve_devnet
     from protocol.addresses import to_checksum
 
     given = fund or _own_account(session)

@@ -9,8 +9,8 @@ from typing import Any
 
 from node.console.amounts import money, short, size
 from node.console.show import Pairs, Part, Table
-from node.demo.ledger import Gas
-from node.demo.sealed import Point
+from node.demo.recipes.sealed import Point
+from node.demo.swarm.ledger import Gas
 
 
 @dataclass(frozen=True)

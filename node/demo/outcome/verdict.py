@@ -7,7 +7,7 @@ from typing import Final
 
 from node.console.amounts import money
 from node.console.show import Table
-from node.demo.report import Figures, SealedFigures
+from node.demo.outcome.report import Figures, SealedFigures
 
 #: How far accuracy may stay behind pooled training, as a share of the hold-out set.
 TOLERANCE: Final = 0.02
