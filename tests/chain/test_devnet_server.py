@@ -15,10 +15,9 @@ import requests
 from chain_kit import CHAIN_ID, ETHER, ROOT, SIGNERS, Devnet, closed_port, until
 from web3 import Web3
 
-from node.devnet import serve_devnet
 from node.devnet.params import INVALID_PARAMS, NO_METHOD
 from node.devnet.rpc import MAX_BATCH, MAX_BRACKETS
-from node.devnet.server import MAX_BODY
+from node.devnet.server import MAX_BODY, serve_devnet
 from protocol.errors import InputError
 
 
