@@ -9,13 +9,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from node.console.failure import Failure, explain
 from node.console.session import Session
 from node.control.codes import Exit
-
-if TYPE_CHECKING:
-    from node.console.failure import Failure
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,8 +73,6 @@ def _status_only(tokens: list[str]) -> Session | None:
 
 
 def _fail(error: Exception, session: Session) -> int:
-    from node.console.failure import explain
-
     failure: Failure = explain(error)
     session.complain(failure)
     if session.debug:

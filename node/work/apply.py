@@ -17,6 +17,7 @@ from node.work import sealed as sealed_tasks
 from node.work import tasks
 from node.work.tasks import Result, Rows, Work, get, put
 from protocol.spec.job import Envelope, JobSpec
+from protocol.spec.render import render_toml
 
 if TYPE_CHECKING:
     from protocol.arith.learning.models import Floats
@@ -209,7 +210,6 @@ def export_model(work: Work, private_key: bytes, model: BlobRef, target: Path) -
 
     from protocol.arith.learning import models
     from protocol.arith.numbers.vectors import Kind, decode_vector
-    from protocol.spec.render import render_toml
 
     spec = tasks.spec_of(work)
     architecture = tasks.model_of(spec)

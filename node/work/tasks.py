@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from node.data.datasets import load_matrix, load_owned_rows
 from node.store.blobs import BlobRef, Blobs
 from protocol import params
 from protocol.errors import InputError
@@ -84,8 +85,6 @@ def fits(rows: Rows, terms: Terms, owner: bool) -> str:
     An owner in a job with noise takes part whatever its rows hold (node.data.matrix.owned_rows):
     what comes back says, to it alone, why some of them are not used; empty if all are.
     """
-    from node.data.datasets import load_matrix, load_owned_rows
-
     if isinstance(terms, JobSpec) and terms.encryption.envelope is Envelope.PAILLIER:
         _ = envelope_of(terms).public  # n and h: what the spec's own checks leave open
     if isinstance(terms, JobSpec) and terms.privacy.sealed:
@@ -299,8 +298,6 @@ def matrix_of(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
     Those of two jobs at most: one matrix may take a GiB, and a worker lives as long as its daemon.
     A sealed model's rows are features: what its public map makes of the inputs.
     """
-    from node.data.datasets import load_matrix
-
     spec = _spec(spec_bytes)
     x, y = load_matrix(rows.directory, rows.digest, rows.name, spec)
     return (feature_map_of(spec).rows(x), y) if spec.privacy.sealed else (x, y)
@@ -311,8 +308,6 @@ def noised_rows(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
     """An owner's rows for a job with noise; of a sealed one, features. No value in them keeps the
     owner out: rows that cannot be used are left out, or, of a sealed job, whose statistics are over
     all rows that were declared, zeros, which add nothing."""
-    from node.data.datasets import load_owned_rows
-
     spec = _spec(spec_bytes)
     held = load_owned_rows(rows.directory, rows.digest, rows.name, spec)
     if not spec.privacy.sealed:

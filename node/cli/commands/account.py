@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from getpass import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -68,9 +70,6 @@ def restore(
 
 def _ask(what: str, twice: bool = False) -> str:
     """A passphrase: a line of standard input where that is no terminal, else asked for."""
-    import sys
-    from getpass import getpass
-
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\n")
     given = getpass(f"{what}: ")

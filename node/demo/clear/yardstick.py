@@ -15,15 +15,15 @@ import time
 from pathlib import Path
 from typing import cast
 
+from node.demo.recipes.columns import DataName
+from node.demo.recipes.job import ACCEPTING, OWNERS, RECIPES, ModelName
 from node.workers.worker import prepare
 
 
 def main(arguments: list[str]) -> None:
     # Before numpy is imported: it reads its thread count then.
     prepare()
-    from node.demo.recipes.columns import DataName
     from node.demo.recipes.data import load, split, write_csv
-    from node.demo.recipes.job import ACCEPTING, OWNERS, RECIPES, ModelName
     from protocol.arith.kernels import evaluate, train_pooled
     from protocol.arith.learning.models import Family, Model
 
