@@ -116,7 +116,7 @@ def test_the_guides_lines_predict_as_the_product_measures(
     work = tasks.Work(tmp_path, encode_spec(spec))
     table = read_file(tmp_path / "rows.csv")
     x, y = table_matrix(table, spec.features, spec.target, spec.outside)
-    monkeypatch.setattr("node.data.datasets.load_matrix", lambda *_: (x, y))
+    monkeypatch.setattr("node.work.tasks.load_matrix", lambda *_: (x, y))
     tasks.matrix_of.cache_clear()
     # One owner's step in the clear makes a model worth measuring; from there on all is the node's.
     model, told = tasks.model_of(spec), spec.training

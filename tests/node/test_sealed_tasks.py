@@ -150,8 +150,8 @@ def job(
         x, y = data[name]
         return OwnedRows(x, y, np.zeros(len(x), dtype=np.bool_), "")
 
-    monkeypatch.setattr("node.data.datasets.load_matrix", load)
-    monkeypatch.setattr("node.data.datasets.load_owned_rows", load_owned)
+    monkeypatch.setattr("node.work.tasks.load_matrix", load)
+    monkeypatch.setattr("node.work.tasks.load_owned_rows", load_owned)
     clear_caches()
     yield Job(
         tasks.Work(tmp_path, encode_spec(spec)), spec, PrivateKey.from_bytes(key.private), data
