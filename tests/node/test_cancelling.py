@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trio
 
-from node.chain.intents import IntentOutcome
+from node.chain.intents.intents import IntentOutcome
 from node.engine.engine import Engine, Machine, Wanted
 from node.jobs import cancelling
 from node.jobs.books import Books

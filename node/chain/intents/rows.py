@@ -1,4 +1,4 @@
-"""Intents on disk: the schema, and the few statements that move a row from state to state.
+"""Intents on disk: the few statements that move a row from state to state.
 
 Functions take a connection inside a transaction and neither begin nor commit. Amounts of wei are
 TEXT: SQLite's integers end at 9.2 ether.
