@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from attack_kit import (
+from kits.attacks.defences import Defence
+from kits.attacks.hand_requester import HandRequester, hand_requester
+from kits.attacks.play import (
     FIRST,
     NOISY,
     PLAIN,
@@ -26,11 +28,9 @@ from attack_kit import (
     some_model,
     unguarded,
 )
-from defences import Defence
-from hand_requester import HandRequester, hand_requester
-from jobs_kit import stored
-from owner_swarm import OwnerSwarm
-from processes import until
+from kits.daemons.jobs import stored
+from kits.daemons.owner_swarm import OwnerSwarm
+from kits.daemons.processes import until
 
 from node.privacy import draws as gradients
 from protocol.arith.numbers.fixedpoint import Integers

@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import clouds
 import pytest
 import trio
-from hand_owner import Attempt, HandOwner
-from hostile import Hostile, hostile
-from jobs_kit import (
+from kits.attacks.hand_owner import Attempt, HandOwner
+from kits.attacks.hostile import Hostile, hostile
+from kits.daemons import clouds
+from kits.daemons.jobs import (
     TAKES_ALL,
     add_data,
     ends,
@@ -31,7 +31,8 @@ from jobs_kit import (
     stayed,
     stored,
 )
-from processes import ROOT, Daemon, Swarm, until
+from kits.daemons.processes import Daemon, Swarm, until
+from kits.paths import ROOT
 
 from node.chain import events
 from node.console.client import CallError

@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sealed_clouds
 import trio
-from jobs_kit import ends, holds, reaches
-from processes import Daemon, Swarm, run, until
-from sealed_clouds import charges, posted_spec, statistics_of, store_held
-from stage import Stage, hold, kill, let_go
-from traces import Search, needles
+from kits.daemons import sealed_clouds
+from kits.daemons.jobs import ends, holds, reaches
+from kits.daemons.processes import Daemon, Swarm, run, until
+from kits.daemons.sealed_clouds import charges, posted_spec, statistics_of, store_held
+from kits.daemons.stage import Stage, hold, kill, let_go
+from kits.daemons.traces import Search, needles
 
 from node.console.failure import Failure
 from node.control.codes import Exit

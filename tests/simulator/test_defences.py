@@ -16,11 +16,11 @@ from eth_keys import keys as eth_keys
 from hypothesis import Phase as Part
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
+from kits.coalitions import PLAIN, Coalitions, coalition
 from simulator.coalition import Coalition
 from simulator.participant import Node
 from simulator.secrecy import Secrecy
 from simulator.spy import Opened
-from simulator.test_coalition import PLAIN, Coalitions, coalition
 from simulator.world import Settings
 
 from node.work import secagg as secagg_tasks

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize
+from kits.coalitions import EVERYBODY, Coalitions
 from simulator.checks import check_all_closed, check_done
 from simulator.coalition import Coalition
 from simulator.moments import vanish_at
@@ -21,7 +22,6 @@ from simulator.network import Weather
 from simulator.participant import Node
 from simulator.spy import Spy
 from simulator.world import Settings, World
-from test_coalition import EVERYBODY, Coalitions
 
 from node.work import tasks
 from protocol.arith.sealed import ciphertexts as sealed
