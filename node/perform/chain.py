@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import trio
 
-from node.chain import intent_rows as rows
-from node.chain.intents import Intent, IntentOutcome
+from node.chain.intents import rows
+from node.chain.intents.intents import Intent, IntentOutcome
 from node.engine.engine import Wanted, unix_ms
 from node.engine.services import Services
 from protocol.books import evidence, lists

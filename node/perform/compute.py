@@ -7,7 +7,6 @@ import hmac
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, TypeVarTuple
 
 import trio
 
@@ -24,7 +23,7 @@ from node.work import noisy as noisy_tasks
 from node.work import sealed as sealed_tasks
 from node.work import secagg as secagg_tasks
 from node.work import tasks
-from node.workers.compute import WorkerDied
+from node.workers.compute import in_worker
 from protocol import params
 from protocol.books.enrolment import block_members
 from protocol.errors import FatalError, InputError, Malformed, PeerError
@@ -42,29 +41,10 @@ from protocol.wire.messages import Release
 
 log = logging.getLogger("assay.compute")
 
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
-
-#: A worker may be killed by the system; the same computation is tried so often before the job ends.
-_TRIES = 3
-
 
 def key_name(modulus: bytes) -> str:
     """Under which name a job's private key is sealed."""
     return f"paillier.{hashlib.sha256(modulus).hexdigest()[:32]}"
-
-
-async def in_worker(services: Services, function: Callable[[*Ts], T], *args: *Ts) -> T:
-    """`function(*args)` in a worker; once more, and once more, where the worker is killed."""
-    for left in reversed(range(_TRIES)):
-        try:
-            return await services.compute.run(function, *args)
-        except WorkerDied as error:
-            if not left:
-                raise
-            log.warning("%s; it is tried again", error)
-            await trio.sleep(1)
-    raise FatalError("unreachable: the last try returns or raises")
 
 
 async def compute(services: Services, wanted: Wanted, effect: effects.Compute) -> None:
@@ -114,17 +94,17 @@ async def _dispatch(services: Services, wanted: Wanted, effect: effects.Compute)
         case effects.ComputeInitialModel():
             sealed = context.spec.privacy.sealed
             first = sealed_tasks.initial_model if sealed else tasks.initial_model
-            return await in_worker(services, first, work)
+            return await in_worker(services.compute, first, work)
         case effects.ComputeContribution():
             return await _contribute(services, wanted, effect, work)
         case effects.ComputeCheck():
             place = services.place(context.job, effect.round, effect.attempt)
             peer = context.require_cohort().members[effect.member].peer
             batch = services.blob(effect.batch_digest)
-            return await in_worker(services, secagg_tasks.check, work, batch, place, peer)
+            return await in_worker(services.compute, secagg_tasks.check, work, batch, place, peer)
         case effects.ComputeSum():
             return await in_worker(
-                services, tasks.add, work, tuple(services.blob(d) for d in effect.batches)
+                services.compute, tasks.add, work, tuple(services.blob(d) for d in effect.batches)
             )
         case effects.ComputeApply():
             cohort = context.require_cohort().members
@@ -138,7 +118,7 @@ async def _dispatch(services: Services, wanted: Wanted, effect: effects.Compute)
                 for b in effect.blocks
             )
             return await in_worker(
-                services,
+                services.compute,
                 apply_tasks.apply,
                 work,
                 services.keys.unseal(key_name(context.spec.modulus)),
@@ -179,7 +159,7 @@ async def _contribute(
     if sealed:
         step = sealed_tasks.Step(rows, cohort.members[me].rows, model, noisy)
         return await in_worker(
-            services, sealed_tasks.contribution, work, step, attempt, secret, me, context.me
+            services.compute, sealed_tasks.contribution, work, step, attempt, secret, me, context.me
         )
     seed = b""  # a noisy draw is kept whole
     if noisy is None:
@@ -187,7 +167,7 @@ async def _contribute(
             seed = await trio.to_thread.run_sync(_batch_seed, services, context.job, effect.round)
     gradient = tasks.Gradient(rows, model, seed, noisy)
     return await in_worker(
-        services, secagg_tasks.contribution, work, gradient, attempt, secret, me, context.me
+        services.compute, secagg_tasks.contribution, work, gradient, attempt, secret, me, context.me
     )
 
 
@@ -210,11 +190,13 @@ async def _noisy(
     """The round's noisy integers: repeated by every attempt."""
 
     async def draw(plan: NoisePlan) -> bytes:
-        fresh, _ = await in_worker(services, noisy_tasks.noisy_gradient, work, rows, model, plan)
+        fresh, _ = await in_worker(
+            services.compute, noisy_tasks.noisy_gradient, work, rows, model, plan
+        )
         return fresh
 
     async def check() -> None:
-        await in_worker(services, tasks.check_model, work, model)
+        await in_worker(services.compute, tasks.check_model, work, model)
 
     place = effect.round, effect.model_digest
     return await _drawn_once(services, wanted.machine.key, rows.name, *place, check, draw)
@@ -226,10 +208,10 @@ async def _statistics(
     """A sealed job's noised statistics, which all of its rounds are computed from."""
 
     async def draw(plan: NoisePlan) -> bytes:
-        return await in_worker(services, sealed_tasks.noised_statistics, work, rows, plan)
+        return await in_worker(services.compute, sealed_tasks.noised_statistics, work, rows, plan)
 
     async def check() -> None:
-        await in_worker(services, tasks.check_model, work, model)
+        await in_worker(services.compute, tasks.check_model, work, model)
 
     machine = wanted.machine
     place = 0, machine.context.spec_digest  # one draw a job, on nothing that a model could change
@@ -283,7 +265,7 @@ async def unmask(services: Services, wanted: Wanted, effect: effects.ComputeUnma
     attempt = await attempt_of(services, machine, effect)
     try:
         found = await in_worker(
-            services,
+            services.compute,
             secagg_tasks.unmask,
             tasks.Work(services.home.blobs, await services.spec_bytes(context)),
             attempt,
@@ -325,7 +307,7 @@ async def misfit(services: Services, name: str, terms: Terms, *, owner: bool) ->
     """
     rows = await dataset_rows(services, name)
     try:
-        unused = await in_worker(services, tasks.fits, rows, terms, owner)
+        unused = await in_worker(services.compute, tasks.fits, rows, terms, owner)
     except InputError as error:
         return str(error)
     if unused:

@@ -9,7 +9,6 @@ import trio
 
 from node.engine.engine import Machine, Wanted, unix_ms
 from node.engine.services import Services
-from node.perform.compute import in_worker
 from node.perform.sealing import blocks_of, held_sealing_key
 from node.store import records
 from node.store.blobs import BlobRef
@@ -17,6 +16,7 @@ from node.store.store import Transaction
 from node.work import apply as apply_tasks
 from node.work import secagg as secagg_tasks
 from node.work import tasks
+from node.workers.compute import in_worker
 from protocol.books import evidence, lists
 from protocol.books.enrolment import Cohort, block_members, cohort_order
 from protocol.errors import FatalError, Malformed
@@ -205,7 +205,9 @@ async def settle(services: Services, wanted: Wanted, effect: Settle) -> None:
     if effect.worth:
         work = tasks.Work(services.home.blobs, await services.spec_bytes(context))
         record = services.blob(effect.worth)
-        worths = await in_worker(services, apply_tasks.worths, work, record, len(cohort.members))
+        worths = await in_worker(
+            services.compute, apply_tasks.worths, work, record, len(cohort.members)
+        )
 
     def build() -> tuple[bytes, bytes, tuple[bytes, ...]]:
         rounds = [

@@ -14,13 +14,13 @@ import trio
 from node.engine.engine import Machine, Wanted, unix_ms
 from node.engine.services import Services
 from node.perform import messages
-from node.perform.compute import in_worker
 from node.perform.sealing import blocks_of, held_sealing_key, mask_name, roster, sealing_name
 from node.privacy import draws as gradients
 from node.privacy import ledger as privacy_ledger
 from node.store import records, releases
 from node.store.store import Transaction
 from node.work import secagg as secagg_tasks
+from node.workers.compute import in_worker
 from protocol.books.enrolment import block_members
 from protocol.books.lists import RosterEntry
 from protocol.errors import FatalError, Malformed
@@ -53,7 +53,7 @@ async def make(services: Services, wanted: Wanted, effect: effects.MakeSecrets) 
     outcome: inputs.SecretsMade | inputs.SecretsFailed
     try:
         made = await in_worker(
-            services,
+            services.compute,
             secagg_tasks.make_secrets,
             place,
             effect.opening,

@@ -18,7 +18,7 @@ from simulator.tricks import Tricks
 from simulator.watch import Watch
 
 from protocol import params
-from protocol.arith.fixedpoint import Integers
+from protocol.arith.numbers.fixedpoint import Integers
 from protocol.books.enrolment import job_id
 from protocol.errors import Malformed, StateError
 from protocol.machines import inputs

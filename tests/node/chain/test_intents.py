@@ -22,10 +22,11 @@ from kits.chain.devnet import (
     until,
 )
 
-from node.chain import intent_rows
 from node.chain.client import ChainClient
 from node.chain.events import Posted
-from node.chain.intents import Intent, IntentOutcome, IntentPolicy, Intents
+from node.chain.intents import rows as intent_rows
+from node.chain.intents.intents import Intent, IntentOutcome, Intents
+from node.chain.intents.sequencer import IntentPolicy
 from node.store.store import Store
 from protocol.errors import InputError
 

@@ -11,7 +11,7 @@ import pytest
 import trio
 from kits.control.fake import serving
 
-from node.cli.client import Client
+from node.console.client import Client
 from node.control import openrpc
 from node.control.codes import MEANING, Code
 from node.control.methods import METHODS

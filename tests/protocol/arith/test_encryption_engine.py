@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.arith.batch import NOBODY, decode_batch, encode_batch, sum_encoded
-from protocol.arith.lanes import Lanes
+from protocol.arith.numbers.shape import NOBODY
+from protocol.arith.paillier.batch import decode_batch, encode_batch, sum_encoded
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.paillier.pool import Pool
+from protocol.arith.travel.lanes import Lanes
 from protocol.params import VALUE_BITS
 
 

@@ -13,17 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.arith import kernels
-from protocol.arith.batch import HEADER_BYTES, encode_batch
-from protocol.arith.entropy import Entropy
-from protocol.arith.envelope import Envelope
-from protocol.arith.fixedpoint import Integers
-from protocol.arith.lanes import SumOutOfRange
 from protocol.arith.learning.models import Family, Model
+from protocol.arith.numbers.entropy import Entropy
+from protocol.arith.numbers.fixedpoint import Integers
+from protocol.arith.numbers.shape import HEADER_BYTES
+from protocol.arith.paillier.batch import encode_batch
 from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt
 from protocol.arith.paillier.pool import Pool
 from protocol.arith.secagg.agreement import new_key
 from protocol.arith.secagg.masks import Binding
 from protocol.arith.secagg.sharing import ReadyParts, Secrets, check_box, make_ready, reconstruct
+from protocol.arith.travel.envelope import Envelope
+from protocol.arith.travel.lanes import SumOutOfRange
 from protocol.errors import FatalError, InputError, Malformed
 from protocol.layout.packing import MASKS, PAILLIER, Packing, batch_maker
 

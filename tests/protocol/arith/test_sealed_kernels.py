@@ -14,10 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.arith import kernels
-from protocol.arith.batch import HEADER_BYTES, NOBODY, Kind, decode_batch, encode_batch
-from protocol.arith.entropy import Entropy
-from protocol.arith.envelope import Envelope
-from protocol.arith.lanes import SumOutOfRange
+from protocol.arith.numbers.entropy import Entropy
+from protocol.arith.numbers.shape import HEADER_BYTES, NOBODY, Kind
+from protocol.arith.paillier.batch import decode_batch, encode_batch
 from protocol.arith.paillier.blinding import FullRange
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.paillier.pool import Pool
@@ -25,6 +24,8 @@ from protocol.arith.sealed import ciphertexts as sealed
 from protocol.arith.secagg.agreement import new_key, public_of
 from protocol.arith.secagg.masks import Binding, Residues, contribution_mask
 from protocol.arith.secagg.sharing import Secrets
+from protocol.arith.travel.envelope import Envelope
+from protocol.arith.travel.lanes import SumOutOfRange
 from protocol.errors import FatalError, InputError, Malformed
 from protocol.layout.packing import MASKS, Packing, batch_maker
 from protocol.layout.sealed import SEALED_HEADER_BYTES, SealedLayout

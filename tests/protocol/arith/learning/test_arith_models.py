@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.arith.entropy import uniform_from_seed
 from protocol.arith.learning import models
 from protocol.arith.learning.models import Family, Model, clipped_gradient
+from protocol.arith.numbers.entropy import uniform_from_seed
 from protocol.errors import FatalError, InputError
 from protocol.params import MAX_PARAMETERS
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.arith.lanes import SumOutOfRange
-from protocol.arith.sealed.lanes import SealedLanes
+from protocol.arith.travel.lanes import SumOutOfRange
+from protocol.arith.travel.sealed import SealedLanes
 from protocol.errors import FatalError
 from protocol.layout.sealed import SealedLayout
 

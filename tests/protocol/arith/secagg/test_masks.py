@@ -11,7 +11,7 @@ from gmpy2 import mpz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.arith.entropy import Entropy
+from protocol.arith.numbers.entropy import Entropy
 from protocol.arith.secagg.agreement import agree, check_public, new_key, public_of
 from protocol.arith.secagg.masks import (
     Binding,

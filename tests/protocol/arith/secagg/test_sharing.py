@@ -12,7 +12,7 @@ from Crypto.Random import get_random_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.arith.entropy import Entropy
+from protocol.arith.numbers.entropy import Entropy
 from protocol.arith.secagg.agreement import new_key
 from protocol.arith.secagg.sharing import (
     ReadyParts,

@@ -1,4 +1,4 @@
-"""Intents on disk: the schema, and the few statements that move a row from state to state.
+"""Intents on disk: the few statements that move a row from state to state.
 
 Functions take a connection inside a transaction and neither begin nor commit. Amounts of wei are
 TEXT: SQLite's integers end at 9.2 ether.
@@ -20,44 +20,6 @@ T = TypeVar("T")
 MAX_ID: Final = 200
 MAX_ERROR: Final = 500
 MAX_CALLDATA: Final = 256 * 1024
-
-MIGRATION: Final = """
--- What this node wants done on the chain, by the caller's id. A row is written before anything is
--- signed, and each signed transaction before it is sent: a crash never acts twice.
-CREATE TABLE intents (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    chain_id INTEGER NOT NULL,
-    account BLOB NOT NULL,
-    target BLOB NOT NULL,
-    function TEXT NOT NULL,
-    args BLOB NOT NULL,
-    value TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN
-        ('queued', 'stored', 'sent', 'mined', 'final', 'failed', 'superseded')),
-    told TEXT NOT NULL DEFAULT '',
-    nonce INTEGER,
-    tx_hash BLOB,
-    block INTEGER,
-    gas_used INTEGER,
-    since INTEGER,
-    error TEXT NOT NULL DEFAULT ''
-) STRICT;
-CREATE INDEX intents_live ON intents (seq)
-    WHERE state NOT IN ('final', 'failed', 'superseded') OR told != state;
-
--- Every transaction ever signed for an intent; replacements share a nonce.
-CREATE TABLE intent_transactions (
-    hash BLOB PRIMARY KEY,
-    intent INTEGER NOT NULL REFERENCES intents (seq),
-    nonce INTEGER NOT NULL,
-    max_fee TEXT NOT NULL,
-    tip TEXT NOT NULL,
-    gas INTEGER NOT NULL,
-    raw BLOB NOT NULL
-) STRICT;
-CREATE INDEX intent_transactions_of ON intent_transactions (intent, nonce);
-"""
 
 #: How ids of transfers that fill a gap between nonces begin: nobody else's do.
 GAP: Final = "gap/"

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import trio
 
-from . import intent_rows as rows
-from .client import ChainClient, Fees
-from .errors import Refused, Reverted
-from .intent_rows import Owner, Row, Signed, Store
-from .replies import Head, Receipt
-from .signer import Signer, hash_of
+from node.chain.client import ChainClient, Fees
+from node.chain.errors import Refused, Reverted
+from node.chain.intents import rows
+from node.chain.intents.rows import Owner, Row, Signed, Store
+from node.chain.replies import Head, Receipt
+from node.chain.signer import Signer, hash_of
 
 log = logging.getLogger(__name__)
 

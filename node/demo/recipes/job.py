@@ -13,7 +13,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from node.demo.columns import DataName, Table
+from node.demo.recipes.columns import DataName, Table
 from protocol.amounts import format_amount
 
 ETHER: Final = 10**18

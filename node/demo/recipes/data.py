@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from node.demo.columns import TABLES, DataName, Table
+from node.demo.recipes.columns import TABLES, DataName, Table
 
 #: Concentration of the Dirichlet draws. Of sizes: the largest part is about three times the
 #: smallest. Of classes: every owner has most classes, in very different numbers.

@@ -1,6 +1,6 @@
 """The demo's helper process: splits the data, then trains on the pooled rows in the clear.
 
-`python -m node.demo.yardstick DATA MODEL SEED FOLDER` writes holdout.csv and owner-1.csv to
+`python -m node.demo.clear.yardstick DATA MODEL SEED FOLDER` writes holdout.csv and owner-1.csv to
 owner-6.csv into FOLDER and prints one line of JSON, {"holdout": rows, "parts": [[rows of each
 class]]}; then it trains the same family to convergence on the rows of the owners that take part,
 and prints {"accuracy", "iterations", "rows", "seconds"}. It needs 200 MB and a core for a while,
@@ -15,15 +15,15 @@ import time
 from pathlib import Path
 from typing import cast
 
+from node.demo.recipes.columns import DataName
+from node.demo.recipes.job import ACCEPTING, OWNERS, RECIPES, ModelName
 from node.workers.worker import prepare
 
 
 def main(arguments: list[str]) -> None:
     # Before numpy is imported: it reads its thread count then.
     prepare()
-    from node.demo.columns import DataName
-    from node.demo.data import load, split, write_csv
-    from node.demo.job import ACCEPTING, OWNERS, RECIPES, ModelName
+    from node.demo.recipes.data import load, split, write_csv
     from protocol.arith.kernels import evaluate, train_pooled
     from protocol.arith.learning.models import Family, Model
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from node.cli.amounts import money, short, size
-from node.cli.show import Pairs, Part, Table
-from node.demo.ledger import Gas
-from node.demo.sealed import Point
+from node.console.amounts import money, short, size
+from node.console.show import Pairs, Part, Table
+from node.demo.recipes.sealed import Point
+from node.demo.swarm.ledger import Gas
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from node.cli.failure import Failure
+from node.console.failure import Failure
 from node.control.codes import Exit
-from node.demo.job import ETHER, OWNERS
-from node.demo.ledger import Ledger
-from node.demo.processes import Child, Children, assay
+from node.demo.recipes.job import ETHER, OWNERS
 from node.demo.screen import Screen
-from node.demo.user import User
+from node.demo.swarm.ledger import Ledger
+from node.demo.swarm.processes import Child, Children, assay
+from node.demo.swarm.user import User
 
 CHAIN_ID: Final = 1337
 

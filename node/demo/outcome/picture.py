@@ -1,4 +1,4 @@
-"""The learning curve as a picture: `python -m node.demo.picture CURVE.json OUT.png`.
+"""The learning curve as a picture: `python -m node.demo.outcome.picture CURVE.json OUT.png`.
 
 A process of its own, since matplotlib takes seconds and a hundred megabytes to import.
 CURVE.json is a `Curve` as JSON.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from protocol.arith.entropy import Entropy, draw
+from protocol.arith.numbers.entropy import Entropy, draw
 from protocol.errors import FatalError, InputError
 from protocol.params import VALUE_BITS
 

@@ -1,13 +1,13 @@
 """The demo's second helper process: what a sealed job comes to in the clear.
 
-`python -m node.demo.clear train DATA FEATURES SEED ROUNDS MODEL.npz` trains on the same parts, with
-the same steps and weights, but without noise, masks, fixed point or encryption; prints
+`python -m node.demo.clear.twin train DATA FEATURES SEED ROUNDS MODEL.npz` trains on the same parts,
+with the same steps and weights, but without noise, masks, fixed point or encryption; prints
 {"accuracies": [after each round]}. MODEL.npz is any model of the job, as its requester downloads
 it: it holds the job's own map.
 `... model DATA FEATURES SEED MODEL.npz` applies a downloaded model to the hold-out set, as its
 buyer would; prints {"accuracy"}.
-`... curve DATA FEATURES SPLITS` measures what sealed.py documents: accuracies at its epsilons, with
-the noise of the daemons and everything else in the clear.
+`... curve DATA FEATURES SPLITS` measures what recipes/sealed.py documents: accuracies at its
+epsilons, with the noise of the daemons and everything else in the clear.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
+from node.demo.recipes.job import ACCEPTING, OWNERS, Recipe
+from node.demo.recipes.sealed import DELTA, EPSILON, Asked, FeaturesName, recipe
 from node.workers.worker import prepare
 
 if TYPE_CHECKING:
-    from node.demo.columns import DataName
-    from node.demo.data import Rows
-    from node.demo.job import Recipe
-    from node.demo.sealed import FeaturesName
+    from node.demo.recipes.columns import DataName
+    from node.demo.recipes.data import Rows
     from protocol.arith.learning.models import Floats, Model
     from protocol.arith.sealed.statistics import Statistics
 
@@ -84,8 +84,6 @@ def accuracy(model: Model, weights: Floats, u: Floats, rows: Rows) -> float:
 def main(arguments: list[str]) -> None:
     # Before numpy is imported: it reads its thread count then.
     prepare()
-    from node.demo.sealed import EPSILON, Asked, recipe
-
     what, data = arguments[0], cast("DataName", arguments[1])
     chosen = recipe(data, Asked(cast("FeaturesName", arguments[2]), EPSILON))
     if what == "curve":
@@ -123,7 +121,6 @@ def _curve(data: DataName, recipe: Recipe, splits: int) -> None:
     """One line for each split, then one with mean, standard deviation and least of them all."""
     import numpy as np
 
-    from node.demo.sealed import DELTA
     from protocol.arith.noise.accountant import multiplier
     from protocol.arith.sealed import statistics
 
@@ -157,8 +154,7 @@ def _curve(data: DataName, recipe: Recipe, splits: int) -> None:
 
 def _split(data: DataName, seed: int) -> tuple[Rows, list[Rows]]:
     """The hold-out set, and the parts of the owners that take part."""
-    from node.demo.data import load, split
-    from node.demo.job import ACCEPTING, OWNERS
+    from node.demo.recipes.data import load, split
 
     rows = load(data)
     chosen = split(rows.y, OWNERS, seed, rows.table.holdout)

@@ -7,10 +7,10 @@ import subprocess
 from pathlib import Path
 from typing import Any, Final
 
-from node.cli.client import Client
-from node.cli.failure import Failure
+from node.console.client import Client
+from node.console.failure import Failure
 from node.control.codes import Exit
-from node.demo.processes import assay, environment
+from node.demo.swarm.processes import assay, environment
 from node.home.home import Home
 
 #: No command takes as long, even while eight daemons start on two cores.

@@ -1,6 +1,6 @@
 """What every command gets: which home, how to print, and a way to the daemon.
 
-Standard library and node.home.home only; commands import the rest late.
+Standard library, console/ and node.home.home only; commands import the rest late.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from node.cli.client import CALL_SECONDS, Client
+from node.console.client import CALL_SECONDS, Client
+from node.console.show import Part, clean, show
 
 if TYPE_CHECKING:
-    from node.cli.failure import Failure
-    from node.cli.show import Part
+    from node.console.failure import Failure
     from node.home.home import Home
 
 
@@ -51,8 +51,6 @@ class Session:
         if self.json:
             write_json(result)
         else:
-            from node.cli.show import show
-
             show(parts)
 
     def complain(self, failure: Failure) -> None:
@@ -65,8 +63,6 @@ class Session:
                 error["next"] = failure.next
             sys.stderr.write(json.dumps({"error": error}) + "\n")
             return
-        from node.cli.show import clean
-
         sys.stderr.write(f"error: {clean(str(failure))}\n")
         if failure.next:
             sys.stderr.write(f"  next: {clean(failure.next)}\n")

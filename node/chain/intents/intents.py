@@ -21,14 +21,13 @@ from typing import Any, Final
 
 import trio
 
+from node.chain.client import ChainClient
+from node.chain.errors import NoContract
+from node.chain.intents import rows
+from node.chain.intents.rows import Owner, Row, Store
+from node.chain.intents.sequencer import IntentPolicy, Sequencer
+from node.chain.signer import Signer
 from protocol.errors import ChainError, FatalError, InputError
-
-from . import intent_rows as rows
-from .client import ChainClient
-from .errors import NoContract
-from .intent_rows import Owner, Row, Store
-from .sequencer import IntentPolicy, Sequencer
-from .signer import Signer
 
 log = logging.getLogger(__name__)
 

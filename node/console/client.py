@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from node.cli.failure import Failure
+from node.console.failure import Failure
 from node.control.codes import Exit, exit_of
 
 #: Seconds to wait for a reply. Posting a job or claiming waits for a chain that may be slow.

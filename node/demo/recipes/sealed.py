@@ -1,10 +1,10 @@
 """Sealed jobs of the demo: their recipes, and the accuracy that each epsilon is known to give.
 
-The curves were measured by `python -m node.demo.clear curve DATA FEATURES SPLITS` on splits that no
-run shows unless it is asked to (seeds from clear.FIRST_SEED on): the demo's own unequal parts of
-five owners, the recipes' rounds, owners' noise as the daemons draw it. A run is one split, on a
-hold-out set of 359 (digits) or 193 rows: it is held to three standard deviations below the mean, or
-to the worst split that was seen, whichever is lower (small epsilons have long tails).
+The curves were measured by `python -m node.demo.clear.twin curve DATA FEATURES SPLITS` on splits
+that no run shows unless it is asked to (seeds from twin.FIRST_SEED on): the demo's own unequal
+parts of five owners, the recipes' rounds, owners' noise as the daemons draw it. A run is one split,
+on a hold-out set of 359 (digits) or 193 rows: it is held to three standard deviations below the
+mean, or to the worst split that was seen, whichever is lower (small epsilons have long tails).
 docs/guides/sealed.md, 'What to expect', shows them to readers (a test holds both to each other);
 docs/spec/sealed-statistics.md says where the noise stands, and what it costs six owners with equal
 parts.
@@ -17,8 +17,8 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from node.demo.columns import DataName
-from node.demo.job import Recipe, Sealing
+from node.demo.recipes.columns import DataName
+from node.demo.recipes.job import Recipe, Sealing
 
 FeaturesName = Literal["raw", "fourier"]
 

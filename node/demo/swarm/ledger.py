@@ -11,7 +11,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, Final
 
-from node.cli.failure import Failure
+from contracts import interface
+from node.console.failure import Failure
 from node.control.codes import Exit
 
 _SECONDS: Final = 30.0
@@ -113,8 +114,6 @@ def by_kind(sent: list[Sent]) -> dict[str, Gas]:
 def _functions() -> dict[str, str]:
     """Selector (0x and 8 hex digits) to the name of the contract's function."""
     from eth_utils.abi import function_abi_to_4byte_selector
-
-    from contracts import interface
 
     return {
         "0x" + function_abi_to_4byte_selector(entry).hex(): entry["name"]  # type: ignore[arg-type]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from node.cli.amounts import money
-from node.cli.show import Table
-from node.demo.report import Figures, SealedFigures
+from node.console.amounts import money
+from node.console.show import Table
+from node.demo.outcome.report import Figures, SealedFigures
 
 #: How far accuracy may stay behind pooled training, as a share of the hold-out set.
 TOLERANCE: Final = 0.02
