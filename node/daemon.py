@@ -23,8 +23,8 @@ import trio
 from node.api import Api
 from node.chain.client import ChainClient
 from node.chain.cursor import load_cursor
-from node.chain.intents import Intents
-from node.chain.sequencer import IntentPolicy
+from node.chain.intents.intents import Intents
+from node.chain.intents.sequencer import IntentPolicy
 from node.chain.watch import Watcher
 from node.control.events import EventBus
 from node.control.joinline import JoinLine

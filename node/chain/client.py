@@ -12,14 +12,22 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
 
-from . import replies
-from .errors import BadReply, NoContract, OtherContract, Refused, Reverted, Slow, WrongChain
-from .events import ChainEvent
-from .replies import Head, Receipt
+from node.chain import replies
+from node.chain.errors import (
+    BadReply,
+    NoContract,
+    OtherContract,
+    Refused,
+    Reverted,
+    Slow,
+    WrongChain,
+)
+from node.chain.events import ChainEvent
+from node.chain.replies import Head, Receipt
 
 if TYPE_CHECKING:
-    from .contract import Codec
-    from .provider import BoundedProvider
+    from node.chain.contract import Codec
+    from node.chain.provider import BoundedProvider
 
 T = TypeVar("T")
 
@@ -110,8 +118,8 @@ class ChainClient:
         """Prepare a client; nothing is sent yet. Raises InputError for text that is no URL."""
 
         def build() -> tuple[BoundedProvider, Codec]:
-            from .contract import Codec
-            from .provider import BoundedProvider
+            from node.chain.contract import Codec
+            from node.chain.provider import BoundedProvider
 
             return BoundedProvider(url, timeout, MAX_CALLS), Codec()
 

@@ -15,10 +15,9 @@ from web3 import Web3
 from web3.exceptions import Web3Exception
 
 from contracts import interface
+from node.chain.events import EVENTS, ChainEvent
+from node.chain.replies import Invalid, RawLog
 from protocol.errors import FatalError, InputError
-
-from .events import EVENTS, ChainEvent
-from .replies import Invalid, RawLog
 
 _PANICS = {
     0x01: "assertion failed",

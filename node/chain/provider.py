@@ -19,10 +19,9 @@ from urllib3.exceptions import HTTPError
 from web3 import HTTPProvider
 from web3.types import RPCEndpoint, RPCResponse
 
+from node.chain.errors import BadReply, Refused, Slow, Unreachable
 from node.nesting import depth_exceeds
 from protocol.errors import InputError
-
-from .errors import BadReply, Refused, Slow, Unreachable
 
 #: A reply: ten thousand logs of half a kilobyte each fit.
 MAX_REPLY_BYTES: Final = 16 * 1024 * 1024

@@ -13,13 +13,12 @@ from typing import Final
 
 import trio
 
+from node.chain.client import ChainClient
+from node.chain.cursor import Cursor
+from node.chain.errors import BadReply, DeepReorg, Refused, Slow
+from node.chain.events import ChainEvent, ChainHead
+from node.chain.replies import Head
 from protocol.errors import ChainError
-
-from .client import ChainClient
-from .cursor import Cursor
-from .errors import BadReply, DeepReorg, Refused, Slow
-from .events import ChainEvent, ChainHead
-from .replies import Head
 
 log = logging.getLogger(__name__)
 

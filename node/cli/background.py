@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import IO, Any, Final
 
-from node.cli.client import Client
-from node.cli.failure import Failure
+from node.console.client import Client
+from node.console.failure import Failure
 from node.control.codes import Exit
 from node.home.home import Home
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from node.cli import sealed_views
-from node.cli.amounts import brief, size, span
-from node.cli.show import Part, Table
 from node.cli.views import Result, pay
+from node.console.amounts import brief, size, span
+from node.console.show import Part, Table
 
 _Rows = list[tuple[str, str, str]]
 

@@ -5,9 +5,9 @@ They show the JSON that the command made (node.cli.commands.check_sealed).
 
 from __future__ import annotations
 
-from node.cli.amounts import brief, size
-from node.cli.show import Part, Table
 from node.cli.views import Result
+from node.console.amounts import brief, size
+from node.console.show import Part, Table
 
 _HEADINGS = ("what", "value", "how")
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from node.cli.amounts import money, short, size, span
-from node.cli.show import Pairs, Part, Table
+from node.console.amounts import money, short, size, span
+from node.console.show import Pairs, Part, Table
 
 Result: TypeAlias = Mapping[str, Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from node.chain.client import ChainClient
-from node.chain.intents import Intents
+from node.chain.intents.intents import Intents
 from node.engine.engine import Engine
 from node.home.config import Config
 from node.home.home import Home

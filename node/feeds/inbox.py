@@ -25,7 +25,7 @@ from protocol import params
 from protocol.errors import InputError, Malformed, PeerError
 from protocol.machines import inputs
 from protocol.machines.job import OVER
-from protocol.machines.machine import JOBS_TOPIC, kind_of
+from protocol.machines.machine import kind_of
 from protocol.machines.round import Phase, Role
 from protocol.requester.attempt import fault
 from protocol.requester.state import RequesterState
@@ -44,6 +44,7 @@ from protocol.wire.messages import (
     Refuse,
     Told,
 )
+from protocol.wire.topics import JOBS_TOPIC
 from protocol.wire.verdict import Verdict
 
 log = logging.getLogger("assay.inbox")

@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from node.chain import events
-from node.chain.intents import Intent
+from node.chain.intents.intents import Intent
 from node.control import job_results as j
 from node.engine.engine import Machine
 from node.engine.services import Services

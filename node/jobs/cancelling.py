@@ -7,7 +7,7 @@ from typing import Final
 
 import trio
 
-from node.chain.intents import IntentOutcome
+from node.chain.intents.intents import IntentOutcome
 from node.control.job_results import Cancelled
 from node.engine.engine import Machine, unix_ms
 from node.engine.services import Services

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import trio
 
-from node.chain import intent_rows as rows
-from node.chain.intents import Intent, IntentOutcome
+from node.chain.intents import rows
+from node.chain.intents.intents import Intent, IntentOutcome
 from node.engine.engine import Wanted, unix_ms
 from node.engine.services import Services
 from protocol.books import evidence, lists
@@ -218,13 +218,14 @@ async def settled(services: Services, outcome: IntentOutcome) -> None:
     if outcome.id.startswith(rows.GAP):
         return  # the sequencer's own
     job, function, mark = outcome.id.split("/", 2)
-    account = bytes.fromhex(mark.partition(".")[0]) if function == "claim" else b""
+    call = inputs.Call(function)
+    account = bytes.fromhex(mark.partition(".")[0]) if call is inputs.Call.CLAIM else b""
     told: inputs.TransactionFinal | inputs.TransactionFailed
     if outcome.state == "final":
-        told = inputs.TransactionFinal(unix_ms(), function, account)
+        told = inputs.TransactionFinal(unix_ms(), call, account)
     elif outcome.state in ("failed", "superseded"):
         reason = one_line(outcome.error or outcome.state)
-        told = inputs.TransactionFailed(unix_ms(), function, account, reason)
+        told = inputs.TransactionFailed(unix_ms(), call, account, reason)
     else:
         return
     await services.engine.feed(bytes.fromhex(job), told)

@@ -7,7 +7,6 @@ import hmac
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, TypeVarTuple
 
 import trio
 
@@ -24,13 +23,15 @@ from node.work import noisy as noisy_tasks
 from node.work import sealed as sealed_tasks
 from node.work import secagg as secagg_tasks
 from node.work import tasks
-from node.workers.compute import WorkerDied
+from node.workers.compute import in_worker
 from protocol import params
 from protocol.books.enrolment import block_members
 from protocol.errors import FatalError, InputError, Malformed, PeerError
 from protocol.layout.noise import NoisePlan
-from protocol.machines import effects, inputs
+from protocol.machines import effects, inputs, outcomes
+from protocol.machines.inputs import Outcome
 from protocol.machines.machine import one_line
+from protocol.machines.outcomes import OUTCOMES
 from protocol.owner.state import OwnerState
 from protocol.policy.policy import without_noise
 from protocol.spec.job import JobSpec, Terms
@@ -40,31 +41,10 @@ from protocol.wire.messages import Release
 
 log = logging.getLogger("assay.compute")
 
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
-
-#: A worker may be killed by the system; the same computation is tried so often before the job ends.
-_TRIES = 3
-
-Outcome = inputs.ComputeDone | inputs.ComputeFailed
-
 
 def key_name(modulus: bytes) -> str:
     """Under which name a job's private key is sealed."""
     return f"paillier.{hashlib.sha256(modulus).hexdigest()[:32]}"
-
-
-async def in_worker(services: Services, function: Callable[[*Ts], T], *args: *Ts) -> T:
-    """`function(*args)` in a worker; once more, and once more, where the worker is killed."""
-    for left in reversed(range(_TRIES)):
-        try:
-            return await services.compute.run(function, *args)
-        except WorkerDied as error:
-            if not left:
-                raise
-            log.warning("%s; it is tried again", error)
-            await trio.sleep(1)
-    raise FatalError("unreachable: the last try returns or raises")
 
 
 async def compute(services: Services, wanted: Wanted, effect: effects.Compute) -> None:
@@ -73,7 +53,7 @@ async def compute(services: Services, wanted: Wanted, effect: effects.Compute) -
     ident = hashlib.sha256(wanted.machine.key + encode_tagged(effect)).digest()
     stored = await services.store.read(lambda tx: records.load_result(tx, ident))
     if stored is not None:
-        outcome = decode_tagged(_OUTCOMES, stored, params.MAX_STREAM_MESSAGE_BYTES)
+        outcome = decode_tagged(OUTCOMES, stored, params.MAX_STREAM_MESSAGE_BYTES)
     else:
         outcome = await _run(services, wanted, effect)
     kind = type(effect).__name__
@@ -85,34 +65,25 @@ async def compute(services: Services, wanted: Wanted, effect: effects.Compute) -
     )
 
 
-_OUTCOMES: tuple[type[Outcome], ...] = (inputs.ComputeDone, inputs.ComputeFailed)
-
-
 def _keep(tx: Transaction, ident: bytes, kind: str, outcome: bytes) -> None:
     records.save_result(tx, ident, kind, outcome)
 
 
 async def _run(services: Services, wanted: Wanted, effect: effects.Compute) -> Outcome:
-    kind, round_, attempt, subject = effects.labels(effect)
-
-    def failed(error: Exception) -> Outcome:
-        reason = one_line(str(error))
-        return inputs.ComputeFailed(unix_ms(), kind, round_, attempt, subject, reason)
-
     try:
         result = await _dispatch(services, wanted, effect)
     except (InputError, PeerError) as error:
-        return failed(error)
+        return outcomes.failed(effect, unix_ms(), one_line(str(error)))
     except FatalError as error:
-        if kind != "apply":
+        if not isinstance(effect, effects.ComputeApply):
             raise
         # Training that leaves float64's range: the job ends, and its owners are paid.
-        return failed(error)
+        return outcomes.failed(effect, unix_ms(), one_line(str(error)))
     blob = result.blob or BlobRef(b"", 0)
-    extra = result.extra.digest if result.extra is not None else b""
+    momentum = result.extra.digest if result.extra is not None else b""
     worth = result.worth.digest if result.worth is not None else b""
-    told = kind, round_, attempt, subject, blob.digest, blob.size, extra, result.facts, worth
-    return inputs.ComputeDone(unix_ms(), *told)
+    told = blob.digest, blob.size, momentum, result.facts, worth
+    return outcomes.done(effect, unix_ms(), *told)
 
 
 async def _dispatch(services: Services, wanted: Wanted, effect: effects.Compute) -> tasks.Result:
@@ -123,17 +94,17 @@ async def _dispatch(services: Services, wanted: Wanted, effect: effects.Compute)
         case effects.ComputeInitialModel():
             sealed = context.spec.privacy.sealed
             first = sealed_tasks.initial_model if sealed else tasks.initial_model
-            return await in_worker(services, first, work)
+            return await in_worker(services.compute, first, work)
         case effects.ComputeContribution():
             return await _contribute(services, wanted, effect, work)
         case effects.ComputeCheck():
             place = services.place(context.job, effect.round, effect.attempt)
             peer = context.require_cohort().members[effect.member].peer
             batch = services.blob(effect.batch_digest)
-            return await in_worker(services, secagg_tasks.check, work, batch, place, peer)
+            return await in_worker(services.compute, secagg_tasks.check, work, batch, place, peer)
         case effects.ComputeSum():
             return await in_worker(
-                services, tasks.add, work, tuple(services.blob(d) for d in effect.batches)
+                services.compute, tasks.add, work, tuple(services.blob(d) for d in effect.batches)
             )
         case effects.ComputeApply():
             cohort = context.require_cohort().members
@@ -147,7 +118,7 @@ async def _dispatch(services: Services, wanted: Wanted, effect: effects.Compute)
                 for b in effect.blocks
             )
             return await in_worker(
-                services,
+                services.compute,
                 apply_tasks.apply,
                 work,
                 services.keys.unseal(key_name(context.spec.modulus)),
@@ -188,7 +159,7 @@ async def _contribute(
     if sealed:
         step = sealed_tasks.Step(rows, cohort.members[me].rows, model, noisy)
         return await in_worker(
-            services, sealed_tasks.contribution, work, step, attempt, secret, me, context.me
+            services.compute, sealed_tasks.contribution, work, step, attempt, secret, me, context.me
         )
     seed = b""  # a noisy draw is kept whole
     if noisy is None:
@@ -196,7 +167,7 @@ async def _contribute(
             seed = await trio.to_thread.run_sync(_batch_seed, services, context.job, effect.round)
     gradient = tasks.Gradient(rows, model, seed, noisy)
     return await in_worker(
-        services, secagg_tasks.contribution, work, gradient, attempt, secret, me, context.me
+        services.compute, secagg_tasks.contribution, work, gradient, attempt, secret, me, context.me
     )
 
 
@@ -219,11 +190,13 @@ async def _noisy(
     """The round's noisy integers: repeated by every attempt."""
 
     async def draw(plan: NoisePlan) -> bytes:
-        fresh, _ = await in_worker(services, noisy_tasks.noisy_gradient, work, rows, model, plan)
+        fresh, _ = await in_worker(
+            services.compute, noisy_tasks.noisy_gradient, work, rows, model, plan
+        )
         return fresh
 
     async def check() -> None:
-        await in_worker(services, tasks.check_model, work, model)
+        await in_worker(services.compute, tasks.check_model, work, model)
 
     place = effect.round, effect.model_digest
     return await _drawn_once(services, wanted.machine.key, rows.name, *place, check, draw)
@@ -235,10 +208,10 @@ async def _statistics(
     """A sealed job's noised statistics, which all of its rounds are computed from."""
 
     async def draw(plan: NoisePlan) -> bytes:
-        return await in_worker(services, sealed_tasks.noised_statistics, work, rows, plan)
+        return await in_worker(services.compute, sealed_tasks.noised_statistics, work, rows, plan)
 
     async def check() -> None:
-        await in_worker(services, tasks.check_model, work, model)
+        await in_worker(services.compute, tasks.check_model, work, model)
 
     machine = wanted.machine
     place = 0, machine.context.spec_digest  # one draw a job, on nothing that a model could change
@@ -292,7 +265,7 @@ async def unmask(services: Services, wanted: Wanted, effect: effects.ComputeUnma
     attempt = await attempt_of(services, machine, effect)
     try:
         found = await in_worker(
-            services,
+            services.compute,
             secagg_tasks.unmask,
             tasks.Work(services.home.blobs, await services.spec_bytes(context)),
             attempt,
@@ -336,7 +309,7 @@ async def misfit(services: Services, name: str, terms: Terms, *, owner: bool) ->
     """
     rows = await dataset_rows(services, name)
     try:
-        unused = await in_worker(services, tasks.fits, rows, terms, owner)
+        unused = await in_worker(services.compute, tasks.fits, rows, terms, owner)
     except InputError as error:
         return str(error)
     if unused:

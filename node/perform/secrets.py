@@ -14,13 +14,13 @@ import trio
 from node.engine.engine import Machine, Wanted, unix_ms
 from node.engine.services import Services
 from node.perform import messages
-from node.perform.compute import in_worker
 from node.perform.sealing import blocks_of, held_sealing_key, mask_name, roster, sealing_name
 from node.privacy import draws as gradients
 from node.privacy import ledger as privacy_ledger
 from node.store import records, releases
 from node.store.store import Transaction
 from node.work import secagg as secagg_tasks
+from node.workers.compute import in_worker
 from protocol.books.enrolment import block_members
 from protocol.books.lists import RosterEntry
 from protocol.errors import FatalError, Malformed
@@ -38,9 +38,8 @@ async def make(services: Services, wanted: Wanted, effect: effects.MakeSecrets) 
     machine = wanted.machine
     context, cohort = machine.context, machine.context.require_cohort()
 
-    def failed(reason: str) -> inputs.ComputeFailed:
-        place = effect.round, effect.attempt
-        return inputs.ComputeFailed(unix_ms(), "secrets", *place, b"", one_line(reason))
+    def failed(reason: str) -> inputs.SecretsFailed:
+        return inputs.SecretsFailed(unix_ms(), effect.round, effect.attempt, one_line(reason))
 
     if await trio.to_thread.run_sync(held_sealing_key, services, context.job) is None:
         # A restored node: it could open no box, so it would contribute and then owe its shares.
@@ -51,10 +50,10 @@ async def make(services: Services, wanted: Wanted, effect: effects.MakeSecrets) 
     members = tuple((cohort.members[m].peer, cohort.members[m].sealing_key) for m in whole)
     place = services.place(context.job, effect.round, effect.attempt)
     threshold = context.spec.threshold(len(whole))
-    outcome: inputs.SecretsMade | inputs.ComputeFailed
+    outcome: inputs.SecretsMade | inputs.SecretsFailed
     try:
         made = await in_worker(
-            services,
+            services.compute,
             secagg_tasks.make_secrets,
             place,
             effect.opening,

@@ -20,38 +20,6 @@ from protocol.params import MAX_SPEC_BYTES
 from protocol.policy.policy import Policy
 from protocol.wire.codec import decode
 
-MIGRATION: Final = """
--- Policies now hold a privacy budget: who agreed to one without has not agreed to this one.
-DELETE FROM policies;
-
--- Noisy jobs: how each samples and noises (fixed for good), rounds set aside, and the budget that
--- they were last found to fit. No reference to datasets: a name that comes again keeps its debts.
-CREATE TABLE privacy_reserves (
-    job BLOB PRIMARY KEY,
-    dataset TEXT NOT NULL,
-    requester BLOB NOT NULL,
-    rate REAL NOT NULL,
-    multiplier REAL NOT NULL,
-    rounds INTEGER NOT NULL CHECK (rounds > 0),
-    limit_epsilon REAL NOT NULL,
-    limit_delta REAL NOT NULL,
-    at REAL NOT NULL,
-    released REAL
-) STRICT;
-CREATE INDEX privacy_reserves_of_dataset ON privacy_reserves (dataset);
-
--- One row for each round whose noisy gradient was drawn, or may have been: on which model, and when
--- the draw was kept (from then on it may have left).
-CREATE TABLE privacy_charges (
-    job BLOB NOT NULL REFERENCES privacy_reserves (job),
-    round INTEGER NOT NULL CHECK (round >= 0),
-    model BLOB NOT NULL,
-    at REAL NOT NULL,
-    drawn REAL,
-    PRIMARY KEY (job, round)
-) STRICT, WITHOUT ROWID;
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Limit:

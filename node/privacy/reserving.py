@@ -15,11 +15,11 @@ from decimal import ROUND_CEILING, Context
 from typing import Final
 
 from node.engine.services import Services
-from node.perform import compute as workers
 from node.privacy import ledger
 from node.privacy.ledger import Entry, Limit, Reserve
 from node.store import catalogue, records
 from node.store.store import Transaction
+from node.workers.compute import in_worker
 from protocol.arith.noise import accountant
 from protocol.errors import InputError
 from protocol.layout.noise import Charge, NoisePlan, check_resolution, sampling_rate
@@ -83,7 +83,7 @@ async def plan_for(services: Services, spec: JobSpec, rows: int) -> NoisePlan:
         services,
         name,
         "multiplier",
-        lambda: workers.in_worker(services, accountant.multiplier, epsilon, delta, rate, rounds),
+        lambda: in_worker(services.compute, accountant.multiplier, epsilon, delta, rate, rounds),
     )
     return NoisePlan(rate, multiplier)
 
@@ -102,7 +102,7 @@ async def epsilon_of(services: Services, charges: Iterable[Charge], delta: float
         services,
         _name("epsilon", delta, *numbers),
         "epsilon",
-        lambda: workers.in_worker(services, accountant.spent, merged, delta),
+        lambda: in_worker(services.compute, accountant.spent, merged, delta),
     )
 
 

@@ -11,35 +11,12 @@ import json
 import sqlite3
 import time
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from node.chain.events import EVENTS, ChainEvent, ContractEvent
 
 #: Inside a transaction or snapshot of node.store.store, which imports this module's migration.
 Transaction: TypeAlias = sqlite3.Connection
-
-MIGRATION: Final = """
--- Jobs known here; the machine of the same key is in machines. holdout: the requester's data set.
-CREATE TABLE jobs (
-    job BLOB PRIMARY KEY,
-    role TEXT NOT NULL CHECK (role IN ('requester', 'owner')),
-    spec BLOB NOT NULL REFERENCES specs (digest),
-    holdout TEXT NOT NULL,
-    seen REAL NOT NULL
-) STRICT;
-
--- What the contract said, of any job. Taken back by block when the chain is reorganised.
-CREATE TABLE contract_events (
-    block INTEGER NOT NULL,
-    log_index INTEGER NOT NULL,
-    job BLOB NOT NULL,
-    kind TEXT NOT NULL,
-    tx_hash BLOB NOT NULL,
-    json TEXT NOT NULL,
-    PRIMARY KEY (block, log_index)
-) STRICT;
-CREATE INDEX contract_events_of_job ON contract_events (job, block, log_index);
-"""
 
 
 @dataclass(frozen=True, slots=True)

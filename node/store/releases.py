@@ -9,24 +9,12 @@ or of another attempt of the round, cannot be written.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Literal
 
 from node.store.store import Transaction
 from protocol.errors import FatalError
 
 Kind = Literal["seed", "key"]
-
-MIGRATION: Final = """
--- Shares that left this node, by whose secret they are of.
-CREATE TABLE releases (
-    job BLOB NOT NULL,
-    round INTEGER NOT NULL,
-    member INTEGER NOT NULL,
-    attempt INTEGER NOT NULL,
-    kind TEXT NOT NULL CHECK (kind IN ('seed', 'key')),
-    PRIMARY KEY (job, round, member)
-) STRICT, WITHOUT ROWID;
-"""
 
 
 def record(

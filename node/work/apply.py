@@ -17,6 +17,7 @@ from node.work import sealed as sealed_tasks
 from node.work import tasks
 from node.work.tasks import Result, Rows, Work, get, put
 from protocol.spec.job import Envelope, JobSpec
+from protocol.spec.render import render_toml
 
 if TYPE_CHECKING:
     from protocol.arith.learning.models import Floats
@@ -108,7 +109,7 @@ def _open(
 ) -> tuple[list[_Opened], list[tuple[int, ...]]]:
     """Blocks with their mean gradients, and the members of those that were out of range."""
     from protocol.arith import kernels
-    from protocol.arith.lanes import SumOutOfRange
+    from protocol.arith.travel.lanes import SumOutOfRange
 
     opened: list[_Opened] = []
     dropped: list[tuple[int, ...]] = []
@@ -172,7 +173,7 @@ def _measure(
     """The record of worth with this round's blocks in it; a dropped one is worth nothing."""
     from protocol.arith.learning import worth
     from protocol.arith.learning.worth_record import append
-    from protocol.arith.vectors import Kind, decode_vector
+    from protocol.arith.numbers.vectors import Kind, decode_vector
 
     model = tasks.model_of(spec)
     count, momentum = model.parameter_count, before.momentum
@@ -209,8 +210,7 @@ def export_model(work: Work, private_key: bytes, model: BlobRef, target: Path) -
     import numpy as np
 
     from protocol.arith.learning import models
-    from protocol.arith.vectors import Kind, decode_vector
-    from protocol.spec.render import render_toml
+    from protocol.arith.numbers.vectors import Kind, decode_vector
 
     spec = tasks.spec_of(work)
     architecture = tasks.model_of(spec)

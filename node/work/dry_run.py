@@ -31,12 +31,12 @@ from node.work import tasks
 from protocol import params
 from protocol.addresses import ZERO_ADDRESS
 from protocol.arith import kernels
-from protocol.arith.fixedpoint import Integers
 from protocol.arith.learning.models import Family, Floats, Model, accuracy
 from protocol.arith.learning.training import apply_gradient
+from protocol.arith.numbers.fixedpoint import Integers
+from protocol.arith.numbers.vectors import Kind, decode_vector, encode_vector
 from protocol.arith.sealed import affine, statistics
 from protocol.arith.sealed import ciphertexts as sealed
-from protocol.arith.vectors import Kind, decode_vector, encode_vector
 from protocol.cost.sealed import layout_of
 from protocol.errors import InputError
 from protocol.layout.noise import RECORD_NORM

@@ -28,9 +28,9 @@ def noisy_gradient(
 
     Raises InputError (local rows, a spec that takes no noise), Malformed (the model's blob).
     """
-    from protocol.arith.fixedpoint import FixedPoint
     from protocol.arith.noise import mechanism as noise
-    from protocol.arith.vectors import Kind, decode_vector
+    from protocol.arith.numbers.fixedpoint import FixedPoint
+    from protocol.arith.numbers.vectors import Kind, decode_vector
 
     spec = decode_spec(work.spec)
     training, privacy = spec.training, spec.privacy

@@ -25,8 +25,8 @@ from protocol.spec.job import JobSpec, decode_spec
 from protocol.wire.codec import encode
 
 if TYPE_CHECKING:
-    from protocol.arith.fixedpoint import Integers
     from protocol.arith.learning.models import Floats
+    from protocol.arith.numbers.fixedpoint import Integers
     from protocol.arith.paillier.private_key import PrivateKey
     from protocol.arith.sealed.affine import Quantised
     from protocol.arith.sealed.statistics import Statistics
@@ -99,8 +99,8 @@ def initial_model(work: Work) -> Result:
 def mean_move(spec: JobSpec, sums: Integers, rows: tuple[int, ...]) -> tuple[bytes, int]:
     """A block's mean move as a gradient's blob (the step goes against gradients), and its weight:
     rows that count, each owner's at most `batch_rows`."""
+    from protocol.arith.numbers.vectors import Kind, encode_vector
     from protocol.arith.sealed import ciphertexts as sealed
-    from protocol.arith.vectors import Kind, encode_vector
 
     weight = sum(spec.counted_rows(each) for each in rows)
     move = sealed.restore(tasks.envelope_of(spec), sums) * (spec.training.batch_rows / weight)
@@ -111,8 +111,8 @@ def open_state(work: Work, key: PrivateKey, state: BlobRef | None) -> tuple[byte
     """Blobs, in memory alone, of the weights and the momentum that a step starts from."""
     import numpy as np
 
+    from protocol.arith.numbers.vectors import Kind, encode_vector
     from protocol.arith.sealed import state as sealed_state
-    from protocol.arith.vectors import Kind, encode_vector
 
     count = tasks.model_of(tasks.spec_of(work)).parameter_count
     if state is None:
@@ -133,7 +133,7 @@ def within_limit(
     """
     import numpy as np
 
-    from protocol.arith.vectors import Kind, decode_vector, encode_vector
+    from protocol.arith.numbers.vectors import Kind, decode_vector, encode_vector
 
     count, limit = tasks.model_of(spec).parameter_count, spec.model.weight_limit
     vector = decode_vector(Kind.MODEL, weights, count)
@@ -152,9 +152,9 @@ def seal(
 ) -> tuple[BlobRef, BlobRef]:
     """Stores the ciphertexts of the weights, `turn` rounds after the first, and weights and
     momentum for the requester alone."""
+    from protocol.arith.numbers.vectors import Kind, decode_vector
     from protocol.arith.sealed import ciphertexts as sealed
     from protocol.arith.sealed import state as sealed_state
-    from protocol.arith.vectors import Kind, decode_vector
 
     spec = tasks.spec_of(work)
     count = tasks.model_of(spec).parameter_count

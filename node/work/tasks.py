@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from node.data.datasets import load_matrix, load_owned_rows
 from node.store.blobs import BlobRef, Blobs
 from protocol import params
 from protocol.errors import InputError
@@ -20,11 +21,11 @@ from protocol.layout.noise import noise_clip
 from protocol.spec.job import Envelope, JobSpec, Terms, decode_spec
 
 if TYPE_CHECKING:
-    from protocol.arith import envelope
-    from protocol.arith.fixedpoint import Integers
     from protocol.arith.learning.feature_map import FeatureMap
     from protocol.arith.learning.models import Floats, Model
     from protocol.arith.learning.training import Training
+    from protocol.arith.numbers.fixedpoint import Integers
+    from protocol.arith.travel import envelope
 
 Facts = tuple[tuple[str, float], ...]
 
@@ -84,8 +85,6 @@ def fits(rows: Rows, terms: Terms, owner: bool) -> str:
     An owner in a job with noise takes part whatever its rows hold (node.data.matrix.owned_rows).
     The text that comes back tells it alone why some rows are not used; it is empty if all are.
     """
-    from node.data.datasets import load_matrix, load_owned_rows
-
     if isinstance(terms, JobSpec) and terms.encryption.envelope is Envelope.PAILLIER:
         _ = envelope_of(terms).public  # n and h: what the spec's own checks leave open
     if isinstance(terms, JobSpec) and terms.privacy.sealed:
@@ -120,8 +119,8 @@ def initial_model(work: Work) -> Result:
 def check_model(work: Work, model: BlobRef) -> None:
     """Raises Malformed unless a received model is one of the job's. This is checked before noise is
     charged for it, because otherwise a requester could have it charged for nothing."""
+    from protocol.arith.numbers.vectors import Kind, decode_vector
     from protocol.arith.sealed import ciphertexts as sealed
-    from protocol.arith.vectors import Kind, decode_vector
 
     spec = spec_of(work)
     if spec.privacy.sealed:
@@ -150,7 +149,7 @@ def integers_of(work: Work, gradient: Gradient) -> tuple[Integers, Facts]:
     import numpy as np
 
     from protocol.arith import kernels
-    from protocol.arith.entropy import from_seed
+    from protocol.arith.numbers.entropy import from_seed
 
     spec = spec_of(work)
     if gradient.noisy is not None:
@@ -191,7 +190,7 @@ def export_model(work: Work, model: BlobRef, target: Path) -> None:
     import numpy as np
 
     from protocol.arith.learning import models
-    from protocol.arith.vectors import Kind, decode_vector
+    from protocol.arith.numbers.vectors import Kind, decode_vector
 
     spec = spec_of(work)
     architecture = model_of(spec)
@@ -272,7 +271,7 @@ def training_of(spec: JobSpec) -> Training:
 
 def envelope_of(spec: JobSpec) -> envelope.Envelope:
     """How the spec's values travel, as the kernels take it."""
-    from protocol.arith import envelope
+    from protocol.arith.travel import envelope
 
     training, privacy = spec.training, spec.privacy
     layout = spec.layout
@@ -299,8 +298,6 @@ def matrix_of(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
     At most two jobs' rows are kept, because one matrix may take a GiB and a worker lives as long as
     its daemon. A sealed model's rows are features: what its public map makes of the inputs.
     """
-    from node.data.datasets import load_matrix
-
     spec = _spec(spec_bytes)
     x, y = load_matrix(rows.directory, rows.digest, rows.name, spec)
     return (feature_map_of(spec).rows(x), y) if spec.privacy.sealed else (x, y)
@@ -311,8 +308,6 @@ def noised_rows(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
     """An owner's rows for a job with noise; features for a sealed job. No value in them keeps the
     owner out. Rows that cannot be used are left out. A sealed job's statistics are over all
     declared rows, so there such rows are zeros, which add nothing."""
-    from node.data.datasets import load_owned_rows
-
     spec = _spec(spec_bytes)
     held = load_owned_rows(rows.directory, rows.digest, rows.name, spec)
     if not spec.privacy.sealed:

@@ -16,7 +16,8 @@ import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
-from protocol.arith.batch import NOBODY, encode_batch, read_batch
+from protocol.arith.numbers.shape import NOBODY
+from protocol.arith.paillier.batch import encode_batch, read_batch
 from protocol.arith.paillier.blinding import FullRange
 from protocol.arith.paillier.obfuscation import Source
 from protocol.arith.paillier.public_key import PublicKey, short_exponent_bits, small_primes

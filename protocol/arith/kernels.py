@@ -19,8 +19,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from protocol.arith.batch import (
-    NOBODY,
+from protocol.arith.learning import models
+from protocol.arith.learning.models import Model
+from protocol.arith.learning.pooled import train_to_convergence
+from protocol.arith.learning.training import Training, apply_gradient, local_gradient
+from protocol.arith.numbers.entropy import Entropy
+from protocol.arith.numbers.fixedpoint import Integers
+from protocol.arith.numbers.shape import NOBODY
+from protocol.arith.numbers.vectors import Kind as VectorKind
+from protocol.arith.numbers.vectors import decode_vector, encode_vector
+from protocol.arith.paillier.batch import (
     decode_batch,
     decode_residues,
     encode_batch,
@@ -28,21 +36,13 @@ from protocol.arith.batch import (
     read_batch,
     sum_encoded,
 )
-from protocol.arith.entropy import Entropy
-from protocol.arith.envelope import Envelope
-from protocol.arith.fixedpoint import Integers
-from protocol.arith.learning import models
-from protocol.arith.learning.models import Model
-from protocol.arith.learning.pooled import train_to_convergence
-from protocol.arith.learning.training import Training, apply_gradient, local_gradient
 from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt_with
 from protocol.arith.paillier.obfuscation import obfuscators
 from protocol.arith.paillier.pool import Pool
 from protocol.arith.secagg.masked import add_words, centred, decode_words, encode_words, to_words
 from protocol.arith.secagg.masks import Binding, Residues, contribution_mask, removal
 from protocol.arith.secagg.sharing import Secrets
-from protocol.arith.vectors import Kind as VectorKind
-from protocol.arith.vectors import decode_vector, encode_vector
+from protocol.arith.travel.envelope import Envelope
 from protocol.errors import FatalError
 from protocol.layout.packing import MASKS
 

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from protocol.addresses import to_checksum
 from protocol.amounts import format_amount
 from protocol.books.enrolment import Cohort, draw_blocks
-from protocol.books.evidence import Evidence, merit_tree
+from protocol.books.evidence import Evidence, RoundRecord, merit_tree
 from protocol.books.lists import Leaf, examine_contributions
 from protocol.books.merit import merit_shares
 from protocol.errors import FatalError, Malformed
-from protocol.requester.state import RoundRecord
 from protocol.spec.job import ETHER, JobSpec
 
 

@@ -9,16 +9,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from protocol import params
 from protocol.books.enrolment import Cohort
 from protocol.books.lists import Leaf, leaf_hash
 from protocol.books.merit import MAX_WEIGHT, merit_shares, merit_weights
 from protocol.books.trees import IndexTree, Merit, SumNode, SumTree
-from protocol.requester.state import RequesterState, RoundRecord
 from protocol.wire.codec import Amount, Range, Size, Wire, decode, encode
-from protocol.wire.messages import Address, BlobSize, Digest, Index
+from protocol.wire.messages import Address, Attempt, BlobSize, Digest, Index, Round
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRecord(Wire):
+    """A round that is over, as the evidence shows it."""
+
+    number: Round
+    attempt: Attempt
+    model_digest: Digest
+    list_digest: Digest
+    list_size: BlobSize
+    root: Digest
+    count: Index
+    next_model: Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +100,28 @@ def counts_of(lists: Sequence[Sequence[Leaf]]) -> dict[int, int]:
     return dict(sorted(Counter(leaf.member for round_ in lists for leaf in round_).items()))
 
 
+class Kept(Protocol):
+    """What a requester keeps of its rounds, as far as the evidence shows it."""
+
+    @property
+    def cohort_digest(self) -> bytes: ...
+    @property
+    def cohort_size(self) -> int: ...
+    @property
+    def seeds(self) -> tuple[bytes, ...]: ...
+    @property
+    def records(self) -> tuple[RoundRecord, ...]: ...
+    @property
+    def model_digest(self) -> bytes: ...
+    @property
+    def model_size(self) -> int: ...
+
+
 def close_books(
     job: bytes,
     spec_digest: bytes,
     pot: int,
-    state: RequesterState,
+    kept: Kept,
     cohort: Cohort,
     lists: Sequence[Sequence[Leaf]],
     worths: Sequence[float] | None,
@@ -107,15 +137,15 @@ def close_books(
     return Evidence(
         job,
         spec_digest,
-        state.cohort_digest,
-        state.cohort_size,
-        state.seeds,
-        state.records,
+        kept.cohort_digest,
+        kept.cohort_size,
+        kept.seeds,
+        kept.records,
         weights,
         withheld,
         tuple(shares),
-        state.model_digest,
-        state.model_size,
+        kept.model_digest,
+        kept.model_size,
     )
 
 

@@ -1,5 +1,4 @@
-"""How large a masked contribution is: the layout of protocol.arith.lanes, .batch and .masked; for a
-sealed model, with layout/sealed.py.
+"""How large a masked contribution is: by its lanes or words, its batch's header, a sealed layout.
 
 Limits and estimates need it above the arithmetic floor, where numpy may not be imported. A test
 holds the two to each other.
@@ -13,10 +12,10 @@ from typing import Final
 
 from protocol.layout.sealed import SealedLayout
 
-#: Before the numbers of a batch: tag, version, kind, bits, count, maker (protocol.arith.batch).
+#: Before the numbers of a batch: tag, version, kind, bits, count, maker (arith's numbers.shape).
 BATCH_HEADER_BYTES: Final = 45
 
-#: Before the floats of a model: tag, version, kind, count (protocol.arith.vectors).
+#: Before the floats of a model: tag, version, kind, count (protocol.arith.numbers.vectors).
 MODEL_HEADER_BYTES: Final = 16
 
 #: How a contribution travels: encrypted besides its masks, or under its masks alone.

@@ -14,20 +14,20 @@ from protocol import params
 from protocol.wire.codec import Range, Size, Wire
 from protocol.wire.messages import (
     Address,
+    Attempt,
     BlobSize,
     Body,
     Digest,
     Index,
     Milliseconds,
+    NoDigest,
     PeerId,
     Reason,
+    Round,
 )
 
-Round = Annotated[int, Range(0, params.MAX_ROUNDS)]
-Attempt = Annotated[int, Range(0, params.MAX_ATTEMPTS)]
 Peers = Annotated[tuple[PeerId, ...], Size(0, params.MAX_COHORT)]
 Digests = Annotated[tuple[Digest, ...], Size(0, params.MAX_COHORT)]
-NoDigest = Annotated[bytes, Size(0, 32)]
 Fact = tuple[Annotated[str, Size(1, 60)], float]
 Facts = Annotated[tuple[Fact, ...], Size(0, 32)]
 
@@ -389,18 +389,3 @@ Effect = (
     | Notify
     | Blame
 )
-
-
-def labels(effect: Compute) -> tuple[str, int, int, bytes]:
-    """Kind, round, attempt and subject of a computation's outcome, as ComputeDone carries them."""
-    match effect:
-        case ComputeInitialModel():
-            return "initial", 0, 0, b""
-        case ComputeContribution():
-            return "contribution", effect.round, effect.attempt, b""
-        case ComputeCheck():
-            return "check", effect.round, effect.attempt, effect.member.to_bytes(4, "big")
-        case ComputeSum():
-            return "sum", effect.round, effect.attempt, effect.block.to_bytes(4, "big")
-        case ComputeApply():
-            return "apply", effect.round, 0, b""

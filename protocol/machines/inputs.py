@@ -10,10 +10,110 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from protocol import params
-from protocol.machines.effects import Attempt, BlobKind, Facts, NoDigest, Round
-from protocol.wire.codec import Amount, Range, Size, Wire
+from protocol.machines.chain_inputs import (
+    Call,
+    ChainBlockHash,
+    ChainCancelled,
+    ChainClaimed,
+    ChainCommitted,
+    ChainEnrolled,
+    ChainFinished,
+    ChainHead,
+    ChainJob,
+    ChainPosted,
+    ChainReorg,
+    ChainWithdrawn,
+    TransactionFailed,
+    TransactionFinal,
+)
+from protocol.machines.outcomes import (
+    AssembledCohort,
+    AssembledContributions,
+    AssembledRoster,
+    BatchSound,
+    BatchUnsound,
+    CommitmentSigned,
+    ContributionFailed,
+    ContributionMade,
+    ExaminedCohort,
+    ExaminedContributions,
+    ExaminedRoster,
+    InitialModelFailed,
+    InitialModelMade,
+    ModelMoved,
+    MoveFailed,
+    Outcome,
+    RejectedCohort,
+    RejectedContributions,
+    RejectedRoster,
+    SecretsFailed,
+    SecretsMade,
+    Settled,
+    SumFailed,
+    SumMade,
+    Unmasked,
+)
+from protocol.wire.codec import Range, Size, Wire
 from protocol.wire.envelope import Envelope
-from protocol.wire.messages import Address, BlobSize, Digest, Index, Milliseconds, Ready, Reason
+from protocol.wire.messages import (
+    Address,
+    Digest,
+    Milliseconds,
+    Reason,
+)
+
+#: Every input is found here, wherever it is defined.
+__all__ = [
+    "ActionCancel",
+    "ActionConsent",
+    "ActionPost",
+    "ActionReconsider",
+    "ActionWithhold",
+    "AssembledCohort",
+    "AssembledContributions",
+    "AssembledRoster",
+    "BatchSound",
+    "BatchUnsound",
+    "BlobArrived",
+    "BlobMissing",
+    "Call",
+    "ChainBlockHash",
+    "ChainCancelled",
+    "ChainClaimed",
+    "ChainCommitted",
+    "ChainEnrolled",
+    "ChainFinished",
+    "ChainHead",
+    "ChainJob",
+    "ChainPosted",
+    "ChainReorg",
+    "ChainWithdrawn",
+    "CommitmentSigned",
+    "ContributionFailed",
+    "ContributionMade",
+    "ExaminedCohort",
+    "ExaminedContributions",
+    "ExaminedRoster",
+    "InitialModelFailed",
+    "InitialModelMade",
+    "Input",
+    "ModelMoved",
+    "MoveFailed",
+    "Outcome",
+    "ReceiveMessage",
+    "RejectedCohort",
+    "RejectedContributions",
+    "RejectedRoster",
+    "SecretsFailed",
+    "SecretsMade",
+    "Settled",
+    "SumFailed",
+    "SumMade",
+    "Tick",
+    "TransactionFailed",
+    "TransactionFinal",
+    "Unmasked",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,241 +190,6 @@ class BlobMissing(Wire):
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Assembled(Wire):
-    """A list is stored; `root` is its tree's: of a cohort the last group's, of a roster none."""
-
-    at: Milliseconds
-    kind: BlobKind
-    round: Round
-    attempt: Attempt
-    digest: Digest
-    size: BlobSize
-    root: NoDigest
-    block: Index = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Examined(Wire):
-    """A fetched list holds: its roots, and the members in it.
-
-    `roots` are a cohort's groups', or a contribution list's one. `members` are a roster's, or those
-    of a contribution list that are of this node's block and roster; `count` is how many the whole
-    list has. `mine` is the digest of what it lists for this node, empty if nothing: its enrolment,
-    the body of its Ready, its batch.
-    """
-
-    at: Milliseconds
-    kind: BlobKind
-    round: Round
-    attempt: Attempt
-    digest: Digest
-    roots: Annotated[tuple[Digest, ...], Size(0, params.MAX_GROUPS)]
-    members: Annotated[tuple[Index, ...], Size(0, params.MAX_BLOCK)]
-    count: Index
-    mine: NoDigest
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected(Wire):
-    """A fetched list does not hold."""
-
-    at: Milliseconds
-    kind: BlobKind
-    round: Round
-    attempt: Attempt
-    digest: Digest
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class CommitmentSigned(Wire):
-    at: Milliseconds
-    round: Round
-    root: Digest
-    valid_until: int
-    signature: Annotated[bytes, Size(65)]
-
-
-@dataclass(frozen=True, slots=True)
-class ComputeDone(Wire):
-    """A computation's result is stored under `digest`; `extra` (momentum) and `worth` beside it."""
-
-    at: Milliseconds
-    kind: Annotated[str, Size(1, 40)]
-    round: Round
-    attempt: Attempt
-    subject: NoDigest  # what a check or a sum was about: member or block number, 4 bytes
-    digest: NoDigest
-    size: BlobSize
-    extra: NoDigest
-    facts: Facts
-    worth: NoDigest = b""
-
-
-@dataclass(frozen=True, slots=True)
-class ComputeFailed(Wire):
-    """A computation found its input wrong (not: a worker that died, which is tried again)."""
-
-    at: Milliseconds
-    kind: Annotated[str, Size(1, 40)]
-    round: Round
-    attempt: Attempt
-    subject: NoDigest
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class SecretsMade(Wire):
-    """This attempt's secrets are sealed in the vault; `ready` is what may be said of them."""
-
-    at: Milliseconds
-    round: Round
-    attempt: Attempt
-    ready: Ready
-
-
-@dataclass(frozen=True, slots=True)
-class Unmasked(Wire):
-    """What a block's releases gave: what takes its masks off (empty: too few good shares).
-
-    `good` released what was sealed for them, `bad` something else; `liars` shared out what does not
-    make the secret that they committed to: their block cannot be opened.
-    """
-
-    at: Milliseconds
-    round: Round
-    attempt: Attempt
-    block: Index
-    digest: NoDigest
-    good: Annotated[tuple[Index, ...], Size(0, params.MAX_BLOCK)]
-    bad: Annotated[tuple[Index, ...], Size(0, params.MAX_BLOCK)]
-    liars: Annotated[tuple[Index, ...], Size(0, params.MAX_BLOCK)]
-
-
-@dataclass(frozen=True, slots=True)
-class Settled(Wire):
-    """Evidence stored, merit tree built."""
-
-    at: Milliseconds
-    digest: Digest
-    size: BlobSize
-    merit_root: Digest
-    payouts: Annotated[tuple[Address, ...], Size(0, params.MAX_COHORT)]
-
-
-@dataclass(frozen=True, slots=True)
-class TransactionFailed(Wire):
-    """The chain refuses a transaction for good."""
-
-    at: Milliseconds
-    function: Annotated[str, Size(1, 40)]
-    account: Annotated[bytes, Size(0, 20)]  # of a claim; empty otherwise
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class TransactionFinal(Wire):
-    """A transaction of ours is mined, deep enough, and did not revert."""
-
-    at: Milliseconds
-    function: Annotated[str, Size(1, 40)]
-    account: Annotated[bytes, Size(0, 20)]  # of a claim; empty otherwise
-
-
-@dataclass(frozen=True, slots=True)
-class ChainHead(Wire):
-    at: Milliseconds
-    number: int
-    timestamp: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChainReorg(Wire):
-    """Every fact from blocks above `number` is void."""
-
-    at: Milliseconds
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChainJob(Wire):
-    """The terms that the contract holds; `known` is false where it has no such job."""
-
-    at: Milliseconds
-    known: bool
-    requester: Address
-    spec_digest: Digest
-    token: Address
-    rounds: Round
-    cohort: Index
-    rate: Amount
-    merit: Amount
-    expiry: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChainBlockHash(Wire):
-    at: Milliseconds
-    number: int
-    hash: Digest
-
-
-@dataclass(frozen=True, slots=True)
-class ChainPosted(Wire):
-    at: Milliseconds
-    block: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChainEnrolled(Wire):
-    at: Milliseconds
-    block: int
-    index: int
-    root: Digest
-    count: Index
-
-
-@dataclass(frozen=True, slots=True)
-class ChainCommitted(Wire):
-    at: Milliseconds
-    block: int
-    round: Round
-    root: Digest
-    count: Index
-    model_digest: Digest
-
-
-@dataclass(frozen=True, slots=True)
-class ChainFinished(Wire):
-    at: Milliseconds
-    block: int
-    model_digest: Digest
-    evidence_digest: Digest
-
-
-@dataclass(frozen=True, slots=True)
-class ChainCancelled(Wire):
-    at: Milliseconds
-    block: int
-    effective: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChainClaimed(Wire):
-    at: Milliseconds
-    block: int
-    account: Address
-    amount: Amount
-
-
-@dataclass(frozen=True, slots=True)
-class ChainWithdrawn(Wire):
-    at: Milliseconds
-    block: int
-    amount: Amount
-
-
 Input = (
     Tick
     | ActionPost
@@ -335,13 +200,19 @@ Input = (
     | ReceiveMessage
     | BlobArrived
     | BlobMissing
-    | Assembled
-    | Examined
-    | Rejected
+    | AssembledCohort
+    | AssembledRoster
+    | AssembledContributions
+    | ExaminedCohort
+    | ExaminedRoster
+    | ExaminedContributions
+    | RejectedCohort
+    | RejectedRoster
+    | RejectedContributions
     | CommitmentSigned
-    | ComputeDone
-    | ComputeFailed
+    | Outcome
     | SecretsMade
+    | SecretsFailed
     | Unmasked
     | Settled
     | TransactionFailed

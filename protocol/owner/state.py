@@ -6,11 +6,21 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from protocol import params
-from protocol.machines.effects import Attempt, NoDigest, Round
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Phase
 from protocol.wire.codec import Amount, Size, Wire
-from protocol.wire.messages import Address, BlobSize, Digest, Index, ListSize, Milliseconds, Open
+from protocol.wire.messages import (
+    Address,
+    Attempt,
+    BlobSize,
+    Digest,
+    Index,
+    ListSize,
+    Milliseconds,
+    NoDigest,
+    Open,
+    Round,
+)
 
 #: A claim pays at least one round, its equal share of merit, or the merit: each once.
 _MAX_CLAIMS = 2 * params.MAX_ROUNDS + 1

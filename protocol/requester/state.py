@@ -6,20 +6,23 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from protocol import params
-from protocol.machines.effects import Attempt, NoDigest, Round
+from protocol.books.evidence import RoundRecord
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Phase
 from protocol.wire.codec import Size, Wire
 from protocol.wire.messages import (
     Address,
+    Attempt,
     BlobSize,
     Digest,
     Index,
     ListSize,
     Milliseconds,
+    NoDigest,
     Open,
     PeerId,
     PublicKey,
+    Round,
 )
 
 _BlockMembers = Annotated[tuple[Index, ...], Size(0, params.MAX_BLOCK)]
@@ -150,20 +153,6 @@ class RequesterRound(Wire):
     def count(self) -> int:
         """How many contributions the commitment lists."""
         return sum(len(block.members) for block in self.blocks)
-
-
-@dataclass(frozen=True, slots=True)
-class RoundRecord(Wire):
-    """A round that is over, as the evidence shows it."""
-
-    number: Round
-    attempt: Attempt
-    model_digest: Digest
-    list_digest: Digest
-    list_size: BlobSize
-    root: Digest
-    count: Index
-    next_model: Digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from protocol import params
 from protocol.errors import Malformed
-from protocol.machines.machine import JOBS_TOPIC, block_topic, job_topic
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode
 from protocol.wire.envelope import Envelope, Frame, open_envelope
 from protocol.wire.messages import FROM_REQUESTER, Announce, Contribution
+from protocol.wire.topics import JOBS_TOPIC, block_topic, job_topic
 from protocol.wire.verdict import Verdict
 
 

@@ -16,12 +16,15 @@ from protocol.errors import Malformed
 from protocol.wire.codec import Range, Size, Wire
 
 Digest = Annotated[bytes, Size(32)]
+NoDigest = Annotated[bytes, Size(0, 32)]  # a digest, or empty where there is none
 Address = Annotated[bytes, Size(20)]
 PeerId = Annotated[bytes, Size(38)]
 BlobSize = Annotated[int, Range(0, params.MAX_BLOB_BYTES)]
 ListSize = Annotated[int, Range(0, params.MAX_LIST_BYTES)]
 Milliseconds = Annotated[int, Range(0, 2**53)]
 Index = Annotated[int, Range(0, params.MAX_COHORT)]
+Round = Annotated[int, Range(0, params.MAX_ROUNDS)]
+Attempt = Annotated[int, Range(0, params.MAX_ATTEMPTS)]
 Reason = Annotated[str, Size(1, params.MAX_REASON_BYTES)]
 Signature = Annotated[bytes, Size(65)]
 PublicKey = Annotated[bytes, Size(32)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from kits.paths import ROOT
 
 from node.workers.compute import open_compute
 from protocol.arith.paillier import cryptosystem as paillier
@@ -18,8 +18,6 @@ from scripts.benchmarks import encrypt_room, encrypt_speed
 from scripts.benchmarks.encrypt import SUITE
 from scripts.benchmarks.figures import Reply
 from scripts.benchmarks.sides import assay_encrypt, assay_share, phe_encrypt
-
-ROOT = Path(__file__).parents[2]
 
 LAYOUT: dict[str, Any] = {"values": 300, "value_bits": 16, "summands": 32}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from bounty_world import World
+from kits.bounty import World
 
 
 @pytest.fixture(scope="session", params=[False, True], ids=["legacy", "venom"])

@@ -11,10 +11,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from kits.paths import ROOT
 
 from contracts import build
 
-ROOT = Path(__file__).parents[2]
 ENTRIES = {"function", "event", "constructor"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from bounty_world import Book, Contribution, World, book, merit_claim, owner
+from kits.bounty import Book, Contribution, World, book, merit_claim, owner
 
 from protocol.books.trees import Merit, SumTree
 

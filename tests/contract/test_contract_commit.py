@@ -6,8 +6,8 @@ import dataclasses
 from typing import Any
 
 import pytest
-from bounty_world import HOUR, World, book, owner
 from eth_keys.constants import SECPK1_N
+from kits.bounty import HOUR, World, book, owner
 
 from protocol.books.trees import EMPTY
 from protocol.books.typed_data import commitment_digest, recover

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from bounty_world import HOUR, World, book, owner
+from kits.bounty import HOUR, World, book, owner
 
 from protocol.books.trees import Merit, SumTree
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from bounty_world import HOUR, NOTHING, UNNAMED, Book, Contribution, World, book, owner
+from kits.bounty import HOUR, NOTHING, UNNAMED, Book, Contribution, World, book, owner
 
 from protocol.books.trees import Merit, SumTree
 

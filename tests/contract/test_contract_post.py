@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from bounty_world import ETHER, HOUR, UNNAMED, World
 from eth_abi import encode
 from eth_hash.auto import keccak
+from kits.bounty import ETHER, HOUR, UNNAMED, World
 
 from protocol.addresses import ZERO_ADDRESS
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from bounty_world import HOUR, NOTHING, Book, Contribution, World, merit_claim, owner
 from eth_tester.exceptions import TransactionFailed
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -22,6 +21,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from kits.bounty import HOUR, NOTHING, Book, Contribution, World, merit_claim, owner
 
 from protocol.books.trees import Merit, SumTree
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from bounty_world import MOCKS, World, compiled
 from eth_tester.exceptions import TransactionFailed
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from kits import paths
+from kits.bounty import MOCKS, World, compiled
 
 from protocol.addresses import to_checksum
 from protocol.books.trees import (
@@ -25,8 +25,6 @@ from protocol.books.trees import (
 )
 from protocol.books.typed_data import recover
 from protocol.errors import Malformed
-
-VECTORS = Path(__file__).parents[1] / "vectors"
 
 accounts = st.binary(min_size=20, max_size=20)
 words = st.binary(min_size=32, max_size=32)
@@ -56,7 +54,7 @@ def code() -> Iterator[Code]:
 
 
 def load(name: str) -> dict[str, Any]:
-    vectors: dict[str, Any] = json.loads((VECTORS / name).read_text())
+    vectors: dict[str, Any] = json.loads((paths.VECTORS / name).read_text())
     return vectors
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import pytest
-
-pytest.register_assert_rewrite("processes", "jobs_kit", "stage")
-
-from processes import Swarm  # noqa: E402 (after its assertions are known to be rewritten)
+from kits.daemons.processes import Swarm
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from attack_kit import (
+from kits.attacks.defences import Defence
+from kits.attacks.hand_requester import HandRequester, hand_requester
+from kits.attacks.play import (
     FIRST,
     NOISY,
     PLAIN,
@@ -26,15 +28,13 @@ from attack_kit import (
     some_model,
     unguarded,
 )
-from defences import Defence
-from hand_requester import HandRequester, hand_requester
-from jobs_kit import stored
-from owner_swarm import OwnerSwarm
-from processes import until
+from kits.daemons.jobs import stored
+from kits.daemons.owner_swarm import OwnerSwarm
+from kits.daemons.processes import until
 
 from node.privacy import draws as gradients
-from protocol.arith.fixedpoint import Integers
-from protocol.arith.lanes import SumOutOfRange
+from protocol.arith.numbers.fixedpoint import Integers
+from protocol.arith.travel.lanes import SumOutOfRange
 from protocol.wire.messages import Committed, Contribution
 
 NOT_WHOLE = "block 0 stands in a list with 4 of its 5 members, 5 are needed"

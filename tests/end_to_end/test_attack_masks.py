@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from attack_kit import (
+from kits.attacks.hand_requester import Attempt, HandRequester, hand_requester
+from kits.attacks.play import (
     FIRST,
     PLAIN,
     VICTIM,
@@ -29,12 +30,11 @@ from attack_kit import (
     some_model,
     unguarded,
 )
-from hand_requester import Attempt, HandRequester, hand_requester
-from owner_swarm import OwnerSwarm
+from kits.daemons.owner_swarm import OwnerSwarm
 
 from node.work import secagg as secagg_tasks
-from protocol.arith.lanes import SumOutOfRange
 from protocol.arith.secagg.sharing import Secrets
+from protocol.arith.travel.lanes import SumOutOfRange
 from protocol.wire.envelope import Envelope, seal
 from protocol.wire.messages import Contribution
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import trio
-from chain_proxy import Proxy
-from clouds import spec
-from processes import CHAIN_ID, START_SECONDS, Chain, Daemon, run, until
+from kits.daemons.chain_proxy import Proxy
+from kits.daemons.clouds import spec
+from kits.daemons.processes import CHAIN_ID, START_SECONDS, Chain, Daemon, run, until
 
 from node.chain.client import ChainClient
 from node.chain.deploy import deploy_bounty

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 import trio
-from hostile import Hostile, hostile, offences
-from jobs_kit import stored
-from processes import Swarm, until
+from kits.attacks.hostile import Hostile, hostile, offences
+from kits.daemons.jobs import stored
+from kits.daemons.processes import Swarm, until
 
 from node.net.errors import ConversationError, Refused
 from node.perform.messages import PROTOCOL
-from protocol.machines.machine import JOBS_TOPIC, block_topic, job_topic
 from protocol.params import (
     MAX_GOSSIP_BYTES,
     MAX_INLINE_BATCH_BYTES,
@@ -38,6 +37,7 @@ from protocol.wire.messages import (
     Refuse,
     Release,
 )
+from protocol.wire.topics import JOBS_TOPIC, block_topic, job_topic
 from protocol.wire.verdict import Verdict
 
 
@@ -54,7 +54,7 @@ def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swarm]:
 
 @pytest.fixture(scope="module")
 def job(swarm: Swarm) -> bytes:
-    from clouds import spec, write_csv
+    from kits.daemons.clouds import spec, write_csv
 
     holdout = write_csv(swarm.folder / "holdout.csv", seed=1)
     posted = swarm.requester.call("job.post", spec=spec(), holdout=str(holdout))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import trio
-from processes import CHAIN_ID, Daemon, free_port, run
+from kits.daemons.processes import CHAIN_ID, Daemon, free_port, run
 
 from node.control.codes import Exit
 from node.home.config import Config, load_config

@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import clouds
 import pytest
 import trio
-from hand_owner import Attempt, HandOwner
-from hostile import Hostile, hostile
-from jobs_kit import (
+from kits.attacks.hand_owner import Attempt, HandOwner
+from kits.attacks.hostile import Hostile, hostile
+from kits.daemons import clouds
+from kits.daemons.jobs import (
     TAKES_ALL,
     add_data,
     ends,
@@ -31,13 +31,14 @@ from jobs_kit import (
     stayed,
     stored,
 )
-from processes import ROOT, Daemon, Swarm, until
+from kits.daemons.processes import Daemon, Swarm, until
+from kits.paths import ROOT
 
 from node.chain import events
-from node.cli.client import CallError
+from node.console.client import CallError
 from node.control.codes import Exit
 from node.net.errors import Refused
-from protocol.arith.batch import HEADER_BYTES
+from protocol.arith.numbers.shape import HEADER_BYTES
 from protocol.arith.paillier.cryptosystem import PublicKey
 from protocol.params import SHARE_BOX_BYTES, SHARE_BYTES, SHARE_HASH_BYTES
 from protocol.wire.blobs import blob_digest
@@ -71,7 +72,7 @@ def rest_little(swarm: Swarm) -> None:
     site = swarm.folder / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(
-        "from protocol import requester_turn\n"
+        "from protocol.requester import turn as requester_turn\n"
         "assert requester_turn._REST_MS < requester_turn._LONGEST_REST_MS\n"
         "requester_turn._LONGEST_REST_MS = requester_turn._REST_MS\n"
     )

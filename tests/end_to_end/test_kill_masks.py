@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs_kit import (
+from kits.daemons.jobs import (
     ends,
     happened,
     paid_in_full,
@@ -30,8 +30,8 @@ from jobs_kit import (
     stayed,
     stored,
 )
-from processes import Daemon, Swarm, until
-from stage import Stage, hold, kill, let_go
+from kits.daemons.processes import Daemon, Swarm, until
+from kits.daemons.stage import Stage, hold, kill, let_go
 
 from node.home.config import load_config, save_config
 from node.home.home import Home

@@ -18,15 +18,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sealed_clouds
 import trio
-from jobs_kit import ends, holds, reaches
-from processes import Daemon, Swarm, run, until
-from sealed_clouds import charges, posted_spec, statistics_of, store_held
-from stage import Stage, hold, kill, let_go
-from traces import Search, needles
+from kits.daemons import sealed_clouds
+from kits.daemons.jobs import ends, holds, reaches
+from kits.daemons.processes import Daemon, Swarm, run, until
+from kits.daemons.sealed_clouds import charges, posted_spec, statistics_of, store_held
+from kits.daemons.stage import Stage, hold, kill, let_go
+from kits.daemons.traces import Search, needles
 
-from node.cli.failure import Failure
+from node.console.failure import Failure
 from node.control.codes import Exit
 from node.home.keys import Keys
 from node.perform.compute import key_name
@@ -302,7 +302,7 @@ def test_the_search_finds_weights_in_any_form(form: str, written: Any) -> None:
 
 
 def command(node: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run("--home", str(node.home.home.path), *arguments)
+    return run("--home", str(node.home.path), *arguments)
 
 
 def test_an_owner_cannot_get_the_model_and_is_told_why(story: Story) -> None:

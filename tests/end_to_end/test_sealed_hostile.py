@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sealed_clouds
 import trio
-from hand_reader import paillier_key
-from hand_requester import HandRequester, hand_requester
-from jobs_kit import happened
-from owner_swarm import OwnerSwarm
-from processes import until
-from sealed_clouds import charges, statistics_of
+from kits.attacks.hand_reader import paillier_key
+from kits.attacks.hand_requester import HandRequester, hand_requester
+from kits.daemons import sealed_clouds
+from kits.daemons.jobs import happened
+from kits.daemons.owner_swarm import OwnerSwarm
+from kits.daemons.processes import until
+from kits.daemons.sealed_clouds import charges, statistics_of
 
 from node.work import tasks
 from protocol.arith.sealed import ciphertexts as sealed

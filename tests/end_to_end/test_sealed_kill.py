@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from random import Random
 
 import pytest
-import sealed_clouds
 import trio
-from jobs_kit import ends, happened, holds, paid_in_full, reaches, secrets_of
-from processes import Daemon, Swarm, until
-from sealed_books import models_made, numbers_told, replies_made
-from sealed_clouds import charges, statistics_of, store_held
-from stage import Stage, hold, kill, let_go
+from kits.daemons import sealed_clouds
+from kits.daemons.jobs import ends, happened, holds, paid_in_full, reaches, secrets_of
+from kits.daemons.processes import Daemon, Swarm, until
+from kits.daemons.sealed_books import models_made, numbers_told, replies_made
+from kits.daemons.sealed_clouds import charges, statistics_of, store_held
+from kits.daemons.stage import Stage, hold, kill, let_go
 
 pytestmark = pytest.mark.long
 

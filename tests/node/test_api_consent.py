@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from books_kit import make_job
-from test_privacy import ROWS, Inline, fill, job, noisy_spec
+from kits.books import make_job
+from kits.budgets import ROWS, Inline, fill, job, noisy_spec
 
 from node.api import Api
 from node.engine.engine import Machine

@@ -20,17 +20,17 @@ from simulator.world import Settings, World
 
 from node.work import secagg as secagg_tasks
 from protocol import params
+from protocol.arith.numbers.vectors import Kind, decode_vector, encode_vector
 from protocol.arith.secagg.sharing import Secrets
-from protocol.arith.vectors import Kind, decode_vector, encode_vector
 from protocol.books import lists
 from protocol.books.enrolment import block_members
 from protocol.books.typed_data import Commitment, commitment_digest
 from protocol.machines.job import JobPhase
-from protocol.machines.machine import job_topic
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode, encode
 from protocol.wire.envelope import Context, Envelope, Frame, open_envelope, opening_digest
 from protocol.wire.messages import Body, Committed, Contribution, Freeze, Open, Ready, Roster
+from protocol.wire.topics import job_topic
 
 _READY_MS, _CONTRIBUTE_MS = 30_000, 90_000
 

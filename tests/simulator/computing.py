@@ -14,20 +14,29 @@ from node.work import noisy as noisy_tasks
 from node.work import sealed as sealed_tasks
 from node.work import secagg as secagg_tasks
 from node.work import tasks
-from protocol.arith.fixedpoint import Integers
+from protocol.arith.numbers.fixedpoint import Integers
 from protocol.cost.estimate import apply_seconds, contribute_seconds
 from protocol.errors import InputError, PeerError
 from protocol.layout.noise import NoisePlan, multiplier_bound, sampling_rate
-from protocol.machines import effects, inputs
+from protocol.machines import effects, inputs, outcomes
 from protocol.machines.machine import one_line
+from protocol.machines.outcomes import OUTCOMES
 from protocol.spec.job import JobSpec
 from protocol.wire.codec import decode_tagged, encode_tagged
 
 if TYPE_CHECKING:
     from simulator.participant import Node
 
-_OUTCOMES = (inputs.ComputeDone, inputs.ComputeFailed)
 _MOMENT_SECONDS = 0.002
+
+#: What a computation's randomness is drawn for: each kind has a stream of its own.
+_PURPOSES: dict[type, str] = {
+    effects.ComputeInitialModel: "initial",
+    effects.ComputeContribution: "contribution",
+    effects.ComputeCheck: "check",
+    effects.ComputeSum: "sum",
+    effects.ComputeApply: "apply",
+}
 
 
 class Computing:
@@ -48,7 +57,7 @@ class Computing:
             if stored is None:
                 node.results[ident] = encode_tagged(self._run(job, effect, secret))
                 stored = node.results[ident]
-            node.feed(job, decode_tagged(_OUTCOMES, stored, 1 << 20), id_)
+            node.feed(job, decode_tagged(OUTCOMES, stored, 1 << 20), id_)
 
         seconds = _MOMENT_SECONDS
         if isinstance(effect, effects.ComputeContribution):
@@ -58,26 +67,27 @@ class Computing:
         node.later(1000 * seconds * node.world.slowness(node), finish)
 
     def _run(self, job: bytes, effect: effects.Compute, secret: bytes) -> inputs.Input:
-        node, labels = self._node, effects.labels(effect)
+        node, purpose = self._node, _PURPOSES[type(effect)]
         try:
-            with workers.within(node, node.entropy(labels[0])), node.world.timed(node):
+            with (
+                workers.within(node, node.entropy(purpose)),
+                node.world.timed(node),
+            ):
                 result = self._dispatch(job, effect, secret)
         except (InputError, PeerError) as error:
-            return inputs.ComputeFailed(node.now, *labels, one_line(str(error)))
+            return outcomes.failed(effect, node.now, one_line(str(error)))
         blob = result.blob or BlobRef(b"", 0)
         extra, worth = _digest(result.extra), _digest(result.worth)
         if isinstance(effect, effects.ComputeApply):
             node.world.accuracies.append(dict(result.facts)["accuracy"])
-        return inputs.ComputeDone(
-            node.now, *labels, blob.digest, blob.size, extra, result.facts, worth
-        )
+        return outcomes.done(effect, node.now, blob.digest, blob.size, extra, result.facts, worth)
 
     def ref(self, digest: bytes) -> BlobRef:
         return BlobRef(digest, len(self._node.blobs[digest]))
 
     def _dispatch(self, job: bytes, effect: effects.Compute, secret: bytes) -> tasks.Result:
         node, world = self._node, self._node.world
-        work = workers.work_of(node.store.jobs[job].spec)
+        work = workers.work_of(node.jobs[job].spec)
         match effect:
             case effects.ComputeInitialModel():
                 sealed = node.contexts[job].spec.privacy.sealed
@@ -150,7 +160,7 @@ class Computing:
             with patch.object(tasks, "integers_of", noted):
                 result = secagg_tasks.contribution(work, gradient, attempt, secret, me, node.peer)
         assert result.blob is not None
-        content = node.tricks.batch(node.store.blobs[result.blob.digest])
+        content = node.tricks.batch(node.blobs[result.blob.digest])
         return tasks.Result(tasks.put(work, content), facts=result.facts)
 
     def _noisy(
@@ -163,7 +173,7 @@ class Computing:
         key = job, effect.round, effect.model_digest
         if spec.privacy.sealed:
             key = job, 0, node.contexts[job].spec_digest
-        if key not in node.privacy.draws:
+        if key not in node.gradients:
             rows = workers.rows_of(node.name)
             node.charged.append(key)
             if spec.privacy.sealed:
@@ -171,8 +181,8 @@ class Computing:
             else:
                 model = self.ref(effect.model_digest)
                 draw, _ = noisy_tasks.noisy_gradient(work, rows, model, self._plan(spec))
-            node.privacy.draws[key] = draw
-        return node.privacy.draws[key]
+            node.gradients[key] = draw
+        return node.gradients[key]
 
     def _plan(self, spec: JobSpec) -> NoisePlan:
         """How this node samples and noises, by the bound that needs no accountant."""

@@ -1,7 +1,8 @@
 """A stand-in for OpenDP's discrete Gaussian, which takes no seed. For the simulator alone.
 
 It is a rounded Gaussian from a generator that a seed determines: no privacy comes of it, and the
-same seed gives the same log. What it is to stand for is held by tests/arith/test_noise.py.
+same seed gives the same log. What it is to stand for is held by
+tests/protocol/arith/noise/test_noise.py.
 """
 
 from __future__ import annotations

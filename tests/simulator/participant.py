@@ -18,12 +18,12 @@ from simulator.tricks import Tricks
 from simulator.watch import Watch
 
 from protocol import params
-from protocol.arith.fixedpoint import Integers
+from protocol.arith.numbers.fixedpoint import Integers
 from protocol.books.enrolment import job_id
 from protocol.errors import Malformed, StateError
 from protocol.machines import inputs
 from protocol.machines.effects import Effect, Fetch, Notify
-from protocol.machines.machine import JOBS_TOPIC, JobContext, kind_of
+from protocol.machines.machine import JobContext, kind_of
 from protocol.machines.round import Role
 from protocol.owner import machine as owner
 from protocol.owner.state import OwnerState
@@ -35,6 +35,7 @@ from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode, decode_tagged, encode, encode_tagged
 from protocol.wire.envelope import Context, Envelope, Frame, envelope_digest, open_envelope, seal
 from protocol.wire.messages import Announce, Ask, Body, Contribution, Release, Told
+from protocol.wire.topics import JOBS_TOPIC
 from protocol.wire.verdict import Verdict
 
 if TYPE_CHECKING:

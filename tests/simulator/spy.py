@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from node.work import secagg as secagg_tasks
 from node.work import tasks
-from protocol.arith.batch import decode_batch
+from protocol.arith.paillier.batch import decode_batch
 from protocol.arith.secagg.agreement import public_of
 from protocol.arith.secagg.masked import centred, decode_words
 from protocol.arith.secagg.masks import Binding, Residues, pair_seed, self_seed
@@ -113,9 +113,9 @@ class Spy:
         """Take in all that the requester and the corrupt owners hold by now."""
         for node in (self.world.requester, *self.corrupt):
             self.messages |= node.messages
-            self.blobs |= node.store.blobs
+            self.blobs |= node.blobs
         for node in self.corrupt:
-            for name, secret in node.home.vault.items():
+            for name, secret in node.vault.items():
                 if name.startswith("once.sealing."):
                     self.sealing[public_of(secret)] = secret
             for data in node.made:

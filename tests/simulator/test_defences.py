@@ -16,23 +16,22 @@ from eth_keys import keys as eth_keys
 from hypothesis import Phase as Part
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
+from kits.coalitions import PLAIN, Coalitions, coalition
 from simulator.coalition import Coalition
 from simulator.participant import Node
 from simulator.secrecy import Secrecy
 from simulator.spy import Opened
-from simulator.test_coalition import PLAIN, Coalitions, coalition
 from simulator.world import Settings
 
 from node.work import secagg as secagg_tasks
 from protocol.arith.learning import models
-from protocol.arith.vectors import Kind, encode_vector
+from protocol.arith.numbers.vectors import Kind, encode_vector
 from protocol.books import lists
 from protocol.books.enrolment import cohort_order
-from protocol.machines import effects
-from protocol.owner import attempt as owner_round
+from protocol.machines import effects, inputs
 from protocol.owner import machine as owner
 from protocol.owner import release as owner_release
-from protocol.owner.state import OwnerState
+from protocol.owner.state import OwnerRound, OwnerState
 from protocol.owner.turn import OwnerTurn
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Frame
@@ -67,12 +66,12 @@ def _fork(them: Coalition) -> None:
 def _put_back(node: Node, state: bytes, *, vault: bool, record: bool) -> None:
     """An earlier state, as from a backup; `vault` and `record` say what is put back or kept."""
     node.crash()
-    stored = next(iter(node.store.jobs.values()))
+    stored = next(iter(node.jobs.values()))
     stored.state = state
     stored.effects.clear()
-    node.store.releases.clear()
+    node.releases.clear()
     if not vault:
-        node.home.vault.clear()
+        node.vault.clear()
     if not record:
         node.given.clear()
     node.restart()
@@ -89,7 +88,7 @@ def test_a_fork_and_restored_owners(vault: bool, record: bool, opens: bool) -> N
     each keep the second kind of share back."""
     them = coalition(21, noisy=True)
     place, roster = them.play(0, 0, model := them.model(0))
-    before = [node.store.jobs[them.world.job].state for node in them.honest]
+    before = [node.jobs[them.world.job].state for node in them.honest]
     everybody, victim = them.members(them.world.owners), them.honest[1]
     them.commit(place, model, them.list_of(roster, everybody), them.honest, on_chain=True)
     them.wait(5_000)
@@ -160,11 +159,10 @@ def test_the_property_fails_where_owners_give_both_kinds() -> None:
 # --- 'B dropped' to some, 'B is in' to others
 
 
-def _release_at_once(turn: OwnerTurn, at: int) -> None:
+def _release_at_once(turn: OwnerTurn, round_: OwnerRound, _: inputs.Input) -> None:
     """What is shown is taken for what the chain holds."""
-    for round_ in owner_release.awaited(turn):
-        if round_.count:
-            owner_release._release(turn, round_)
+    if round_.count:
+        owner_release._release(turn, round_)
 
 
 @pytest.mark.parametrize("chain", [True, False], ids=["chain", "no chain"])
@@ -284,7 +282,7 @@ def _cohort_of(them: Coalition, victim: Node, puppets: Sequence[Node]) -> tuple[
     return them.store(lists.encode_cohort([cohort_order(spec, job, [mine, *theirs])]))
 
 
-def _trust_any_root(turn: OwnerTurn, at: int) -> None:
+def _trust_any_root(turn: OwnerTurn) -> None:
     state = turn.state
     if state.cohort_roots and not state.cohort_here and all(root.seed for root in state.roots):
         turn.change(
@@ -292,7 +290,6 @@ def _trust_any_root(turn: OwnerTurn, at: int) -> None:
             held_cohort=state.cohort_digest,
             held_groups=len(state.cohort_roots),
         )
-        owner_round.proceed(turn, at)
 
 
 @pytest.mark.parametrize("rooted", [True, False], ids=["root compared", "not compared"])

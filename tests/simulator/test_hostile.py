@@ -24,7 +24,6 @@ from simulator.world import Settings, World
 from protocol.books.lists import encode_roster
 from protocol.books.typed_data import Commitment, commitment_digest
 from protocol.machines.job import JobPhase
-from protocol.machines.machine import block_topic, job_topic
 from protocol.machines.round import Phase
 from protocol.owner.state import OwnerState
 from protocol.requester.state import RequesterRound
@@ -45,6 +44,7 @@ from protocol.wire.messages import (
     Result,
     Roster,
 )
+from protocol.wire.topics import block_topic, job_topic
 
 ROUNDS = 2
 

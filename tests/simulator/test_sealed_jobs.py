@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize
+from kits.coalitions import EVERYBODY, Coalitions
 from simulator.checks import check_all_closed, check_done
 from simulator.coalition import Coalition
 from simulator.moments import vanish_at
@@ -21,7 +22,6 @@ from simulator.network import Weather
 from simulator.participant import Node
 from simulator.spy import Spy
 from simulator.world import Settings, World
-from test_coalition import EVERYBODY, Coalitions
 
 from node.work import tasks
 from protocol.arith.sealed import ciphertexts as sealed
@@ -96,7 +96,7 @@ def test_everybody_crashes_in_every_phase() -> None:
         world.owners, (Phase.READY, Phase.CONTRIBUTE, Phase.COMMIT), strict=False
     ):
         world.crash_at(node, phase, 1_500, times=2)
-    world.crash_at(world.owners[3], Phase.UNMASK, 1_500)
+    world.crash_at(world.owners[3], Phase.APPLY, 1_500)
     for phase in (Phase.CONTRIBUTE, Phase.UNMASK, Phase.APPLY, JobPhase.FINISHING):
         world.crash_at(world.requester, phase, 1_000)
     run(world)

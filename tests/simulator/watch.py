@@ -53,14 +53,14 @@ class Watch:
         if keep < len(self._seen):
             self._seen = self._seen[:keep]
             node.world.note(node.name, f"sees a reorganisation above {keep - 1}")
-            for job in list(node.store.jobs):
+            for job in list(node.jobs):
                 node.feed(job, inputs.ChainReorg(node.now, max(0, keep - 1)))
         for block in list(blocks[keep:]):
             self._seen.append(block)
             for log in block.logs:
-                if log.job in node.store.jobs:
+                if log.job in node.jobs:
                     self._feed(block, log)
-            for job in list(node.store.jobs):
+            for job in list(node.jobs):
                 node.feed(job, inputs.ChainHead(node.now, block.number, block.timestamp))
         self._settle()
 
@@ -76,9 +76,8 @@ class Watch:
             if intent.told or not tx.block or head < tx.block + node.world.settings.finality:
                 continue
             intent.told = True
-            told: inputs.Input = inputs.TransactionFinal(node.now, intent.function, intent.account)
+            call = inputs.Call(intent.function)
+            told: inputs.Input = inputs.TransactionFinal(node.now, call, intent.account)
             if tx.failed:
-                told = inputs.TransactionFailed(
-                    node.now, intent.function, intent.account, tx.failed
-                )
+                told = inputs.TransactionFailed(node.now, call, intent.account, tx.failed)
             node.feed(intent.job, told)

@@ -11,13 +11,13 @@ from cyclopts import Parameter
 
 from node.cli import check_views
 from node.cli.commands import check_sealed
-from node.cli.failure import Failure
 from node.cli.options import File, Here, NoNoise, Spec, holdout_file, read_spec
 from node.cli.views import SEALED_NO_NOISE
+from node.console.failure import Failure
 from node.control.codes import Exit
 
 if TYPE_CHECKING:
-    from node.cli.session import Session
+    from node.console.session import Session
     from protocol.cost.estimate import Estimate
     from protocol.spec.toml import Draft
 

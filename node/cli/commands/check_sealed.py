@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from node.cli.failure import Failure
+from node.console.failure import Failure
 from node.control.codes import Exit
 
 if TYPE_CHECKING:

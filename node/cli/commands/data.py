@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from node.cli import views
-from node.cli.failure import Failure
 from node.cli.options import Dataset, Here
+from node.console.failure import Failure
 from node.control.codes import Exit
 
 

@@ -27,8 +27,8 @@ from typing import Final
 
 import numpy as np
 
-from protocol.arith.entropy import SEED_BYTES, uniform_from_seed
 from protocol.arith.learning.models import Floats
+from protocol.arith.numbers.entropy import SEED_BYTES, uniform_from_seed
 from protocol.errors import InputError
 from protocol.params import MAX_INPUTS, MAX_SEALED_FEATURES
 

@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from protocol.arith.entropy import uniform_from_seed
+from protocol.arith.numbers.entropy import uniform_from_seed
 from protocol.errors import FatalError, InputError
 from protocol.params import MAX_PARAMETERS
 

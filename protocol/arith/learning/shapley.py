@@ -24,7 +24,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from protocol.arith.entropy import checked_seed, uniform_from_seed
+from protocol.arith.numbers.entropy import checked_seed, uniform_from_seed
 from protocol.errors import FatalError
 
 #: v of a coalition: bit i of the argument stands for player i. Pure: it may be asked once or often.

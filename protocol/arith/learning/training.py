@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from protocol.arith.entropy import generator
 from protocol.arith.learning.models import Floats, Model, clipped_gradient, layers
+from protocol.arith.numbers.entropy import generator
 from protocol.errors import InputError
 
 

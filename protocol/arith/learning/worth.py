@@ -15,13 +15,13 @@ from typing import Final
 
 import numpy as np
 
-from protocol.arith.entropy import uniform_from_seed
 from protocol.arith.learning import models
 from protocol.arith.learning.models import Floats, Model
 from protocol.arith.learning.shapley import shapley
 from protocol.arith.learning.training import Training, apply_gradient
 from protocol.arith.learning.worth_fit import Observations, fit
 from protocol.arith.learning.worth_record import MAX_VALUE, MeasuredRound, decode
+from protocol.arith.numbers.entropy import uniform_from_seed
 from protocol.errors import FatalError
 from protocol.params import MAX_COHORT
 

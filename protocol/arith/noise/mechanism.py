@@ -16,10 +16,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from protocol.arith.entropy import Entropy, draw
-from protocol.arith.fixedpoint import FixedPoint, Integers
 from protocol.arith.learning.models import Floats, Model, clipped_gradient
 from protocol.arith.learning.training import Training
+from protocol.arith.numbers.entropy import Entropy, draw
+from protocol.arith.numbers.fixedpoint import FixedPoint, Integers
 from protocol.errors import FatalError, InputError
 from protocol.layout.noise import RECORD_NORM, NoisePlan
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gmpy2
 from gmpy2 import mpz
 
-from protocol.arith.entropy import Entropy, uniform_below
+from protocol.arith.numbers.entropy import Entropy, uniform_below
 from protocol.arith.paillier.private_key import PrivateKey, ShortOrder
 from protocol.arith.paillier.public_key import check_bits, short_exponent_bits, small_primes
 

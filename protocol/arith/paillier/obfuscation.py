@@ -41,7 +41,7 @@ from typing import Final, NamedTuple
 import gmpy2
 from gmpy2 import mpz
 
-from protocol.arith.entropy import Entropy, draw, uniform_below
+from protocol.arith.numbers.entropy import Entropy, draw, uniform_below
 from protocol.arith.paillier.public_key import PublicKey
 
 #: Below this many, plain r^n is cheaper than a base and its table.

@@ -17,7 +17,7 @@ from typing import Final, NoReturn, Protocol
 
 from gmpy2 import mpz
 
-from protocol.arith.entropy import Entropy
+from protocol.arith.numbers.entropy import Entropy
 from protocol.arith.paillier.cryptosystem import encrypt_with
 from protocol.arith.paillier.obfuscation import Obfuscator, Source
 from protocol.arith.paillier.public_key import PublicKey

@@ -23,8 +23,8 @@ from typing import Final
 
 import numpy as np
 
-from protocol.arith.fixedpoint import Integers
 from protocol.arith.learning.models import Family, Floats, Model
+from protocol.arith.numbers.fixedpoint import Integers
 from protocol.arith.sealed.statistics import Statistics
 from protocol.errors import FatalError, InputError
 from protocol.layout.sealed import SealedLayout

@@ -20,18 +20,19 @@ import numpy as np
 import numpy.typing as npt
 from gmpy2 import mpz
 
-from protocol.arith.batch import Kind, ciphertexts, encode_batch, read_batch
-from protocol.arith.entropy import Entropy
-from protocol.arith.envelope import Envelope
-from protocol.arith.fixedpoint import Floats, Integers
+from protocol.arith.numbers.entropy import Entropy
+from protocol.arith.numbers.fixedpoint import Floats, Integers
+from protocol.arith.numbers.shape import Kind
+from protocol.arith.paillier.batch import ciphertexts, encode_batch, read_batch
 from protocol.arith.paillier.blinding import FullRange, blind
 from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt
 from protocol.arith.paillier.obfuscation import Obfuscator
 from protocol.arith.paillier.pool import Pool
-from protocol.arith.sealed.lanes import SealedLanes
 from protocol.arith.sealed.matvec import multiply, signed_bits
 from protocol.arith.secagg.masks import Binding, Residues, contribution_mask
 from protocol.arith.secagg.sharing import Secrets
+from protocol.arith.travel.envelope import Envelope
+from protocol.arith.travel.sealed import SealedLanes
 from protocol.errors import FatalError, Malformed
 from protocol.layout.sealed import SEALED_HEADER_BYTES, SealedLayout
 from protocol.params import SEALED_FRACTION_BITS

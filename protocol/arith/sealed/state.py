@@ -22,10 +22,10 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from protocol.arith.entropy import Entropy, draw
-from protocol.arith.fixedpoint import Floats
+from protocol.arith.numbers.entropy import Entropy, draw
+from protocol.arith.numbers.fixedpoint import Floats
+from protocol.arith.numbers.vectors import Kind, decode_vector, encode_vector, vector_bytes
 from protocol.arith.paillier.cryptosystem import PrivateKey
-from protocol.arith.vectors import Kind, decode_vector, encode_vector, vector_bytes
 from protocol.errors import FatalError, Malformed
 from protocol.params import MAX_ROUNDS, PROTOCOL_VERSION
 

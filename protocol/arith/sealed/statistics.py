@@ -32,9 +32,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from protocol.arith.fixedpoint import Integers
 from protocol.arith.learning.models import Family, Floats, Model
 from protocol.arith.noise.mechanism import add_noise, record_vector
+from protocol.arith.numbers.fixedpoint import Integers
 from protocol.errors import FatalError, InputError
 from protocol.layout.noise import RECORD_NORM
 from protocol.params import (

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from protocol.arith.entropy import Entropy, draw
+from protocol.arith.numbers.entropy import Entropy, draw
 from protocol.errors import FatalError, Malformed
 
 KEY_BYTES: Final = 32

@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from gmpy2 import mpz
 
-from protocol.arith.entropy import checked_seed
+from protocol.arith.numbers.entropy import checked_seed
 from protocol.arith.secagg.agreement import agree, derive, public_of
 from protocol.errors import FatalError, Malformed
 

@@ -23,7 +23,7 @@ from Crypto.Protocol.SecretSharing import Shamir
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from protocol.arith.entropy import SEED_BYTES, Entropy, draw
+from protocol.arith.numbers.entropy import SEED_BYTES, Entropy, draw
 from protocol.arith.secagg.agreement import (
     KEY_BYTES,
     agree,

@@ -1,0 +1,235 @@
+"""A chain with the contract on it, and the two sides of a job as tests speak of them."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_abi import decode
+from eth_hash.auto import keccak
+from eth_tester import EthereumTester, PyEVMBackend
+from eth_tester.exceptions import TransactionFailed
+from web3 import EthereumTesterProvider, Web3
+
+from contracts.build import SOURCE, compile_contract
+from kits.paths import TESTS
+from protocol.addresses import to_checksum
+from protocol.books.trees import IndexTree, Merit, SumTree, contribution_leaf
+from protocol.books.typed_data import Commitment, Domain, commitment_digest
+
+MOCKS = TESTS / "contract" / "mocks"
+ETHER = "0x" + "00" * 20
+HOUR = 3600
+#: What a revert of Vyper's own checks (overflow, missing code, failed call) says.
+UNNAMED = "execution reverted: b''"
+NOTHING: tuple[int, int, list[Any]] = (0, 0, [])
+
+
+@functools.cache
+def compiled(source: Path, experimental: bool = False) -> dict[str, Any]:
+    return compile_contract(source, experimental=experimental)
+
+
+def owner(number: int) -> bytes:
+    """An account without a key or a history: what it holds, the contract paid it."""
+    return keccak(b"owner %d" % number)[:20]
+
+
+@dataclass(frozen=True)
+class Contribution:
+    account: bytes
+    block: int = 0
+    roster: bytes = bytes([7]) * 32
+    digest: bytes = bytes([8]) * 32
+
+    @property
+    def leaf(self) -> bytes:
+        return contribution_leaf(self.account, self.block, self.roster, self.digest)
+
+
+@dataclass
+class Book:
+    """What one round's commitment listed."""
+
+    round: int
+    contributions: list[Contribution]
+    tree: IndexTree = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tree = IndexTree([contribution.leaf for contribution in self.contributions])
+
+    def payment(self, position: int) -> tuple[Any, ...]:
+        listed = self.contributions[position]
+        proof = list(self.tree.proof(position))
+        return self.round, position, listed.block, listed.roster, listed.digest, proof
+
+    def payment_of(self, account: bytes) -> tuple[Any, ...]:
+        return self.payment([listed.account for listed in self.contributions].index(account))
+
+
+def book(round_number: int, *accounts: bytes) -> Book:
+    return Book(round_number, [Contribution(account) for account in accounts])
+
+
+def merit_claim(tree: SumTree, entries: list[Merit], account: bytes) -> tuple[Any, ...]:
+    position = [entry.account for entry in entries].index(account)
+    proof = [(node.hash, node.total) for node in tree.proof(position)]
+    return position, entries[position].amount, proof
+
+
+class World:
+    """One chain in memory, its clock in the test's hand."""
+
+    def __init__(self, experimental: bool = False) -> None:
+        self.tester = EthereumTester(PyEVMBackend())
+        self.w3 = Web3(EthereumTesterProvider(self.tester))
+        self.keys = self.tester.backend.account_keys
+        self.accounts = self.w3.eth.accounts
+        self.requester, self.other, self.anybody = self.accounts[:3]
+        self.bounty = self.deploy(compiled(SOURCE, experimental))
+        self.outputs = {entry.get("name"): entry.get("outputs") for entry in self.bounty.abi}
+        self.domain = Domain(self.w3.eth.chain_id, bytes.fromhex(self.bounty.address[2:]))
+
+    def deploy(self, artifact: dict[str, Any]) -> Any:
+        factory = self.w3.eth.contract(abi=artifact["abi"], bytecode=artifact["bytecode"])
+        return self.w3.eth.contract(
+            self.send(factory.constructor()).contractAddress, abi=artifact["abi"]
+        )
+
+    def mock(self, name: str) -> Any:
+        return self.deploy(compiled(MOCKS / f"{name}.vy"))
+
+    @property
+    def now(self) -> int:
+        """The timestamp that the next transaction sees."""
+        return int(self.tester.backend.chain.header.timestamp)
+
+    def travel(self, timestamp: int) -> None:
+        self.tester.time_travel(timestamp)
+
+    def send(self, call: Any, sender: str | None = None, value: int = 0) -> Any:
+        terms = {"from": sender or self.requester, "value": value, "gas": 12_000_000}
+        receipt = self.w3.eth.get_transaction_receipt(call.transact(terms | {"gasPrice": 10**10}))
+        assert receipt.status == 1
+        return receipt
+
+    def refused(self, call: Any, reason: str, sender: str | None = None, value: int = 0) -> None:
+        """Asserts that a transaction sent now would revert, and say so."""
+        # A call runs at the last block's timestamp: mine one that has the next transaction's.
+        self.tester.mine_blocks(1)
+        with pytest.raises(TransactionFailed, match=reason):
+            call.call({"from": sender or self.requester, "value": value, "gas": 12_000_000})
+
+    def event(self, receipt: Any, name: str) -> dict[str, Any]:
+        [event] = self.bounty.events[name]().process_receipt(receipt)
+        return dict(event.args)
+
+    def ether(self, account: bytes | str) -> int:
+        address = bytes.fromhex(account[2:]) if isinstance(account, str) else account
+        return int(self.tester.backend.get_balance(address))
+
+    def view(self, name: str, *arguments: Any) -> Any:
+        """A view's value at the last block, without the web3 layers that take most of the time.
+
+        Structs come as a tuple of their fields.
+        """
+        [output] = self.outputs[name]
+        fields = [component["type"] for component in output.get("components", ())]
+        kind = f"({','.join(fields)})" if fields else output["type"]
+        data = bytes.fromhex(self.bounty.encode_abi(name, arguments)[2:])
+        sender = bytes.fromhex(self.anybody[2:])
+        call = {"from": sender, "to": self.domain.contract, "value": 0, "data": data}
+        [value] = decode([kind], self.tester.backend.call(call))
+        return value
+
+    def terms(self, spec: bytes = bytes(32), **changes: Any) -> dict[str, Any]:
+        defaults: dict[str, Any] = {
+            "spec": spec,
+            "token": ETHER,
+            "rounds": 3,
+            "cohort": 4,
+            "rate": 100,
+            "merit": 1000,
+            "expiry": self.now + 24 * HOUR,
+        }
+        return defaults | changes
+
+    def posting(self, terms: dict[str, Any]) -> Any:
+        return self.bounty.functions.post(*terms.values())
+
+    def post(self, spec: bytes = bytes(32), sender: str | None = None, **changes: Any) -> bytes:
+        """Posts a job that pays in ether unless told otherwise. Returns its id."""
+        terms = self.terms(spec, **changes)
+        escrow = terms["rounds"] * terms["cohort"] * terms["rate"] + terms["merit"]
+        receipt = self.send(self.posting(terms), sender, escrow if terms["token"] == ETHER else 0)
+        return bytes(self.event(receipt, "Posted")["job"])
+
+    def sign(self, commitment: Commitment, sender: str | None = None) -> bytes:
+        key = self.keys[self.accounts.index(sender or self.requester)]
+        signature = key.sign_msg_hash(commitment_digest(self.domain, commitment)).to_bytes()
+        return bytes(signature[:64]) + bytes([27 + signature[64]])
+
+    def commitment(self, job: bytes, listed: Book, **changes: Any) -> Commitment:
+        fields: dict[str, Any] = {
+            "job": job,
+            "round": listed.round,
+            "root": listed.tree.root,
+            "count": listed.tree.count,
+            "model_digest": bytes([listed.round + 1]) * 32,
+            "valid_until": self.now + 600,
+        }
+        return Commitment(**(fields | changes))
+
+    def committing(self, commitment: Commitment, signature: bytes) -> Any:
+        return self.bounty.functions.commit(
+            commitment.job,
+            commitment.round,
+            commitment.root,
+            commitment.count,
+            commitment.model_digest,
+            commitment.valid_until,
+            signature,
+        )
+
+    def commit(self, job: bytes, listed: Book, signer: str | None = None, **changes: Any) -> Any:
+        """Signs a round's commitment as the requester, and submits it as anybody."""
+        commitment = self.commitment(job, listed, **changes)
+        return self.send(self.committing(commitment, self.sign(commitment, signer)), self.anybody)
+
+    def finishing(self, job: bytes, tree: SumTree) -> Any:
+        return self.bounty.functions.finish(
+            job, bytes([9]) * 32, bytes([10]) * 32, tree.root.hash, tree.root.total
+        )
+
+    def claiming(
+        self, job: bytes, account: bytes | str, payments: list[Any], merit: Any = NOTHING
+    ) -> Any:
+        address = to_checksum(account) if isinstance(account, bytes) else account
+        return self.bounty.functions.claim(job, address, payments, merit)
+
+    def claim(
+        self, job: bytes, account: bytes | str, payments: list[Any], merit: Any = NOTHING
+    ) -> dict[str, Any]:
+        receipt = self.send(self.claiming(job, account, payments, merit), self.anybody)
+        return self.event(receipt, "Claimed")
+
+    def job(self, job: bytes) -> dict[str, Any]:
+        names = [component["name"] for component in self.outputs["jobs"][0]["components"]]
+        return dict(zip(names, self.view("jobs", job), strict=True))
+
+    def liabilities(self, job: bytes) -> tuple[int, int, int]:
+        """Rate owed, merit owed, reserve, as the next transaction would find them."""
+        self.tester.mine_blocks(1)
+        rate, merit, reserve = self.view("liabilities", job)
+        return rate, merit, reserve
+
+    def surplus(self, job: bytes) -> int:
+        self.tester.mine_blocks(1)
+        return int(self.view("surplus", job))
+
+    def withdraw(self, job: bytes, sender: str | None = None) -> int:
+        receipt = self.send(self.bounty.functions.withdraw(job), sender)
+        return int(self.event(receipt, "Withdrawn")["amount"])

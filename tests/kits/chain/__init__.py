@@ -1,0 +1,1 @@
+"""A devnet in its own process, keys for it, and nodes that misbehave."""

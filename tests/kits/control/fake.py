@@ -1,0 +1,189 @@
+"""A node in memory behind the real control server, for tests of the server and of the CLI."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from node.control import examples as ex
+from node.control import job_results as j
+from node.control import results as r
+from node.control.events import EventBus
+from node.control.server import ControlServer
+from protocol.errors import ChainError, FatalError, InputError, PeerError, StateError
+
+
+class FakeNode:
+    """Keeps datasets, policies and jobs; raises what a daemon would."""
+
+    def __init__(self) -> None:
+        self.datasets: dict[str, r.Dataset] = {"ward-3": ex.DATASET}
+        self.policy = {term.name: term for term in ex.POLICY.terms}
+        self.shown_policy = ex.POLICY
+        self.same: tuple[str, ...] = ()
+        self.jobs_known = {ex.JOB: ex.DETAIL}
+        self.stopped = trio.Event()
+        self.joined: list[str] = []
+        self.posted: list[tuple[str, str | None]] = []
+        self.claimed: list[str | None] = []
+        self.cancelled: j.Cancelled | None = None
+        self.model_path = ""
+        self.model = ex.MODEL
+        self.budgets: tuple[r.Privacy, ...] = (ex.PRIVACY,)
+        self.shows = 0
+        self.audit_ok = True
+        self.state: r.Status = ex.STATUS
+        self.blocked = trio.Event()
+        self.enter_blocked = trio.Event()
+
+    def status(self) -> r.Status:
+        return dataclasses.replace(self.state, datasets=len(self.datasets))
+
+    async def peers(self) -> tuple[r.Peer, ...]:
+        return (ex.PEER,)
+
+    async def join(self, address: str) -> r.Joined:
+        if "203.0.113.9" in address:
+            raise PeerError(f"nobody answers at {address}")
+        self.joined.append(address)
+        return r.Joined(ex.PEER_ID, address, len(self.joined))
+
+    async def stop(self) -> r.Stopping:
+        self.stopped.set()
+        return r.Stopping(self.state.pid, 1)
+
+    async def data_add(self, name: str, path: str) -> r.Dataset:
+        if name == "blocks":
+            self.enter_blocked.set()
+            await self.blocked.wait()
+        if name == "defect":
+            raise ZeroDivisionError("a defect")
+        if name == "fatal":
+            raise FatalError("an invariant is broken")
+        if name in self.datasets:
+            error = InputError(f"{name!r} is taken", "name")
+            error.add_note("assay data list")
+            raise error
+        self.datasets[name] = dataclasses.replace(
+            ex.DATASET, name=name, path=path, decided=False, same=self.same
+        )
+        return self.datasets[name]
+
+    async def data_list(self) -> tuple[r.Dataset, ...]:
+        return tuple(self.datasets[name] for name in sorted(self.datasets))
+
+    async def policy_show(self, dataset: str) -> r.Policy:
+        self._dataset(dataset)
+        return dataclasses.replace(
+            self.shown_policy,
+            dataset=dataset,
+            decided=self.datasets[dataset].decided,
+            terms=tuple(self.policy.values()),
+        )
+
+    async def policy_set(self, dataset: str, changes: Mapping[str, r.PolicyValue]) -> r.Policy:
+        self._dataset(dataset)
+        for name in changes:
+            if name not in self.policy:
+                raise InputError(f"no such term; the terms are {', '.join(self.policy)}", name)
+        for name, value in changes.items():
+            self.policy[name] = dataclasses.replace(self.policy[name], value=value)
+        return await self.policy_show(dataset)
+
+    async def privacy(self, dataset: str | None) -> tuple[r.Privacy, ...]:
+        if dataset is not None:
+            self._dataset(dataset)
+        return self.budgets
+
+    async def jobs(self) -> tuple[j.JobSummary, ...]:
+        return tuple(detail.summary for detail in self.jobs_known.values())
+
+    async def job_post(self, spec: str, holdout: str | None, no_noise: bool = False) -> j.Posted:
+        if "poor" in spec:
+            raise ChainError("the account holds 0 wei, the bounty is 200000000000000000 wei")
+        self.posted.append((spec, holdout))
+        return dataclasses.replace(ex.POSTED, noisy=False, sealed=True) if no_noise else ex.POSTED
+
+    async def job_show(self, job: str) -> j.JobDetail:
+        self.shows += 1
+        found = [detail for known, detail in self.jobs_known.items() if known.startswith(job)]
+        if len(found) != 1:
+            raise InputError(f"no job {job!r} is known here", "job")
+        return found[0]
+
+    async def job_consent(self, job: str, dataset: str) -> j.Consent:
+        self._dataset(dataset)
+        summary = (await self.job_show(job)).summary
+        if summary.state != "waiting":
+            raise StateError(f"the job is {summary.state}, not waiting")
+        return j.Consent(summary.job, dataset, "enrolling", summary.noisy, summary.sealed)
+
+    async def job_cancel(self, job: str) -> j.Cancelled:
+        summary = (await self.job_show(job)).summary
+        if summary.role != "requester":
+            raise InputError("only its requester can cancel a job", "job")
+        if self.cancelled is None and summary.state != "running":
+            raise StateError(f"the job cannot be cancelled: it is {summary.state}")
+        answer = self.cancelled or ex.CANCELLED
+        self.cancelled = dataclasses.replace(answer, already=True)
+        return answer
+
+    async def model_get(self, job: str, round_: int | None) -> j.ModelFile:
+        await self.job_show(job)
+        return dataclasses.replace(
+            self.model,
+            round=self.model.round if round_ is None else round_,
+            path=self.model_path or ex.MODEL.path,
+        )
+
+    async def claim(self, job: str, account: str | None, everybody: bool) -> tuple[j.Claim, ...]:
+        await self.job_show(job)
+        self.claimed.append("everybody" if everybody else account)
+        return (ex.CLAIM,)
+
+    async def audit(self, job: str) -> j.Audit:
+        await self.job_show(job)
+        checks = (*ex.AUDIT.checks, j.Check("roots", self.audit_ok, "round 3"))
+        return dataclasses.replace(ex.AUDIT, ok=self.audit_ok, checks=checks)
+
+    async def account(self) -> r.Account:
+        return ex.ACCOUNT
+
+    def _dataset(self, name: str) -> r.Dataset:
+        if name not in self.datasets:
+            error = InputError(f"no dataset {name!r}", "dataset")
+            error.add_note("assay data list")
+            raise error
+        return self.datasets[name]
+
+
+@dataclasses.dataclass
+class Running:
+    """A served fake."""
+
+    node: FakeNode
+    bus: EventBus
+    server: ControlServer
+    path: Path
+    scope: trio.CancelScope
+
+
+@asynccontextmanager
+async def serving(path: Path, backlog: int = 1024) -> AsyncIterator[Running]:
+    """The real server on a real socket at `path`, until the block ends."""
+    node, bus = FakeNode(), EventBus(backlog)
+    server, scope = ControlServer(node, bus), trio.CancelScope()
+
+    async def serve(*, task_status: Any) -> None:
+        with scope:
+            await server.serve(path, task_status=task_status)
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve)
+        yield Running(node, bus, server, path, scope)
+        scope.cancel()

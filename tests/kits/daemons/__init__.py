@@ -1,0 +1,1 @@
+"""Real daemons: their processes, jobs, and the moments at which a test stops them."""

@@ -1,0 +1,78 @@
+"""The command as a user runs it: a process of its own, against the real server on a fake node."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from kits.control.fake import Running, serving
+
+from node.home.config import Config, init_home
+from node.home.home import Home
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as the one JSON text that it must be."""
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> Any:
+        """The JSON error on standard error."""
+        return json.loads(self.err)["error"]
+
+
+class Command:
+    """Runs `assay` with one home and a bare environment."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home.parent),
+            "ASSAY_HOME": str(home),
+            "COLUMNS": "200",
+        }
+
+    async def __call__(self, *arguments: str, stdin: str = "") -> Ended:
+        done = await trio.run_process(
+            [sys.executable, "-m", "node.cli.main", *arguments],
+            stdin=stdin.encode(),
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+            env=self.environ,
+            cwd=self.home.parent,
+        )
+        return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    @asynccontextmanager
+    async def daemon(self) -> AsyncIterator[Running]:
+        """A fake node that answers on this home's socket."""
+        home = Home(self.home)
+        if not home.config.exists():
+            init_home(home, Config())
+        async with serving(home.bind_path()) as running:
+            yield running
+
+
+@pytest.fixture
+def assay(tmp_path: Path) -> Command:
+    """A command on a home that does not exist yet."""
+    return Command(tmp_path / "home")

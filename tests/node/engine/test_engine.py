@@ -1,0 +1,121 @@
+"""The engine: a machine that breaks stops alone, and says why."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from kits.books import make_job
+
+from node.engine.engine import Engine, Machine, Wanted
+from node.store import records
+from node.store.store import Store
+from protocol.addresses import to_checksum
+from protocol.machines import inputs
+from protocol.machines.effects import ReadJob
+from protocol.machines.job import JobPhase
+from protocol.machines.machine import JobContext
+from protocol.machines.round import Role
+from protocol.owner import machine as owner
+from protocol.owner.state import OwnerState
+from protocol.requester.state import EnrolmentRecord, RequesterState
+from protocol.wire.envelope import envelope_digest
+from protocol.wire.messages import RefusalCode, Refuse
+
+JOB = make_job(11)
+ME = JOB.people[0]
+CONTEXT = JobContext(JOB.id, JOB.spec, 1000, JOB.spec_digest, ME.peer, ME.account)
+LATER = 1_700_000_000_000
+
+
+def machine(number: int) -> Machine:
+    """An owner's machine that has just heard of a job."""
+    context = dataclasses.replace(CONTEXT, job=bytes([number]) * 32)
+    return Machine(Role.OWNER, context, OwnerState())
+
+
+async def run(path: Path, machines: list[Machine], perform: Any, *fed: tuple[bytes, int]) -> None:
+    with Store.open(path / "assay.db") as store:
+        engine = Engine(store, perform, lambda machine, events: None)
+        for each in machines:
+            engine.add(each)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(engine.run)
+            for key, at in fed:
+                await engine.feed(key, inputs.Tick(at))
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            await engine.drain()
+            nursery.cancel_scope.cancel()
+        for each in machines:
+            kept = await store.read(lambda tx, key=each.key: records.events(tx, job=key))
+            broken = [event.facts["text"] for event in kept if event.kind == "broken"]
+            assert broken == ([each.broken] if each.broken else [])
+
+
+async def test_a_machine_that_breaks_hears_no_more_and_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = machine(1), machine(2)
+    steps: list[bytes] = []
+    honest = owner.step
+
+    def step(context: JobContext, state: OwnerState, input_: inputs.Input) -> Any:
+        steps.append(context.job)
+        if context.job == bad.key:
+            raise IndexError("a mistake of ours")
+        return honest(context, state, input_)
+
+    async def perform(wanted: Wanted) -> None:
+        assert isinstance(wanted.effect, ReadJob)
+
+    monkeypatch.setattr(owner, "step", step)
+    told = [(bad.key, LATER), (good.key, LATER), (bad.key, LATER), (good.key, LATER)]
+    await run(tmp_path, [bad, good], perform, *told)
+    assert bad.broken == "IndexError: a mistake of ours"
+    assert bad.state == OwnerState()
+    assert bad.topics() == ()
+    assert not good.broken
+    assert steps == [bad.key, good.key, good.key]
+
+
+async def test_an_effect_that_breaks_stops_its_job_alone(tmp_path: Path) -> None:
+    bad, good = machine(1), machine(2)
+    done: list[bytes] = []
+
+    async def perform(wanted: Wanted) -> None:
+        if wanted.machine is bad:
+            raise RuntimeError("no such part")
+        done.append(wanted.machine.key)
+
+    await run(tmp_path, [bad, good], perform, (bad.key, LATER), (good.key, LATER))
+    assert bad.broken == "ReadJob: no such part"
+    assert not good.broken
+    assert done == [good.key]
+
+
+async def test_a_refusal_is_told_with_the_account_that_refuses(tmp_path: Path) -> None:
+    who = JOB.people[3]
+    record = EnrolmentRecord(who.peer, who.account, who.payout, who.sealing_key, bytes(32))
+    state = RequesterState(phase=JobPhase.ROOTING, enrolments=(record,))
+    asked = Machine(Role.REQUESTER, CONTEXT, state)
+    said = who.say(JOB.place(), Refuse(RefusalCode.INVALID, "this owner could not train"))
+    told: list[str] = []
+
+    async def perform(_: Wanted) -> None:
+        """Nothing is to be done."""
+
+    with Store.open(tmp_path / "assay.db") as store:
+        engine = Engine(
+            store, perform, lambda _, events: told.extend(e.facts["text"] for e in events)
+        )
+        engine.add(asked)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(engine.run)
+            message = inputs.ReceiveMessage(LATER, said, envelope_digest(said))
+            await engine.feed(asked.key, message)
+            nursery.cancel_scope.cancel()
+    assert told == [f"{to_checksum(who.payout)}: invalid: this owner could not train"]

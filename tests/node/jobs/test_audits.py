@@ -1,0 +1,135 @@
+"""What a node can prove from the lists and the evidence that it holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kits.books import Books, make_books, make_job
+
+from node.engine.engine import Machine
+from node.jobs.audits import audit_job, claims, known_lists
+from node.store.blobs import BlobRef, Blobs
+from protocol.books.evidence import encode_evidence
+from protocol.errors import StateError
+from protocol.machines.job import JobPhase
+from protocol.machines.machine import JobContext
+from protocol.machines.round import Role
+from protocol.owner.state import EarnedRound, OwnerState
+from protocol.requester.state import RequesterState
+
+
+class Shelf:
+    """The one part of a node that is asked here: its blobs."""
+
+    def __init__(self, path: Path) -> None:
+        self.blobs = Blobs(path)
+
+    def blob(self, digest: bytes) -> BlobRef:
+        size = self.blobs.size(digest)
+        assert size is not None
+        return BlobRef(digest, size)
+
+
+@pytest.fixture
+def books() -> Books:
+    return make_books(make_job(11), [(0, 1), (0,)])
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, books: Books) -> Any:
+    """Holds everything."""
+    found = Shelf(tmp_path)
+    found.blobs.put(encode_evidence(books.evidence))
+    for data, _ in books.lists.values():
+        found.blobs.put(data)
+    return found
+
+
+def machine(books: Books, state: OwnerState | RequesterState) -> Machine:
+    job, role = books.job, Role.REQUESTER
+    if isinstance(state, OwnerState):
+        role = Role.OWNER
+    me = job.people[0]
+    context = JobContext(job.id, job.spec, 1000, job.spec_digest, me.peer, me.account, job.cohort)
+    return Machine(role, context, state)
+
+
+def owner(books: Books, evidence_on_chain: bytes = b"", **changes: Any) -> OwnerState:
+    earned = tuple(
+        EarnedRound(r.number, r.root, r.list_digest, r.list_size, 10 + r.number)
+        for r in books.evidence.rounds
+    )
+    return OwnerState(
+        phase=JobPhase.FINISHING,
+        earned=earned,
+        evidence_digest=books.evidence_digest,
+        evidence_on_chain=evidence_on_chain,
+        **changes,
+    )
+
+
+def requester(books: Books, settling: bool) -> RequesterState:
+    return RequesterState(
+        records=books.evidence.rounds,
+        evidence_digest=books.evidence_digest,
+        settling=settling,
+    )
+
+
+def test_a_finished_job_proves_rounds_and_merit(books: Books, shelf: Any) -> None:
+    for state in (owner(books, books.evidence_digest), requester(books, settling=False)):
+        proofs = claims(shelf, machine(books, state), None)
+        assert len(proofs) == len(books.job.people)
+        assert sum(len(proof.rounds) for proof in proofs) == 11 + len(books.job.members_of([0]))
+        assert sum(proof.merit for proof in proofs) == books.job.spec.payment.merit
+
+
+def test_a_job_that_was_not_finished_proves_no_merit(books: Books, shelf: Any) -> None:
+    """The contract refuses merit that is named where `finish` never came."""
+    for state in (owner(books), requester(books, settling=True)):
+        proofs = claims(shelf, machine(books, state), None)
+        assert sum(len(proof.rounds) for proof in proofs) > 0
+        assert {(proof.merit, proof.merit_proof) for proof in proofs} == {(0, ())}
+
+
+def test_one_account_is_proved_alone_and_a_stranger_not_at_all(books: Books, shelf: Any) -> None:
+    at = machine(books, owner(books, books.evidence_digest))
+    account = books.job.cohort.members[3].payout
+    assert [proof.account for proof in claims(shelf, at, account)] == [account]
+    with pytest.raises(StateError, match="contributed to no committed round"):
+        claims(shelf, at, b"\xee" * 20)
+
+
+def test_a_round_that_the_chain_does_not_hold_is_not_claimed(books: Books, shelf: Any) -> None:
+    """An owner without evidence, one of whose rounds was taken back by a reorganisation."""
+    state = owner(books)
+    first, second = state.earned
+    earned = (first, dataclasses.replace(second, block=0))
+    alone = dataclasses.replace(state, evidence_digest=b"", earned=earned)
+    at = machine(books, alone)
+    assert {part.round for proof in claims(shelf, at, None) for part in proof.rounds} == {0}
+    assert {n: len(leaves) for n, (_, leaves) in known_lists(shelf, at).items()} == {0: 11}
+    none = dataclasses.replace(alone, earned=(earned[1],))
+    with pytest.raises(StateError, match="nothing is committed yet"):
+        claims(shelf, machine(books, none), None)
+
+
+def test_a_list_that_is_missing_is_named(books: Books, tmp_path: Path) -> None:
+    bare: Any = Shelf(tmp_path)
+    bare.blobs.put(encode_evidence(books.evidence))
+    bare.blobs.put(books.lists[0][0])
+    at = machine(books, owner(books, books.evidence_digest))
+    with pytest.raises(StateError, match="round 1 is not here yet"):
+        claims(bare, at, None)
+
+
+@pytest.mark.parametrize("phase", [JobPhase.FINISHING, JobPhase.CLOSED, JobPhase.CANCELLED])
+async def test_of_a_job_that_ended_without_a_round_there_is_nothing_to_audit(
+    phase: JobPhase, books: Books, shelf: Any
+) -> None:
+    over = machine(books, OwnerState(phase=phase))
+    with pytest.raises(StateError, match="nothing was committed: there is nothing to audit"):
+        await audit_job(shelf, over, [])

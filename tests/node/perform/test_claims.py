@@ -1,0 +1,147 @@
+"""Claims that a person asks for: each its own intent, and every intent's end is told in peace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kits.books import Books as Ledger
+from kits.books import make_books, make_job
+
+from node.chain.intents.intents import Intent, IntentOutcome
+from node.chain.intents.rows import GAP
+from node.engine.engine import Machine
+from node.jobs.books import Books
+from node.perform.chain import settled
+from node.store.blobs import BlobRef, Blobs
+from protocol.books.evidence import encode_evidence
+from protocol.machines import inputs
+from protocol.machines.job import JobPhase
+from protocol.machines.machine import JobContext
+from protocol.machines.round import Role
+from protocol.owner.state import EarnedRound, OwnerState
+
+
+class Chain:
+    """Takes claims as the contract would: each round and the merit once."""
+
+    def __init__(self) -> None:
+        self.words: dict[bytes, int] = {}
+        self.sent: dict[str, tuple[Intent, str]] = {}
+        self.refuses = False
+
+    async def paid(self, job: bytes, account: bytes) -> int:
+        return self.words.get(account, 0)
+
+    async def submit(self, intent: Intent) -> None:
+        assert intent.id not in self.sent, "one id stands for one call, whose end is told once"
+        self.sent[intent.id] = intent, "failed" if self.refuses else "final"
+        _, account, payments, merit = intent.args
+        if not self.refuses:
+            bits = sum(1 << payment[0] for payment in payments) | (merit[1] > 0) << 255
+            self.words[account] = self.words.get(account, 0) | bits
+
+    async def get(self, ident: str) -> IntentOutcome | None:
+        known = self.sent.get(ident)
+        return None if known is None else outcome(ident, known[1])
+
+    async def settled(self, ident: str) -> IntentOutcome:
+        return outcome(ident, self.sent[ident][1])
+
+
+def outcome(ident: str, state: str) -> IntentOutcome:
+    return IntentOutcome(ident, state, b"\x07" * 32, 5, 90_000, "")
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return make_books(make_job(11), [(0, 1), (0,)])
+
+
+@pytest.fixture
+def chain() -> Chain:
+    return Chain()
+
+
+@pytest.fixture
+def services(tmp_path: Path, ledger: Ledger, chain: Chain) -> Any:
+    """The parts that are asked here."""
+    blobs = Blobs(tmp_path)
+    blobs.put(encode_evidence(ledger.evidence))
+    for data, _ in ledger.lists.values():
+        blobs.put(data)
+
+    def blob(digest: bytes) -> BlobRef:
+        return BlobRef(digest, blobs.size(digest) or 0)
+
+    fed: list[tuple[bytes, inputs.Input]] = []
+
+    async def feed(job: bytes, input_: inputs.Input) -> None:
+        fed.append((job, input_))
+
+    engine = SimpleNamespace(feed=feed, fed=fed)
+    return SimpleNamespace(blobs=blobs, blob=blob, chain=chain, intents=chain, engine=engine)
+
+
+def owner(ledger: Ledger, rounds: int, finished: bool) -> Machine:
+    """As an owner that was told of so many rounds."""
+    job = ledger.job
+    me = job.people[0]
+    earned = tuple(
+        EarnedRound(r.number, r.root, r.list_digest, r.list_size, 10 + r.number)
+        for r in ledger.evidence.rounds[:rounds]
+    )
+    evidence = ledger.evidence_digest if finished else b""
+    state = OwnerState(
+        phase=JobPhase.FINISHING if finished else JobPhase.TRAINING,
+        earned=earned,
+        evidence_digest=evidence,
+        evidence_on_chain=evidence,
+    )
+    context = JobContext(job.id, job.spec, 1000, job.spec_digest, me.peer, me.account, job.cohort)
+    return Machine(Role.OWNER, context, state)
+
+
+def in_both_rounds(ledger: Ledger) -> str:
+    """A payout account of block 0, whose members contributed twice."""
+    member = ledger.job.members_of([0])[0]
+    return "0x" + ledger.job.cohort.members[member].payout.hex()
+
+
+async def test_what_was_claimed_early_does_not_stand_in_the_way_of_the_rest(
+    services: Any, ledger: Ledger, chain: Chain
+) -> None:
+    account = in_both_rounds(ledger)
+    (early,) = await Books(services).claim(owner(ledger, 1, finished=False), account)
+    (late,) = await Books(services).claim(owner(ledger, 2, finished=True), account)
+    assert (early.rounds, early.merit) == (1, 0)
+    assert late.merit > 0
+    assert chain.words[bytes.fromhex(account[2:])] == 0b11 | 1 << 255
+    (nothing,) = await Books(services).claim(owner(ledger, 2, finished=True), account)
+    assert (nothing.rounds, nothing.transaction) == (0, "")
+    assert len(chain.sent) == 2
+
+
+async def test_a_claim_that_was_refused_can_be_made_again_and_told(
+    services: Any, ledger: Ledger, chain: Chain
+) -> None:
+    account, books = in_both_rounds(ledger), Books(services)
+    chain.refuses = True
+    (refused,) = await books.claim(owner(ledger, 2, finished=True), account)
+    assert refused.rounds == 0
+    chain.refuses = False
+    (paid,) = await books.claim(owner(ledger, 2, finished=True), account)
+    assert paid.rounds == 2
+    for ident, (_, state) in chain.sent.items():
+        await settled(services, outcome(ident, state))
+    told = [input_ for _, input_ in services.engine.fed]
+    assert [type(each) for each in told] == [inputs.TransactionFailed, inputs.TransactionFinal]
+    assert {each.account for each in told} == {bytes.fromhex(account[2:])}
+    assert {job for job, _ in services.engine.fed} == {ledger.job.id}
+
+
+async def test_the_end_of_a_transfer_that_fills_a_gap_is_nobodys(services: Any) -> None:
+    await settled(services, outcome(f"{GAP}3/1207", "final"))
+    assert services.engine.fed == []

@@ -1,0 +1,99 @@
+"""The published vectors of masks and shares (tests/vectors/masks.json), made without assay."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from kits.paths import VECTORS
+
+from protocol.arith.secagg.agreement import public_of
+from protocol.arith.secagg.masks import (
+    Binding,
+    Residues,
+    Words,
+    contribution_mask,
+    expand_modulo,
+    expand_words,
+    pair_seed,
+    self_seed,
+)
+from protocol.arith.secagg.sharing import box_context, join, open_box, seal, seed_hash, share_hash
+from protocol.layout.packing import batch_maker
+
+CASE = json.loads((VECTORS / "masks.json").read_text())
+SHARING = {
+    name: bytes.fromhex(value) if isinstance(value, str) else value
+    for name, value in CASE["sharing"].items()
+}
+BINDING = Binding(
+    **{
+        name: bytes.fromhex(value) if isinstance(value, str) else value
+        for name, value in CASE["binding"].items()
+    }
+)
+MEMBERS = [
+    (member["position"], *(bytes.fromhex(member[name]) for name in ("private", "public", "seed")))
+    for member in CASE["members"]
+]
+
+
+def test_keys_and_seeds() -> None:
+    (_, first, first_public, seed), (_, second, second_public, _) = MEMBERS[:2]
+    assert [public_of(private) for _, private, _, _ in MEMBERS] == [key for _, _, key, _ in MEMBERS]
+    assert BINDING.digest().hex() == CASE["binding_digest"]
+    assert pair_seed(first, second_public, BINDING).hex() == CASE["pair_seed_of_0_and_3"]
+    assert pair_seed(second, first_public, BINDING).hex() == CASE["pair_seed_of_0_and_3"]
+    assert self_seed(seed, first_public, BINDING).hex() == CASE["self_seed_of_0"]
+
+
+@pytest.mark.parametrize("case", CASE["words"], ids=lambda case: case["bits"])
+def test_words(case: dict) -> None:
+    words = expand_words(bytes.fromhex(CASE["stream_seed"]), 40_001, case["bits"])
+    assert words[:5].tolist() == case["first"]
+    assert words[40_000] == case["number_40000"]
+
+
+@pytest.mark.parametrize("case", CASE["residues"], ids=lambda case: len(case["n"]))
+def test_residues(case: dict) -> None:
+    numbers = expand_modulo(bytes.fromhex(CASE["stream_seed"]), 3, int(case["n"], 16))
+    assert [hex(number) for number in numbers] == case["first"]
+
+
+def test_whole_masks() -> None:
+    roster = [(position, public) for position, _, public, _ in MEMBERS]
+    n = int.from_bytes(BINDING.n, "big")
+    for member, words, residues in zip(
+        MEMBERS, CASE["masks_of_24_bit_words"], CASE["masks_modulo_n"], strict=True
+    ):
+        position, private, _, seed = member
+        arguments = (private, seed, position, roster, BINDING)
+        mask = contribution_mask(Words(24), 4, *arguments)
+        assert [hex(word) for word in mask] == words
+        assert [hex(x) for x in contribution_mask(Residues(n), 2, *arguments)] == residues
+
+
+def test_shares_hashes_and_box() -> None:
+    shares, sender, opening = CASE["sharing"]["shares"], SHARING["sender"], SHARING["opening"]
+    by_position = {index: bytes.fromhex(share) for index, share in enumerate(shares)}
+    for chosen in itertools.combinations(by_position, SHARING["threshold"]):
+        some = {position: by_position[position] for position in chosen}
+        assert join(some, SHARING["threshold"]) == SHARING["secret"]
+    for kind, expected in SHARING["share_hashes_of_position"].items():
+        position = SHARING["position"]
+        made = share_hash(kind, by_position[position], position, sender, opening)
+        assert made.hex() == expected
+    assert seed_hash(SHARING["secret"], opening, sender) == SHARING["seed_hash"]
+
+    context = box_context(SHARING["place"], opening, sender, SHARING["recipient"])
+    assert context == SHARING["box_context"]
+    inside = (by_position[2], by_position[3])
+    box = seal(SHARING["ephemeral_private"], SHARING["sealing_public"], context, *inside)
+    assert box == SHARING["box_of_shares_2_and_3"]
+    opened = open_box(SHARING["sealing_private"], SHARING["ephemeral_public"], context, box)
+    assert opened == inside
+
+
+def test_makers() -> None:
+    assert batch_maker(SHARING["place"], SHARING["sender"]) == SHARING["batch_maker"]

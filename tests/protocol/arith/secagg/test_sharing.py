@@ -1,0 +1,338 @@
+"""An attempt's secrets: shared, sealed, checked, put together, and whose fault it is when not."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+
+import pytest
+from Crypto.Protocol import SecretSharing
+from Crypto.Random import get_random_bytes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol.arith.numbers.entropy import Entropy
+from protocol.arith.secagg.agreement import new_key
+from protocol.arith.secagg.sharing import (
+    ReadyParts,
+    Secrets,
+    box_context,
+    check_box,
+    join,
+    make_ready,
+    open_box,
+    reconstruct,
+    seal,
+    seed_hash,
+    share_hash,
+    split,
+)
+from protocol.errors import FatalError, Malformed
+
+OPENING, PLACE = b"o" * 32, b"chain, contract, job, round 3, attempt 1"
+PEERS = [b"peer %d" % number for number in range(6)]
+SENDER, THRESHOLD = 2, 4
+KEYS = [new_key(lambda count, number=number: bytes([number + 1]) * count) for number in range(6)]
+LOW_ORDER = bytes(32)
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    changed = bytearray(data)
+    changed[bit // 8 % len(data)] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def replaced(values: tuple[bytes, ...], index: int, value: bytes) -> tuple[bytes, ...]:
+    return (*values[:index], value, *values[index + 1 :])
+
+
+@pytest.fixture(scope="module")
+def ready(entropy_from: Callable[[int], Entropy]) -> tuple[Secrets, ReadyParts]:
+    members = [(peer, public) for peer, (_, public) in zip(PEERS, KEYS, strict=True)]
+    return make_ready(entropy_from(1), OPENING, PLACE, PEERS[SENDER], members, THRESHOLD)
+
+
+def opened(parts: ReadyParts, index: int) -> tuple[bytes, bytes]:
+    return check_box(KEYS[index][0], parts, index, OPENING, PLACE, PEERS[SENDER], PEERS[index])
+
+
+def put_together(kind, shares: dict[int, bytes], parts: ReadyParts):
+    return reconstruct(kind, shares, parts, THRESHOLD, PEERS[SENDER], OPENING)
+
+
+@given(secret=st.binary(min_size=32, max_size=32), data=st.data())
+@settings(deadline=None, max_examples=40)
+def test_any_threshold_of_shares_gives_the_secret(secret: bytes, data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, 32))
+    threshold = data.draw(st.integers(1, count))
+    shares = dict(enumerate(split(secret, threshold, count)))
+    assert {len(share) for share in shares.values()} == {32}
+    chosen = data.draw(
+        st.lists(st.sampled_from(range(count)), min_size=threshold, unique=True, max_size=count)
+    )
+    assert join({position: shares[position] for position in chosen}, threshold) == secret
+
+
+def test_every_threshold_of_every_block() -> None:
+    secret = bytes(range(32))
+    for count in (1, 2, 5, 8, 32):
+        for threshold in range(1, count + 1):
+            shares = split(secret, threshold, count)
+            last = {position: shares[position] for position in range(count - threshold, count)}
+            assert join(last, threshold) == secret
+
+
+def test_one_share_too_few_gives_another_secret() -> None:
+    secret = bytes(range(32))
+    shares = split(secret, 4, 6)
+    for chosen in itertools.combinations(range(6), 3):
+        # interpolated as if three were enough: no half of it comes out
+        guess = join({position: shares[position] for position in chosen}, 3)
+        assert guess[:16] != secret[:16]
+        assert guess[16:] != secret[16:]
+
+
+def test_shares_are_fresh_every_time() -> None:
+    assert split(bytes(32), 3, 5) != split(bytes(32), 3, 5)
+
+
+@pytest.mark.parametrize(("threshold", "count"), [(0, 5), (6, 5), (-1, 5), (1, 0), (20, 33)])
+def test_a_threshold_that_makes_no_sense_is_fatal(threshold: int, count: int) -> None:
+    with pytest.raises(FatalError, match="shares"):
+        split(bytes(32), threshold, count)
+
+
+def test_joining_refuses_what_are_no_shares() -> None:
+    shares = dict(enumerate(split(bytes(32), 2, 3)))
+    for wrong, says in (
+        ({0: shares[0]}, "1 shares where 2"),
+        ({0: shares[0], 1: shares[1][:31]}, "31 bytes"),
+        ({-1: shares[0], 1: shares[1]}, "for position -1"),
+        ({1: shares[0], 32: shares[1]}, "position 32"),
+    ):
+        with pytest.raises(FatalError, match=says):
+            join(wrong, 2)
+    with pytest.raises(FatalError, match="32 bytes"):
+        split(bytes(31), 2, 3)
+
+
+def test_the_whole_way(ready: tuple[Secrets, ReadyParts]) -> None:
+    secrets, parts = ready
+    shares = [opened(parts, index) for index in range(6)]  # the sender's own box among them
+    for chosen in itertools.combinations(range(6), THRESHOLD):
+        for kind, which, secret in (("seed", 0, secrets.seed), ("key", 1, secrets.mask_private)):
+            given_away = {index: shares[index][which] for index in chosen}
+            outcome = put_together(kind, given_away, parts)
+            assert outcome.secret == secret
+            assert (outcome.bad, outcome.liar) == (frozenset(), False)
+
+
+def test_two_attempts_have_nothing_in_common(ready: tuple[Secrets, ReadyParts]) -> None:
+    members = [(peer, public) for peer, (_, public) in zip(PEERS, KEYS, strict=True)]
+    counter = itertools.count(7)
+    other, parts = make_ready(
+        lambda count: bytes([next(counter)]) * count,
+        OPENING,
+        PLACE,
+        PEERS[SENDER],
+        members,
+        THRESHOLD,
+    )
+    keys = {other.mask_private, other.seed, parts.mask_key, parts.share_key}
+    assert len(keys) == 4  # the key that seals is none that dropping out reveals
+    first = dataclasses.asdict(ready[1])
+    for name, value in dataclasses.asdict(parts).items():
+        assert value != first[name], name
+
+
+def test_a_box_opens_for_its_recipient_here_and_now_only(
+    ready: tuple[Secrets, ReadyParts],
+) -> None:
+    parts, box = ready[1], ready[1].boxes[4]
+    context = box_context(PLACE, OPENING, PEERS[SENDER], PEERS[4])
+    assert len(box) == 80
+    open_box(KEYS[4][0], parts.share_key, context, box)
+    for other in (
+        box_context(PLACE + b"0", OPENING, PEERS[SENDER], PEERS[4]),
+        box_context(PLACE, b"p" * 32, PEERS[SENDER], PEERS[4]),
+        box_context(PLACE, OPENING, PEERS[1], PEERS[4]),
+        box_context(PLACE, OPENING, PEERS[SENDER], PEERS[5]),
+        box_context(PLACE + OPENING, b"", PEERS[SENDER], PEERS[4]),
+    ):
+        with pytest.raises(Malformed, match="does not open"):
+            open_box(KEYS[4][0], parts.share_key, other, box)
+    with pytest.raises(Malformed, match="does not open"):
+        open_box(KEYS[3][0], parts.share_key, context, box)
+    with pytest.raises(Malformed, match="does not open"):
+        open_box(KEYS[4][0], parts.mask_key, context, box)
+    with pytest.raises(Malformed, match="low order"):
+        open_box(KEYS[4][0], LOW_ORDER, context, box)
+    for wrong in (box[:-1], box + b"0", b""):
+        with pytest.raises(Malformed, match="80 bytes"):
+            open_box(KEYS[4][0], parts.share_key, context, wrong)
+
+
+@given(bit=st.integers(0, 639))
+@settings(deadline=None)
+def test_any_change_to_a_box_is_noticed(ready: tuple[Secrets, ReadyParts], bit: int) -> None:
+    parts = ready[1]
+    forged = dataclasses.replace(
+        parts, boxes=replaced(parts.boxes, 4, flipped(parts.boxes[4], bit))
+    )
+    with pytest.raises(Malformed, match="box of member 4: the box does not open"):
+        opened(forged, 4)
+    opened(forged, 3)
+
+
+@given(kind=st.sampled_from(("seed", "key")), bit=st.integers(0, 127))
+@settings(deadline=None)
+def test_a_share_that_its_hash_does_not_cover_is_noticed_at_freeze(
+    ready: tuple[Secrets, ReadyParts], kind: str, bit: int
+) -> None:
+    parts, name = ready[1], f"{kind}_hashes"
+    hashes = getattr(parts, name)
+    forged = dataclasses.replace(parts, **{name: replaced(hashes, 4, flipped(hashes[4], bit))})
+    with pytest.raises(Malformed, match=f"share of the {kind} for member 4"):
+        opened(forged, 4)
+
+
+def test_keys_and_lengths_are_checked_at_freeze(ready: tuple[Secrets, ReadyParts]) -> None:
+    parts = ready[1]
+    with pytest.raises(Malformed, match=r"mask key: .* low order"):
+        opened(dataclasses.replace(parts, mask_key=LOW_ORDER), 4)
+    with pytest.raises(Malformed, match=r"box of member 4: .* low order"):
+        opened(dataclasses.replace(parts, share_key=LOW_ORDER), 4)
+    short = dataclasses.replace(
+        parts,
+        boxes=parts.boxes[:4],
+        seed_hashes=parts.seed_hashes[:4],
+        key_hashes=parts.key_hashes[:4],
+    )
+    for index in (4, -1):
+        with pytest.raises(Malformed, match=f"none for member {index}"):
+            opened(short, index)
+    with pytest.raises(Malformed, match="one of each"):
+        dataclasses.replace(parts, boxes=parts.boxes[:4])
+
+
+@given(
+    kind=st.sampled_from(("seed", "key")),
+    forged=st.dictionaries(st.integers(0, 5), st.integers(0, 255), max_size=6),
+    absent=st.sets(st.integers(0, 5)),
+)
+@settings(deadline=None)
+def test_who_releases_another_share_is_named(
+    ready: tuple[Secrets, ReadyParts], kind, forged: dict[int, int], absent: set[int]
+) -> None:
+    secrets, parts = ready
+    shares = {}
+    for index in set(range(6)) - absent:
+        share = opened(parts, index)[0 if kind == "seed" else 1]
+        shares[index] = flipped(share, forged[index]) if index in forged else share
+    outcome = put_together(kind, shares, parts)
+    assert outcome.bad == set(forged) - absent
+    assert not outcome.liar
+    enough = len(shares) - len(outcome.bad) >= THRESHOLD
+    secret = secrets.seed if kind == "seed" else secrets.mask_private
+    assert outcome.secret == (secret if enough else None)
+
+
+def test_the_other_kind_of_share_and_other_members_are_bad(
+    ready: tuple[Secrets, ReadyParts],
+) -> None:
+    parts = ready[1]
+    shares = [opened(parts, index) for index in range(6)]
+    outcome = put_together("key", {index: shares[index][0] for index in range(6)}, parts)
+    assert outcome.bad == frozenset(range(6))
+    swapped = {index: shares[(index + 1) % 6][0] for index in range(6)}
+    assert put_together("seed", swapped, parts).bad == frozenset(range(6))
+    strange = {-1: shares[0][0], 6: shares[0][0], 99: b"", 5: shares[5][0][:31]}
+    assert put_together("seed", strange, parts).bad == frozenset(strange)
+
+
+@pytest.mark.parametrize("kind", ["seed", "key"])
+def test_a_sender_whose_shares_make_another_secret_is_named(kind) -> None:
+    """Every share matches its hash, and yet what they make is not what was committed to."""
+    mask_key = new_key(lambda count: b"k" * count)[1]
+    shares = dict(enumerate(split(b"x" * 32, THRESHOLD, 6)))
+    hashes = tuple(
+        share_hash(kind, shares[index], index, PEERS[SENDER], OPENING) for index in range(6)
+    )
+    parts = ReadyParts(
+        mask_key=mask_key,
+        share_key=mask_key,
+        seed_hash=seed_hash(b"s" * 32, OPENING, PEERS[SENDER]),
+        seed_hashes=hashes,
+        key_hashes=hashes,
+        boxes=(bytes(80),) * 6,
+    )
+    outcome = put_together(kind, shares, parts)
+    assert (outcome.secret, outcome.bad, outcome.liar) == (None, frozenset(), True)
+
+
+def test_hashes_are_bound_to_all_that_they_are_for() -> None:
+    share = bytes(range(32))
+    base = share_hash("seed", share, 1, b"sender", OPENING)
+    others = [
+        share_hash("key", share, 1, b"sender", OPENING),
+        share_hash("seed", share[::-1], 1, b"sender", OPENING),
+        share_hash("seed", share, 2, b"sender", OPENING),
+        share_hash("seed", share, 1, b"sende", OPENING),
+        share_hash("seed", share, 1, b"sender", OPENING[::-1] + b"1"),
+        seed_hash(share, OPENING, b"sender")[:16],
+    ]
+    assert len({base, *others}) == 7
+    assert len(base) == 16
+    assert len({seed_hash(share, *pair) for pair in ((b"a", b"bc"), (b"ab", b"c"))}) == 2
+
+
+def test_a_bad_sealing_key_is_named(entropy_from: Callable[[int], Entropy]) -> None:
+    members = [(peer, public) for peer, (_, public) in zip(PEERS, KEYS, strict=True)]
+    for bad in (LOW_ORDER, b"short"):
+        wrong = [*members[:3], (PEERS[3], bad), *members[4:]]
+        with pytest.raises(Malformed, match="sealing key of member 3"):
+            make_ready(entropy_from(1), OPENING, PLACE, PEERS[0], wrong, THRESHOLD)
+    for block, says in (
+        (members[1:], "this node among them"),
+        ([*members, members[0]], "each of its members once"),
+    ):
+        with pytest.raises(FatalError, match=says):
+            make_ready(entropy_from(1), OPENING, PLACE, PEERS[0], block, THRESHOLD)
+    with pytest.raises(FatalError, match="7 of 6 shares"):
+        make_ready(entropy_from(1), OPENING, PLACE, PEERS[0], members, 7)
+    with pytest.raises(FatalError, match="shares to seal"):
+        seal(KEYS[0][0], KEYS[1][1], bytes(32), bytes(32), bytes(31))
+
+
+def test_secrets_travel_as_bytes_and_never_in_words(ready: tuple[Secrets, ReadyParts]) -> None:
+    secrets, parts = ready
+    assert Secrets.from_bytes(secrets.to_bytes()) == secrets
+    assert len(secrets.to_bytes()) == 72
+    outcome = put_together("seed", {i: opened(parts, i)[0] for i in range(6)}, parts)
+    for value in (secrets, outcome):
+        for secret in (secrets.seed, secrets.mask_private):
+            assert secret.hex() not in repr(value)
+            assert repr(secret)[2:-1] not in repr(value)
+    good = secrets.to_bytes()
+    for wrong in (b"", good[:-1], good + b"0", flipped(good, 3), good[8:], good[8:] + bytes(8)):
+        with pytest.raises(FatalError, match="no attempt's secrets"):
+            Secrets.from_bytes(wrong)
+    with pytest.raises(FatalError, match="32 bytes"):
+        Secrets(bytes(31), bytes(32))
+
+
+def test_where_the_library_takes_its_randomness_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From one name, bound to the system's source: the one randomness that is not passed in."""
+    assert SecretSharing.rng is get_random_bytes
+    drawn: list[int] = []
+
+    def counted(count: int) -> bytes:
+        drawn.append(count)
+        return bytes([len(drawn)]) * count
+
+    monkeypatch.setattr(SecretSharing, "rng", counted)
+    first = split(bytes(32), 4, 6)
+    assert drawn == [16] * 6  # three coefficients beside the secret, for each half
+    drawn.clear()
+    assert split(bytes(32), 4, 6) == first

@@ -1,0 +1,120 @@
+"""Evidence: every claim is proved under the chain's roots."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from kits.books import Books, digest_of, make_books, make_job
+
+from protocol import params
+from protocol.books.evidence import (
+    MeritShare,
+    decode_evidence,
+    encode_evidence,
+    merit_tree,
+    payouts,
+    prove_claim,
+)
+from protocol.books.merit import MAX_WEIGHT
+from protocol.books.trees import Merit, contribution_leaf, verify_index, verify_sum
+from protocol.errors import Malformed
+
+
+@pytest.fixture(params=[5, 6, 11, 32])
+def books(request: pytest.FixtureRequest) -> Books:
+    """Three rounds in which some blocks took part; all of a small cohort."""
+    job = make_job(request.param)
+    count = max(job.blocks) + 1
+    return make_books(job, [range(count), [0], [count - 1]])
+
+
+def test_every_claim_is_proved_under_the_chains_roots(books: Books) -> None:
+    cohort, job = books.job.cohort, books.job
+    accounts = payouts(cohort, [listed for _, listed in books.rounds])
+    assert accounts == tuple(m.payout for m in cohort.members), "all of them contributed once"
+    proved: Counter[int] = Counter()
+    for account in accounts:
+        member = next(i for i, m in enumerate(cohort.members) if m.payout == account)
+        claim = prove_claim(cohort, books.rounds, books.evidence, account)
+        assert claim.account == account
+        for part in claim.rounds:
+            on_chain = books.chain.rounds[part.round]
+            assert part.block == job.blocks[member]
+            assert part.roster_digest == digest_of("roster", part.round, part.block)
+            assert part.contribution_digest == digest_of("batch", part.round, member)
+            leaf = contribution_leaf(
+                account, part.block, part.roster_digest, part.contribution_digest
+            )
+            assert verify_index(on_chain.root, on_chain.count, part.position, leaf, part.proof)
+            proved[part.round] += 1
+        merit = Merit(account, claim.merit)
+        root = merit_tree(books.evidence).root
+        assert verify_sum(root, claim.merit_position, merit, claim.merit_proof)
+    assert proved == {n: books.chain.rounds[n].count for n in range(3)}
+
+
+def test_the_merit_root_shows_the_whole_pot(books: Books) -> None:
+    assert merit_tree(books.evidence).root.total == books.job.spec.payment.merit
+
+
+def test_nobody_proves_what_is_anothers(books: Books) -> None:
+    cohort = books.job.cohort
+    first, second = cohort.members[0].payout, cohort.members[1].payout
+    claim = prove_claim(cohort, books.rounds, books.evidence, first)
+    for part in claim.rounds:
+        on_chain = books.chain.rounds[part.round]
+        leaf = contribution_leaf(second, part.block, part.roster_digest, part.contribution_digest)
+        assert not verify_index(on_chain.root, on_chain.count, part.position, leaf, part.proof)
+    root = merit_tree(books.evidence).root
+    stolen = Merit(second, claim.merit)
+    assert not verify_sum(root, claim.merit_position, stolen, claim.merit_proof)
+    more = Merit(first, claim.merit + 1)
+    assert not verify_sum(root, claim.merit_position, more, claim.merit_proof)
+
+
+def test_later_owners_claim_like_the_first() -> None:
+    books = make_books(make_job(10, later=(5,), shuffle=True), [[0, 1], [0, 1, 2]])
+    assert books.evidence.seeds == books.job.seeds
+    account = books.job.cohort.members[12].payout
+    (part,) = prove_claim(books.job.cohort, books.rounds, books.evidence, account).rounds
+    assert (part.round, part.block) == (1, 2)
+
+
+def test_a_stranger_has_nothing_to_claim(books: Books) -> None:
+    claim = prove_claim(books.job.cohort, books.rounds, books.evidence, b"\xee" * 20)
+    assert (claim.rounds, claim.merit, claim.merit_proof) == ((), 0, ())
+
+
+def test_without_evidence_no_merit_is_claimed(books: Books) -> None:
+    account = books.job.cohort.members[0].payout
+    claim = prove_claim(books.job.cohort, books.rounds, None, account)
+    assert (
+        claim.rounds == prove_claim(books.job.cohort, books.rounds, books.evidence, account).rounds
+    )
+    assert (claim.merit, claim.merit_proof) == (0, ())
+
+
+def test_evidence_reads_back_and_nothing_else_does(books: Books) -> None:
+    data = encode_evidence(books.evidence)
+    assert decode_evidence(data) == books.evidence
+    for broken in (data[:-1], data + b"\0", b"", b"\xc1" + data[1:]):
+        with pytest.raises(Malformed):
+            decode_evidence(broken)
+    with pytest.raises(Malformed, match="at most"):
+        decode_evidence(bytes(params.MAX_LIST_BYTES + 1))
+
+
+def test_the_largest_evidence_fits_its_limit() -> None:
+    """Every round of the longest job, and merit for the largest cohort."""
+    books = make_books(make_job(5), [[0]])
+    record = books.evidence.rounds[0]
+    shares = tuple(MeritShare(n.to_bytes(20, "big"), 2**240 + n) for n in range(params.MAX_COHORT))
+    largest = books.with_evidence(
+        rounds=(record,) * params.MAX_ROUNDS,
+        merit=shares,
+        weights=(MAX_WEIGHT,) * params.MAX_COHORT,
+        withheld=tuple(range(params.MAX_COHORT)),
+        seeds=(bytes(32),) * params.MAX_GROUPS,
+    ).evidence
+    assert decode_evidence(encode_evidence(largest)) == largest

@@ -1,0 +1,179 @@
+"""Every message: one encoding, its limits, and published vectors."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from typing import Annotated, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kits import message_cases
+from kits.books import REQUESTER, digest_of
+from simulator.strategies import smallest, wire
+
+from protocol import params
+from protocol.errors import Malformed
+from protocol.params import MAX_STREAM_MESSAGE_BYTES
+from protocol.wire import messages
+from protocol.wire.codec import Range, Size, decode_tagged, encode, encode_tagged
+from protocol.wire.envelope import Context, Envelope, Frame, envelope_digest, open_envelope
+from protocol.wire.messages import Body, Freeze, Roster
+
+KINDS: tuple[type[Any], ...] = typing.get_args(Body)
+VECTORS = json.loads(message_cases.VECTORS.read_text())
+
+
+@settings(deadline=None)
+@given(st.one_of([wire(kind) for kind in KINDS]))
+def test_every_message_round_trips(body: Body) -> None:
+    data = encode_tagged(body)
+    assert decode_tagged(KINDS, data, MAX_STREAM_MESSAGE_BYTES) == body
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200))
+def test_garbage_is_malformed(data: bytes) -> None:
+    with pytest.raises(Malformed):
+        decode_tagged(KINDS, data, MAX_STREAM_MESSAGE_BYTES)
+
+
+@settings(deadline=None)
+@given(st.one_of([wire(kind) for kind in KINDS]), st.data())
+def test_a_changed_byte_is_another_message_or_malformed(body: Body, data: st.DataObject) -> None:
+    encoded = bytearray(encode_tagged(body))
+    at = data.draw(st.integers(0, len(encoded) - 1))
+    encoded[at] ^= data.draw(st.integers(1, 255))
+    try:
+        other = decode_tagged(KINDS, bytes(encoded), MAX_STREAM_MESSAGE_BYTES)
+    except Malformed:
+        return
+    assert other != body
+    assert encode_tagged(other) == bytes(encoded)
+
+
+def _limits() -> list[tuple[type[Any], str, Any]]:
+    found = []
+    for kind in KINDS:
+        hints = typing.get_type_hints(kind, include_extras=True)
+        for field in dataclasses.fields(kind):
+            hint = hints[field.name]
+            if typing.get_origin(hint) is Annotated:
+                found += [(kind, field.name, limit) for limit in typing.get_args(hint)[1:]]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "limit"),
+    [each for each in _limits() if each[0] is not Freeze],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_a_field_holds_its_limit_and_not_one_more(
+    kind: type[Any], name: str, limit: Size | Range
+) -> None:
+    example = smallest(kind)
+    held = getattr(example, name)
+    if isinstance(limit, Range):
+        low, high = int(limit.low), int(limit.high)
+        fitting, refused = [low, high], [low - 1, high + 1]
+    else:
+        high = limit.low if limit.high is None else limit.high
+        one: Any = {bytes: b"\0", str: "x", tuple: ELEMENTS.get((kind, name))}[type(held)]
+        fitting = [one * limit.low, one * high]
+        refused = [one * (high + 1)] + ([one * (limit.low - 1)] if limit.low else [])
+    together = SHARED if name in SHARED else (name,)
+    for value in fitting:
+        dataclasses.replace(example, **{other: _alike(kind, other, value) for other in together})
+    for value in refused:
+        with pytest.raises(Malformed, match=name):
+            dataclasses.replace(example, **{name: value})
+
+
+#: What a list of a message holds, by its field.
+ELEMENTS: dict[tuple[type[Any], str], tuple[Any, ...]] = {
+    (messages.Ask, "held"): (bytes(8),),
+    (messages.Told, "frames"): (b"\0",),
+    (messages.Ready, "seed_hashes"): (bytes(16),),
+    (messages.Ready, "key_hashes"): (bytes(16),),
+    (messages.Ready, "boxes"): (bytes(80),),
+    (messages.Release, "shares"): (bytes(32),),
+}
+
+#: One of each for every member.
+SHARED = ("seed_hashes", "key_hashes", "boxes")
+
+
+def _alike(kind: type[Any], name: str, value: Any) -> Any:
+    """For a list, one of this field's with as many entries."""
+    return ELEMENTS[kind, name] * len(value) if isinstance(value, tuple) else value
+
+
+def rosters(count: int) -> tuple[Roster, ...]:
+    return tuple(Roster(block, digest_of("roster", block), 2**20) for block in range(count))
+
+
+def test_as_many_blocks_are_frozen_as_the_largest_cohort_has() -> None:
+    """And they fit into one gossip message."""
+    most = Freeze(bytes(32), rosters(params.MAX_BLOCKS))
+    envelope = REQUESTER.say(Context(2**63, bytes(20), bytes(32), 255, 16), most)
+    assert len(encode(Frame(encode(envelope), b""))) <= params.MAX_GOSSIP_BYTES
+    for bad in (rosters(params.MAX_BLOCKS + 1), ()):
+        with pytest.raises(Malformed, match="rosters"):
+            Freeze(bytes(32), bad)
+
+
+@pytest.mark.parametrize("order", [(1, 0), (0, 0)], ids=["descending", "twice"])
+def test_frozen_blocks_ascend(order: tuple[int, ...]) -> None:
+    with pytest.raises(Malformed, match="ascend"):
+        Freeze(bytes(32), tuple(rosters(2)[block] for block in order))
+
+
+def test_a_blocks_roster_is_found() -> None:
+    freeze = Freeze(bytes(32), rosters(3)[1:])
+    assert freeze.of(2) == rosters(3)[2]
+    assert freeze.of(0) is None
+
+
+def test_the_largest_ready_fits_a_private_message() -> None:
+    whole = smallest(messages.Ready)
+    largest = dataclasses.replace(
+        whole, **{name: ELEMENTS[messages.Ready, name] * params.MAX_BLOCK for name in SHARED}
+    )
+    assert len(encode_tagged(largest)) < 4096
+
+
+def test_there_is_a_vector_of_every_message() -> None:
+    assert {vector["kind"] for vector in VECTORS["messages"]} == {k.__name__ for k in KINDS}
+
+
+@pytest.mark.parametrize("vector", VECTORS["messages"], ids=lambda v: v["kind"])
+def test_published_messages_open(vector: dict[str, Any]) -> None:
+    envelope = open_envelope(bytes.fromhex(vector["envelope"]))
+    assert type(envelope.body).__name__ == vector["kind"]
+    assert message_cases.shown(envelope.body) == vector["body"]
+    context = Context(
+        vector["chain_id"],
+        bytes.fromhex(vector["contract"]),
+        bytes.fromhex(vector["job"]),
+        vector["round"],
+        vector["attempt"],
+    )
+    assert envelope.context == context
+    assert envelope_digest(envelope).hex() == vector["digest"]
+    assert envelope.sender.hex() == vector["sender"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["refused"], ids=lambda v: v["why"])
+def test_published_garbage_is_refused(vector: dict[str, Any]) -> None:
+    with pytest.raises(Malformed, match=vector["error"]):
+        open_envelope(bytes.fromhex(vector["envelope"]))
+
+
+def test_the_vectors_are_what_the_cases_make() -> None:
+    assert message_cases.VECTORS.read_text() == message_cases.document()
+
+
+def test_an_envelope_has_one_schema() -> None:
+    assert [f.name for f in dataclasses.fields(Envelope)] == ["statement", "signature"]
