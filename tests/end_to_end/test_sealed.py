@@ -302,7 +302,7 @@ def test_the_search_finds_weights_in_any_form(form: str, written: Any) -> None:
 
 
 def command(node: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run("--home", str(node.home.home.path), *arguments)
+    return run("--home", str(node.home.path), *arguments)
 
 
 def test_an_owner_cannot_get_the_model_and_is_told_why(story: Story) -> None:

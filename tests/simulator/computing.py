@@ -77,7 +77,7 @@ class Computing:
 
     def _dispatch(self, job: bytes, effect: effects.Compute, secret: bytes) -> tasks.Result:
         node, world = self._node, self._node.world
-        work = workers.work_of(node.store.jobs[job].spec)
+        work = workers.work_of(node.jobs[job].spec)
         match effect:
             case effects.ComputeInitialModel():
                 sealed = node.contexts[job].spec.privacy.sealed
@@ -150,7 +150,7 @@ class Computing:
             with patch.object(tasks, "integers_of", noted):
                 result = secagg_tasks.contribution(work, gradient, attempt, secret, me, node.peer)
         assert result.blob is not None
-        content = node.tricks.batch(node.store.blobs[result.blob.digest])
+        content = node.tricks.batch(node.blobs[result.blob.digest])
         return tasks.Result(tasks.put(work, content), facts=result.facts)
 
     def _noisy(
@@ -163,7 +163,7 @@ class Computing:
         key = job, effect.round, effect.model_digest
         if spec.privacy.sealed:
             key = job, 0, node.contexts[job].spec_digest
-        if key not in node.privacy.draws:
+        if key not in node.gradients:
             rows = workers.rows_of(node.name)
             node.charged.append(key)
             if spec.privacy.sealed:
@@ -171,8 +171,8 @@ class Computing:
             else:
                 model = self.ref(effect.model_digest)
                 draw, _ = noisy_tasks.noisy_gradient(work, rows, model, self._plan(spec))
-            node.privacy.draws[key] = draw
-        return node.privacy.draws[key]
+            node.gradients[key] = draw
+        return node.gradients[key]
 
     def _plan(self, spec: JobSpec) -> NoisePlan:
         """How this node samples and noises, by the bound that needs no accountant."""

@@ -71,7 +71,7 @@ class Listing:
 
     def examine(self, job: bytes, effect: effects.Examine) -> inputs.Input:
         node = self._node
-        data = node.store.blobs[effect.digest]
+        data = node.blobs[effect.digest]
         look = {
             BlobKind.COHORT: self._examine_cohort,
             BlobKind.ROSTER: self._examine_roster,
@@ -140,9 +140,9 @@ class Listing:
         cohort, pot = context.require_cohort().first(state.adopted), context.spec.payment.merit
         rounds, worths = self.rounds(job), None
         if effect.worth:
-            record = BlobRef(effect.worth, len(node.store.blobs[effect.worth]))
+            record = BlobRef(effect.worth, len(node.blobs[effect.worth]))
             with workers.within(node, bytes):
-                work = workers.work_of(node.store.jobs[job].spec)
+                work = workers.work_of(node.jobs[job].spec)
                 worths = apply_tasks.worths(work, record, len(cohort.members))
         books = evidence.close_books(
             job, context.spec_digest, pot, state, cohort, rounds, worths, effect.withheld

@@ -135,7 +135,7 @@ class Network:
 
 
 def _holds(node: Node | None, digest: bytes) -> bool:
-    return node is not None and node.up and digest in node.store.blobs
+    return node is not None and node.up and digest in node.blobs
 
 
 def _kind(body: Body | None) -> str:

@@ -37,11 +37,9 @@ class Secrecy:
     def sealing_key(self, job: bytes) -> bytes:
         """The job's public sealing key; made once."""
         node, name = self._node, _sealing(job)
-        if name not in node.home.vault:
-            node.home.vault[name] = new_key(
-                stream(f"{node.world.settings.seed} {node.name} {name}")
-            )[0]
-        return public_of(node.home.vault[name])
+        if name not in node.vault:
+            node.vault[name] = new_key(stream(f"{node.world.settings.seed} {node.name} {name}"))[0]
+        return public_of(node.vault[name])
 
     def forget_sealing_key(self, job: bytes) -> None:
         self._node.vault.pop(_sealing(job), None)
@@ -56,7 +54,7 @@ class Secrecy:
     def make(self, job: bytes, effect: effects.MakeSecrets) -> inputs.Input:
         """Fresh ones, whenever they are asked for."""
         node, context = self._node, self._node.contexts[job]
-        if _sealing(job) not in node.home.vault:
+        if _sealing(job) not in node.vault:
             why = "the job's sealing key is not here: shares for it could not be opened"
             return inputs.ComputeFailed(node.now, "secrets", effect.round, effect.attempt, b"", why)
         cohort = context.require_cohort()
@@ -71,7 +69,7 @@ class Secrecy:
                 tuple((m.peer, m.sealing_key) for m in members),
                 context.spec.threshold(len(members)),
             )
-        node.home.vault[attempt_name(job, effect.round, effect.attempt)] = made.secret
+        node.vault[attempt_name(job, effect.round, effect.attempt)] = made.secret
         node.made.append(made.secret)
         ready = node.tricks.ready(made.ready)
         return inputs.SecretsMade(node.now, effect.round, effect.attempt, ready)
@@ -87,7 +85,7 @@ class Secrecy:
     ) -> dict[int, tuple[bytes, bytes]]:
         """This node's shares of every roster member. Raises Malformed, naming who sealed wrong."""
         node = self._node
-        private = node.home.vault.get(_sealing(job))
+        private = node.vault.get(_sealing(job))
         if private is None:
             raise Malformed("the job's sealing key is not here")
         me = node.contexts[job].require_cohort().index_of(node.peer)
@@ -102,12 +100,12 @@ class Secrecy:
         node = self._node
         blocks = node.executor.listing.blocks(job, round_)
         cohort = node.contexts[job].require_cohort()
-        return lists.roster_entries(cohort, blocks, block, node.store.blobs[digest])
+        return lists.roster_entries(cohort, blocks, block, node.blobs[digest])
 
     def release(self, job: bytes, effect: effects.SendRelease) -> Release | None:
         """The shares to send; None where a restored node has nothing to open its boxes with."""
         node, place = self._node, (job, effect.round, effect.attempt)
-        body = node.store.releases.get(place)
+        body = node.releases.get(place)
         if body is None:
             roster = self.roster(job, effect.round, effect.block, effect.roster_digest)
             try:
@@ -128,7 +126,7 @@ class Secrecy:
                     return None
                 chosen.append(shares[entry.member][kind == "key"])
             body = Release(effect.root, effect.block, tuple(chosen))
-            node.store.releases[place] = body
+            node.releases[place] = body
         return node.tricks.release(body)
 
     def unmask(self, job: bytes, effect: effects.ComputeUnmask) -> inputs.Input:
@@ -151,7 +149,7 @@ class Secrecy:
             releases[member] = envelope.body.shares
         with workers.within(node, node.entropy("unmask")), node.world.timed(node):
             found = secagg_tasks.unmask(
-                workers.work_of(node.store.jobs[job].spec),
+                workers.work_of(node.jobs[job].spec),
                 attempt,
                 self._peers(job),
                 effect.listed,

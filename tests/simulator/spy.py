@@ -113,9 +113,9 @@ class Spy:
         """Take in all that the requester and the corrupt owners hold by now."""
         for node in (self.world.requester, *self.corrupt):
             self.messages |= node.messages
-            self.blobs |= node.store.blobs
+            self.blobs |= node.blobs
         for node in self.corrupt:
-            for name, secret in node.home.vault.items():
+            for name, secret in node.vault.items():
                 if name.startswith("once.sealing."):
                     self.sealing[public_of(secret)] = secret
             for data in node.made:

@@ -71,7 +71,7 @@ def stage_of(world: World, who: str, phase: Phase | JobPhase, round_: int = 0) -
     node = next(n for n in (world.requester, *world.owners) if n.name == who)
 
     def there() -> bool:
-        return world.job in node.store.jobs and _is_in(world.state(node), phase, round_)
+        return world.job in node.jobs and _is_in(world.state(node), phase, round_)
 
     if not world.clock.run(world.clock.now + 600_000, there):
         raise AssertionError(f"{who} never came to {phase.value}")

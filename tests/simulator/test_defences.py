@@ -67,12 +67,12 @@ def _fork(them: Coalition) -> None:
 def _put_back(node: Node, state: bytes, *, vault: bool, record: bool) -> None:
     """An earlier state, as from a backup; `vault` and `record` say what is put back or kept."""
     node.crash()
-    stored = next(iter(node.store.jobs.values()))
+    stored = next(iter(node.jobs.values()))
     stored.state = state
     stored.effects.clear()
-    node.store.releases.clear()
+    node.releases.clear()
     if not vault:
-        node.home.vault.clear()
+        node.vault.clear()
     if not record:
         node.given.clear()
     node.restart()
@@ -89,7 +89,7 @@ def test_a_fork_and_restored_owners(vault: bool, record: bool, opens: bool) -> N
     each keep the second kind of share back."""
     them = coalition(21, noisy=True)
     place, roster = them.play(0, 0, model := them.model(0))
-    before = [node.store.jobs[them.world.job].state for node in them.honest]
+    before = [node.jobs[them.world.job].state for node in them.honest]
     everybody, victim = them.members(them.world.owners), them.honest[1]
     them.commit(place, model, them.list_of(roster, everybody), them.honest, on_chain=True)
     them.wait(5_000)

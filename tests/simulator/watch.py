@@ -53,14 +53,14 @@ class Watch:
         if keep < len(self._seen):
             self._seen = self._seen[:keep]
             node.world.note(node.name, f"sees a reorganisation above {keep - 1}")
-            for job in list(node.store.jobs):
+            for job in list(node.jobs):
                 node.feed(job, inputs.ChainReorg(node.now, max(0, keep - 1)))
         for block in list(blocks[keep:]):
             self._seen.append(block)
             for log in block.logs:
-                if log.job in node.store.jobs:
+                if log.job in node.jobs:
                     self._feed(block, log)
-            for job in list(node.store.jobs):
+            for job in list(node.jobs):
                 node.feed(job, inputs.ChainHead(node.now, block.number, block.timestamp))
         self._settle()
 

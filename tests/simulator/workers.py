@@ -31,7 +31,7 @@ Entropy = Callable[[int], bytes]
 
 
 class MemoryBlobs:
-    """What node.store.blobs.Blobs is to a worker, over a node's dictionary."""
+    """What node.blobs.Blobs is to a worker, over a node's dictionary."""
 
     def __init__(self, blobs: dict[bytes, bytes]) -> None:
         self._blobs = blobs
@@ -66,7 +66,7 @@ def within(node: Node, entropy: Entropy) -> Iterator[None]:
         return (tasks.feature_map_of(decoded).rows(x), y) if decoded.privacy.sealed else (x, y)
 
     def blobs(_: Path) -> MemoryBlobs:
-        return MemoryBlobs(node.store.blobs)
+        return MemoryBlobs(node.blobs)
 
     def noisy(values: Any, multiplier: float) -> Any:
         return rounded_gaussian(values, multiplier, entropy)

@@ -224,7 +224,7 @@ class World:
     def over(self) -> bool:
         """Every machine has come to its end."""
         return all(
-            node.up and all(_is_over(node.state(job)) for job in node.store.jobs)
+            node.up and all(_is_over(node.state(job)) for job in node.jobs)
             for node in (self.requester, *self.owners)
         )
 

@@ -233,8 +233,8 @@ def test_collecting_spares_what_is_kept_and_what_is_young(blobs: Blobs) -> None:
 _WRITER = """
 import os, sys
 from pathlib import Path
-from node.blobs import BlobRef, Blobs
-from protocol.blobs import blob_digest
+from node.store.blobs import BlobRef, Blobs
+from protocol.wire.blobs import blob_digest
 blobs = Blobs(Path(sys.argv[1]))
 while True:
     ref = blobs.put([os.urandom(700_000) for _ in range(3)])
