@@ -218,13 +218,14 @@ async def settled(services: Services, outcome: IntentOutcome) -> None:
     if outcome.id.startswith(rows.GAP):
         return  # the sequencer's own
     job, function, mark = outcome.id.split("/", 2)
-    account = bytes.fromhex(mark.partition(".")[0]) if function == "claim" else b""
+    call = inputs.Call(function)
+    account = bytes.fromhex(mark.partition(".")[0]) if call is inputs.Call.CLAIM else b""
     told: inputs.TransactionFinal | inputs.TransactionFailed
     if outcome.state == "final":
-        told = inputs.TransactionFinal(unix_ms(), function, account)
+        told = inputs.TransactionFinal(unix_ms(), call, account)
     elif outcome.state in ("failed", "superseded"):
         reason = one_line(outcome.error or outcome.state)
-        told = inputs.TransactionFailed(unix_ms(), function, account, reason)
+        told = inputs.TransactionFailed(unix_ms(), call, account, reason)
     else:
         return
     await services.engine.feed(bytes.fromhex(job), told)

@@ -28,8 +28,10 @@ from protocol import params
 from protocol.books.enrolment import block_members
 from protocol.errors import FatalError, InputError, Malformed, PeerError
 from protocol.layout.noise import NoisePlan
-from protocol.machines import effects, inputs
+from protocol.machines import effects, inputs, outcomes
+from protocol.machines.inputs import Outcome
 from protocol.machines.machine import one_line
+from protocol.machines.outcomes import OUTCOMES
 from protocol.owner.state import OwnerState
 from protocol.policy.policy import without_noise
 from protocol.spec.job import JobSpec, Terms
@@ -38,8 +40,6 @@ from protocol.wire.envelope import Envelope
 from protocol.wire.messages import Release
 
 log = logging.getLogger("assay.compute")
-
-Outcome = inputs.ComputeDone | inputs.ComputeFailed
 
 
 def key_name(modulus: bytes) -> str:
@@ -53,7 +53,7 @@ async def compute(services: Services, wanted: Wanted, effect: effects.Compute) -
     ident = hashlib.sha256(wanted.machine.key + encode_tagged(effect)).digest()
     stored = await services.store.read(lambda tx: records.load_result(tx, ident))
     if stored is not None:
-        outcome = decode_tagged(_OUTCOMES, stored, params.MAX_STREAM_MESSAGE_BYTES)
+        outcome = decode_tagged(OUTCOMES, stored, params.MAX_STREAM_MESSAGE_BYTES)
     else:
         outcome = await _run(services, wanted, effect)
     kind = type(effect).__name__
@@ -65,34 +65,25 @@ async def compute(services: Services, wanted: Wanted, effect: effects.Compute) -
     )
 
 
-_OUTCOMES: tuple[type[Outcome], ...] = (inputs.ComputeDone, inputs.ComputeFailed)
-
-
 def _keep(tx: Transaction, ident: bytes, kind: str, outcome: bytes) -> None:
     records.save_result(tx, ident, kind, outcome)
 
 
 async def _run(services: Services, wanted: Wanted, effect: effects.Compute) -> Outcome:
-    kind, round_, attempt, subject = effects.labels(effect)
-
-    def failed(error: Exception) -> Outcome:
-        reason = one_line(str(error))
-        return inputs.ComputeFailed(unix_ms(), kind, round_, attempt, subject, reason)
-
     try:
         result = await _dispatch(services, wanted, effect)
     except (InputError, PeerError) as error:
-        return failed(error)
+        return outcomes.failed(effect, unix_ms(), one_line(str(error)))
     except FatalError as error:
-        if kind != "apply":
+        if not isinstance(effect, effects.ComputeApply):
             raise
         # Training that leaves float64's range: the job ends, and its owners are paid.
-        return failed(error)
+        return outcomes.failed(effect, unix_ms(), one_line(str(error)))
     blob = result.blob or BlobRef(b"", 0)
-    extra = result.extra.digest if result.extra is not None else b""
+    momentum = result.extra.digest if result.extra is not None else b""
     worth = result.worth.digest if result.worth is not None else b""
-    told = kind, round_, attempt, subject, blob.digest, blob.size, extra, result.facts, worth
-    return inputs.ComputeDone(unix_ms(), *told)
+    told = blob.digest, blob.size, momentum, result.facts, worth
+    return outcomes.done(effect, unix_ms(), *told)
 
 
 async def _dispatch(services: Services, wanted: Wanted, effect: effects.Compute) -> tasks.Result:

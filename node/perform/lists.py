@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from dataclasses import dataclass
 
 import trio
 
@@ -12,6 +11,7 @@ from node.engine.engine import Machine, Wanted, unix_ms
 from node.engine.services import Services
 from node.perform.sealing import blocks_of, held_sealing_key
 from node.store import records
+from node.store.blobs import BlobRef
 from node.store.store import Transaction
 from node.work import apply as apply_tasks
 from node.work import secagg as secagg_tasks
@@ -56,17 +56,20 @@ async def assemble(services: Services, wanted: Wanted, effect: Assemble) -> None
     ref = await trio.to_thread.run_sync(services.blobs.put, data)
     if cohort is not None:
         machine.context = dataclasses.replace(machine.context, cohort=cohort)
-    outcome = inputs.Assembled(
-        unix_ms(),
-        effect.kind,
-        effect.round,
-        effect.attempt,
-        ref.digest,
-        ref.size,
-        root,
-        effect.block,
-    )
+    outcome = _assembled(effect, ref, root)
     await services.engine.feed(machine.key, outcome, wanted.id)
+
+
+def _assembled(effect: Assemble, ref: BlobRef, root: bytes) -> inputs.Input:
+    place = effect.round, effect.attempt
+    match effect.kind:
+        case BlobKind.COHORT:
+            return inputs.AssembledCohort(unix_ms(), ref.digest, ref.size, root)
+        case BlobKind.ROSTER:
+            block = effect.block
+            return inputs.AssembledRoster(unix_ms(), *place, block, ref.digest, ref.size)
+        case BlobKind.CONTRIBUTIONS:
+            return inputs.AssembledContributions(unix_ms(), *place, ref.digest, ref.size, root)
 
 
 def _load(tx: Transaction, digests: tuple[bytes, ...]) -> list[Envelope]:
@@ -82,18 +85,25 @@ def _load(tx: Transaction, digests: tuple[bytes, ...]) -> list[Envelope]:
 async def examine(services: Services, wanted: Wanted, effect: Examine) -> None:
     """Verify a fetched list whole, signatures and roots included."""
     machine = wanted.machine
-    place = effect.kind, effect.round, effect.attempt, effect.digest
-    outcome: inputs.Examined | inputs.Rejected
+    outcome: inputs.Input
     try:
-        found = await trio.to_thread.run_sync(_examine, services, machine, effect)
-        if found.cohort is not None:
-            _follow(machine, effect.digest, found.cohort)
+        outcome, cohort = await trio.to_thread.run_sync(_examine, services, machine, effect)
+        if cohort is not None:
+            _follow(machine, effect.digest, cohort)
     except Malformed as error:
-        outcome = inputs.Rejected(unix_ms(), *place, one_line(str(error)))
-    else:
-        told = found.roots, found.members, found.count, found.mine
-        outcome = inputs.Examined(unix_ms(), *place, *told)
+        outcome = _rejected(effect, one_line(str(error)))
     await services.engine.feed(machine.key, outcome, wanted.id)
+
+
+def _rejected(effect: Examine, reason: str) -> inputs.Input:
+    place = effect.round, effect.attempt, effect.digest
+    match effect.kind:
+        case BlobKind.COHORT:
+            return inputs.RejectedCohort(unix_ms(), effect.digest, reason)
+        case BlobKind.ROSTER:
+            return inputs.RejectedRoster(unix_ms(), *place, reason)
+        case BlobKind.CONTRIBUTIONS:
+            return inputs.RejectedContributions(unix_ms(), *place, reason)
 
 
 def _follow(machine: Machine, digest: bytes, cohort: Cohort) -> None:
@@ -114,29 +124,23 @@ def _follow(machine: Machine, digest: bytes, cohort: Cohort) -> None:
     machine.context = dataclasses.replace(machine.context, cohort=cohort)
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What a list says, as `inputs.Examined` tells it; the cohort if it is one."""
-
-    roots: tuple[bytes, ...]
-    members: tuple[int, ...]
-    count: int
-    mine: bytes
-    cohort: Cohort | None = None
-
-
-def _examine(services: Services, machine: Machine, effect: Examine) -> _Found:
+def _examine(
+    services: Services, machine: Machine, effect: Examine
+) -> tuple[inputs.Input, Cohort | None]:
+    """What a list says; the cohort if it is one. Raises Malformed where it does not hold."""
     data = services.blobs.get(services.blob(effect.digest))
     match effect.kind:
         case BlobKind.COHORT:
-            return _examine_cohort(services, machine.context, data)
+            return _examine_cohort(services, machine.context, effect, data)
         case BlobKind.ROSTER:
-            return _examine_roster(services, machine, effect, data)
+            return _examine_roster(services, machine, effect, data), None
         case BlobKind.CONTRIBUTIONS:
-            return _examine_contributions(machine, effect, data)
+            return _examine_contributions(machine, effect, data), None
 
 
-def _examine_cohort(services: Services, context: JobContext, data: bytes) -> _Found:
+def _examine_cohort(
+    services: Services, context: JobContext, effect: Examine, data: bytes
+) -> tuple[inputs.Input, Cohort]:
     cohort = lists.examine_cohort(context.spec, context.job, data)
     me, mine = cohort.index_of(context.me), b""
     key = held_sealing_key(services, context.job)
@@ -145,10 +149,14 @@ def _examine_cohort(services: Services, context: JobContext, data: bytes) -> _Fo
     elif me is not None:
         # A restored node: others seal their shares to a key that it no longer has.
         log.warning("job %s: this node's sealing key is not the enrolled one", context.job.hex())
-    return _Found(cohort.roots, (), len(cohort.members), mine, cohort)
+    count = len(cohort.members)
+    told = inputs.ExaminedCohort(unix_ms(), effect.digest, cohort.roots, count, mine)
+    return told, cohort
 
 
-def _examine_roster(services: Services, machine: Machine, effect: Examine, data: bytes) -> _Found:
+def _examine_roster(
+    services: Services, machine: Machine, effect: Examine, data: bytes
+) -> inputs.Input:
     """The whole roster holds, and every member's box opens to the shares that it hashed."""
     context, cohort = machine.context, machine.context.require_cohort()
     blocks = blocks_of(machine, effect.round)
@@ -164,10 +172,11 @@ def _examine_roster(services: Services, machine: Machine, effect: Examine, data:
     if me is not None and mine and key is not None:
         peers = {member: cohort.members[member].peer for member in whole}
         secagg_tasks.open_shares(key[0], place, entries, peers, me, whole.index(me))
-    return _Found((), members, len(members), mine)
+    about = effect.round, effect.attempt, effect.digest
+    return inputs.ExaminedRoster(unix_ms(), *about, members, mine)
 
 
-def _examine_contributions(machine: Machine, effect: Examine, data: bytes) -> _Found:
+def _examine_contributions(machine: Machine, effect: Examine, data: bytes) -> inputs.Input:
     """A commitment's list, and what it says of this owner's block under its own roster."""
     context, cohort = machine.context, machine.context.require_cohort()
     blocks = blocks_of(machine, effect.round)
@@ -180,7 +189,8 @@ def _examine_contributions(machine: Machine, effect: Examine, data: bytes) -> _F
         batches = dict(zip(own.members, own.batches, strict=True))
         me = cohort.index_of(context.me)
         mine = b"" if me is None else batches.get(me, b"")
-    return _Found((root,), members, len(lists.leaves(listed)), mine)
+    count, about = len(lists.leaves(listed)), (effect.round, effect.attempt, effect.digest)
+    return inputs.ExaminedContributions(unix_ms(), *about, root, members, count, mine)
 
 
 async def settle(services: Services, wanted: Wanted, effect: Settle) -> None:

@@ -38,9 +38,8 @@ async def make(services: Services, wanted: Wanted, effect: effects.MakeSecrets) 
     machine = wanted.machine
     context, cohort = machine.context, machine.context.require_cohort()
 
-    def failed(reason: str) -> inputs.ComputeFailed:
-        place = effect.round, effect.attempt
-        return inputs.ComputeFailed(unix_ms(), "secrets", *place, b"", one_line(reason))
+    def failed(reason: str) -> inputs.SecretsFailed:
+        return inputs.SecretsFailed(unix_ms(), effect.round, effect.attempt, one_line(reason))
 
     if await trio.to_thread.run_sync(held_sealing_key, services, context.job) is None:
         # A restored node: it could open no box, so it would contribute and then owe its shares.
@@ -51,7 +50,7 @@ async def make(services: Services, wanted: Wanted, effect: effects.MakeSecrets) 
     members = tuple((cohort.members[m].peer, cohort.members[m].sealing_key) for m in whole)
     place = services.place(context.job, effect.round, effect.attempt)
     threshold = context.spec.threshold(len(whole))
-    outcome: inputs.SecretsMade | inputs.ComputeFailed
+    outcome: inputs.SecretsMade | inputs.SecretsFailed
     try:
         made = await in_worker(
             services.compute,

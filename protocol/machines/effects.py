@@ -389,18 +389,3 @@ Effect = (
     | Notify
     | Blame
 )
-
-
-def labels(effect: Compute) -> tuple[str, int, int, bytes]:
-    """Kind, round, attempt and subject of a computation's outcome, as ComputeDone carries them."""
-    match effect:
-        case ComputeInitialModel():
-            return "initial", 0, 0, b""
-        case ComputeContribution():
-            return "contribution", effect.round, effect.attempt, b""
-        case ComputeCheck():
-            return "check", effect.round, effect.attempt, effect.member.to_bytes(4, "big")
-        case ComputeSum():
-            return "sum", effect.round, effect.attempt, effect.block.to_bytes(4, "big")
-        case ComputeApply():
-            return "apply", effect.round, 0, b""

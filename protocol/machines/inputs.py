@@ -6,11 +6,12 @@ chain; Tick the clock; all others the outcome of an effect.
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from typing import Annotated
 
 from protocol import params
-from protocol.machines.effects import BlobKind, Facts
+from protocol.machines.effects import Facts
 from protocol.wire.codec import Amount, Range, Size, Wire
 from protocol.wire.envelope import Envelope
 from protocol.wire.messages import (
@@ -102,46 +103,109 @@ class BlobMissing(Wire):
 
 
 @dataclass(frozen=True, slots=True)
-class Assembled(Wire):
-    """A list is stored; `root` is its tree's: of a cohort the last group's, of a roster none."""
+class AssembledCohort(Wire):
+    """The cohort's list is stored; `root` is its last group's enrolment root."""
 
     at: Milliseconds
-    kind: BlobKind
+    digest: Digest
+    size: BlobSize
+    root: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class AssembledRoster(Wire):
+    """A block's roster is stored."""
+
+    at: Milliseconds
+    round: Round
+    attempt: Attempt
+    block: Index
+    digest: Digest
+    size: BlobSize
+
+
+@dataclass(frozen=True, slots=True)
+class AssembledContributions(Wire):
+    """A commitment's list is stored; `root` is its index tree's."""
+
+    at: Milliseconds
     round: Round
     attempt: Attempt
     digest: Digest
     size: BlobSize
-    root: NoDigest
-    block: Index = 0
+    root: Digest
 
 
 @dataclass(frozen=True, slots=True)
-class Examined(Wire):
-    """A fetched list holds: its roots, and the members in it.
+class ExaminedCohort(Wire):
+    """A fetched cohort list holds.
 
-    `roots` are a cohort's groups', or a contribution list's one. `members` are a roster's, or those
-    of a contribution list that are of this node's block and roster; `count` is how many the whole
-    list has. `mine` is the digest of what it lists for this node, empty if nothing: its enrolment,
-    the body of its Ready, its batch.
+    `roots` are its groups', `count` is how many owners it has. `mine` is the digest of this node's
+    enrolment in it, empty if it has none.
     """
 
     at: Milliseconds
-    kind: BlobKind
+    digest: Digest
+    roots: Annotated[tuple[Digest, ...], Size(0, params.MAX_GROUPS)]
+    count: Index
+    mine: NoDigest
+
+
+@dataclass(frozen=True, slots=True)
+class ExaminedRoster(Wire):
+    """A fetched roster holds. `mine` is the digest of this node's Ready in it, empty if none."""
+
+    at: Milliseconds
     round: Round
     attempt: Attempt
     digest: Digest
-    roots: Annotated[tuple[Digest, ...], Size(0, params.MAX_GROUPS)]
+    members: Annotated[tuple[Index, ...], Size(0, params.MAX_BLOCK)]
+    mine: NoDigest
+
+
+@dataclass(frozen=True, slots=True)
+class ExaminedContributions(Wire):
+    """A fetched contribution list holds.
+
+    `root` is its index tree's and `count` how many contributions it has. `members` are those of
+    this node's block and roster. `mine` is this node's batch in it, empty if none.
+    """
+
+    at: Milliseconds
+    round: Round
+    attempt: Attempt
+    digest: Digest
+    root: Digest
     members: Annotated[tuple[Index, ...], Size(0, params.MAX_BLOCK)]
     count: Index
     mine: NoDigest
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected(Wire):
-    """A fetched list does not hold."""
+class RejectedCohort(Wire):
+    """A fetched cohort list does not hold."""
 
     at: Milliseconds
-    kind: BlobKind
+    digest: Digest
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRoster(Wire):
+    """A fetched roster does not hold."""
+
+    at: Milliseconds
+    round: Round
+    attempt: Attempt
+    digest: Digest
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedContributions(Wire):
+    """A fetched contribution list does not hold."""
+
+    at: Milliseconds
     round: Round
     attempt: Attempt
     digest: Digest
@@ -158,30 +222,117 @@ class CommitmentSigned(Wire):
 
 
 @dataclass(frozen=True, slots=True)
-class ComputeDone(Wire):
-    """A computation's result is stored under `digest`; `extra` (momentum) and `worth` beside it."""
+class InitialModelMade(Wire):
+    """The job's first model is stored."""
 
     at: Milliseconds
-    kind: Annotated[str, Size(1, 40)]
+    digest: Digest
+    size: BlobSize
+
+
+@dataclass(frozen=True, slots=True)
+class ContributionMade(Wire):
+    """This owner's batch is stored, masked and encrypted."""
+
+    at: Milliseconds
     round: Round
     attempt: Attempt
-    subject: NoDigest  # what a check or a sum was about: member or block number, 4 bytes
-    digest: NoDigest
+    digest: Digest
     size: BlobSize
-    extra: NoDigest
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSound(Wire):
+    """A member's batch was checked, and may count."""
+
+    at: Milliseconds
+    round: Round
+    attempt: Attempt
+    member: Index
+
+
+@dataclass(frozen=True, slots=True)
+class SumMade(Wire):
+    """A block's batches are added up."""
+
+    at: Milliseconds
+    round: Round
+    attempt: Attempt
+    block: Index
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMoved(Wire):
+    """The next model is stored, with momentum and the record of measured worth beside it."""
+
+    at: Milliseconds
+    round: Round
+    digest: Digest
+    size: BlobSize
+    momentum: NoDigest
     facts: Facts
     worth: NoDigest = b""
 
 
 @dataclass(frozen=True, slots=True)
-class ComputeFailed(Wire):
-    """A computation found its input wrong (not: a worker that died, which is tried again)."""
+class InitialModelFailed(Wire):
+    """The spec gives no first model."""
 
     at: Milliseconds
-    kind: Annotated[str, Size(1, 40)]
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class SecretsFailed(Wire):
+    """This attempt's secrets cannot be made."""
+
+    at: Milliseconds
     round: Round
     attempt: Attempt
-    subject: NoDigest
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ContributionFailed(Wire):
+    """The data set does not fit, or may not be used (not: a worker that died, which is tried
+    again)."""
+
+    at: Milliseconds
+    round: Round
+    attempt: Attempt
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class BatchUnsound(Wire):
+    """A member's batch does not hold."""
+
+    at: Milliseconds
+    round: Round
+    attempt: Attempt
+    member: Index
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class SumFailed(Wire):
+    """Batches that were checked cannot be added up."""
+
+    at: Milliseconds
+    round: Round
+    attempt: Attempt
+    block: Index
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class MoveFailed(Wire):
+    """The model cannot be moved: its step leaves the range of floats."""
+
+    at: Milliseconds
+    round: Round
     reason: Reason
 
 
@@ -224,12 +375,24 @@ class Settled(Wire):
     payouts: Annotated[tuple[Address, ...], Size(0, params.MAX_COHORT)]
 
 
+class Call(enum.Enum):
+    """The contract's functions that a machine calls."""
+
+    POST = "post"
+    ENROL = "enrol"
+    COMMIT = "commit"
+    FINISH = "finish"
+    CLAIM = "claim"
+    CANCEL = "cancel"
+    WITHDRAW = "withdraw"
+
+
 @dataclass(frozen=True, slots=True)
 class TransactionFailed(Wire):
     """The chain refuses a transaction for good."""
 
     at: Milliseconds
-    function: Annotated[str, Size(1, 40)]
+    call: Call
     account: Annotated[bytes, Size(0, 20)]  # of a claim; empty otherwise
     reason: Reason
 
@@ -239,7 +402,7 @@ class TransactionFinal(Wire):
     """A transaction of ours is mined, deep enough, and did not revert."""
 
     at: Milliseconds
-    function: Annotated[str, Size(1, 40)]
+    call: Call
     account: Annotated[bytes, Size(0, 20)]  # of a claim; empty otherwise
 
 
@@ -336,6 +499,20 @@ class ChainWithdrawn(Wire):
     amount: Amount
 
 
+#: What a computation comes to (effects.Compute).
+Outcome = (
+    InitialModelMade
+    | ContributionMade
+    | BatchSound
+    | SumMade
+    | ModelMoved
+    | InitialModelFailed
+    | ContributionFailed
+    | BatchUnsound
+    | SumFailed
+    | MoveFailed
+)
+
 Input = (
     Tick
     | ActionPost
@@ -346,13 +523,19 @@ Input = (
     | ReceiveMessage
     | BlobArrived
     | BlobMissing
-    | Assembled
-    | Examined
-    | Rejected
+    | AssembledCohort
+    | AssembledRoster
+    | AssembledContributions
+    | ExaminedCohort
+    | ExaminedRoster
+    | ExaminedContributions
+    | RejectedCohort
+    | RejectedRoster
+    | RejectedContributions
     | CommitmentSigned
-    | ComputeDone
-    | ComputeFailed
+    | Outcome
     | SecretsMade
+    | SecretsFailed
     | Unmasked
     | Settled
     | TransactionFailed

@@ -8,12 +8,17 @@ stored blobs at a start and is no part of the state.
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from types import ModuleType
+from typing import Any, ClassVar, Generic, TypeVar
 
 from protocol.books.enrolment import Cohort
 from protocol.errors import FatalError, StateError
 from protocol.machines.effects import Effect, Facts, Notify
+from protocol.machines.inputs import Input, ReceiveMessage
+from protocol.machines.round import Phase, Role, Row, find
 from protocol.params import MAX_REASON_BYTES
 from protocol.spec.job import JobSpec
 from protocol.wire.codec import Wire
@@ -21,6 +26,9 @@ from protocol.wire.envelope import Context, Envelope
 from protocol.wire.messages import Body
 
 S = TypeVar("S", bound=Wire)
+
+#: Called with the turn, the attempt that the input concerns (None: none), and the input.
+Handler = Callable[[Any, Any, Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +54,43 @@ class JobContext:
         return self.cohort
 
 
-class Turn(Generic[S]):
-    """One step being made: the state so far, the effects so far."""
+class Turn(ABC, Generic[S]):
+    """One step being made: the state so far, the effects so far.
+
+    It holds the step to the table of rounds: only `take` may move an attempt, to a phase that its
+    row lists.
+    """
+
+    role: ClassVar[Role]
 
     def __init__(self, context: JobContext, state: S) -> None:
         self.context = context
         self.state = state
         self.effects: list[Effect] = []
+        self._by_table = self.phases()
+
+    @abstractmethod
+    def phases(self) -> tuple[Phase | None, ...]:
+        """The phases of the attempts that the state holds."""
+
+    def take(self, row: Row, at: Phase | None, handler: Handler, attempt: Any, input_: Any) -> None:
+        """Hand an input to its row's handler; `at` is the phase that the row was found by.
+
+        Raises FatalError if an attempt comes to a phase that the row does not list.
+        """
+        self._check_table()
+        before = self.phases()
+        handler(self, attempt, input_)
+        after = self.phases()
+        moved = {now for was, now in zip(before, after, strict=True) if now is not was}
+        if not (moved or {at}) <= row.follows:
+            names = sorted("none" if each is None else each.value for each in moved or {at})
+            raise FatalError(f"{row.handler} leads to {', '.join(names)}, which its row lacks")
+        self._by_table = after
+
+    def _check_table(self) -> None:
+        if self.phases() != self._by_table:
+            raise FatalError(f"an attempt of the {self.role.value}'s was moved past the table")
 
     def change(self, **changes: Any) -> None:
         self.state = dataclasses.replace(self.state, **changes)  # type: ignore[type-var]
@@ -66,7 +104,28 @@ class Turn(Generic[S]):
         self.emit(Notify(kind, round_, attempt, one_line(text), facts))
 
     def result(self) -> tuple[S, tuple[Effect, ...]]:
+        """What the step gives. Raises FatalError if an attempt was moved past the table."""
+        self._check_table()
         return self.state, tuple(self.effects)
+
+
+def follow(
+    turn: Turn[Any],
+    input_: Input,
+    attempts: tuple[Any, ...],
+    rooms: dict[str, ModuleType],
+) -> None:
+    """Hand an input to the rows that the table has for it, one for each attempt that it concerns.
+
+    `attempts` are those (None: no attempt that is followed), `rooms` where handlers are found.
+    Raises StateError for an input that a phase does not list.
+    """
+    for attempt in attempts:
+        at = None if attempt is None else attempt.phase
+        row = find(turn.role, at, input_)
+        if row is not None:
+            module, name = row.handler.split(".")
+            turn.take(row, at, getattr(rooms[module], name), attempt, input_)
 
 
 def one_line(text: str) -> str:
@@ -97,3 +156,14 @@ def check_place(context: JobContext, envelope: Envelope) -> None:
 
 def kind_of(body: Body) -> str:
     return type(body).__name__
+
+
+B = TypeVar("B")
+
+
+def body_of(input_: ReceiveMessage, kind: type[B]) -> B:
+    """The body of a message that the table found by its kind."""
+    body = input_.envelope.body
+    if not isinstance(body, kind):
+        raise FatalError(f"{kind_of(input_.envelope.body)} where {kind.__name__} is handled")
+    return body

@@ -9,6 +9,8 @@ protocol.owner.release's.
 
 from __future__ import annotations
 
+import dataclasses
+
 from protocol import params
 from protocol.books.enrolment import block_members
 from protocol.books.lists import ready_digest
@@ -23,27 +25,25 @@ from protocol.machines.effects import (
     Publish,
 )
 from protocol.machines.job import JobPhase
-from protocol.machines.machine import JobContext
-from protocol.machines.round import Event, Phase
-from protocol.owner import release
+from protocol.machines.machine import JobContext, body_of
+from protocol.machines.round import Phase
 from protocol.owner.state import OwnerRound, OwnerState
 from protocol.owner.turn import (
     OwnerTurn,
     abandon,
-    advance_round,
+    awaited,
     blocks_in,
     fetch,
     fetch_near,
     forget_secrets,
     my_place,
     present,
-    present_of,
     refuse,
     send,
     set_round,
 )
 from protocol.wire.envelope import opening_digest
-from protocol.wire.messages import Committed, Contribution, Freeze, Open, RefusalCode, Result
+from protocol.wire.messages import Contribution, Freeze, Open, RefusalCode, Roster
 from protocol.wire.topics import block_topic
 
 #: A header that no commitment has answered is gossiped as well, milliseconds: the requester may be
@@ -65,32 +65,24 @@ def block_topics(context: JobContext, state: OwnerState) -> tuple[str, ...]:
     return (block_topic(context.job, my_place(context, state, number)[1]),)
 
 
-def receive(turn: OwnerTurn, input_: inputs.ReceiveMessage) -> None:
-    """A word of the requester on a round."""
-    if turn.state.phase is not JobPhase.TRAINING:
-        raise StateError(f"no round is followed while the job is {turn.state.phase.value}")
-    body = input_.envelope.body
-    if isinstance(body, Open):
-        _open(turn, input_, body)
-    elif isinstance(body, Freeze):
-        _freeze(turn, input_, body)
-    elif isinstance(body, Committed):
-        release.committed(turn, input_, body)
-    elif isinstance(body, Result):
-        release.result(turn, input_, body)
+def open_first(turn: OwnerTurn, _: None, input_: inputs.ReceiveMessage) -> None:
+    """The first opening that this owner follows."""
+    _open(turn, input_)
 
 
-def _open(turn: OwnerTurn, input_: inputs.ReceiveMessage, body: Open) -> None:
-    state, place, at = turn.state, input_.envelope.context, input_.at
-    known = state.round
-    digest = opening_digest(place, body)
-    if known is not None:
-        if (place.round, place.attempt) < (known.number, known.attempt):
-            raise StateError(f"round {place.round}.{place.attempt} is over")
-        if (place.round, place.attempt) == (known.number, known.attempt):
-            if digest != known.opening_digest:
-                refuse(turn, at, RefusalCode.CONFLICT, "two openings of one attempt")
-            return
+def open_next(turn: OwnerTurn, known: OwnerRound, input_: inputs.ReceiveMessage) -> None:
+    """Another opening: a newer attempt is followed instead of the present one."""
+    place = input_.envelope.context
+    if (place.round, place.attempt) < (known.number, known.attempt):
+        raise StateError(f"round {place.round}.{place.attempt} is over")
+    if (place.round, place.attempt) > (known.number, known.attempt):
+        _open(turn, input_)
+    elif opening_digest(place, body_of(input_, Open)) != known.opening_digest:
+        refuse(turn, input_.at, RefusalCode.CONFLICT, "two openings of one attempt")
+
+
+def _open(turn: OwnerTurn, input_: inputs.ReceiveMessage) -> None:
+    state, place, at, body = turn.state, input_.envelope.context, input_.at, body_of(input_, Open)
     _check_opening(turn, at, place.round, place.attempt, body)
     if body.model_size != turn.context.spec.model_bytes:
         # Room is kept for what is fetched before its first byte comes.
@@ -103,13 +95,14 @@ def _open(turn: OwnerTurn, input_: inputs.ReceiveMessage, body: Open) -> None:
         refuse(turn, at, RefusalCode.CONFLICT, why, (place.round, place.attempt))
         return
     # One of an earlier round may still be paid; an attempt that another one follows will not be.
-    pending = sum(1 for r in release.awaited(turn) if r.number < place.round)
+    pending = sum(1 for r in awaited(turn.state) if r.number < place.round)
     unpaid = state.unpaid - pending
     if unpaid > state.max_unpaid:
         why = f"{unpaid} attempts that it contributed to went unpaid, beyond its owner's limit"
         refuse(turn, at, RefusalCode.CLOSED, why, (place.round, place.attempt))
         return
     _leave(turn, place.round)
+    digest = opening_digest(place, body)
     turn.change(round=OwnerRound(place.round, place.attempt, Phase.OPEN, body, digest))
     if body.cohort_digest != state.cohort_digest:
         turn.change(
@@ -145,34 +138,29 @@ def _leave(turn: OwnerTurn, number: int) -> None:
         return
     forget_secrets(turn)
     if known.phase is Phase.COMMIT and number > known.number:
-        turn.change(due=known)
+        turn.change(due=dataclasses.replace(known, phase=Phase.DUE))
     else:
         turn.notify("attempt-over", "the requester opened another", known.number, known.attempt)
 
 
-def blob_arrived(turn: OwnerTurn, input_: inputs.BlobArrived) -> None:
-    """A model, or a list that is now to be examined."""
-    state, round_ = turn.state, turn.state.round
-    release.blob_arrived(turn, input_)
-    if round_ is None:
-        return
-    place = round_.number, round_.attempt
-    if input_.digest == state.cohort_digest and not state.cohort_roots:
-        turn.emit(Examine(BlobKind.COHORT, *place, input_.digest))
-    if input_.digest == round_.opening.model_digest and round_.phase is Phase.OPEN:
+def model_arrived(turn: OwnerTurn, round_: OwnerRound, input_: inputs.BlobArrived) -> None:
+    """Perhaps it is the model that is to be trained."""
+    if input_.digest == round_.opening.model_digest:
         set_round(turn, model_here=True)
-        proceed(turn, input_.at)
-    if input_.digest == round_.roster_digest and round_.phase is Phase.FREEZE:
-        binding = round_.opening_digest
+        look_whether_ready(turn, round_, input_)
+
+
+def roster_arrived(turn: OwnerTurn, round_: OwnerRound, input_: inputs.BlobArrived) -> None:
+    """Perhaps it is the block's roster, which is now to be examined."""
+    if input_.digest == round_.roster_digest:
+        place, binding = (round_.number, round_.attempt), round_.opening_digest
         turn.emit(Examine(BlobKind.ROSTER, *place, input_.digest, binding, round_.block))
 
 
-def proceed(turn: OwnerTurn, at: int) -> None:
+def look_whether_ready(turn: OwnerTurn, _: OwnerRound, input_: inputs.Input) -> None:
     """Draw the attempt's secrets once everything that Ready stands for is here."""
-    state, round_ = turn.state, turn.state.round
-    if round_ is None or round_.phase is not Phase.OPEN or round_.secrets_asked:
-        return
-    if not (round_.model_here and state.cohort_here):
+    state, round_, at = turn.state, present(turn), input_.at
+    if round_.secrets_asked or not (round_.model_here and state.cohort_here):
         return
     if round_.number and all(c.round < round_.number - 1 for c in state.commitments):
         return  # the chain's word on the round before is still on its way here
@@ -200,47 +188,47 @@ def _too_few_known(turn: OwnerTurn, number: int, block: int) -> str:
     return f"{known} members of its block are known to its owner, who asks for {state.known_least}"
 
 
-def secrets_made(turn: OwnerTurn, input_: inputs.SecretsMade) -> None:
+def secrets_made(turn: OwnerTurn, round_: OwnerRound, input_: inputs.SecretsMade) -> None:
     """The secrets are sealed here: now their public side may be said."""
-    known = turn.state.round
-    place = input_.round, input_.attempt
-    if (
-        turn.state.phase is not JobPhase.TRAINING
-        or known is None
-        or (known.number, known.attempt) != place
-        or known.phase is Phase.FAILED
-    ):
-        # The attempt ended while they were drawn; nothing of them was said.
-        turn.emit(ForgetSecrets(*place))
-        return
-    round_ = known
-    if round_.phase is not Phase.OPEN or not round_.secrets_asked:
+    if not round_.secrets_asked:
         raise StateError(f"no secrets are awaited in phase {round_.phase.value}")
     if input_.at >= round_.opening.ready_until:
         abandon(turn, "its secrets were ready too late")
         return
-    advance_round(turn, Event.OPENED, ready_digest=ready_digest(input_.ready))
+    set_round(turn, phase=Phase.READY, ready_digest=ready_digest(input_.ready))
     send(turn, input_.ready, round_.opening.ready_until)
 
 
-def _freeze(turn: OwnerTurn, input_: inputs.ReceiveMessage, body: Freeze) -> None:
-    place, at = input_.envelope.context, input_.at
-    round_ = present_of(turn, place.round, place.attempt)
-    if body.opening != round_.opening_digest:
-        raise StateError("a frozen roster of another opening")
-    mine = body.of(round_.block)
-    if round_.roster_digest:
-        if mine is None or round_.roster_digest != mine.digest:
-            refuse(turn, at, RefusalCode.CONFLICT, "two frozen rosters of one attempt")
-        return
-    if round_.phase is not Phase.READY:
-        raise StateError(f"a frozen roster in phase {round_.phase.value}")
+def forget_late_secrets(turn: OwnerTurn, _: OwnerRound | None, input_: inputs.SecretsMade) -> None:
+    """The attempt ended while they were drawn; nothing of them was said."""
+    turn.emit(ForgetSecrets(input_.round, input_.attempt))
+
+
+def freeze(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ReceiveMessage) -> None:
+    """The requester froze the rosters: fetch this block's."""
+    mine = _own_roster(round_, input_)
     if mine is None:
         abandon(turn, "too few members of this owner's block were ready")
         return
-    advance_round(turn, Event.MEMBERS_READY, roster_digest=mine.digest, roster_size=mine.size)
-    until = round_.opening.contribute_until
+    set_round(turn, phase=Phase.FREEZE, roster_digest=mine.digest, roster_size=mine.size)
+    at, until = input_.at, round_.opening.contribute_until
     fetch_near(turn, mine.digest, mine.size, at, until, _first_mate(turn), _PATIENCE)
+
+
+def freeze_again(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ReceiveMessage) -> None:
+    """The rosters once more: they must be the same."""
+    mine = _own_roster(round_, input_)
+    if not round_.roster_digest:
+        raise StateError(f"a frozen roster in phase {round_.phase.value}")
+    if mine is None or round_.roster_digest != mine.digest:
+        refuse(turn, input_.at, RefusalCode.CONFLICT, "two frozen rosters of one attempt")
+
+
+def _own_roster(round_: OwnerRound, input_: inputs.ReceiveMessage) -> Roster | None:
+    body = body_of(input_, Freeze)
+    if body.opening != round_.opening_digest:
+        raise StateError("a frozen roster of another opening")
+    return body.of(round_.block)
 
 
 _PATIENCE = params.ROSTER_PATIENCE_MS
@@ -255,20 +243,16 @@ def _first_mate(turn: OwnerTurn) -> bytes | None:
     return cohort.members[block_members(blocks, round_.block)[0]].peer
 
 
-def examined(turn: OwnerTurn, input_: inputs.Examined) -> None:
+def roster_holds(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ExaminedRoster) -> None:
     """This owner's frozen roster holds, every signature and every share for it."""
-    if input_.kind is BlobKind.CONTRIBUTIONS:
-        release.examined(turn, input_)
-        return
-    round_ = present_of(turn, input_.round, input_.attempt)
-    if round_.phase is not Phase.FREEZE or input_.digest != round_.roster_digest:
-        raise StateError(f"no roster is awaited in phase {round_.phase.value}")
+    if input_.digest != round_.roster_digest:
+        raise StateError("no such roster is awaited")
     if input_.mine != round_.ready_digest:
         what = "a roster without this owner" if not input_.mine else "another Ready of this owner"
         refuse(turn, input_.at, RefusalCode.CONFLICT, what)
         abandon(turn, what)
         return
-    advance_round(turn, Event.FROZEN, roster=input_.members)
+    set_round(turn, phase=Phase.CONTRIBUTE, roster=input_.members)
     model = round_.opening.model_digest
     if all(m != model for m, _ in turn.state.contributed):
         # Recorded in the same transaction that orders the training, before anything leaves.
@@ -280,33 +264,26 @@ def examined(turn: OwnerTurn, input_: inputs.Examined) -> None:
     )
 
 
-def rejected(turn: OwnerTurn, input_: inputs.Rejected) -> None:
-    """A list that does not hold: say so, and stay out of this attempt."""
-    if input_.kind is BlobKind.CONTRIBUTIONS:
-        release.rejected(turn, input_)
-        return
-    present_of(turn, input_.round, input_.attempt)
+def roster_fails(turn: OwnerTurn, _: OwnerRound, input_: inputs.RejectedRoster) -> None:
+    """A roster that does not hold: say so, and stay out of this attempt."""
     refuse(turn, input_.at, RefusalCode.INVALID, input_.reason)
     abandon(turn, input_.reason)
 
 
-def computed(turn: OwnerTurn, input_: inputs.ComputeDone) -> None:
+def contribute(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ContributionMade) -> None:
     """The contribution is stored, byte for byte: now its header may leave.
 
     What masked it is destroyed: it is never computed again under the same masks, and a batch that
     is lost is an absence.
     """
-    round_ = present_of(turn, input_.round, input_.attempt)
-    if input_.kind != "contribution" or round_.phase is not Phase.CONTRIBUTE:
-        raise StateError(f"no {input_.kind} is awaited in phase {round_.phase.value}")
     if input_.at >= round_.opening.contribute_until:
         abandon(turn, "the contribution came after its deadline")
         return
     turn.emit(ForgetSecrets(round_.number, round_.attempt))
     turn.change(unpaid=turn.state.unpaid + 1)
-    advance_round(
+    set_round(
         turn,
-        Event.CONTRIBUTED,
+        phase=Phase.COMMIT,
         batch_digest=input_.digest,
         batch_size=input_.size,
         said_at=input_.at,
@@ -316,33 +293,47 @@ def computed(turn: OwnerTurn, input_: inputs.ComputeDone) -> None:
     turn.notify("contributed", f"{input_.size} bytes", round_.number, round_.attempt, input_.facts)
 
 
-def compute_failed(turn: OwnerTurn, input_: inputs.ComputeFailed) -> None:
+def could_not_train(
+    turn: OwnerTurn, round_: OwnerRound, input_: inputs.SecretsFailed | inputs.ContributionFailed
+) -> None:
     """The data set does not fit, or its budget is spent: say so; the round may go on without."""
+    failed_before(turn, round_, input_)
+    refuse(turn, input_.at, RefusalCode.INVALID, "this owner could not train")
+    abandon(turn, input_.reason)
+
+
+def failed_before(
+    turn: OwnerTurn, _: OwnerRound, input_: inputs.SecretsFailed | inputs.ContributionFailed
+) -> None:
+    """The local user is told the reason, of an attempt that is over as well."""
     turn.notify("training-failed", input_.reason, input_.round, input_.attempt)
-    if present_of(turn, input_.round, input_.attempt).phase in (Phase.OPEN, Phase.CONTRIBUTE):
-        refuse(turn, input_.at, RefusalCode.INVALID, "this owner could not train")
-        abandon(turn, input_.reason)
 
 
-def tick(turn: OwnerTurn, at: int) -> None:
-    """Deadlines, and another way for a header that may not have arrived."""
-    round_ = turn.state.round
-    if round_ is None:
-        return
-    if round_.phase is Phase.OPEN and at >= round_.opening.ready_until:
-        abandon(turn, "not ready in time")
-    elif round_.phase in (Phase.READY, Phase.FREEZE) and at >= round_.opening.contribute_until:
-        abandon(turn, "no roster was frozen in time")
-    elif round_.phase is Phase.CONTRIBUTE and at >= round_.opening.contribute_until:
-        abandon(turn, "the contribution was not ready in time")
-    elif round_.phase is Phase.COMMIT and not round_.commitment_root:
-        until = round_.opening.contribute_until
-        late = round_.said_at + _GOSSIP_AFTER_MS <= at < until
-        if late and not round_.gossiped:
-            header, attachment = _header(turn)
-            set_round(turn, gossiped=True)
-            topic = block_topic(turn.context.job, header.block)
-            turn.emit(Publish(topic, round_.number, round_.attempt, header, attachment))
+_TOO_LATE = {
+    Phase.OPEN: "not ready in time",
+    Phase.READY: "no roster was frozen in time",
+    Phase.FREEZE: "no roster was frozen in time",
+    Phase.CONTRIBUTE: "the contribution was not ready in time",
+}
+
+
+def give_up_when_late(turn: OwnerTurn, round_: OwnerRound, input_: inputs.Tick) -> None:
+    """The deadline of what is awaited has passed."""
+    opening = round_.opening
+    until = opening.ready_until if round_.phase is Phase.OPEN else opening.contribute_until
+    if input_.at >= until:
+        abandon(turn, _TOO_LATE[round_.phase])
+
+
+def gossip_when_unanswered(turn: OwnerTurn, round_: OwnerRound, input_: inputs.Tick) -> None:
+    """Another way for a header that may not have arrived."""
+    until = round_.opening.contribute_until
+    late = round_.said_at + _GOSSIP_AFTER_MS <= input_.at < until
+    if late and not round_.commitment_root and not round_.gossiped:
+        header, attachment = _header(turn)
+        set_round(turn, gossiped=True)
+        topic = block_topic(turn.context.job, header.block)
+        turn.emit(Publish(topic, round_.number, round_.attempt, header, attachment))
 
 
 def _header(turn: OwnerTurn) -> tuple[Contribution, bytes]:

@@ -1,7 +1,8 @@
 """The owner's machine: a job from its announcement to the last payment.
 
-Rounds are protocol.owner.attempt's. `step` never mutates: it raises StateError for an input that
-the state does not know, and the caller keeps the old state.
+This file is what stands around the rounds, which the table of machines/round.py moves. `step` never
+mutates: it raises StateError for an input that the state does not know, and the caller keeps the
+old state.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ from protocol.machines.effects import (
     BlobKind,
     Consider,
     Effect,
+    Examine,
     ReadBlockHash,
     ReadJob,
     Send,
     SendEnrolment,
 )
 from protocol.machines.job import OVER, JobEvent, JobPhase
-from protocol.machines.machine import JobContext, check_place, kind_of
+from protocol.machines.machine import JobContext, check_place, follow, kind_of
+from protocol.machines.round import Role, concerns_rounds, type_of
 from protocol.owner import attempt, pay, release
 from protocol.owner.state import EnrolRoot, OwnerState
-from protocol.owner.turn import OwnerTurn, go
+from protocol.owner.turn import OwnerTurn, awaited, concerned, go
 from protocol.wire.messages import (
     FROM_REQUESTER,
     Announce,
@@ -53,11 +56,15 @@ def step(
     context: JobContext, state: OwnerState, input_: inputs.Input
 ) -> tuple[OwnerState, tuple[Effect, ...]]:
     """One input: the next state and what should happen. Raises StateError; then nothing changed."""
-    handler = _HANDLERS.get(type(input_))
-    if handler is None:
-        raise StateError(f"an owner's job knows no {type(input_).__name__}")
+    kind = type_of(input_)
+    handler, rounds = _HANDLERS.get(type(input_)), concerns_rounds(Role.OWNER, kind)
+    if handler is None and not rounds:
+        raise StateError(f"an owner's job knows no {kind.__name__}")
     turn = OwnerTurn(context, state)
-    handler(turn, input_)
+    if handler is not None:
+        handler(turn, input_)
+    if rounds:
+        follow(turn, input_, concerned(turn, input_), _ROOMS)
     return turn.result()
 
 
@@ -161,7 +168,8 @@ def _receive(turn: OwnerTurn, input_: inputs.ReceiveMessage) -> None:
     elif isinstance(body, Finished):
         pay.finished(turn, input_, body)
     elif isinstance(body, Open | Freeze | Committed | Result):
-        attempt.receive(turn, input_)
+        if turn.state.phase is not JobPhase.TRAINING:
+            raise StateError(f"no round is followed while the job is {turn.state.phase.value}")
     elif not isinstance(body, Announce):
         raise StateError(f"an owner does not receive {kind_of(body)}")
 
@@ -190,10 +198,7 @@ def _refused(turn: OwnerTurn, body: Refuse) -> None:
 # --- blobs and lists
 
 
-def _examined(turn: OwnerTurn, input_: inputs.Examined) -> None:
-    if input_.kind is not BlobKind.COHORT:
-        attempt.examined(turn, input_)
-        return
+def _cohort_holds(turn: OwnerTurn, input_: inputs.ExaminedCohort) -> None:
     state = turn.state
     if input_.digest != state.cohort_digest or state.cohort_roots:
         raise StateError("no such cohort is awaited")
@@ -203,10 +208,10 @@ def _examined(turn: OwnerTurn, input_: inputs.Examined) -> None:
     turn.change(cohort_roots=input_.roots, cohort_mine=bool(input_.mine))
     if not input_.mine:
         turn.notify("not-listed", "the enrolled list has no place for this owner yet")
-    _compare_roots(turn, input_.at)
+    _compare_roots(turn)
 
 
-def _compare_roots(turn: OwnerTurn, at: int) -> None:
+def _compare_roots(turn: OwnerTurn) -> None:
     """The list of the opening must be the one under the chain's roots, the first of them onwards.
 
     Both sides are compared once the roots are final (their seeds are read then): an opening may
@@ -228,20 +233,18 @@ def _compare_roots(turn: OwnerTurn, at: int) -> None:
             held_cohort=state.cohort_digest,
             held_groups=len(state.cohort_roots),
         )
-        attempt.proceed(turn, at)
 
 
-def _rejected(turn: OwnerTurn, input_: inputs.Rejected) -> None:
-    if input_.kind is not BlobKind.COHORT:
-        attempt.rejected(turn, input_)
-    elif input_.digest != turn.state.cohort_digest or turn.state.cohort_roots:
+def _cohort_fails(turn: OwnerTurn, input_: inputs.RejectedCohort) -> None:
+    if input_.digest != turn.state.cohort_digest or turn.state.cohort_roots:
         raise StateError("no such cohort is awaited")
-    else:
-        go(turn, JobEvent.BROKEN, f"the enrolled list does not hold: {input_.reason}")
+    go(turn, JobEvent.BROKEN, f"the enrolled list does not hold: {input_.reason}")
 
 
 def _blob_arrived(turn: OwnerTurn, input_: inputs.BlobArrived) -> None:
-    attempt.blob_arrived(turn, input_)
+    state, round_ = turn.state, turn.state.round
+    if round_ is not None and input_.digest == state.cohort_digest and not state.cohort_roots:
+        turn.emit(Examine(BlobKind.COHORT, round_.number, round_.attempt, input_.digest))
 
 
 def _blob_missing(turn: OwnerTurn, input_: inputs.BlobMissing) -> None:
@@ -251,8 +254,6 @@ def _blob_missing(turn: OwnerTurn, input_: inputs.BlobMissing) -> None:
         turn.change(evidence_digest=b"")  # the next Finished fetches it again
     elif input_.digest == turn.state.cohort_digest and not turn.state.cohort_roots:
         turn.change(cohort_digest=b"")  # the next opening fetches it again
-    else:
-        release.blob_missing(turn, input_)
 
 
 # --- the chain
@@ -276,7 +277,7 @@ def _enrolled_on_chain(turn: OwnerTurn, input_: inputs.ChainEnrolled) -> None:
         turn.change(roots=(*state.roots, root))
     if state.phase in (JobPhase.ENROLMENT_SENT, JobPhase.ENROLLED):
         go(turn, JobEvent.ROOTED)
-    _look_at_chain(turn, input_.at)
+    _look_at_roots(turn)
 
 
 def _set_root(turn: OwnerTurn, index: int, **changes: Any) -> None:
@@ -291,21 +292,21 @@ def _block_hash(turn: OwnerTurn, input_: inputs.ChainBlockHash) -> None:
         raise StateError("no such block's hash is awaited")
     for root in awaited:
         _set_root(turn, root.index, seed=input_.hash)
-    _compare_roots(turn, input_.at)
+    _compare_roots(turn)
 
 
 def _head(turn: OwnerTurn, input_: inputs.ChainHead) -> None:
     turn.change(head=max(turn.state.head, input_.number))
-    _look_at_chain(turn, input_.at)
+    _look_at_roots(turn)
 
 
-def _look_at_chain(turn: OwnerTurn, at: int) -> None:
+def _look_at_roots(turn: OwnerTurn) -> None:
+    """Read the seed of every root that is final by now."""
     state, depth = turn.state, turn.context.spec.timing.finality_blocks
     for root in state.roots:
         if not root.asked and state.head >= root.block + 1 + depth:
             _set_root(turn, root.index, asked=True)
             turn.emit(ReadBlockHash(root.block + 1))
-    release.look_at_chain(turn, at)
 
 
 def _reorg(turn: OwnerTurn, input_: inputs.ChainReorg) -> None:
@@ -318,11 +319,6 @@ def _reorg(turn: OwnerTurn, input_: inputs.ChainReorg) -> None:
     turn.change(roots=tuple(root for root in state.roots if root.block <= number))
     release.reorg(turn, number)
     pay.reorg(turn, number)
-
-
-def _committed_on_chain(turn: OwnerTurn, input_: inputs.ChainCommitted) -> None:
-    release.chain_committed(turn, input_)
-    attempt.proceed(turn, input_.at)
 
 
 def _chain_cancelled(turn: OwnerTurn, input_: inputs.ChainCancelled) -> None:
@@ -349,7 +345,6 @@ def _tick(turn: OwnerTurn, input_: inputs.Tick) -> None:
     if state.phase in (JobPhase.ENROLLED, JobPhase.TRAINING, JobPhase.FINISHING):
         _ask_when_silent(turn, at)
     if turn.state.phase is JobPhase.TRAINING:
-        attempt.tick(turn, at)
         waiting = bool(state.cohort_roots) and not state.cohort_mine
         if waiting and at >= state.enrol_sent_at + _LATE_AGAIN_MS:
             _send_enrolment(turn, at)  # for the next root, if this enrolment was not heard
@@ -360,12 +355,12 @@ def _ask_when_silent(turn: OwnerTurn, at: int) -> None:
     state = turn.state
     if state.phase is JobPhase.FINISHING and state.evidence_digest:
         return
-    awaited = release.awaited(turn)
-    if awaited and all(round_.count for round_ in awaited):
+    due = awaited(state)
+    if due and all(round_.count for round_ in due):
         return  # the chain's word is waited for, nobody else's
     wait = min(params.ASK_AFTER_MS << state.asks, params.ASK_AT_LEAST_MS)
     # In a lively job one message may be missed unnoticed: that of the commitment is waited for.
-    lacking = [round_.said_at for round_ in awaited if not round_.commitment_root]
+    lacking = [round_.said_at for round_ in due if not round_.commitment_root]
     missed = bool(lacking) and at >= max(state.asked_at, *lacking) + 2 * wait
     if missed or at >= max(state.heard_at, state.asked_at) + wait:
         turn.change(asked_at=at, asks=min(state.asks + 1, 8))
@@ -381,21 +376,21 @@ _HANDLERS: dict[type, Callable[[OwnerTurn, Any], None]] = {
     inputs.ReceiveMessage: _receive,
     inputs.BlobArrived: _blob_arrived,
     inputs.BlobMissing: _blob_missing,
-    inputs.Examined: _examined,
-    inputs.Rejected: _rejected,
-    inputs.ComputeDone: attempt.computed,
-    inputs.SecretsMade: attempt.secrets_made,
-    inputs.ComputeFailed: attempt.compute_failed,
+    inputs.ExaminedCohort: _cohort_holds,
+    inputs.RejectedCohort: _cohort_fails,
     inputs.ChainHead: _head,
     inputs.ChainReorg: _reorg,
     inputs.ChainJob: _chain_job,
     inputs.ChainBlockHash: _block_hash,
     inputs.ChainPosted: lambda turn, input_: None,
     inputs.ChainEnrolled: _enrolled_on_chain,
-    inputs.ChainCommitted: _committed_on_chain,
+    inputs.ChainCommitted: release.chain_committed,
     inputs.ChainFinished: pay.chain_finished,
     inputs.ChainCancelled: _chain_cancelled,
     inputs.ChainClaimed: pay.chain_claimed,
     inputs.ChainWithdrawn: pay.chain_withdrawn,
     inputs.Tick: _tick,
 }
+
+#: Where the table's handlers are.
+_ROOMS = {"attempt": attempt, "release": release}

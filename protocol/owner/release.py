@@ -17,25 +17,11 @@ from protocol.books.typed_data import Commitment, commitment_digest, recover
 from protocol.errors import Malformed, StateError
 from protocol.machines import inputs
 from protocol.machines.effects import BlobKind, Examine, SendRelease
-from protocol.machines.job import OVER
-from protocol.machines.machine import JobContext
-from protocol.machines.round import Event, Phase, Role, advance
+from protocol.machines.machine import JobContext, body_of
+from protocol.machines.round import Phase
 from protocol.owner.state import ChainCommitment, EarnedRound, OwnerRound
 from protocol.owner.turn import FETCH_MS, OwnerTurn, fetch, refuse
 from protocol.wire.messages import Committed, RefusalCode, Result
-
-
-def awaited(turn: OwnerTurn) -> tuple[OwnerRound, ...]:
-    """The attempts whose commitment is still awaited: the present one, and one that is due."""
-    both = (turn.state.due, turn.state.round)
-    return tuple(r for r in both if r is not None and r.phase is Phase.COMMIT)
-
-
-def _awaited(turn: OwnerTurn, number: int, attempt: int) -> OwnerRound:
-    for round_ in awaited(turn):
-        if (round_.number, round_.attempt) == (number, attempt):
-            return round_
-    raise StateError(f"no commitment of round {number}.{attempt} is awaited")
 
 
 def _put(turn: OwnerTurn, round_: OwnerRound, **changes: Any) -> OwnerRound:
@@ -48,14 +34,13 @@ def _put(turn: OwnerTurn, round_: OwnerRound, **changes: Any) -> OwnerRound:
 
 
 def _abandon(turn: OwnerTurn, round_: OwnerRound, reason: str) -> None:
-    _put(turn, round_, phase=advance(Role.OWNER, round_.phase, Event.ABANDONED))
+    _put(turn, round_, phase=Phase.FAILED)
     turn.notify("attempt-failed", reason, round_.number, round_.attempt)
 
 
-def committed(turn: OwnerTurn, input_: inputs.ReceiveMessage, body: Committed) -> None:
+def committed(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ReceiveMessage) -> None:
     """The requester shows its commitment: fetch what it stands for."""
-    place, at = input_.envelope.context, input_.at
-    round_ = _awaited(turn, place.round, place.attempt)
+    body, at = body_of(input_, Committed), input_.at
     if body.model_digest != round_.opening.model_digest:
         refuse(turn, at, RefusalCode.CONFLICT, "the commitment names another model")
         return
@@ -86,28 +71,26 @@ def _signed_by_requester(context: JobContext, number: int, body: Committed) -> b
         return False
 
 
-def blob_arrived(turn: OwnerTurn, input_: inputs.BlobArrived) -> None:
-    """A commitment's list is here."""
-    for round_ in awaited(turn):
-        if input_.digest == round_.list_digest and not round_.count:
-            place = round_.number, round_.attempt
-            binding, block = round_.roster_digest, round_.block
-            turn.emit(Examine(BlobKind.CONTRIBUTIONS, *place, input_.digest, binding, block))
+def list_arrived(turn: OwnerTurn, round_: OwnerRound, input_: inputs.BlobArrived) -> None:
+    """Perhaps it is the commitment's list."""
+    if input_.digest == round_.list_digest and not round_.count:
+        place = round_.number, round_.attempt
+        binding, block = round_.roster_digest, round_.block
+        turn.emit(Examine(BlobKind.CONTRIBUTIONS, *place, input_.digest, binding, block))
 
 
-def blob_missing(turn: OwnerTurn, input_: inputs.BlobMissing) -> None:
+def list_missing(turn: OwnerTurn, round_: OwnerRound, input_: inputs.BlobMissing) -> None:
     """A list that was not found is looked for again when its commitment is heard again."""
-    for round_ in awaited(turn):
-        if input_.digest == round_.list_digest and not round_.count:
-            _put(turn, round_, list_digest=b"", list_size=0)
+    if input_.digest == round_.list_digest and not round_.count:
+        _put(turn, round_, list_digest=b"", list_size=0)
 
 
-def examined(turn: OwnerTurn, input_: inputs.Examined) -> None:
+def list_holds(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ExaminedContributions) -> None:
     """The list holds: is this owner's own batch in it, under the roster that its masks are for?"""
-    round_, at = _awaited(turn, input_.round, input_.attempt), input_.at
+    at = input_.at
     if input_.digest != round_.list_digest or round_.count:
         raise StateError("no such contribution list is awaited")
-    if input_.roots != (round_.commitment_root,):
+    if input_.root != round_.commitment_root:
         refuse(turn, at, RefusalCode.INVALID, "the list is not the commitment's")
         _abandon(turn, round_, "the list is not the commitment's")
     elif not input_.mine:
@@ -129,12 +112,11 @@ def examined(turn: OwnerTurn, input_: inputs.Examined) -> None:
         others = (e for e in turn.state.earned if e.round != round_.number)
         turn.change(earned=(*others, earned))
         _match_earned(turn)
-        look_at_chain(turn, at)
+        look_at_chain(turn, round_, input_)
 
 
-def rejected(turn: OwnerTurn, input_: inputs.Rejected) -> None:
+def list_fails(turn: OwnerTurn, round_: OwnerRound, input_: inputs.RejectedContributions) -> None:
     """A commitment's list does not hold: nothing is released for it."""
-    round_ = _awaited(turn, input_.round, input_.attempt)
     refuse(turn, input_.at, RefusalCode.INVALID, input_.reason)
     _abandon(turn, round_, input_.reason)
 
@@ -147,7 +129,6 @@ def chain_committed(turn: OwnerTurn, input_: inputs.ChainCommitted) -> None:
     kept = [c for c in turn.state.commitments if c.round < new.round]
     turn.change(commitments=(*kept[-1:], new))
     _match_earned(turn)
-    look_at_chain(turn, input_.at)
 
 
 def _match_earned(turn: OwnerTurn) -> None:
@@ -169,34 +150,34 @@ def reorg(turn: OwnerTurn, number: int) -> None:
     turn.change(commitments=kept)
 
 
-def look_at_chain(turn: OwnerTurn, at: int) -> None:
+def look_at_chain(
+    turn: OwnerTurn,
+    round_: OwnerRound,
+    input_: inputs.ExaminedContributions | inputs.ChainCommitted | inputs.ChainHead,
+) -> None:
     """A commitment counts once it is final and its whole list rebuilt to the chain's root."""
-    if turn.state.phase in OVER:
-        return  # nobody applies sums any more, and the boxes' key is destroyed
-    held = {c.round: c for c in turn.state.commitments}
-    for round_ in awaited(turn):
-        commitment = held.get(round_.number)
-        if commitment is None or not round_.count:
-            continue
-        if turn.state.head < commitment.block + turn.context.spec.timing.finality_blocks:
-            continue
-        told = (round_.commitment_root, round_.count, round_.opening.model_digest)
-        if (commitment.root, commitment.count, commitment.model_digest) != told:
-            refuse(turn, at, RefusalCode.CONFLICT, "the chain holds another commitment")
-            kept = (e for e in turn.state.earned if e.round != round_.number)
-            turn.change(earned=tuple(kept))
-            why = "the chain holds another commitment than the requester showed"
-            _abandon(turn, round_, why)
-        else:
-            _release(turn, round_)
+    commitment = next((c for c in turn.state.commitments if c.round == round_.number), None)
+    if commitment is None or not round_.count:
+        return
+    if turn.state.head < commitment.block + turn.context.spec.timing.finality_blocks:
+        return
+    told = (round_.commitment_root, round_.count, round_.opening.model_digest)
+    if (commitment.root, commitment.count, commitment.model_digest) != told:
+        refuse(turn, input_.at, RefusalCode.CONFLICT, "the chain holds another commitment")
+        kept = (e for e in turn.state.earned if e.round != round_.number)
+        turn.change(earned=tuple(kept))
+        why = "the chain holds another commitment than the requester showed"
+        _abandon(turn, round_, why)
+    else:
+        _release(turn, round_)
 
 
 def _release(turn: OwnerTurn, round_: OwnerRound) -> None:
     """The requester is bound to pay: give up the shares, of every member one kind.
 
-    That the shares are to go is stored with this step, before the first of them leaves.
+    That the shares are to go is stored with this step, before the first of them leaves. A round
+    that is due is over with that: the next one trains what it moved.
     """
-    phase = advance(Role.OWNER, round_.phase, Event.COMMITTED)
     turn.notify("commitment-final", "pay for it is certain", round_.number, round_.attempt)
     turn.emit(
         SendRelease(
@@ -211,14 +192,16 @@ def _release(turn: OwnerTurn, round_: OwnerRound) -> None:
         )
     )
     turn.change(unpaid=0)
-    _put(turn, round_, phase=advance(Role.OWNER, phase, Event.UNMASKED))
+    _put(turn, round_, phase=Phase.DONE if round_.phase is Phase.DUE else Phase.APPLY)
 
 
-def result(turn: OwnerTurn, input_: inputs.ReceiveMessage, body: Result) -> None:
-    """The model moved on."""
+def applied(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ReceiveMessage) -> None:
+    """The model moved by a sum that this owner is part of."""
+    moved_without_me(turn, round_, input_)
+    _put(turn, round_, phase=Phase.DONE)
+
+
+def moved_without_me(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ReceiveMessage) -> None:
+    """The model moved on, whatever became of this owner's attempt."""
+    body = body_of(input_, Result)
     turn.change(model_digest=body.model_digest, model_size=body.model_size)
-    round_, place = turn.state.round, input_.envelope.context
-    if round_ is None or (round_.number, round_.attempt) != (place.round, place.attempt):
-        raise StateError(f"round {place.round}.{place.attempt} is not the present one")
-    if round_.phase is Phase.APPLY:
-        _put(turn, round_, phase=advance(Role.OWNER, round_.phase, Event.APPLIED))

@@ -9,14 +9,24 @@ from protocol import params
 from protocol.books.enrolment import draw_blocks
 from protocol.errors import StateError
 from protocol.machines.effects import Fetch, ForgetSealingKey, ForgetSecrets, Send
-from protocol.machines.job import OVER, JobEvent
+from protocol.machines.inputs import Input
+from protocol.machines.job import OVER, JobEvent, JobPhase
 from protocol.machines.job import advance as advance_job
 from protocol.machines.machine import JobContext, Turn, one_line
-from protocol.machines.round import Event, Phase, Role, advance
+from protocol.machines.round import Phase, Role, place_of, type_of
 from protocol.owner.state import OwnerRound, OwnerState
-from protocol.wire.messages import Contribution, Ready, RefusalCode, Refuse
+from protocol.wire.messages import Contribution, Open, Ready, RefusalCode, Refuse
 
-OwnerTurn = Turn[OwnerState]
+
+class OwnerTurn(Turn[OwnerState]):
+    """A step of an owner's machine. It holds the present attempt, and a round that is due."""
+
+    role = Role.OWNER
+
+    def phases(self) -> tuple[Phase | None, ...]:
+        attempts = self.state.round, self.state.due
+        return tuple(None if each is None else each.phase for each in attempts)
+
 
 #: How long the lists, the next model and the evidence are looked for, milliseconds.
 FETCH_MS = 60_000
@@ -35,6 +45,31 @@ def go(turn: OwnerTurn, event: JobEvent, reason: str = "") -> None:
         turn.emit(ForgetSealingKey())
 
 
+def awaited(state: OwnerState) -> tuple[OwnerRound, ...]:
+    """The attempts whose commitment is still awaited: one that is due, and the present one."""
+    both = (state.due, state.round)
+    return tuple(r for r in both if r is not None and r.phase in (Phase.COMMIT, Phase.DUE))
+
+
+def concerned(turn: OwnerTurn, input_: Input) -> tuple[OwnerRound | None, ...]:
+    """The attempts that an input is about, the one that is due first; None where it is none.
+
+    While a job is finishing, only commitments that are still awaited can matter.
+    """
+    state = turn.state
+    if type_of(input_) is Open:
+        return (state.round,)
+    followed: tuple[OwnerRound, ...] = ()
+    if state.phase is JobPhase.TRAINING:
+        followed = tuple(each for each in (state.due, state.round) if each is not None)
+    elif state.phase is JobPhase.FINISHING:
+        followed = awaited(state)
+    place = place_of(input_)
+    if place is not None:
+        followed = tuple(r for r in followed if (r.number, r.attempt) == place)
+    return followed or (None,)
+
+
 def present(turn: OwnerTurn) -> OwnerRound:
     """The attempt that is followed. Raises StateError where there is none."""
     if turn.state.round is None:
@@ -42,20 +77,9 @@ def present(turn: OwnerTurn) -> OwnerRound:
     return turn.state.round
 
 
-def present_of(turn: OwnerTurn, number: int, attempt: int) -> OwnerRound:
-    """The attempt that is followed, which must be this one. Raises StateError."""
-    round_ = present(turn)
-    if (round_.number, round_.attempt) != (number, attempt):
-        raise StateError(f"round {number}.{attempt} is not the present one")
-    return round_
-
-
 def set_round(turn: OwnerTurn, **changes: Any) -> None:
+    """Change the present attempt."""
     turn.change(round=dataclasses.replace(present(turn), **changes))
-
-
-def advance_round(turn: OwnerTurn, event: Event, **changes: Any) -> None:
-    set_round(turn, phase=advance(Role.OWNER, present(turn).phase, event), **changes)
 
 
 def forget_secrets(turn: OwnerTurn) -> None:
@@ -69,7 +93,7 @@ def abandon(turn: OwnerTurn, reason: str) -> None:
     """Stay out of the rest of this attempt; the next opening is followed again."""
     round_ = present(turn)
     forget_secrets(turn)
-    advance_round(turn, Event.ABANDONED)
+    set_round(turn, phase=Phase.FAILED)
     turn.notify("attempt-failed", reason, round_.number, round_.attempt)
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 
-from protocol.errors import FatalError, StateError
+from protocol.errors import StateError
 from protocol.machines import inputs
 from protocol.machines.effects import Assemble, Blame, BlobKind, ComputeCheck, Fetch
 from protocol.machines.job import JobPhase
-from protocol.machines.machine import JobContext, kind_of, message_context, one_line
-from protocol.machines.round import Event, Phase, Role, advance
-from protocol.requester.commit import commit, listed, sign_again_when_late
+from protocol.machines.machine import JobContext, body_of, message_context, one_line
+from protocol.machines.round import Phase
+from protocol.requester.commit import commit
 from protocol.requester.state import (
     ContributionRecord,
     ReadyRecord,
@@ -26,19 +26,17 @@ from protocol.requester.state import (
 from protocol.requester.turn import (
     RequesterTurn,
     abandon,
-    advance_round,
     blame,
     blocks_of,
     enough_of,
     present,
-    present_of,
     publish,
+    sender,
     set_round,
 )
-from protocol.requester.unmask import released, summed, unmask_when_late
 from protocol.wire.envelope import opening_digest
 from protocol.wire.identity import of_low_order
-from protocol.wire.messages import Contribution, Freeze, Open, Ready, Release, Roster
+from protocol.wire.messages import Contribution, Freeze, Open, Ready, Roster
 from protocol.wire.topics import block_topic
 
 
@@ -64,35 +62,14 @@ def open_attempt(turn: RequesterTurn, at: int, number: int, attempt: int) -> Non
         ready_until + 1000 * timing.contribute_seconds,
     )
     digest = opening_digest(message_context(turn.context, number, attempt), opening)
-    phase = advance(Role.REQUESTER, Phase.OPEN, Event.OPENED)
-    turn.change(round=RequesterRound(number, attempt, phase, opening, digest, 0))
+    turn.change(round=RequesterRound(number, attempt, Phase.READY, opening, digest, 0))
     publish(turn, opening)
     turn.notify("round-opened", f"round {number}, attempt {attempt}", number, attempt)
 
 
-def receive(turn: RequesterTurn, input_: inputs.ReceiveMessage) -> None:
-    """A message of the present attempt; anything else raises StateError."""
-    body, place = input_.envelope.body, input_.envelope.context
-    cohort = turn.context.cohort  # none yet while owners enrol, and anybody may say anything
-    member = None if cohort is None else cohort.index_of(input_.envelope.sender)
-    if member is None:
-        raise StateError(f"{kind_of(body)} from a peer that is not enrolled")
-    if isinstance(body, Release):
-        released(turn, input_, body, member)
-        return
-    round_ = present(turn)
-    if (place.round, place.attempt) != (round_.number, round_.attempt):
-        raise StateError(f"{kind_of(body)} of round {place.round}.{place.attempt} is not awaited")
-    if isinstance(body, Ready):
-        _ready(turn, input_, body, member)
-    elif isinstance(body, Contribution):
-        _contribution(turn, input_, body, member)
-    else:
-        raise StateError(f"a requester does not receive {kind_of(body)}")
-
-
-def _ready(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Ready, member: int) -> None:
-    round_ = present(turn, Phase.READY)
+def ready(turn: RequesterTurn, round_: RequesterRound, input_: inputs.ReceiveMessage) -> None:
+    """A member is there, with fresh keys and shares of their secrets."""
+    body, member = body_of(input_, Ready), sender(turn, input_)
     if body.opening != round_.opening_digest:
         raise StateError("Ready for another opening")
     if any(r.member == member for r in round_.ready):
@@ -115,19 +92,27 @@ def _ready(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Ready, memb
     _freeze_when_complete(turn, input_.at)
 
 
-def refused(turn: RequesterTurn, input_: inputs.ReceiveMessage) -> None:
-    """A member stays out of the present attempt: do not wait for it until the deadline."""
-    place, round_ = input_.envelope.context, present(turn)
-    member = turn.context.require_cohort().index_of(input_.envelope.sender)
-    if member is None or member in round_.refused:
-        return
-    if (place.round, place.attempt) != (round_.number, round_.attempt):
-        return
-    set_round(turn, refused=(*round_.refused, member))
-    if round_.phase is Phase.READY:
-        _freeze_when_complete(turn, input_.at)
-    elif round_.phase is Phase.CONTRIBUTE:
-        _commit_when_complete(turn, input_.at)
+def refused_early(
+    turn: RequesterTurn, round_: RequesterRound, input_: inputs.ReceiveMessage
+) -> None:
+    """A member stays out of the present attempt: nobody waits for it any longer."""
+    member = sender(turn, input_)
+    if member not in round_.refused:
+        set_round(turn, refused=(*round_.refused, member))
+
+
+def not_ready(turn: RequesterTurn, round_: RequesterRound, input_: inputs.ReceiveMessage) -> None:
+    """A member will not be ready."""
+    refused_early(turn, round_, input_)
+    _freeze_when_complete(turn, input_.at)
+
+
+def will_not_contribute(
+    turn: RequesterTurn, round_: RequesterRound, input_: inputs.ReceiveMessage
+) -> None:
+    """A member will send no contribution."""
+    refused_early(turn, round_, input_)
+    _commit_when_complete(turn, input_.at)
 
 
 def _freeze_when_complete(turn: RequesterTurn, at: int) -> None:
@@ -148,20 +133,22 @@ def _freeze(turn: RequesterTurn, at: int) -> None:
         abandon(turn, at, f"{len(messages)} members are ready, which is no block")
         return
     rosters = tuple(RosterRecord(block, members) for block, members in going.items())
-    advance_round(turn, Event.MEMBERS_READY, rosters=rosters)
+    set_round(turn, phase=Phase.FREEZE, rosters=rosters)
     for block, members in going.items():
         listed_ = tuple(messages[member] for member in members)
         turn.emit(Assemble(BlobKind.ROSTER, round_.number, round_.attempt, listed_, block))
 
 
-def assembled(turn: RequesterTurn, input_: inputs.Assembled) -> None:
-    """A roster or a contribution list is stored; once all rosters are, say so."""
-    if input_.kind is BlobKind.CONTRIBUTIONS:
-        listed(turn, input_)
-        return
-    round_ = present_of(turn, input_.round, input_.attempt)
-    if round_.phase is not Phase.FREEZE:
-        raise StateError(f"no roster is awaited in phase {round_.phase.value}")
+def freeze_when_late(turn: RequesterTurn, round_: RequesterRound, input_: inputs.Tick) -> None:
+    """Time is over for whoever is not ready."""
+    if input_.at >= round_.opening.ready_until:
+        _freeze(turn, input_.at)
+
+
+def roster_stored(
+    turn: RequesterTurn, round_: RequesterRound, input_: inputs.AssembledRoster
+) -> None:
+    """A roster is stored; once all of them are, say so."""
     rosters = tuple(
         dataclasses.replace(r, digest=input_.digest, size=input_.size)
         if r.block == input_.block
@@ -170,16 +157,17 @@ def assembled(turn: RequesterTurn, input_: inputs.Assembled) -> None:
     )
     set_round(turn, rosters=rosters)
     if all(roster.digest for roster in rosters):
-        advance_round(turn, Event.FROZEN)
+        set_round(turn, phase=Phase.CONTRIBUTE)
         told = tuple(Roster(r.block, r.digest, r.size) for r in rosters)
         publish(turn, Freeze(round_.opening_digest, told))
         _commit_when_complete(turn, input_.at)  # whoever is left may have refused already
 
 
-def _contribution(
-    turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Contribution, member: int
+def contribution(
+    turn: RequesterTurn, round_: RequesterRound, input_: inputs.ReceiveMessage
 ) -> None:
-    round_, peer = present(turn, Phase.CONTRIBUTE), input_.envelope.sender
+    """A contribution's header: fetch its batch."""
+    body, member, peer = body_of(input_, Contribution), sender(turn, input_), input_.envelope.sender
     wrong = fault(turn.context, turn.state, round_, body, member)
     if wrong:
         turn.emit(Blame(peer, one_line(f"contribution: {wrong}")))
@@ -218,12 +206,11 @@ def fault(
     return ""
 
 
-def blob_arrived(turn: RequesterTurn, input_: inputs.BlobArrived) -> None:
+def batch_arrived(turn: RequesterTurn, round_: RequesterRound, input_: inputs.BlobArrived) -> None:
     """A batch is here: have it checked before it can count.
 
     Whose it is stands in the batch itself, so that a member who announced another's finds out here.
     """
-    round_ = present(turn, Phase.CONTRIBUTE)
     waiting = [c for c in round_.contributions if c.batch == input_.digest]
     if all(c.sound or c.bad for c in waiting):
         raise StateError("no contribution awaits this blob")
@@ -232,32 +219,16 @@ def blob_arrived(turn: RequesterTurn, input_: inputs.BlobArrived) -> None:
             turn.emit(ComputeCheck(round_.number, round_.attempt, each.member, each.batch))
 
 
-def blob_missing(turn: RequesterTurn, input_: inputs.BlobMissing) -> None:
-    turn.notify("batch-missing", input_.reason)
-
-
-def computed(turn: RequesterTurn, input_: inputs.ComputeDone) -> None:
-    """A check or a sum is done."""
-    if input_.kind == "sum":
-        summed(turn, input_)
-        return
-    round_ = present_of(turn, input_.round, input_.attempt)
-    if input_.kind != "check" or round_.phase is not Phase.CONTRIBUTE:
-        raise StateError(f"no {input_.kind} is awaited in phase {round_.phase.value}")
-    _judged(turn, int.from_bytes(input_.subject, "big"), sound=True)
+def batch_sound(turn: RequesterTurn, _: RequesterRound, input_: inputs.BatchSound) -> None:
+    """A batch may count."""
+    _judged(turn, input_.member, sound=True)
     _commit_when_complete(turn, input_.at)
 
 
-def compute_failed(turn: RequesterTurn, input_: inputs.ComputeFailed) -> None:
+def batch_unsound(turn: RequesterTurn, round_: RequesterRound, input_: inputs.BatchUnsound) -> None:
     """A batch that does not hold: it never counts, and its sender is blamed."""
-    round_ = present_of(turn, input_.round, input_.attempt)
-    if input_.kind != "check":
-        raise FatalError(f"{input_.kind} failed on checked batches: {input_.reason}")
-    member = int.from_bytes(input_.subject, "big")
-    if round_.phase is not Phase.CONTRIBUTE:
-        raise StateError(f"no check is awaited in phase {round_.phase.value}")
-    _judged(turn, member, bad=True)
-    blame(turn, member, f"batch: {input_.reason}")
+    _judged(turn, input_.member, bad=True)
+    blame(turn, input_.member, f"batch: {input_.reason}")
     turn.notify("batch-refused", input_.reason, round_.number, round_.attempt)
     _commit_when_complete(turn, input_.at)
 
@@ -283,13 +254,7 @@ def _commit_when_complete(turn: RequesterTurn, at: int) -> None:
         commit(turn, at)
 
 
-def tick(turn: RequesterTurn, at: int) -> None:
-    """Deadlines of the present attempt."""
-    round_ = present(turn)
-    if round_.phase is Phase.READY and at >= round_.opening.ready_until:
-        _freeze(turn, at)
-    elif round_.phase is Phase.CONTRIBUTE and at >= round_.opening.contribute_until:
-        commit(turn, at)
-    else:
-        sign_again_when_late(turn, at)
-        unmask_when_late(turn, at)
+def commit_when_late(turn: RequesterTurn, round_: RequesterRound, input_: inputs.Tick) -> None:
+    """Time is over for whoever has not contributed."""
+    if input_.at >= round_.opening.contribute_until:
+        commit(turn, input_.at)

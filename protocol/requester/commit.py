@@ -14,15 +14,14 @@ from protocol.errors import StateError
 from protocol.machines import inputs
 from protocol.machines.effects import Assemble, BlobKind, ComputeSum, SignCommitment, TransactCommit
 from protocol.machines.job import JobPhase
-from protocol.machines.round import Event, Phase
+from protocol.machines.round import Phase
 from protocol.requester.state import BlockRecord, RequesterRound
 from protocol.requester.turn import (
     RequesterTurn,
     abandon,
-    advance_round,
     enough_of,
+    fail,
     present,
-    present_of,
     publish,
     set_round,
 )
@@ -34,15 +33,15 @@ _BOUND = (Phase.COMMIT, Phase.UNMASK, Phase.APPLY)
 
 def commit(turn: RequesterTurn, at: int) -> None:
     """Contributions are in, or their time is over: list what enough of a block have said."""
-    round_ = present(turn, Phase.CONTRIBUTE)
+    round_ = present(turn)
     sound = {c.member: c for c in round_.contributions if c.sound}
     going = enough_of(turn, set(sound))
     if not going:
         abandon(turn, at, "too few members of every block have contributed")
         return
-    advance_round(
+    set_round(
         turn,
-        Event.CONTRIBUTED,
+        phase=Phase.COMMIT,
         blocks=tuple(BlockRecord(block, members) for block, members in going.items()),
     )
     place = round_.number, round_.attempt
@@ -52,10 +51,11 @@ def commit(turn: RequesterTurn, at: int) -> None:
         turn.emit(ComputeSum(*place, block, tuple(sound[m].batch for m in members)))
 
 
-def listed(turn: RequesterTurn, input_: inputs.Assembled) -> None:
+def listed(
+    turn: RequesterTurn, round_: RequesterRound, input_: inputs.AssembledContributions
+) -> None:
     """The contribution list is stored: sign its root."""
-    round_ = present_of(turn, input_.round, input_.attempt)
-    if round_.phase is not Phase.COMMIT or round_.root:
+    if round_.root:
         raise StateError("no contribution list is awaited")
     set_round(turn, list_digest=input_.digest, list_size=input_.size, root=input_.root)
     _sign(turn, input_.at)
@@ -69,9 +69,8 @@ def _sign(turn: RequesterTurn, at: int) -> None:
     turn.emit(SignCommitment(round_.number, round_.root, round_.count, model, valid_until))
 
 
-def signed(turn: RequesterTurn, input_: inputs.CommitmentSigned) -> None:
+def signed(turn: RequesterTurn, round_: RequesterRound, input_: inputs.CommitmentSigned) -> None:
     """Publish the commitment and put it on the chain; anybody else may, too."""
-    round_ = present(turn, Phase.COMMIT)
     wanted = (round_.number, round_.root, round_.valid_until)
     if round_.signature or (input_.round, input_.root, input_.valid_until) != wanted:
         raise StateError("no such signature is awaited")
@@ -82,30 +81,23 @@ def signed(turn: RequesterTurn, input_: inputs.CommitmentSigned) -> None:
     publish(turn, Committed(*terms, round_.list_digest, round_.list_size))
 
 
-def sign_again_when_late(turn: RequesterTurn, at: int) -> None:
+def sign_again_when_late(turn: RequesterTurn, round_: RequesterRound, input_: inputs.Tick) -> None:
     """Signed but not on the chain in time: the same root once more, under a later deadline."""
-    round_ = present(turn)
-    late = at > 1000 * round_.valid_until
-    if round_.phase is Phase.COMMIT and round_.signature and not round_.committed_block and late:
-        _sign(turn, at)
+    late = input_.at > 1000 * round_.valid_until
+    if round_.signature and not round_.committed_block and late:
+        _sign(turn, input_.at)
 
 
-def committed(turn: RequesterTurn, input_: inputs.ChainCommitted) -> str:
-    """The chain has a root for a round. Returns a fault, or nothing.
-
-    A commitment that was signed before the job was cancelled may still be mined: it is owed.
-    """
-    round_ = turn.state.round
-    running = turn.state.phase in (JobPhase.TRAINING, JobPhase.CANCELLED)
-    if not running or round_ is None or round_.phase is not Phase.COMMIT:
-        raise StateError(f"no commitment of round {input_.round} is awaited")
+def committed(turn: RequesterTurn, round_: RequesterRound, input_: inputs.ChainCommitted) -> None:
+    """The chain has a root for the round: it is owed, even if the job was cancelled meanwhile."""
     if input_.round != round_.number or round_.committed_block:
-        raise StateError(f"the commitment of round {input_.round} is known")
-    if input_.root != round_.root:
-        return f"the chain holds another root for round {input_.round}: this key signed twice"
-    turn.change(round=_at_block(round_, input_.block))
-    turn.notify("committed", f"block {input_.block}", round_.number, round_.attempt)
-    return ""
+        raise StateError(f"no commitment of round {input_.round} is awaited")
+    if input_.root == round_.root:
+        turn.change(round=_at_block(round_, input_.block))
+        turn.notify("committed", f"block {input_.block}", round_.number, round_.attempt)
+    elif turn.state.phase is JobPhase.TRAINING:
+        why = f"the chain holds another root for round {input_.round}: this key signed twice"
+        fail(turn, why)
 
 
 def _at_block(round_: RequesterRound, block: int) -> RequesterRound:
@@ -119,29 +111,25 @@ def reorg(turn: RequesterTurn, number: int) -> None:
         turn.change(round=_at_block(round_, 0))
 
 
-def look_at_chain(turn: RequesterTurn, at: int) -> None:
+def look_at_chain(turn: RequesterTurn, round_: RequesterRound, input_: inputs.ChainHead) -> None:
     """Once the commitment is final, members release what takes the masks off."""
-    round_ = turn.state.round
-    if round_ is None or round_.phase is not Phase.COMMIT or not round_.committed_block:
-        return
-    if turn.state.head < round_.committed_block + turn.context.spec.timing.finality_blocks:
-        return
-    advance_round(turn, Event.COMMITTED)
-    begin_unmask(turn, at)
+    depth = turn.context.spec.timing.finality_blocks
+    if round_.committed_block and turn.state.head >= round_.committed_block + depth:
+        set_round(turn, phase=Phase.UNMASK)
+        begin_unmask(turn, input_.at)
 
 
-def applied(turn: RequesterTurn, input_: inputs.ComputeDone) -> None:
+def apply(turn: RequesterTurn, round_: RequesterRound, input_: inputs.ModelMoved) -> None:
     """The model moved, or no block could be opened: the round is over."""
-    round_ = present(turn, Phase.APPLY)
     if input_.round != round_.number:
         raise StateError("another round's model")
     _book(turn, round_, input_.digest)
-    advance_round(turn, Event.APPLIED)
+    set_round(turn, phase=Phase.DONE)
     moved = dict(input_.facts).get("contributors", 0.0) > 0.0
     turn.change(
         model_digest=input_.digest,
         model_size=input_.size,
-        momentum=input_.extra,
+        momentum=input_.momentum,
         worth=input_.worth,
         lost_rounds=0 if moved else turn.state.lost_rounds + 1,
     )

@@ -123,7 +123,7 @@ def _rooting(turn: RequesterTurn) -> GroupRecord:
     return group
 
 
-def assembled(turn: RequesterTurn, input_: inputs.Assembled) -> None:
+def assembled(turn: RequesterTurn, input_: inputs.AssembledCohort) -> None:
     """The list is stored: its root goes on the chain."""
     group = _rooting(turn)
     if group.root:

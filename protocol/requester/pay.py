@@ -17,6 +17,7 @@ from protocol.machines.effects import (
     TransactFinish,
     TransactWithdraw,
 )
+from protocol.machines.inputs import Call
 from protocol.machines.job import OVER, JobEvent, JobPhase
 from protocol.machines.machine import one_line
 from protocol.requester.commit import book_what_is_owed
@@ -105,34 +106,34 @@ def _closed(turn: RequesterTurn) -> None:
 
 def transaction_final(turn: RequesterTurn, input_: inputs.TransactionFinal) -> None:
     state = turn.state
-    if input_.function == "finish" and state.phase is JobPhase.FINISHING:
+    if input_.call is Call.FINISH and state.phase is JobPhase.FINISHING and state.evidence_digest:
         go(turn, JobEvent.FINISHED)
         _pay(turn)
-    elif input_.function == "claim" and input_.account in state.unpaid:
+    elif input_.call is Call.CLAIM and input_.account in state.unpaid:
         _claimed(turn, input_.account)
-    elif input_.function == "withdraw" and state.withdrawals:
+    elif input_.call is Call.WITHDRAW and state.withdrawals:
         _closed(turn)
 
 
 def transaction_failed(turn: RequesterTurn, input_: inputs.TransactionFailed) -> None:
     """What the chain refuses for good. A refused commitment is signed again once it is late."""
     state, reason = turn.state, input_.reason
-    turn.notify("transaction-failed", f"{input_.function}: {reason}")
-    if input_.function == "post" and state.phase is JobPhase.POSTING:
+    turn.notify("transaction-failed", f"{input_.call.value}: {reason}")
+    if input_.call is Call.POST and state.phase is JobPhase.POSTING:
         fail(turn, f"the bounty could not be posted: {reason}")
-    elif input_.function == "enrol" and state.phase is JobPhase.ROOTING:
+    elif input_.call is Call.ENROL and state.phase is JobPhase.ROOTING:
         fail(turn, f"the enrolment root could not be posted: {reason}")
-    elif input_.function == "enrol" and state.rooting is not None:
+    elif input_.call is Call.ENROL and state.rooting is not None:
         # Those who train go on; who came later waits in vain, and is told so when it asks again.
         turn.change(groups=state.groups[:-1], late_refused=True)
-    elif input_.function == "finish" and state.phase is JobPhase.FINISHING:
+    elif input_.call is Call.FINISH and state.phase is JobPhase.FINISHING:
         # Closed before it was finished: the contract shares the merit equally then.
         turn.change(cancel_effective=state.cancel_effective or turn.context.spec.expires_at)
         go(turn, JobEvent.EXPIRED)
-    elif input_.function == "claim" and input_.account in state.unpaid:
+    elif input_.call is Call.CLAIM and input_.account in state.unpaid:
         # The owner may have claimed itself, or its account refuses money; it harms nobody else.
         _claimed(turn, input_.account)
-    elif input_.function == "withdraw":
+    elif input_.call is Call.WITHDRAW:
         _closed(turn)
 
 

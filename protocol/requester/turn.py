@@ -9,15 +9,41 @@ from typing import Any
 from protocol.books.enrolment import draw_blocks
 from protocol.errors import StateError
 from protocol.machines.effects import Blame, Publish
+from protocol.machines.inputs import ChainCommitted, Input, ReceiveMessage
 from protocol.machines.job import JobEvent, JobPhase
 from protocol.machines.job import advance as advance_job
-from protocol.machines.machine import JobContext, Turn, one_line
-from protocol.machines.round import Event, Phase, Role, advance
+from protocol.machines.machine import JobContext, Turn, kind_of, one_line
+from protocol.machines.round import Phase, Role, place_of
 from protocol.requester.state import RequesterRound, RequesterState
 from protocol.wire.messages import Committed, Freeze, Open, Result
 from protocol.wire.topics import job_topic
 
-RequesterTurn = Turn[RequesterState]
+
+class RequesterTurn(Turn[RequesterState]):
+    """A step of a requester's machine. It holds one attempt at a time."""
+
+    role = Role.REQUESTER
+
+    def phases(self) -> tuple[Phase | None, ...]:
+        round_ = self.state.round
+        return (None if round_ is None else round_.phase,)
+
+
+def concerned(turn: RequesterTurn, input_: Input) -> tuple[RequesterRound | None]:
+    """The present attempt if the input is about it, and None otherwise.
+
+    A commitment that was signed before the job was cancelled may still be mined.
+    """
+    state = turn.state
+    if state.phase is not JobPhase.TRAINING and not (
+        state.phase is JobPhase.CANCELLED and isinstance(input_, ChainCommitted)
+    ):
+        return (None,)
+    place, round_ = place_of(input_), state.round
+    if round_ is not None and place not in (None, (round_.number, round_.attempt)):
+        return (None,)
+    return (round_,)
+
 
 #: How long the first failed attempt of a round rests before the next, and the longest that a later
 #: one does, each twice as long as the one before: whoever vanished may be coming back.
@@ -38,25 +64,24 @@ def fail(turn: RequesterTurn, reason: str) -> None:
     turn.notify("failed", reason)
 
 
-def present(turn: RequesterTurn, phase: Phase | None = None) -> RequesterRound:
-    """The present attempt, in `phase` if one is named. Raises StateError."""
-    round_ = turn.state.round
-    if round_ is None or turn.state.phase is not JobPhase.TRAINING:
-        raise StateError(f"no round runs while the job is {turn.state.phase.value}")
-    if phase is not None and round_.phase is not phase:
-        raise StateError(f"the round is in phase {round_.phase.value}, not {phase.value}")
-    return round_
+def sender(turn: RequesterTurn, input_: ReceiveMessage) -> int:
+    """The index of the member that says it. Raises StateError for anybody else."""
+    cohort = turn.context.cohort  # none yet while owners enrol, and anybody may say anything
+    member = None if cohort is None else cohort.index_of(input_.envelope.sender)
+    if member is None:
+        raise StateError(f"{kind_of(input_.envelope.body)} from a peer that is not enrolled")
+    return member
 
 
-def present_of(turn: RequesterTurn, number: int, attempt: int) -> RequesterRound:
-    """The present attempt, which must be this one. Raises StateError."""
-    round_ = present(turn)
-    if (round_.number, round_.attempt) != (number, attempt):
-        raise StateError(f"round {number}.{attempt} is over")
-    return round_
+def present(turn: RequesterTurn) -> RequesterRound:
+    """The present attempt. Raises StateError where there is none."""
+    if turn.state.round is None:
+        raise StateError("no round was opened")
+    return turn.state.round
 
 
 def set_round(turn: RequesterTurn, **changes: Any) -> None:
+    """Change the present attempt."""
     turn.change(round=dataclasses.replace(present(turn), **changes))
 
 
@@ -68,15 +93,11 @@ def set_block(turn: RequesterTurn, block: int, **changes: Any) -> None:
     set_round(turn, blocks=blocks)
 
 
-def advance_round(turn: RequesterTurn, event: Event, **changes: Any) -> None:
-    set_round(turn, phase=advance(Role.REQUESTER, present(turn).phase, event), **changes)
-
-
 def abandon(turn: RequesterTurn, at: int, reason: str) -> None:
     """Give up the attempt: it leaves nothing behind but its number."""
     round_ = present(turn)
     rest = min(_REST_MS << round_.attempt, _LONGEST_REST_MS)
-    advance_round(turn, Event.ABANDONED, retry_at=at + rest)
+    set_round(turn, phase=Phase.FAILED, retry_at=at + rest)
     turn.notify("attempt-failed", reason, round_.number, round_.attempt)
 
 

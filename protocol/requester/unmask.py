@@ -10,25 +10,22 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 
-from protocol.errors import StateError
+from protocol.errors import FatalError, StateError
 from protocol.machines import inputs
 from protocol.machines.effects import ComputeApply, ComputeUnmask, OpenBlock
-from protocol.machines.job import JobPhase
-from protocol.machines.round import Event, Phase
+from protocol.machines.machine import body_of
+from protocol.machines.round import Phase
 from protocol.requester.state import BlockRecord, OwedRelease, ReleaseRecord, RequesterRound
 from protocol.requester.turn import (
     RequesterTurn,
-    advance_round,
     blame,
     blocks_of,
     present,
-    present_of,
+    sender,
     set_block,
     set_round,
 )
 from protocol.wire.messages import Release
-
-_OPENING = (Phase.COMMIT, Phase.UNMASK, Phase.APPLY)
 
 #: With enough shares to open a block: how long the others' are waited for, milliseconds. They come
 #: at about the same time, and one look at all of them costs little more than one at some.
@@ -46,14 +43,37 @@ def begin_unmask(turn: RequesterTurn, at: int) -> None:
         _try(turn, block.block, at)
 
 
-def released(
-    turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Release, member: int
+def release_early(
+    turn: RequesterTurn, round_: RequesterRound, input_: inputs.ReceiveMessage
 ) -> None:
-    """A member's shares, for the present round or for one that it still owes them to."""
-    place, round_ = input_.envelope.context, turn.state.round
-    if round_ is None or (place.round, place.attempt) != (round_.number, round_.attempt):
-        _late(turn, input_, body, member)
+    """A member's shares, which may come before the commitment is final here."""
+    _keep(turn, round_, input_)
+
+
+def released(turn: RequesterTurn, round_: RequesterRound, input_: inputs.ReceiveMessage) -> None:
+    """A member's shares: perhaps its block opens."""
+    block = _keep(turn, round_, input_)
+    if block is None:
         return
+    if block.unmask or block.lost:
+        _look_late(turn, round_, input_)
+    else:
+        _try(turn, block.block, input_.at)
+
+
+def release_late(
+    turn: RequesterTurn, round_: RequesterRound, input_: inputs.ReceiveMessage
+) -> None:
+    """A member's shares, after its block was opened or given up."""
+    if _keep(turn, round_, input_) is not None:
+        _look_late(turn, round_, input_)
+
+
+def _keep(
+    turn: RequesterTurn, round_: RequesterRound, input_: inputs.ReceiveMessage
+) -> BlockRecord | None:
+    """Note a release for the present round; its block. None where its sender is at fault."""
+    body, member = body_of(input_, Release), sender(turn, input_)
     block = next((b for b in round_.blocks if member in b.members), None)
     if block is None or body.root != round_.root or body.block != block.block:
         raise StateError("a release for another commitment or block than its sender's")
@@ -62,18 +82,15 @@ def released(
     roster = round_.roster(block.block)
     if roster is None or len(body.shares) != len(roster.members):
         blame(turn, member, f"releases {len(body.shares)} shares, its roster has another number")
-        return
+        return None
     record = ReleaseRecord(member, input_.digest)
     set_round(turn, releases=(*round_.releases, record))
-    if block.unmask or block.lost or round_.phase not in (Phase.COMMIT, Phase.UNMASK):
-        _late(turn, input_, body, member)
-    elif round_.phase is Phase.UNMASK:
-        _try(turn, block.block, input_.at)
+    return block
 
 
 def _try(turn: RequesterTurn, number: int, at: int) -> None:
     """Rebuild a block's secrets, where enough shares are there that were not tried yet."""
-    round_ = present(turn, Phase.UNMASK)
+    round_ = present(turn)
     block = _block(round_, number)
     good = [r for r in round_.releases if r.member in block.members and r.member not in block.bad]
     if block.unmask or block.lost or block.trying or len(good) <= block.asked:
@@ -113,24 +130,13 @@ def _block(round_: RequesterRound, number: int) -> BlockRecord:
     return found
 
 
-def unmasked(turn: RequesterTurn, input_: inputs.Unmasked) -> None:
+def unmasked(turn: RequesterTurn, round_: RequesterRound, input_: inputs.Unmasked) -> None:
     """Releases were tried: the block opens, or shares were bad and others are waited for."""
-    for member in input_.bad:
-        blame(turn, member, "released shares that are not what was sealed for it")
-    for member in input_.liars:
-        blame(turn, member, "its shares do not make the secret that it committed to")
-    # That costs the requester a block it pays for, each round again: whoever did it once is out.
-    turn.change(liars=tuple(sorted({*turn.state.liars, *input_.liars})))
-    round_ = turn.state.round
-    current = round_ is not None and (round_.number, round_.attempt) == (
-        input_.round,
-        input_.attempt,
-    )
-    if round_ is None or not current or not _block(round_, input_.block).trying:
-        _checked_late(turn, input_)
-        return
-    round_ = present_of(turn, input_.round, input_.attempt)
     block = _block(round_, input_.block)
+    if not block.trying:
+        late_checked(turn, round_, input_)
+        return
+    _name_liars(turn, input_)
     set_block(
         turn,
         block.block,
@@ -145,11 +151,19 @@ def unmasked(turn: RequesterTurn, input_: inputs.Unmasked) -> None:
     _finish_unmask(turn, late=False)
 
 
+def _name_liars(turn: RequesterTurn, input_: inputs.Unmasked) -> None:
+    """Blame whoever released or shared out what does not hold."""
+    for member in input_.bad:
+        blame(turn, member, "released shares that are not what was sealed for it")
+    for member in input_.liars:
+        blame(turn, member, "its shares do not make the secret that it committed to")
+    # That costs the requester a block it pays for, each round again: whoever did it once is out.
+    turn.change(liars=tuple(sorted({*turn.state.liars, *input_.liars})))
+
+
 def _finish_unmask(turn: RequesterTurn, *, late: bool) -> None:
     """Go on once every block is open or lost, or none can be waited for any longer."""
     round_ = present(turn)
-    if round_.phase is not Phase.UNMASK:
-        return
     if not late and not all(b.unmask or b.lost for b in round_.blocks):
         return
     for block in round_.blocks:
@@ -160,38 +174,37 @@ def _finish_unmask(turn: RequesterTurn, *, late: bool) -> None:
         turn.notify("block-closed", why, round_.number, round_.attempt)
         # A try that still runs tells from now on only who gave what it owed.
         set_block(turn, block.block, trying=False)
-    advance_round(turn, Event.UNMASKED)
-    apply(turn)
+    set_round(turn, phase=Phase.APPLY)
+    _apply_when_summed(turn)
 
 
-def unmask_when_late(turn: RequesterTurn, at: int) -> None:
+def go_on_when_late(turn: RequesterTurn, round_: RequesterRound, input_: inputs.Tick) -> None:
     """The shares' time is over: what is closed by now stays closed."""
-    round_ = present(turn)
-    if round_.phase is not Phase.UNMASK:
-        return
-    if at >= round_.unmask_until:
+    if input_.at >= round_.unmask_until:
         _finish_unmask(turn, late=True)
         return
     for block in round_.blocks:
-        _try(turn, block.block, at)
+        _try(turn, block.block, input_.at)
 
 
-def summed(turn: RequesterTurn, input_: inputs.ComputeDone) -> None:
+def summed(turn: RequesterTurn, round_: RequesterRound, input_: inputs.SumMade) -> None:
     """A block's sum is there."""
-    round_ = present_of(turn, input_.round, input_.attempt)
-    number = int.from_bytes(input_.subject, "big")
-    if round_.phase not in _OPENING:
-        raise StateError(f"no sum is awaited in phase {round_.phase.value}")
-    if _block(round_, number).sum:
-        raise StateError(f"the sum of block {number} is here already")
-    set_block(turn, number, sum=input_.digest)
-    apply(turn)
+    if _block(round_, input_.block).sum:
+        raise StateError(f"the sum of block {input_.block} is here already")
+    set_block(turn, input_.block, sum=input_.digest)
+    if round_.phase is Phase.APPLY:
+        _apply_when_summed(turn)
 
 
-def apply(turn: RequesterTurn) -> None:
+def sum_failed(_: RequesterTurn, __: RequesterRound, input_: inputs.SumFailed) -> None:
+    """Batches that were checked must add up. Raises FatalError."""
+    raise FatalError(f"the sum of checked batches failed: {input_.reason}")
+
+
+def _apply_when_summed(turn: RequesterTurn) -> None:
     """Open and apply what can be opened, as soon as its sums are there as well."""
     round_ = present(turn)
-    if round_.phase is not Phase.APPLY or round_.applying:
+    if round_.applying:
         return
     ready = [b for b in round_.blocks if b.unmask]
     if not all(b.sum for b in ready):
@@ -235,31 +248,46 @@ def _note_owed(turn: RequesterTurn) -> None:
     turn.change(owed=tuple({o.member: o for o in owed}.values()))
 
 
-def _late(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Release, member: int) -> None:
-    """Shares that came after they were needed: looked at, so that only good ones count as given."""
-    place, round_ = input_.envelope.context, turn.state.round
-    owed = next((o for o in turn.state.owed if o.member == member), None)
-    if owed is not None and (owed.round, owed.attempt) == (place.round, place.attempt):
-        if (body.root, body.block) != (owed.root, owed.block):
-            raise StateError("a release for another commitment or block than is owed")
-        if owed.tries >= _LATE_TRIES:
-            raise StateError(f"member {member} released bad shares {owed.tries} times")
-        tried = dataclasses.replace(owed, tries=owed.tries + 1)
-        others = (o for o in turn.state.owed if o.member != member)
-        turn.change(owed=(*others, tried))
-        where = owed.model_digest, owed.block, owed.roster_digest, owed.listed
-    elif round_ is not None and (round_.number, round_.attempt) == (place.round, place.attempt):
-        block, roster = _block(round_, body.block), round_.roster(body.block)
-        if roster is None:
-            raise StateError(f"block {body.block} has no roster")
-        where = round_.opening.model_digest, block.block, roster.digest, block.members
-    else:
+def release_owed(turn: RequesterTurn, _: None, input_: inputs.ReceiveMessage) -> None:
+    """Shares of a round that is over: looked at, so that only good ones count as given."""
+    if not _look_owed(turn, input_):
+        place = input_.envelope.context
         raise StateError(f"no shares of round {place.round}.{place.attempt} are owed")
+
+
+def _look_owed(turn: RequesterTurn, input_: inputs.ReceiveMessage) -> bool:
+    """Have a release looked at if its member owes it."""
+    place, body, member = input_.envelope.context, body_of(input_, Release), sender(turn, input_)
+    owed = next((o for o in turn.state.owed if o.member == member), None)
+    if owed is None or (owed.round, owed.attempt) != (place.round, place.attempt):
+        return False
+    if (body.root, body.block) != (owed.root, owed.block):
+        raise StateError("a release for another commitment or block than is owed")
+    if owed.tries >= _LATE_TRIES:
+        raise StateError(f"member {member} released bad shares {owed.tries} times")
+    tried = dataclasses.replace(owed, tries=owed.tries + 1)
+    others = (o for o in turn.state.owed if o.member != member)
+    turn.change(owed=(*others, tried))
+    where = owed.model_digest, owed.block, owed.roster_digest, owed.listed
     turn.emit(ComputeUnmask(place.round, place.attempt, *where, (input_.digest,)))
+    return True
 
 
-def _checked_late(turn: RequesterTurn, input_: inputs.Unmasked) -> None:
+def _look_late(turn: RequesterTurn, round_: RequesterRound, input_: inputs.ReceiveMessage) -> None:
+    """Have a release for the present round looked at that opens nothing any more."""
+    if _look_owed(turn, input_):
+        return
+    number = body_of(input_, Release).block
+    block, roster = _block(round_, number), round_.roster(number)
+    if roster is None:
+        raise StateError(f"block {number} has no roster")
+    where = round_.opening.model_digest, block.block, roster.digest, block.members
+    turn.emit(ComputeUnmask(round_.number, round_.attempt, *where, (input_.digest,)))
+
+
+def owed_checked(turn: RequesterTurn, _: None, input_: inputs.Unmasked) -> None:
     """A late release was looked at: the debt is paid, or stands."""
+    _name_liars(turn, input_)
     place = input_.round, input_.attempt, input_.block
 
     def stands(owed: OwedRelease) -> bool:
@@ -267,10 +295,12 @@ def _checked_late(turn: RequesterTurn, input_: inputs.Unmasked) -> None:
         return not paid
 
     turn.change(owed=tuple(owed for owed in turn.state.owed if stands(owed)))
-    round_ = turn.state.round
-    if round_ is None or (round_.number, round_.attempt) != place[:2] or not input_.bad:
-        return
-    if turn.state.phase is JobPhase.TRAINING:
+
+
+def late_checked(turn: RequesterTurn, round_: RequesterRound, input_: inputs.Unmasked) -> None:
+    """A late release for the present round was looked at."""
+    owed_checked(turn, None, input_)
+    if input_.bad:
         block = _block(round_, input_.block)
         set_block(turn, block.block, bad=tuple(sorted({*block.bad, *input_.bad})))
         if round_.applying:

@@ -13,7 +13,6 @@ from protocol.books.lists import ready_digest
 from protocol.books.typed_data import Commitment, commitment_digest
 from protocol.layout.packing import model_bytes
 from protocol.machines import effects, inputs
-from protocol.machines.effects import BlobKind
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Phase
 from protocol.owner import machine as owner
@@ -105,14 +104,10 @@ class OwnerKit(Kit[OwnerState]):
 
     def cohort_examined(self, **changes: object) -> Effects:
         """The list of the opening holds, and has a place for this owner."""
-        told = inputs.Examined(
+        told = inputs.ExaminedCohort(
             self.now,
-            BlobKind.COHORT,
-            0,
-            0,
             self.state.cohort_digest,
             self.job.cohort.roots,
-            (),
             len(self.job.people),
             self.job.cohort.members[self.member].digest,
         )
@@ -139,15 +134,12 @@ class OwnerKit(Kit[OwnerState]):
 
     def roster_examined(self, **changes: object) -> Effects:
         round_ = self.round
-        told = inputs.Examined(
+        told = inputs.ExaminedRoster(
             self.now,
-            BlobKind.ROSTER,
             round_.number,
             round_.attempt,
             round_.roster_digest,
-            (),
             self.mates,
-            len(self.mates),
             ready_digest(self.ready()),
         )
         return self.step(dataclasses.replace(told, **changes))  # type: ignore[arg-type]
@@ -156,7 +148,7 @@ class OwnerKit(Kit[OwnerState]):
         round_ = self.round
         place = round_.number, round_.attempt
         batch = digest_of("batch", *place, self.member)
-        done = inputs.ComputeDone(self.now, "contribution", *place, b"", batch, 500, b"", ())
+        done = inputs.ContributionMade(self.now, *place, batch, 500, ())
         return self.step(dataclasses.replace(done, **changes))  # type: ignore[arg-type]
 
     # --- its commitment; `round_` is the present one or, where it is due, the one before
@@ -183,13 +175,12 @@ class OwnerKit(Kit[OwnerState]):
 
     def list_examined(self, round_: OwnerRound | None = None, **changes: object) -> Effects:
         about = round_ or self.round
-        told = inputs.Examined(
+        told = inputs.ExaminedContributions(
             self.now,
-            BlobKind.CONTRIBUTIONS,
             about.number,
             about.attempt,
             digest_of("list", about.number),
-            (digest_of("root", about.number),),
+            digest_of("root", about.number),
             about.roster,
             5,
             about.batch_digest,
@@ -315,11 +306,12 @@ def moments() -> tuple[tuple[str, OwnerKit], ...]:
     return tuple(found)
 
 
-def due() -> OwnerKit:
+def due(*, on_chain: bool = True) -> OwnerKit:
     """The next round opens before the commitment of the one before is final here."""
     kit = owner_at(Phase.COMMIT)
     kit.committed()
     kit.list_examined()
-    kit.on_chain()
+    if on_chain:
+        kit.on_chain()
     kit.open(1)
     return kit

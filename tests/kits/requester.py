@@ -11,7 +11,6 @@ from kits.machine import START, Effects, Kit, context_of, ready_of
 from protocol.books.enrolment import block_members
 from protocol.layout.packing import model_bytes
 from protocol.machines import inputs
-from protocol.machines.effects import BlobKind
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Phase
 from protocol.requester import machine as requester
@@ -78,7 +77,7 @@ class RequesterKit(Kit[RequesterState]):
         """The cohort's list is stored, with so many groups."""
         root = self.job.cohort.roots[groups - 1]
         digest = digest_of("cohort", groups)
-        told = inputs.Assembled(self.now, BlobKind.COHORT, 0, 0, digest, 2000, root)
+        told = inputs.AssembledCohort(self.now, digest, 2000, root)
         return self.step(dataclasses.replace(told, **changes))  # type: ignore[arg-type]
 
     def rooted(self, index: int = 0) -> Effects:
@@ -95,7 +94,7 @@ class RequesterKit(Kit[RequesterState]):
     def initial_model(self) -> Effects:
         size = model_bytes(self.job.spec.parameter_count)
         model = digest_of("model", 0)
-        done = inputs.ComputeDone(self.now, "initial", 0, 0, b"", model, size, b"", ())
+        done = inputs.InitialModelMade(self.now, model, size)
         return self.step(done)
 
     def rooting(self) -> None:
@@ -132,7 +131,7 @@ class RequesterKit(Kit[RequesterState]):
 
     def roster_stored(self, block: int) -> Effects:
         digest = digest_of("roster", self.round.number, self.round.attempt, block)
-        told = inputs.Assembled(self.now, BlobKind.ROSTER, *self.place, digest, 900, b"", block)
+        told = inputs.AssembledRoster(self.now, *self.place, block, digest, 900)
         return self.step(told)
 
     def rosters_stored(self) -> Effects:
@@ -160,16 +159,10 @@ class RequesterKit(Kit[RequesterState]):
         return self.step(inputs.BlobArrived(self.now, batch))
 
     def sound(self, member: int) -> Effects:
-        return self._done("check", member)
+        return self.step(inputs.BatchSound(self.now, *self.place, member))
 
     def unsound(self, member: int, reason: str = "ciphertext 0 is no unit") -> Effects:
-        subject = member.to_bytes(4, "big")
-        return self.step(inputs.ComputeFailed(self.now, "check", *self.place, subject, reason))
-
-    def _done(self, kind: str, about: int, digest: bytes = b"") -> Effects:
-        subject = about.to_bytes(4, "big")
-        done = inputs.ComputeDone(self.now, kind, *self.place, subject, digest, 0, b"", ())
-        return self.step(done)
+        return self.step(inputs.BatchUnsound(self.now, *self.place, member, reason))
 
     def contributed(self, member: int) -> Effects:
         """Heard, fetched and found sound."""
@@ -191,7 +184,7 @@ class RequesterKit(Kit[RequesterState]):
 
     def list_stored(self) -> Effects:
         digest, root = digest_of("list", *self.place), digest_of("root", *self.place)
-        told = inputs.Assembled(self.now, BlobKind.CONTRIBUTIONS, *self.place, digest, 1000, root)
+        told = inputs.AssembledContributions(self.now, *self.place, digest, 1000, root)
         return self.step(told)
 
     def signed(self) -> Effects:
@@ -216,7 +209,8 @@ class RequesterKit(Kit[RequesterState]):
         return self.step(inputs.ChainHead(self.now, self.round.committed_block + depth, 0))
 
     def summed(self, block: int) -> Effects:
-        return self._done("sum", block, digest_of("sum", *self.place, block))
+        digest = digest_of("sum", *self.place, block)
+        return self.step(inputs.SumMade(self.now, *self.place, block, digest))
 
     def final(self) -> Effects:
         """Listed, signed, mined, deep, and summed."""
@@ -280,9 +274,7 @@ class RequesterKit(Kit[RequesterState]):
         number, size = self.round.number, model_bytes(self.job.spec.parameter_count)
         facts = (("contributors", contributors),)
         model, worth = digest_of("model", number + 1), digest_of("worth", number)
-        done = inputs.ComputeDone(
-            self.now, "apply", number, 0, b"", model, size, digest_of("momentum"), facts, worth
-        )
+        done = inputs.ModelMoved(self.now, number, model, size, digest_of("momentum"), facts, worth)
         return self.step(done)
 
 
@@ -370,6 +362,6 @@ def paying() -> RequesterKit:
         tuple(m.payout for m in kit.job.cohort.members),
     )
     kit.step(settled)
-    kit.step(inputs.TransactionFinal(kit.now, "finish", b""))
+    kit.step(inputs.TransactionFinal(kit.now, inputs.Call.FINISH, b""))
     assert kit.state.phase is JobPhase.PAYING
     return kit

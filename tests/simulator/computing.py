@@ -18,16 +18,25 @@ from protocol.arith.numbers.fixedpoint import Integers
 from protocol.cost.estimate import apply_seconds, contribute_seconds
 from protocol.errors import InputError, PeerError
 from protocol.layout.noise import NoisePlan, multiplier_bound, sampling_rate
-from protocol.machines import effects, inputs
+from protocol.machines import effects, inputs, outcomes
 from protocol.machines.machine import one_line
+from protocol.machines.outcomes import OUTCOMES
 from protocol.spec.job import JobSpec
 from protocol.wire.codec import decode_tagged, encode_tagged
 
 if TYPE_CHECKING:
     from simulator.participant import Node
 
-_OUTCOMES = (inputs.ComputeDone, inputs.ComputeFailed)
 _MOMENT_SECONDS = 0.002
+
+#: What a computation's randomness is drawn for: each kind has a stream of its own.
+_PURPOSES: dict[type, str] = {
+    effects.ComputeInitialModel: "initial",
+    effects.ComputeContribution: "contribution",
+    effects.ComputeCheck: "check",
+    effects.ComputeSum: "sum",
+    effects.ComputeApply: "apply",
+}
 
 
 class Computing:
@@ -48,7 +57,7 @@ class Computing:
             if stored is None:
                 node.results[ident] = encode_tagged(self._run(job, effect, secret))
                 stored = node.results[ident]
-            node.feed(job, decode_tagged(_OUTCOMES, stored, 1 << 20), id_)
+            node.feed(job, decode_tagged(OUTCOMES, stored, 1 << 20), id_)
 
         seconds = _MOMENT_SECONDS
         if isinstance(effect, effects.ComputeContribution):
@@ -58,19 +67,20 @@ class Computing:
         node.later(1000 * seconds * node.world.slowness(node), finish)
 
     def _run(self, job: bytes, effect: effects.Compute, secret: bytes) -> inputs.Input:
-        node, labels = self._node, effects.labels(effect)
+        node, purpose = self._node, _PURPOSES[type(effect)]
         try:
-            with workers.within(node, node.entropy(labels[0])), node.world.timed(node):
+            with (
+                workers.within(node, node.entropy(purpose)),
+                node.world.timed(node),
+            ):
                 result = self._dispatch(job, effect, secret)
         except (InputError, PeerError) as error:
-            return inputs.ComputeFailed(node.now, *labels, one_line(str(error)))
+            return outcomes.failed(effect, node.now, one_line(str(error)))
         blob = result.blob or BlobRef(b"", 0)
         extra, worth = _digest(result.extra), _digest(result.worth)
         if isinstance(effect, effects.ComputeApply):
             node.world.accuracies.append(dict(result.facts)["accuracy"])
-        return inputs.ComputeDone(
-            node.now, *labels, blob.digest, blob.size, extra, result.facts, worth
-        )
+        return outcomes.done(effect, node.now, blob.digest, blob.size, extra, result.facts, worth)
 
     def ref(self, digest: bytes) -> BlobRef:
         return BlobRef(digest, len(self._node.blobs[digest]))

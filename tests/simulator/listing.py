@@ -59,8 +59,12 @@ class Listing:
             data = lists.encode_roster(envelopes)
         else:
             data, root = self._contributions(job, effect.round, envelopes)
-        place = effect.kind, effect.round, effect.attempt
-        return inputs.Assembled(node.now, *place, *self._store(data), root, effect.block)
+        stored, place = self._store(data), (effect.round, effect.attempt)
+        if effect.kind is BlobKind.COHORT:
+            return inputs.AssembledCohort(node.now, *stored, root)
+        if effect.kind is BlobKind.ROSTER:
+            return inputs.AssembledRoster(node.now, *place, effect.block, *stored)
+        return inputs.AssembledContributions(node.now, *place, *stored, root)
 
     def _contributions(
         self, job: bytes, round_: int, envelopes: list[Envelope]
@@ -77,21 +81,25 @@ class Listing:
             BlobKind.ROSTER: self._examine_roster,
             BlobKind.CONTRIBUTIONS: self._examine_contributions,
         }[effect.kind]
-        place = effect.kind, effect.round, effect.attempt, effect.digest
         try:
-            roots, members, count, mine = look(job, effect, data)
+            return look(job, effect, data)
         except Malformed as error:
-            return inputs.Rejected(node.now, *place, one_line(str(error)))
-        return inputs.Examined(node.now, *place, roots, members, count, mine)
+            about, reason = (effect.round, effect.attempt, effect.digest), one_line(str(error))
+            if effect.kind is BlobKind.COHORT:
+                return inputs.RejectedCohort(node.now, effect.digest, reason)
+            if effect.kind is BlobKind.ROSTER:
+                return inputs.RejectedRoster(node.now, *about, reason)
+            return inputs.RejectedContributions(node.now, *about, reason)
 
-    def _examine_cohort(self, job: bytes, _: effects.Examine, data: bytes) -> _Found:
+    def _examine_cohort(self, job: bytes, effect: effects.Examine, data: bytes) -> inputs.Input:
         self._node.learn_cohort(job, data)
         cohort = self._node.contexts[job].require_cohort()
         index = cohort.index_of(self._node.peer)
         mine = b"" if index is None else cohort.members[index].digest
-        return cohort.roots, (), len(cohort.members), mine
+        count, now = len(cohort.members), self._node.now
+        return inputs.ExaminedCohort(now, effect.digest, cohort.roots, count, mine)
 
-    def _examine_roster(self, job: bytes, effect: effects.Examine, data: bytes) -> _Found:
+    def _examine_roster(self, job: bytes, effect: effects.Examine, data: bytes) -> inputs.Input:
         node, context = self._node, self._node.contexts[job]
         cohort, blocks = context.require_cohort(), self.blocks(job, effect.round)
         place = node.place(job, effect.round, effect.attempt)
@@ -101,9 +109,12 @@ class Listing:
         node.executor.secrecy.open_shares(job, place, effect.block, entries)
         me = cohort.index_of(node.peer)
         mine = next((lists.ready_digest(e.ready) for e in entries if e.member == me), b"")
-        return (), tuple(e.member for e in entries), len(entries), mine
+        members, about = tuple(e.member for e in entries), (effect.round, effect.attempt)
+        return inputs.ExaminedRoster(node.now, *about, effect.digest, members, mine)
 
-    def _examine_contributions(self, job: bytes, effect: effects.Examine, data: bytes) -> _Found:
+    def _examine_contributions(
+        self, job: bytes, effect: effects.Examine, data: bytes
+    ) -> inputs.Input:
         context = self._node.contexts[job]
         cohort, blocks = context.require_cohort(), self.blocks(job, effect.round)
         examine = lists.examine_contributions
@@ -116,7 +127,8 @@ class Listing:
                 members = each.members
                 if me in members:
                     mine = each.batches[members.index(me)]
-        return (root,), members, len(lists.leaves(listed)), mine
+        count, about = len(lists.leaves(listed)), (effect.round, effect.attempt, effect.digest)
+        return inputs.ExaminedContributions(self._node.now, *about, root, members, count, mine)
 
     # --- the books --------------------------------------------------------------------------
 
@@ -163,6 +175,3 @@ class Listing:
         cohort = self._node.contexts[job].require_cohort()
         finished = None if state.settling else books
         return evidence.prove_claim(cohort, numbered, finished, account)
-
-
-_Found = tuple[tuple[bytes, ...], tuple[int, ...], int, bytes]

@@ -27,16 +27,17 @@ def once_round(
 
 
 def once_owner(
-    world: World, owner: Node, phase: Phase, round_: int, do: Callable[[], None]
+    world: World, owner: Node, phases: tuple[Phase, ...], round_: int, do: Callable[[], None]
 ) -> None:
-    """As soon as an owner enters a phase of a round."""
+    """As soon as an owner enters one of these phases of a round."""
     waiting = [do]
 
     def hook(_: Node, state: State) -> None:
         if not isinstance(state, OwnerState):
             return
         for each in (state.round, state.due):
-            if waiting and each is not None and (each.phase, each.number) == (phase, round_):
+            there = each is not None and each.number == round_ and each.phase in phases
+            if waiting and there:
                 world.clock.after(0, waiting.pop())
 
     owner.hooks.append(hook)
@@ -72,9 +73,10 @@ def vanish_at(world: World, moment: str, owners: list[Node], seconds: float) -> 
         if moment in ("after ready", "after contributing"):
             once_round(world, there, go)
         else:
-            phase = {
-                "before ready": Phase.OPEN,
-                "after freeze": Phase.CONTRIBUTE,
-                "during unmasking": Phase.APPLY,
+            phases = {
+                "before ready": (Phase.OPEN,),
+                "after freeze": (Phase.CONTRIBUTE,),
+                # A round that is due is done once its shares are released.
+                "during unmasking": (Phase.APPLY, Phase.DONE),
             }[moment]
-            once_owner(world, owner, phase, 0, go)
+            once_owner(world, owner, phases, 0, go)

@@ -56,7 +56,7 @@ class Secrecy:
         node, context = self._node, self._node.contexts[job]
         if _sealing(job) not in node.vault:
             why = "the job's sealing key is not here: shares for it could not be opened"
-            return inputs.ComputeFailed(node.now, "secrets", effect.round, effect.attempt, b"", why)
+            return inputs.SecretsFailed(node.now, effect.round, effect.attempt, why)
         cohort = context.require_cohort()
         blocks = node.executor.listing.blocks(job, effect.round)
         members = [cohort.members[m] for m in block_members(blocks, effect.block)]

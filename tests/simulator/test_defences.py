@@ -28,11 +28,10 @@ from protocol.arith.learning import models
 from protocol.arith.numbers.vectors import Kind, encode_vector
 from protocol.books import lists
 from protocol.books.enrolment import cohort_order
-from protocol.machines import effects
-from protocol.owner import attempt as owner_round
+from protocol.machines import effects, inputs
 from protocol.owner import machine as owner
 from protocol.owner import release as owner_release
-from protocol.owner.state import OwnerState
+from protocol.owner.state import OwnerRound, OwnerState
 from protocol.owner.turn import OwnerTurn
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Frame
@@ -160,11 +159,10 @@ def test_the_property_fails_where_owners_give_both_kinds() -> None:
 # --- 'B dropped' to some, 'B is in' to others
 
 
-def _release_at_once(turn: OwnerTurn, at: int) -> None:
+def _release_at_once(turn: OwnerTurn, round_: OwnerRound, _: inputs.Input) -> None:
     """What is shown is taken for what the chain holds."""
-    for round_ in owner_release.awaited(turn):
-        if round_.count:
-            owner_release._release(turn, round_)
+    if round_.count:
+        owner_release._release(turn, round_)
 
 
 @pytest.mark.parametrize("chain", [True, False], ids=["chain", "no chain"])
@@ -284,7 +282,7 @@ def _cohort_of(them: Coalition, victim: Node, puppets: Sequence[Node]) -> tuple[
     return them.store(lists.encode_cohort([cohort_order(spec, job, [mine, *theirs])]))
 
 
-def _trust_any_root(turn: OwnerTurn, at: int) -> None:
+def _trust_any_root(turn: OwnerTurn) -> None:
     state = turn.state
     if state.cohort_roots and not state.cohort_here and all(root.seed for root in state.roots):
         turn.change(
@@ -292,7 +290,6 @@ def _trust_any_root(turn: OwnerTurn, at: int) -> None:
             held_cohort=state.cohort_digest,
             held_groups=len(state.cohort_roots),
         )
-        owner_round.proceed(turn, at)
 
 
 @pytest.mark.parametrize("rooted", [True, False], ids=["root compared", "not compared"])

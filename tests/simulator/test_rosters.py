@@ -92,7 +92,7 @@ def scene() -> Scene:
 
 def test_the_true_roster_holds(scene: Scene) -> None:
     found = scene.look(scene.roster)
-    assert isinstance(found, inputs.Examined)
+    assert isinstance(found, inputs.ExaminedRoster)
     assert found.members == tuple(scene.mates)
 
 
@@ -158,7 +158,7 @@ BAD: dict[str, tuple[Callable[[Scene], list[Envelope]], str]] = {
 def test_a_roster_that_does_not_hold_is_rejected(scene: Scene, name: str) -> None:
     make, reason = BAD[name]
     found = scene.look(make(scene))
-    assert isinstance(found, inputs.Rejected)
+    assert isinstance(found, inputs.RejectedRoster)
     assert reason in found.reason
     if "member" in reason and "members" not in reason:
         assert f"member {scene.mates[scene.another]}" in found.reason, "who is at fault is named"
@@ -171,5 +171,5 @@ def test_a_copied_mask_key_masks_nothing(scene: Scene) -> None:
     assert isinstance(mine, Ready)
     copied = scene.signed(liar, mask_key=mine.mask_key)
     found = scene.look(scene.replaced(scene.another, copied))
-    assert isinstance(found, inputs.Rejected)
+    assert isinstance(found, inputs.RejectedRoster)
     assert "have one mask key" in found.reason

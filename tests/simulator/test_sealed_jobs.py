@@ -96,7 +96,7 @@ def test_everybody_crashes_in_every_phase() -> None:
         world.owners, (Phase.READY, Phase.CONTRIBUTE, Phase.COMMIT), strict=False
     ):
         world.crash_at(node, phase, 1_500, times=2)
-    world.crash_at(world.owners[3], Phase.UNMASK, 1_500)
+    world.crash_at(world.owners[3], Phase.APPLY, 1_500)
     for phase in (Phase.CONTRIBUTE, Phase.UNMASK, Phase.APPLY, JobPhase.FINISHING):
         world.crash_at(world.requester, phase, 1_000)
     run(world)

@@ -239,7 +239,7 @@ def test_a_computation_that_ends_after_its_attempt_is_dropped() -> None:
     world.after(30, lambda: world.slow.clear())
     run(world)
     assert said(world.requester, "attempt-failed")
-    assert any("ComputeDone refused" in line for line in world.log)
+    assert any("ContributionMade refused" in line for line in world.log)
     check_done(world)
     check_all_closed(world)
 

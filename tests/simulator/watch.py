@@ -76,9 +76,8 @@ class Watch:
             if intent.told or not tx.block or head < tx.block + node.world.settings.finality:
                 continue
             intent.told = True
-            told: inputs.Input = inputs.TransactionFinal(node.now, intent.function, intent.account)
+            call = inputs.Call(intent.function)
+            told: inputs.Input = inputs.TransactionFinal(node.now, call, intent.account)
             if tx.failed:
-                told = inputs.TransactionFailed(
-                    node.now, intent.function, intent.account, tx.failed
-                )
+                told = inputs.TransactionFailed(node.now, call, intent.account, tx.failed)
             node.feed(intent.job, told)

@@ -136,35 +136,42 @@ def _lists(lists: Any, off: Off) -> None:
 def _owner_round(owner_round: Any, off: Off) -> None:
     open_ = owner_round._open
 
-    def forgetful(turn: Any, input_: Any, body: Any) -> None:
+    def forgetful(turn: Any, input_: Any) -> None:
         if off("once"):
             turn.change(contributed=())
-        open_(turn, input_, body)
+        open_(turn, input_)
 
     owner_round._open = forgetful
 
 
-def _owner_release(owner_release: Any, off: Off) -> None:
-    """Any signed list that is shown is the one to release for, another one as well."""
-    committed, look = owner_release.committed, owner_release.look_at_chain
+def _owner_turn(owner_turn: Any, off: Off) -> None:
+    """A second signed list is looked at as the first was."""
+    concerned = owner_turn.concerned
 
-    def again(turn: Any, input_: Any, body: Any) -> None:
-        round_ = turn.state.round
-        if off("lists") and round_ is not None and round_.batch_digest:
+    def again(turn: Any, input_: Any) -> Any:
+        round_, kind = turn.state.round, owner_turn.type_of(input_).__name__
+        shown = kind == "Committed" and round_ is not None and round_.batch_digest
+        if off("lists") and shown:
             waiting = type(round_.phase).COMMIT
             forgotten = {"commitment_root": b"", "list_digest": b"", "list_size": 0, "count": 0}
             turn.change(round=dataclasses.replace(round_, phase=waiting, **forgotten))
-        committed(turn, input_, body)
+            turn._by_table = turn.phases()
+        return concerned(turn, input_)
 
-    def at_once(turn: Any, at: int) -> None:
+    owner_turn.concerned = again
+
+
+def _owner_release(owner_release: Any, off: Off) -> None:
+    """Any signed list that is shown is the one to release for."""
+    look = owner_release.look_at_chain
+
+    def at_once(turn: Any, round_: Any, input_: Any) -> None:
         if not off("lists"):
-            look(turn, at)
-            return
-        for round_ in owner_release.awaited(turn):
-            if round_.count:
-                owner_release._release(turn, round_)
+            look(turn, round_, input_)
+        elif round_.count:
+            owner_release._release(turn, round_)
 
-    owner_release.committed, owner_release.look_at_chain = again, at_once
+    owner_release.look_at_chain = at_once
 
 
 def _releases(releases: Any, off: Off) -> None:
@@ -183,6 +190,7 @@ _CHANGES: dict[str, Callable[[Any, Off], None]] = {
     "protocol.books.lists": _lists,
     "protocol.owner.attempt": _owner_round,
     "protocol.owner.release": _owner_release,
+    "protocol.owner.turn": _owner_turn,
     "node.store.releases": _releases,
     "node.perform.secrets": _secrets,
 }

@@ -137,7 +137,7 @@ def test_under_another_list_an_index_means_another_member() -> None:
 async def test_a_list_that_moves_members_takes_no_effect(node: Node) -> None:
     machine = owner()
     told = await node.look(machine, encode_cohort(others()))
-    assert isinstance(told, inputs.Rejected)
+    assert isinstance(told, inputs.RejectedCohort)
     assert machine.context.cohort == held()
 
 
@@ -146,7 +146,7 @@ async def test_a_list_that_leaves_groups_out_takes_no_effect(node: Node) -> None
     machine.context = dataclasses.replace(machine.context, cohort=job().cohort)
     first = [e for p in job().people[:10] for e in said([p])]
     told = await node.look(machine, encode_cohort([first]))
-    assert isinstance(told, inputs.Rejected)
+    assert isinstance(told, inputs.RejectedCohort)
     assert machine.context.cohort == job().cohort
 
 
@@ -159,13 +159,13 @@ async def test_a_list_with_another_sealing_key_takes_no_effect(node: Node) -> No
         machine.context, cohort=Cohort(members, held().roots, held().counts)
     )
     told = await node.look(machine, job().cohort_list)
-    assert isinstance(told, inputs.Rejected)
+    assert isinstance(told, inputs.RejectedCohort)
 
 
 async def test_a_list_that_goes_on_is_followed(node: Node) -> None:
     machine = owner()
     told = await node.look(machine, job().cohort_list)
-    assert isinstance(told, inputs.Examined)
+    assert isinstance(told, inputs.ExaminedCohort)
     assert told.mine
     assert machine.context.cohort == job().cohort
 

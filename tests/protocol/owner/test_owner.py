@@ -27,7 +27,17 @@ from protocol.wire.messages import Ask, Enrolled, Finished, RefusalCode, Refuse
 from protocol.wire.topics import JOBS_TOPIC, block_topic, job_topic
 
 #: Outcomes of this node's own effects: what made them checked them.
-OWN = (inputs.Assembled, inputs.ComputeDone, inputs.Examined, inputs.SecretsMade, inputs.Unmasked)
+OWN = (
+    inputs.AssembledCohort,
+    inputs.AssembledRoster,
+    inputs.AssembledContributions,
+    inputs.ExaminedCohort,
+    inputs.ExaminedRoster,
+    inputs.ExaminedContributions,
+    inputs.ContributionMade,
+    inputs.SecretsMade,
+    inputs.Unmasked,
+)
 
 
 @pytest.fixture(scope="module", params=moments(), ids=lambda moment: moment[0])
@@ -254,8 +264,8 @@ def test_a_list_is_compared_once_its_roots_are_final() -> None:
 
 def test_a_list_that_does_not_hold_breaks_the_job() -> None:
     kit = owner_at(Phase.OPEN)
-    place = effects.BlobKind.COHORT, 0, 0, kit.state.cohort_digest
-    kit.step(inputs.Rejected(kit.now, *place, "a peer is enrolled twice"))
+    why = "a peer is enrolled twice"
+    kit.step(inputs.RejectedCohort(kit.now, kit.state.cohort_digest, why))
     assert kit.state.phase is JobPhase.FAILED
 
 

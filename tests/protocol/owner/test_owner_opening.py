@@ -12,7 +12,6 @@ from kits.owner import go_through, owner_at
 
 from protocol.errors import StateError
 from protocol.machines import effects, inputs
-from protocol.machines.effects import BlobKind
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Phase
 from protocol.params import DIRECT_FETCHERS, MAX_BLOB_BYTES
@@ -233,7 +232,7 @@ def test_a_stale_roster_is_not_taken() -> None:
     kit = owner_at(Phase.READY)
     old = kit.frozen()
     go_through(kit, 0, Phase.READY, attempt=1)
-    assert "0.0 is not the present one" in kit.deaf(REQUESTER, old, 0, 0)
+    assert "Freeze of round 0.0 is not awaited" in kit.deaf(REQUESTER, old, 0, 0)
     assert "another opening" in kit.deaf(REQUESTER, old, 0, 1)
 
 
@@ -284,8 +283,8 @@ def test_a_roster_that_does_not_hold_this_owners_word_is_refused(mine: bytes, wh
 def test_a_roster_that_does_not_hold_is_refused_with_its_reason(reason: str) -> None:
     """protocol.books.lists finds the first two, the examination of its own boxes the last."""
     kit = owner_at(Phase.FREEZE)
-    place = BlobKind.ROSTER, 0, 0, kit.round.roster_digest
-    wanted = kit.step(inputs.Rejected(kit.now, *place, reason))
+    place = 0, 0, kit.round.roster_digest
+    wanted = kit.step(inputs.RejectedRoster(kit.now, *place, reason))
     assert refusals(wanted) == [(RefusalCode.INVALID, reason)]
     assert every(wanted, effects.ForgetSecrets) == forgets()
     assert kit.round.phase is Phase.FAILED
@@ -301,7 +300,7 @@ def test_the_model_is_recorded_with_the_order_to_train() -> None:
 
 def test_another_roster_than_was_frozen_is_not_awaited() -> None:
     kit = owner_at(Phase.FREEZE)
-    with pytest.raises(StateError, match="no roster is awaited"):
+    with pytest.raises(StateError, match="no such roster is awaited"):
         kit.roster_examined(digest=b"\x09" * 32)
 
 
@@ -328,7 +327,7 @@ def test_a_large_batch_travels_by_digest() -> None:
 
 
 def test_a_batch_of_another_attempt_is_not_announced() -> None:
-    with pytest.raises(StateError, match="not the present one"):
+    with pytest.raises(StateError, match=r"round 0\.1 is not awaited"):
         owner_at(Phase.CONTRIBUTE).trained(attempt=1)
 
 
@@ -372,7 +371,7 @@ def test_secrets_are_not_destroyed_twice() -> None:
 
 def test_training_that_fails_leaves_the_attempt_only() -> None:
     kit = owner_at(Phase.CONTRIBUTE)
-    failed = inputs.ComputeFailed(kit.now, "contribution", 0, 0, b"", "rows.csv has no rows")
+    failed = inputs.ContributionFailed(kit.now, 0, 0, "rows.csv has no rows")
     wanted = kit.step(failed)
     why = "this owner could not train"
     assert refusals(wanted) == [(RefusalCode.INVALID, why)], "its reason quotes data"
@@ -388,6 +387,6 @@ def test_secrets_that_cannot_be_made_leave_the_attempt() -> None:
     kit.cohort_examined()
     kit.model_here()
     reason: Any = "sealing key of member 3: of low order"
-    failed = inputs.ComputeFailed(kit.now, "secrets", 0, 0, b"", reason)
+    failed = inputs.SecretsFailed(kit.now, 0, 0, reason)
     kit.step(failed)
     assert kit.round.phase is Phase.FAILED

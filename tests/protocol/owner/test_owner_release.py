@@ -91,18 +91,18 @@ def test_shares_go_once_whatever_comes_again() -> None:
         inputs.ChainHead(kit.now, depth + 9, 0),
     ):
         again += kit.step(input_)
-    assert "no commitment of round 0.0 is awaited" in kit.deaf(REQUESTER, kit.commitment())
+    assert "Committed of round 0.0 is not awaited" in kit.deaf(REQUESTER, kit.commitment())
     assert released(tuple(again)) == []
 
 
 def test_a_due_round_is_released_when_the_next_has_begun() -> None:
     kit = due()
     assert kit.state.due is not None
-    assert kit.state.due.phase is Phase.COMMIT
+    assert kit.state.due.phase is Phase.DUE
     (shares,) = released(kit.deep())
     assert (shares.round, shares.attempt) == (0, 0)
     assert shares.roster_digest == digest_of("roster", 0, 0)
-    assert kit.state.due.phase is Phase.APPLY
+    assert kit.state.due.phase is Phase.DONE
     assert kit.round.number == 1
     assert kit.state.unpaid == 0
 
@@ -127,7 +127,7 @@ def test_a_failed_attempts_commitment_is_not_awaited() -> None:
     first = kit.round
     go_through(kit, 0, Phase.COMMIT, attempt=1)
     body = kit.commitment(first)
-    assert "no commitment of round 0.0 is awaited" in kit.deaf(REQUESTER, body, 0, 0)
+    assert "Committed of round 0.0 is not awaited" in kit.deaf(REQUESTER, body, 0, 0)
 
 
 def test_nothing_is_released_once_the_job_is_over(said: OwnerKit) -> None:
@@ -173,7 +173,7 @@ def test_a_second_commitment_is_refused(said: OwnerKit) -> None:
 
 
 BAD_LISTS: dict[str, tuple[dict[str, Any], RefusalCode | None, str]] = {
-    "another root": ({"roots": (b"\x09" * 32,)}, RefusalCode.INVALID, "not the commitment's"),
+    "another root": ({"root": b"\x09" * 32}, RefusalCode.INVALID, "not the commitment's"),
     "another batch of mine": ({"mine": b"\x09" * 32}, RefusalCode.INVALID, "another batch"),
     "my block without me": (
         {"mine": b"", "members": (1, 2, 3, 4)},
@@ -202,7 +202,7 @@ def test_members_outside_the_roster_are_refused() -> None:
     """Whose masks are in no sum of this roster: their seeds would open somebody else's."""
     job = make_job(5, dropouts=1)
     kit = owner_at(Phase.FREEZE, job, 1)
-    kit.roster_examined(members=(0, 1, 2, 3), count=4)
+    kit.roster_examined(members=(0, 1, 2, 3))
     kit.trained()
     kit.committed(count=4)
     ((code, why),) = refusals(kit.list_examined(members=(0, 1, 2, 4), count=4))
@@ -212,9 +212,9 @@ def test_members_outside_the_roster_are_refused() -> None:
 
 
 def test_a_list_that_does_not_hold_is_refused(said: OwnerKit) -> None:
-    place = BlobKind.CONTRIBUTIONS, 0, 0, said.round.list_digest
+    place = 0, 0, said.round.list_digest
     reason = "member 7 is listed in block 0, not its own"
-    wanted = said.step(inputs.Rejected(said.now, *place, reason))
+    wanted = said.step(inputs.RejectedContributions(said.now, *place, reason))
     assert refusals(wanted) == [(RefusalCode.INVALID, reason)]
     said.on_chain()
     assert released(said.deep()) == []

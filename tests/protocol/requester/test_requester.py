@@ -23,8 +23,13 @@ from protocol.wire.messages import Ask, Open, RefusalCode, Refuse
 
 #: Outcomes of this node's own effects: what made them checked them.
 OWN = (
-    inputs.Assembled,
-    inputs.ComputeDone,
+    inputs.AssembledCohort,
+    inputs.AssembledRoster,
+    inputs.AssembledContributions,
+    inputs.InitialModelMade,
+    inputs.BatchSound,
+    inputs.SumMade,
+    inputs.ModelMoved,
     inputs.Settled,
     inputs.CommitmentSigned,
     inputs.Unmasked,
@@ -53,7 +58,7 @@ def test_no_input_breaks_it(anywhere: RequesterKit, input_: inputs.Input) -> Non
         return
     except FatalError:
         # A sum of checked batches cannot fail: if it did, the job stops.
-        assert isinstance(input_, inputs.ComputeFailed)
+        assert isinstance(input_, inputs.SumFailed)
         return
     assert_storable(anywhere, state, wanted)
 
@@ -129,7 +134,7 @@ def test_the_sixteenth_failed_attempt_is_the_last() -> None:
 def test_a_round_that_cannot_be_applied_is_owed_all_the_same() -> None:
     kit = requester_at(Phase.APPLY)
     model = kit.round.opening.model_digest
-    failed = inputs.ComputeFailed(kit.now, "apply", 0, 0, b"", "the step leaves float64's range")
+    failed = inputs.MoveFailed(kit.now, 0, "the step leaves float64's range")
     assert kinds(kit.step(failed)) == ["Settle"]
     (record,) = kit.state.records
     assert (record.count, record.model_digest, record.next_model) == (5, model, model)
@@ -150,8 +155,8 @@ def test_claims_come_after_finish_and_the_rest_after_the_claims() -> None:
     accounts = kit.state.unpaid
     assert len(accounts) == 5
     for account in accounts[:-1]:
-        assert kinds(kit.step(inputs.TransactionFinal(kit.now, "claim", account))) == []
-    failed = inputs.TransactionFailed(kit.now, "claim", accounts[-1], "nothing to pay")
+        assert kinds(kit.step(inputs.TransactionFinal(kit.now, inputs.Call.CLAIM, account))) == []
+    failed = inputs.TransactionFailed(kit.now, inputs.Call.CLAIM, accounts[-1], "nothing to pay")
     kit.step(failed)
     assert kit.state.phase is JobPhase.CLOSED, "the escrow is spent: nothing comes back"
 
@@ -164,13 +169,13 @@ def test_what_no_contribution_is_owed_comes_back() -> None:
     kit.all_released()
     kit.applied()
     assert kinds(settled(kit)) == ["TransactFinish"]
-    claims = kit.step(inputs.TransactionFinal(kit.now, "finish", b""))
+    claims = kit.step(inputs.TransactionFinal(kit.now, inputs.Call.FINISH, b""))
     accounts = [e.account for e in every(claims, effects.TransactClaim)]
     wanted: Effects = ()
     for account in accounts:
-        wanted = kit.step(inputs.TransactionFinal(kit.now, "claim", account))
+        wanted = kit.step(inputs.TransactionFinal(kit.now, inputs.Call.CLAIM, account))
     assert kinds(wanted) == ["TransactWithdraw"]
-    kit.step(inputs.TransactionFinal(kit.now, "withdraw", b""))
+    kit.step(inputs.TransactionFinal(kit.now, inputs.Call.WITHDRAW, b""))
     assert kit.state.phase is JobPhase.CLOSED
 
 

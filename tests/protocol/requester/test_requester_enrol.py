@@ -194,7 +194,9 @@ def test_a_root_that_the_chain_refuses_ends_late_enrolment_and_nothing_else(
 ) -> None:
     come(training, 1)
     training.listed(2)
-    training.step(inputs.TransactionFailed(training.now, "enrol", b"", "the cohort is full"))
+    training.step(
+        inputs.TransactionFailed(training.now, inputs.Call.ENROL, b"", "the cohort is full")
+    )
     assert training.state.phase is JobPhase.TRAINING
     assert (len(training.state.groups), training.state.rooting) == (1, None)
     assert every(training.tick(training.now + 1), effects.Assemble) == []

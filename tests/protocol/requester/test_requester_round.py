@@ -167,8 +167,8 @@ def test_no_block_in_time_fails_the_attempt() -> None:
 
 def test_a_roster_of_another_attempt_is_not_awaited() -> None:
     kit = requester_at(Phase.FREEZE)
-    late = inputs.Assembled(kit.now, BlobKind.ROSTER, 0, 1, bytes(32), 900, b"", 0)
-    assert "is over" in kit.refused(late)
+    late = inputs.AssembledRoster(kit.now, 0, 1, 0, bytes(32), 900)
+    assert "0.1 is not awaited" in kit.refused(late)
 
 
 def test_whoever_owes_shares_stays_out_where_its_block_can_do_without() -> None:
