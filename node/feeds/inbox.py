@@ -32,7 +32,7 @@ from protocol.requester.state import RequesterState
 from protocol.wire import gossip, identity
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode, encode
-from protocol.wire.envelope import Envelope, Frame, envelope_digest, open_envelope
+from protocol.wire.envelope import Envelope, Frame, envelope_digest, open_envelope, reopen_envelope
 from protocol.wire.gossip import JobView, Judged, Place, Seen
 from protocol.wire.messages import (
     Announce,
@@ -302,7 +302,7 @@ def _owed_commitment(tx: Transaction, machine: Machine, asker: bytes) -> bytes |
         return None
     said = records.messages_of(tx, machine.key, Committed.__name__)
     for message in reversed(said):  # of one that was signed twice, the later
-        place = decode(Envelope, message.body, params.MAX_STREAM_MESSAGE_BYTES).context
+        place = reopen_envelope(message.body).context
         if (place.round, place.attempt) == (owed.round, owed.attempt):
             return message.body
     return None
