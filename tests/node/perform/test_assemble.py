@@ -8,8 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from books_kit import Job, make_job
-from inbox_kit import requesting, training
+from kits.books import Job, make_job
+from kits.inbox import requesting, training
 
 from node.engine.engine import Machine, Wanted
 from node.perform import lists as performing
@@ -26,9 +26,9 @@ from protocol.wire.envelope import Envelope, envelope_digest
 
 async def assembled(
     tmp_path: Path, machine: Machine, said: list[Envelope], effect: Assemble
-) -> inputs.Assembled:
+) -> inputs.AssembledCohort:
     """The outcome of `effect` on a store that holds `said`, and the blob that it names."""
-    outcomes: list[inputs.Assembled] = []
+    outcomes: list[inputs.AssembledCohort] = []
 
     async def feed(job: bytes, outcome: Any, completes: int) -> None:
         outcomes.append(outcome)
