@@ -1,7 +1,7 @@
 """A round as its requester runs it, from its opening to its last contribution.
 
-Who is ready decides which blocks are frozen, and who has contributed which of those are committed
-(protocol.requester.commit). Without noise that takes every member of a block.
+The members that are ready decide which blocks are frozen. The members that have contributed decide
+which frozen blocks are committed (commit.py). Without noise each takes every member of a block.
 """
 
 from __future__ import annotations
@@ -189,8 +189,8 @@ def contribution(
 def awaits(context: JobContext, state: RequesterState, envelope: Envelope) -> bool:
     """Whether a message is a member's first contribution to the present attempt, and may count.
 
-    The inbox stores a batch that rides along only then: a disk is not to be filled by whoever
-    signs a header.
+    The inbox stores a batch that rides along only then, so that nobody can fill a disk by signing
+    headers.
     """
     body, place, round_, cohort = envelope.body, envelope.context, state.round, context.cohort
     if not isinstance(body, Contribution) or cohort is None or round_ is None:

@@ -58,7 +58,7 @@ def go(turn: RequesterTurn, event: JobEvent) -> None:
 
 
 def fail(turn: RequesterTurn, reason: str) -> None:
-    """An invariant broke: the job ends here; what it holds is settled once it has expired."""
+    """An invariant broke: the job ends here. Its escrow is settled once the job has expired."""
     turn.change(reason=one_line(reason), cancel_effective=turn.context.spec.expires_at)
     go(turn, JobEvent.BROKEN)
     turn.notify("failed", reason)
