@@ -210,7 +210,7 @@ class ComputeInitialModel(Wire):
 
 @dataclass(frozen=True, slots=True)
 class MakeSecrets(Wire):
-    """Draw this attempt's mask key and seed, seal them in the vault, share them: SecretsMade, or SecretsFailed.
+    """Draw this attempt's mask key and seed, seal and share them: SecretsMade, SecretsFailed.
 
     Done again after a crash it draws others: none of the first ones has left by then.
     """
@@ -236,7 +236,7 @@ class ForgetSealingKey(Wire):
 
 @dataclass(frozen=True, slots=True)
 class ComputeContribution(Wire):
-    """Train, clip, add noise, quantise, pack, mask, encrypt: ContributionMade, or ContributionFailed.
+    """Train, clip, add noise, quantise, mask, encrypt: ContributionMade, ContributionFailed.
 
     Stored before it is sent. The noise is drawn once a round, and charged before that.
     """
@@ -250,7 +250,7 @@ class ComputeContribution(Wire):
 
 @dataclass(frozen=True, slots=True)
 class ComputeCheck(Wire):
-    """Check a received batch, its maker, length and every ciphertext: BatchSound or BatchUnsound."""
+    """Check a received batch, its maker, its length, its ciphertexts: BatchSound, BatchUnsound."""
 
     round: Round
     attempt: Attempt
@@ -314,7 +314,7 @@ class OpenBlock(Wire):
 
 @dataclass(frozen=True, slots=True)
 class ComputeApply(Wire):
-    """Open the blocks' sums, check their lanes, measure them, move the model: ModelMoved, or MoveFailed.
+    """Open and check the blocks' sums, measure them, move the model: ModelMoved, MoveFailed.
 
     With no block the model stays what it is, for the next round under another digest. `momentum`
     and `worth` are empty in the first round; the outcome carries the next ones.

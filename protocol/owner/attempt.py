@@ -1,10 +1,10 @@
 """A round as an owner follows it, from its opening to its contribution.
 
-An owner says that it is ready once it holds the cohort's list under the chain's roots, knows its own
-block, and has the model that the opening names. Four rules limit what it contributes. A model gets a
-contribution in one round. A round gets a contribution to one model. A round is begun only after the
-chain holds the round before. A roster must contain the owner's own Ready and the signed Ready of
-every other member. release.py does what follows a contribution.
+An owner says that it is ready once it holds the cohort's list under the chain's roots, knows its
+own block, and has the model that the opening names. Four rules limit what it contributes. A model
+gets a contribution in one round. A round gets a contribution to one model. A round is begun only
+after the chain holds the round before. A roster must contain the owner's own Ready and the signed
+Ready of every other member. release.py does what follows a contribution.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ _PATIENCE = params.ROSTER_PATIENCE_MS
 
 
 def _first_mate(turn: OwnerTurn) -> bytes | None:
-    """The member that hands on the block's roster. In a small cohort everybody asks the requester."""
+    """The member that hands on the block's roster; in small cohorts None: all ask the requester."""
     cohort, round_ = turn.context.require_cohort(), present(turn)
     if len(cohort.members) <= params.DIRECT_FETCHERS:
         return None

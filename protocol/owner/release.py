@@ -1,9 +1,9 @@
 """What an owner does after its contribution: it verifies the commitment, then gives up its shares.
 
 A commitment counts if the requester's account signed it, if the whole list rebuilds to the chain's
-root at the depth that the spec asks for, and if the list has this owner's contribution under its own
-block's roster. Then the owner releases one kind of share of every member of that roster. The list
-decides the kind, and the chain keeps its root for ever. So no crash, no second request and no
+root at the depth that the spec asks for, and if the list has this owner's contribution under its
+own block's roster. Then the owner releases one kind of share of every member of that roster. The
+list decides the kind, and the chain keeps its root for ever. So no crash, no second request and no
 restored copy of this node can make it give the other kind.
 """
 

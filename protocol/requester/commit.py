@@ -1,8 +1,8 @@
 """A round from its last contribution to its next model: commit, apply, and what of it is owed.
 
-A commitment binds the contract to pay, so a committed round is never given up. The chain decides what
-is owed: a round that it holds is owed even if it could not be applied, or if the job was cancelled
-meanwhile. unmask.py takes the masks off.
+A commitment binds the contract to pay, so a committed round is never given up. The chain decides
+what is owed: a round that it holds is owed even if it could not be applied, or if the job was
+cancelled meanwhile. unmask.py takes the masks off.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How a committed round is opened: shares come in, masks come off, sums are applied.
 
 A block opens once a threshold of its contributors have released good shares of everybody in its
-roster. A block that does not open in time is paid for and left out. Members that owed it shares earn
-no merit and stay out of later rosters until their shares come.
+roster. A block that does not open in time is paid for and left out. Members that owed it shares
+earn no merit and stay out of later rosters until their shares come.
 """
 
 from __future__ import annotations
