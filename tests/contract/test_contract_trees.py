@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from eth_tester.exceptions import TransactionFailed
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from kits import paths
 from kits.bounty import MOCKS, World, compiled
+from kits.examples import examples
 
 from protocol.addresses import to_checksum
 from protocol.books.trees import (
@@ -29,7 +30,7 @@ from protocol.errors import Malformed
 accounts = st.binary(min_size=20, max_size=20)
 words = st.binary(min_size=32, max_size=32)
 #: One example is some 5 ms of py-evm; the tests of `protocol/` alone draw many more.
-few = settings(max_examples=25, deadline=None)
+few = examples(0.25)
 
 
 class Code:

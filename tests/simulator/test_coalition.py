@@ -8,8 +8,9 @@ by one, and shows that the same trying then succeeds: so the property can fail.
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
 from kits.coalitions import Coalitions, coalition
+from kits.examples import examples
 
 # --- what it may open, it opens
 
@@ -41,9 +42,4 @@ def test_with_a_dropout_the_sum_of_the_others_is_all_that_it_gets() -> None:
 
 
 TestCoalitions = Coalitions.TestCase
-TestCoalitions.settings = settings(
-    max_examples=15,
-    stateful_step_count=15,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+TestCoalitions.settings = examples(0.15, steps=15, allow=[HealthCheck.data_too_large])

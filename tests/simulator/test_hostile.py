@@ -13,9 +13,10 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from eth_keys import keys as eth_keys
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from kits.examples import examples
 from simulator.checks import check_money, check_paid
 from simulator.network import Weather
 from simulator.participant import Node
@@ -369,9 +370,4 @@ def _outsider(world: World) -> Node:
 
 
 TestHostile = Hostile.TestCase
-TestHostile.settings = settings(
-    max_examples=12,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+TestHostile.settings = examples(0.12, steps=30, allow=[HealthCheck.data_too_large])

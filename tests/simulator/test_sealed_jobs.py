@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 from kits.coalitions import EVERYBODY, Coalitions
+from kits.examples import examples
 from simulator.checks import check_all_closed, check_done
 from simulator.coalition import Coalition
 from simulator.moments import vanish_at
@@ -201,12 +202,7 @@ class SealedCoalitions(Coalitions):
 
 
 TestSealedCoalitions = SealedCoalitions.TestCase
-TestSealedCoalitions.settings = settings(
-    max_examples=6,
-    stateful_step_count=12,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+TestSealedCoalitions.settings = examples(0.06, steps=12, allow=[HealthCheck.data_too_large])
 
 
 # --- models that are none

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
+from kits.examples import examples
 
 from node.data.datasets import add_dataset, check_name, clear_copies, import_file, load_matrix
 from node.data.matrix import build_matrix
@@ -127,9 +128,7 @@ def test_words_match_numbers_in_any_order(tmp_path: Path) -> None:
         build_matrix(copy, [AGE], ClassTarget("sick", ("3", "3.0", "10", "-2")))
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(0.6, allow=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(

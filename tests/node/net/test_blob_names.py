@@ -3,8 +3,9 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from kits.examples import examples
 
 from protocol import params
 from protocol.errors import Malformed
@@ -39,7 +40,7 @@ def test_a_long_blob_is_named_by_its_chunk_list() -> None:
     assert chunk_list_bytes(len(content)) == len(listed)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(0.3)
 @given(st.lists(st.integers(0, 3 * CHUNK // 2), max_size=4), st.data())
 def test_a_name_does_not_depend_on_how_the_pieces_come(
     sizes: list[int], data: st.DataObject
@@ -64,7 +65,7 @@ def test_a_name_does_not_depend_on_how_the_pieces_come(
             assert not chunks.accepts(index, b"\xff" + whole[at + 1 : at + length])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 @given(st.integers(0, 2 + 13 + 8 + 96), st.integers(1, 255))
 def test_any_change_to_a_chunk_list_is_found(position: int, change: int) -> None:
     size = 2 * CHUNK + 7

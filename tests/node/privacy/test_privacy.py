@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 import trio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kits.budgets import MODEL, ROWS, Inline, computed, fill, job, noisy_spec
+from kits.examples import examples
 from kits.paths import ROOT
 
 from node.data.datasets import import_file
@@ -339,7 +340,7 @@ OPERATIONS = st.lists(
 
 
 @given(OPERATIONS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(0.25)
 def test_whatever_happens_no_charge_passes_the_budget_it_was_made_under(
     tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[str, Any, Any]]
 ) -> None:

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
+from kits.examples import examples
 
 from node.net.fetch import BlobSink, BlobSource
 from node.store.blobs import BlobRef, Blobs, BlobsFull
@@ -85,9 +86,7 @@ def test_a_writer_that_fails_leaves_nothing(blobs: Blobs, tmp_path: Path) -> Non
 # Receiving
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(0.3, allow=[HealthCheck.function_scoped_fixture])
 @given(st.binary(min_size=1, max_size=200), st.data())
 def test_chunks_come_in_any_order_and_over_restarts(
     tmp_path: Path, content: bytes, data: st.DataObject

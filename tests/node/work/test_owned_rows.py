@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import HealthCheck, given, reject
 from hypothesis import strategies as st
 from kits.books import make_spec
+from kits.examples import examples
 
 from node.data.datasets import import_file
 from node.store.blobs import Blobs
@@ -82,7 +83,7 @@ line = st.tuples(cell, cell, stay).map(",".join)
 
 @pytest.mark.parametrize("spec", [NOISY, SEALED], ids=["open", "sealed"])
 @given(lines=st.lists(line, min_size=1, max_size=6))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(0.6, allow=[HealthCheck.function_scoped_fixture])
 def test_no_value_keeps_an_owner_out(spec: JobSpec, lines: list[str], tmp_path: Path) -> None:
     text = "".join(each + "\n" for each in lines)
     try:

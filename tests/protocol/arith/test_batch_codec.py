@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from gmpy2 import mpz
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.arith.numbers.shape import HEADER_BYTES, NOBODY, Kind, Shape
@@ -33,7 +33,6 @@ def batch(small_key: PrivateKey, entropy_from) -> bytes:
 
 
 @given(plaintexts=st.lists(st.integers(-(2**200), 2**200), max_size=8), seed=st.integers(0, 999))
-@settings(deadline=None)
 def test_batches_round_trip(
     small_key: PrivateKey, entropy_from, plaintexts: list[int], seed: int
 ) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from kits.examples import examples
 
 from protocol.arith.numbers.shape import NOBODY
 from protocol.arith.paillier.batch import decode_batch, encode_batch, sum_encoded
@@ -42,7 +43,7 @@ def added(key: PrivateKey, pool: Pool, lanes: Lanes, vectors: list[np.ndarray]) 
     seed=st.integers(0, 2**32),
     edge=st.sampled_from([0, 1, -1]),
 )
-@settings(deadline=None, max_examples=60)
+@examples(0.6)
 def test_sums_come_back(
     key: PrivateKey, pool: Pool, value_bits: int, summands: int, values: int, seed: int, edge: int
 ) -> None:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.arith.numbers.fixedpoint import FixedPoint
@@ -20,7 +20,6 @@ from protocol.params import VALUE_BITS
     fractions=st.lists(st.floats(-1.5, 1.5), min_size=1, max_size=50),
     seed=st.integers(0, 2**32),
 )
-@settings(deadline=None)
 def test_values_come_back_within_a_step_and_saturate_at_the_clip(
     entropy_from, bits: int, clip: float, fractions: list[float], seed: int
 ) -> None:

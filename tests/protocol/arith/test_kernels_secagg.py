@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from kits.examples import examples
 
 from protocol.arith import kernels
 from protocol.arith.learning.models import Family, Model
@@ -141,7 +142,7 @@ def block_of(
     seed=st.integers(0, 2**32),
     data=st.data(),
 )
-@settings(deadline=None, max_examples=25)
+@examples(0.25)
 def test_whoever_drops_out_the_sum_of_the_rest_opens(
     small_key: PrivateKey,
     entropy_from: Callable[[int], Entropy],

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.arith.travel.lanes import Lanes, SumOutOfRange
@@ -31,7 +31,6 @@ def by_definition(lanes: Lanes, values: np.ndarray) -> list[int]:
 
 
 @given(lanes=layouts, count=st.integers(0, 700), seed=st.integers(0, 2**32))
-@settings(deadline=None)
 def test_packing_is_the_definition_and_unpacks(lanes: Lanes, count: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     values = random.integers(-lanes.max_int, lanes.max_int, count, endpoint=True)
@@ -42,7 +41,6 @@ def test_packing_is_the_definition_and_unpacks(lanes: Lanes, count: int, seed: i
 
 
 @given(lanes=layouts, sign=st.sampled_from([1, -1, 0]), seed=st.integers(0, 2**32))
-@settings(deadline=None)
 def test_full_sums_decode_at_the_very_edge(lanes: Lanes, sign: int, seed: int) -> None:
     """`headroom` batches, all values at the limit (one sign, or mixed), stay below n / 2."""
     count = 2 * lanes.lanes_per_ciphertext + 1
@@ -96,7 +94,6 @@ def test_a_sum_at_the_bound_passes_and_one_past_it_is_named() -> None:
 
 
 @given(noise=st.integers(0, (1 << 256) - 1))
-@settings(deadline=None)
 def test_any_number_modulo_n_is_digits_or_refused(noise: int) -> None:
     """What a hostile owner may add: decoding is total, and what it accepts re-packs to itself."""
     lanes = Lanes(8, 5, 256)

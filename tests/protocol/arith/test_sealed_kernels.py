@@ -10,8 +10,9 @@ import gmpy2
 import numpy as np
 import pytest
 from gmpy2 import mpz
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from kits.examples import examples
 
 from protocol.arith import kernels
 from protocol.arith.numbers.entropy import Entropy
@@ -142,7 +143,7 @@ def random_step(layout: SealedLayout, seed: int) -> tuple[np.ndarray, np.ndarray
     seed=st.integers(0, 2**32),
     data=st.data(),
 )
-@settings(deadline=None, max_examples=40)
+@examples(0.4)
 def test_what_opens_is_the_exact_sum_of_the_owners_steps(
     small_key: PrivateKey,
     entropy_from: Callable[[int], Entropy],

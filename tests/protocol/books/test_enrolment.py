@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kits.books import Job, Person, digest_of, enrol, make_job
+from kits.examples import examples
 
 from protocol.books.enrolment import (
     Cohort,
@@ -249,7 +250,7 @@ def limits(size: int, shuffle: bool = False) -> CohortSpec:
 Draw = Callable[[int], tuple[int, ...]]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 @given(
     st.lists(st.integers(0, 60), min_size=1, max_size=3),
     st.integers(5, 9),

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kits.books import REQUESTER, Job, Person, digest_of, make_job
 from kits.machine import ready_of
@@ -112,7 +112,6 @@ def test_a_list_holds_somebody() -> None:
             CohortList(empty)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_garbage_is_no_list(data: bytes) -> None:
     for read in (decode_cohort, decode_contributions):

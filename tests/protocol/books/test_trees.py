@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from eth_hash.auto import keccak
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kits import paths
+from kits.examples import examples
 
 from protocol.books.trees import (
     EMPTY,
@@ -194,7 +195,7 @@ def test_an_entry_has_one_position(entries: list[Merit], data: st.DataObject) ->
     assert not verify_sum(tree.root, claimed, entries[position], tree.proof(position))
 
 
-@settings(max_examples=50)
+@examples(0.5)
 @given(
     st.builds(Merit, accounts, st.integers(1, 2**256 - 1)),
     st.lists(st.builds(SumNode, words, st.integers(0, 2**256 - 1)), max_size=14),

@@ -11,9 +11,10 @@ import pytest
 from eth_account.messages import _hash_eip191_message, encode_typed_data
 from eth_keys import keys
 from eth_keys.constants import SECPK1_N
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kits import paths
+from kits.examples import examples
 
 from protocol.books.typed_data import (
     Commitment,
@@ -88,7 +89,7 @@ def sign(key: keys.PrivateKey, digest: bytes) -> bytes:
     return bytes(signature[:64]) + bytes([27 + signature[64]])
 
 
-@settings(max_examples=30, deadline=None)
+@examples(0.3)
 @given(domains, commitments)
 def test_a_commitments_digest_is_eip_712s(domain: Domain, commitment: Commitment) -> None:
     values = dataclasses.astuple(commitment)
@@ -96,7 +97,7 @@ def test_a_commitments_digest_is_eip_712s(domain: Domain, commitment: Commitment
     assert commitment_digest(domain, commitment) == expected
 
 
-@settings(max_examples=30, deadline=None)
+@examples(0.3)
 @given(domains, enrolments)
 def test_an_enrolments_digest_is_eip_712s(domain: Domain, enrolment: Enrolment) -> None:
     values = dataclasses.astuple(enrolment)
@@ -104,13 +105,11 @@ def test_an_enrolments_digest_is_eip_712s(domain: Domain, enrolment: Enrolment) 
     assert enrolment_digest(domain, enrolment) == expected
 
 
-@settings(deadline=None)
 @given(private_keys, words)
 def test_a_signature_names_its_signer(key: keys.PrivateKey, digest: bytes) -> None:
     assert recover(digest, sign(key, digest)) == key.public_key.to_canonical_address()
 
 
-@settings(deadline=None)
 @given(private_keys, words)
 def test_a_signature_has_one_form(key: keys.PrivateKey, digest: bytes) -> None:
     good = sign(key, digest)
@@ -123,7 +122,6 @@ def test_a_signature_has_one_form(key: keys.PrivateKey, digest: bytes) -> None:
         recover(digest, good + b"\x00")
 
 
-@settings(deadline=None)
 @given(words, st.binary(min_size=65, max_size=65) | st.binary(max_size=80))
 def test_any_bytes_are_a_signer_or_malformed(digest: bytes, signature: bytes) -> None:
     with contextlib.suppress(Malformed):

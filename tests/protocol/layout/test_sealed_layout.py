@@ -6,8 +6,9 @@ import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from kits.examples import examples
 
 from protocol.errors import InputError, Malformed
 from protocol.layout.packing import BATCH_HEADER_BYTES, Packing
@@ -122,7 +123,7 @@ def test_the_limits_themselves_are_taken() -> None:
 
 
 @given(layout=layouts, other=layouts)
-@settings(max_examples=50)
+@examples(0.5)
 def test_a_declared_layout_is_taken_when_it_is_the_same(
     layout: SealedLayout, other: SealedLayout
 ) -> None:

@@ -6,9 +6,10 @@ import dataclasses
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from kits.books import REQUESTER, Job, digest_of, make_job
+from kits.examples import examples
 from kits.machine import BODIES, INPUTS, Effects, every, kinds, notes, only, sent
 from kits.owner import DEPTH, OwnerKit, moments, owner_at
 from simulator.strategies import wire
@@ -51,7 +52,7 @@ def anywhere(request: pytest.FixtureRequest) -> OwnerKit:
 LAST_YEAR = 2**52
 
 
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 @given(input_=st.one_of([wire(kind) for kind in INPUTS if kind not in OWN]))
 def test_no_input_breaks_it(anywhere: OwnerKit, input_: inputs.Input) -> None:
     """Any input in any phase: a new state and effects that can be stored, or StateError."""
@@ -63,7 +64,7 @@ def test_no_input_breaks_it(anywhere: OwnerKit, input_: inputs.Input) -> None:
     assert_storable(anywhere, state, wanted)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 @given(body=st.one_of([wire(kind) for kind in BODIES]), own=st.booleans(), at=st.booleans())
 def test_no_message_breaks_it(anywhere: OwnerKit, body: Any, own: bool, at: bool) -> None:
     """Whatever the requester or a stranger signs, about the present attempt or about none."""

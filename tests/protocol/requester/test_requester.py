@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from kits.books import Person, digest_of, make_job
+from kits.examples import examples
 from kits.machine import BODIES, INPUTS, Effects, every, kinds, notes, only, told
 from kits.requester import RequesterKit, finishing, go_through, moments, owing, paying, requester_at
 from simulator.strategies import wire
@@ -47,7 +48,7 @@ def anywhere(request: pytest.FixtureRequest) -> RequesterKit:
 LAST_YEAR = 2**52
 
 
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 @given(input_=st.one_of([wire(kind) for kind in INPUTS if kind not in OWN]))
 def test_no_input_breaks_it(anywhere: RequesterKit, input_: inputs.Input) -> None:
     """Any input in any phase: a new state and effects that can be stored, or StateError."""
@@ -63,7 +64,7 @@ def test_no_input_breaks_it(anywhere: RequesterKit, input_: inputs.Input) -> Non
     assert_storable(anywhere, state, wanted)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 @given(body=st.one_of([wire(kind) for kind in BODIES]), who=st.integers(0, 5), at=st.booleans())
 def test_no_message_breaks_it(anywhere: RequesterKit, body: Any, who: int, at: bool) -> None:
     """Whatever a member or a stranger signs, about the present attempt or about none."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from simulator.strategies import smallest, wire
 
@@ -41,7 +41,6 @@ def signed(body: Body) -> Envelope:
     return seal(PLACE, SENDER, body, KEY.sign)
 
 
-@settings(deadline=None)
 @given(bodies)
 def test_what_was_sealed_opens(body: Body) -> None:
     envelope = signed(body)
@@ -128,14 +127,12 @@ def test_a_sender_that_is_no_ed25519_key_is_refused(sender: bytes) -> None:
         open_envelope(encode(Envelope(statement, bytes(64))))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_garbage_is_malformed(data: bytes) -> None:
     with pytest.raises(Malformed):
         open_envelope(data)
 
 
-@settings(deadline=None)
 @given(bodies, st.data())
 def test_no_flipped_bit_survives(body: Body, data: st.DataObject) -> None:
     encoded = bytearray(encode(signed(body)))
@@ -144,7 +141,6 @@ def test_no_flipped_bit_survives(body: Body, data: st.DataObject) -> None:
         open_envelope(bytes(encoded))
 
 
-@settings(deadline=None)
 @given(bodies, st.binary(min_size=1, max_size=8))
 def test_trailing_bytes_are_refused(body: Body, more: bytes) -> None:
     with pytest.raises(Malformed):

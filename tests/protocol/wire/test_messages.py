@@ -8,7 +8,7 @@ import typing
 from typing import Annotated, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kits import message_cases
 from kits.books import REQUESTER, digest_of
@@ -26,21 +26,18 @@ KINDS: tuple[type[Any], ...] = typing.get_args(Body)
 VECTORS = json.loads(message_cases.VECTORS.read_text())
 
 
-@settings(deadline=None)
 @given(st.one_of([wire(kind) for kind in KINDS]))
 def test_every_message_round_trips(body: Body) -> None:
     data = encode_tagged(body)
     assert decode_tagged(KINDS, data, MAX_STREAM_MESSAGE_BYTES) == body
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_garbage_is_malformed(data: bytes) -> None:
     with pytest.raises(Malformed):
         decode_tagged(KINDS, data, MAX_STREAM_MESSAGE_BYTES)
 
 
-@settings(deadline=None)
 @given(st.one_of([wire(kind) for kind in KINDS]), st.data())
 def test_a_changed_byte_is_another_message_or_malformed(body: Body, data: st.DataObject) -> None:
     encoded = bytearray(encode_tagged(body))

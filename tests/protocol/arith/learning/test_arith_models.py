@@ -7,8 +7,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from kits.examples import examples
 
 from protocol.arith.learning import models
 from protocol.arith.learning.models import Family, Model, clipped_gradient
@@ -72,7 +73,7 @@ def test_clipping_equals_a_loop_over_records(model: Model, clip: float) -> None:
     clip=st.floats(1e-3, 1e3),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 def test_norm_never_exceeds_the_clip(model: Model, scale: float, clip: float, seed: int) -> None:
     x, y = rows(model, seed, 8)
     weights = some_weights(model, seed)

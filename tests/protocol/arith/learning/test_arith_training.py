@@ -7,8 +7,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from kits.examples import examples
 
 from protocol.arith.learning import models
 from protocol.arith.learning.models import Family, Model, clipped_gradient
@@ -55,7 +56,7 @@ def test_the_requester_rebuilds_the_owner_s_weights_exactly(model: Model, ridge:
     size=st.floats(0.01, 1e6),
     steps=st.integers(1, 12),
 )
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 def test_no_reported_gradient_is_longer_than_the_clip(
     ridge: float, clip: float, rate: float, size: float, steps: int
 ) -> None:

@@ -10,9 +10,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from kits.examples import examples
 from scipy import stats
 
 from protocol.arith.learning.feature_map import FeatureMap, MapKind, normal_from_seed
@@ -69,7 +70,7 @@ EXTREME = st.one_of(
 @example(np.full(3, 1.0), MapKind.NONE, 1.0, 0.0, 0.0, math.sqrt(3))  # exactly at the clip
 @example(np.full(3, 1.0), MapKind.NONE, 1.0, 0.0, 0.0, np.nextafter(math.sqrt(3), 0))
 @example(np.full(3, 0.25), MapKind.NONE, 1.0, 0.25, 0.0, 1e-6)  # a row of zeros
-@settings(max_examples=300, deadline=None)
+@examples(3)
 def test_every_row_is_in_the_unit_ball(
     x: Floats, kind: MapKind, scale: float, center: float, bias: float, clip_norm: float
 ) -> None:

@@ -7,8 +7,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from kits.examples import examples
 
 from protocol.arith.learning.shapley import EVALUATIONS, shapley
 from protocol.errors import FatalError
@@ -77,7 +78,7 @@ def test_who_changes_nothing_has_nothing(
 
 
 @given(st.integers(9, 40), st.data())
-@settings(max_examples=30, deadline=None)
+@examples(0.3)
 def test_a_sampled_game_that_is_a_sum_is_exact(players: int, data: st.DataObject) -> None:
     worths = data.draw(st.lists(st.floats(1, 10), min_size=players, max_size=players))
     found = shapley(
@@ -89,7 +90,7 @@ def test_a_sampled_game_that_is_a_sum_is_exact(players: int, data: st.DataObject
 
 
 @given(st.integers(9, 60), st.integers(0, 2**32))
-@settings(max_examples=30, deadline=None)
+@examples(0.3)
 def test_sampled_values_add_up_too_and_work_is_bounded(players: int, seed: int) -> None:
     asked: set[int] = set()
 

@@ -6,8 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from kits.examples import examples
 
 from protocol.arith.learning import models, worth
 from protocol.arith.learning.models import Family, Floats, Model
@@ -286,7 +287,7 @@ def planted(
 
 
 @given(st.integers(0, 2**32), st.integers(0, 2))
-@settings(max_examples=15, deadline=None)
+@examples(0.15)
 def test_regression_finds_planted_worths_under_shuffling(seed: int, missing: int) -> None:
     case = planted(seed, missing=missing, trend=5.0)
     found = worth_of_members(case.record, 48, shuffled=True)

@@ -7,8 +7,9 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from kits.examples import examples
 
 from protocol.arith.learning.worth_record import MAX_RECORD_BYTES, MAX_VALUE, append, decode
 from protocol.errors import FatalError, Malformed
@@ -56,7 +57,7 @@ def test_nothing_may_be_missing_or_follow(rounds: list[tuple[int, Entries]], mor
 
 
 @given(records, st.data())
-@settings(max_examples=200)
+@examples(2)
 def test_other_bytes_are_refused_or_canonical(
     rounds: list[tuple[int, Entries]], data: st.DataObject
 ) -> None:

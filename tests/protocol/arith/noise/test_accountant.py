@@ -6,8 +6,9 @@ import math
 
 import pytest
 from dp_accounting import dp_event, pld
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from kits.examples import examples
 from mpmath import binomial, log, log1p, mp, mpf
 from mpmath import exp as mexp
 from scipy import optimize, special
@@ -90,7 +91,7 @@ def test_it_lies_closely_above_what_is_nearly_exact(charges: list[Charge]) -> No
 
 
 @given(sigma=st.floats(0.3, 50), delta=st.floats(1e-9, 1e-2))
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 def test_one_full_release_costs_at_least_its_exact_epsilon(sigma: float, delta: float) -> None:
     assert spent([Charge(1.0, sigma, 1)], delta) >= analytic(sigma, delta)
 
@@ -101,7 +102,7 @@ def test_one_full_release_costs_at_least_its_exact_epsilon(sigma: float, delta: 
     steps=st.integers(1, 25_500),
     delta=st.sampled_from([1e-9, 1e-5, 1e-2]),
 )
-@settings(max_examples=40, deadline=None)
+@examples(0.4)
 def test_float_error_never_takes_off_what_is_owed(
     rate: float, sigma: float, steps: int, delta: float
 ) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from kits.examples import examples
 from scipy import stats
 from sklearn.datasets import load_digits
 
@@ -71,7 +72,7 @@ EXTREME = st.one_of(
 @example(gradient=np.full(40, 5e-324), clip_norm=1e6)
 @example(gradient=np.full(4, 2.0), clip_norm=4.0)  # exactly at the clip
 @example(gradient=np.array([3.0, 4.0]), clip_norm=np.nextafter(5.0, 0.0))
-@settings(max_examples=400, deadline=None)
+@examples(4)
 def test_no_record_is_longer_than_stated(gradient: Floats, clip_norm: float) -> None:
     found = record_vector(gradient, clip_norm)
     if found is None:
@@ -124,7 +125,7 @@ def rows_for(model: Model, size: float, count: int, seed: int) -> tuple[Floats, 
     seed=st.integers(0, 2**32 - 1),
     where=st.integers(0, 8),
 )
-@settings(max_examples=150, deadline=None)
+@examples(1.5)
 def test_no_neighbours_are_further_apart_than_stated(
     family: Model, exponent: int, clip_norm: float, count: int, seed: int, where: int
 ) -> None:

@@ -8,9 +8,10 @@ from math import sqrt
 import gmpy2
 import pytest
 from gmpy2 import mpz
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kits import paths
+from kits.examples import examples
 
 from protocol.arith.paillier.cryptosystem import PrivateKey, PublicKey, generate_key
 from protocol.arith.paillier.key_proof import challenge, proof_bytes, prove, verify
@@ -80,7 +81,7 @@ def test_vectors_of_bad_keys(case: dict) -> None:
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=40)
+@examples(0.4)
 def test_there_is_no_second_proof(small_key: PrivateKey, data: st.DataObject) -> None:
     proof = bytearray(prove(small_key))
     position = data.draw(st.integers(0, len(proof) - 1))
@@ -90,7 +91,6 @@ def test_there_is_no_second_proof(small_key: PrivateKey, data: st.DataObject) ->
 
 
 @given(proof=st.binary(max_size=2 * 256))
-@settings(deadline=None)
 def test_any_bytes_at_all(small_key: PrivateKey, proof: bytes) -> None:
     with pytest.raises(InputError) as caught:
         verify(small_key.public, proof)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gmpy2
 import pytest
 from gmpy2 import mpz
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.arith.paillier.cryptosystem import PrivateKey, PublicKey
@@ -25,7 +25,6 @@ def whole(obfuscator: Obfuscator, n: int) -> int:
     base=st.integers(2, 10**30),
     material=st.binary(min_size=400, max_size=400),
 )
-@settings(deadline=None)
 def test_powers_are_powers(bits: int, count: int, base: int, material: bytes) -> None:
     n = 10**20 + 39  # prime, so that every base is a unit
     comb = Comb.cheapest(bits, count)

@@ -7,7 +7,7 @@ import secrets
 
 import gmpy2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from phe.paillier import EncryptedNumber, generate_paillier_keypair
 
@@ -39,7 +39,6 @@ def test_a_key_follows_from_its_entropy_alone(entropy_from) -> None:
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_signed_plaintexts_round_trip_and_add(small_key: PrivateKey, entropy_from, data) -> None:
     half = small_key.public.n // 2
     inside = st.integers(-(half // 2), half // 2)

@@ -7,7 +7,7 @@ import time
 import gmpy2
 import pytest
 from gmpy2 import mpz
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from phe.paillier import EncryptedNumber
 
@@ -76,7 +76,6 @@ def test_making_one_takes_seconds_at_most(entropy_from) -> None:
 
 
 @given(data=st.data())
-@settings(deadline=None)
 def test_phe_and_assay_read_each_other(short_key: PrivateKey, entropy_from, data) -> None:
     """Sums of phe's ciphertexts, of ours, and of both, by either side."""
     theirs, n = short_key.to_phe(), short_key.public.n

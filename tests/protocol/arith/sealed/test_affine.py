@@ -8,9 +8,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from kits.examples import examples
 from sklearn.datasets import load_breast_cancer, load_digits
 
 from protocol.arith.learning.feature_map import FeatureMap, MapKind
@@ -157,7 +158,7 @@ def test_steps_on_a_noised_statistic_use_it_projected_and_ridged(model: Model, r
     size=st.sampled_from([1.0, 30.0]),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=200, deadline=None)
+@examples(2)
 def test_no_map_expands(
     model: Model,
     rows: int,
@@ -251,7 +252,7 @@ def test_statistics_of_another_model_are_refused() -> None:
     most=st.floats(0.5, 1e4),
     other=hnp.arrays(np.float64, 12, elements=st.floats(0, 1e3)),
 )
-@settings(max_examples=300, deadline=None)
+@examples(3)
 def test_projected_eigenvalues_are_the_nearest_that_a_gram_can_have(
     values: Floats, most: float, other: Floats
 ) -> None:

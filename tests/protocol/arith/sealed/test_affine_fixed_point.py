@@ -7,9 +7,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from kits.examples import examples
 
 from protocol.arith.learning.models import Floats
 from protocol.arith.sealed.affine import AffineMap, error_bound, quantised
@@ -54,7 +55,7 @@ WEIGHTS = hnp.arrays(
 
 
 @given(found=MAPS, weights=WEIGHTS, share=st.floats(1e-3, 1.0), value_bits=st.integers(4, 32))
-@settings(max_examples=200, deadline=None)
+@examples(2)
 def test_a_reply_is_as_near_as_derived(
     found: AffineMap, weights: Floats, share: float, value_bits: int
 ) -> None:
@@ -90,7 +91,7 @@ def test_a_reply_is_as_near_as_derived(
     rounds=st.integers(1, 4),
     server_rate=st.sampled_from([1.0, 0.25]),
 )
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 def test_rounds_stay_as_near_as_derived(
     found: list[AffineMap], start: Floats, shares: list[float], rounds: int, server_rate: float
 ) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from gmpy2 import mpz
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt
@@ -53,7 +53,6 @@ def entries(rows: int, columns: int, bits: int, seed: int) -> Matrix:
     wider=st.integers(0, 5),
     seed=st.integers(0, 2**32),
 )
-@settings(deadline=None)
 def test_products_are_products_of_powers(
     rows: int, columns: int, bits: int, wider: int, seed: int
 ) -> None:
@@ -76,7 +75,6 @@ def test_products_are_products_of_powers(
     ),
     strips=st.integers(1, 6),
 )
-@settings(deadline=None)
 def test_extremes_however_the_columns_are_cut(matrix: list[list[int]], strips: int) -> None:
     whole, ciphertexts = np.array(matrix, dtype=np.int64), units(PRIME, 6, strips)
     expected = one_by_one(PRIME, ciphertexts, whole)

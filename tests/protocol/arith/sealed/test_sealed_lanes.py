@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from kits.examples import examples
 
 from protocol.arith.travel.lanes import SumOutOfRange
 from protocol.arith.travel.sealed import SealedLanes
@@ -40,7 +41,7 @@ def test_the_layouts_below_are_what_they_are_named_for() -> None:
 
 
 @given(layout=layouts, seed=st.integers(0, 2**32))
-@settings(max_examples=60)
+@examples(0.6)
 def test_the_largest_sum_comes_out_as_it_went_in(layout: SealedLayout, seed: int) -> None:
     lanes = SealedLanes(layout)
     values = random_values(layout, layout.max_int, seed)
@@ -54,7 +55,7 @@ def test_the_largest_sum_comes_out_as_it_went_in(layout: SealedLayout, seed: int
 
 
 @given(layout=layouts, seed=st.integers(0, 2**32))
-@settings(max_examples=60)
+@examples(0.6)
 def test_places_are_those_of_the_specification(layout: SealedLayout, seed: int) -> None:
     """Sum by sum, as docs/spec/sealed-ciphertexts.md writes it."""
     lanes, w, n = SealedLanes(layout), layout.width, layout.per_group

@@ -8,9 +8,10 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from kits.examples import examples
 from scipy import stats
 
 from protocol.arith.learning.feature_map import FeatureMap, MapKind
@@ -113,7 +114,7 @@ EXTREME = st.one_of(
 @example(np.full(12, 1.0), "uniform", Family.SOFTMAX, 9, 0.3)
 @example(np.full(1, 1.0), "spike", Family.LOGISTIC, 2, 1.0)
 @example(np.full(7, np.inf), "as it is", Family.LINEAR, 2, 1.0)
-@settings(max_examples=400, deadline=None)
+@examples(4)
 def test_no_row_is_longer_than_stated(
     u: Floats, shape: str, family: Family, outputs: int, target: float
 ) -> None:
@@ -142,7 +143,7 @@ def test_no_row_is_longer_than_stated(
     clip_norm=st.floats(1e-3, 10.0),
     bias=st.sampled_from([0.0, 0.3, 5.0]),
 )
-@settings(max_examples=120, deadline=None)
+@examples(1.2)
 def test_no_neighbours_are_further_apart_than_stated(
     model: Model, rows: int, where: int, seed: int, kind: MapKind, clip_norm: float, bias: float
 ) -> None:
@@ -261,7 +262,7 @@ def test_no_noise_is_not_called_noise(multiplier: float) -> None:
     multiplier=st.floats(1e-9, 1e9),
     data=st.data(),
 )
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 def test_kept_statistics_come_back_exactly(
     features: int, outputs: int, rows: int, multiplier: float, data: st.DataObject
 ) -> None:
@@ -281,7 +282,7 @@ def some_bytes(multiplier: float = 0.0) -> bytes:
 
 
 @given(at=st.integers(0, statistics_bytes(3, 1) - 1), bit=st.integers(0, 7), noisy=st.booleans())
-@settings(max_examples=300, deadline=None)
+@examples(3)
 def test_a_flipped_bit_is_refused_or_is_another_statistic(at: int, bit: int, noisy: bool) -> None:
     data = bytearray(some_bytes(1.5 if noisy else 0.0))
     data[at] ^= 1 << bit

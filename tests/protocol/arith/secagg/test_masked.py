@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.arith.numbers.shape import NOBODY, Kind, Shape
@@ -24,7 +24,6 @@ BITS = st.sampled_from(range(8, 65, 8))
 
 
 @given(bits=BITS, count=st.integers(0, 50), data=st.data())
-@settings(deadline=None)
 def test_words_round_trip(bits: int, count: int, data: st.DataObject) -> None:
     seed = data.draw(st.binary(min_size=32, max_size=32))
     words, shape = expand_words(seed, count, bits), Shape(Kind.MASKS, bits, count)

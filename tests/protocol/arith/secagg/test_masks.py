@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from gmpy2 import mpz
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from kits.examples import examples
 
 from protocol.arith.numbers.entropy import Entropy
 from protocol.arith.secagg.agreement import agree, check_public, new_key, public_of
@@ -72,7 +73,7 @@ def rosters(draw: st.DrawFn) -> tuple[list[int], int]:
 
 
 @given(chosen=rosters(), seed=st.integers(0, 2**32), bits=st.sampled_from((8, 24, 32, 40, 64, 0)))
-@settings(deadline=None, max_examples=60)
+@examples(0.6)
 def test_what_is_left_over_is_the_removal(
     entropy_from: Callable[[int], Entropy], chosen: tuple[list[int], int], seed: int, bits: int
 ) -> None:
@@ -238,7 +239,7 @@ def test_nobody_masks_under_a_key_that_was_put_in_its_place(
 
 
 @given(bits=st.sampled_from(range(8, 65, 8)), count=st.integers(0, 70_000), sign=st.booleans())
-@settings(deadline=None, max_examples=30)
+@examples(0.3)
 def test_mixing_in_chunks_is_expanding_and_adding(bits: int, count: int, sign: bool) -> None:
     space, start = Words(bits), expand_words(b"s" * 32, count, bits)
     words = expand_words(b"t" * 32, count, bits)

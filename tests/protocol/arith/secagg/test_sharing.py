@@ -9,8 +9,9 @@ from collections.abc import Callable
 import pytest
 from Crypto.Protocol import SecretSharing
 from Crypto.Random import get_random_bytes
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from kits.examples import examples
 
 from protocol.arith.numbers.entropy import Entropy
 from protocol.arith.secagg.agreement import new_key
@@ -62,7 +63,7 @@ def put_together(kind, shares: dict[int, bytes], parts: ReadyParts):
 
 
 @given(secret=st.binary(min_size=32, max_size=32), data=st.data())
-@settings(deadline=None, max_examples=40)
+@examples(0.4)
 def test_any_threshold_of_shares_gives_the_secret(secret: bytes, data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 32))
     threshold = data.draw(st.integers(1, count))
@@ -174,7 +175,6 @@ def test_a_box_opens_for_its_recipient_here_and_now_only(
 
 
 @given(bit=st.integers(0, 639))
-@settings(deadline=None)
 def test_any_change_to_a_box_is_noticed(ready: tuple[Secrets, ReadyParts], bit: int) -> None:
     parts = ready[1]
     forged = dataclasses.replace(
@@ -186,7 +186,6 @@ def test_any_change_to_a_box_is_noticed(ready: tuple[Secrets, ReadyParts], bit: 
 
 
 @given(kind=st.sampled_from(("seed", "key")), bit=st.integers(0, 127))
-@settings(deadline=None)
 def test_a_share_that_its_hash_does_not_cover_is_noticed_at_freeze(
     ready: tuple[Secrets, ReadyParts], kind: str, bit: int
 ) -> None:
@@ -221,7 +220,6 @@ def test_keys_and_lengths_are_checked_at_freeze(ready: tuple[Secrets, ReadyParts
     forged=st.dictionaries(st.integers(0, 5), st.integers(0, 255), max_size=6),
     absent=st.sets(st.integers(0, 5)),
 )
-@settings(deadline=None)
 def test_who_releases_another_share_is_named(
     ready: tuple[Secrets, ReadyParts], kind, forged: dict[int, int], absent: set[int]
 ) -> None:
