@@ -1,4 +1,4 @@
-"""What the control socket asks of a running node; about jobs it asks node.jobs.
+"""The running node's answers to the control socket; about jobs it asks node.jobs.
 
 `status` reads what is in memory and waits for nothing.
 """
@@ -178,7 +178,7 @@ class Api:
         self._bus.publish("data.added", f"{name}: {dataset.rows} rows")
         await self.refresh()
         await self._consider_again()
-        # A name that comes again keeps what it has told.
+        # A name that is used again keeps what it has told.
         others = await services.store.read(catalogue.datasets)
         same = tuple(e.name for e in others if e.digest == dataset.digest and e.name != name)
         spent = await privacy_books.spent(services, name)

@@ -152,7 +152,7 @@ MAX_COMMIT_SECONDS: Final = 3600
 #: Seconds from a cancellation to its effect: the contract's NOTICE, for whoever tells of it.
 CANCEL_NOTICE_SECONDS: Final = 7200
 
-#: Blocks of the chain on top of a commitment before shares are released.
+#: Chain blocks on top of a commitment before shares are released.
 MAX_FINALITY_BLOCKS: Final = 1024
 
 #: What a job may escrow, in the token's smallest unit: no token has more, no product overflows.

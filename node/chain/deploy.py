@@ -1,4 +1,4 @@
-"""Put the bounty contract on a chain: once, by whoever starts a network."""
+"""Put the bounty contract on a chain: done once, by the founder of a network."""
 
 from __future__ import annotations
 

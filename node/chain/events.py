@@ -1,4 +1,4 @@
-"""What the contract said, as typed values: one frozen class for each event of bounty.vy.
+"""The contract's events as typed values: one frozen class for each event of bounty.vy.
 
 Addresses are 20 bytes, digests and roots 32, amounts wei (or the token's smallest unit), moments
 seconds since 1970. The field names are the contract's.
@@ -104,7 +104,7 @@ class ChainReorg:
 
 @dataclass(frozen=True, slots=True)
 class ChainHead:
-    """A block of the chain, in order; confirmations are counted from these."""
+    """A chain block, in order; confirmations are counted from these."""
 
     number: int
     hash: bytes

@@ -1,6 +1,6 @@
-"""Follows the chain: each block's events once, in order, and a word when blocks are taken back.
+"""Follows the chain: the events of each chain block once, in order, and reorganisations.
 
-The consumer stores a batch's cursor in the transaction that stores what its events changed; the
+The consumer stores a batch's cursor in the transaction that stores the changes of its events; the
 next range is read after that. So nothing is lost or counted twice, whatever crashes in between.
 """
 
@@ -36,7 +36,7 @@ MAX_PAUSE: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a look at the chain brought, to be applied in this order and stored with `cursor`.
+    """The result of one look at the chain, to be applied in this order and stored with `cursor`.
 
     First, if `reorg_to` is not None, everything above that block is undone. Then the events, in
     order. Then the head: the last block that was read; older than the chain's while catching up.
@@ -50,7 +50,8 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class ChainStatus:
-    """How it stands with the chain. `head` is the node's, `lag` what is still to be read, blocks.
+    """How it stands with the chain. `head` is the chain node's, `lag` the chain blocks still to be
+    read.
 
     `since_contact` is in seconds; None before the first answer.
     """
@@ -183,7 +184,7 @@ class Watcher:
         if first == head.number:
             if base.hash is not None and head.parent != base.hash:
                 return None
-            # By hash: whatever happens meanwhile, these are this block's events (EIP-234).
+            # By hash: so these are this chain block's events, whatever happens meanwhile (EIP-234).
             return _batch(base, await self._client.logs_of(head.hash), head, reorg_to)
         end = head if last == head.number else await self._client.header(last)
         if end is None:
@@ -196,8 +197,8 @@ class Watcher:
             self._chunk = max(MIN_CHUNK, self._chunk // 4)
             log.info("smaller ranges, %d blocks: %s", self._chunk, error)
             return None
-        # The range was read by number. If its end is where it was, and its start still fits, all
-        # of it came from one chain; each event's block must be on it too.
+        # The range was read by number. If its end is where it was, and its start still fits, all of
+        # it came from one chain. The chain block of each event must be on it too.
         if await self._client.block_hash(last) != end.hash:
             return None
         for event in {event.block: event for event in events}.values():

@@ -1,6 +1,6 @@
-"""What `assay job check` shows: a spec's problems, or what the job costs and what protects owners.
+"""`assay job check` for people: a spec's problems, or the job's costs and its protection.
 
-What is shown is the JSON that the command made (node.cli.commands.check).
+The tables show the JSON that the command made (node.cli.commands.check).
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def _multiplier(c: Result) -> tuple[str, str, str]:
 
 
 def _threshold(c: Result, members: int, shares: int) -> tuple[str, str, str]:
-    """t of n, with the two inequalities of the design's section 5 in numbers."""
+    """t of n, with both inequalities of docs/design.md, section 5, in numbers."""
     dropouts, corrupt = c["dropouts"], c["corrupt"]
     return (
         "threshold",

@@ -1,6 +1,6 @@
-"""What `assay job check` shows of a sealed job beside what it shows of any other.
+"""`assay job check` for people: the additional tables of a sealed job.
 
-What is shown is the JSON that the command made (node.cli.commands.check_sealed).
+They show the JSON that the command made (node.cli.commands.check_sealed).
 """
 
 from __future__ import annotations

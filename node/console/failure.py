@@ -1,4 +1,4 @@
-"""What a command raises when it cannot do what was asked. Standard library only."""
+"""The error that a command raises when it cannot do what was asked. Standard library only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every command gets: which home, how to print, and a way to the daemon.
+"""The session of a command: its home, its way of printing, and a way to the daemon.
 
 Standard library, console/ and node.home.home only; commands import the rest late.
 """

@@ -1,4 +1,4 @@
-"""What a sealed job adds to the story: its policies, its twin in the clear, who can read it."""
+"""A sealed job's part of the story: its policies, its twin in the clear, who can read it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens in the demo, in order: from a data set that lies in parts to accounts that are paid.
+"""The demo's story, in order: from a data set that lies in parts to accounts that are paid.
 
 The requester, the owners and the bystander are driven as their users would drive them; nothing here
 reaches into a daemon.
@@ -390,7 +390,7 @@ def _unsealed(plan: Plan, figures: Figures, twin: secrecy.Twin | None, world: Wo
 
 
 def _end(world: World, children: Children) -> tuple[str, ...]:
-    """Ask every daemon to end, as `assay down` does; who did not end well."""
+    """Ask every daemon to end, as `assay down` does; returns those that did not end well."""
     for user in world.users:
         user.ask("stop")
     deadline = time.monotonic() + DRAIN_SECONDS

@@ -1,4 +1,4 @@
-"""What performers work with: the node's parts, and how a job's outcome gets back to its machine."""
+"""The node's parts as performers use them, and the way of an outcome back to its machine."""
 
 from __future__ import annotations
 

@@ -55,8 +55,8 @@ _JUDGED = 256
 #: How often a peer is asked for jobs, seconds.
 _ASK_SECONDS = 20.0
 
-#: What one peer may tell machines in private, messages a second (four times that at once): each is
-#: answered, and what is answered is stored first. An honest peer says a few things a round.
+#: Private messages of one peer to machines, a second (four times that at once). Each is answered,
+#: and stored before that; an honest peer sends a few a round.
 _TELLS_PER_SECOND = 4.0
 _TELLERS = 4096
 
@@ -223,8 +223,8 @@ class Inbox:
         """The newest of what a job's requester said and the asker does not hold; for job zero,
         announcements.
 
-        Whoever owes shares is told of the commitment that it owes them for as well: it may have
-        been away while later ones were made.
+        A member that owes shares is also told of the commitment for which it owes them, because it
+        may have been away while later ones were made.
         """
         machines = self._services.engine.machines
         asked = [machines[job]] if job in machines else []
@@ -309,8 +309,8 @@ def _owed_commitment(tx: Transaction, machine: Machine, asker: bytes) -> bytes |
 def _awaits(machine: Machine, envelope: Envelope, size: int) -> bool:
     """Whether an attached batch is one that this node's round waits for.
 
-    A disk is not to be filled by whoever signs a header: only a member's first batch of the present
-    attempt is kept, and only where it will be summed.
+    Nobody may fill a disk by signing headers: only a member's first batch of the present attempt is
+    kept, and only if it will be summed.
     """
     state, cohort, body = machine.state, machine.context.cohort, envelope.body
     if not isinstance(body, Contribution) or not isinstance(state, RequesterState):

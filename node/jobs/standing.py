@@ -1,4 +1,4 @@
-"""Why a job stands where it stands, and how each of its owners does, by what this node has stored.
+"""A job's standing and that of each owner, with the reason, from what this node has stored.
 
 `look` reads what is needed in one snapshot; everything else here is a function of that.
 """
@@ -33,19 +33,20 @@ from protocol.wire.codec import decode
 from protocol.wire.envelope import Envelope
 from protocol.wire.messages import Refuse
 
-#: Events that say how the latest attempt went; the newest of them is the one that counts.
+#: Events that say how the latest attempt went; the newest of them counts.
 _ENDS: Final = ("attempt-failed", "contributed", "committed", "commitment-final", "round-applied")
 
-#: Nobody trains any more; a job that was not cancelled has had all of its rounds, or ended early.
+#: Nobody trains any more. A job that was not cancelled has had all of its rounds, or ended early.
 _TRAINED: Final = (JobPhase.FINISHING, JobPhase.PAYING, JobPhase.CLOSED)
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the store says of one job.
+    """One job as the store has it.
 
-    `told` is the contract's word. `failed` is how the latest attempt failed, empty where it went
-    well. `halted` says why no further round runs on this node's data, though the job goes on.
+    `told` are the contract's events. `failed` says how the latest attempt failed; it is empty if
+    that went well. `halted` says why no further round runs on this node's data, though the job goes
+    on.
     """
 
     told: list[StoredEvent]
@@ -96,7 +97,7 @@ def ended_early(machine: Machine, known: Known) -> bool:
 
 
 def reason(machine: Machine, known: Known) -> str:
-    """Why a job stands where it stands; of one that is wound up, what is still to come."""
+    """Why a job stands where it stands; for a job that is wound up, what is still to come."""
     if machine.broken:
         return machine.broken
     state = machine.state
@@ -158,7 +159,7 @@ class Refusal:
 
 
 def refusals(tx: Transaction, machine: Machine) -> dict[bytes, Refusal]:
-    """Peer id to its latest refusal of an attempt; only its requester hears any."""
+    """Peer id to its latest refusal of an attempt; only the requester hears refusals."""
     found = {}
     if isinstance(machine.state, RequesterState):
         for body in jobs.latest_messages(tx, machine.key, Refuse.__name__):
@@ -176,7 +177,8 @@ def members(
     books: Evidence | None,
     refused: dict[bytes, Refusal],
 ) -> tuple[j.Member, ...]:
-    """Everybody enrolled who is known here; at the requester also who waits for a block."""
+    """All enrolled members that are known here; at the requester also owners that wait for a
+    block."""
     cohort, state, spec = machine.context.cohort, machine.state, machine.context.spec
     if cohort is None:
         return _waiting(state, frozenset())
@@ -200,7 +202,7 @@ def members(
         j.Member(
             account=to_checksum(member.payout),
             peer_id=identity.peer_id_text(member.peer),
-            # Whoever came last has no block before the hash that draws it is final.
+            # The members of the last group have no block until the hash that draws it is final.
             block=blocks[index] if index < len(blocks) else None,
             part=part_in(state, index),
             refusal=_said(refused.get(member.peer), state),

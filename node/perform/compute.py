@@ -49,7 +49,7 @@ def key_name(modulus: bytes) -> str:
 
 async def compute(services: Services, wanted: Wanted, effect: effects.Compute) -> None:
     """Run one computation and store its outcome with the step that it leads to."""
-    # What is computed where: the same effect of the same job has one outcome for ever.
+    # The result's name: the same effect of the same job has one outcome for ever.
     ident = hashlib.sha256(wanted.machine.key + encode_tagged(effect)).digest()
     stored = await services.store.read(lambda tx: records.load_result(tx, ident))
     if stored is not None:
@@ -134,8 +134,8 @@ async def _dispatch(services: Services, wanted: Wanted, effect: effects.Compute)
 async def _contribute(
     services: Services, wanted: Wanted, effect: effects.ComputeContribution, work: tasks.Work
 ) -> tasks.Result:
-    """Integers, then masks. A try that a crash cut short is made again with the same secrets: of
-    the first nothing can have left, since nobody was told its batch's name."""
+    """Integers, then masks. A try that a crash cut short is made again with the same secrets.
+    Nothing of the first try can have left, because nobody was told its batch's name."""
     machine = wanted.machine
     context, cohort = machine.context, machine.context.require_cohort()
     model = services.blob(effect.model_digest)
@@ -172,8 +172,8 @@ async def _contribute(
 
 
 async def _still_agreed(services: Services, dataset: str, spec: JobSpec) -> None:
-    """Raises InputError where a data set's owner no longer takes such a job without noise. What one
-    with noise may go on to tell, the ledger decides."""
+    """Raises InputError if a data set's owner no longer takes such a job without noise. For a job
+    with noise, the ledger decides what more it may tell."""
     policy = await services.store.read(lambda tx: privacy_ledger.policy_of(tx, dataset))
     if why := "; ".join(without_noise(policy, spec)):
         raise InputError(f"the job runs no further on {dataset}: {why}", "policy")
@@ -227,9 +227,9 @@ async def _drawn_once(
     check: Callable[[], Awaitable[None]],
     draw: Callable[[NoisePlan], Awaitable[bytes]],
 ) -> bytes:
-    """What was drawn with noise for a round: its model looked at first (`check`), charged before it
-    was drawn, stored before it is used. Of attempts that ask at the same time one draws, and the
-    others find what it kept."""
+    """A round's noisy draw: its model is checked first (`check`), it is charged before it is drawn,
+    and stored before it is used. If attempts ask at the same time, one draws, and the others find
+    what it kept."""
     place = services.home, job, round_, on
     async with gradients.drawing(services.home, job):
         drawn = await trio.to_thread.run_sync(gradients.load, *place)
@@ -239,7 +239,7 @@ async def _drawn_once(
             plan = await services.store.read(lambda tx: privacy_ledger.plan_of(tx, job))
             drawn = await draw(plan)
             await trio.to_thread.run_sync(gradients.save, *place, drawn)
-        # From here on it may leave: should it be lost, the round is lost, and not drawn again.
+        # From here on it may leave. If it is lost, the round is lost, and not drawn again.
         if not await services.store.read(lambda tx: privacy_ledger.is_kept(tx, job, round_)):
             await services.store.run(lambda tx: privacy_ledger.keep(tx, job, round_))
     return drawn
@@ -275,7 +275,8 @@ async def unmask(services: Services, wanted: Wanted, effect: effects.ComputeUnma
             releases,
         )
     except Malformed as error:
-        # Rosters and releases were checked before: whatever slips through closes its block alone.
+        # Rosters and releases were checked before; a fault that slips through closes its block
+        # alone.
         log.warning("block %d of round %d stays closed: %s", effect.block, effect.round, error)
         found = secagg_tasks.Unmasking(None, (), (), ())
     digest = b"" if found.blob is None else found.blob.digest
@@ -302,8 +303,9 @@ async def dataset_rows(services: Services, name: str) -> tasks.Rows:
 async def misfit(services: Services, name: str, terms: Terms, *, owner: bool) -> str:
     """Why a job could not train on a data set, for its owner alone; empty if it could.
 
-    Asked before an owner enrols (`owner`): one that cannot train would hold up its whole block,
-    every round. And of a requester's own hold-out set, where every value must fit.
+    Asked before an owner enrols (`owner`), because an owner that cannot train would hold up its
+    whole block, every round. Asked too of a requester's own hold-out set, in which every value must
+    fit.
     """
     rows = await dataset_rows(services, name)
     try:
@@ -322,10 +324,10 @@ async def _holdout(services: Services, job: bytes) -> tasks.Rows | None:
 
 
 def _batch_seed(services: Services, job: bytes, round_: int) -> bytes:
-    """What draws a round's mini-batches: secret, and the same for every attempt of the round.
+    """The seed of a round's mini-batches: secret, and the same for every attempt of the round.
 
-    A failed attempt is followed by another on the same model. Were its gradient another draw, two
-    attempts that both leaked would tell more than one; so it is the same gradient again.
+    A failed attempt is followed by another on the same model. If its gradient were another draw,
+    two attempts that both leaked would tell more than one; so it is the same gradient again.
     """
     name = f"seed.{job.hex()[:32]}"
     try:

@@ -106,7 +106,7 @@ async def _fetch(services: Services, wanted: Wanted, effect: effects.Fetch) -> N
                     ref.digest, ref.size, near if waiting else everybody, sink
                 )
         except (PeerError, BlobsFull) as error:
-            # Whatever a peer's bytes turn out to be, it is the peer's fault and not the job's end.
+            # Bad bytes are their peer's fault, and must not end the job.
             reason = str(error)
             log.info("a blob is looked for again: %s", error)
             await trio.sleep(_NEAR_PAUSE if waiting else _PAUSE)
@@ -156,9 +156,10 @@ async def _consider(services: Services, wanted: Wanted) -> None:
             key = wanted.machine.key.hex()[:8]
             hint = f"; to take it by hand: assay train 0x{key} --data {dataset.name}"
     if outcome is None:
-        # What a policy would have taken comes first: that is what its owner expects to see.
+        # Data sets whose policy would have taken the job come first, because their owner expects to
+        # see them.
         told = [*misfits, *waits] or refusals or ["this node has no data set"]
-        # Only a job that nothing here can ever serve is put away; data may be added later.
+        # Only a job that nothing here can ever serve is declined; data may be added later.
         outcome = inputs.ActionWithhold(unix_ms(), False, one_line(_fitting(told, hint)))
     await services.engine.feed(wanted.machine.key, outcome, wanted.id)
 

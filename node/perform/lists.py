@@ -107,12 +107,12 @@ def _rejected(effect: Examine, reason: str) -> inputs.Input:
 
 
 def _follow(machine: Machine, digest: bytes, cohort: Cohort) -> None:
-    """Let a cohort's list say from now on which member an index means.
+    """From now on this cohort list says which member an index means.
 
-    Whether it is the chain's, the machine compares, maybe much later; and by this list a round that
-    is still due is examined and released for. So it must hold whole what rounds were run by before:
-    otherwise an index that a commitment listed would come to mean another member, and shares would
-    be released that open one contribution alone. Raises Malformed where it does not.
+    The machine compares the list with the chain later, maybe much later. Until then rounds that are
+    still due are examined and released by this list. So it must contain, unchanged, every list by
+    which rounds were run: otherwise an index in a commitment would come to mean another member, and
+    the released shares would open one contribution alone. Raises Malformed if it does not.
     """
     state = machine.state
     if not isinstance(state, OwnerState) or state.cohort_digest != digest:

@@ -33,8 +33,8 @@ log = logging.getLogger("assay.secrets")
 
 
 async def make(services: Services, wanted: Wanted, effect: effects.MakeSecrets) -> None:
-    """Draw, seal, share among the block. Nothing of an earlier try has left: the step that would
-    have said it was not stored."""
+    """Draw, seal, share among the block. Nothing of an earlier try has left, because the step that
+    would have said it was not stored."""
     machine = wanted.machine
     context, cohort = machine.context, machine.context.require_cohort()
 
@@ -93,7 +93,7 @@ async def forget_job(services: Services, wanted: Wanted) -> None:
 
 
 async def release(services: Services, wanted: Wanted, effect: effects.SendRelease) -> None:
-    """Open the boxes, record what is given away of whom, then send it.
+    """Open the boxes, record which kind of share leaves of whom, then send them.
 
     Message and record are one transaction before the first byte leaves; shares and signature are
     deterministic, so that a repetition says the same bytes.

@@ -1,4 +1,4 @@
-"""What the ledger of privacy shows its owner: budgets of data sets, and what each job told."""
+"""The privacy ledger as its owner sees it: budgets of data sets, and what each job told."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class _Line:
 
 
 async def privacy(services: Services, dataset: str | None = None) -> tuple[r.Privacy, ...]:
-    """Budgets of all data sets by name, or of one. Raises InputError where there is none such."""
+    """Budgets of all data sets by name, or of one. Raises InputError if there is no such data
+    set."""
 
     def load(tx: Transaction) -> list[_Line]:
         names = [each.name for each in catalogue.datasets(tx)]

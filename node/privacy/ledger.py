@@ -1,9 +1,9 @@
-"""The ledger of privacy: what noisy jobs have cost each data set, and what is set aside for them.
+"""The privacy ledger: what noisy jobs have cost each data set, and what is reserved for them.
 
 A job's rounds are reserved whole when it is taken, and charged one by one before anything of them
 leaves: one charge a round, whatever its attempts, crashes and replays. A job that is over gives
-back what it did not use. Rows are never deleted: what was told stays told, even where a data set
-of the same name comes again.
+back what it did not use. Rows are never deleted, because what was told stays told, even if a data
+set of the same name is added again.
 """
 
 from __future__ import annotations
@@ -74,11 +74,11 @@ class Reserve:
 
 
 def reserve(tx: Transaction, wanted: Reserve, limit: Limit, seen: tuple[Entry, ...]) -> bool:
-    """Set a whole job aside, which was found to fit `limit` beside the entries `seen`.
+    """Reserve a whole job that was found to fit `limit` beside the entries `seen`.
 
-    False, and nothing changed, where the data set's entries are others by now: look again. A job
-    that is reserved already stays as it is: its plan never changes. One that was charged on another
-    data set raises InputError.
+    False, and nothing changed, if the data set's entries have changed since: look again. A job that
+    is reserved already stays as it is, because its plan never changes. A job that was charged on
+    another data set raises InputError.
     """
     held = entry(tx, wanted.job)
     if held is not None and held.dataset != wanted.dataset and held.charged:
@@ -110,10 +110,10 @@ def charge(tx: Transaction, dataset: str, job: bytes, round_: int, model: bytes)
     """Charge one round for one draw on `model`, on disk before the draw. To be called when no
     earlier draw of the round is held.
 
-    The same again costs nothing more while no draw was kept: what a crash cut short, nobody saw.
-    Raises InputError where the round must not run: nothing is reserved for it, its draw was kept
-    and is gone or was made on another model (a second one would be a second release), or its owner
-    has made the budget smaller since and the job was not found to fit that.
+    A second call costs nothing more while no draw was kept, because nobody saw a draw that a crash
+    cut short. Raises InputError if the round must not run: nothing is reserved for it; its draw was
+    kept, and is gone or was made on another model, so that a second draw would be a second release;
+    or its owner has lowered the budget since, and the job was not found to fit it.
     """
     held = entry(tx, job)
     if held is None or held.dataset != dataset:
@@ -173,9 +173,9 @@ def release(tx: Transaction, job: bytes) -> None:
 
 
 def renew(tx: Transaction, dataset: str, jobs: frozenset[bytes], limit: Limit) -> None:
-    """Of a data set's running jobs, these were found to fit `limit`, and the others to fit nothing.
+    """Note which running jobs of a data set were found to fit `limit`; the others fit nothing.
 
-    What the others fitted before says no more: it was found beside less than now runs.
+    An earlier finding about the others no longer counts, because fewer jobs ran when it was made.
     """
     for each in entries(tx, dataset):
         if each.released is None:

@@ -1,8 +1,8 @@
 """What noisy jobs may cost a data set: plans made, jobs reserved, policies changed, epsilons known.
 
-The accountant computes in a worker; what it said is stored and not asked for again. The ledger
-itself, with the charges, is node/privacy/ledger.py. Between looking and writing the ledger may
-move: writes name what they saw and are tried again where that is out of date.
+The accountant computes in a worker; its answers are stored, and not asked for again. The ledger
+itself, with the charges, is node/privacy/ledger.py. The ledger may change between a look and a
+write. So writes name the entries that they saw, and are tried again if those are out of date.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _UP: Final = Context(prec=4, rounding=ROUND_CEILING)
 async def reserve_job(
     services: Services, dataset: str, job: bytes, spec: JobSpec, rows: int
 ) -> str:
-    """Set the whole of a job aside on a data set, durably, before its owner consents to it.
+    """Reserve the whole of a job on a data set, durably, before its owner consents to it.
 
     Empty once it is reserved (it may have been before); otherwise why its budget does not hold it,
-    for its owner alone. A job without noise needs no reserve. What a consent that fails after this
-    leaves reserved, `privacy_ledger.release` frees when the job is over.
+    for its owner alone. A job without noise needs no reserve. If the consent fails after this, the
+    reserve stays until the job is over; then `ledger.release` frees it.
     """
     if spec.privacy.epsilon is None:
         return ""
@@ -109,8 +109,8 @@ async def epsilon_of(services: Services, charges: Iterable[Charge], delta: float
 async def set_policy(services: Services, dataset: str, policy: Policy) -> None:
     """Store a policy, and find which reserved jobs fit its budget: the others' rounds stop.
 
-    Jobs are looked at in the order of their reserves. One that does not fit whole counts with what
-    it has told, so that a later, smaller one may go on.
+    Jobs are looked at in the order of their reserves. A job that does not fit whole counts with
+    what it has told, so that a later, smaller job may go on.
     """
     limit, body = Limit.of(policy), encode(policy)
     while True:
@@ -202,7 +202,8 @@ async def _known(
 
 
 def _name(kind: str, *numbers: float) -> bytes:
-    """What a computation is stored under: all that it depends on, the accountant's version too."""
+    """The name that a result is stored under: all that it depends on, the accountant's version
+    too."""
     text = "/".join([kind, _ACCOUNTANT, *(float(number).hex() for number in numbers)])
     return hashlib.sha256(text.encode()).digest()
 

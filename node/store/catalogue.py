@@ -1,4 +1,4 @@
-"""The catalogue of this node's data sets, and what their owner agreed to."""
+"""The catalogue of this node's data sets, and the policies that their owner set."""
 
 from __future__ import annotations
 

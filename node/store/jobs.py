@@ -1,4 +1,4 @@
-"""What this node keeps of each job beside its machine: its spec, its role, what the chain said.
+"""What this node keeps of each job beside its machine: spec, role, and events of the contract.
 
 Contract events of every job are kept, not only of jobs known here: a job that is announced late
 finds its history, and an audit reads it. A reorganisation takes back what stood above it.
@@ -114,7 +114,7 @@ def latest_message(tx: Transaction, job: bytes, kind: str, sender: bytes) -> byt
 
 
 def latest_messages(tx: Transaction, job: bytes, kind: str) -> list[bytes]:
-    """The newest stored message of one kind of everybody who said one about a job, whole."""
+    """The newest stored message of one kind about a job, whole, from each sender of one."""
     # Beside MAX, SQLite takes other columns from the row that has it.
     rows = tx.execute(
         "SELECT body, MAX(rowid) FROM messages WHERE job = ? AND kind = ? GROUP BY sender",

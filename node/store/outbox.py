@@ -1,8 +1,8 @@
 """The outbox: effects that are stored and not yet carried out.
 
 An effect is written in the transaction that writes the state which wants it, and marked done after
-it was carried out. A crash in between carries it out again: effects are idempotent. Order is by id,
-which is the order in which they were wanted.
+it was carried out. After a crash in between it is carried out again, because effects are
+idempotent. Order is by id, which is the order in which they were wanted.
 """
 
 from __future__ import annotations

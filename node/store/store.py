@@ -1,7 +1,7 @@
 """The node's store: one SQLite file, every step of a machine one transaction.
 
-Durability is what the whole node stands on: a state and the effects that it wants are committed
-(WAL, synchronous=FULL: the log is on disk when COMMIT returns) before any effect is carried out.
+The whole node rests on durability: a state and the effects that it wants are committed (WAL,
+synchronous=FULL: the log is on disk when COMMIT returns) before any effect is carried out.
 
 The event loop never waits for a disk: `run` and `read` put a function on a worker thread, one at a
 time each, in the order of their calls. Readers have a connection of their own and see the last

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block's sum, what takes its masks off, whose contributions are in it, and how many rows
-    each of these declared."""
+    """A block's sum, the removal that takes its masks off, its contributors, and the rows that each
+    of them declared."""
 
     sum: BlobRef
     unmask: BlobRef
@@ -47,7 +47,7 @@ class _Opened:
 @dataclass(frozen=True, slots=True)
 class _Standing:
     """The model before or after a step, in the clear: its blob, and its momentum's, if any yet.
-    Of a sealed one, secret."""
+    For a sealed model these are secret."""
 
     weights: bytes = field(repr=False)
     momentum: bytes | None = field(repr=False)
@@ -65,9 +65,9 @@ def apply(
 ) -> Result:
     """Open the blocks' sums, measure what each is worth, move the model, evaluate it.
 
-    `state` is what the last round's result had as `extra`: the momentum, or a sealed job's weights
-    and momentum. A block whose sum is out of range is dropped and counted; if none is left the
-    model stays as it is, under another digest.
+    `state` is the `extra` of the last round's result: the momentum, or a sealed job's weights and
+    momentum. A block whose sum is out of range is dropped and counted; if none is left the model
+    stays as it is, under another digest.
     """
     from protocol.arith import kernels
     from protocol.arith.paillier.cryptosystem import PrivateKey
@@ -152,7 +152,7 @@ def _after(
     after: _Standing,
     state: BlobRef | None,
 ) -> tuple[BlobRef, BlobRef | None]:
-    """The blobs of the model and of what goes with it."""
+    """The blobs of the model and of its momentum."""
     if key is not None and spec.privacy.sealed:
         return sealed_tasks.seal(work, key, turn, after.weights, after.momentum)
     if after.momentum is None:
@@ -200,9 +200,10 @@ def worths(work: Work, record: BlobRef, members: int) -> tuple[float, ...] | Non
 
 
 def export_model(work: Work, private_key: bytes, model: BlobRef, target: Path) -> None:
-    """Write a model as .npz that is of use without this node: its weights as float64, layer by
-    layer or with the arrays of a sealed one's map, and `spec`, the job's file as text (0-d), which
-    holds all else that a prediction needs. docs/guides/sealed.md, 'Using the model', is a reader.
+    """Write a model as .npz that is of use without this node. It holds the weights as float64,
+    layer by layer, or for a sealed model the weights and the arrays of its map; and `spec`, the
+    job's file as text (0-d), which has all else that a prediction needs. docs/guides/sealed.md,
+    'Using the model', is a reader.
 
     `private_key` opens a sealed model, and is not looked at otherwise.
     """

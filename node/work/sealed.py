@@ -1,9 +1,9 @@
 """What worker processes run for sealed models: an owner's statistics and step, a requester's keys.
 
-An owner's rows enter its statistics and nothing else: with noise they are drawn once a job, after
-their charge, and every later reply is made of them and of ciphertexts. What a reply is multiplied
-by never leaves this node but as a block's sum; the weights it is multiplied with are nowhere in the
-clear but at the requester.
+An owner's rows enter its statistics and nothing else. With noise the statistics are drawn once a
+job, after their charge, and every later reply is made of them and of ciphertexts. A reply leaves
+this node masked, and opens as part of a block's sum alone. The weights are in the clear at the
+requester alone.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Step:
 def noised_statistics(work: Work, rows: Rows, plan: NoisePlan) -> bytes:
     """The statistics that all rounds of a job are computed from, drawn anew by every call.
 
-    The job is charged before, and what comes out is stored before it is used. It never leaves this
-    node but in a block's sum, multiplied with weights. Raises InputError (local rows).
+    The job is charged before the call, and the result is stored before it is used. It leaves this
+    node only multiplied with weights, as part of a block's sum. Raises InputError (local rows).
     """
     from protocol.arith.learning.models import check_rows
     from protocol.arith.sealed import statistics
@@ -62,7 +62,7 @@ def noised_statistics(work: Work, rows: Rows, plan: NoisePlan) -> bytes:
 def contribution(
     work: Work, step: Step, attempt: secagg_tasks.Attempt, secret: bytes, me: int, peer: bytes
 ) -> Result:
-    """An owner's masked reply of one attempt. `secret` is secagg_tasks.make_secrets's."""
+    """An owner's masked reply of one attempt. `secret` is of `secagg.make_secrets`."""
     from protocol.arith.sealed import ciphertexts as sealed
     from protocol.arith.secagg.sharing import Secrets
 
@@ -127,9 +127,9 @@ def within_limit(
 ) -> tuple[bytes, bytes | None, int]:
     """The blobs of what a step came to, cut to the weights that owners can be shown; how many were.
 
-    One reply may move a weight as far as its block's lanes reach, hundreds of limits away. What
-    owners answer to is the limit: kept in full, that one move would outlive all of their replies.
-    A weight that is cut loses its momentum too, which would carry it out again.
+    One reply may move a weight as far as its block's lanes reach, hundreds of limits away. Owners'
+    replies answer to the limit, so one move that is kept in full would outlast all of theirs. A
+    weight that is cut loses its momentum too, because that would carry it out again.
     """
     import numpy as np
 
@@ -192,14 +192,15 @@ def _with_biases(spec: JobSpec, vector: Floats) -> Floats:
 
 @lru_cache(maxsize=2)
 def _quantised(spec_bytes: bytes, rows: Rows, declared: int, kept: bytes | None) -> Quantised:
-    """What every round of a job multiplies with: made once, as it depends on no round."""
+    """The map that every round of a job multiplies with: made once, because it depends on no
+    round."""
     from protocol.arith.sealed import affine
 
     spec = decode_spec(spec_bytes)
     training = spec.training
     told = _statistics(spec, spec_bytes, rows, kept)
     if told.rows != declared:
-        # The number of rows is public because the enrolment says it: no other one may show.
+        # The number of rows is public because the enrolment says it. No other number may show.
         found_rows = f"has {told.rows} rows; this owner enrolled with {declared}"
         raise InputError(f"{found_rows}: it is another data set by now", "data")
     found = affine.local_map(

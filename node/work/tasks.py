@@ -79,11 +79,11 @@ def generate_key(bits: int, sealed: bool) -> JobKey:
 
 
 def fits(rows: Rows, terms: Terms, owner: bool) -> str:
-    """Raises InputError, for the data's owner alone, unless a job could train on these rows and,
-    where it is posted already, encrypt to its key.
+    """Check that a job could train on these rows and, if it is posted already, encrypt to its key.
+    Raises InputError, which is for the data's owner alone.
 
-    An owner in a job with noise takes part whatever its rows hold (node.data.matrix.owned_rows):
-    what comes back says, to it alone, why some of them are not used; empty if all are.
+    An owner in a job with noise takes part whatever its rows hold (node.data.matrix.owned_rows).
+    The text that comes back tells it alone why some rows are not used; it is empty if all are.
     """
     if isinstance(terms, JobSpec) and terms.encryption.envelope is Envelope.PAILLIER:
         _ = envelope_of(terms).public  # n and h: what the spec's own checks leave open
@@ -117,8 +117,8 @@ def initial_model(work: Work) -> Result:
 
 
 def check_model(work: Work, model: BlobRef) -> None:
-    """Raises Malformed unless a received model is one of the job's: looked at before noise is
-    charged for it, since a requester could else have it charged for nothing."""
+    """Raises Malformed unless a received model is one of the job's. This is checked before noise is
+    charged for it, because otherwise a requester could have it charged for nothing."""
     from protocol.arith.numbers.vectors import Kind, decode_vector
     from protocol.arith.sealed import ciphertexts as sealed
 
@@ -134,8 +134,8 @@ class Gradient:
     """Where one round's integers come from: a stored noisy draw, or training.
 
     Without noise `seed` (32 secret bytes) fixes the mini-batches and the coins of rounding, so that
-    every attempt of a round, and every try at one, has the same integers: two batches under one
-    mask, should they ever be made, differ in nothing.
+    every attempt of a round, and every try at one, has the same integers. If two batches were ever
+    made under one mask, they would not differ.
     """
 
     rows: Rows
@@ -295,8 +295,8 @@ def envelope_of(spec: JobSpec) -> envelope.Envelope:
 def matrix_of(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
     """A job's rows, scaled by its declared ranges; kept, since every round reads the same.
 
-    Those of two jobs at most: one matrix may take a GiB, and a worker lives as long as its daemon.
-    A sealed model's rows are features: what its public map makes of the inputs.
+    At most two jobs' rows are kept, because one matrix may take a GiB and a worker lives as long as
+    its daemon. A sealed model's rows are features: what its public map makes of the inputs.
     """
     spec = _spec(spec_bytes)
     x, y = load_matrix(rows.directory, rows.digest, rows.name, spec)
@@ -305,9 +305,9 @@ def matrix_of(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
 
 @lru_cache(maxsize=2)
 def noised_rows(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
-    """An owner's rows for a job with noise; of a sealed one, features. No value in them keeps the
-    owner out: rows that cannot be used are left out, or, of a sealed job, whose statistics are over
-    all rows that were declared, zeros, which add nothing."""
+    """An owner's rows for a job with noise; features for a sealed job. No value in them keeps the
+    owner out. Rows that cannot be used are left out. A sealed job's statistics are over all
+    declared rows, so there such rows are zeros, which add nothing."""
     spec = _spec(spec_bytes)
     held = load_owned_rows(rows.directory, rows.digest, rows.name, spec)
     if not spec.privacy.sealed:

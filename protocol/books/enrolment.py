@@ -1,8 +1,8 @@
-"""Who takes part: signed enrolments, their root, and blocks drawn from a later block's hash.
+"""Who takes part: signed enrolments, their root, and blocks drawn by a chain block's hash.
 
-The root is on the chain first; the seed is the hash of a block that was mined after it, so the
-requester cannot choose who sits with whom (design, section 2). Enrolments stand in the order of
-their digests, which nobody chooses either once the list is fixed.
+The root is on the chain first; the seed is the hash of a chain block that was mined after it, so
+the requester cannot choose who sits with whom (docs/design.md, section 2). Enrolments stand in the
+order of their digests, which nobody chooses either once the list is fixed.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _agrees(public: bytes) -> bool:
     return True
 
 
-#: Every key of low order gives zero with every private key: any one will do to find them out.
+#: A key of low order gives zero with every private key, so one private key finds them all.
 _ANY_KEY: Final = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
@@ -176,11 +176,11 @@ def draw_blocks(
     cohort: Cohort, limits: CohortSpec, seeds: Sequence[bytes], round_: int
 ) -> tuple[int, ...]:
     """Each member's block in a round, by index: a shuffle keyed by the chain's hash, cut into
-    near-equal runs. Covers the groups that `seeds` has a hash for: whoever came later has none yet.
+    near-equal runs. Covers the groups that `seeds` has a hash for; later groups have no blocks yet.
 
-    Sorting by SHA-256(seed || digest) is a uniform permutation for whoever cannot predict `seed`.
-    Where blocks shuffle, the round's number follows the seed. The last few draws are kept: every
-    message of a round asks for the same one.
+    Sorting by SHA-256(seed || digest) is a uniform permutation to anybody who cannot predict
+    `seed`. Where blocks shuffle, the round's number follows the seed. The last few draws are kept,
+    because every message of a round asks for the same one.
     """
     return _draw(
         cohort.digests, cohort.counts, limits, tuple(seeds), round_ if limits.shuffle else 0

@@ -1,8 +1,7 @@
-"""How large a masked contribution is: by its lanes, its words and its batch's header; of a
-sealed model, by its layout.
+"""How large a masked contribution is: by its lanes or words, its batch's header, a sealed layout.
 
-Limits and estimates need it above the arithmetic floor, where numpy may not be imported; a test
-holds both to each other.
+Limits and estimates need it above the arithmetic floor, where numpy may not be imported. A test
+holds the two to each other.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ def enough_of(turn: RequesterTurn, there: set[int]) -> dict[int, tuple[int, ...]
     """The blocks that may go on, each with those of its members that are in `there`, ascending.
 
     Without noise a block counts whole or not at all; with it, all but the dropouts that the spec
-    allows suffice (design, section 5).
+    allows suffice (docs/design.md, section 5).
     """
     blocks = blocks_of(turn.context, turn.state, present(turn).number)
     found: dict[int, list[int]] = {}

@@ -89,10 +89,11 @@ def open_envelope(data: bytes, limit: int = params.MAX_STREAM_MESSAGE_BYTES) -> 
 
 
 def envelope_digest(envelope: Envelope) -> bytes:
-    """What lists and later messages call this message by: SHA-256 of its encoding."""
+    """The name by which lists and later messages refer to this one: SHA-256 of its encoding."""
     return hashlib.sha256(encode(envelope)).digest()
 
 
 def opening_digest(context: Context, body: Wire) -> bytes:
-    """What Ready and Freeze bind to: the opening's content and place, whoever relayed it."""
+    """The digest that Ready and Freeze bind to: of the opening's content and place, whoever relayed
+    it."""
     return hashlib.sha256(b"assay/1 opening\x00" + encode(context) + encode(body)).digest()

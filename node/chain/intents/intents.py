@@ -1,8 +1,8 @@
 """Transactions that happen once: stored with their signature before they are sent.
 
-An intent is what the daemon wants done on the chain, under an id that its caller chose. Whatever
-crashes, is lost or reorganised, the transactions of one intent share one nonce, so that at most one
-of them can be mined; a new nonce is taken only when the old one is gone for good.
+An intent is a call that the daemon wants made on the chain, under an id that its caller chose. The
+transactions of one intent share one nonce, so that at most one of them can be mined, whatever
+crashes, is lost or reorganised. A new nonce is taken only when the old one is gone for good.
 
     queued -> stored -> sent -> mined -> final        (or failed: mined, and reverted)
     queued -> failed                                  (refused by simulation; no nonce was used)
@@ -72,8 +72,8 @@ class Intents:
     """One account's sequencer of nonces. Run `run` once; everything else may be called meanwhile.
 
     `on_outcome` is awaited for each of mined, final, failed, superseded, and for sent when a block
-    was reorganised away. It is called at least once for each, also after a crash: it must bear
-    being told twice.
+    was reorganised away. It is called at least once for each, also after a crash; a second call
+    must do no harm.
     """
 
     def __init__(

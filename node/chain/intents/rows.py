@@ -21,7 +21,7 @@ MAX_ID: Final = 200
 MAX_ERROR: Final = 500
 MAX_CALLDATA: Final = 256 * 1024
 
-#: How ids of transfers that fill a gap between nonces begin: nobody else's do.
+#: The prefix of ids of transfers that fill a gap between nonces; no other ids begin so.
 GAP: Final = "gap/"
 
 QUEUED, STORED, SENT = "queued", "stored", "sent"
@@ -30,7 +30,8 @@ TERMINAL: Final = frozenset({FINAL, FAILED, SUPERSEDED})
 
 
 class Store(Protocol):
-    """What is needed of node.store.store.Store: transactions on a worker thread, in order."""
+    """The part of node.store.store.Store that intents need: transactions on a worker thread, in
+    order."""
 
     def run(self, function: Callable[[sqlite3.Connection], T]) -> Awaitable[T]: ...
 
@@ -172,7 +173,7 @@ def put_signed(tx: sqlite3.Connection, seq: int, signed: Signed, expected: str) 
 
 
 def set_sent(tx: sqlite3.Connection, seq: int, error: str = "") -> None:
-    """Sent, or back here from mined: the block that held it is gone."""
+    """Sent, or sent again because the chain block that held it is gone."""
     tx.execute(
         "UPDATE intents SET state = 'sent', tx_hash = NULL, block = NULL, gas_used = NULL,"
         " since = NULL, error = ? WHERE seq = ?",
@@ -198,7 +199,7 @@ def set_mined(
 
 
 def set_trouble(tx: sqlite3.Connection, seq: int, since: int | None, error: str) -> None:
-    """What keeps the intent from moving on, for a person, and since which block."""
+    """Note why the intent does not move on, for a person, and since which chain block."""
     tx.execute(
         "UPDATE intents SET since = ?, error = ? WHERE seq = ?", (since, error[:MAX_ERROR], seq)
     )

@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 #: Gas limit over the estimate: transactions of ours that still wait may change the state.
 _GAS_MARGIN_PERCENT: Final = 30
 
-#: What a call may use: the contract's own work is within half of it (docs/spec/contract.md has the
-#: figures; a claim's grows with its proofs). The rest can only be code of the account that is paid,
-#: which must not spend our ether, nor fill a block, which would jam every nonce behind it.
+#: Gas that a call may use. The contract's own work is within half of it (docs/spec/contract.md has
+#: the figures; a claim's grows with its proofs). Only code of the account that is paid can use the
+#: rest. It must not spend our ether, nor fill a chain block, which would jam every nonce behind it.
 _GAS_ALLOWED: Final = 500_000
 _GAS_ALLOWED_PER_BYTE: Final = 64
 
@@ -92,7 +92,7 @@ class Sequencer:
     # --- from queued to sent ----------------------------------------------------------------
 
     async def _launch(self, row: Row, head: Head, count: int) -> None:
-        """Simulate, sign, store, send. Whatever stands in the way is noted and tried again."""
+        """Simulate, sign, store, send. An obstacle is noted and the intent tried again."""
         account = self._signer.account
         others = await self._live()
         try:
@@ -146,8 +146,8 @@ class Sequencer:
         return Signed(hash_of(raw), nonce, max_fee, tip, gas, raw)
 
     async def _send(self, row: Row, signed: Signed) -> None:
-        """Hand over a stored transaction. Nodes word 'already known' in many ways: when one
-        refuses, whether it holds the transaction is asked by hash."""
+        """Hand over a stored transaction. Nodes word 'already known' in many ways. So after a
+        refusal the node is asked by hash whether it holds the transaction."""
         error = ""
         try:
             await self._client.send(signed.raw)
@@ -235,8 +235,8 @@ class Sequencer:
         return f"{text}: something earlier in that block changed the answer"
 
     async def _lost(self, row: Row, nonce: int, head: Head) -> None:
-        """The nonce is used, and by none of ours. Only when that is final, and seen at two heads,
-        can no transaction of ours be mined any more, and a new nonce is safe."""
+        """The nonce is used, and by none of ours. A new nonce is safe only when that is final, and
+        seen at two heads: then no transaction of ours can be mined any more."""
         text = f"nonce {nonce} was used by another transaction of this account"
         at = head.number - self._policy.depth
         if at < 0 or await self._client.nonce(self._signer.account, at) <= nonce:
@@ -261,8 +261,9 @@ class Sequencer:
             await self._send(row, signed)
 
     async def _close_gap(self, signed: Sequence[Row], head: Head, count: int) -> None:
-        """A nonce below all of ours that nobody fills: a foreign transaction was reorganised away.
-        Ours cannot move to it (both could be mined), so a transfer of nothing fills it."""
+        """A nonce below all of ours that nobody fills, because a foreign transaction was
+        reorganised away. Ours cannot move to it (both could be mined), so a transfer of nothing
+        fills it."""
         lowest = min(row.nonce for row in signed if row.nonce is not None)
         if count >= lowest:
             self._gap = None

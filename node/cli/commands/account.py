@@ -1,4 +1,4 @@
-"""account and keys: who pays and is paid, and how its keys survive a lost disk."""
+"""account and keys: the account that pays and is paid, and backups of its keys."""
 
 from __future__ import annotations
 

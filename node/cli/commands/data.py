@@ -1,4 +1,4 @@
-"""data, policy and privacy: what an owner has, what it may be used for, what it has told."""
+"""data, policy and privacy: an owner's data sets, their use, and what was told of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's second helper process: what a sealed job comes to in the clear.
+"""The demo's second helper process: a sealed job's training in the clear.
 
 `python -m node.demo.clear.twin train DATA FEATURES SEED ROUNDS MODEL.npz` trains on the same parts,
 with the same steps and weights, but without noise, masks, fixed point or encryption; prints

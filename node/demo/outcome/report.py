@@ -1,4 +1,4 @@
-"""What a run of the demo came to: the figures, as JSON and for a person."""
+"""The results of a run of the demo: its figures, as JSON and for a person."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the columns of the demo's data are: the ranges that a requester declares in its spec.
+"""The columns of the demo's data, with the ranges that a requester declares in its spec.
 
-A range says what the field knows beforehand, not what the data happens to hold: scaling by it tells
+A range follows from what the field knows beforehand, not from the data. So scaling by it tells
 nothing of any owner's rows.
 """
 

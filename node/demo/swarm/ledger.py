@@ -1,4 +1,4 @@
-"""The chain asked directly, past every daemon: who holds what, and what each transaction cost.
+"""The chain asked directly, past every daemon: balances, and the cost of each transaction.
 
 JSON-RPC over HTTP, as any block explorer would do it; the daemons' own books are held against it.
 """

@@ -1,7 +1,7 @@
 """Floats to signed integers of a declared width and scale, rounded stochastically.
 
 The scale is fixed by the job's spec: an exponent that travelled would tell the magnitude of one
-owner's gradient (DESIGN.md, section 4).
+owner's gradient (docs/design.md, section 4).
 """
 
 from __future__ import annotations

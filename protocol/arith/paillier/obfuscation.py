@@ -21,8 +21,9 @@ What both rest on: docs/spec/arithmetic.md.
 and an addition: 1.8 times faster at 3072 bits than multiplying numbers modulo n^2.
 
 Not for sealed models: there the ciphertext is a function of the requester's, and its residue must
-be drowned by u^n with u uniform (DESIGN.md, section 6). Here every ciphertext is built from nothing
-but the plaintext, and the residue is independent of it: the key's holder learns no more than m.
+be drowned by u^n with u uniform (docs/design.md, section 6). Here every ciphertext is built from
+nothing but the plaintext, and the residue is independent of it: the key's holder learns no more
+than m.
 
 Table look-ups follow the exponent's bits: this is not constant-time against someone who shares the
 owner's cache. docs/threat-model.md.

@@ -1,7 +1,7 @@
 """A matrix of plain integers times a vector of ciphertexts: prod_j c_j^m_ij modulo n^2, row by row.
 
 Under Paillier that is the encryption of M x, for ciphertexts of x: what a sealed model's owner
-computes (DESIGN.md, section 6). Nothing here hides M: who sends a result blinds it first.
+computes (docs/design.md, section 6). Nothing here hides M: who sends a result blinds it first.
 
 *One exponent range.* An entry m of b bits in two's complement is u - 2^(b-1) with 0 <= u < 2^b.
 Every row then needs the same factor (prod_j c_j)^(-2^(b-1)), and no base needs an inverse but their
@@ -24,9 +24,9 @@ a strip.
 
 *Time.* It follows the shape and `entry_bits`, and nothing else to the count of multiplications;
 but operands and table look-ups follow the entries, so that this is not constant-time against
-someone on the same machine. The entries come from a noised statistic (DESIGN.md, section 6): what
-time tells of them is no more than the requester may know. Left to itself, `entry_bits` follows the
-largest entry.
+someone on the same machine. The entries come from a noised statistic (docs/design.md, section 6):
+what time tells of them is no more than the requester may know. Left to itself, `entry_bits` follows
+the largest entry.
 """
 
 from __future__ import annotations
