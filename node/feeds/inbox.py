@@ -26,13 +26,13 @@ from protocol.errors import InputError, Malformed, PeerError
 from protocol.machines import inputs
 from protocol.machines.job import OVER
 from protocol.machines.machine import kind_of
-from protocol.machines.round import Phase, Role
-from protocol.requester.attempt import fault
+from protocol.machines.round import Role
+from protocol.requester.attempt import awaits
 from protocol.requester.state import RequesterState
 from protocol.wire import gossip, identity
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode, encode
-from protocol.wire.envelope import Envelope, Frame, envelope_digest, open_envelope
+from protocol.wire.envelope import Envelope, Frame, envelope_digest, open_envelope, reopen_envelope
 from protocol.wire.gossip import JobView, Judged, Place, Seen
 from protocol.wire.messages import (
     Announce,
@@ -280,9 +280,11 @@ class Inbox:
             return
         if machine is None:
             return
-        if attachment and _awaits(machine, envelope, len(attachment)):
+        attached = bool(attachment) and _awaits(machine, envelope, len(attachment))
+        if attached:
             await trio.to_thread.run_sync(self._services.blobs.put, attachment)
-        input_ = inputs.ReceiveMessage(unix_ms(), envelope, envelope_digest(envelope))
+        digest = envelope_digest(envelope)
+        input_ = inputs.ReceiveMessage(unix_ms(), envelope, digest, attached)
         kind = kind_of(body)
         await self._services.engine.feed(
             job, input_, also=lambda tx: records.count_bytes(tx, job, "in", kind, size)
@@ -301,30 +303,22 @@ def _owed_commitment(tx: Transaction, machine: Machine, asker: bytes) -> bytes |
         return None
     said = records.messages_of(tx, machine.key, Committed.__name__)
     for message in reversed(said):  # of one that was signed twice, the later
-        place = decode(Envelope, message.body, params.MAX_STREAM_MESSAGE_BYTES).context
+        place = reopen_envelope(message.body).context
         if (place.round, place.attempt) == (owed.round, owed.attempt):
             return message.body
     return None
 
 
 def _awaits(machine: Machine, envelope: Envelope, size: int) -> bool:
-    """Whether an attached batch is one that this node's round waits for.
+    """Whether an attached batch is one that this node's round waits for, of the size it names.
 
     Nobody may fill a disk by signing headers: only a member's first batch of the present attempt is
     kept, and only if it will be summed.
     """
-    state, cohort, body = machine.state, machine.context.cohort, envelope.body
+    state, body = machine.state, envelope.body
     if not isinstance(body, Contribution) or not isinstance(state, RequesterState):
         return False
-    round_, place = state.round, envelope.context
-    if cohort is None or round_ is None or round_.phase is not Phase.CONTRIBUTE:
-        return False
-    member = cohort.index_of(envelope.sender)
-    if member is None or (place.round, place.attempt) != (round_.number, round_.attempt):
-        return False
-    known = any(record.member == member for record in round_.contributions)
-    wrong = fault(machine.context, state, round_, body, member)
-    return not known and not wrong and size == body.batch_size
+    return size == body.batch_size and awaits(machine.context, state, envelope)
 
 
 def _check_attachment(envelope: Envelope, attachment: bytes) -> None:

@@ -25,12 +25,10 @@ from protocol.books.enrolment import draw_blocks
 from protocol.books.evidence import Evidence
 from protocol.machines.job import OVER, JobPhase
 from protocol.owner.state import OwnerState
-from protocol.params import MAX_STREAM_MESSAGE_BYTES
 from protocol.requester.pay import WINDING_UP
 from protocol.requester.state import RequesterState
 from protocol.wire import identity
-from protocol.wire.codec import decode
-from protocol.wire.envelope import Envelope
+from protocol.wire.envelope import reopen_envelope
 from protocol.wire.messages import Refuse
 
 #: Events that say how the latest attempt went; the newest of them counts.
@@ -163,7 +161,7 @@ def refusals(tx: Transaction, machine: Machine) -> dict[bytes, Refusal]:
     found = {}
     if isinstance(machine.state, RequesterState):
         for body in jobs.latest_messages(tx, machine.key, Refuse.__name__):
-            envelope = decode(Envelope, body, MAX_STREAM_MESSAGE_BYTES)
+            envelope = reopen_envelope(body)
             if isinstance(envelope.body, Refuse):
                 place, text = envelope.context, envelope.body.reason
                 found[envelope.sender] = Refusal(place.round, place.attempt, text)

@@ -35,8 +35,8 @@ from protocol.machines.outcomes import OUTCOMES
 from protocol.owner.state import OwnerState
 from protocol.policy.policy import without_noise
 from protocol.spec.job import JobSpec, Terms
-from protocol.wire.codec import decode, decode_tagged, encode_tagged
-from protocol.wire.envelope import Envelope
+from protocol.wire.codec import decode_tagged, encode_tagged
+from protocol.wire.envelope import reopen_envelope
 from protocol.wire.messages import Release
 
 log = logging.getLogger("assay.compute")
@@ -256,7 +256,7 @@ async def unmask(services: Services, wanted: Wanted, effect: effects.ComputeUnma
     for message in messages:
         if message is None:
             raise FatalError("a release that was counted is gone from the store")
-        envelope = decode(Envelope, message.body, params.MAX_STREAM_MESSAGE_BYTES)
+        envelope = reopen_envelope(message.body)
         member, body = cohort.index_of(envelope.sender), envelope.body
         if member is None or not isinstance(body, Release):
             raise FatalError("a stored message that was counted is no member's release")

@@ -18,14 +18,14 @@ from node.work import secagg as secagg_tasks
 from node.work import tasks
 from node.workers.compute import in_worker
 from protocol.books import evidence, lists
-from protocol.books.enrolment import Cohort, block_members, cohort_order
+from protocol.books.enrolment import Cohort, block_members, build_cohort, cohort_order
 from protocol.errors import FatalError, Malformed
 from protocol.machines import inputs
 from protocol.machines.effects import Assemble, BlobKind, Examine, Settle
 from protocol.machines.machine import JobContext, one_line
 from protocol.owner.state import OwnerState
 from protocol.requester.state import RequesterState
-from protocol.wire.envelope import Envelope, open_envelope
+from protocol.wire.envelope import Envelope, reopen_envelope
 
 log = logging.getLogger("assay.lists")
 
@@ -43,9 +43,8 @@ async def assemble(services: Services, wanted: Wanted, effect: Assemble) -> None
                 group = envelopes[at : at + count]
                 groups.append(cohort_order(context.spec, context.job, group))
                 at += count
-            data = lists.encode_cohort(groups)
-            cohort = lists.examine_cohort(context.spec, context.job, data)
-            return data, cohort.root, cohort
+            cohort = build_cohort(context.spec, context.job, groups)
+            return lists.encode_cohort(groups), cohort.root, cohort
         if effect.kind is BlobKind.ROSTER:
             return lists.encode_roster(envelopes), b"", None
         listed = lists.contribution_list(blocks_of(machine, effect.round), envelopes)
@@ -78,7 +77,7 @@ def _load(tx: Transaction, digests: tuple[bytes, ...]) -> list[Envelope]:
         message = records.load_message(tx, digest)
         if message is None:
             raise FatalError(f"message {digest.hex()} is gone from the store")
-        found.append(open_envelope(message.body))
+        found.append(reopen_envelope(message.body))
     return found
 
 

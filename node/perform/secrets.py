@@ -26,7 +26,7 @@ from protocol.books.lists import RosterEntry
 from protocol.errors import FatalError, Malformed
 from protocol.machines import effects, inputs
 from protocol.machines.machine import one_line
-from protocol.wire.envelope import Context, Envelope, open_envelope
+from protocol.wire.envelope import Context, Envelope, reopen_envelope
 from protocol.wire.messages import Release
 
 log = logging.getLogger("assay.secrets")
@@ -154,7 +154,7 @@ async def _release(
 def _stored(tx: Transaction, job: bytes, place: Context, me: bytes) -> Envelope | None:
     for message in records.messages_of(tx, job, "Release"):
         if message.sender == me:
-            envelope = open_envelope(message.body)
+            envelope = reopen_envelope(message.body)
             if envelope.context == place:
                 return envelope
     return None

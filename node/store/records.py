@@ -106,7 +106,10 @@ class StoredMessage:
 
 
 def stored(envelope: Envelope) -> StoredMessage:
-    """A verified envelope as the store keeps it."""
+    """An envelope as the store keeps it: one that this node has opened or sealed.
+
+    `reopen_envelope` reads its body back and relies on that.
+    """
     return StoredMessage(
         envelope_digest(envelope),
         envelope.context.job,

@@ -96,16 +96,12 @@ def read_enrolment(spec: JobSpec, job: bytes, envelope: Envelope) -> Member:
 
     The envelope's own signature was verified when it was opened. Raises Malformed.
     """
-    body = envelope.body
-    place = Context(spec.chain.chain_id, spec.chain.contract, job, 0, 0)
-    if not isinstance(body, Enrol) or envelope.context != place:
-        raise Malformed("not an enrolment in this job")
+    body = _enrol(spec, job, envelope)
     if bytes(20) in (body.account, body.payout):
         raise Malformed("an enrolment of the zero address")
     if not _agrees(body.sealing_key):
         raise Malformed("an enrolment with a sealing key that agrees on nothing secret (low order)")
-    statement = Enrolment(job, body.account, body.payout, keccak(envelope.sender), body.rows)
-    digest = enrolment_digest(spec_domain(spec), statement)
+    digest = _digest(spec, job, envelope)
     if recover(digest, body.signature) != body.account:
         raise Malformed("an enrolment that its account did not sign")
     if of_low_order(body.sealing_key):
@@ -113,6 +109,21 @@ def read_enrolment(spec: JobSpec, job: bytes, envelope: Envelope) -> Member:
             "an enrolment whose sealing key is of low order: nothing can be sealed to it"
         )
     return Member(envelope.sender, body.account, body.payout, body.rows, digest, body.sealing_key)
+
+
+def _enrol(spec: JobSpec, job: bytes, envelope: Envelope) -> Enrol:
+    body, chain = envelope.body, spec.chain
+    place = Context(chain.chain_id, chain.contract, job, 0, 0)
+    if not isinstance(body, Enrol) or envelope.context != place:
+        raise Malformed("not an enrolment in this job")
+    return body
+
+
+def _digest(spec: JobSpec, job: bytes, envelope: Envelope) -> bytes:
+    """What an enrolment's account signs (EIP-712)."""
+    body = _enrol(spec, job, envelope)
+    statement = Enrolment(job, body.account, body.payout, keccak(envelope.sender), body.rows)
+    return enrolment_digest(spec_domain(spec), statement)
 
 
 def _agrees(public: bytes) -> bool:
@@ -168,8 +179,9 @@ def build_cohort(spec: JobSpec, job: bytes, groups: Sequence[Sequence[Envelope]]
 
 
 def cohort_order(spec: JobSpec, job: bytes, envelopes: Sequence[Envelope]) -> list[Envelope]:
-    """The one order of a group's enrolments. Raises Malformed for one that does not hold."""
-    return sorted(envelopes, key=lambda e: read_enrolment(spec, job, e).digest)
+    """The one order of a group's enrolments, which `build_cohort` verifies. Raises Malformed for
+    what is no enrolment in this job."""
+    return sorted(envelopes, key=lambda envelope: _digest(spec, job, envelope))
 
 
 def draw_blocks(

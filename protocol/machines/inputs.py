@@ -170,11 +170,15 @@ class ActionCancel(Wire):
 
 @dataclass(frozen=True, slots=True)
 class ReceiveMessage(Wire):
-    """A verified envelope of this job; `digest` is its own, its attachment is stored already."""
+    """A verified envelope of this job; `digest` is its own.
+
+    `attached` says that the batch which a contribution names rode along and is stored.
+    """
 
     at: Milliseconds
     envelope: Envelope
     digest: Digest
+    attached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

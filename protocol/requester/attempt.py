@@ -34,7 +34,7 @@ from protocol.requester.turn import (
     sender,
     set_round,
 )
-from protocol.wire.envelope import opening_digest
+from protocol.wire.envelope import Envelope, opening_digest
 from protocol.wire.identity import of_low_order
 from protocol.wire.messages import Contribution, Freeze, Open, Ready, Roster
 from protocol.wire.topics import block_topic
@@ -168,22 +168,47 @@ def contribution(
 ) -> None:
     """A contribution's header: fetch its batch."""
     body, member, peer = body_of(input_, Contribution), sender(turn, input_), input_.envelope.sender
-    wrong = fault(turn.context, turn.state, round_, body, member)
+    wrong = _fault(turn.context, turn.state, round_, body, member)
     if wrong:
         turn.emit(Blame(peer, one_line(f"contribution: {wrong}")))
         return
-    known = next((c for c in round_.contributions if c.member == member), None)
+    known = _known(round_, member)
     if known is not None:
         if known.batch != body.batch_digest:
             turn.emit(Blame(peer, "a second contribution that differs from the first"))
         return
     record = ContributionRecord(member, input_.digest, body.batch_digest, body.batch_size)
     set_round(turn, contributions=(*round_.contributions, record))
-    until = round_.opening.contribute_until
-    turn.emit(Fetch(body.batch_digest, body.batch_size, (peer,), until))
+    if input_.attached:
+        _check(turn, record)
+    else:
+        until = round_.opening.contribute_until
+        turn.emit(Fetch(body.batch_digest, body.batch_size, (peer,), until))
 
 
-def fault(
+def awaits(context: JobContext, state: RequesterState, envelope: Envelope) -> bool:
+    """Whether a message is a member's first contribution to the present attempt, and may count.
+
+    The inbox stores a batch that rides along only then: a disk is not to be filled by whoever
+    signs a header.
+    """
+    body, place, round_, cohort = envelope.body, envelope.context, state.round, context.cohort
+    if not isinstance(body, Contribution) or cohort is None or round_ is None:
+        return False
+    member, awaited = cohort.index_of(envelope.sender), (round_.number, round_.attempt)
+    if member is None or round_.phase is not Phase.CONTRIBUTE:
+        return False
+    if (place.round, place.attempt) != awaited or _known(round_, member) is not None:
+        return False
+    return not _fault(context, state, round_, body, member)
+
+
+def _known(round_: RequesterRound, member: int) -> ContributionRecord | None:
+    """What a member has contributed already."""
+    return next((c for c in round_.contributions if c.member == member), None)
+
+
+def _fault(
     context: JobContext,
     state: RequesterState,
     round_: RequesterRound,
@@ -216,7 +241,12 @@ def batch_arrived(turn: RequesterTurn, round_: RequesterRound, input_: inputs.Bl
         raise StateError("no contribution awaits this blob")
     for each in waiting:
         if not (each.sound or each.bad):
-            turn.emit(ComputeCheck(round_.number, round_.attempt, each.member, each.batch))
+            _check(turn, each)
+
+
+def _check(turn: RequesterTurn, record: ContributionRecord) -> None:
+    round_ = present(turn)
+    turn.emit(ComputeCheck(round_.number, round_.attempt, record.member, record.batch))
 
 
 def batch_sound(turn: RequesterTurn, _: RequesterRound, input_: inputs.BatchSound) -> None:

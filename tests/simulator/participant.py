@@ -374,8 +374,8 @@ class Node:
             if job not in self.jobs and attachment and self.world.owns_data(self):
                 self.take_job(Role.OWNER, attachment)
         elif job in self.jobs:
-            input_ = inputs.ReceiveMessage(self.now, envelope, envelope_digest(envelope))
-            self.feed(job, input_)
+            attached, digest = bool(attachment), envelope_digest(envelope)
+            self.feed(job, inputs.ReceiveMessage(self.now, envelope, digest, attached))
 
     # --- blobs ------------------------------------------------------------------------------
 
