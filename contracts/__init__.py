@@ -1,7 +1,7 @@
 """The bounty contract: its Vyper source, and what the compiler made of it.
 
-`interface` hands it to who talks to the contract; `build` compiles, when a wheel is built or by
-hand. It imports the standard library and, to compile, Vyper: neither node/ nor protocol/.
+`interface` hands it to code that talks to the contract; `build` compiles, when a wheel is built or
+by hand. It imports the standard library and, to compile, Vyper: neither node/ nor protocol/.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ from node.jobs.books import Books
 from node.jobs.cancelling import Cancelling
 from node.jobs.posting import Posting
 from node.perform.compute import misfit
-from node.privacy import books as privacy_books
+from node.privacy import budgets
 from node.privacy import reserving as privacy
 from node.store import catalogue
 from node.store.store import Transaction
@@ -181,7 +181,7 @@ class Api:
         # A name that is used again keeps what it has told.
         others = await services.store.read(catalogue.datasets)
         same = tuple(e.name for e in others if e.digest == dataset.digest and e.name != name)
-        spent = await privacy_books.spent(services, name)
+        spent = await budgets.spent(services, name)
         return self._dataset(dataset, False, spent, same)
 
     async def data_list(self) -> tuple[r.Dataset, ...]:
@@ -192,7 +192,7 @@ class Api:
         found = await self._services.store.read(load)
         shown = []
         for each, decided in found:
-            spent = await privacy_books.spent(self._services, each.name)
+            spent = await budgets.spent(self._services, each.name)
             names = [e.name for e, _ in found if e.digest == each.digest and e is not each]
             shown.append(self._dataset(each, decided, spent, tuple(names)))
         return tuple(shown)
@@ -243,7 +243,7 @@ class Api:
         return await self.policy_show(dataset)
 
     async def privacy(self, dataset: str | None) -> tuple[r.Privacy, ...]:
-        return await privacy_books.privacy(self._services, dataset)
+        return await budgets.privacy(self._services, dataset)
 
     async def _policy(self, dataset: str) -> Policy:
         def load(tx: Transaction) -> bytes | None:

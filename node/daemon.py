@@ -113,7 +113,8 @@ def _first(group: BaseExceptionGroup[BaseException]) -> AssayError | None:
 
 
 def _no_chain(home: Home, config: Config) -> InputError:
-    """What a home lacks to know its chain, and the command that gives a new network a contract."""
+    """Name the settings that a home lacks to know its chain, and the command that gives a new
+    network a contract."""
     parts = {"url": config.chain_url, "id": config.chain_id, "contract": config.contract}
     missing = [name for name, value in parts.items() if value is None]
     error = InputError(f"not set in {home.config}: {', '.join(missing)}", "chain")

@@ -41,8 +41,8 @@ MAX_BLOCKS: Final = 4096 // MIN_BLOCK
 #: Enrolment roots of one job: the first, and those of later owners, who form blocks of their own.
 MAX_GROUPS: Final = 64
 
-#: Who fetches a list or a model straight from the requester (the first so many members), and how
-#: many further members each owner then serves: the requester's bytes do not grow with the cohort.
+#: The first so many members fetch a list or a model straight from the requester, and each owner
+#: then serves so many further members: the requester's bytes do not grow with the cohort.
 DIRECT_FETCHERS: Final = 8
 FETCH_FANOUT: Final = 3
 
@@ -149,7 +149,7 @@ MAX_TITLE_BYTES: Final = 120
 #: Seconds that a commitment may wait for the chain: a cancellation's notice is longer than this.
 MAX_COMMIT_SECONDS: Final = 3600
 
-#: Seconds from a cancellation to its effect: the contract's NOTICE, for whoever tells of it.
+#: Seconds from a cancellation to its effect: the contract's NOTICE, for messages about it.
 CANCEL_NOTICE_SECONDS: Final = 7200
 
 #: Chain blocks on top of a commitment before shares are released.

@@ -45,7 +45,7 @@ Block = int | str
 
 @dataclass(frozen=True, slots=True)
 class Fees:
-    """What the next block asks, wei per gas (EIP-1559)."""
+    """Fees for the next chain block, wei per gas (EIP-1559)."""
 
     base_fee: int
     tip: int

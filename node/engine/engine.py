@@ -69,7 +69,7 @@ class Machine:
         return self.context.job
 
     def topics(self) -> tuple[str, ...]:
-        """What the job needs to hear; nothing once it broke."""
+        """The topics that the job needs now; none once its machine broke."""
         if self.broken:
             return ()
         try:

@@ -292,7 +292,8 @@ class Inbox:
 
 
 def _owed_commitment(tx: Transaction, machine: Machine, asker: bytes) -> bytes | None:
-    """What this requester said of the commitment that `asker` owes shares for; None if nothing."""
+    """This requester's message about the commitment for which `asker` owes shares; None if there is
+    none."""
     state, cohort = machine.state, machine.context.cohort
     if not isinstance(state, RequesterState) or cohort is None:
         return None
@@ -321,7 +322,7 @@ def _awaits(machine: Machine, envelope: Envelope, size: int) -> bool:
 
 
 def _check_attachment(envelope: Envelope, attachment: bytes) -> None:
-    """What rides along must be what the body names."""
+    """Raise Malformed unless an attachment is the blob that the body names."""
     if not attachment:
         return
     body = envelope.body

@@ -261,7 +261,7 @@ def _toml_list(values: tuple[str, ...]) -> str:
 
 
 def _toml_string(value: str) -> str:
-    # A JSON string in ASCII is a TOML basic string, but for DEL, which TOML wants escaped.
+    # A JSON string in ASCII is a TOML basic string, except that TOML wants DEL escaped.
     return json.dumps(value).replace("\x7f", "\\u007f")
 
 

@@ -22,7 +22,7 @@ from node.jobs.standing import Known
 from node.jobs.timeline import phase_seconds, round_views
 from node.perform.chain import claim_args, claim_mark
 from node.perform.compute import key_name
-from node.privacy import books as privacy_books
+from node.privacy import budgets
 from node.store import jobs, records
 from node.store.blobs import BlobRef
 from node.store.jobs import StoredEvent
@@ -108,7 +108,7 @@ class Books:
             bytes_in=sum(n for (way, _), n in traffic.items() if way == "in"),
             bytes_out=sum(n for (way, _), n in traffic.items() if way == "out"),
             releases=await services.store.read(count),
-            epsilon_spent=await privacy_books.job_spent(services, machine),
+            epsilon_spent=await budgets.job_spent(services, machine),
             seconds=phase_seconds(history),
             model=newest or None,
         )

@@ -149,7 +149,7 @@ def _moment(seconds: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a member said last when it stayed out."""
+    """A member's latest reason for staying out."""
 
     round: int
     attempt: int

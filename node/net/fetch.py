@@ -71,7 +71,7 @@ class BlobSink(Protocol):
 
 
 class Part(IntEnum):
-    """What of a blob is asked for."""
+    """The part of a blob that is asked for."""
 
     LIST = 0
     CHUNK = 1

@@ -24,7 +24,7 @@ MAX_REMEMBERED: Final = 4096
 #: Seconds of traffic at full rate that may come at once.
 _BURST_SECONDS: Final = 4.0
 
-#: What each offence costs. Garbage five times within two minutes is a ban.
+#: Points of each offence. Garbage five times within two minutes is a ban.
 GARBAGE: Final = 25.0
 #: A gossip message that a judge rejected, or whose signature is wrong.
 BAD_MESSAGE: Final = 10.0

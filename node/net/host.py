@@ -89,7 +89,7 @@ def build_host(
 
 
 class _NoDialling(AutoConnector):
-    """node/net/peers.py decides whom to dial; the library's connector dials whoever is in the book.
+    """node/net/peers.py decides whom to dial; the library's connector dials anybody in the book.
 
     A low watermark of zero does not stop it: it then aims at half of the high one.
     """

@@ -1,4 +1,4 @@
-"""From an effect to whoever carries it out."""
+"""Hands each effect to the module that carries it out."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def perform(services: Services, wanted: Wanted) -> None:
 
 
 async def _fetch(services: Services, wanted: Wanted, effect: effects.Fetch) -> None:
-    """Get a blob from whoever has it, for as long as it is worth having."""
+    """Get a blob from any peer that has it, for as long as it is worth having."""
     ref = BlobRef(effect.digest, effect.size)
     near = [identity.peer_id_text(peer) for peer in effect.near]
     everybody = [*near, *(identity.peer_id_text(peer) for peer in effect.peers)]

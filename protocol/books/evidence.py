@@ -101,7 +101,7 @@ def counts_of(lists: Sequence[Sequence[Leaf]]) -> dict[int, int]:
 
 
 class Kept(Protocol):
-    """What a requester keeps of its rounds, as far as the evidence shows it."""
+    """The part of a requester's state that the evidence shows."""
 
     @property
     def cohort_digest(self) -> bytes: ...

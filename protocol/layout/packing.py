@@ -27,9 +27,9 @@ _MAKER: Final = b"assay/1 batch maker\x00"
 
 
 def batch_maker(place: bytes, sender: bytes) -> bytes:
-    """What a batch's header says of who made it for what (32 bytes), so that nobody can announce
-    another member's batch as its own: SHA-256 of a tag, `place` (the encoding of chain, contract,
-    job, round and attempt) behind its length, and the sender's peer id."""
+    """The maker in a batch's header (32 bytes): who made it, for which attempt. So nobody can
+    announce another member's batch as its own: SHA-256 of a tag, `place` (the encoding of chain,
+    contract, job, round and attempt) behind its length, and the sender's peer id."""
     framed = len(place).to_bytes(4, "big") + place
     return hashlib.sha256(_MAKER + framed + sender).digest()
 

@@ -93,7 +93,7 @@ class ModelSpec(Part):
             yield Fault("map_scale", f"is 0; a {self.map} map needs one above it")
 
     def open_faults(self) -> Iterator[Fault]:
-        """What only a sealed model has."""
+        """Faults of an open model: settings that only a sealed model has."""
         if self.map is not FeatureMap.NONE:
             yield Fault("map", f"is {self.map}; feature maps are for sealed models")
         for name in ("center", "bias", "weight_limit"):
@@ -101,7 +101,7 @@ class ModelSpec(Part):
                 yield Fault(name, f"is {value:g}; only a sealed model has it")
 
     def sealed_faults(self) -> Iterator[Fault]:
-        """What a sealed model cannot be."""
+        """Faults of a sealed model."""
         if self.family not in SEALABLE:
             yield Fault("family", unsealable(self.family))
         if self.weight_limit < LEAST_SEALED:

@@ -8,12 +8,12 @@ Exact wherever the 2^k coalitions fit the evaluations that are allowed. Beyond t
 sampled (Castro, Gomez and Tejada 2009), so that each player comes first, second, ... about equally
 often, which is where most of the variance is: rotations of one random order, each walked forwards
 and backwards (antithetic: Mitchell, Cooper, Frank and Holmes 2022, section 4.1); after k rotations,
-of another. Every order walked is uniform by itself, so the mean is unbiased but for the cut: an
-order is left where the rest no longer matters (truncation: Ghorbani and Zou 2019, algorithm 1), and
-whoever comes after has an equal share of what is left, at most TOLERANCE of the game's scale for
-all of them together. With m orders the variance is at most s^2 / m for orders drawn independently,
-s^2 that of a player's contribution to one order, up to (range of v)^2; rotation and reversal
-measured 3 to 9 times less (docs/spec/worth.md). Both ways are efficient, up to rounding.
+of another. Every order walked is uniform by itself, so the mean is unbiased, apart from the cut: an
+order is left where the rest no longer matters (truncation: Ghorbani and Zou 2019, algorithm 1).
+Players after the cut share the rest equally, at most TOLERANCE of the game's scale for all of them
+together. With m orders the variance is at most s^2 / m for orders drawn independently, s^2 that of
+a player's contribution to one order, up to (range of v)^2; rotation and reversal measured 3 to 9
+times less (docs/spec/worth.md). Both ways are efficient, up to rounding.
 """
 
 from __future__ import annotations

@@ -165,8 +165,8 @@ class PrivateKey:
         return int(self._p), int(self._q)
 
     def decrypt(self, ciphertexts: Sequence[int]) -> list[int]:
-        """Signed plaintexts in (-n/2, n/2). The ciphertexts must have passed batch.py's checks;
-        whoever encrypted them, with this key's base or without.
+        """Signed plaintexts in (-n/2, n/2). The ciphertexts must have passed batch.py's checks.
+        Anybody may have encrypted them, with this key's base or without.
 
         Raises FatalError on one outside [1, n^2).
         """

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from kits.budgets import ROWS, Inline, fill, job, noisy_spec
 
-from node.privacy import books as privacy_books
+from node.privacy import budgets
 from node.privacy import ledger as privacy_ledger
 from node.privacy import reserving as privacy
 from node.store import catalogue
@@ -59,7 +59,7 @@ async def take(services: Any, number: int, rounds: int) -> Any:
 async def test_spent_reserved_and_left_make_the_budget(services: Any) -> None:
     await take(services, 1, 20)
     await take(services, 2, 5)
-    lab, ward = await privacy_books.privacy(services)
+    lab, ward = await budgets.privacy(services)
     assert (lab.dataset, lab.spent, lab.reserved, lab.left) == ("lab", 0.0, 0.0, 8.0)
     assert ward.spent is not None
     assert ward.reserved is not None
@@ -73,11 +73,11 @@ async def test_spent_reserved_and_left_make_the_budget(services: Any) -> None:
     first, second = (j.epsilon or 0.0 for j in ward.jobs)
     assert 3.9 < first <= 4.0
     assert 0 < second < first
-    assert await privacy_books.spent(services, "ward") == ward.spent
+    assert await budgets.spent(services, "ward") == ward.spent
     # What is released is left again, what was charged stays spent.
     with services.store.transaction() as tx:
         privacy_ledger.release(tx, job(2))
-    (after,) = await privacy_books.privacy(services, "ward")
+    (after,) = await budgets.privacy(services, "ward")
     assert (after.spent, after.reserved) == (ward.spent, 0.0)
     assert after.left > ward.left
 
@@ -85,35 +85,35 @@ async def test_spent_reserved_and_left_make_the_budget(services: Any) -> None:
 async def test_a_job_without_noise_has_no_bound_and_is_named(services: Any) -> None:
     await take(services, 1, 1)
     bare = know(services, 2, "ward", None)
-    _, ward = await privacy_books.privacy(services)
+    _, ward = await budgets.privacy(services)
     assert ward.bounded  # it was taken, and told nothing yet
     assert [j.epsilon for j in ward.jobs if not j.noisy] == [0.0]
-    assert await privacy_books.spent(services, "ward") == ward.spent
-    assert await privacy_books.job_spent(services, bare) == 0.0
+    assert await budgets.spent(services, "ward") == ward.spent
+    assert await budgets.job_spent(services, bare) == 0.0
     bare.state = dataclasses.replace(bare.state, contributed=((bytes(32), 0),))
-    lab, ward = await privacy_books.privacy(services)
+    lab, ward = await budgets.privacy(services)
     assert lab.bounded
     assert not ward.bounded
     assert ward.spent  # the budget of noisy jobs goes on
     assert [(j.title, j.noisy, j.epsilon) for j in ward.jobs if not j.noisy] == [
         ("Job 2", False, None)
     ]
-    assert await privacy_books.spent(services, "ward") is None
-    assert await privacy_books.job_spent(services, bare) is None
+    assert await budgets.spent(services, "ward") is None
+    assert await budgets.job_spent(services, bare) is None
 
 
 async def test_a_job_s_own_cost_is_at_its_own_delta(services: Any) -> None:
     machine = await take(services, 1, 20)
-    whole = await privacy_books.job_spent(services, machine)
+    whole = await budgets.job_spent(services, machine)
     assert whole is not None
     assert 3.9 < whole <= 4.0
     elsewhere = SimpleNamespace(key=job(7), state=RequesterState(), context=machine.context)
-    assert await privacy_books.job_spent(services, elsewhere) == 0.0  # type: ignore[arg-type]
+    assert await budgets.job_spent(services, elsewhere) == 0.0  # type: ignore[arg-type]
 
 
 async def test_a_data_set_that_is_not_there_is_named(services: Any) -> None:
     with pytest.raises(InputError, match="there is no data set 'attic'"):
-        await privacy_books.privacy(services, "attic")
+        await budgets.privacy(services, "attic")
 
 
 def test_policies_from_before_there_was_a_budget_are_asked_for_again(tmp_path: Path) -> None:
