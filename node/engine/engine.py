@@ -68,6 +68,10 @@ class Machine:
     def key(self) -> bytes:
         return self.context.job
 
+    def blocks(self, round_: int) -> tuple[int, ...]:
+        """Each member's block in a round, by index."""
+        return self.context.blocks(self.state.seeds, round_)
+
     def topics(self) -> tuple[str, ...]:
         """What the job needs to hear; nothing once it broke."""
         if self.broken:
