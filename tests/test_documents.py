@@ -16,6 +16,7 @@ CODE = ("protocol", "node", "contracts", "scripts", "tests")
 _LINK = re.compile(r"\]\(([^)#\s]+)?(?:#([^)\s]+))?\)")
 _QUOTED = re.compile(r"`([^`\n]+)`")
 _PATH = re.compile(r"(?:protocol|node|contracts|scripts|tests|docs)/[\w./-]*\w(?:\.\w+|/)?")
+_TEST = re.compile(r"test_\w+")
 _FILE = re.compile(r"[\w-]+\.(?:py|vy|md|json|toml|cff)")
 #: What a home, a job or a build writes; no file of the repository.
 _MADE = {
@@ -25,8 +26,6 @@ _MADE = {
     "contracts/build/",
     "contracts/build/bounty.json",
 }
-#: Files of libraries and of projects that a page compares itself with.
-_FOREIGN = {"age.md"}
 
 #: Keep a Changelog 1.1.0, in its order.
 _KINDS = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
@@ -68,7 +67,7 @@ def test_every_file_that_a_page_names_exists(path: Path) -> None:
         for each in (ROOT / folder).rglob("*")
         if "__pycache__" not in each.parts
     }
-    names |= {each.name for each in ROOT.iterdir()} | _FOREIGN
+    names |= {each.name for each in ROOT.iterdir()}
     lost = []
     for quoted in _QUOTED.findall(path.read_text()):
         if quoted in _MADE:
@@ -77,6 +76,18 @@ def test_every_file_that_a_page_names_exists(path: Path) -> None:
         if (whole and not (ROOT / quoted).exists()) or (single and quoted not in names):
             lost.append(quoted)
     assert lost == []
+
+
+@pytest.mark.parametrize("path", documents(), ids=name_of)
+def test_every_test_that_a_page_names_exists(path: Path) -> None:
+    """A promise is held by the test that stands beside it, so that one must not be lost."""
+    named = {each for each in _QUOTED.findall(path.read_text()) if _TEST.fullmatch(each)}
+    written = {
+        found
+        for each in (ROOT / "tests").rglob("test_*.py")
+        for found in re.findall(r"def (test_\w+)\(", each.read_text())
+    }
+    assert sorted(named - written) == []
 
 
 def unused_words() -> dict[str, str]:
