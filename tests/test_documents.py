@@ -16,6 +16,7 @@ CODE = ("protocol", "node", "contracts", "scripts", "tests")
 _LINK = re.compile(r"\]\(([^)#\s]+)?(?:#([^)\s]+))?\)")
 _QUOTED = re.compile(r"`([^`\n]+)`")
 _PATH = re.compile(r"(?:protocol|node|contracts|scripts|tests|docs)/[\w./-]*\w(?:\.\w+|/)?")
+_NAME = re.compile(r"\w*[A-Z_]\w*(?:\.\w+)*")
 _TEST = re.compile(r"test_\w+")
 _FILE = re.compile(r"[\w-]+\.(?:py|vy|md|json|toml|cff)")
 #: What a home, a job or a build writes; no file of the repository.
@@ -88,6 +89,20 @@ def test_every_test_that_a_page_names_exists(path: Path) -> None:
         for found in re.findall(r"def (test_\w+)\(", each.read_text())
     }
     assert sorted(named - written) == []
+
+
+def test_every_name_in_contributing_is_in_the_code() -> None:
+    """A reader who follows a path to a function must find it."""
+    quoted = _QUOTED.findall((ROOT / "CONTRIBUTING.md").read_text())
+    names = [each for each in quoted if _NAME.fullmatch(each) and not _FILE.fullmatch(each)]
+    named = {word for each in names for word in each.split(".")}
+    code = "\n".join(
+        path.read_text()
+        for folder in CODE
+        for path in (ROOT / folder).rglob("*.py")
+        if path != Path(__file__).resolve()
+    )
+    assert sorted(named - set(re.findall(r"\w+", code))) == []
 
 
 def unused_words() -> dict[str, str]:
