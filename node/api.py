@@ -39,11 +39,11 @@ from node.jobs.books import Books
 from node.jobs.cancelling import Cancelling
 from node.jobs.posting import Posting
 from node.perform.compute import misfit
+from node.perform.dispatch import consent
 from node.privacy import budgets
 from node.privacy import reserving as privacy
 from node.store import catalogue
 from node.store.store import Transaction
-from protocol import params
 from protocol.addresses import to_checksum
 from protocol.errors import InputError, StateError
 from protocol.machines import inputs
@@ -51,7 +51,6 @@ from protocol.machines.job import OVER, JobPhase
 from protocol.owner.state import OwnerState
 from protocol.policy.policy import DatasetFacts, Policy, Standing, impossible, obstacles
 from protocol.policy.terms import describe, with_changes
-from protocol.wire.codec import decode
 
 _CONSIDERED = (JobPhase.WAITING, JobPhase.CONSIDERING)
 
@@ -246,15 +245,14 @@ class Api:
         return await budgets.privacy(self._services, dataset)
 
     async def _policy(self, dataset: str) -> Policy:
-        def load(tx: Transaction) -> bytes | None:
+        def load(tx: Transaction) -> Policy:
             if catalogue.load_dataset(tx, dataset) is None:
                 error = InputError(f"there is no data set {dataset!r}", "dataset")
                 error.add_note("assay data list")
                 raise error
-            return catalogue.load_policy(tx, dataset)
+            return catalogue.policy_of(tx, dataset)
 
-        body = await self._services.store.read(load)
-        return Policy.closed() if body is None else decode(Policy, body, params.MAX_SPEC_BYTES)
+        return await self._services.store.read(load)
 
     async def _consider_again(self) -> None:
         """Jobs that waited may fit the new policy."""
@@ -305,15 +303,7 @@ class Api:
             over = StateError(costs)
             over.add_note(f"assay privacy {dataset}")
             raise over
-        given = inputs.ActionConsent(
-            unix_ms(),
-            dataset,
-            account,
-            found.rows,
-            policy.known,
-            policy.known_least,
-            policy.max_unpaid,
-        )
+        given = consent(self._services, found, policy)
         await self._services.engine.feed(machine.key, given)
         summary = await self._books.summary(machine)
         return Consent(summary.job, dataset, summary.state, summary.noisy, summary.sealed)

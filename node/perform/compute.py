@@ -12,7 +12,7 @@ import trio
 
 from node.engine.engine import Wanted, unix_ms
 from node.engine.services import Services
-from node.perform.sealing import attempt_of, blocks_of, mask_name
+from node.perform.sealing import attempt_of, mask_name
 from node.privacy import draws as gradients
 from node.privacy import ledger as privacy_ledger
 from node.store import catalogue, jobs, records
@@ -174,7 +174,7 @@ async def _contribute(
 async def _still_agreed(services: Services, dataset: str, spec: JobSpec) -> None:
     """Raises InputError if a data set's owner no longer takes such a job without noise. For a job
     with noise, the ledger decides what more it may tell."""
-    policy = await services.store.read(lambda tx: privacy_ledger.policy_of(tx, dataset))
+    policy = await services.store.read(lambda tx: catalogue.policy_of(tx, dataset))
     if why := "; ".join(without_noise(policy, spec)):
         raise InputError(f"the job runs no further on {dataset}: {why}", "policy")
 
@@ -261,7 +261,7 @@ async def unmask(services: Services, wanted: Wanted, effect: effects.ComputeUnma
         if member is None or not isinstance(body, Release):
             raise FatalError("a stored message that was counted is no member's release")
         releases[member] = body.shares
-    whole = block_members(blocks_of(machine, effect.round), effect.block)
+    whole = block_members(machine.blocks(effect.round), effect.block)
     attempt = await attempt_of(services, machine, effect)
     try:
         found = await in_worker(

@@ -19,10 +19,8 @@ from protocol.machines import effects, inputs
 from protocol.machines.job import OVER
 from protocol.machines.machine import one_line
 from protocol.owner.state import OwnerState
-from protocol.params import MAX_SPEC_BYTES
 from protocol.policy.policy import DatasetFacts, Policy, Standing, Verdict, judge, obstacles
 from protocol.wire import identity
-from protocol.wire.codec import decode
 
 log = logging.getLogger("assay.perform")
 
@@ -129,7 +127,6 @@ async def _consider(services: Services, wanted: Wanted) -> None:
     """Hold a job against every data set's policy; the first that takes it and fits is used."""
     spec = wanted.machine.context.spec
     standing = Standing(services.keys.account, unpaid_rounds(services, spec.requester.account))
-    closed = Policy.closed()
     misfits: list[str] = []
     waits: list[str] = []
     refusals: list[str] = []
@@ -137,7 +134,7 @@ async def _consider(services: Services, wanted: Wanted) -> None:
     hint = ""
     for dataset, policy in await services.store.read(_agreed):
         facts = DatasetFacts(tuple(name for name, _ in dataset.columns), dataset.rows)
-        decision = judge(policy or closed, spec, facts, standing)
+        decision = judge(policy, spec, facts, standing)
         if decision.verdict is Verdict.ACCEPT:
             unfit = await compute.misfit(services, dataset.name, spec, owner=True)
             if not unfit:
@@ -145,14 +142,14 @@ async def _consider(services: Services, wanted: Wanted) -> None:
                     services, dataset.name, wanted.machine.key, spec, dataset.rows
                 )
             if not unfit:
-                outcome = consent(services, dataset, policy or closed)
+                outcome = consent(services, dataset, policy)
                 break
             misfits.append(f"{dataset.name}: {unfit}")
             continue
         first, *others = decision.reasons
         reasons = [f"{dataset.name}: {first}", *others]
         (waits if decision.verdict is Verdict.WAIT else refusals).extend(reasons)
-        if not hint and not obstacles(policy or closed, spec, facts, standing):
+        if not hint and not obstacles(policy, spec, facts, standing):
             key = wanted.machine.key.hex()[:8]
             hint = f"; to take it by hand: assay train 0x{key} --data {dataset.name}"
     if outcome is None:
@@ -188,13 +185,6 @@ def consent(services: Services, dataset: catalogue.Dataset, policy: Policy) -> i
     )
 
 
-def _agreed(tx: Transaction) -> list[tuple[catalogue.Dataset, Policy | None]]:
+def _agreed(tx: Transaction) -> list[tuple[catalogue.Dataset, Policy]]:
     """Every data set with what its owner agreed to."""
-    policies = catalogue.policies(tx)
-    return [
-        (
-            each,
-            decode(Policy, policies[each.name], MAX_SPEC_BYTES) if each.name in policies else None,
-        )
-        for each in catalogue.datasets(tx)
-    ]
+    return [(each, catalogue.policy_of(tx, each.name)) for each in catalogue.datasets(tx)]

@@ -14,7 +14,7 @@ import trio
 from node.engine.engine import Machine, Wanted, unix_ms
 from node.engine.services import Services
 from node.perform import messages
-from node.perform.sealing import blocks_of, held_sealing_key, mask_name, roster, sealing_name
+from node.perform.sealing import held_sealing_key, mask_name, roster, sealing_name
 from node.privacy import draws as gradients
 from node.privacy import ledger as privacy_ledger
 from node.store import records, releases
@@ -46,7 +46,7 @@ async def make(services: Services, wanted: Wanted, effect: effects.MakeSecrets) 
         why = "the job's sealing key is gone from this node, which stays out of its rounds"
         await services.engine.feed(machine.key, failed(why), wanted.id)
         return
-    whole = block_members(blocks_of(machine, effect.round), effect.block)
+    whole = block_members(machine.blocks(effect.round), effect.block)
     members = tuple((cohort.members[m].peer, cohort.members[m].sealing_key) for m in whole)
     place = services.place(context.job, effect.round, effect.attempt)
     threshold = context.spec.threshold(len(whole))
@@ -138,7 +138,7 @@ async def _release(
 
     def build() -> tuple[bytes, ...]:
         cohort = context.require_cohort()
-        whole = block_members(blocks_of(machine, effect.round), effect.block)
+        whole = block_members(machine.blocks(effect.round), effect.block)
         me = cohort.index_of(context.me)
         if me is None or me not in whole:
             raise FatalError("this owner is no member of the block that it releases shares for")

@@ -37,7 +37,7 @@ async def privacy(services: Services, dataset: str | None = None) -> tuple[r.Pri
         return [
             _Line(
                 name,
-                Limit.of(ledger.policy_of(tx, name)),
+                Limit.of(catalogue.policy_of(tx, name)),
                 ledger.entries(tx, name),
             )
             for name in wanted
@@ -56,7 +56,7 @@ async def spent(services: Services, dataset: str) -> float | None:
     without noise was contributed to, or no bound can be shown."""
 
     def load(tx: Transaction) -> _Line:
-        limit = Limit.of(ledger.policy_of(tx, dataset))
+        limit = Limit.of(catalogue.policy_of(tx, dataset))
         return _Line(dataset, limit, ledger.entries(tx, dataset))
 
     line = await services.store.read(load)

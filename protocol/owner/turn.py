@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 from protocol import params
-from protocol.books.enrolment import draw_blocks
 from protocol.errors import StateError
 from protocol.machines.effects import Fetch, ForgetSealingKey, ForgetSecrets, Send
 from protocol.machines.inputs import Input
@@ -158,7 +157,7 @@ def blocks_in(context: JobContext, state: OwnerState, round_: int) -> tuple[int,
     """Every member's block in a round, by index. Raises StateError before they are drawn."""
     if not state.seeds:
         raise StateError("the blocks are not drawn yet")
-    return draw_blocks(context.require_cohort(), context.spec.cohort, state.seeds, round_)
+    return context.blocks(state.seeds, round_)
 
 
 def my_place(context: JobContext, state: OwnerState, round_: int) -> tuple[int, int]:

@@ -17,6 +17,8 @@ from node.store.migrations import MIGRATIONS
 from node.store.records import Machine, StoredMessage
 from node.store.store import APPLICATION_ID, Store, StoreDamaged, StoreFull, Transaction
 from protocol.errors import InputError
+from protocol.policy.policy import Policy
+from protocol.policy.terms import with_changes
 
 JOB = b"j" * 32
 
@@ -322,18 +324,20 @@ def test_a_new_dataset_has_no_policy_and_takes_it_along_when_it_goes(path: Path)
     dataset = Dataset("ward", "/data/ward.csv", b"d" * 32, 10, 99, (("age", "number"),), 5.0)
     with Store.open(path) as store, store.transaction() as tx:
         with pytest.raises(KeyError, match="ward"):
-            catalogue.save_policy(tx, "ward", b"yes")
+            catalogue.save_policy(tx, "ward", Policy.closed())
         assert catalogue.save_dataset(tx, dataset)
         assert not catalogue.save_dataset(tx, dataset)
-        assert catalogue.load_policy(tx, "ward") is None
-        catalogue.save_policy(tx, "ward", b"no")
-        catalogue.save_policy(tx, "ward", b"yes")
-        assert catalogue.policies(tx) == {"ward": b"yes"}
+        assert catalogue.policy_of(tx, "ward") == Policy.closed()
+        catalogue.save_policy(tx, "ward", Policy.closed())
+        decided = with_changes(Policy.closed(), {"accept": "auto"})
+        catalogue.save_policy(tx, "ward", decided)
+        assert catalogue.policies(tx) == {"ward": decided}
+        assert catalogue.policy_of(tx, "ward") == decided
         assert catalogue.load_dataset(tx, "ward") == dataset
         assert catalogue.datasets(tx) == [dataset]
         assert catalogue.delete_dataset(tx, "ward")
         assert not catalogue.delete_dataset(tx, "ward")
-        assert catalogue.load_policy(tx, "ward") is None
+        assert catalogue.policies(tx) == {}
 
 
 def test_tables_refuse_wrong_types(path: Path) -> None:
