@@ -210,9 +210,6 @@ MAX_POLICY_ENTRIES: Final = 256
 #: Gossip contents remembered as seen: some minutes of the busiest topic.
 MAX_SEEN: Final = 8192
 
-#: A spec up to this size rides along with its announcement.
-MAX_INLINE_SPEC_BYTES: Final = 48 * 1024
-
 #: Data sets of one node. A file: read into memory whole by a worker. Columns: as many as a job may
 #: have inputs. Rows and cells: half a GiB as 64-bit floats, so that the imported copy is a blob.
 #: A training matrix (rows times inputs, categories one-hot): one GiB.

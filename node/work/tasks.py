@@ -178,30 +178,6 @@ def add(work: Work, batches: tuple[BlobRef, ...]) -> Result:
     return Result(put(work, total))
 
 
-def worths(work: Work, record: BlobRef, members: int) -> tuple[float, ...] | None:
-    """Each member's worth over all rounds; None where nothing tells them apart."""
-    from protocol.arith.learning.worth import worth_of_members
-
-    return worth_of_members(get(work, record), members, spec_of(work).cohort.shuffle)
-
-
-def export_model(work: Work, model: BlobRef, target: Path) -> None:
-    """Write a model as .npz: its weights as float64, layer by layer."""
-    import numpy as np
-
-    from protocol.arith.learning import models
-    from protocol.arith.numbers.vectors import Kind, decode_vector
-
-    spec = spec_of(work)
-    architecture = model_of(spec)
-    vector = decode_vector(Kind.MODEL, get(work, model), architecture.parameter_count)
-    arrays = {"weights": vector}
-    for number, (matrix, bias) in enumerate(models.layers(architecture, vector)):
-        arrays |= {f"layer{number}_weights": matrix, f"layer{number}_bias": bias}
-    with target.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-
-
 def get(work: Work, ref: BlobRef) -> bytes:
     """A blob's bytes."""
     return Blobs(work.blobs).get(ref)
