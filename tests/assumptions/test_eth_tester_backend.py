@@ -20,7 +20,7 @@ def backend() -> Any:
     return PyEVMBackend(get_default_genesis_params(), None, vm_configuration=((0, PragueVM),))
 
 
-def tester_on(chain: Any, **settings: Any) -> Any:
+def fresh_chain(chain: Any, **settings: Any) -> Any:
     from eth_tester import EthereumTester
 
     return EthereumTester(chain, **settings)
@@ -30,7 +30,7 @@ def test_a_lookup_walks_the_whole_chain() -> None:
     """The reason for the ledger's index: an unknown hash costs a read of every block."""
     from eth_tester.exceptions import TransactionNotFound
 
-    tester = tester_on(backend())
+    tester = fresh_chain(backend())
     tester.mine_blocks(20)
     reads = 0
     chain = tester.backend.chain
@@ -49,7 +49,7 @@ def test_a_lookup_walks_the_whole_chain() -> None:
 
 def test_its_own_pool_holds_one_transaction_an_account() -> None:
     """The reason for the ledger's pool."""
-    tester = tester_on(backend(), auto_mine_transactions=False)
+    tester = fresh_chain(backend(), auto_mine_transactions=False)
     [sender, other, *_] = tester.get_accounts()
     payment = {"from": sender, "to": other, "gas": 21_000, "value": 1}
     tester.send_transaction({**payment, "nonce": 0})
@@ -59,7 +59,7 @@ def test_its_own_pool_holds_one_transaction_an_account() -> None:
 
 def test_log_indices_count_by_transaction() -> None:
     """The standard counts by block; the ledger does."""
-    tester = tester_on(backend(), auto_mine_transactions=False)
+    tester = fresh_chain(backend(), auto_mine_transactions=False)
     # PUSH0 PUSH0 LOG0, as creation code: each transaction writes one log.
     logs = {"to": "", "data": "0x5f5fa0", "gas": 100_000}
     for sender in tester.get_accounts()[:2]:
