@@ -21,11 +21,11 @@ from protocol.layout.noise import noise_clip
 from protocol.spec.job import Envelope, JobSpec, Terms, decode_spec
 
 if TYPE_CHECKING:
+    from protocol.arith.encoding import envelope
     from protocol.arith.learning.feature_map import FeatureMap
     from protocol.arith.learning.models import Floats, Model
     from protocol.arith.learning.training import Training
     from protocol.arith.numbers.fixedpoint import Integers
-    from protocol.arith.travel import envelope
 
 Facts = tuple[tuple[str, float], ...]
 
@@ -247,7 +247,7 @@ def training_of(spec: JobSpec) -> Training:
 
 def envelope_of(spec: JobSpec) -> envelope.Envelope:
     """How the spec's values travel, as the kernels take it."""
-    from protocol.arith.travel import envelope
+    from protocol.arith.encoding import envelope
 
     training, privacy = spec.training, spec.privacy
     layout = spec.layout
