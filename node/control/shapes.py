@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
+from node.control.job_results import JobState, Part, Role
+
 
 class Account(TypedDict):
     """What node.control.results.Account is as JSON."""
@@ -31,18 +33,7 @@ class Cancelled(TypedDict):
     """What node.control.job_results.Cancelled is as JSON."""
 
     job: str
-    state: Literal[
-        "posted",
-        "waiting",
-        "declined",
-        "enrolling",
-        "running",
-        "settling",
-        "finished",
-        "cancelled",
-        "expired",
-        "failed",
-    ]
+    state: JobState
     already: bool
     effective: float | None
     notice: int
@@ -87,18 +78,7 @@ class Consent(TypedDict):
 
     job: str
     dataset: str
-    state: Literal[
-        "posted",
-        "waiting",
-        "declined",
-        "enrolling",
-        "running",
-        "settling",
-        "finished",
-        "cancelled",
-        "expired",
-        "failed",
-    ]
+    state: JobState
     noisy: bool
     sealed: bool
 
@@ -153,19 +133,8 @@ class JobSummary(TypedDict):
 
     job: str
     title: str
-    role: Literal["requester", "owner", "bystander"]
-    state: Literal[
-        "posted",
-        "waiting",
-        "declined",
-        "enrolling",
-        "running",
-        "settling",
-        "finished",
-        "cancelled",
-        "expired",
-        "failed",
-    ]
+    role: Role
+    state: JobState
     reason: str
     early: bool
     requester: str
@@ -195,17 +164,7 @@ class Member(TypedDict):
     account: str
     peer_id: str
     block: int | None
-    part: Literal[
-        "",
-        "enrolled",
-        "ready",
-        "in roster",
-        "contributed",
-        "released",
-        "refused",
-        "no answer",
-        "no batch",
-    ]
+    part: Part
     refusal: str
     withheld: bool
     owes: int | None
