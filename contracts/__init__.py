@@ -1,4 +1,8 @@
-"""The bounty contract: its Vyper source, and what the compiler made of it."""
+"""The bounty contract: its Vyper source, and what the compiler made of it.
+
+`interface` hands it to code that talks to the contract; `build` compiles, when a wheel is built or
+by hand. It imports the standard library and, to compile, Vyper: neither node/ nor protocol/.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the control socket asks of a running node; about jobs it asks node.jobs.
+"""The running node's answers to the control socket; about jobs it asks node.jobs.
 
 `status` reads what is in memory and waits for nothing.
 """
@@ -39,11 +39,11 @@ from node.jobs.books import Books
 from node.jobs.cancelling import Cancelling
 from node.jobs.posting import Posting
 from node.perform.compute import misfit
-from node.privacy import books as privacy_books
+from node.perform.dispatch import consent
+from node.privacy import budgets
 from node.privacy import reserving as privacy
 from node.store import catalogue
 from node.store.store import Transaction
-from protocol import params
 from protocol.addresses import to_checksum
 from protocol.errors import InputError, StateError
 from protocol.machines import inputs
@@ -51,7 +51,6 @@ from protocol.machines.job import OVER, JobPhase
 from protocol.owner.state import OwnerState
 from protocol.policy.policy import DatasetFacts, Policy, Standing, impossible, obstacles
 from protocol.policy.terms import describe, with_changes
-from protocol.wire.codec import decode
 
 _CONSIDERED = (JobPhase.WAITING, JobPhase.CONSIDERING)
 
@@ -178,10 +177,10 @@ class Api:
         self._bus.publish("data.added", f"{name}: {dataset.rows} rows")
         await self.refresh()
         await self._consider_again()
-        # A name that comes again keeps what it has told.
+        # A name that is used again keeps what it has told.
         others = await services.store.read(catalogue.datasets)
         same = tuple(e.name for e in others if e.digest == dataset.digest and e.name != name)
-        spent = await privacy_books.spent(services, name)
+        spent = await budgets.spent(services, name)
         return self._dataset(dataset, False, spent, same)
 
     async def data_list(self) -> tuple[r.Dataset, ...]:
@@ -192,7 +191,7 @@ class Api:
         found = await self._services.store.read(load)
         shown = []
         for each, decided in found:
-            spent = await privacy_books.spent(self._services, each.name)
+            spent = await budgets.spent(self._services, each.name)
             names = [e.name for e, _ in found if e.digest == each.digest and e is not each]
             shown.append(self._dataset(each, decided, spent, tuple(names)))
         return tuple(shown)
@@ -243,18 +242,17 @@ class Api:
         return await self.policy_show(dataset)
 
     async def privacy(self, dataset: str | None) -> tuple[r.Privacy, ...]:
-        return await privacy_books.privacy(self._services, dataset)
+        return await budgets.privacy(self._services, dataset)
 
     async def _policy(self, dataset: str) -> Policy:
-        def load(tx: Transaction) -> bytes | None:
+        def load(tx: Transaction) -> Policy:
             if catalogue.load_dataset(tx, dataset) is None:
                 error = InputError(f"there is no data set {dataset!r}", "dataset")
                 error.add_note("assay data list")
                 raise error
-            return catalogue.load_policy(tx, dataset)
+            return catalogue.policy_of(tx, dataset)
 
-        body = await self._services.store.read(load)
-        return Policy.closed() if body is None else decode(Policy, body, params.MAX_SPEC_BYTES)
+        return await self._services.store.read(load)
 
     async def _consider_again(self) -> None:
         """Jobs that waited may fit the new policy."""
@@ -305,15 +303,7 @@ class Api:
             over = StateError(costs)
             over.add_note(f"assay privacy {dataset}")
             raise over
-        given = inputs.ActionConsent(
-            unix_ms(),
-            dataset,
-            account,
-            found.rows,
-            policy.known,
-            policy.known_least,
-            policy.max_unpaid,
-        )
+        given = consent(self._services, found, policy)
         await self._services.engine.feed(machine.key, given)
         summary = await self._books.summary(machine)
         return Consent(summary.job, dataset, summary.state, summary.noisy, summary.sealed)

@@ -3,9 +3,9 @@
     home's lock -> store, blobs, keys -> workers -> swarm -> chain -> engine -> control socket
 
 A job's failure ends that job alone (node.engine.engine); a peer's garbage ends nothing
-(node.net.guard, node.feeds.inbox); a chain that is down is waited for. What does end the daemon is
-the store, the disk or the network's own machinery failing: then it says why, and starts again where
-it was.
+(node.net.guard, node.feeds.inbox); a chain that is down is waited for. Only a failure of the store,
+the disk or the network's own machinery ends the daemon. It then says why, and starts again where it
+was.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import trio
 from node.api import Api
 from node.chain.client import ChainClient
 from node.chain.cursor import load_cursor
-from node.chain.intents import Intents
-from node.chain.sequencer import IntentPolicy
+from node.chain.intents.intents import Intents
+from node.chain.intents.sequencer import IntentPolicy
 from node.chain.watch import Watcher
 from node.control.events import EventBus
 from node.control.joinline import JoinLine
@@ -63,11 +63,11 @@ log = logging.getLogger("assay.daemon")
 #: How often machines are told the time, seconds. Deadlines are seconds, too.
 _TICK_SECONDS = 0.5
 
-#: A new home reads the chain from so many blocks back: what was posted before is over, or will be
-#: looked up by its id when it is announced.
+#: A new home reads the chain from so many blocks back. A job that was posted before is over, or
+#: will be looked up by its id when it is announced.
 _HISTORY_BLOCKS = 4096
 
-#: Effects that were carried out are kept so long, for whoever looks into what happened.
+#: Effects that were carried out are kept so long, for people who look into what happened.
 _KEEP_EFFECTS_SECONDS = 7 * 86_400
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -76,11 +76,11 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 def run_daemon(home: Home, config: Config, ready: Callable[[str], None]) -> int:
     """Run until it is told to end (SIGTERM, SIGINT, `assay down`). Returns an exit code.
 
-    `ready` is called once with the join line. Raises InputError for what the user can mend (home
-    in use, port in use, no chain configured), FatalError where the node itself fails.
+    `ready` is called once with the join line. Raises InputError for what the user can mend (home in
+    use, port in use, no chain configured), FatalError if the node itself fails.
     """
     logging.basicConfig(level=config.log_level.upper(), format=_FORMAT, stream=sys.stderr)
-    # The library logs every stream at info; what matters of it comes through our guard.
+    # The library logs every stream at info; our guard logs what matters of it.
     logging.getLogger("libp2p").setLevel(logging.WARNING)
     with home.lock():
         keys = Keys.open(home, read_passphrase())
@@ -102,7 +102,7 @@ async def _main(
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> AssayError | None:
-    """What a person should read of a group: the first error of ours in it."""
+    """The error of a group that a person should read: the first of ours in it."""
     for error in group.exceptions:
         if isinstance(error, AssayError):
             return error
@@ -113,7 +113,8 @@ def _first(group: BaseExceptionGroup[BaseException]) -> AssayError | None:
 
 
 def _no_chain(home: Home, config: Config) -> InputError:
-    """What a home lacks to know its chain, and the command that gives a new network a contract."""
+    """Name the settings that a home lacks to know its chain, and the command that gives a new
+    network a contract."""
     parts = {"url": config.chain_url, "id": config.chain_id, "contract": config.contract}
     missing = [name for name, value in parts.items() if value is None]
     error = InputError(f"not set in {home.config}: {', '.join(missing)}", "chain")
@@ -197,7 +198,7 @@ def _ignore(machine: Machine, events: Sequence[records.Event]) -> None:
 def _observe(
     bus: EventBus, inbox: Inbox, machine: Machine, events: Sequence[records.Event]
 ) -> None:
-    """What a step changed: topics, and news for whoever watches."""
+    """Follow a step's changes: topics, and news for subscribers."""
     inbox.machines_changed()
     for event in events:
         text = str(event.facts.get("text", ""))
@@ -233,7 +234,7 @@ def _restore_cohorts(services: Services) -> None:
     for machine in services.engine.machines.values():
         state, context = machine.state, machine.context
         if isinstance(state, OwnerState):
-            # Examined once its roots are stored, which may be before the chain's are.
+            # It is examined once its roots are stored, maybe before the chain has them.
             digest = state.cohort_digest if state.cohort_roots else state.held_cohort
         else:
             # A group that is being rooted is in the later list already, behind all others.

@@ -1,8 +1,8 @@
 """How deep a JSON text nests, told before it is parsed.
 
 eth_account's py_ecc raises Python's recursion limit to 100,000 for the whole process: with it,
-json.loads overflows the C stack on 50 KB of '[' and ends the daemon. So whatever comes from outside
-is measured first; no RecursionError can be counted on.
+json.loads overflows the C stack on 50 KB of '[' and ends the daemon. So text from outside is
+measured first, because no RecursionError can be counted on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The error tree. Whose fault an error is decides what the caller can do.
+"""The error tree: whose fault an error is decides what the caller can do.
 
 AssayError
 ├── InputError      the local user's: what they gave is wrong; nothing was changed; say it and go on

@@ -41,8 +41,8 @@ MAX_BLOCKS: Final = 4096 // MIN_BLOCK
 #: Enrolment roots of one job: the first, and those of later owners, who form blocks of their own.
 MAX_GROUPS: Final = 64
 
-#: Who fetches a list or a model straight from the requester (the first so many members), and how
-#: many further members each owner then serves: the requester's bytes do not grow with the cohort.
+#: The first so many members fetch a list or a model straight from the requester, and each owner
+#: then serves so many further members: the requester's bytes do not grow with the cohort.
 DIRECT_FETCHERS: Final = 8
 FETCH_FANOUT: Final = 3
 
@@ -149,10 +149,10 @@ MAX_TITLE_BYTES: Final = 120
 #: Seconds that a commitment may wait for the chain: a cancellation's notice is longer than this.
 MAX_COMMIT_SECONDS: Final = 3600
 
-#: Seconds from a cancellation to its effect: the contract's NOTICE, for whoever tells of it.
+#: Seconds from a cancellation to its effect: the contract's NOTICE, for messages about it.
 CANCEL_NOTICE_SECONDS: Final = 7200
 
-#: Blocks of the chain on top of a commitment before shares are released.
+#: Chain blocks on top of a commitment before shares are released.
 MAX_FINALITY_BLOCKS: Final = 1024
 
 #: What a job may escrow, in the token's smallest unit: no token has more, no product overflows.
@@ -209,9 +209,6 @@ MAX_POLICY_ENTRIES: Final = 256
 
 #: Gossip contents remembered as seen: some minutes of the busiest topic.
 MAX_SEEN: Final = 8192
-
-#: A spec up to this size rides along with its announcement.
-MAX_INLINE_SPEC_BYTES: Final = 48 * 1024
 
 #: Data sets of one node. A file: read into memory whole by a worker. Columns: as many as a job may
 #: have inputs. Rows and cells: half a GiB as 64-bit floats, so that the imported copy is a blob.

@@ -1,76 +1,87 @@
-"""docs/ARCHITECTURE.md maps every source file once; every link in docs/ leads somewhere."""
+"""docs/ARCHITECTURE.md shows the rooms as they are, docs/MAP.md every file."""
 
 from __future__ import annotations
 
-import ast
 import re
-from collections import Counter
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
+PAGE = DOCS / "ARCHITECTURE.md"
 
-_MAPPED = re.compile(r"^- `([^`]+)`: (.*)$", re.MULTILINE)
-_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
-_KINDS = {".py", ".vy", ".json"}
-
-
-def sources() -> list[str]:
-    """Source files of the product, but empty ones and what was built from others."""
-    found = []
-    for folder in ("protocol", "node", "contracts", "scripts"):
-        for path in (ROOT / folder).rglob("*"):
-            name = path.relative_to(ROOT).as_posix()
-            built = "__pycache__" in name or name.startswith("contracts/build/")
-            kind = path.suffix in _KINDS or (folder == "scripts" and path.suffix == "")
-            if path.is_file() and kind and not built and path.stat().st_size:
-                found.append(name)
-    return sorted(found)
+_ROOM = re.compile(r"^\| `((?:node|protocol)/[\w/]*)/` \| [^|]+ \| ([^|]*)\|$", re.MULTILINE)
 
 
-def first_sentence(path: Path) -> str:
-    """What a file says of itself: the line that the map could have."""
-    if path.suffix != ".py":
-        return "..."
-    text = ast.get_docstring(ast.parse(path.read_text())) or "..."
-    paragraph = " ".join(text.split("\n\n")[0].split())
-    return re.split(r"(?<=[.!])\s", paragraph)[0]
+def listed() -> dict[str, set[str]]:
+    """The rooms of the page, and what each is said to import."""
+    rows = _ROOM.findall(PAGE.read_text())
+    assert len(rows) == len({room for room, _ in rows})
+    return {room.replace("/", "."): set(re.findall(r"\w+", says)) for room, says in rows}
 
 
-def mapped() -> list[tuple[str, str]]:
-    text = (DOCS / "ARCHITECTURE.md").read_text()
-    return _MAPPED.findall(text.partition("## The map")[2])
+def rooms() -> set[str]:
+    """The rooms of node, protocol and protocol/arith: folders with an `__init__`."""
+    parents = (ROOT / "node", ROOT / "protocol", ROOT / "protocol" / "arith")
+    folders = [path.parent for parent in parents for path in parent.glob("*/__init__.py")]
+    return {path.relative_to(ROOT).as_posix().replace("/", ".") for path in folders}
 
 
-def test_every_file_is_mapped() -> None:
-    known = {name for name, _ in mapped()}
-    missing = [f"- `{name}`: {first_sentence(ROOT / name)}" for name in sources()]
-    missing = [line for line in missing if line.split("`")[1] not in known]
-    assert missing == [], "add these lines to docs/ARCHITECTURE.md"
+def test_the_page_lists_every_room_and_no_other() -> None:
+    assert set(listed()) == rooms()
 
 
-def test_nothing_else_is_mapped() -> None:
-    real = set(sources())
-    assert [name for name, _ in mapped() if name not in real] == [], "these files are gone"
+def test_the_page_says_what_each_room_imports() -> None:
+    graph = grimp.build_graph("node", "protocol", cache_dir=None)
+    for room, says in listed().items():
+        package = room.rpartition(".")[0]
+        inside = {room, *graph.find_descendants(room)}
+        imported = {each for m in inside for each in graph.find_modules_directly_imported_by(m)}
+        neighbours = {
+            other
+            for other in rooms() - {room}
+            if other.rpartition(".")[0] == package
+            and any(f"{each}.".startswith(f"{other}.") for each in imported)
+        }
+        assert says == {other.rpartition(".")[2] for other in neighbours}, room
 
 
-def test_each_file_is_mapped_once_and_in_one_line_of_words() -> None:
-    counts = Counter(name for name, _ in mapped())
-    assert {name: count for name, count in counts.items() if count > 1} == {}
-    assert [name for name, words in mapped() if not 15 <= len(words) <= 160] == []
+def test_the_page_is_one_page() -> None:
+    assert len(PAGE.read_text().splitlines()) <= 120
 
 
-def documents() -> list[Path]:
-    return sorted(DOCS.rglob("*.md"))
+def test_the_map_is_what_the_files_say() -> None:
+    found = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "map", "--check"], capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stderr
 
 
-@pytest.mark.parametrize("path", documents(), ids=lambda path: path.relative_to(DOCS).as_posix())
-def test_every_link_leads_somewhere(path: Path) -> None:
-    links = _LINK.findall(path.read_text())
-    local = [link for link in links if "://" not in link and not link.startswith("mailto:")]
-    assert [link for link in local if not (path.parent / link).exists()] == []
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ('"""Another file, which the map does not know yet."""\n', "is out of date"),
+        ("", "node/new.py: its first sentence has 0 characters"),
+        ('"""' + "w" * 161 + '."""\n', "has 162 characters"),
+    ],
+    ids=["unknown", "silent", "long"],
+)
+def test_the_map_is_checked(text: str, error: str, tmp_path: Path) -> None:
+    for folder in ("node", "docs", "scripts"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(ROOT / "scripts" / "map", tmp_path / "scripts")
+    script = [sys.executable, tmp_path / "scripts" / "map"]
+    subprocess.run(script, check=True)
+    assert subprocess.run([*script, "--check"]).returncode == 0
+    (tmp_path / "node" / "new.py").write_text(text)
+    found = subprocess.run([*script, "--check"], capture_output=True, text=True)
+    assert found.returncode == 1
+    assert error in found.stderr
 
 
 def test_every_decision_and_every_page_is_listed() -> None:

@@ -12,14 +12,22 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
 
-from . import replies
-from .errors import BadReply, NoContract, OtherContract, Refused, Reverted, Slow, WrongChain
-from .events import ChainEvent
-from .replies import Head, Receipt
+from node.chain import replies
+from node.chain.errors import (
+    BadReply,
+    NoContract,
+    OtherContract,
+    Refused,
+    Reverted,
+    Slow,
+    WrongChain,
+)
+from node.chain.events import ChainEvent
+from node.chain.replies import Head, Receipt
 
 if TYPE_CHECKING:
-    from .contract import Codec
-    from .provider import BoundedProvider
+    from node.chain.contract import Codec
+    from node.chain.provider import BoundedProvider
 
 T = TypeVar("T")
 
@@ -37,7 +45,7 @@ Block = int | str
 
 @dataclass(frozen=True, slots=True)
 class Fees:
-    """What the next block asks, wei per gas (EIP-1559)."""
+    """Fees for the next chain block, wei per gas (EIP-1559)."""
 
     base_fee: int
     tip: int
@@ -107,11 +115,11 @@ class ChainClient:
     async def open(
         cls, url: str, chain_id: int, contract: bytes | None = None, *, timeout: float = 10.0
     ) -> ChainClient:
-        """Prepare a client; nothing is sent yet. Raises InputError for a URL that is none."""
+        """Prepare a client; nothing is sent yet. Raises InputError for text that is no URL."""
 
         def build() -> tuple[BoundedProvider, Codec]:
-            from .contract import Codec
-            from .provider import BoundedProvider
+            from node.chain.contract import Codec
+            from node.chain.provider import BoundedProvider
 
             return BoundedProvider(url, timeout, MAX_CALLS), Codec()
 
@@ -132,7 +140,7 @@ class ChainClient:
     async def check(self) -> None:
         """Raise WrongChain, NoContract or OtherContract unless the node serves what was expected.
 
-        The contract's code is compared whole: a join line comes from whoever made the network.
+        The contract's code is compared whole, because a join line may come from anybody.
         """
         got = await self._ask("eth_chainId", [], replies.quantity)
         if got != self.chain_id:
@@ -150,7 +158,7 @@ class ChainClient:
         return await self._ask("eth_getBlockByNumber", ["latest", False], replies.head)
 
     async def header(self, number: int) -> Head | None:
-        """A block of the chain by number; None where the chain is shorter."""
+        """A chain block by number; None where the chain is shorter."""
 
         def parse(value: Any) -> Head | None:
             found = None if value is None else replies.head(value)
@@ -161,7 +169,7 @@ class ChainClient:
         return await self._ask("eth_getBlockByNumber", [hex(number), False], parse)
 
     async def block_hash(self, number: int) -> bytes | None:
-        """The hash of a block of the chain; None where the chain is shorter."""
+        """The hash of a chain block; None where the chain is shorter."""
         found = await self.header(number)
         return None if found is None else found.hash
 
@@ -259,7 +267,7 @@ class ChainClient:
         return events
 
     async def logs_of_job(self, job: bytes, first: int, last: int) -> list[ChainEvent]:
-        """What `logs` gives of one job: nodes search by the job's id, which events index."""
+        """The logs of one job: nodes search by the job's id, which events index."""
         where = {"fromBlock": hex(first), "toBlock": hex(last)}
         events = await self._logs(where, [None, _hex(job)])
         if any(event.job != job or not first <= event.block <= last for event in events):
@@ -301,8 +309,8 @@ class ChainClient:
             except replies.Invalid as error:
                 raise BadReply(self.url, method, str(error)) from error
 
-        # The thread ends by itself at the provider's timeout; a caller that is cancelled, or a
-        # node that lets headers drip in, is not waited for.
+        # The thread ends by itself at the provider's timeout. So nobody waits for it when the
+        # caller is cancelled, or when a node lets headers drip in.
         with trio.move_on_after(2 * self._timeout):
             return await trio.to_thread.run_sync(
                 work,

@@ -15,10 +15,9 @@ from web3 import Web3
 from web3.exceptions import Web3Exception
 
 from contracts import interface
+from node.chain.events import EVENTS, ChainEvent
+from node.chain.replies import Invalid, RawLog
 from protocol.errors import FatalError, InputError
-
-from .events import EVENTS, ChainEvent
-from .replies import Invalid, RawLog
 
 _PANICS = {
     0x01: "assertion failed",
@@ -28,7 +27,7 @@ _PANICS = {
 }
 
 
-#: What the codecs raise for bytes or values that do not fit; they share no base class.
+#: The codecs' exceptions for bytes or values that do not fit; they share no base class.
 _CODEC_ERRORS = (
     Web3Exception,
     DecodingError,
@@ -84,7 +83,7 @@ class Codec:
         return ChainEvent(log.block, log.block_hash, log.index, log.tx_hash, event.decode(log))
 
     def reason(self, data: bytes, fallback: str = "") -> str:
-        """What a revert's data says: Error(string), Panic(uint256), or its bytes."""
+        """A revert's reason: Error(string), Panic(uint256), or its bytes."""
         if data[:4] == bytes.fromhex("08c379a0"):
             try:
                 return str(self._web3.codec.decode(["string"], data[4:])[0])

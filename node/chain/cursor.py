@@ -1,7 +1,7 @@
-"""How far the chain was read, and enough of the way there to find back after a reorganisation.
+"""How far the chain was read, and enough of the way to find back after a reorganisation.
 
-A cursor is a trail of (number, hash), dense near its end and thinner behind, as many as are needed
-to step back by any distance at about the right size. It is stored with what the events changed.
+A cursor is a trail of (number, hash), dense near its end and thinner behind, so that it can step
+back by about any distance. It is stored with the changes that the events made.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SPARSE: Final = 8
 class Cursor:
     """The last block that was read, and the trail to it, oldest first; its end is that block.
 
-    `root` is the block before the first that matters: what is below never counts. An empty trail
+    `root` is the chain block before the first that matters; nothing below it counts. An empty trail
     means that nothing was read.
     """
 

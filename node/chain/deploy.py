@@ -1,4 +1,4 @@
-"""Put the bounty contract on a chain: once, by whoever starts a network."""
+"""Put the bounty contract on a chain: done once, by the founder of a network."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Final
 import trio
 
 from contracts import interface
+from node.chain.client import ChainClient
+from node.chain.errors import Reverted
+from node.chain.signer import Signer, hash_of
 from protocol.errors import ChainError
-
-from .client import ChainClient
-from .errors import Reverted
-from .signer import Signer, hash_of
 
 #: Seconds between looks for the receipt.
 POLL_SECONDS: Final = 0.2

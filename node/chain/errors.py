@@ -1,4 +1,4 @@
-"""What can go wrong with the chain. Each says which node, what happened, and what helps.
+"""Errors of the chain. Each says which node, what happened, and what helps.
 
 ChainError
 ├── Unreachable     nothing answers at the URL: retried
@@ -88,7 +88,7 @@ class NoContract(ChainError):
 class OtherContract(ChainError):
     """The code at the contract's address is not what this assay was built with.
 
-    Money would hang on promises that nobody here has read.
+    Nobody here has read the promises on which the money would hang.
     """
 
     def __init__(self, url: str, address: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What the contract said, as typed values: one frozen class for each event of bounty.vy.
+"""The contract's events as typed values: one frozen class for each event of bounty.vy.
 
 Addresses are 20 bytes, digests and roots 32, amounts wei (or the token's smallest unit), moments
 seconds since 1970. The field names are the contract's.
@@ -96,15 +96,8 @@ class ChainEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class ChainReorg:
-    """Blocks above `to_number` are no longer the chain's: undo what their events did."""
-
-    to_number: int
-
-
-@dataclass(frozen=True, slots=True)
 class ChainHead:
-    """A block of the chain, in order; confirmations are counted from these."""
+    """A chain block, in order; confirmations are counted from these."""
 
     number: int
     hash: bytes

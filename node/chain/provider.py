@@ -1,7 +1,8 @@
 """web3's HTTP provider, bounded: in bytes, in time, and in where it goes.
 
-web3's own reads a reply of any size, retries with sleeps, and follows a contract's off-chain
-lookups (EIP-3668) to whatever address the contract names. A daemon can afford none of these.
+web3's own provider reads a reply of any size, retries with sleeps, and follows a contract's
+off-chain lookups (EIP-3668) to any address that the contract names. A daemon can afford none of
+these.
 """
 
 from __future__ import annotations
@@ -18,10 +19,9 @@ from urllib3.exceptions import HTTPError
 from web3 import HTTPProvider
 from web3.types import RPCEndpoint, RPCResponse
 
+from node.chain.errors import BadReply, Refused, Slow, Unreachable
 from node.nesting import depth_exceeds
 from protocol.errors import InputError
-
-from .errors import BadReply, Refused, Slow, Unreachable
 
 #: A reply: ten thousand logs of half a kilobyte each fit.
 MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
@@ -63,7 +63,7 @@ def _is_loopback(url: str) -> bool:
 class BoundedProvider(HTTPProvider):
     """One session for all threads; raises Unreachable, Slow, BadReply, Refused."""
 
-    # Never fetch what a contract's revert asks for (EIP-3668): its URLs are anybody's.
+    # Never fetch the URLs of a contract's revert (EIP-3668): anybody may have written them.
     global_ccip_read_enabled = False
 
     def __init__(self, url: str, timeout: float, connections: int) -> None:

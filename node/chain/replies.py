@@ -12,7 +12,7 @@ MAX_LOG_DATA: Final = 4096
 
 
 class Invalid(ValueError):
-    """A result that is not what the method promises; the text says which field and why."""
+    """A result that breaks the method's promise; the text says which field and why."""
 
 
 @dataclass(frozen=True, slots=True)

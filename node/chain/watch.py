@@ -1,6 +1,6 @@
-"""Follows the chain: each block's events once, in order, and a word when blocks are taken back.
+"""Follows the chain: the events of each chain block once, in order, and reorganisations.
 
-The consumer stores a batch's cursor in the transaction that stores what its events changed; the
+The consumer stores a batch's cursor in the transaction that stores the changes of its events; the
 next range is read after that. So nothing is lost or counted twice, whatever crashes in between.
 """
 
@@ -13,13 +13,12 @@ from typing import Final
 
 import trio
 
+from node.chain.client import ChainClient
+from node.chain.cursor import Cursor
+from node.chain.errors import BadReply, DeepReorg, Refused, Slow
+from node.chain.events import ChainEvent, ChainHead
+from node.chain.replies import Head
 from protocol.errors import ChainError
-
-from .client import ChainClient
-from .cursor import Cursor
-from .errors import BadReply, DeepReorg, Refused, Slow
-from .events import ChainEvent, ChainHead
-from .replies import Head
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ MAX_PAUSE: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a look at the chain brought, to be applied in this order and stored with `cursor`.
+    """The result of one look at the chain, to be applied in this order and stored with `cursor`.
 
     First, if `reorg_to` is not None, everything above that block is undone. Then the events, in
     order. Then the head: the last block that was read; older than the chain's while catching up.
@@ -51,18 +50,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class ChainStatus:
-    """How it stands with the chain. `head` is the node's, `lag` what is still to be read, blocks.
-
-    `since_contact` is in seconds; None before the first answer.
-    """
+    """How it stands with the chain. `head` is the chain node's; None before the first answer."""
 
     url: str
     reachable: bool
     head: int | None
-    lag: int | None
-    since_contact: float | None
     last_error: str
-    reorgs: int
 
 
 class Watcher:
@@ -89,22 +82,17 @@ class Watcher:
         self._interval = interval
         self._chunk = FIRST_CHUNK
         self._head: Head | None = None
-        self._contact: float | None = None
+        self._answered = False
         self._error = ""
-        self._reorgs = 0
 
     def status(self) -> ChainStatus:
         """A snapshot; never waits."""
         head = None if self._head is None else self._head.number
-        since = None if self._contact is None else trio.current_time() - self._contact
         return ChainStatus(
             url=self._client.url,
-            reachable=self._contact is not None and not self._error,
+            reachable=self._answered and not self._error,
             head=head,
-            lag=None if head is None else max(0, head - self._cursor.number),
-            since_contact=since,
             last_error=self._error,
-            reorgs=self._reorgs,
         )
 
     async def run(self) -> None:
@@ -117,7 +105,7 @@ class Watcher:
                     checked = True
                 more = await self._look()
                 pause, self._error = self._interval, ""
-                self._contact = trio.current_time()
+                self._answered = True
                 if more:
                     continue
             except ChainError as error:
@@ -151,7 +139,6 @@ class Watcher:
         if batch is None:
             return False
         if reorg_to is not None:
-            self._reorgs += 1
             log.warning("the chain was reorganised above block %d", reorg_to)
         await self._on_batch(batch)
         self._cursor = batch.cursor
@@ -184,7 +171,7 @@ class Watcher:
         if first == head.number:
             if base.hash is not None and head.parent != base.hash:
                 return None
-            # By hash: whatever happens meanwhile, these are this block's events (EIP-234).
+            # By hash: so these are this chain block's events, whatever happens meanwhile (EIP-234).
             return _batch(base, await self._client.logs_of(head.hash), head, reorg_to)
         end = head if last == head.number else await self._client.header(last)
         if end is None:
@@ -197,8 +184,8 @@ class Watcher:
             self._chunk = max(MIN_CHUNK, self._chunk // 4)
             log.info("smaller ranges, %d blocks: %s", self._chunk, error)
             return None
-        # The range was read by number. If its end is where it was, and its start still fits, all
-        # of it came from one chain; each event's block must be on it too.
+        # The range was read by number. If its end is where it was, and its start still fits, all of
+        # it came from one chain. The chain block of each event must be on it too.
         if await self._client.block_hash(last) != end.hash:
             return None
         for event in {event.block: event for event in events}.values():

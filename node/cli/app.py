@@ -8,8 +8,8 @@ from typing import Annotated, Final
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from node.cli.commands import account, chain, check, data, demo, jobs, lifecycle, params, swarm
-from node.cli.failure import Failure
-from node.cli.session import Session
+from node.console.failure import Failure
+from node.console.session import Session
 from node.control.codes import Exit
 
 _HELP: Final = """Train models on private data where it lies, for pay, with nobody in the middle.

@@ -1,4 +1,4 @@
-"""`assay up --background`: a detached daemon, and an answer only once it is known how it went."""
+"""`assay up --background`: a detached daemon, and an answer once it is up or has failed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import time
 from pathlib import Path
 from typing import IO, Any, Final
 
-from node.cli.client import Client
-from node.cli.failure import Failure
+from node.console.client import Client
+from node.console.failure import Failure
 from node.control.codes import Exit
 from node.home.home import Home
 
 _POLL_SECONDS: Final = 0.05
 
-#: What of the log is read to find why a start failed.
+#: So much of the log's end is read to find why a start failed.
 _TAIL_BYTES: Final = 16 * 1024
 
 

@@ -1,6 +1,6 @@
-"""What `assay job check` shows: a spec's problems, or what the job costs and what protects owners.
+"""`assay job check` for people: a spec's problems, or the job's costs and its protection.
 
-What is shown is the JSON that the command made (node.cli.commands.check).
+The tables show the JSON that the command made (node.cli.commands.check).
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from node.cli import sealed_views
-from node.cli.amounts import brief, size, span
-from node.cli.show import Part, Table
 from node.cli.views import Result, pay
+from node.console.amounts import brief, size, span
+from node.console.show import Part, Table
 
 _Rows = list[tuple[str, str, str]]
 
@@ -195,7 +195,7 @@ def _multiplier(c: Result) -> tuple[str, str, str]:
 
 
 def _threshold(c: Result, members: int, shares: int) -> tuple[str, str, str]:
-    """t of n, with the two inequalities of the design's section 5 in numbers."""
+    """t of n, with both inequalities of docs/design.md, section 5, in numbers."""
     dropouts, corrupt = c["dropouts"], c["corrupt"]
     return (
         "threshold",

@@ -1,6 +1,6 @@
 """`assay`: the entry point. One guard around all commands; a short way for the frequent ones.
 
-Nothing here or in node.cli.client imports trio, protocol, cyclopts or rich before it is needed:
+Nothing here or in node.console.client imports trio, protocol, cyclopts or rich before it is needed:
 `assay status` is asked often, and by scripts.
 """
 
@@ -9,13 +9,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from node.cli.session import Session
+from node.console.failure import Failure, explain
+from node.console.session import Session
 from node.control.codes import Exit
-
-if TYPE_CHECKING:
-    from node.cli.failure import Failure
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone. Python would complain once more at exit.
+        # The reader of our output has gone. Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.INTERNAL
     except Exception as error:  # noqa: BLE001 -- the guard: every error ends in one line and a code
@@ -76,8 +73,6 @@ def _status_only(tokens: list[str]) -> Session | None:
 
 
 def _fail(error: Exception, session: Session) -> int:
-    from node.cli.failure import explain
-
     failure: Failure = explain(error)
     session.complain(failure)
     if session.debug:

@@ -8,8 +8,8 @@ from typing import Annotated, TypeAlias
 
 from cyclopts import Parameter
 
-from node.cli.failure import Failure
-from node.cli.session import Session
+from node.console.failure import Failure
+from node.console.session import Session
 from node.control.codes import Exit
 
 #: The global options; handed in by the launcher, never parsed by a command.

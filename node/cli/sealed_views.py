@@ -1,13 +1,13 @@
-"""What `assay job check` shows of a sealed job beside what it shows of any other.
+"""`assay job check` for people: the additional tables of a sealed job.
 
-What is shown is the JSON that the command made (node.cli.commands.check_sealed).
+They show the JSON that the command made (node.cli.commands.check_sealed).
 """
 
 from __future__ import annotations
 
-from node.cli.amounts import brief, size
-from node.cli.show import Part, Table
 from node.cli.views import Result
+from node.console.amounts import brief, size
+from node.console.show import Part, Table
 
 _HEADINGS = ("what", "value", "how")
 

@@ -1,4 +1,4 @@
-"""What each result looks like to a person. Results come as the JSON that the daemon sent."""
+"""Each result as a person sees it. Results come as the JSON that the daemon sent."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from node.cli.amounts import money, short, size, span
-from node.cli.show import Pairs, Part, Table
+from node.console.amounts import money, short, size, span
+from node.console.show import Pairs, Part, Table
 
 Result: TypeAlias = Mapping[str, Any]
 
-#: DESIGN section 2: masks protect within a round; over rounds, an owner's own noise does.
+#: docs/design.md, section 2: masks protect within a round; over rounds, an owner's own noise does.
 _NO_NOISE: Final = "no noise: masks hide each batch within a round, nothing protects over rounds"
 
-#: DESIGN section 6: without noise an owner's matrix is its data, and crafted weights read it.
+#: Without noise an owner's matrix is its data, and crafted weights read it (docs/design.md, 6).
 SEALED_NO_NOISE: Final = (
     "no noise, the spy defence is off: weights made for it read owners' rows out of the sums; only "
     "owners whose policy names this requester in `trusted` take the job"
@@ -213,7 +213,7 @@ def state(job: Result) -> str:
 
 
 def noise_warning(job: Result) -> list[str]:
-    """DESIGN section 2: every command that shows a job without noise says so."""
+    """docs/design.md, section 2: every command that shows a job without noise says so."""
     text = _no_noise(job)
     return [f"warning: {text}"] if text else []
 

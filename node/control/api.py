@@ -1,4 +1,4 @@
-"""What a daemon can be asked to do: the one interface between the control socket and the node.
+"""The one interface between the control socket and the node: all that a daemon can be asked.
 
 The daemon implements `NodeApi`; node.control.methods puts one JSON-RPC method in front of each
 call. Every call may raise any error of protocol.errors. An exception's notes (`add_note`) are taken

@@ -1,4 +1,4 @@
-"""Events from the daemon to whoever watches. Publishing never waits and never fails.
+"""Events from the daemon to its subscribers. Publishing never waits and never fails.
 
 A subscriber that lags is dropped with a reason; the daemon does not slow down for it.
 """
@@ -40,7 +40,7 @@ class Subscription:
             self._send.send_nowait(event)
 
     def close(self, reason: str) -> None:
-        """End it. What is already buffered can still be read. A second call changes nothing."""
+        """End it. Events that are buffered can still be read. A second call changes nothing."""
         if self.reason == "unsubscribed":
             self.reason = reason
         self._on_close(self)

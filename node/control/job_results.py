@@ -1,4 +1,4 @@
-"""What control methods return about jobs. See node.control.results."""
+"""Results of control methods about jobs. See node.control.results."""
 
 from __future__ import annotations
 

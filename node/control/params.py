@@ -1,4 +1,4 @@
-"""What control methods take. Frozen; checked by node.control.wire before the call."""
+"""Parameters of control methods. Frozen; checked by node.control.wire before the call."""
 
 from __future__ import annotations
 

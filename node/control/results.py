@@ -1,4 +1,5 @@
-"""What control methods return; about jobs: job_results. Frozen, typed, JSON by node.control.wire.
+"""Results of control methods; those about jobs are in job_results. Frozen, typed, JSON by
+node.control.wire.
 
 Docstring lines of the form `field: text` become the descriptions in the OpenRPC document.
 """

@@ -39,7 +39,7 @@ R = TypeVar("R")
 
 
 class Context(Protocol):
-    """What a call may use: the node, and the connection that it came from."""
+    """The means of a call: the node, and the connection that it came from."""
 
     @property
     def api(self) -> NodeApi:
@@ -124,7 +124,7 @@ class Registry:
 async def answer(registry: Registry, context: Context, line: bytes) -> bytes | None:
     """The reply to one line, with its newline; None where the line asks for none.
 
-    Total: whatever the line holds and whatever the call raises, short of cancellation.
+    Total: it answers whatever the line holds and whatever the call raises, except a cancellation.
     """
     try:
         request = parse(line)

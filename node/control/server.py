@@ -42,13 +42,13 @@ _CHUNK: Final = 64 * 1024
 def bind(path: Path) -> socket.socket:
     """A listening socket at `path` that was never open to others, not even for a moment.
 
-    The umask is the whole process', but for these two calls it only ever takes permissions away.
-    Raises InputError where something that is no socket lies at the path, or it cannot be bound.
+    The umask is the whole process'. During these two calls it only takes permissions away. Raises
+    InputError where something that is no socket lies at the path, or it cannot be bound.
     """
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise InputError(f"{path} is not a socket; move it away", "home")
-        # The home's lock is ours, so whoever bound this is dead.
+        # The home's lock is ours, so the process that bound this is dead.
         path.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
@@ -79,7 +79,6 @@ class Statistics:
     """Counters since the start."""
 
     clients: int = 0
-    accepted: int = 0
     refused: int = 0
     calls: int = 0
     dropped: int = 0
@@ -114,7 +113,6 @@ class ControlServer:
 
     async def handle(self, stream: trio.abc.Stream) -> None:
         """Serve one client on any stream. Returns when it leaves; never raises for its sake."""
-        self.statistics.accepted += 1
         if self.statistics.clients >= MAX_CONTROL_CLIENTS:
             self.statistics.refused += 1
             await _refuse(stream)
@@ -191,7 +189,7 @@ class _Connection:
 
     async def _receive(self) -> bytes:
         limit = CONTROL_LINE_SECONDS if self._buffer else CONTROL_IDLE_SECONDS
-        # Who follows events may stay silent for ever; it is dropped when it stops reading them.
+        # A client that follows events may stay silent; it is dropped when it stops reading them.
         if not self._buffer and self._subscriptions:
             return bytes(await self.stream.receive_some(_CHUNK))
         with trio.move_on_after(limit):

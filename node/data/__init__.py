@@ -1,5 +1,5 @@
 """Data sets: files read, copied and kept, and a job's view of them as arrays.
 
-Read by workers, never by the daemon itself. It imports protocol/spec and polars (`readers` alone),
-and neither the network nor the chain.
+Workers read them: the daemon imports `datasets` alone, which loads neither numpy nor polars. It
+imports store/, home/ and protocol/spec, hands work to workers/, and knows no network and no chain.
 """

@@ -1,8 +1,8 @@
 """Importing a data set: the worker's part, and the user's, `add_dataset`.
 
-A data set is read once, whole, and kept as the node's own copy under datasets/, by its digest. What
-its owner looked at and agreed to is what jobs train on: editing or deleting the file changes
-nothing. The copy is private: its directory is never served.
+A data set is read once, whole, and kept as the node's own copy under datasets/, by its digest. Jobs
+train on the copy that its owner agreed to: editing or deleting the file changes nothing. The copy
+is private: its directory is never served.
 
 This module is light: the daemon imports it, and readers (polars, numpy) run in workers.
 """
@@ -33,7 +33,7 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What a worker reports of an import: the copy, rows, and each column's name and kind."""
+    """A worker's report of an import: the copy, rows, and each column's name and kind."""
 
     copy: BlobRef
     rows: int
@@ -51,7 +51,7 @@ def import_file(path: Path, directory: Path) -> Imported:
 
 
 def load_matrix(directory: Path, digest: bytes, name: str, terms: Terms) -> tuple[Numbers, Numbers]:
-    """What a job reads of data set `name`: features [rows, inputs] and target [rows], float64.
+    """A job's view of data set `name`: features [rows, inputs] and target [rows], float64.
 
     `directory` and `digest` say where its copy is. Runs in a worker. Raises what
     `node.data.matrix.build_matrix` does; an `InputError` holds a value of one record, so it is for

@@ -49,11 +49,11 @@ class OwnedRows:
 def owned_rows(copy: Path, features: Sequence[Feature], target: Target) -> OwnedRows:
     """The rows of the imported data set at `copy`, whatever stands in them.
 
-    For jobs with noise, where whether an owner takes part must not follow from a value: the
-    requester declares ranges and words, and by asking again and again it would read a column's
-    largest value off who enrols. Numbers outside become their range's nearer end; a row with a cell
-    that is empty, no number or no declared word is not used. Raises `InputError` for columns that
-    are missing or of another kind, which says nothing of a row; `FatalError` for a damaged copy.
+    For jobs with noise. No value may decide whether an owner takes part: the requester declares
+    ranges and words, and if it asked again and again it could read a column's largest value off who
+    enrols. Numbers outside become their range's nearer end; a row with a cell that is empty, no
+    number or no declared word is not used. Raises `InputError` for columns that are missing or of
+    another kind, which says nothing of a row; `FatalError` for a damaged copy.
     """
     table = read_table(copy, frozenset([*(feature.name for feature in features), target.name]))
     faults = _Unused(np.zeros(table.rows, dtype=np.bool_))
@@ -104,7 +104,7 @@ def _matrix(
     outside: Outside,
     faults: _Faults,
 ) -> tuple[Numbers, Numbers]:
-    """`table_matrix`, with what `faults` makes of rows that do not fit; theirs hold any numbers."""
+    """`table_matrix`; rows that do not fit go to `faults`, and their numbers may be anything."""
     _require_columns(table, [*(feature.name for feature in features), target.name])
     inputs = sum(feature.inputs for feature in features)
     if table.rows * inputs > params.MAX_MATRIX_CELLS:
@@ -213,7 +213,7 @@ def _refuse(table: Table, name: str, wrong: NDArray[np.bool_], allowed: str) -> 
 
 
 def _why(table: Table, name: str, wrong: NDArray[np.bool_], allowed: str) -> str:
-    """What is the matter with the first row that is `wrong`, and how many more there are."""
+    """The fault of the first row that is `wrong`, and how many more there are."""
     row = int(np.argmax(wrong))
     others = int(np.count_nonzero(wrong)) - 1
     more = f"; so are {others} more rows" if others else ""

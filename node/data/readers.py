@@ -153,7 +153,7 @@ def _count_lines(path: Path) -> tuple[int, bool]:
 
 
 def _csv_fault(path: Path, columns: int, error: Exception) -> InputError:
-    """polars says what is wrong but not where: find the line. Only for files that it refused."""
+    """polars does not say in which line a fault is: find it. Only for files that it refused."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
@@ -283,7 +283,7 @@ def _read_npz(path: Path) -> Table:
 
 
 def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Shapes as the headers give them: what the arrays would take is known before they are read."""
+    """Shapes as the headers give them: so the arrays' memory is known before they are read."""
     shapes: dict[str, tuple[int, ...]] = {}
     try:
         with zipfile.ZipFile(path) as archive:

@@ -1,8 +1,8 @@
 """A data set in memory and as the node's own copy: columns of numbers, columns of text.
 
-The copy is one .npz (docs/adr/0302): what was agreed to is trained on, whatever happens to the file
-that it came from. A missing number is NaN; a missing text has code -1. Worker processes only: the
-daemon itself never imports numpy for data.
+The copy is one .npz (docs/adr/0302). Jobs train on it, whatever happens to the file that it came
+from. A missing number is NaN; a missing text has code -1. Worker processes only: the daemon itself
+never imports numpy for data.
 """
 
 from __future__ import annotations

@@ -12,17 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from node.cli.failure import Failure
-from node.cli.session import Session
+from node.console.failure import Failure
+from node.console.session import Session
 from node.control.codes import Exit
-from node.demo.columns import DataName
-from node.demo.job import ModelName
-from node.demo.processes import Children
-from node.demo.report import as_json, as_parts
+from node.demo.outcome.report import as_json, as_parts
+from node.demo.outcome.verdict import as_table, judge
+from node.demo.recipes.columns import DataName
+from node.demo.recipes.job import ModelName
+from node.demo.recipes.sealed import Asked
 from node.demo.screen import open_screen
-from node.demo.sealed import Asked
 from node.demo.story import Plan, play
-from node.demo.verdict import as_table, judge
+from node.demo.swarm.processes import Children
 
 #: Where the results go when nothing else is said; beside where the user stands.
 OUT = Path("demo-out")

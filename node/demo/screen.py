@@ -16,7 +16,7 @@ _BAR: Final = 30
 
 
 class Screen(Protocol):
-    """What the story tells while it goes on. A context manager."""
+    """Progress as the story tells it. A context manager."""
 
     def stage(self, text: str) -> None:
         """Something begins."""

@@ -1,4 +1,4 @@
-"""What a sealed job adds to the story: its policies, its twin in the clear, who can read it."""
+"""A sealed job's part of the story: its policies, its twin in the clear, who can read it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from node.cli.failure import Failure
+from node.console.failure import Failure
 from node.control.codes import Exit
-from node.demo.columns import DataName
-from node.demo.processes import Child, Children
-from node.demo.report import Refusal, SealedFigures
-from node.demo.sealed import DELTA, Asked, documented
-from node.demo.user import User, words
+from node.demo.outcome.report import Refusal, SealedFigures
+from node.demo.recipes.columns import DataName
+from node.demo.recipes.sealed import DELTA, Asked, documented
+from node.demo.swarm.processes import Child, Children
+from node.demo.swarm.user import User, words
 
 _HELPER_SECONDS: Final = 120.0
 
@@ -68,7 +68,7 @@ class Twin:
         return float(child.line(_HELPER_SECONDS)["accuracy"])
 
     def _start(self, *arguments: str) -> Child:
-        command = [sys.executable, "-m", "node.demo.clear", *arguments]
+        command = [sys.executable, "-m", "node.demo.clear.twin", *arguments]
         return self._children.start("twin", command, self._folder / "twin.log", helper=True)
 
 

@@ -1,4 +1,4 @@
-"""What happens in the demo, in order: from a data set that lies in parts to accounts that are paid.
+"""The demo's story, in order: from a data set that lies in parts to accounts that are paid.
 
 The requester, the owners and the bystander are driven as their users would drive them; nothing here
 reaches into a daemon.
@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from node.cli.amounts import money
-from node.cli.failure import Failure
+from node.console.amounts import money
+from node.console.failure import Failure
 from node.control.codes import Exit
 from node.demo import secrecy
-from node.demo.columns import TABLES, DataName
-from node.demo.job import (
+from node.demo.outcome.picture import Curve
+from node.demo.outcome.report import Figures, Outsider, OwnerFigures, RequesterMoney, Sums
+from node.demo.recipes.columns import TABLES, DataName
+from node.demo.recipes.job import (
     ACCEPTING,
     ENROL_SECONDS,
     FLOOR,
@@ -31,15 +33,13 @@ from node.demo.job import (
     Recipe,
     spec,
 )
-from node.demo.ledger import by_kind
-from node.demo.picture import Curve
-from node.demo.processes import DRAIN_SECONDS, Child, Children
-from node.demo.report import Figures, Outsider, OwnerFigures, RequesterMoney, Sums
+from node.demo.recipes.sealed import Asked
+from node.demo.recipes.sealed import recipe as sealed_recipe
 from node.demo.screen import Screen
-from node.demo.sealed import Asked
-from node.demo.sealed import recipe as sealed_recipe
-from node.demo.user import User
-from node.demo.world import FUND, World, build
+from node.demo.swarm.ledger import by_kind
+from node.demo.swarm.processes import DRAIN_SECONDS, Child, Children
+from node.demo.swarm.user import User
+from node.demo.swarm.world import FUND, World, build
 from protocol.spec.toml import parse_toml
 
 #: The name of the data set in every owner's home.
@@ -131,7 +131,7 @@ def play(plan: Plan, folder: Path, children: Children, screen: Screen) -> Figure
 
 def _start_helper(plan: Plan, folder: Path, children: Children) -> Child:
     arguments = [plan.data, plan.model, str(plan.seed), str(folder)]
-    command = [sys.executable, "-m", "node.demo.yardstick", *arguments]
+    command = [sys.executable, "-m", "node.demo.clear.yardstick", *arguments]
     return children.start("yardstick", command, folder / "yardstick.log", helper=True)
 
 
@@ -367,7 +367,7 @@ def _keep(
         )
         points, picture = folder / "curve.json", plan.out / "learning-curve.png"
         points.write_text(json.dumps(dataclasses.asdict(curve)))
-        command = [sys.executable, "-m", "node.demo.picture", str(points), str(picture)]
+        command = [sys.executable, "-m", "node.demo.outcome.picture", str(points), str(picture)]
         painter = children.start("picture", command, folder / "picture.log", helper=True)
         model = plan.out / "model.npz"
         world.requester.command("model", "get", figures.job, "--out", str(model), "--force")
@@ -390,7 +390,7 @@ def _unsealed(plan: Plan, figures: Figures, twin: secrecy.Twin | None, world: Wo
 
 
 def _end(world: World, children: Children) -> tuple[str, ...]:
-    """Ask every daemon to end, as `assay down` does; who did not end well."""
+    """Ask every daemon to end, as `assay down` does; returns those that did not end well."""
     for user in world.users:
         user.ask("stop")
     deadline = time.monotonic() + DRAIN_SECONDS

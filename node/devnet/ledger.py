@@ -27,8 +27,8 @@ from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
-from .pool import Pool, PoolError, Waiting
-from .records import (
+from node.devnet.pool import Pool, PoolError, Waiting
+from node.devnet.records import (
     GAS_LIMIT,
     ZERO_ADDRESS,
     Call,

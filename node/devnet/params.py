@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from .records import GAS_LIMIT, ZERO_ADDRESS, Call
+from node.devnet.records import GAS_LIMIT, ZERO_ADDRESS, Call
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600

@@ -1,4 +1,4 @@
-"""Transactions that wait for a block: what geth's pool promises, in memory, bounded.
+"""Transactions that wait for a chain block: geth's rules for its pool, in memory, bounded.
 
 py-evm has no pool and eth-tester's own holds one transaction an account. The rules here are those
 that a client meets elsewhere: queued behind a gap, replaced by a tenth more, refused when known.
@@ -89,7 +89,7 @@ class Pool:
         return mined
 
     def ready(self, mined: Callable[[bytes], int], base_fee: int) -> Iterator[Waiting]:
-        """What the next block can hold: each account's in nonce order, accounts in turn.
+        """Transactions for the next chain block: each account's in nonce order, accounts in turn.
 
         An account stops at its first gap and at its first transaction that does not pay
         `base_fee`. Those below the account's nonce can never be mined and are removed.

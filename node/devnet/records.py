@@ -1,4 +1,4 @@
-"""What the ledger knows: calls to run, and blocks, transactions and logs as they were mined."""
+"""The ledger's values: calls to run, and chain blocks, transactions and logs as they were mined."""
 
 from __future__ import annotations
 

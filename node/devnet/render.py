@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .pool import Waiting
-from .records import Event, MinedBlock, MinedTransaction
+from node.devnet.pool import Waiting
+from node.devnet.records import Event, MinedBlock, MinedTransaction
 
 
 def data_hex(value: bytes) -> str:

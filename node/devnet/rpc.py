@@ -10,8 +10,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from .ledger import SUGGESTED_TIP, Ledger
-from .params import (
+from node.devnet.ledger import SUGGESTED_TIP, Ledger
+from node.devnet.params import (
     INVALID_PARAMS,
     INVALID_REQUEST,
     LIMIT_EXCEEDED,
@@ -29,8 +29,8 @@ from .params import (
     quantity,
     topics,
 )
-from .records import ZERO_ADDRESS, LedgerError, MinedBlock, Reverted
-from .render import (
+from node.devnet.records import ZERO_ADDRESS, LedgerError, MinedBlock, Reverted
+from node.devnet.render import (
     block_json,
     data_hex,
     event_json,

@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
+from node.devnet.ledger import Ledger
+from node.devnet.rpc import Dispatcher
 from protocol.errors import InputError
-
-from .ledger import Ledger
-from .rpc import Dispatcher
 
 log = logging.getLogger(__name__)
 

@@ -38,13 +38,13 @@ from protocol.wire.codec import Wire, decode, decode_tagged, encode, encode_tagg
 
 log = logging.getLogger("assay.engine")
 
-#: Inputs that may wait; whoever feeds more is held back.
+#: Inputs that may wait; a feeder of more is held back.
 _QUEUE: Final = 1024
 
 #: Inputs that share one transaction.
 _BATCH: Final = 64
 
-#: Where nothing is due to an owner; closed and cancelled jobs' evidence is still fetched.
+#: Phases in which an owner awaits nothing. Evidence of closed and cancelled jobs is still fetched.
 ENDED: Final = (JobPhase.DECLINED, JobPhase.FAILED)
 
 #: A stored state: the largest cohort's records at some hundred bytes each.
@@ -68,8 +68,12 @@ class Machine:
     def key(self) -> bytes:
         return self.context.job
 
+    def blocks(self, round_: int) -> tuple[int, ...]:
+        """Each member's block in a round, by index."""
+        return self.context.blocks(self.state.seeds, round_)
+
     def topics(self) -> tuple[str, ...]:
-        """What the job needs to hear; nothing once it broke."""
+        """The topics that the job needs now; none once its machine broke."""
         if self.broken:
             return ()
         try:
@@ -92,7 +96,8 @@ class Wanted:
 
     @property
     def pointless(self) -> bool:
-        """Whether nothing can come of the job any more, so that it is said or fetched in vain."""
+        """Whether nothing can come of the job any more, so that there is no use in sending or
+        fetching."""
         return isinstance(self.machine.state, OwnerState) and self.machine.state.phase in ENDED
 
 
@@ -313,7 +318,8 @@ class Engine:
 def _with_account(
     state: State, input_: inputs.Input, effects: tuple[Effect, ...]
 ) -> tuple[Effect, ...]:
-    """A refusal is told with the account whose word it is: machines know members by their peers."""
+    """A refusal is told with the account of its sender, because machines know members by their
+    peers."""
     if not isinstance(state, RequesterState) or not isinstance(input_, inputs.ReceiveMessage):
         return effects
     peer = input_.envelope.sender
@@ -329,7 +335,8 @@ def _with_account(
 def _needed(message: bytes, effects: Sequence[Effect]) -> bool:
     """Whether an effect reads a message that changed nothing yet: shares that come late.
 
-    What only got an answer, a refusal, is not kept: a stranger could say it for ever.
+    A message that only got a refusal in answer is not kept, because a stranger could repeat it for
+    ever.
     """
     return any(isinstance(e, ComputeUnmask) and message in e.releases for e in effects)
 

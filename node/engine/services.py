@@ -1,4 +1,4 @@
-"""What performers work with: the node's parts, and how a job's outcome gets back to its machine."""
+"""The node's parts as performers use them, and the way of an outcome back to its machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from node.chain.client import ChainClient
-from node.chain.intents import Intents
+from node.chain.intents.intents import Intents
 from node.engine.engine import Engine
 from node.home.config import Config
 from node.home.home import Home

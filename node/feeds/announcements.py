@@ -1,7 +1,7 @@
 """Announcements: jobs that are not known here, looked at, and followed where the chain has them.
 
-Anybody may announce anything: what it can make this node do is bounded, and each announcement is
-held to what the contract says of its job.
+Anybody may announce anything. So the work that an announcement can cause here is bounded, and each
+one is held to what the contract says of its job.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ log = logging.getLogger("assay.announcements")
 #: Takes in a machine, told its job's past, and stores what goes with it (node.feeds.chain).
 Introduce = Callable[[Machine, Callable[[Transaction], None]], Awaitable[bool]]
 
-#: Announcements that are looked at at once, for how long each, and how long one that does not hold
-#: is not looked at again. By who announces: nobody can silence a job by announcing it falsely.
+#: How many announcements are looked at at once, how long each may take, and how long one that does
+#: not hold is left alone. The last counts by sender, so that nobody can silence a job by announcing
+#: it falsely.
 _LEARNING = 8
 _LEARN_SECONDS = 30.0
 _FORGET_SECONDS = 10.0
@@ -84,7 +85,7 @@ class Announcements:
                 await self._check_posted(envelope.context.job, body)
                 await self._read_spec(envelope, body, attachment, source)
         except Exception as error:
-            # A stranger's bytes lead here: whatever they break, it is not the daemon.
+            # A stranger's bytes lead here, and must not break the daemon.
             if not isinstance(error, (PeerError, ChainError, BlobsFull, trio.TooSlowError)):
                 log.exception("looking at an announcement failed")
             log.info("an announcement is not followed: %s", error or "it took too long")

@@ -1,7 +1,7 @@
-"""From what the chain said to what machines are told; kept, with the cursor, in one transaction.
+"""The chain's events become inputs of machines; both are kept, with the cursor, in one transaction.
 
-A machine that begins when its job has run for a while is told the job's past first: whoever enrols
-late reads the same roots, in the same order, as those who were there from the start.
+A machine that begins when its job has run for a while is told the job's past first. So an owner
+that enrols late reads the same roots, in the same order, as those who were there from the start.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class ChainFollower:
     async def introduce(self, machine: Machine, also: Callable[[Transaction], None]) -> bool:
         """Take in a new machine, told what the contract has said of its job; stored with `also`.
 
-        False, and nothing done, where the job has a machine already. Raises ChainError where the
-        past is not stored here and the chain node does not tell it.
+        False, and nothing done, if the job has a machine already. Raises ChainError if the past is
+        not stored here and the chain node does not tell it.
         """
         if await self._cursor() == 0:
             await self._began.wait()  # where this home begins to read is decided by its first look
@@ -86,8 +86,9 @@ class ChainFollower:
     async def _past(self, job: bytes) -> list[ChainEvent]:
         """A job's events up to the cursor, from the chain; none where the store has them all.
 
-        It has them where it has the first: whatever was mined after that was read, too. A home
-        that began to read later looks back from its cursor, and no further than to the posting.
+        The store has all of them if it has the first, because this home has read everything that
+        was mined since. A home that began to read later looks back from its cursor, and no further
+        than to the posting.
         """
         stored = await self._services.store.read(partial(jobs.contract_events, job=job))
         if any(isinstance(each.event, events.Posted) for each in stored):
@@ -108,7 +109,7 @@ class ChainFollower:
 
 
 def _follows_chain(machine: Machine) -> bool:
-    """A job that is over hears of no more blocks; one that its requester winds up does."""
+    """A job that is over hears of no more chain blocks; a job that its requester winds up does."""
     winding_up = machine.role is Role.REQUESTER and machine.state.phase in WINDING_UP
     return not machine.broken and (winding_up or machine.state.phase not in OVER)
 

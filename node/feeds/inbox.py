@@ -26,13 +26,20 @@ from protocol.errors import InputError, Malformed, PeerError
 from protocol.machines import inputs
 from protocol.machines.job import OVER
 from protocol.machines.machine import kind_of
-from protocol.machines.round import Phase, Role
-from protocol.requester.attempt import fault
+from protocol.machines.round import Role
+from protocol.requester.attempt import awaits
 from protocol.requester.state import RequesterState
 from protocol.wire import gossip, identity
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode, encode
-from protocol.wire.envelope import Envelope, Frame, envelope_digest, open_envelope
+from protocol.wire.envelope import (
+    NO_JOB,
+    Envelope,
+    Frame,
+    envelope_digest,
+    open_envelope,
+    reopen_envelope,
+)
 from protocol.wire.gossip import JobView, Judged, Place, Seen
 from protocol.wire.messages import (
     Announce,
@@ -55,8 +62,8 @@ _JUDGED = 256
 #: How often a peer is asked for jobs, seconds.
 _ASK_SECONDS = 20.0
 
-#: What one peer may tell machines in private, messages a second (four times that at once): each is
-#: answered, and what is answered is stored first. An honest peer says a few things a round.
+#: Private messages of one peer to machines, a second (four times that at once). Each is answered,
+#: and stored before that; an honest peer sends a few a round.
 _TELLS_PER_SECOND = 4.0
 _TELLERS = 4096
 
@@ -175,7 +182,7 @@ class Inbox:
                 log.debug("peer %s was asked in vain: %s", peer, error)
 
     async def _ask(self, peer: str) -> None:
-        question = encode(sealed(self._services, bytes(32), 0, 0, Ask()))
+        question = encode(sealed(self._services, NO_JOB, 0, 0, Ask()))
         data = await self._services.swarm.request(peer, PROTOCOL, encode(Frame(question, b"")), 10)
         if not data:
             return  # nothing to tell
@@ -223,8 +230,8 @@ class Inbox:
         """The newest of what a job's requester said and the asker does not hold; for job zero,
         announcements.
 
-        Whoever owes shares is told of the commitment that it owes them for as well: it may have
-        been away while later ones were made.
+        A member that owes shares is also told of the commitment for which it owes them, because it
+        may have been away while later ones were made.
         """
         machines = self._services.engine.machines
         asked = [machines[job]] if job in machines else []
@@ -233,7 +240,7 @@ class Inbox:
             kinds = tuple(
                 kind for kind in _TOLD if kind != "Announce"
             )  # it follows the job already
-        if job == bytes(32):
+        if job == NO_JOB:
             live = [m for m in machines.values() if m.state.phase not in OVER]
             asked, kinds = live[-params.MAX_TOLD_FRAMES :], ("Announce",)
 
@@ -280,9 +287,11 @@ class Inbox:
             return
         if machine is None:
             return
-        if attachment and _awaits(machine, envelope, len(attachment)):
+        attached = bool(attachment) and _awaits(machine, envelope, len(attachment))
+        if attached:
             await trio.to_thread.run_sync(self._services.blobs.put, attachment)
-        input_ = inputs.ReceiveMessage(unix_ms(), envelope, envelope_digest(envelope))
+        digest = envelope_digest(envelope)
+        input_ = inputs.ReceiveMessage(unix_ms(), envelope, digest, attached)
         kind = kind_of(body)
         await self._services.engine.feed(
             job, input_, also=lambda tx: records.count_bytes(tx, job, "in", kind, size)
@@ -290,7 +299,8 @@ class Inbox:
 
 
 def _owed_commitment(tx: Transaction, machine: Machine, asker: bytes) -> bytes | None:
-    """What this requester said of the commitment that `asker` owes shares for; None if nothing."""
+    """This requester's message about the commitment for which `asker` owes shares; None if there is
+    none."""
     state, cohort = machine.state, machine.context.cohort
     if not isinstance(state, RequesterState) or cohort is None:
         return None
@@ -300,34 +310,26 @@ def _owed_commitment(tx: Transaction, machine: Machine, asker: bytes) -> bytes |
         return None
     said = records.messages_of(tx, machine.key, Committed.__name__)
     for message in reversed(said):  # of one that was signed twice, the later
-        place = decode(Envelope, message.body, params.MAX_STREAM_MESSAGE_BYTES).context
+        place = reopen_envelope(message.body).context
         if (place.round, place.attempt) == (owed.round, owed.attempt):
             return message.body
     return None
 
 
 def _awaits(machine: Machine, envelope: Envelope, size: int) -> bool:
-    """Whether an attached batch is one that this node's round waits for.
+    """Whether an attached batch is one that this node's round waits for, of the size it names.
 
-    A disk is not to be filled by whoever signs a header: only a member's first batch of the present
-    attempt is kept, and only where it will be summed.
+    Nobody may fill a disk by signing headers: only a member's first batch of the present attempt is
+    kept, and only if it will be summed.
     """
-    state, cohort, body = machine.state, machine.context.cohort, envelope.body
+    state, body = machine.state, envelope.body
     if not isinstance(body, Contribution) or not isinstance(state, RequesterState):
         return False
-    round_, place = state.round, envelope.context
-    if cohort is None or round_ is None or round_.phase is not Phase.CONTRIBUTE:
-        return False
-    member = cohort.index_of(envelope.sender)
-    if member is None or (place.round, place.attempt) != (round_.number, round_.attempt):
-        return False
-    known = any(record.member == member for record in round_.contributions)
-    wrong = fault(machine.context, state, round_, body, member)
-    return not known and not wrong and size == body.batch_size
+    return size == body.batch_size and awaits(machine.context, state, envelope)
 
 
 def _check_attachment(envelope: Envelope, attachment: bytes) -> None:
-    """What rides along must be what the body names."""
+    """Raise Malformed unless an attachment is the blob that the body names."""
     if not attachment:
         return
     body = envelope.body

@@ -1,5 +1,5 @@
 """A node's home: its directory and lock, its settings, its keys, its systemd unit.
 
-Keys are sealed at rest and have hidden names in memory. It imports protocol/'s errors and no other
-room of node/.
+Keys are sealed at rest and have hidden names in memory. It imports protocol's `errors`, and no
+other room.
 """

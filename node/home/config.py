@@ -80,11 +80,6 @@ class Config:
                 f"is {self.log_level!r}; allowed: {', '.join(LOG_LEVELS)}", "node.log_level"
             )
 
-    @property
-    def has_chain(self) -> bool:
-        """Whether url, id and contract are all known."""
-        return None not in (self.chain_url, self.chain_id, self.contract)
-
 
 #: Dotted TOML name -> field of `Config`, in the file's order.
 _SETTINGS: Final[dict[str, str]] = {
@@ -261,7 +256,7 @@ def _toml_list(values: tuple[str, ...]) -> str:
 
 
 def _toml_string(value: str) -> str:
-    # A JSON string in ASCII is a TOML basic string, but for DEL, which TOML wants escaped.
+    # A JSON string in ASCII is a TOML basic string, except that TOML wants DEL escaped.
     return json.dumps(value).replace("\x7f", "\\u007f")
 
 

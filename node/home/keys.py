@@ -6,8 +6,8 @@
     keys/sealed/NAME    the peer identity and every other secret, AES-256-GCM under the vault key
 
 Memory stays under 64 MB because the derivation is PBKDF2-HMAC-SHA256 (600,000 rounds: OWASP's
-figure for it); keystore V3's usual scrypt takes 256 MiB. What this protects, and what not, is
-docs/adr/0301.
+figure for it); keystore V3's usual scrypt takes 256 MiB. docs/adr/0301 says what this protects, and
+what it does not.
 """
 
 from __future__ import annotations

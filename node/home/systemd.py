@@ -71,7 +71,7 @@ def _address(text: str) -> bytes | None:
 
 
 def _watchdog_interval(environ: Mapping[str, str]) -> float | None:
-    # WATCHDOG_PID names whom the watchdog is for; the variables are inherited by children too.
+    # WATCHDOG_PID names the process that is watched, because children inherit the variables too.
     if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     text = environ.get("WATCHDOG_USEC", "")
@@ -81,9 +81,9 @@ def _watchdog_interval(environ: Mapping[str, str]) -> float | None:
 def unit(home: Path, command: Sequence[str], passphrase_file: Path | None = None) -> str:
     """A systemd user unit that runs `command up` on `home`.
 
-    Hardened as far as a user's manager can: the file system is read-only but for the home and the
-    runtime directory (the control socket of a home with a long path), no new privileges, no
-    foreign system calls. PrivateUsers is what lets a user's manager mount anything read-only.
+    Hardened as far as a user's manager can: the file system is read-only except the home and the
+    runtime directory (the control socket of a home with a long path), no new privileges, no foreign
+    system calls. PrivateUsers is what lets a user's manager mount anything read-only.
     MemoryDenyWriteExecute stays off, because numerical libraries generate code. Raises ValueError.
     """
     words = " ".join(_quoted(word) for word in [*command, "--home", str(home), "up"])

@@ -1,7 +1,7 @@
-"""What node/home/keys.py is made of: passphrases, the derivation, sealing, bounded reads.
+"""The parts of node/home/keys.py: passphrases, the derivation, sealing, bounded reads.
 
-The derivation is PBKDF2-HMAC-SHA256 because its memory is nothing: keystore V3's usual scrypt
-takes 256 MiB, in each of the daemons that share a machine. docs/adr/0301 says what it protects.
+The derivation is PBKDF2-HMAC-SHA256, because it needs no memory to speak of. Keystore V3's usual
+scrypt takes 256 MiB in each daemon of a computer. docs/adr/0301 says what this protects.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_JSON_BYTES: Final = 64 * 1024
 
 
 def starting_point(home: Home, passphrase: str | None, *, by_passphrase: bool) -> tuple[bytes, int]:
-    """What the derivation starts from and its rounds: the passphrase, or keys/unlock's text."""
+    """The derivation's input and its rounds: the passphrase, or keys/unlock's text."""
     if by_passphrase:
         if passphrase is None:
             raise InputError(

@@ -1,5 +1,5 @@
 """Jobs as their people see them: posted, cancelled, watched, their books and audits.
 
-Reads what the store holds, and answers node/api.py. It starts machines by the engine alone, and
-performs no effect itself.
+It imports the store and what stands below feeds/, answers node/api.py, and performs no effect
+itself: machines start by the engine alone.
 """

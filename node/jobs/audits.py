@@ -1,4 +1,4 @@
-"""Lists and evidence that this node holds: who contributed, what can be claimed, do the books hold.
+"""Lists and evidence that this node holds: contributors, claims, and the audit of the books.
 
 Functions here block (disk, signatures): the caller runs them in a thread.
 """
@@ -30,11 +30,11 @@ Lists = dict[int, tuple[bytes, tuple[Leaf, ...]]]
 
 
 def round_lists(services: Services, machine: Machine, books: Evidence | None) -> Lists:
-    """Every contribution list that this node holds, by round: the blob, and who is in it."""
+    """Every contribution list that this node holds, by round: the blob, and its contributors."""
     state = machine.state
     wanted: dict[int, bytes] = {}
     if isinstance(state, OwnerState):
-        # What the chain does not hold is nothing that could be claimed.
+        # Nothing can be claimed for a round that the chain does not hold.
         wanted = {e.round: e.list_digest for e in state.earned if e.block}
     if isinstance(state, RequesterState):
         wanted = {r.number: r.list_digest for r in state.records}
@@ -64,9 +64,9 @@ def held_evidence(services: Services, machine: Machine) -> Evidence | None:
 def claims(services: Services, machine: Machine, account: bytes | None) -> list[ClaimProof]:
     """Proofs for one account, or for everybody who has something to claim.
 
-    Merit is proved for a job that was finished on the chain; one that closed otherwise has equal
-    shares, which need no proof. Raises StateError where nothing is settled yet, or a list is
-    missing here.
+    Merit is proved for a job that was finished on the chain. A job that closed otherwise has equal
+    shares, which need no proof. Raises StateError if nothing is settled yet, or a list is missing
+    here.
     """
     cohort = machine.context.cohort
     books = held_evidence(services, machine)
@@ -108,7 +108,8 @@ async def audit_job(
     blocks = [stored.block for stored in told if isinstance(stored.event, events.Enrolled)]
     if view is None or not blocks:
         raise StateError("the job has not come far enough to be audited")
-    # A root so new that nothing was mined on it yet has drawn no blocks: nobody is in a round.
+    # If no chain block follows a root yet, its blocks are not drawn, and nobody of it is in a
+    # round.
     hashes = [await services.chain.block_hash(block + 1) for block in blocks]
     seeds = tuple(found or b"" for found in hashes)
 
@@ -125,7 +126,7 @@ async def audit_job(
             context.spec,
             context.spec_digest,
             machine.key,
-            context.cohort.first(groups),  # a later group may be rooted that came to no round
+            context.cohort.first(groups),  # the last group may have taken part in no round
             books,
             machine.state.evidence_digest,
             held,
@@ -136,7 +137,8 @@ async def audit_job(
 
 
 def chain_books(view: JobView, told: list[StoredEvent], seeds: tuple[bytes, ...]) -> ChainBooks:
-    """What the contract said and holds, as the audit reads it; `seeds` are its roots', in order."""
+    """The contract's events and state, as the audit reads them; `seeds` are those of the roots, in
+    order."""
     said = [stored.event for stored in told]
     posted = next(e for e in said if isinstance(e, events.Posted))
     finished = next((e for e in said if isinstance(e, events.Finished)), None)

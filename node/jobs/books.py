@@ -1,6 +1,6 @@
-"""What a job's books show: summaries, rounds, members, money; claims and the audit.
+"""A job's books as people see them: summaries, rounds, members, money; claims and the audit.
 
-Everything comes from this node's store: its machines, what the contract said, the transactions that
+Everything comes from this node's store: its machines, the contract's events, the transactions that
 it sent, the lists and the evidence that it holds. Nothing here changes a machine.
 """
 
@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from node.chain import events
-from node.chain.intents import Intent
+from node.chain.intents.intents import Intent
 from node.control import job_results as j
 from node.engine.engine import Machine
 from node.engine.services import Services
@@ -22,7 +22,7 @@ from node.jobs.standing import Known
 from node.jobs.timeline import phase_seconds, round_views
 from node.perform.chain import claim_args, claim_mark
 from node.perform.compute import key_name
-from node.privacy import books as privacy_books
+from node.privacy import budgets
 from node.store import jobs, records
 from node.store.blobs import BlobRef
 from node.store.jobs import StoredEvent
@@ -108,7 +108,7 @@ class Books:
             bytes_in=sum(n for (way, _), n in traffic.items() if way == "in"),
             bytes_out=sum(n for (way, _), n in traffic.items() if way == "out"),
             releases=await services.store.read(count),
-            epsilon_spent=await privacy_books.job_spent(services, machine),
+            epsilon_spent=await budgets.job_spent(services, machine),
             seconds=phase_seconds(history),
             model=newest or None,
         )
@@ -161,7 +161,7 @@ class Books:
     # --- claims -----------------------------------------------------------------------------
 
     async def claimable(self) -> int:
-        """What this node's payout accounts have earned and not been paid, over all jobs."""
+        """Pay that this node's payout accounts have earned and not received, over all jobs."""
         total = 0
         for machine in self._services.engine.machines.values():
             state = machine.state
@@ -172,7 +172,7 @@ class Books:
         return total
 
     async def claim(self, machine: Machine, account: str | None) -> tuple[j.Claim, ...]:
-        """Send claims for one account, or for all that have something to claim."""
+        """Send claims for one account, or for all accounts that have something to claim."""
         services, context = self._services, machine.context
         wanted = None if account is None else parse_address(account)
         proofs = await trio.to_thread.run_sync(claims, services, machine, wanted)
@@ -212,7 +212,8 @@ class Books:
             turn += 1
 
     async def _due(self, machine: Machine, proof: ClaimProof) -> bool:
-        """Whether the contract still owes anything of a proof, or may: shares only it can tell."""
+        """Whether the contract still owes anything of a proof, or may: only the contract knows of
+        equal shares."""
         if machine.state.phase in WINDING_UP:
             return True
         paid = await self._services.chain.paid(machine.key, proof.account)
@@ -286,7 +287,8 @@ def _enrolled(machine: Machine, said: list[events.ContractEvent]) -> int:
 
 
 def _rounds_done(machine: Machine, known: Known) -> int:
-    """Rounds that went into the newest model here; an owner's is the last that it was told of."""
+    """Rounds that went into the newest model here; for an owner, the last model that it was told
+    of."""
     state = machine.state
     if isinstance(state, RequesterState):
         return len(state.records)

@@ -1,4 +1,4 @@
-"""Cancelling a job: may it be, has it been, and what became of the transaction."""
+"""Cancelling a job: whether it may be cancelled, whether it was, and how its transaction stands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 import trio
 
-from node.chain.intents import IntentOutcome
+from node.chain.intents.intents import IntentOutcome
 from node.control.job_results import Cancelled
 from node.engine.engine import Machine, unix_ms
 from node.engine.services import Services
@@ -18,7 +18,7 @@ from protocol.machines import inputs
 from protocol.machines.job import JobPhase
 from protocol.requester.state import RequesterState
 
-#: How long the chain is waited for before the reply goes without the closing time, seconds.
+#: How long a call waits for the chain before it replies without the closing time, seconds.
 _PATIENCE: Final = 5.0
 
 #: Why a job of a phase is past cancelling.
@@ -56,7 +56,8 @@ class Cancelling:
         outcome = await self._outcome(machine, ident)
         on_chain = _is_cancelled(machine)
         if outcome is None and not on_chain:
-            # The machine moved on between the check and the input: it says where to.
+            # The machine moved on between the check and the input; the error says where it stands
+            # now.
             _check_phase(machine)
         if outcome is not None and not on_chain and _is_refused(outcome):
             raise _noted(machine, ChainError(f"the job is not cancelled: {outcome.error}"))
@@ -86,7 +87,7 @@ class Cancelling:
             raise _noted(machine, StateError(text))
 
     async def _outcome(self, machine: Machine, ident: str) -> IntentOutcome | None:
-        """Where the transaction stands, once the chain has it or refused it, or after a while."""
+        """How the transaction stands, once the chain has it or refused it, or after a while."""
         outcome = None
         with trio.move_on_after(_PATIENCE):
             while True:

@@ -104,7 +104,7 @@ class Posting:
     async def _holdout(self, given: str, draft: Draft) -> str:
         """The data set to measure on: one by name, or a file that is imported now.
 
-        It must fit: what does not could not measure later, when owners have worked already.
+        It must fit, because otherwise it could not measure later, when owners have worked already.
         """
         services, name = self._services, given
         imported = given.startswith("/")
@@ -115,7 +115,7 @@ class Posting:
             raise InputError(f"{given!r} is neither a file nor a data set of this home", "holdout")
         unfit = await misfit(services, name, draft.terms, owner=False)
         if unfit and imported:
-            # Its copy goes at the next start, with whatever else nothing names.
+            # The next start removes its copy, with all others that nothing names.
             await services.store.run(lambda tx: catalogue.delete_dataset(tx, name))
         if unfit:
             raise InputError(f"does not fit the job: {unfit}", "holdout")

@@ -1,4 +1,4 @@
-"""Why a job stands where it stands, and how each of its owners does, by what this node has stored.
+"""A job's standing and that of each owner, with the reason, from what this node has stored.
 
 `look` reads what is needed in one snapshot; everything else here is a function of that.
 """
@@ -17,35 +17,33 @@ from node.jobs.audits import Lists
 from node.jobs.timeline import part_in
 from node.privacy import ledger as privacy_ledger
 from node.privacy.ledger import Limit
-from node.store import jobs, records
+from node.store import catalogue, jobs, records
 from node.store.jobs import StoredEvent
 from node.store.store import Transaction
 from protocol.addresses import to_checksum
-from protocol.books.enrolment import draw_blocks
 from protocol.books.evidence import Evidence
 from protocol.machines.job import OVER, JobPhase
 from protocol.owner.state import OwnerState
-from protocol.params import MAX_STREAM_MESSAGE_BYTES
 from protocol.requester.pay import WINDING_UP
 from protocol.requester.state import RequesterState
 from protocol.wire import identity
-from protocol.wire.codec import decode
-from protocol.wire.envelope import Envelope
+from protocol.wire.envelope import reopen_envelope
 from protocol.wire.messages import Refuse
 
-#: Events that say how the latest attempt went; the newest of them is the one that counts.
+#: Events that say how the latest attempt went; the newest of them counts.
 _ENDS: Final = ("attempt-failed", "contributed", "committed", "commitment-final", "round-applied")
 
-#: Nobody trains any more; a job that was not cancelled has had all of its rounds, or ended early.
+#: Nobody trains any more. A job that was not cancelled has had all of its rounds, or ended early.
 _TRAINED: Final = (JobPhase.FINISHING, JobPhase.PAYING, JobPhase.CLOSED)
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the store says of one job.
+    """One job as the store has it.
 
-    `told` is the contract's word. `failed` is how the latest attempt failed, empty where it went
-    well. `halted` says why no further round runs on this node's data, though the job goes on.
+    `told` are the contract's events. `failed` says how the latest attempt failed; it is empty if
+    that went well. `halted` says why no further round runs on this node's data, though the job goes
+    on.
     """
 
     told: list[StoredEvent]
@@ -74,7 +72,7 @@ def _halted(tx: Transaction, machine: Machine) -> str:
         return ""
     if state.phase in (*OVER, *_TRAINED) or not is_halted(tx, machine.key):
         return ""
-    limit = Limit.of(privacy_ledger.policy_of(tx, state.dataset))
+    limit = Limit.of(catalogue.policy_of(tx, state.dataset))
     return (
         f"no further round runs on {state.dataset}: its budget, epsilon {limit.epsilon:g} at delta "
         f"{limit.delta:g}, no longer holds this job (assay privacy {state.dataset})"
@@ -86,7 +84,7 @@ def is_halted(tx: Transaction, job: bytes) -> bool:
     held = privacy_ledger.entry(tx, job)
     if held is None or held.released is not None:
         return False
-    return not Limit.of(privacy_ledger.policy_of(tx, held.dataset)).allows(held.limit)
+    return not Limit.of(catalogue.policy_of(tx, held.dataset)).allows(held.limit)
 
 
 def ended_early(machine: Machine, known: Known) -> bool:
@@ -96,7 +94,7 @@ def ended_early(machine: Machine, known: Known) -> bool:
 
 
 def reason(machine: Machine, known: Known) -> str:
-    """Why a job stands where it stands; of one that is wound up, what is still to come."""
+    """Why a job stands where it stands; for a job that is wound up, what is still to come."""
     if machine.broken:
         return machine.broken
     state = machine.state
@@ -150,7 +148,7 @@ def _moment(seconds: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a member said last when it stayed out."""
+    """A member's latest reason for staying out."""
 
     round: int
     attempt: int
@@ -158,11 +156,11 @@ class Refusal:
 
 
 def refusals(tx: Transaction, machine: Machine) -> dict[bytes, Refusal]:
-    """Peer id to its latest refusal of an attempt; only its requester hears any."""
+    """Peer id to its latest refusal of an attempt; only the requester hears refusals."""
     found = {}
     if isinstance(machine.state, RequesterState):
         for body in jobs.latest_messages(tx, machine.key, Refuse.__name__):
-            envelope = decode(Envelope, body, MAX_STREAM_MESSAGE_BYTES)
+            envelope = reopen_envelope(body)
             if isinstance(envelope.body, Refuse):
                 place, text = envelope.context, envelope.body.reason
                 found[envelope.sender] = Refusal(place.round, place.attempt, text)
@@ -176,12 +174,13 @@ def members(
     books: Evidence | None,
     refused: dict[bytes, Refusal],
 ) -> tuple[j.Member, ...]:
-    """Everybody enrolled who is known here; at the requester also who waits for a block."""
+    """All enrolled members that are known here; at the requester also owners that wait for a
+    block."""
     cohort, state, spec = machine.context.cohort, machine.state, machine.context.spec
     if cohort is None:
         return _waiting(state, frozenset())
     number = state.round.number if state.round is not None else 0
-    blocks = draw_blocks(cohort, spec.cohort, state.seeds, number)
+    blocks = machine.blocks(number)
     listed = Counter(leaf.member for _, leaves in lists.values() for leaf in leaves)
     withheld = set(books.withheld) if books is not None else set()
     owed: dict[int, int] = {}
@@ -200,7 +199,7 @@ def members(
         j.Member(
             account=to_checksum(member.payout),
             peer_id=identity.peer_id_text(member.peer),
-            # Whoever came last has no block before the hash that draws it is final.
+            # The members of the last group have no block until the hash that draws it is final.
             block=blocks[index] if index < len(blocks) else None,
             part=part_in(state, index),
             refusal=_said(refused.get(member.peer), state),

@@ -95,14 +95,14 @@ def round_views(
 
 
 def _phase(applied: bool, now: RequesterRound | OwnerRound | None) -> str:
-    """A committed round's: as the machine has it, or as it must be by now."""
+    """The phase of a committed round: as the machine has it, or as it must be by now."""
     if now is not None and not applied:
         return now.phase.value
     return Phase.DONE.value
 
 
 def _running(now: RequesterRound | OwnerRound, size: int, seconds: dict[str, float]) -> j.Round:
-    """The attempt that runs; who is ready and who has contributed, only its requester knows."""
+    """The attempt that runs. Only its requester knows who is ready and who has contributed."""
     here = now if isinstance(now, RequesterRound) else None
     contributors = len(here.contributions) if here else 0
     return j.Round(
@@ -125,7 +125,7 @@ def _running(now: RequesterRound | OwnerRound, size: int, seconds: dict[str, flo
 
 
 def part_in(state: RequesterState | OwnerState, member: int) -> j.Part:
-    """How far a member has come in the present attempt, by what its requester has of it."""
+    """How far a member has come in the present attempt, as its requester knows."""
     now = state.round
     if not isinstance(now, RequesterRound):
         return ""
@@ -135,7 +135,7 @@ def part_in(state: RequesterState | OwnerState, member: int) -> j.Part:
         return "contributed"
     if member in now.refused:
         return "refused"
-    # Who is waited for has time until the attempt goes on, or fails, without it.
+    # A member that is awaited has time until the attempt goes on, or fails, without it.
     if any(member in roster.members for roster in now.rosters):
         return "no batch" if now.phase in _COUNTED else "in roster"
     if any(each.member == member for each in now.ready):

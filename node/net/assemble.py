@@ -34,7 +34,7 @@ log = logging.getLogger("assay.net")
 
 _CLOSE_SECONDS: Final = 5.0
 _PROBE_SECONDS: Final = 5.0
-#: A heart that has not beaten for this long has stopped; it beats once a second.
+#: If gossip's heartbeat fails for this long it has stopped; it beats once a second.
 _HEARTBEAT_SECONDS: Final = 15.0
 _GREETING: Final = b"\x13/multistream/1.0.0\n"
 
@@ -124,7 +124,7 @@ async def _greets(host: str, port: int) -> bool:
 async def assembled(config: SwarmConfig) -> AsyncIterator[tuple[Parts, trio.Nursery]]:
     """A node, up and listening; the nursery is for what uses it, and ends before it does.
 
-    Raises InputError if an address is none or its port is taken.
+    Raises InputError if an address is malformed or its port is taken.
     """
     listen = [_listening_address(each) for each in config.listen]
     async with trio.open_nursery() as nursery:
@@ -157,13 +157,14 @@ async def assembled(config: SwarmConfig) -> AsyncIterator[tuple[Parts, trio.Nurs
                         try:
                             yield Parts(host, pubsub, gossip, warden, peers), work
                         finally:
-                            # Before anything closes: or it would redial what is being closed.
+                            # This comes before anything closes, because otherwise it would redial
+                            # what is being closed.
                             work.cancel_scope.cancel()
                 finally:
                     with trio.CancelScope(shield=True), trio.move_on_after(_CLOSE_SECONDS):
-                        # Ears first: a peer that redials at once must not hang in a handshake
-                        # with a node that is leaving. Then all connections together: one after
-                        # the other, as the library does it, takes 0.3 s each.
+                        # Listeners close first, because a peer that redials at once must not hang
+                        # in a handshake with a node that is leaving. Then all connections close
+                        # together; one after the other, as the library does it, takes 0.3 s each.
                         for listener in network.listeners.values():
                             await listener.close()
                         async with trio.open_nursery() as closing:

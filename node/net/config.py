@@ -1,4 +1,4 @@
-"""What a node of the network is told, and what it tells of its peers."""
+"""A node's network settings, and its view of its peers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class SwarmConfig:
-    """How to take part. Addresses are multiaddrs (/ip4/HOST/tcp/PORT; port 0 lets the system pick).
+    """How to take part.
 
-    `announce` replaces what peers are told about where to reach us; without it, every interface's
-    address is told. `seed` is the 32-byte Ed25519 seed of the peer identity.
+    Addresses are multiaddrs (/ip4/HOST/tcp/PORT; port 0 lets the system pick). `announce` has the
+    addresses that peers are told; without it, they are told every interface's address. `seed` is
+    the 32-byte Ed25519 seed of the peer identity.
     """
 
     listen: tuple[str, ...]

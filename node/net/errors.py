@@ -38,7 +38,7 @@ class Refused(ConversationError):
 
 
 class Broken(ConversationError, Malformed):
-    """The peer sent what no honest peer sends; it has been counted against it."""
+    """The peer sent bytes that no honest peer sends; they have been counted against it."""
 
 
 class FetchFailed(PeerError):

@@ -2,9 +2,8 @@
 
 A holder serves two requests: the chunk list of a blob (protocol/wire/blobs.py) and one chunk of it.
 The list is checked against the digest and each chunk against the list, so a holder that lies wastes
-one list or one chunk, is counted and left, and the next one is asked. What was received and
-verified is in the sink at once; a later fetch reads it back, keeps what checks, and asks for the
-rest only.
+one list or one chunk, is counted and left, and the next one is asked. Verified chunks are in the
+sink at once; a later fetch reads them back, keeps those that check, and asks for the rest only.
 """
 
 from __future__ import annotations
@@ -57,12 +56,12 @@ class BlobSource(Protocol):
 class BlobSink(Protocol):
     """Where one blob is received. Called in worker threads, one call at a time.
 
-    What was written must be readable again after a crash or be missing: a chunk that does not
-    check is fetched again, so nothing else needs to be recorded.
+    After a crash, written bytes must be readable or missing. A chunk that does not check is fetched
+    again, so nothing else needs to be recorded.
     """
 
     def read(self, offset: int, length: int) -> bytes:
-        """What an earlier fetch wrote there; shorter or empty where nothing is."""
+        """The bytes that an earlier fetch wrote there; shorter or empty where nothing is."""
 
     def write(self, offset: int, data: bytes) -> None:
         """Keep a verified chunk."""
@@ -72,7 +71,7 @@ class BlobSink(Protocol):
 
 
 class Part(IntEnum):
-    """What of a blob is asked for."""
+    """The part of a blob that is asked for."""
 
     LIST = 0
     CHUNK = 1
@@ -82,8 +81,8 @@ class Part(IntEnum):
 class Want(Wire):
     """Asks a holder for a blob's chunk list, or for one chunk.
 
-    The size is part of the name. A holder says no to a false one, so that nobody can have honest
-    holders blamed by telling their digests with another size.
+    The size is part of the name. A holder refuses a false size; otherwise anybody could have honest
+    holders blamed, by telling their digests with another size.
     """
 
     digest: Annotated[bytes, Size(DIGEST_BYTES)]

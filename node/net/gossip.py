@@ -2,7 +2,7 @@
 
 The library reads, judges and forwards inside tasks whose exceptions end the whole host, keeps state
 for any topic that a peer cares to name, answers a request for one message named a thousand times
-with a thousand copies, and drops what does not fit a queue of 32. The classes here replace the
+with a thousand copies, and drops messages beyond a queue of 32. The classes here replace the
 reading, the judging and the queues; meshes, heartbeats and the wire format stay the library's.
 Behaviour that is relied on is held by tests/assumptions/.
 """
@@ -56,7 +56,8 @@ class GuardedPubsub(Pubsub):
             max_subscriptions_per_rpc=params.MAX_TOPICS,
             max_subscriptions_per_peer=params.MAX_TOPICS,
         )
-        # Seconds would repeat after a restart, and peers would drop the first messages as seen.
+        # A counter of seconds would repeat after a restart, and peers would drop the first messages
+        # as seen.
         self.counter = time.time_ns()
         self.gossip = gossip
         self.warden = warden
@@ -87,7 +88,7 @@ class GuardedPubsub(Pubsub):
                 await stream.reset()
 
     def _renew(self, peer: ID, stream: INetStream) -> None:
-        """A peer's newest stream says what it follows; what older ones said is void.
+        """A peer's newest stream says what it follows; older streams no longer count.
 
         A peer that restarts is often back before its old connection is known to be dead. Our stream
         to it may then lead nowhere: drop it, and the library opens another.
@@ -141,7 +142,7 @@ class GuardedPubsub(Pubsub):
         for subscription in rpc.subscriptions:
             length = len(subscription.topicid.encode())
             if not 0 < length <= params.MAX_TOPIC_BYTES:
-                # Whoever relays follows what its peers follow: nobody could follow this.
+                # A relay follows what its peers follow, and nobody could follow this.
                 raise Violation("a topic with too long a name" if length else "a topic of no name")
             self.handle_subscription(peer, subscription)
         if rpc.HasField("control"):
@@ -233,7 +234,7 @@ class GuardedPubsub(Pubsub):
         return True
 
     def _flaw(self, msg: Any) -> str:
-        """What is wrong with a message whoever wrote it; empty if nothing is."""
+        """A fault of the message itself, whoever wrote it; empty if there is none."""
         if len(msg.data) > params.MAX_GOSSIP_BYTES:
             return "gossip: an oversized message"
         if len(msg.seqno) != 8 or not 0 < len(msg.from_id) <= 64:
@@ -268,8 +269,8 @@ class GuardedPubsub(Pubsub):
     async def _handle_new_peer(self, peer_id: ID) -> None:
         """Greet a peer, and tell it what changed while it was being greeted.
 
-        The library writes down what we follow, then waits for the greeting to be sent, and only
-        then knows the peer: a topic that is followed in between would never be announced to it.
+        The library notes what we follow, then waits until the greeting is sent, and only then knows
+        the peer. A topic that is followed in between would never be announced to it.
         """
         before, changes = set(self.topic_ids), self._changes
         await super()._handle_new_peer(peer_id)

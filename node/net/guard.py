@@ -1,9 +1,9 @@
-"""Who has behaved how, and what that lets them do. Keeps counts; closes nothing itself.
+"""Peers' behaviour, and what it still lets them do. Keeps counts; closes nothing itself.
 
-A peer earns penalty points for what no honest peer does, they fade with time, and at
-`params.BAN_POINTS` it is banned for `params.BAN_SECONDS`. Points outlive the connection: hanging up
-and dialling again cleans no slate, while a new identity does, which is why nothing here grants
-trust, it only takes it away. What a node remembers is bounded; the least guilty go first.
+A peer gets penalty points for what no honest peer does. Points fade with time; at
+`params.BAN_POINTS` the peer is banned for `params.BAN_SECONDS`. Points outlive the connection, so
+that dialling again does not help. A new identity has no points, so nothing here grants trust; it
+only takes trust away. What a node remembers is bounded; the least guilty go first.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_REMEMBERED: Final = 4096
 #: Seconds of traffic at full rate that may come at once.
 _BURST_SECONDS: Final = 4.0
 
-#: What each offence costs. Garbage five times within two minutes is a ban.
+#: Points of each offence. Garbage five times within two minutes is a ban.
 GARBAGE: Final = 25.0
 #: A gossip message that a judge rejected, or whose signature is wrong.
 BAD_MESSAGE: Final = 10.0
@@ -107,8 +107,8 @@ class Warden:
     def penalise(self, peer: str, points: float, offence: str, detail: str = "") -> None:
         """Count an offence; ban the peer if it was one too many.
 
-        `offence` is one of few fixed names, since it becomes a counter; what the peer had a say in
-        belongs into `detail`, which is only logged.
+        `offence` is one of few fixed names, because it becomes a counter. Text that the peer had a
+        say in belongs into `detail`, which is only logged.
         """
         record = self.record(peer)
         record.points += points

@@ -89,7 +89,7 @@ def build_host(
 
 
 class _NoDialling(AutoConnector):
-    """node/net/peers.py decides whom to dial; the library's connector dials whoever is in the book.
+    """node/net/peers.py decides whom to dial; the library's connector dials anybody in the book.
 
     A low watermark of zero does not stop it: it then aims at half of the high one.
     """
@@ -110,7 +110,7 @@ def network_of(host: BasicHost) -> Network:
 
 
 def _announcer(announce: Sequence[str]) -> Callable[[list[Multiaddr]], list[Multiaddr]]:
-    """What to tell peers about where we listen: as configured, or each interface's address."""
+    """The addresses that peers are told: as configured, or each interface's."""
     fixed = [Multiaddr(each) for each in announce]
 
     def addresses(listening: list[Multiaddr]) -> list[Multiaddr]:

@@ -1,7 +1,7 @@
-"""Who else is there: an address book of signed records, a question to peers, and the dialling.
+"""Finding peers: an address book of signed records, a question to peers, and the dialling.
 
 Every libp2p node signs a record of its own addresses. Peers hand those records on, so that an
-address comes with its owner's signature whoever tells it; nobody can divert dials or fill the book
+address comes with its owner's signature, whoever tells it. Nobody can divert dials or fill the book
 with inventions. docs/adr/0100 says why this and not Kademlia.
 """
 
@@ -264,7 +264,7 @@ class Peers:
     ) -> tuple[list[ID], list[ID]]:
         """Ask one connected peer and learn what it says.
 
-        Returns whom it named as what was asked for, and whom else.
+        Returns the peers that it named in answer to the question, and the others that it named.
         """
         if self._ask is None:
             return [], []
@@ -288,7 +288,8 @@ class Peers:
         )
 
     async def _suspect(self, peer: ID) -> None:
-        """Hang up on a peer that has not answered a few times: its end of the line may be gone."""
+        """Hang up on a peer that has not answered a few times, because its end of the line may be
+        gone."""
         self._silent[peer] += 1
         if self._silent[peer] >= _SILENCES:
             self._silent.pop(peer, None)

@@ -92,8 +92,8 @@ class Router(GossipSub):
     ) -> Any:
         """Send our own messages to every follower of the topic, others' along the mesh.
 
-        Flood publishing (gossipsub v1.1): a message does not depend on the mesh having formed, nor
-        on a mesh that somebody crowded us out of.
+        Flood publishing (gossipsub v1.1): a message then depends on no mesh, which may not have
+        formed yet, or from which somebody may have crowded us out.
         """
         chosen = set(super()._get_peers_to_send(topic_ids, msg_forwarder, origin, msg_id))
         if self.pubsub is not None and origin == self.pubsub.my_id:

@@ -86,7 +86,7 @@ async def _write(stream: INetStream, data: bytes) -> None:
 
 
 async def abandon(stream: INetStream) -> None:
-    """Reset a stream even while being cancelled; a stream that is gone already is fine."""
+    """Reset a stream, even during a cancellation; a stream that is gone already is fine."""
     with trio.CancelScope(shield=True), trio.move_on_after(1):
         await stream.reset()
 

@@ -73,8 +73,8 @@ class Swarm:
     async def join(self, address: str) -> None:
         """Connect to a peer and keep connected: it is redialled whenever the connection is lost.
 
-        Raises InputError for what is no peer address, Unreachable if nobody answers there now
-        (it goes on being dialled).
+        Raises InputError for text that is no peer address, Unreachable if nobody answers there now;
+        dialling goes on.
         """
         await self._parts.peers.connect(self._parts.peers.remember(address))
 
@@ -99,7 +99,7 @@ class Swarm:
     # -- gossip --------------------------------------------------------------------------------
 
     async def publish(self, topic: str, data: bytes) -> None:
-        """Tell a topic. Lossy: it reaches whom it reaches, and nothing may depend on it alone.
+        """Publish on a topic. Lossy: nothing may depend on gossip alone.
 
         Waits while most peers' queues are half full, for three seconds at most. Raises InputError
         for a message above `params.MAX_GOSSIP_BYTES` or a topic above `params.MAX_TOPIC_BYTES`.
@@ -259,7 +259,7 @@ class Swarm:
                 return await handler(peer, data)
             except Malformed as error:
                 log.info("peer %s: %s", peer, streams.printable(str(error)))
-                # A fixed name: what the peer wrote must not become a counter's key.
+                # A fixed name, because a peer's words must not become the name of a counter.
                 self._parts.warden.penalise(peer, guard.BAD_MESSAGE, "a malformed request")
                 raise
 
@@ -293,8 +293,9 @@ class Swarm:
     ) -> None:
         """Bring a blob into `sink`, from whichever of `peers` hold it, and finish it.
 
-        Goes on from what an earlier fetch left in the sink. There is no deadline on the whole,
-        only on progress. Raises FetchFailed, naming each peer and cause, when nobody is left.
+        Goes on from the chunks that an earlier fetch left in the sink. There is no deadline on the
+        whole, only on progress. Raises FetchFailed, naming each peer and cause, when nobody is
+        left.
         """
 
         async def ask(peer: str, data: bytes, max_reply: int) -> bytes:

@@ -5,7 +5,8 @@ Three facts about the library make this file necessary; tests/assumptions/ holds
 - its listener sets SO_REUSEPORT, so two daemons share a port unnoticed;
 - it keeps the slot of an inbound connection until the whole swarm closes, so a daemon that was
   dialled often enough in its life hears nobody any more;
-- its yamux warns when a peer ignores the receive window, and buffers what it sends all the same.
+- its yamux warns when a peer ignores the receive window, and buffers that peer's bytes all the
+  same.
 """
 
 from __future__ import annotations

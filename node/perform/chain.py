@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import trio
 
-from node.chain import intent_rows as rows
-from node.chain.intents import Intent, IntentOutcome
+from node.chain.intents import rows
+from node.chain.intents.intents import Intent, IntentOutcome
 from node.engine.engine import Wanted, unix_ms
 from node.engine.services import Services
 from protocol.books import evidence, lists
@@ -67,7 +67,7 @@ async def read_job(services: Services, wanted: Wanted, effect: effects.ReadJob) 
 async def read_block_hash(
     services: Services, wanted: Wanted, effect: effects.ReadBlockHash
 ) -> None:
-    """The hash of a block that must exist: the machine saw a later head."""
+    """The hash of a chain block that must exist: the machine saw a later head."""
 
     async def ask() -> bytes:
         found = await services.chain.block_hash(effect.number)
@@ -204,10 +204,10 @@ def claim_args(proof: ClaimProof) -> tuple[Any, Any]:
 
 
 def claim_mark(proof: ClaimProof, turn: int) -> str:
-    """What a claim that a person asks for is called, beside the one that its machine makes.
+    """The mark of a claim that a person asks for, beside the claim that the machine makes.
 
-    By what it pays, since one id stands for one call: after more rounds, or after a refusal, a
-    claim is another.
+    It follows from what the claim pays, because one id stands for one call: after more rounds, or
+    after a refusal, it is another claim.
     """
     rounds = sum(1 << each.round for each in proof.rounds)
     return f"{proof.account.hex()}.{rounds:x}.{int(proof.merit > 0)}.{turn}"

@@ -7,13 +7,12 @@ import hmac
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, TypeVarTuple
 
 import trio
 
 from node.engine.engine import Wanted, unix_ms
 from node.engine.services import Services
-from node.perform.sealing import attempt_of, blocks_of, mask_name
+from node.perform.sealing import attempt_of, mask_name
 from node.privacy import draws as gradients
 from node.privacy import ledger as privacy_ledger
 from node.store import catalogue, jobs, records
@@ -24,7 +23,7 @@ from node.work import noisy as noisy_tasks
 from node.work import sealed as sealed_tasks
 from node.work import secagg as secagg_tasks
 from node.work import tasks
-from node.workers.compute import WorkerDied
+from node.workers.compute import in_worker
 from protocol import params
 from protocol.books.enrolment import block_members
 from protocol.errors import FatalError, InputError, Malformed, PeerError
@@ -36,17 +35,11 @@ from protocol.machines.outcomes import OUTCOMES
 from protocol.owner.state import OwnerState
 from protocol.policy.policy import without_noise
 from protocol.spec.job import JobSpec, Terms
-from protocol.wire.codec import decode, decode_tagged, encode_tagged
-from protocol.wire.envelope import Envelope
+from protocol.wire.codec import decode_tagged, encode_tagged
+from protocol.wire.envelope import reopen_envelope
 from protocol.wire.messages import Release
 
 log = logging.getLogger("assay.compute")
-
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
-
-#: A worker may be killed by the system; the same computation is tried so often before the job ends.
-_TRIES = 3
 
 
 def key_name(modulus: bytes) -> str:
@@ -54,22 +47,9 @@ def key_name(modulus: bytes) -> str:
     return f"paillier.{hashlib.sha256(modulus).hexdigest()[:32]}"
 
 
-async def in_worker(services: Services, function: Callable[[*Ts], T], *args: *Ts) -> T:
-    """`function(*args)` in a worker; once more, and once more, where the worker is killed."""
-    for left in reversed(range(_TRIES)):
-        try:
-            return await services.compute.run(function, *args)
-        except WorkerDied as error:
-            if not left:
-                raise
-            log.warning("%s; it is tried again", error)
-            await trio.sleep(1)
-    raise FatalError("unreachable: the last try returns or raises")
-
-
 async def compute(services: Services, wanted: Wanted, effect: effects.Compute) -> None:
     """Run one computation and store its outcome with the step that it leads to."""
-    # What is computed where: the same effect of the same job has one outcome for ever.
+    # The result's name: the same effect of the same job has one outcome for ever.
     ident = hashlib.sha256(wanted.machine.key + encode_tagged(effect)).digest()
     stored = await services.store.read(lambda tx: records.load_result(tx, ident))
     if stored is not None:
@@ -114,17 +94,17 @@ async def _dispatch(services: Services, wanted: Wanted, effect: effects.Compute)
         case effects.ComputeInitialModel():
             sealed = context.spec.privacy.sealed
             first = sealed_tasks.initial_model if sealed else tasks.initial_model
-            return await in_worker(services, first, work)
+            return await in_worker(services.compute, first, work)
         case effects.ComputeContribution():
             return await _contribute(services, wanted, effect, work)
         case effects.ComputeCheck():
             place = services.place(context.job, effect.round, effect.attempt)
             peer = context.require_cohort().members[effect.member].peer
             batch = services.blob(effect.batch_digest)
-            return await in_worker(services, secagg_tasks.check, work, batch, place, peer)
+            return await in_worker(services.compute, secagg_tasks.check, work, batch, place, peer)
         case effects.ComputeSum():
             return await in_worker(
-                services, tasks.add, work, tuple(services.blob(d) for d in effect.batches)
+                services.compute, tasks.add, work, tuple(services.blob(d) for d in effect.batches)
             )
         case effects.ComputeApply():
             cohort = context.require_cohort().members
@@ -138,7 +118,7 @@ async def _dispatch(services: Services, wanted: Wanted, effect: effects.Compute)
                 for b in effect.blocks
             )
             return await in_worker(
-                services,
+                services.compute,
                 apply_tasks.apply,
                 work,
                 services.keys.unseal(key_name(context.spec.modulus)),
@@ -154,8 +134,8 @@ async def _dispatch(services: Services, wanted: Wanted, effect: effects.Compute)
 async def _contribute(
     services: Services, wanted: Wanted, effect: effects.ComputeContribution, work: tasks.Work
 ) -> tasks.Result:
-    """Integers, then masks. A try that a crash cut short is made again with the same secrets: of
-    the first nothing can have left, since nobody was told its batch's name."""
+    """Integers, then masks. A try that a crash cut short is made again with the same secrets.
+    Nothing of the first try can have left, because nobody was told its batch's name."""
     machine = wanted.machine
     context, cohort = machine.context, machine.context.require_cohort()
     model = services.blob(effect.model_digest)
@@ -179,7 +159,7 @@ async def _contribute(
     if sealed:
         step = sealed_tasks.Step(rows, cohort.members[me].rows, model, noisy)
         return await in_worker(
-            services, sealed_tasks.contribution, work, step, attempt, secret, me, context.me
+            services.compute, sealed_tasks.contribution, work, step, attempt, secret, me, context.me
         )
     seed = b""  # a noisy draw is kept whole
     if noisy is None:
@@ -187,14 +167,14 @@ async def _contribute(
             seed = await trio.to_thread.run_sync(_batch_seed, services, context.job, effect.round)
     gradient = tasks.Gradient(rows, model, seed, noisy)
     return await in_worker(
-        services, secagg_tasks.contribution, work, gradient, attempt, secret, me, context.me
+        services.compute, secagg_tasks.contribution, work, gradient, attempt, secret, me, context.me
     )
 
 
 async def _still_agreed(services: Services, dataset: str, spec: JobSpec) -> None:
-    """Raises InputError where a data set's owner no longer takes such a job without noise. What one
-    with noise may go on to tell, the ledger decides."""
-    policy = await services.store.read(lambda tx: privacy_ledger.policy_of(tx, dataset))
+    """Raises InputError if a data set's owner no longer takes such a job without noise. For a job
+    with noise, the ledger decides what more it may tell."""
+    policy = await services.store.read(lambda tx: catalogue.policy_of(tx, dataset))
     if why := "; ".join(without_noise(policy, spec)):
         raise InputError(f"the job runs no further on {dataset}: {why}", "policy")
 
@@ -210,11 +190,13 @@ async def _noisy(
     """The round's noisy integers: repeated by every attempt."""
 
     async def draw(plan: NoisePlan) -> bytes:
-        fresh, _ = await in_worker(services, noisy_tasks.noisy_gradient, work, rows, model, plan)
+        fresh, _ = await in_worker(
+            services.compute, noisy_tasks.noisy_gradient, work, rows, model, plan
+        )
         return fresh
 
     async def check() -> None:
-        await in_worker(services, tasks.check_model, work, model)
+        await in_worker(services.compute, tasks.check_model, work, model)
 
     place = effect.round, effect.model_digest
     return await _drawn_once(services, wanted.machine.key, rows.name, *place, check, draw)
@@ -226,10 +208,10 @@ async def _statistics(
     """A sealed job's noised statistics, which all of its rounds are computed from."""
 
     async def draw(plan: NoisePlan) -> bytes:
-        return await in_worker(services, sealed_tasks.noised_statistics, work, rows, plan)
+        return await in_worker(services.compute, sealed_tasks.noised_statistics, work, rows, plan)
 
     async def check() -> None:
-        await in_worker(services, tasks.check_model, work, model)
+        await in_worker(services.compute, tasks.check_model, work, model)
 
     machine = wanted.machine
     place = 0, machine.context.spec_digest  # one draw a job, on nothing that a model could change
@@ -245,9 +227,9 @@ async def _drawn_once(
     check: Callable[[], Awaitable[None]],
     draw: Callable[[NoisePlan], Awaitable[bytes]],
 ) -> bytes:
-    """What was drawn with noise for a round: its model looked at first (`check`), charged before it
-    was drawn, stored before it is used. Of attempts that ask at the same time one draws, and the
-    others find what it kept."""
+    """A round's noisy draw: its model is checked first (`check`), it is charged before it is drawn,
+    and stored before it is used. If attempts ask at the same time, one draws, and the others find
+    what it kept."""
     place = services.home, job, round_, on
     async with gradients.drawing(services.home, job):
         drawn = await trio.to_thread.run_sync(gradients.load, *place)
@@ -257,7 +239,7 @@ async def _drawn_once(
             plan = await services.store.read(lambda tx: privacy_ledger.plan_of(tx, job))
             drawn = await draw(plan)
             await trio.to_thread.run_sync(gradients.save, *place, drawn)
-        # From here on it may leave: should it be lost, the round is lost, and not drawn again.
+        # From here on it may leave. If it is lost, the round is lost, and not drawn again.
         if not await services.store.read(lambda tx: privacy_ledger.is_kept(tx, job, round_)):
             await services.store.run(lambda tx: privacy_ledger.keep(tx, job, round_))
     return drawn
@@ -274,16 +256,16 @@ async def unmask(services: Services, wanted: Wanted, effect: effects.ComputeUnma
     for message in messages:
         if message is None:
             raise FatalError("a release that was counted is gone from the store")
-        envelope = decode(Envelope, message.body, params.MAX_STREAM_MESSAGE_BYTES)
+        envelope = reopen_envelope(message.body)
         member, body = cohort.index_of(envelope.sender), envelope.body
         if member is None or not isinstance(body, Release):
             raise FatalError("a stored message that was counted is no member's release")
         releases[member] = body.shares
-    whole = block_members(blocks_of(machine, effect.round), effect.block)
+    whole = block_members(machine.blocks(effect.round), effect.block)
     attempt = await attempt_of(services, machine, effect)
     try:
         found = await in_worker(
-            services,
+            services.compute,
             secagg_tasks.unmask,
             tasks.Work(services.home.blobs, await services.spec_bytes(context)),
             attempt,
@@ -293,7 +275,8 @@ async def unmask(services: Services, wanted: Wanted, effect: effects.ComputeUnma
             releases,
         )
     except Malformed as error:
-        # Rosters and releases were checked before: whatever slips through closes its block alone.
+        # Rosters and releases were checked before; a fault that slips through closes its block
+        # alone.
         log.warning("block %d of round %d stays closed: %s", effect.block, effect.round, error)
         found = secagg_tasks.Unmasking(None, (), (), ())
     digest = b"" if found.blob is None else found.blob.digest
@@ -320,12 +303,13 @@ async def dataset_rows(services: Services, name: str) -> tasks.Rows:
 async def misfit(services: Services, name: str, terms: Terms, *, owner: bool) -> str:
     """Why a job could not train on a data set, for its owner alone; empty if it could.
 
-    Asked before an owner enrols (`owner`): one that cannot train would hold up its whole block,
-    every round. And of a requester's own hold-out set, where every value must fit.
+    Asked before an owner enrols (`owner`), because an owner that cannot train would hold up its
+    whole block, every round. Asked too of a requester's own hold-out set, in which every value must
+    fit.
     """
     rows = await dataset_rows(services, name)
     try:
-        unused = await in_worker(services, tasks.fits, rows, terms, owner)
+        unused = await in_worker(services.compute, tasks.fits, rows, terms, owner)
     except InputError as error:
         return str(error)
     if unused:
@@ -340,10 +324,10 @@ async def _holdout(services: Services, job: bytes) -> tasks.Rows | None:
 
 
 def _batch_seed(services: Services, job: bytes, round_: int) -> bytes:
-    """What draws a round's mini-batches: secret, and the same for every attempt of the round.
+    """The seed of a round's mini-batches: secret, and the same for every attempt of the round.
 
-    A failed attempt is followed by another on the same model. Were its gradient another draw, two
-    attempts that both leaked would tell more than one; so it is the same gradient again.
+    A failed attempt is followed by another on the same model. If its gradient were another draw,
+    two attempts that both leaked would tell more than one; so it is the same gradient again.
     """
     name = f"seed.{job.hex()[:32]}"
     try:

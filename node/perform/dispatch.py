@@ -1,4 +1,4 @@
-"""From an effect to whoever carries it out."""
+"""Hands each effect to the module that carries it out."""
 
 from __future__ import annotations
 
@@ -19,10 +19,8 @@ from protocol.machines import effects, inputs
 from protocol.machines.job import OVER
 from protocol.machines.machine import one_line
 from protocol.owner.state import OwnerState
-from protocol.params import MAX_SPEC_BYTES
 from protocol.policy.policy import DatasetFacts, Policy, Standing, Verdict, judge, obstacles
 from protocol.wire import identity
-from protocol.wire.codec import decode
 
 log = logging.getLogger("assay.perform")
 
@@ -84,7 +82,7 @@ async def perform(services: Services, wanted: Wanted) -> None:
 
 
 async def _fetch(services: Services, wanted: Wanted, effect: effects.Fetch) -> None:
-    """Get a blob from whoever has it, for as long as it is worth having."""
+    """Get a blob from any peer that has it, for as long as it is worth having."""
     ref = BlobRef(effect.digest, effect.size)
     near = [identity.peer_id_text(peer) for peer in effect.near]
     everybody = [*near, *(identity.peer_id_text(peer) for peer in effect.peers)]
@@ -106,7 +104,7 @@ async def _fetch(services: Services, wanted: Wanted, effect: effects.Fetch) -> N
                     ref.digest, ref.size, near if waiting else everybody, sink
                 )
         except (PeerError, BlobsFull) as error:
-            # Whatever a peer's bytes turn out to be, it is the peer's fault and not the job's end.
+            # Bad bytes are their peer's fault, and must not end the job.
             reason = str(error)
             log.info("a blob is looked for again: %s", error)
             await trio.sleep(_NEAR_PAUSE if waiting else _PAUSE)
@@ -129,7 +127,6 @@ async def _consider(services: Services, wanted: Wanted) -> None:
     """Hold a job against every data set's policy; the first that takes it and fits is used."""
     spec = wanted.machine.context.spec
     standing = Standing(services.keys.account, unpaid_rounds(services, spec.requester.account))
-    closed = Policy.closed()
     misfits: list[str] = []
     waits: list[str] = []
     refusals: list[str] = []
@@ -137,7 +134,7 @@ async def _consider(services: Services, wanted: Wanted) -> None:
     hint = ""
     for dataset, policy in await services.store.read(_agreed):
         facts = DatasetFacts(tuple(name for name, _ in dataset.columns), dataset.rows)
-        decision = judge(policy or closed, spec, facts, standing)
+        decision = judge(policy, spec, facts, standing)
         if decision.verdict is Verdict.ACCEPT:
             unfit = await compute.misfit(services, dataset.name, spec, owner=True)
             if not unfit:
@@ -145,20 +142,21 @@ async def _consider(services: Services, wanted: Wanted) -> None:
                     services, dataset.name, wanted.machine.key, spec, dataset.rows
                 )
             if not unfit:
-                outcome = consent(services, dataset, policy or closed)
+                outcome = consent(services, dataset, policy)
                 break
             misfits.append(f"{dataset.name}: {unfit}")
             continue
         first, *others = decision.reasons
         reasons = [f"{dataset.name}: {first}", *others]
         (waits if decision.verdict is Verdict.WAIT else refusals).extend(reasons)
-        if not hint and not obstacles(policy or closed, spec, facts, standing):
+        if not hint and not obstacles(policy, spec, facts, standing):
             key = wanted.machine.key.hex()[:8]
             hint = f"; to take it by hand: assay train 0x{key} --data {dataset.name}"
     if outcome is None:
-        # What a policy would have taken comes first: that is what its owner expects to see.
+        # Data sets whose policy would have taken the job come first, because their owner expects to
+        # see them.
         told = [*misfits, *waits] or refusals or ["this node has no data set"]
-        # Only a job that nothing here can ever serve is put away; data may be added later.
+        # Only a job that nothing here can ever serve is declined; data may be added later.
         outcome = inputs.ActionWithhold(unix_ms(), False, one_line(_fitting(told, hint)))
     await services.engine.feed(wanted.machine.key, outcome, wanted.id)
 
@@ -187,13 +185,6 @@ def consent(services: Services, dataset: catalogue.Dataset, policy: Policy) -> i
     )
 
 
-def _agreed(tx: Transaction) -> list[tuple[catalogue.Dataset, Policy | None]]:
+def _agreed(tx: Transaction) -> list[tuple[catalogue.Dataset, Policy]]:
     """Every data set with what its owner agreed to."""
-    policies = catalogue.policies(tx)
-    return [
-        (
-            each,
-            decode(Policy, policies[each.name], MAX_SPEC_BYTES) if each.name in policies else None,
-        )
-        for each in catalogue.datasets(tx)
-    ]
+    return [(each, catalogue.policy_of(tx, each.name)) for each in catalogue.datasets(tx)]

@@ -55,7 +55,7 @@ def _stands(machine: Machine) -> tuple[int, int, bool] | None:
 
 
 async def _fill(services: Services, machine: Machine) -> bool:
-    """Whether there is nothing left to do; false where something else came up."""
+    """Whether there is nothing left to do; false if other work came up."""
     try:
         work = tasks.Work(services.home.blobs, await services.spec_bytes(machine.context))
         while not _busy(services):

@@ -9,23 +9,23 @@ import trio
 
 from node.engine.engine import Machine, Wanted, unix_ms
 from node.engine.services import Services
-from node.perform.compute import in_worker
-from node.perform.sealing import blocks_of, held_sealing_key
+from node.perform.sealing import held_sealing_key
 from node.store import records
 from node.store.blobs import BlobRef
 from node.store.store import Transaction
 from node.work import apply as apply_tasks
 from node.work import secagg as secagg_tasks
 from node.work import tasks
+from node.workers.compute import in_worker
 from protocol.books import evidence, lists
-from protocol.books.enrolment import Cohort, block_members, cohort_order
+from protocol.books.enrolment import Cohort, block_members, build_cohort, cohort_order
 from protocol.errors import FatalError, Malformed
 from protocol.machines import inputs
 from protocol.machines.effects import Assemble, BlobKind, Examine, Settle
 from protocol.machines.machine import JobContext, one_line
 from protocol.owner.state import OwnerState
 from protocol.requester.state import RequesterState
-from protocol.wire.envelope import Envelope, open_envelope
+from protocol.wire.envelope import Envelope, reopen_envelope
 
 log = logging.getLogger("assay.lists")
 
@@ -43,12 +43,11 @@ async def assemble(services: Services, wanted: Wanted, effect: Assemble) -> None
                 group = envelopes[at : at + count]
                 groups.append(cohort_order(context.spec, context.job, group))
                 at += count
-            data = lists.encode_cohort(groups)
-            cohort = lists.examine_cohort(context.spec, context.job, data)
-            return data, cohort.root, cohort
+            cohort = build_cohort(context.spec, context.job, groups)
+            return lists.encode_cohort(groups), cohort.root, cohort
         if effect.kind is BlobKind.ROSTER:
             return lists.encode_roster(envelopes), b"", None
-        listed = lists.contribution_list(blocks_of(machine, effect.round), envelopes)
+        listed = lists.contribution_list(machine.blocks(effect.round), envelopes)
         root = lists.contributions_root(context.require_cohort(), listed)
         return lists.encode_contributions(listed), root, None
 
@@ -78,7 +77,7 @@ def _load(tx: Transaction, digests: tuple[bytes, ...]) -> list[Envelope]:
         message = records.load_message(tx, digest)
         if message is None:
             raise FatalError(f"message {digest.hex()} is gone from the store")
-        found.append(open_envelope(message.body))
+        found.append(reopen_envelope(message.body))
     return found
 
 
@@ -107,12 +106,12 @@ def _rejected(effect: Examine, reason: str) -> inputs.Input:
 
 
 def _follow(machine: Machine, digest: bytes, cohort: Cohort) -> None:
-    """Let a cohort's list say from now on which member an index means.
+    """From now on this cohort list says which member an index means.
 
-    Whether it is the chain's, the machine compares, maybe much later; and by this list a round that
-    is still due is examined and released for. So it must hold whole what rounds were run by before:
-    otherwise an index that a commitment listed would come to mean another member, and shares would
-    be released that open one contribution alone. Raises Malformed where it does not.
+    The machine compares the list with the chain later, maybe much later. Until then rounds that are
+    still due are examined and released by this list. So it must contain, unchanged, every list by
+    which rounds were run: otherwise an index in a commitment would come to mean another member, and
+    the released shares would open one contribution alone. Raises Malformed if it does not.
     """
     state = machine.state
     if not isinstance(state, OwnerState) or state.cohort_digest != digest:
@@ -159,7 +158,7 @@ def _examine_roster(
 ) -> inputs.Input:
     """The whole roster holds, and every member's box opens to the shares that it hashed."""
     context, cohort = machine.context, machine.context.require_cohort()
-    blocks = blocks_of(machine, effect.round)
+    blocks = machine.blocks(effect.round)
     place = services.place(context.job, effect.round, effect.attempt)
     entries = lists.examine_roster(
         context.spec, cohort, blocks, effect.block, place, effect.binding, data
@@ -179,7 +178,7 @@ def _examine_roster(
 def _examine_contributions(machine: Machine, effect: Examine, data: bytes) -> inputs.Input:
     """A commitment's list, and what it says of this owner's block under its own roster."""
     context, cohort = machine.context, machine.context.require_cohort()
-    blocks = blocks_of(machine, effect.round)
+    blocks = machine.blocks(effect.round)
     listed, root = lists.examine_contributions(context.spec, cohort, blocks, data)
     own = next((b for b in listed.blocks if b.block == effect.block), None)
     members: tuple[int, ...] = ()
@@ -205,7 +204,9 @@ async def settle(services: Services, wanted: Wanted, effect: Settle) -> None:
     if effect.worth:
         work = tasks.Work(services.home.blobs, await services.spec_bytes(context))
         record = services.blob(effect.worth)
-        worths = await in_worker(services, apply_tasks.worths, work, record, len(cohort.members))
+        worths = await in_worker(
+            services.compute, apply_tasks.worths, work, record, len(cohort.members)
+        )
 
     def build() -> tuple[bytes, bytes, tuple[bytes, ...]]:
         rounds = [

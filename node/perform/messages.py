@@ -48,7 +48,8 @@ async def _keep(services: Services, envelope: Envelope) -> None:
 async def _frame(services: Services, envelope: Envelope, attachment: bytes) -> bytes:
     content = b""
     if attachment and services.blobs.size(attachment) is None:
-        # A stored batch that is lost is an absence: it is never made again (design, section 5).
+        # A stored batch that is lost is an absence: it is never made again
+        # (docs/design.md, section 5).
         log.error("blob %s is gone: it does not travel with its header", attachment.hex())
     elif attachment:
         ref = services.blob(attachment)
@@ -115,7 +116,8 @@ async def _deliver(
             await trio.sleep(_PAUSE)
             continue
         if _unknown(reply):
-            # A home that was put back from its keys, say: it has kept nothing of what it was told.
+            # For example a home that was restored from its keys: it has kept nothing of what it was
+            # told.
             log.info("%s waits: %s does not know the job", kind, name)
             await trio.sleep(_PAUSE)
             continue
@@ -137,7 +139,7 @@ def _unknown(reply: bytes) -> bool:
 
 
 async def _answered(services: Services, peer: bytes, reply: bytes) -> None:
-    """What a peer tells is taken like any other message; nothing: it has received and stored."""
+    """A peer's answer is taken like any other message; an empty answer says received and stored."""
     if not reply:
         return
     try:

@@ -14,27 +14,27 @@ import trio
 from node.engine.engine import Machine, Wanted, unix_ms
 from node.engine.services import Services
 from node.perform import messages
-from node.perform.compute import in_worker
-from node.perform.sealing import blocks_of, held_sealing_key, mask_name, roster, sealing_name
+from node.perform.sealing import held_sealing_key, mask_name, roster, sealing_name
 from node.privacy import draws as gradients
 from node.privacy import ledger as privacy_ledger
 from node.store import records, releases
 from node.store.store import Transaction
 from node.work import secagg as secagg_tasks
+from node.workers.compute import in_worker
 from protocol.books.enrolment import block_members
 from protocol.books.lists import RosterEntry
 from protocol.errors import FatalError, Malformed
 from protocol.machines import effects, inputs
 from protocol.machines.machine import one_line
-from protocol.wire.envelope import Context, Envelope, open_envelope
+from protocol.wire.envelope import Context, Envelope, reopen_envelope
 from protocol.wire.messages import Release
 
 log = logging.getLogger("assay.secrets")
 
 
 async def make(services: Services, wanted: Wanted, effect: effects.MakeSecrets) -> None:
-    """Draw, seal, share among the block. Nothing of an earlier try has left: the step that would
-    have said it was not stored."""
+    """Draw, seal, share among the block. Nothing of an earlier try has left, because the step that
+    would have said it was not stored."""
     machine = wanted.machine
     context, cohort = machine.context, machine.context.require_cohort()
 
@@ -46,14 +46,14 @@ async def make(services: Services, wanted: Wanted, effect: effects.MakeSecrets) 
         why = "the job's sealing key is gone from this node, which stays out of its rounds"
         await services.engine.feed(machine.key, failed(why), wanted.id)
         return
-    whole = block_members(blocks_of(machine, effect.round), effect.block)
+    whole = block_members(machine.blocks(effect.round), effect.block)
     members = tuple((cohort.members[m].peer, cohort.members[m].sealing_key) for m in whole)
     place = services.place(context.job, effect.round, effect.attempt)
     threshold = context.spec.threshold(len(whole))
     outcome: inputs.SecretsMade | inputs.SecretsFailed
     try:
         made = await in_worker(
-            services,
+            services.compute,
             secagg_tasks.make_secrets,
             place,
             effect.opening,
@@ -93,7 +93,7 @@ async def forget_job(services: Services, wanted: Wanted) -> None:
 
 
 async def release(services: Services, wanted: Wanted, effect: effects.SendRelease) -> None:
-    """Open the boxes, record what is given away of whom, then send it.
+    """Open the boxes, record which kind of share leaves of whom, then send them.
 
     Message and record are one transaction before the first byte leaves; shares and signature are
     deterministic, so that a repetition says the same bytes.
@@ -138,7 +138,7 @@ async def _release(
 
     def build() -> tuple[bytes, ...]:
         cohort = context.require_cohort()
-        whole = block_members(blocks_of(machine, effect.round), effect.block)
+        whole = block_members(machine.blocks(effect.round), effect.block)
         me = cohort.index_of(context.me)
         if me is None or me not in whole:
             raise FatalError("this owner is no member of the block that it releases shares for")
@@ -154,7 +154,7 @@ async def _release(
 def _stored(tx: Transaction, job: bytes, place: Context, me: bytes) -> Envelope | None:
     for message in records.messages_of(tx, job, "Release"):
         if message.sender == me:
-            envelope = open_envelope(message.body)
+            envelope = reopen_envelope(message.body)
             if envelope.context == place:
                 return envelope
     return None

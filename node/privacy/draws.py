@@ -1,11 +1,11 @@
 """Noisy gradients of running jobs: drawn once a round, repeated by its attempts, never served.
 
-A gradient's noise is what its privacy was charged for; drawn twice it would have to be charged
-twice. So what was drawn is kept, private, until the job is over.
+A charge pays for one draw of a gradient's noise; a second draw would have to be charged again. So a
+draw is kept, private, until the job is over.
 
 Attempts overlap: a requester may open the next one while the last one's draw still runs, and after
-a crash all that were pending go on at once. Whoever looks for a draw and makes one where there is
-none holds the job's lock from before the look until the draw is kept.
+a crash all pending ones go on at once. So a task takes the job's lock before it looks for a draw,
+and holds it until the draw that it makes is kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DRAWING: Final[WeakValueDictionary[Path, trio.Lock]] = WeakValueDictionary()
 
 
 def drawing(home: Home, job: bytes) -> trio.Lock:
-    """What a job draws is drawn, and forgotten, by one task at a time: the one that holds this."""
+    """The lock under which a job's noise is drawn, and forgotten: by one task at a time."""
     return _DRAWING.setdefault(home.gradients / job.hex(), trio.Lock())
 
 
@@ -33,7 +33,7 @@ def _path(home: Home, job: bytes, round_: int, model: bytes) -> Path:
 
 
 def load(home: Home, job: bytes, round_: int, model: bytes) -> bytes | None:
-    """What was drawn for a round on a model; None if nothing was."""
+    """The draw of a round on a model; None if there is none."""
     try:
         return _path(home, job, round_, model).read_bytes()
     except FileNotFoundError:
@@ -41,7 +41,7 @@ def load(home: Home, job: bytes, round_: int, model: bytes) -> bytes | None:
 
 
 def save(home: Home, job: bytes, round_: int, model: bytes, gradient: bytes) -> None:
-    """Keep it; on disk when this returns. What earlier rounds left is removed."""
+    """Keep it; on disk when this returns. Draws of earlier rounds are removed."""
     path = _path(home, job, round_, model)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(path, gradient)

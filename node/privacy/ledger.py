@@ -1,9 +1,9 @@
-"""The ledger of privacy: what noisy jobs have cost each data set, and what is set aside for them.
+"""The privacy ledger: what noisy jobs have cost each data set, and what is reserved for them.
 
 A job's rounds are reserved whole when it is taken, and charged one by one before anything of them
 leaves: one charge a round, whatever its attempts, crashes and replays. A job that is over gives
-back what it did not use. Rows are never deleted: what was told stays told, even where a data set
-of the same name comes again.
+back what it did not use. Rows are never deleted, because what was told stays told, even if a data
+set of the same name is added again.
 """
 
 from __future__ import annotations
@@ -16,41 +16,7 @@ from node.store import catalogue
 from node.store.store import Transaction, now
 from protocol.errors import InputError, StateError
 from protocol.layout.noise import Charge, NoisePlan
-from protocol.params import MAX_SPEC_BYTES
 from protocol.policy.policy import Policy
-from protocol.wire.codec import decode
-
-MIGRATION: Final = """
--- Policies now hold a privacy budget: who agreed to one without has not agreed to this one.
-DELETE FROM policies;
-
--- Noisy jobs: how each samples and noises (fixed for good), rounds set aside, and the budget that
--- they were last found to fit. No reference to datasets: a name that comes again keeps its debts.
-CREATE TABLE privacy_reserves (
-    job BLOB PRIMARY KEY,
-    dataset TEXT NOT NULL,
-    requester BLOB NOT NULL,
-    rate REAL NOT NULL,
-    multiplier REAL NOT NULL,
-    rounds INTEGER NOT NULL CHECK (rounds > 0),
-    limit_epsilon REAL NOT NULL,
-    limit_delta REAL NOT NULL,
-    at REAL NOT NULL,
-    released REAL
-) STRICT;
-CREATE INDEX privacy_reserves_of_dataset ON privacy_reserves (dataset);
-
--- One row for each round whose noisy gradient was drawn, or may have been: on which model, and when
--- the draw was kept (from then on it may have left).
-CREATE TABLE privacy_charges (
-    job BLOB NOT NULL REFERENCES privacy_reserves (job),
-    round INTEGER NOT NULL CHECK (round >= 0),
-    model BLOB NOT NULL,
-    at REAL NOT NULL,
-    drawn REAL,
-    PRIMARY KEY (job, round)
-) STRICT, WITHOUT ROWID;
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +72,11 @@ class Reserve:
 
 
 def reserve(tx: Transaction, wanted: Reserve, limit: Limit, seen: tuple[Entry, ...]) -> bool:
-    """Set a whole job aside, which was found to fit `limit` beside the entries `seen`.
+    """Reserve a whole job that was found to fit `limit` beside the entries `seen`.
 
-    False, and nothing changed, where the data set's entries are others by now: look again. A job
-    that is reserved already stays as it is: its plan never changes. One that was charged on another
-    data set raises InputError.
+    False, and nothing changed, if the data set's entries have changed since: look again. A job that
+    is reserved already stays as it is, because its plan never changes. A job that was charged on
+    another data set raises InputError.
     """
     held = entry(tx, wanted.job)
     if held is not None and held.dataset != wanted.dataset and held.charged:
@@ -142,10 +108,10 @@ def charge(tx: Transaction, dataset: str, job: bytes, round_: int, model: bytes)
     """Charge one round for one draw on `model`, on disk before the draw. To be called when no
     earlier draw of the round is held.
 
-    The same again costs nothing more while no draw was kept: what a crash cut short, nobody saw.
-    Raises InputError where the round must not run: nothing is reserved for it, its draw was kept
-    and is gone or was made on another model (a second one would be a second release), or its owner
-    has made the budget smaller since and the job was not found to fit that.
+    A second call costs nothing more while no draw was kept, because nobody saw a draw that a crash
+    cut short. Raises InputError if the round must not run: nothing is reserved for it; its draw was
+    kept, and is gone or was made on another model, so that a second draw would be a second release;
+    or its owner has lowered the budget since, and the job was not found to fit it.
     """
     held = entry(tx, job)
     if held is None or held.dataset != dataset:
@@ -167,7 +133,7 @@ def charge(tx: Transaction, dataset: str, job: bytes, round_: int, model: bytes)
             "for the job",
             "privacy",
         )
-    limit = Limit.of(policy_of(tx, dataset))
+    limit = Limit.of(catalogue.policy_of(tx, dataset))
     if not limit.allows(held.limit):
         raise InputError(
             f"the policy of {dataset} now allows epsilon {limit.epsilon:g} at delta "
@@ -205,9 +171,9 @@ def release(tx: Transaction, job: bytes) -> None:
 
 
 def renew(tx: Transaction, dataset: str, jobs: frozenset[bytes], limit: Limit) -> None:
-    """Of a data set's running jobs, these were found to fit `limit`, and the others to fit nothing.
+    """Note which running jobs of a data set were found to fit `limit`; the others fit nothing.
 
-    What the others fitted before says no more: it was found beside less than now runs.
+    An earlier finding about the others no longer counts, because fewer jobs ran when it was made.
     """
     for each in entries(tx, dataset):
         if each.released is None:
@@ -236,12 +202,6 @@ def plan_of(tx: Transaction, job: bytes) -> NoisePlan:
     if found is None:
         raise StateError(f"no privacy is reserved for job {job.hex()[:16]}")
     return found.plan
-
-
-def policy_of(tx: Transaction, dataset: str) -> Policy:
-    """The data set's policy; the closed one where its owner has not decided yet."""
-    body = catalogue.load_policy(tx, dataset)
-    return Policy.closed() if body is None else decode(Policy, body, MAX_SPEC_BYTES)
 
 
 _SELECT: Final = (

@@ -1,8 +1,8 @@
 """What noisy jobs may cost a data set: plans made, jobs reserved, policies changed, epsilons known.
 
-The accountant computes in a worker; what it said is stored and not asked for again. The ledger
-itself, with the charges, is node/privacy/ledger.py. Between looking and writing the ledger may
-move: writes name what they saw and are tried again where that is out of date.
+The accountant computes in a worker; its answers are stored, and not asked for again. The ledger
+itself, with the charges, is node/privacy/ledger.py. The ledger may change between a look and a
+write. So writes name the entries that they saw, and are tried again if those are out of date.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from decimal import ROUND_CEILING, Context
 from typing import Final
 
 from node.engine.services import Services
-from node.perform import compute as workers
 from node.privacy import ledger
 from node.privacy.ledger import Entry, Limit, Reserve
 from node.store import catalogue, records
 from node.store.store import Transaction
+from node.workers.compute import in_worker
 from protocol.arith.noise import accountant
 from protocol.errors import InputError
 from protocol.layout.noise import Charge, NoisePlan, check_resolution, sampling_rate
 from protocol.policy.policy import Policy
 from protocol.spec.job import JobSpec
-from protocol.wire.codec import encode
 
 _UP: Final = Context(prec=4, rounding=ROUND_CEILING)
 
@@ -33,11 +32,11 @@ _UP: Final = Context(prec=4, rounding=ROUND_CEILING)
 async def reserve_job(
     services: Services, dataset: str, job: bytes, spec: JobSpec, rows: int
 ) -> str:
-    """Set the whole of a job aside on a data set, durably, before its owner consents to it.
+    """Reserve the whole of a job on a data set, durably, before its owner consents to it.
 
     Empty once it is reserved (it may have been before); otherwise why its budget does not hold it,
-    for its owner alone. A job without noise needs no reserve. What a consent that fails after this
-    leaves reserved, `privacy_ledger.release` frees when the job is over.
+    for its owner alone. A job without noise needs no reserve. If the consent fails after this, the
+    reserve stays until the job is over; then `ledger.release` frees it.
     """
     if spec.privacy.epsilon is None:
         return ""
@@ -50,7 +49,7 @@ async def reserve_job(
             return why
 
         def write(tx: Transaction, limit: Limit = limit, seen: tuple[Entry, ...] = seen) -> bool:
-            still = Limit.of(ledger.policy_of(tx, dataset)) == limit
+            still = Limit.of(catalogue.policy_of(tx, dataset)) == limit
             return still and ledger.reserve(tx, wanted, limit, seen)
 
         try:
@@ -83,7 +82,7 @@ async def plan_for(services: Services, spec: JobSpec, rows: int) -> NoisePlan:
         services,
         name,
         "multiplier",
-        lambda: workers.in_worker(services, accountant.multiplier, epsilon, delta, rate, rounds),
+        lambda: in_worker(services.compute, accountant.multiplier, epsilon, delta, rate, rounds),
     )
     return NoisePlan(rate, multiplier)
 
@@ -102,17 +101,17 @@ async def epsilon_of(services: Services, charges: Iterable[Charge], delta: float
         services,
         _name("epsilon", delta, *numbers),
         "epsilon",
-        lambda: workers.in_worker(services, accountant.spent, merged, delta),
+        lambda: in_worker(services.compute, accountant.spent, merged, delta),
     )
 
 
 async def set_policy(services: Services, dataset: str, policy: Policy) -> None:
     """Store a policy, and find which reserved jobs fit its budget: the others' rounds stop.
 
-    Jobs are looked at in the order of their reserves. One that does not fit whole counts with what
-    it has told, so that a later, smaller one may go on.
+    Jobs are looked at in the order of their reserves. A job that does not fit whole counts with
+    what it has told, so that a later, smaller job may go on.
     """
-    limit, body = Limit.of(policy), encode(policy)
+    limit = Limit.of(policy)
     while True:
         seen = await services.store.read(lambda tx: ledger.entries(tx, dataset))
         fitting = await _fitting(services, seen, limit)
@@ -124,7 +123,7 @@ async def set_policy(services: Services, dataset: str, policy: Policy) -> None:
         ) -> bool:
             if ledger.entries(tx, dataset) != seen:
                 return False
-            catalogue.save_policy(tx, dataset, body)
+            catalogue.save_policy(tx, dataset, policy)
             if fitting is not None:
                 ledger.renew(tx, dataset, fitting, limit)
             return True
@@ -166,7 +165,7 @@ async def _look(services: Services, wanted: Reserve) -> tuple[str, Limit, tuple[
     dataset, plan = wanted.dataset, wanted.plan
 
     def load(tx: Transaction) -> tuple[Limit, tuple[Entry, ...]]:
-        limit = Limit.of(ledger.policy_of(tx, dataset))
+        limit = Limit.of(catalogue.policy_of(tx, dataset))
         return limit, ledger.entries(tx, dataset)
 
     limit, seen = await services.store.read(load)
@@ -202,7 +201,8 @@ async def _known(
 
 
 def _name(kind: str, *numbers: float) -> bytes:
-    """What a computation is stored under: all that it depends on, the accountant's version too."""
+    """The name that a result is stored under: all that it depends on, the accountant's version
+    too."""
     text = "/".join([kind, _ACCOUNTANT, *(float(number).hex() for number in numbers)])
     return hashlib.sha256(text.encode()).digest()
 

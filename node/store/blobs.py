@@ -4,11 +4,11 @@ A blob is written beside its place, synced, renamed, and the directory synced: a
 instant every name in the directory holds exactly its content. Blobs that are being fetched lie in
 partial/ until every byte was checked.
 
-Everything in the home's blobs/ may be served to any peer that knows its digest. What must never
-leave (imported data sets) has a directory of its own, which no server is given.
+Everything in the home's blobs/ may be served to any peer that knows its digest. Imported data sets
+must never leave, so they have a directory of their own, which no server is given.
 
-Methods block; the daemon calls them on threads. Worker processes open the same directory. All
-state is the directory's, so nothing needs to be told to anybody.
+Methods block; the daemon calls them on threads. Worker processes open the same directory. The
+directory holds all state, so processes need not tell each other anything.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class Usage:
 class Blobs:
     """A directory of blobs. Implements node.net.fetch.BlobSource; `sink` gives a BlobSink.
 
-    Safe for several threads. Several processes may share a directory: the quota is then soft by
-    what the others wrote since it was last counted.
+    Safe for several threads. Several processes may share a directory. The quota is then soft,
+    because others may have written since it was last counted.
     """
 
     def __init__(self, directory: Path, quota: int = DEFAULT_QUOTA_BYTES) -> None:
@@ -218,9 +218,9 @@ class Blobs:
         return True
 
     def collect(self, keep: Collection[bytes], grace: float = GRACE_SECONDS) -> BlobsCollected:
-        """Delete every blob whose digest is not in `keep`, and fetches nobody goes on with.
+        """Delete every blob whose digest is not in `keep`, and fetches that nobody continues.
 
-        What changed within the last `grace` seconds stays in any case.
+        A file that changed within the last `grace` seconds stays in any case.
         """
         names = {digest.hex() for digest in keep}
         before = time.time() - grace
@@ -251,8 +251,9 @@ class PartialBlob:
     """A blob on its way in; implements node.net.fetch.BlobSink.
 
     Nothing is recorded beside the bytes: after a crash a chunk is there or not, and the fetch
-    checks each one that it finds. Several fetches of one blob may share its file, for they write
-    the same: whichever is whole first makes the blob visible, and the others find it there.
+    checks each chunk that it finds. Several fetches of one blob may share its file, because they
+    write the same bytes. The first that is whole makes the blob visible, and the others find it
+    there.
     """
 
     def __init__(self, blobs: Blobs, path: Path, ref: BlobRef) -> None:
@@ -261,7 +262,7 @@ class PartialBlob:
         self._ref = ref
 
     def read(self, offset: int, length: int) -> bytes:
-        """What was written there; shorter, or zeros, where nothing was."""
+        """The bytes that were written there; shorter, or zeros, where nothing was."""
         try:
             return _read_at(self._path, offset, length)
         except FileNotFoundError:

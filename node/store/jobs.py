@@ -1,4 +1,4 @@
-"""What this node keeps of each job beside its machine: its spec, its role, what the chain said.
+"""What this node keeps of each job beside its machine: spec, role, and events of the contract.
 
 Contract events of every job are kept, not only of jobs known here: a job that is announced late
 finds its history, and an audit reads it. A reorganisation takes back what stood above it.
@@ -11,35 +11,12 @@ import json
 import sqlite3
 import time
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from node.chain.events import EVENTS, ChainEvent, ContractEvent
 
 #: Inside a transaction or snapshot of node.store.store, which imports this module's migration.
 Transaction: TypeAlias = sqlite3.Connection
-
-MIGRATION: Final = """
--- Jobs known here; the machine of the same key is in machines. holdout: the requester's data set.
-CREATE TABLE jobs (
-    job BLOB PRIMARY KEY,
-    role TEXT NOT NULL CHECK (role IN ('requester', 'owner')),
-    spec BLOB NOT NULL REFERENCES specs (digest),
-    holdout TEXT NOT NULL,
-    seen REAL NOT NULL
-) STRICT;
-
--- What the contract said, of any job. Taken back by block when the chain is reorganised.
-CREATE TABLE contract_events (
-    block INTEGER NOT NULL,
-    log_index INTEGER NOT NULL,
-    job BLOB NOT NULL,
-    kind TEXT NOT NULL,
-    tx_hash BLOB NOT NULL,
-    json TEXT NOT NULL,
-    PRIMARY KEY (block, log_index)
-) STRICT;
-CREATE INDEX contract_events_of_job ON contract_events (job, block, log_index);
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +114,7 @@ def latest_message(tx: Transaction, job: bytes, kind: str, sender: bytes) -> byt
 
 
 def latest_messages(tx: Transaction, job: bytes, kind: str) -> list[bytes]:
-    """The newest stored message of one kind of everybody who said one about a job, whole."""
+    """The newest stored message of one kind about a job, whole, from each sender of one."""
     # Beside MAX, SQLite takes other columns from the row that has it.
     rows = tx.execute(
         "SELECT body, MAX(rowid) FROM messages WHERE job = ? AND kind = ? GROUP BY sender",

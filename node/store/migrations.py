@@ -8,10 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.chain import intent_rows
-from node.privacy import ledger as privacy_ledger
-from node.store import jobs, releases
-
 _BASE: Final = """
 -- State machines, in their canonical bytes. seq counts the effects that each has ever wanted.
 CREATE TABLE machines (
@@ -107,6 +103,111 @@ CREATE TABLE traffic (
 ) STRICT;
 """
 
+_INTENTS: Final = """
+-- What this node wants done on the chain, by the caller's id. A row is written before anything is
+-- signed, and each signed transaction before it is sent: a crash never acts twice.
+CREATE TABLE intents (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    chain_id INTEGER NOT NULL,
+    account BLOB NOT NULL,
+    target BLOB NOT NULL,
+    function TEXT NOT NULL,
+    args BLOB NOT NULL,
+    value TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN
+        ('queued', 'stored', 'sent', 'mined', 'final', 'failed', 'superseded')),
+    told TEXT NOT NULL DEFAULT '',
+    nonce INTEGER,
+    tx_hash BLOB,
+    block INTEGER,
+    gas_used INTEGER,
+    since INTEGER,
+    error TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX intents_live ON intents (seq)
+    WHERE state NOT IN ('final', 'failed', 'superseded') OR told != state;
+
+-- Every transaction ever signed for an intent; replacements share a nonce.
+CREATE TABLE intent_transactions (
+    hash BLOB PRIMARY KEY,
+    intent INTEGER NOT NULL REFERENCES intents (seq),
+    nonce INTEGER NOT NULL,
+    max_fee TEXT NOT NULL,
+    tip TEXT NOT NULL,
+    gas INTEGER NOT NULL,
+    raw BLOB NOT NULL
+) STRICT;
+CREATE INDEX intent_transactions_of ON intent_transactions (intent, nonce);
+"""
+
+_JOBS: Final = """
+-- Jobs known here; the machine of the same key is in machines. holdout: the requester's data set.
+CREATE TABLE jobs (
+    job BLOB PRIMARY KEY,
+    role TEXT NOT NULL CHECK (role IN ('requester', 'owner')),
+    spec BLOB NOT NULL REFERENCES specs (digest),
+    holdout TEXT NOT NULL,
+    seen REAL NOT NULL
+) STRICT;
+
+-- What the contract said, of any job. Taken back by block when the chain is reorganised.
+CREATE TABLE contract_events (
+    block INTEGER NOT NULL,
+    log_index INTEGER NOT NULL,
+    job BLOB NOT NULL,
+    kind TEXT NOT NULL,
+    tx_hash BLOB NOT NULL,
+    json TEXT NOT NULL,
+    PRIMARY KEY (block, log_index)
+) STRICT;
+CREATE INDEX contract_events_of_job ON contract_events (job, block, log_index);
+"""
+
+_PRIVACY: Final = """
+-- Policies now hold a privacy budget: who agreed to one without has not agreed to this one.
+DELETE FROM policies;
+
+-- Noisy jobs: how each samples and noises (fixed for good), rounds set aside, and the budget that
+-- they were last found to fit. No reference to datasets: a name that comes again keeps its debts.
+CREATE TABLE privacy_reserves (
+    job BLOB PRIMARY KEY,
+    dataset TEXT NOT NULL,
+    requester BLOB NOT NULL,
+    rate REAL NOT NULL,
+    multiplier REAL NOT NULL,
+    rounds INTEGER NOT NULL CHECK (rounds > 0),
+    limit_epsilon REAL NOT NULL,
+    limit_delta REAL NOT NULL,
+    at REAL NOT NULL,
+    released REAL
+) STRICT;
+CREATE INDEX privacy_reserves_of_dataset ON privacy_reserves (dataset);
+
+-- One row for each round whose noisy gradient was drawn, or may have been: on which model, and when
+-- the draw was kept (from then on it may have left).
+CREATE TABLE privacy_charges (
+    job BLOB NOT NULL REFERENCES privacy_reserves (job),
+    round INTEGER NOT NULL CHECK (round >= 0),
+    model BLOB NOT NULL,
+    at REAL NOT NULL,
+    drawn REAL,
+    PRIMARY KEY (job, round)
+) STRICT, WITHOUT ROWID;
+"""
+
+_RELEASES: Final = """
+-- Shares that left this node, by whose secret they are of.
+CREATE TABLE releases (
+    job BLOB NOT NULL,
+    round INTEGER NOT NULL,
+    member INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('seed', 'key')),
+    PRIMARY KEY (job, round, member)
+) STRICT, WITHOUT ROWID;
+"""
+
 _TRUSTED: Final = """
 -- Policies now name who is trusted with sealed models without noise: who agreed to one without that
 -- has not agreed to this one.
@@ -116,9 +217,9 @@ DELETE FROM policies;
 #: Step n stands at index n - 1.
 MIGRATIONS: Final[tuple[str, ...]] = (
     _BASE,
-    intent_rows.MIGRATION,
-    jobs.MIGRATION,
-    privacy_ledger.MIGRATION,
-    releases.MIGRATION,
+    _INTENTS,
+    _JOBS,
+    _PRIVACY,
+    _RELEASES,
     _TRUSTED,
 )

@@ -1,8 +1,8 @@
 """The outbox: effects that are stored and not yet carried out.
 
 An effect is written in the transaction that writes the state which wants it, and marked done after
-it was carried out. A crash in between carries it out again: effects are idempotent. Order is by id,
-which is the order in which they were wanted.
+it was carried out. After a crash in between it is carried out again, because effects are
+idempotent. Order is by id, which is the order in which they were wanted.
 """
 
 from __future__ import annotations
@@ -48,16 +48,6 @@ def pending(tx: Transaction, after: int = 0, limit: int = 1000) -> list[Pending]
         "SELECT id, kind, key, seq, effect FROM outbox WHERE done IS NULL AND id > ?"
         " ORDER BY id LIMIT ?",
         (after, limit),
-    )
-    return [Pending(*row) for row in rows]
-
-
-def pending_of(tx: Transaction, kind: str, key: bytes) -> list[Pending]:
-    """The effects of one machine that are not yet carried out, oldest first."""
-    rows = tx.execute(
-        "SELECT id, kind, key, seq, effect FROM outbox"
-        " WHERE kind = ? AND key = ? AND done IS NULL ORDER BY seq",
-        (kind, key),
     )
     return [Pending(*row) for row in rows]
 

@@ -1,32 +1,20 @@
-"""What this node gave away of whom: one kind of share a member and attempt, for ever.
+"""The shares that this node released: of each member and attempt one kind, for ever.
 
-The rule follows from the chain already (protocol/owner/release.py: the list that is committed says
-who is in, and the chain holds one list a round). Here it is held once more, by the store itself: a
-row is written in the transaction that stores the message, before its first byte leaves, and a
-second row of another kind, or of another attempt of the round, cannot be written.
+The chain already enforces the rule (protocol/owner/release.py), because it holds one committed list
+a round and that list says who is in. The store enforces it once more: a row is written in the
+transaction that stores the message, before its first byte leaves, and a second row of another kind,
+or of another attempt of the round, cannot be written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Literal
 
 from node.store.store import Transaction
 from protocol.errors import FatalError
 
 Kind = Literal["seed", "key"]
-
-MIGRATION: Final = """
--- Shares that left this node, by whose secret they are of.
-CREATE TABLE releases (
-    job BLOB NOT NULL,
-    round INTEGER NOT NULL,
-    member INTEGER NOT NULL,
-    attempt INTEGER NOT NULL,
-    kind TEXT NOT NULL CHECK (kind IN ('seed', 'key')),
-    PRIMARY KEY (job, round, member)
-) STRICT, WITHOUT ROWID;
-"""
 
 
 def record(

@@ -1,7 +1,7 @@
 """The node's store: one SQLite file, every step of a machine one transaction.
 
-Durability is what the whole node stands on: a state and the effects that it wants are committed
-(WAL, synchronous=FULL: the log is on disk when COMMIT returns) before any effect is carried out.
+The whole node rests on durability: a state and the effects that it wants are committed (WAL,
+synchronous=FULL: the log is on disk when COMMIT returns) before any effect is carried out.
 
 The event loop never waits for a disk: `run` and `read` put a function on a worker thread, one at a
 time each, in the order of their calls. Readers have a connection of their own and see the last
@@ -20,6 +20,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import trio
 
+from node.store.migrations import MIGRATIONS
 from protocol.errors import FatalError, InputError
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ class Store:
         self._read_limiter = trio.CapacityLimiter(1)
 
     @classmethod
-    def open(cls, path: Path, migrations: Sequence[str] | None = None) -> Store:
+    def open(cls, path: Path, migrations: Sequence[str] = MIGRATIONS) -> Store:
         """Open or make the store at `path`, checked and brought to this version's schema.
 
         Raises `InputError` for a store of a newer assay, for another program's database and where
@@ -69,16 +70,15 @@ class Store:
         """
         if sqlite3.sqlite_version_info < MIN_SQLITE:
             raise InputError(f"SQLite {sqlite3.sqlite_version} is too old; 3.37 is needed", "store")
-        steps = _all_migrations() if migrations is None else migrations
         # Made here and not by SQLite, which would leave the user's umask to decide who reads it.
         path.touch(mode=0o600, exist_ok=True)
         writer = _connect(path)
         try:
             with _named(path):
                 # Checked before the first write: what is not ours is left as it was.
-                _check(path, writer, len(steps))
+                _check(path, writer, len(migrations))
                 _use_write_ahead_log(path, writer)
-                _migrate(writer, steps)
+                _migrate(writer, migrations)
                 reader = _connect(path)
                 reader.execute("PRAGMA query_only = ON")
         except BaseException:
@@ -152,13 +152,6 @@ class Store:
 def now() -> float:
     """Wall-clock time for the `at` columns, seconds since 1970."""
     return time.time()
-
-
-def _all_migrations() -> Sequence[str]:
-    # Late: the modules that own a table's schema import this one.
-    from node.store.migrations import MIGRATIONS
-
-    return MIGRATIONS
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -17,6 +17,7 @@ from node.work import sealed as sealed_tasks
 from node.work import tasks
 from node.work.tasks import Result, Rows, Work, get, put
 from protocol.spec.job import Envelope, JobSpec
+from protocol.spec.render import render_toml
 
 if TYPE_CHECKING:
     from protocol.arith.learning.models import Floats
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block's sum, what takes its masks off, whose contributions are in it, and how many rows
-    each of these declared."""
+    """A block's sum, the removal that takes its masks off, its contributors, and the rows that each
+    of them declared."""
 
     sum: BlobRef
     unmask: BlobRef
@@ -46,7 +47,7 @@ class _Opened:
 @dataclass(frozen=True, slots=True)
 class _Standing:
     """The model before or after a step, in the clear: its blob, and its momentum's, if any yet.
-    Of a sealed one, secret."""
+    For a sealed model these are secret."""
 
     weights: bytes = field(repr=False)
     momentum: bytes | None = field(repr=False)
@@ -64,9 +65,9 @@ def apply(
 ) -> Result:
     """Open the blocks' sums, measure what each is worth, move the model, evaluate it.
 
-    `state` is what the last round's result had as `extra`: the momentum, or a sealed job's weights
-    and momentum. A block whose sum is out of range is dropped and counted; if none is left the
-    model stays as it is, under another digest.
+    `state` is the `extra` of the last round's result: the momentum, or a sealed job's weights and
+    momentum. A block whose sum is out of range is dropped and counted; if none is left the model
+    stays as it is, under another digest.
     """
     from protocol.arith import kernels
     from protocol.arith.paillier.cryptosystem import PrivateKey
@@ -108,7 +109,7 @@ def _open(
 ) -> tuple[list[_Opened], list[tuple[int, ...]]]:
     """Blocks with their mean gradients, and the members of those that were out of range."""
     from protocol.arith import kernels
-    from protocol.arith.lanes import SumOutOfRange
+    from protocol.arith.encoding.lanes import SumOutOfRange
 
     opened: list[_Opened] = []
     dropped: list[tuple[int, ...]] = []
@@ -151,7 +152,7 @@ def _after(
     after: _Standing,
     state: BlobRef | None,
 ) -> tuple[BlobRef, BlobRef | None]:
-    """The blobs of the model and of what goes with it."""
+    """The blobs of the model and of its momentum."""
     if key is not None and spec.privacy.sealed:
         return sealed_tasks.seal(work, key, turn, after.weights, after.momentum)
     if after.momentum is None:
@@ -172,7 +173,7 @@ def _measure(
     """The record of worth with this round's blocks in it; a dropped one is worth nothing."""
     from protocol.arith.learning import worth
     from protocol.arith.learning.worth_record import append
-    from protocol.arith.vectors import Kind, decode_vector
+    from protocol.arith.numbers.vectors import Kind, decode_vector
 
     model = tasks.model_of(spec)
     count, momentum = model.parameter_count, before.momentum
@@ -199,17 +200,17 @@ def worths(work: Work, record: BlobRef, members: int) -> tuple[float, ...] | Non
 
 
 def export_model(work: Work, private_key: bytes, model: BlobRef, target: Path) -> None:
-    """Write a model as .npz that is of use without this node: its weights as float64, layer by
-    layer or with the arrays of a sealed one's map, and `spec`, the job's file as text (0-d), which
-    holds all else that a prediction needs. docs/guides/sealed.md, 'Using the model', is a reader.
+    """Write a model as .npz that is of use without this node. It holds the weights as float64,
+    layer by layer, or for a sealed model the weights and the arrays of its map; and `spec`, the
+    job's file as text (0-d), which has all else that a prediction needs. docs/guides/sealed.md,
+    'Using the model', is a reader.
 
     `private_key` opens a sealed model, and is not looked at otherwise.
     """
     import numpy as np
 
     from protocol.arith.learning import models
-    from protocol.arith.vectors import Kind, decode_vector
-    from protocol.spec.render import render_toml
+    from protocol.arith.numbers.vectors import Kind, decode_vector
 
     spec = tasks.spec_of(work)
     architecture = tasks.model_of(spec)

@@ -1,13 +1,13 @@
-"""What a sealed job would reach: the whole of it, on rows that its requester has, in the clear.
+"""A whole sealed job in the clear, on rows that its requester has: what accuracy it would reach.
 
 Rows are split among simulated owners, their statistics noised, turned into affine maps and rounded,
-and all rounds run on integers, as they will: what encryption adds to that arithmetic is secrecy,
-not error. Beside it the same without noise, and in real numbers, so that the requester sees what
+and all rounds run on integers, as they will. Encryption adds secrecy to that arithmetic and no
+error. The same runs beside it without noise, and in real numbers, so that the requester sees what
 noise and fixed point cost.
 
 One thing differs: noise is drawn by numpy, not by OpenDP, which takes ten times as long as all the
-rest. A discrete Gaussian of a deviation above 2^20 and a rounded continuous one have the same
-distribution but for differences of some 2^-40, and nothing here needs protection: the rows are the
+rest. The distributions of a discrete Gaussian with a deviation above 2^20 and of a rounded
+continuous one differ by some 2^-40. Nothing here needs protection, because the rows are the
 requester's own. Draws follow from the number of the repetition, so that two specs are compared on
 the same splits.
 """
@@ -31,12 +31,12 @@ from node.work import tasks
 from protocol import params
 from protocol.addresses import ZERO_ADDRESS
 from protocol.arith import kernels
-from protocol.arith.fixedpoint import Integers
 from protocol.arith.learning.models import Family, Floats, Model, accuracy
 from protocol.arith.learning.training import apply_gradient
+from protocol.arith.numbers.fixedpoint import Integers
+from protocol.arith.numbers.vectors import Kind, decode_vector, encode_vector
 from protocol.arith.sealed import affine, statistics
 from protocol.arith.sealed import ciphertexts as sealed
-from protocol.arith.vectors import Kind, decode_vector, encode_vector
 from protocol.cost.sealed import layout_of
 from protocol.errors import InputError
 from protocol.layout.noise import RECORD_NORM
@@ -352,7 +352,7 @@ def _spread(outcomes: list[_Outcome]) -> Spread:
 
 
 def _posted(draft: Draft, seed: bytes) -> JobSpec:
-    """The job as if it were posted with this seed: a key's length is all that counts of its key."""
+    """The job as if it were posted with this seed; of its key only the length counts."""
     modulus = ((1 << draft.terms.encryption.key_bits) - 1).to_bytes(
         draft.terms.encryption.key_bits // 8, "big"
     )

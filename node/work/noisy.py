@@ -22,15 +22,15 @@ def noisy_gradient(
     """One round's contribution before masks: 8 x parameter_count bytes, int64, little-endian.
 
     Each value lies in [-max_int, max_int] of the spec's value_bits. Every call draws a sample and
-    noise anew: the round is charged before, and what comes out is stored before it is used, so
-    that attempts of the round repeat it. Neither it nor the facts, which hold the sample's size,
-    may leave this node but under masks.
+    noise anew. The round is charged before the call, and the result is stored before it is used, so
+    that attempts of the round repeat it. The integers may leave this node only under masks. The
+    facts, which hold the sample's size, never leave it.
 
     Raises InputError (local rows, a spec that takes no noise), Malformed (the model's blob).
     """
-    from protocol.arith.fixedpoint import FixedPoint
     from protocol.arith.noise import mechanism as noise
-    from protocol.arith.vectors import Kind, decode_vector
+    from protocol.arith.numbers.fixedpoint import FixedPoint
+    from protocol.arith.numbers.vectors import Kind, decode_vector
 
     spec = decode_spec(work.spec)
     training, privacy = spec.training, spec.privacy
@@ -68,5 +68,5 @@ def _rows(spec_bytes: bytes, rows: tasks.Rows) -> tuple[Floats, Floats]:
     from protocol.arith.learning.models import check_rows
 
     x, y = tasks.noised_rows(spec_bytes, rows)
-    # None at all is an owner whose sample is empty in every round: it sends noise.
+    # An owner with no usable row has an empty sample in every round: it sends noise.
     return check_rows(tasks.model_of(decode_spec(spec_bytes)), x, y) if len(x) else (x, y)

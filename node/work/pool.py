@@ -1,8 +1,8 @@
-"""What workers do while nothing waits: make obfuscators for contributions to come.
+"""While nothing waits, workers make obfuscators for contributions to come.
 
 A pool lives in the worker that filled it and is used by contributions that run there; it never
-leaves that process, and ends with it. Another worker's contribution makes its own: slower, and no
-less safe.
+leaves that process, and ends with it. A contribution in another worker makes its own obfuscators:
+slower, and no less safe.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def fill(work: tasks.Work, count: int) -> bool:
-    """Makes up to `count` obfuscators for a job, or full-range blinders in the same time; whether
+    """Make up to `count` obfuscators for a job, or full-range blinders in the same time. True once
     there are as many as one contribution takes, or as the pool may hold."""
     spec = tasks.spec_of(work)
     pool = _pool_of(spec)
@@ -45,8 +45,8 @@ def filled(spec: JobSpec) -> Pool | None:
 
 
 def blinders(spec: JobSpec) -> Pool:
-    """A sealed job's pool in this worker, whatever it has ready: replies are blinded from nothing
-    else, since each blinder is u^n of a uniform u."""
+    """A sealed job's pool in this worker, whatever it has ready. Replies take their blinders from
+    it alone, because each of those is u^n of a uniform u."""
     return _pool_of(spec)
 
 

@@ -1,9 +1,9 @@
 """What worker processes run for sealed models: an owner's statistics and step, a requester's keys.
 
-An owner's rows enter its statistics and nothing else: with noise they are drawn once a job, after
-their charge, and every later reply is made of them and of ciphertexts. What a reply is multiplied
-by never leaves this node but as a block's sum; the weights it is multiplied with are nowhere in the
-clear but at the requester.
+An owner's rows enter its statistics and nothing else. With noise the statistics are drawn once a
+job, after their charge, and every later reply is made of them and of ciphertexts. A reply leaves
+this node masked, and opens as part of a block's sum alone. The weights are in the clear at the
+requester alone.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from protocol.spec.job import JobSpec, decode_spec
 from protocol.wire.codec import encode
 
 if TYPE_CHECKING:
-    from protocol.arith.fixedpoint import Integers
     from protocol.arith.learning.models import Floats
+    from protocol.arith.numbers.fixedpoint import Integers
     from protocol.arith.paillier.private_key import PrivateKey
     from protocol.arith.sealed.affine import Quantised
     from protocol.arith.sealed.statistics import Statistics
@@ -46,8 +46,8 @@ class Step:
 def noised_statistics(work: Work, rows: Rows, plan: NoisePlan) -> bytes:
     """The statistics that all rounds of a job are computed from, drawn anew by every call.
 
-    The job is charged before, and what comes out is stored before it is used. It never leaves this
-    node but in a block's sum, multiplied with weights. Raises InputError (local rows).
+    The job is charged before the call, and the result is stored before it is used. It leaves this
+    node only multiplied with weights, as part of a block's sum. Raises InputError (local rows).
     """
     from protocol.arith.learning.models import check_rows
     from protocol.arith.sealed import statistics
@@ -62,7 +62,7 @@ def noised_statistics(work: Work, rows: Rows, plan: NoisePlan) -> bytes:
 def contribution(
     work: Work, step: Step, attempt: secagg_tasks.Attempt, secret: bytes, me: int, peer: bytes
 ) -> Result:
-    """An owner's masked reply of one attempt. `secret` is secagg_tasks.make_secrets's."""
+    """An owner's masked reply of one attempt. `secret` is of `secagg.make_secrets`."""
     from protocol.arith.sealed import ciphertexts as sealed
     from protocol.arith.secagg.sharing import Secrets
 
@@ -99,8 +99,8 @@ def initial_model(work: Work) -> Result:
 def mean_move(spec: JobSpec, sums: Integers, rows: tuple[int, ...]) -> tuple[bytes, int]:
     """A block's mean move as a gradient's blob (the step goes against gradients), and its weight:
     rows that count, each owner's at most `batch_rows`."""
+    from protocol.arith.numbers.vectors import Kind, encode_vector
     from protocol.arith.sealed import ciphertexts as sealed
-    from protocol.arith.vectors import Kind, encode_vector
 
     weight = sum(spec.counted_rows(each) for each in rows)
     move = sealed.restore(tasks.envelope_of(spec), sums) * (spec.training.batch_rows / weight)
@@ -111,8 +111,8 @@ def open_state(work: Work, key: PrivateKey, state: BlobRef | None) -> tuple[byte
     """Blobs, in memory alone, of the weights and the momentum that a step starts from."""
     import numpy as np
 
+    from protocol.arith.numbers.vectors import Kind, encode_vector
     from protocol.arith.sealed import state as sealed_state
-    from protocol.arith.vectors import Kind, encode_vector
 
     count = tasks.model_of(tasks.spec_of(work)).parameter_count
     if state is None:
@@ -127,13 +127,13 @@ def within_limit(
 ) -> tuple[bytes, bytes | None, int]:
     """The blobs of what a step came to, cut to the weights that owners can be shown; how many were.
 
-    One reply may move a weight as far as its block's lanes reach, hundreds of limits away. What
-    owners answer to is the limit: kept in full, that one move would outlive all of their replies.
-    A weight that is cut loses its momentum too, which would carry it out again.
+    One reply may move a weight as far as its block's lanes reach, hundreds of limits away. Owners'
+    replies answer to the limit, so one move that is kept in full would outlast all of theirs. A
+    weight that is cut loses its momentum too, because that would carry it out again.
     """
     import numpy as np
 
-    from protocol.arith.vectors import Kind, decode_vector, encode_vector
+    from protocol.arith.numbers.vectors import Kind, decode_vector, encode_vector
 
     count, limit = tasks.model_of(spec).parameter_count, spec.model.weight_limit
     vector = decode_vector(Kind.MODEL, weights, count)
@@ -152,9 +152,9 @@ def seal(
 ) -> tuple[BlobRef, BlobRef]:
     """Stores the ciphertexts of the weights, `turn` rounds after the first, and weights and
     momentum for the requester alone."""
+    from protocol.arith.numbers.vectors import Kind, decode_vector
     from protocol.arith.sealed import ciphertexts as sealed
     from protocol.arith.sealed import state as sealed_state
-    from protocol.arith.vectors import Kind, decode_vector
 
     spec = tasks.spec_of(work)
     count = tasks.model_of(spec).parameter_count
@@ -192,14 +192,15 @@ def _with_biases(spec: JobSpec, vector: Floats) -> Floats:
 
 @lru_cache(maxsize=2)
 def _quantised(spec_bytes: bytes, rows: Rows, declared: int, kept: bytes | None) -> Quantised:
-    """What every round of a job multiplies with: made once, as it depends on no round."""
+    """The map that every round of a job multiplies with: made once, because it depends on no
+    round."""
     from protocol.arith.sealed import affine
 
     spec = decode_spec(spec_bytes)
     training = spec.training
     told = _statistics(spec, spec_bytes, rows, kept)
     if told.rows != declared:
-        # The number of rows is public because the enrolment says it: no other one may show.
+        # The number of rows is public because the enrolment says it. No other number may show.
         found_rows = f"has {told.rows} rows; this owner enrolled with {declared}"
         raise InputError(f"{found_rows}: it is another data set by now", "data")
     found = affine.local_map(

@@ -1,4 +1,4 @@
-"""What a node computes in an attempt that opens only as a sum: secrets, masks, shares.
+"""Secure aggregation in workers: an attempt's secrets, masks and shares.
 
 Plain functions over bytes; the large ones run in workers. Rosters come in as
 `protocol.books.lists.RosterEntry`, verified before. Secrets are arguments and results, never
@@ -39,8 +39,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Unmasking:
-    """What releases gave: the removal's blob, or none; whose shares were good or bad; and members
-    whose own shares do not make their secret. Members by index."""
+    """The result of unmasking: the removal's blob, or none; members whose releases were good or
+    bad; and members whose own shares do not make their secret. Members by index."""
 
     blob: BlobRef | None
     good: tuple[int, ...]
@@ -89,7 +89,7 @@ def make_secrets(
 ) -> MadeSecrets:
     """Fresh secrets of one attempt, shared among `members` (peer id, sealing key) of the block.
 
-    Raises Malformed for a sealing key that none can be shared to.
+    Raises Malformed for a sealing key to which nothing can be sealed.
     """
     from protocol.arith.secagg.sharing import make_ready
 
@@ -189,8 +189,9 @@ def unmask(
 ) -> Unmasking:
     """Rebuild the seeds of the listed members and the mask keys of the roster's others.
 
-    `releases` are shares by who released them, in the order of the roster. A share that is not
-    what its maker's hash says makes the whole release bad; too few good ones open nothing.
+    `releases` are shares by the member that released them, in the order of the roster. One share
+    that does not match its maker's hash makes the whole release bad. Too few good releases open
+    nothing.
     """
     from protocol.arith import kernels
     from protocol.arith.secagg.sharing import reconstruct

@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from node.data.datasets import load_matrix, load_owned_rows
 from node.store.blobs import BlobRef, Blobs
 from protocol import params
 from protocol.errors import InputError
@@ -20,11 +21,11 @@ from protocol.layout.noise import noise_clip
 from protocol.spec.job import Envelope, JobSpec, Terms, decode_spec
 
 if TYPE_CHECKING:
-    from protocol.arith import envelope
-    from protocol.arith.fixedpoint import Integers
+    from protocol.arith.encoding import envelope
     from protocol.arith.learning.feature_map import FeatureMap
     from protocol.arith.learning.models import Floats, Model
     from protocol.arith.learning.training import Training
+    from protocol.arith.numbers.fixedpoint import Integers
 
 Facts = tuple[tuple[str, float], ...]
 
@@ -78,14 +79,12 @@ def generate_key(bits: int, sealed: bool) -> JobKey:
 
 
 def fits(rows: Rows, terms: Terms, owner: bool) -> str:
-    """Raises InputError, for the data's owner alone, unless a job could train on these rows and,
-    where it is posted already, encrypt to its key.
+    """Check that a job could train on these rows and, if it is posted already, encrypt to its key.
+    Raises InputError, which is for the data's owner alone.
 
-    An owner in a job with noise takes part whatever its rows hold (node.data.matrix.owned_rows):
-    what comes back says, to it alone, why some of them are not used; empty if all are.
+    An owner in a job with noise takes part whatever its rows hold (node.data.matrix.owned_rows).
+    The text that comes back tells it alone why some rows are not used; it is empty if all are.
     """
-    from node.data.datasets import load_matrix, load_owned_rows
-
     if isinstance(terms, JobSpec) and terms.encryption.envelope is Envelope.PAILLIER:
         _ = envelope_of(terms).public  # n and h: what the spec's own checks leave open
     if isinstance(terms, JobSpec) and terms.privacy.sealed:
@@ -118,10 +117,10 @@ def initial_model(work: Work) -> Result:
 
 
 def check_model(work: Work, model: BlobRef) -> None:
-    """Raises Malformed unless a received model is one of the job's: looked at before noise is
-    charged for it, since a requester could else have it charged for nothing."""
+    """Raises Malformed unless a received model is one of the job's. This is checked before noise is
+    charged for it, because otherwise a requester could have it charged for nothing."""
+    from protocol.arith.numbers.vectors import Kind, decode_vector
     from protocol.arith.sealed import ciphertexts as sealed
-    from protocol.arith.vectors import Kind, decode_vector
 
     spec = spec_of(work)
     if spec.privacy.sealed:
@@ -135,8 +134,8 @@ class Gradient:
     """Where one round's integers come from: a stored noisy draw, or training.
 
     Without noise `seed` (32 secret bytes) fixes the mini-batches and the coins of rounding, so that
-    every attempt of a round, and every try at one, has the same integers: two batches under one
-    mask, should they ever be made, differ in nothing.
+    every attempt of a round, and every try at one, has the same integers. If two batches were ever
+    made under one mask, they would not differ.
     """
 
     rows: Rows
@@ -150,7 +149,7 @@ def integers_of(work: Work, gradient: Gradient) -> tuple[Integers, Facts]:
     import numpy as np
 
     from protocol.arith import kernels
-    from protocol.arith.entropy import from_seed
+    from protocol.arith.numbers.entropy import from_seed
 
     spec = spec_of(work)
     if gradient.noisy is not None:
@@ -177,30 +176,6 @@ def add(work: Work, batches: tuple[BlobRef, ...]) -> Result:
     parts = [get(work, batch) for batch in batches]
     total = kernels.sum_batches(envelope_of(spec), parts, spec.parameter_count)
     return Result(put(work, total))
-
-
-def worths(work: Work, record: BlobRef, members: int) -> tuple[float, ...] | None:
-    """Each member's worth over all rounds; None where nothing tells them apart."""
-    from protocol.arith.learning.worth import worth_of_members
-
-    return worth_of_members(get(work, record), members, spec_of(work).cohort.shuffle)
-
-
-def export_model(work: Work, model: BlobRef, target: Path) -> None:
-    """Write a model as .npz: its weights as float64, layer by layer."""
-    import numpy as np
-
-    from protocol.arith.learning import models
-    from protocol.arith.vectors import Kind, decode_vector
-
-    spec = spec_of(work)
-    architecture = model_of(spec)
-    vector = decode_vector(Kind.MODEL, get(work, model), architecture.parameter_count)
-    arrays = {"weights": vector}
-    for number, (matrix, bias) in enumerate(models.layers(architecture, vector)):
-        arrays |= {f"layer{number}_weights": matrix, f"layer{number}_bias": bias}
-    with target.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
 
 
 def get(work: Work, ref: BlobRef) -> bytes:
@@ -272,7 +247,7 @@ def training_of(spec: JobSpec) -> Training:
 
 def envelope_of(spec: JobSpec) -> envelope.Envelope:
     """How the spec's values travel, as the kernels take it."""
-    from protocol.arith import envelope
+    from protocol.arith.encoding import envelope
 
     training, privacy = spec.training, spec.privacy
     layout = spec.layout
@@ -296,11 +271,9 @@ def envelope_of(spec: JobSpec) -> envelope.Envelope:
 def matrix_of(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
     """A job's rows, scaled by its declared ranges; kept, since every round reads the same.
 
-    Those of two jobs at most: one matrix may take a GiB, and a worker lives as long as its daemon.
-    A sealed model's rows are features: what its public map makes of the inputs.
+    At most two jobs' rows are kept, because one matrix may take a GiB and a worker lives as long as
+    its daemon. A sealed model's rows are features: what its public map makes of the inputs.
     """
-    from node.data.datasets import load_matrix
-
     spec = _spec(spec_bytes)
     x, y = load_matrix(rows.directory, rows.digest, rows.name, spec)
     return (feature_map_of(spec).rows(x), y) if spec.privacy.sealed else (x, y)
@@ -308,11 +281,9 @@ def matrix_of(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
 
 @lru_cache(maxsize=2)
 def noised_rows(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
-    """An owner's rows for a job with noise; of a sealed one, features. No value in them keeps the
-    owner out: rows that cannot be used are left out, or, of a sealed job, whose statistics are over
-    all rows that were declared, zeros, which add nothing."""
-    from node.data.datasets import load_owned_rows
-
+    """An owner's rows for a job with noise; features for a sealed job. No value in them keeps the
+    owner out. Rows that cannot be used are left out. A sealed job's statistics are over all
+    declared rows, so there such rows are zeros, which add nothing."""
     spec = _spec(spec_bytes)
     held = load_owned_rows(rows.directory, rows.digest, rows.name, spec)
     if not spec.privacy.sealed:

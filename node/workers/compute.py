@@ -2,8 +2,8 @@
 
 A thin layer over trio-parallel. Workers are spawned, never forked: they inherit no key, no socket
 and no lock. They start with the first computation, stay for the next ones, and end with the daemon.
-A worker that dies takes its one computation with it; the next call starts a fresh worker. Nothing
-is retried here: the caller knows whether the result was stored.
+A worker that dies takes its one computation with it; the next call starts a fresh worker. `run`
+never repeats a call; `in_worker` does, for computations whose half done work harms nobody.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import trio
 import trio_parallel
 
 from node.workers.worker import prepare
-from protocol.errors import AssayError
+from protocol.errors import AssayError, FatalError
 
 log = logging.getLogger("assay.compute")
 
@@ -29,6 +29,9 @@ Ts = TypeVarTuple("Ts")
 
 #: Idle workers end when their pipe closes; one that does not is killed after this long.
 _GRACE_SECONDS: Final = 5.0
+
+#: A worker may be killed by the system; the same computation is tried so often before it fails.
+_TRIES: Final = 3
 
 
 class WorkerDied(AssayError):
@@ -129,6 +132,19 @@ async def open_compute(workers: int = 1) -> AsyncIterator[Compute]:
         # Closing must not put its own trouble in the place of what the body raised.
         if body_error is not None:
             raise body_error from None
+
+
+async def in_worker(compute: Compute, function: Callable[[*Ts], T], *args: *Ts) -> T:
+    """`function(*args)` in a worker; once more, and once more, where the worker is killed."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return await compute.run(function, *args)
+        except WorkerDied as error:
+            if not left:
+                raise
+            log.warning("%s; it is tried again", error)
+            await trio.sleep(1)
+    raise FatalError("unreachable: the last try returns or raises")
 
 
 def _end_of(error: trio_parallel.BrokenWorkerError) -> str:

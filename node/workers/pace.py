@@ -1,7 +1,7 @@
 """How fast this machine computes with Paillier ciphertexts: single operations, timed here and now.
 
-`assay job check` multiplies them by a sealed job's exact counts (protocol/cost/sealed.py).
-Nothing here is secret and nothing is kept: the modulus is thrown together for its length.
+`assay job check` multiplies them by a sealed job's exact counts (protocol/cost/sealed.py). Nothing
+here is secret and nothing is kept. The modulus is any number of the right length.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
-from protocol.arith.batch import NOBODY, encode_batch, read_batch
+from protocol.arith.numbers.shape import NOBODY
+from protocol.arith.paillier.batch import encode_batch, read_batch
 from protocol.arith.paillier.blinding import FullRange
 from protocol.arith.paillier.obfuscation import Source
 from protocol.arith.paillier.public_key import PublicKey, short_exponent_bits, small_primes
@@ -25,7 +26,7 @@ from protocol.arith.secagg.masks import Residues
 from protocol.cost.sealed import ENTRY_BITS, Pace
 from protocol.errors import InputError
 
-#: Of each operation, the fastest of so many: whatever else runs can only slow it down.
+#: Each operation is timed so many times and the fastest counts, because other work only slows it.
 _TRIES: Final = 3
 
 _SIDE: Final = 24  # of the matrix that is multiplied

@@ -1,4 +1,4 @@
-"""What a worker process is: niced, single-threaded in its linear algebra, bound to its daemon.
+"""A worker process: niced, single-threaded in its linear algebra, bound to its daemon.
 
 Imported by workers before anything else of ours, so it imports nothing that is heavy: numpy and
 polars read their thread counts from the environment when they are first imported.

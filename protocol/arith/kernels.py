@@ -1,10 +1,10 @@
-"""What a worker process runs: bytes in, bytes out, and a few facts.
+"""The kernels of worker processes: bytes in, bytes out, and a few facts.
 
 All arguments and results pickle (pass `secrets.token_bytes` as entropy). Arrays of rows are float64
-as models.py states. Blobs are decoded and checked here, so that a caller hands over what it stored
+as models.py states. Blobs are decoded and checked here, so that a caller hands over stored bytes
 and nothing else. Every function raises from protocol.errors only, by this rule:
 
-- Malformed: bytes that came from a peer are not what they must be: drop them, count it;
+- Malformed: bytes of a peer are wrong: drop them, count it;
 - lanes.SumOutOfRange (a PeerError): an opened sum is no honest one: drop the block;
 - InputError: local rows or the job's parameters do not fit the model;
 - FatalError: the caller broke a contract stated here.
@@ -19,8 +19,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from protocol.arith.batch import (
-    NOBODY,
+from protocol.arith.encoding.envelope import Envelope
+from protocol.arith.learning import models
+from protocol.arith.learning.models import Model
+from protocol.arith.learning.pooled import train_to_convergence
+from protocol.arith.learning.training import Training, apply_gradient, local_gradient
+from protocol.arith.numbers.entropy import Entropy
+from protocol.arith.numbers.fixedpoint import Integers
+from protocol.arith.numbers.shape import NOBODY
+from protocol.arith.numbers.vectors import Kind as VectorKind
+from protocol.arith.numbers.vectors import decode_vector, encode_vector
+from protocol.arith.paillier.batch import (
     decode_batch,
     decode_residues,
     encode_batch,
@@ -28,21 +37,12 @@ from protocol.arith.batch import (
     read_batch,
     sum_encoded,
 )
-from protocol.arith.entropy import Entropy
-from protocol.arith.envelope import Envelope
-from protocol.arith.fixedpoint import Integers
-from protocol.arith.learning import models
-from protocol.arith.learning.models import Model
-from protocol.arith.learning.pooled import train_to_convergence
-from protocol.arith.learning.training import Training, apply_gradient, local_gradient
 from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt_with
 from protocol.arith.paillier.obfuscation import obfuscators
 from protocol.arith.paillier.pool import Pool
 from protocol.arith.secagg.masked import add_words, centred, decode_words, encode_words, to_words
 from protocol.arith.secagg.masks import Binding, Residues, contribution_mask, removal
 from protocol.arith.secagg.sharing import Secrets
-from protocol.arith.vectors import Kind as VectorKind
-from protocol.arith.vectors import decode_vector, encode_vector
 from protocol.errors import FatalError
 from protocol.layout.packing import MASKS
 
@@ -104,16 +104,16 @@ def train(
 
     Returns (parameter_count,) int64 in [-max_int, max_int] of `envelope.fixed_point`; with noise
     noise.noisy_gradient gives the same. `weights` is the round's model blob, from the requester.
-    `seed` (32 secret bytes) fixes the mini-batches, `entropy` feeds rounding. Weights that drive
-    training beyond float64's range are contributed to with zeros.
+    `seed` (32 secret bytes) fixes the mini-batches, `entropy` feeds rounding. If the weights drive
+    training beyond float64's range, the contribution is zeros.
     """
     fixed_point = envelope.fixed_point
     start = decode_vector(VectorKind.MODEL, weights, model.parameter_count)
     features, targets = models.check_rows(model, x, y)
     gradient, clipped = local_gradient(model, start, features, targets, training, seed)
     if not np.isfinite(gradient).all():
-        # Weights are the requester's choice: whether one row overflows with them must not be seen
-        # outside of a block's sum, as a refusal would be.
+        # The requester chooses the weights. Whether one row overflows with them must not be seen
+        # outside of a block's sum, and a refusal would show it.
         gradient = np.zeros_like(gradient)
     seen = training.local_steps * min(training.batch_rows, len(features))
     return fixed_point.quantise(gradient, entropy), TrainFacts(
@@ -161,7 +161,7 @@ def close(
 
 def check_batch(envelope: Envelope, batch: bytes, values: int, maker: bytes) -> None:
     """Raises Malformed unless `batch` is a well-formed contribution of `values` values by `maker`:
-    length, header, and of ciphertexts every one in range and a unit. Any masked word is one."""
+    length, header, and of ciphertexts every one in range and a unit. Any word is a masked word."""
     shape = envelope.shape(values)
     if envelope.kind == MASKS:
         shape.check(batch, maker)
@@ -173,8 +173,8 @@ def check_batch(envelope: Envelope, batch: bytes, values: int, maker: bytes) -> 
 def sum_batches(envelope: Envelope, batches: Sequence[bytes], values: int) -> bytes:
     """The sum of peers' batches of `values` values each, in their form, made by nobody.
 
-    Raises Malformed, naming the batch by its position in `batches`, as `check_batch` does but for
-    the makers, which it takes as checked; FatalError if there is no batch.
+    Raises Malformed, naming the batch by its position in `batches`, as `check_batch` does, except
+    for the makers, which it takes as checked; FatalError if there is no batch.
     """
     shape = envelope.shape(values)
     if envelope.kind == MASKS:
@@ -190,7 +190,7 @@ def unmask_vector(
     present: Sequence[tuple[int, bytes, bytes]],
     dropped: Sequence[tuple[int, bytes]],
 ) -> bytes:
-    """What takes the masks off a block's sum, for `open_sum`.
+    """The removal that takes the masks off a block's sum, for `open_sum`.
 
     `present` are (position, mask key, seed) of the members whose batches are in the sum, `dropped`
     (position, private mask key) of the others of the frozen roster, rebuilt from shares. Raises

@@ -1,7 +1,7 @@
 """The audit: a job's books against the chain. Anybody with the evidence can make it.
 
-Every check says what was found, and where it fails, what was expected. Where all hold, the chain's
-roots, counts, digests and money are exactly what the evidence and its lists give.
+Every check says what was found and, if it fails, what was expected. If all hold, the chain's roots,
+counts, digests and money are exactly what the evidence and its lists give.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ChainRound:
 
 @dataclass(frozen=True, slots=True)
 class ChainBooks:
-    """What the chain shows of a job. Amounts in the token's smallest unit; claims by account.
+    """A job as the chain shows it. Amounts in the token's smallest unit; claims by account.
 
     `final_model`, `evidence_digest` and `merit_root` are empty where the job was not finished: then
     merit is shared equally over all committed contributions, once it is closed.
@@ -48,7 +48,7 @@ class ChainBooks:
 
     spec_digest: bytes
     enrol_roots: tuple[bytes, ...]
-    seeds: tuple[bytes, ...]  # for each root: the hash of the block that its blocks are drawn from
+    seeds: tuple[bytes, ...]  # for each root: the hash of the chain block that drew its blocks
     rounds: Mapping[int, ChainRound]
     final_model: bytes
     evidence_digest: bytes
@@ -205,14 +205,15 @@ def _audit_money(
 
 
 def _amount(spec: JobSpec, amount: int) -> str:
-    """With its unit where that is known: a token's decimals are its contract's affair."""
+    """With its unit if that is known; only a token's contract knows its decimals."""
     return format_amount(amount) if spec.payment.token == ETHER else str(amount)
 
 
 def _is_part(paid: int, count: int, rate: int, share: int) -> bool:
     """Whether `paid` is pay for some of `count` rounds, with equal merit for some of those.
 
-    Anybody may claim at any time, and what is not claimed waits in the contract: part is no fault.
+    Anybody may claim at any time, and unclaimed pay waits in the contract; so part of the pay is no
+    fault.
     """
     for rounds in range(count + 1):
         rest = paid - rounds * rate

@@ -1,8 +1,8 @@
-"""Who takes part: signed enrolments, their root, and blocks drawn from a later block's hash.
+"""Who takes part: signed enrolments, their root, and blocks drawn by a chain block's hash.
 
-The root is on the chain first; the seed is the hash of a block that was mined after it, so the
-requester cannot choose who sits with whom (design, section 2). Enrolments stand in the order of
-their digests, which nobody chooses either once the list is fixed.
+The root is on the chain first; the seed is the hash of a chain block that was mined after it, so
+the requester cannot choose who sits with whom (docs/design.md, section 2). Enrolments stand in the
+order of their digests, which nobody chooses either once the list is fixed.
 """
 
 from __future__ import annotations
@@ -96,16 +96,12 @@ def read_enrolment(spec: JobSpec, job: bytes, envelope: Envelope) -> Member:
 
     The envelope's own signature was verified when it was opened. Raises Malformed.
     """
-    body = envelope.body
-    place = Context(spec.chain.chain_id, spec.chain.contract, job, 0, 0)
-    if not isinstance(body, Enrol) or envelope.context != place:
-        raise Malformed("not an enrolment in this job")
+    body = _enrol(spec, job, envelope)
     if bytes(20) in (body.account, body.payout):
         raise Malformed("an enrolment of the zero address")
     if not _agrees(body.sealing_key):
         raise Malformed("an enrolment with a sealing key that agrees on nothing secret (low order)")
-    statement = Enrolment(job, body.account, body.payout, keccak(envelope.sender), body.rows)
-    digest = enrolment_digest(spec_domain(spec), statement)
+    digest = _digest(spec, job, envelope)
     if recover(digest, body.signature) != body.account:
         raise Malformed("an enrolment that its account did not sign")
     if of_low_order(body.sealing_key):
@@ -113,6 +109,21 @@ def read_enrolment(spec: JobSpec, job: bytes, envelope: Envelope) -> Member:
             "an enrolment whose sealing key is of low order: nothing can be sealed to it"
         )
     return Member(envelope.sender, body.account, body.payout, body.rows, digest, body.sealing_key)
+
+
+def _enrol(spec: JobSpec, job: bytes, envelope: Envelope) -> Enrol:
+    body, chain = envelope.body, spec.chain
+    place = Context(chain.chain_id, chain.contract, job, 0, 0)
+    if not isinstance(body, Enrol) or envelope.context != place:
+        raise Malformed("not an enrolment in this job")
+    return body
+
+
+def _digest(spec: JobSpec, job: bytes, envelope: Envelope) -> bytes:
+    """What an enrolment's account signs (EIP-712)."""
+    body = _enrol(spec, job, envelope)
+    statement = Enrolment(job, body.account, body.payout, keccak(envelope.sender), body.rows)
+    return enrolment_digest(spec_domain(spec), statement)
 
 
 def _agrees(public: bytes) -> bool:
@@ -124,7 +135,7 @@ def _agrees(public: bytes) -> bool:
     return True
 
 
-#: Every key of low order gives zero with every private key: any one will do to find them out.
+#: A key of low order gives zero with every private key, so one private key finds them all.
 _ANY_KEY: Final = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
@@ -168,19 +179,20 @@ def build_cohort(spec: JobSpec, job: bytes, groups: Sequence[Sequence[Envelope]]
 
 
 def cohort_order(spec: JobSpec, job: bytes, envelopes: Sequence[Envelope]) -> list[Envelope]:
-    """The one order of a group's enrolments. Raises Malformed for one that does not hold."""
-    return sorted(envelopes, key=lambda e: read_enrolment(spec, job, e).digest)
+    """The one order of a group's enrolments, which `build_cohort` verifies. Raises Malformed for
+    what is no enrolment in this job."""
+    return sorted(envelopes, key=lambda envelope: _digest(spec, job, envelope))
 
 
 def draw_blocks(
     cohort: Cohort, limits: CohortSpec, seeds: Sequence[bytes], round_: int
 ) -> tuple[int, ...]:
     """Each member's block in a round, by index: a shuffle keyed by the chain's hash, cut into
-    near-equal runs. Covers the groups that `seeds` has a hash for: whoever came later has none yet.
+    near-equal runs. Covers the groups that `seeds` has a hash for; later groups have no blocks yet.
 
-    Sorting by SHA-256(seed || digest) is a uniform permutation for whoever cannot predict `seed`.
-    Where blocks shuffle, the round's number follows the seed. The last few draws are kept: every
-    message of a round asks for the same one.
+    Sorting by SHA-256(seed || digest) is a uniform permutation to anybody who cannot predict
+    `seed`. Where blocks shuffle, the round's number follows the seed. The last few draws are kept,
+    because every message of a round asks for the same one.
     """
     return _draw(
         cohort.digests, cohort.counts, limits, tuple(seeds), round_ if limits.shuffle else 0

@@ -1,7 +1,7 @@
-"""The evidence of a job: what makes every claim provable without its requester's help.
+"""The evidence of a job: it makes every claim provable without the requester's help.
 
-A blob whose digest stands in the contract's `finish`: the enrolled list, every round's list, and
-the merit tree's entries. Whoever has it and the lists that it names can rebuild every root.
+It is a blob whose digest stands in the contract's `finish`: the enrolled list, every round's list,
+and the merit tree's entries. Anybody who has it and the lists that it names can rebuild every root.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class RoundRecord(Wire):
 
 @dataclass(frozen=True, slots=True)
 class MeritShare(Wire):
-    """What an account's worth earned, in the token's smallest unit."""
+    """An account's merit, in the token's smallest unit."""
 
     account: Address
     amount: Amount
@@ -77,7 +77,7 @@ class RoundClaim:
 
 @dataclass(frozen=True, slots=True)
 class ClaimProof:
-    """All that the contract wants to see to pay one account. `merit` 0: none is claimed."""
+    """All that the contract asks for to pay one account. `merit` 0: none is claimed."""
 
     account: bytes
     rounds: tuple[RoundClaim, ...]
@@ -101,7 +101,7 @@ def counts_of(lists: Sequence[Sequence[Leaf]]) -> dict[int, int]:
 
 
 class Kept(Protocol):
-    """What a requester keeps of its rounds, as far as the evidence shows it."""
+    """The part of a requester's state that the evidence shows."""
 
     @property
     def cohort_digest(self) -> bytes: ...

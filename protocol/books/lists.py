@@ -1,7 +1,7 @@
 """Lists that travel as blobs: the cohort, a block's frozen roster, a commitment's contributions.
 
-Whoever fetches one verifies it whole: every signature, every place, the order, and the roots that
-the chain holds. Pure; run in a thread where the list is long.
+A node that fetches a list verifies it whole: every signature, every place, the order, and the roots
+that the chain holds. Pure; run in a thread if the list is long.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class BlockList(Wire):
 class ContributionList(Wire):
     """The blob behind a commitment. The index tree has one leaf for each batch, in this order.
 
-    Nobody's signature stands in it: to be listed costs its requester the rate, and an owner looks
-    for its own batch. That keeps it at some forty bytes an owner, for whom it is to fetch.
+    It holds no signatures, because each listed batch costs the requester the rate, and an owner
+    looks for its own batch. So it has some forty bytes an owner, and every owner fetches it.
     """
 
     blocks: Annotated[tuple[BlockList, ...], Size(1, params.MAX_BLOCKS)]
@@ -116,8 +116,8 @@ def examine_roster(
 ) -> tuple[RosterEntry, ...]:
     """A block's frozen roster: Ready messages for this opening, signed by members of the block.
 
-    Without noise the whole block, with it all but the dropouts that the spec allows. Raises
-    Malformed, naming the member where it is one's fault.
+    Without noise it holds the whole block, with noise all but the dropouts that the spec allows.
+    Raises Malformed, naming the member if it is one member's fault.
     """
     messages = _roster(data)
     for each in messages:
@@ -137,7 +137,7 @@ def examine_roster(
 def roster_entries(
     cohort: Cohort, blocks: tuple[int, ...], block: int, data: bytes
 ) -> tuple[RosterEntry, ...]:
-    """What a roster says that was examined before under its digest: no signature is looked at."""
+    """A roster that was examined before under its digest: no signature is looked at."""
     return _entries(cohort, blocks, block, _roster(data))
 
 
@@ -161,8 +161,8 @@ def _roster(data: bytes) -> tuple[Envelope, ...]:
 
 
 def contribution_list(blocks: tuple[int, ...], envelopes: Sequence[Envelope]) -> ContributionList:
-    """What a commitment lists: accepted contributions, by block and member. Those of one block name
-    one roster."""
+    """A commitment's list: accepted contributions, by block and member. Those of one block name one
+    roster."""
     found: dict[int, list[Contribution]] = {}
     for envelope in envelopes:
         if not isinstance(envelope.body, Contribution):
@@ -220,12 +220,12 @@ def contributions_root(cohort: Cohort, contributions: ContributionList) -> bytes
 
 
 def decode_contributions(data: bytes) -> ContributionList:
-    """Read a list that is verified against the chain's root by whoever relies on it."""
+    """Read a list; its reader verifies it against the chain's root."""
     return decode(ContributionList, data, params.MAX_LIST_BYTES)
 
 
 def ready_digest(ready: Ready) -> bytes:
-    """What a member compares its entry in a roster with."""
+    """The entry that a member expects of itself in a roster."""
     return hashlib.sha256(encode(ready)).digest()
 
 

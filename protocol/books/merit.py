@@ -1,9 +1,8 @@
-"""How the pot is shared by worth: integers that add up to it, which anybody can compute again.
+"""The pot shared by worth: integers that add up to it, which anybody can compute again.
 
-Worths are floats that their requester measured; nobody else could. They are turned into integer
-weights once, by exact rational arithmetic, and the evidence shows those weights: from there on
-there are integers alone, and an audit shares the pot again to the last unit
-(docs/spec/worth.md).
+Worths are floats that the requester measured; nobody else could. They are turned into integer
+weights once, by exact rational arithmetic, and the evidence shows those weights. All further steps
+use integers, so an audit shares the pot again to the last unit (docs/spec/worth.md).
 """
 
 from __future__ import annotations
@@ -53,12 +52,12 @@ def merit_shares(
     1. count x weight, for those who withheld nothing;
     2. count, for those who withheld nothing (worths unknown, or none of theirs positive);
     3. count, for all: the contract takes no merit root that adds up to less than the pot once
-       anything was contributed, and where everybody withheld, none is to be preferred.
+       anything was contributed, and if everybody withheld, none is preferred.
 
-    Shares are floor(pot x part / sum of parts); what is left over, less than one unit for each that
-    has a part, goes one unit each to the first of them. They add up to the pot exactly, but where
-    nobody contributed: then all are 0, and the pot is the requester's again. Raises FatalError for
-    a negative pot or count, worths of another number, or a member that there is not.
+    Shares are floor(pot x part / sum of parts). The rest, which is less than one unit for each
+    member that has a part, goes one unit each to the first of them. Shares add up to the pot
+    exactly. If nobody contributed, all are 0, and the pot is the requester's again. Raises
+    FatalError for a negative pot or count, worths of another number, or a member that there is not.
     """
     if pot < 0 or any(count < 0 for count in counts):
         raise FatalError("a pot or a count of contributions is negative")

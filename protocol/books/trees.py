@@ -115,11 +115,6 @@ def index_root(leaves: Sequence[bytes]) -> bytes:
     return IndexTree(leaves).root
 
 
-def index_proof(leaves: Sequence[bytes], position: int) -> tuple[bytes, ...]:
-    """The proof of one position; build an IndexTree where several are needed."""
-    return IndexTree(leaves).proof(position)
-
-
 def verify_index(
     root: bytes, count: int, position: int, leaf: bytes, proof: Sequence[bytes]
 ) -> bool:

@@ -1,4 +1,4 @@
-"""What is signed where money hangs on it: EIP-712 digests, and who signed them.
+"""Signed statements about money: EIP-712 digests, and who signed them.
 
 Commitments are verified on the chain (contracts/signing.vy); enrolments by every owner. Nothing
 here signs: keys live in node/. Signatures are 65 bytes r, s, v with v 27 or 28 and s in the lower
@@ -141,7 +141,7 @@ def recover(digest: bytes, signature: bytes) -> bytes:
     v = signature[64]
     if v not in (27, 28):
         raise Malformed(f"a signature's v is 27 or 28, not {v}")
-    # Late: it costs 0.2 s, and whoever only computes digests does without.
+    # Late: it costs 0.2 s, and a caller that only computes digests does not need it.
     from eth_keys.datatypes import Signature
     from eth_keys.exceptions import BadSignature
     from eth_utils.exceptions import ValidationError

@@ -1,4 +1,4 @@
-"""What Paillier costs, and which parameters reach a goal: key length, lanes, bytes, seconds.
+"""Paillier's cost, and the parameters that reach a goal: key length, lanes, bytes, seconds.
 
 Seconds are rough: measured on one shared core at 2.5 GHz with short-order keys of 3072 bits.
 """

@@ -1,8 +1,8 @@
-"""What a job costs before anybody runs it: sizes and money exactly, seconds roughly.
+"""A job's cost before anybody runs it: sizes and money exactly, seconds roughly.
 
-`assay job check` prints it; the simulator charges its virtual time from it. Bytes are those of
-batches, models, lists and the private messages of a round; headers of gossip and of the transport
-come on top (a few percent).
+`assay job check` prints it, and the simulator takes its virtual time from it. Bytes count batches,
+models, lists and the private messages of a round. Headers of gossip and of the transport add a few
+percent.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from protocol.wire.codec import encode
 from protocol.wire.envelope import Context, Envelope, Frame, seal
 from protocol.wire.messages import Body, Ready, Release
 
-# Measured on one shared core at 2.5 GHz; encryption_cost.py has Paillier's.
+# Measured on one shared core at 2.5 GHz; encryption.py has Paillier's.
 _STEP_SECONDS: Final = 0.000_2  # a local step's fixed part
 _FLOPS: Final = 1e9  # of float64 matrix products, one thread
 _RESIDUE_SECONDS: Final = 6e-6  # one ciphertext's mask for one mate

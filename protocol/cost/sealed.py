@@ -1,7 +1,7 @@
-"""What a sealed model's rounds take: exact counts of operations, times seconds of a single one.
+"""The cost of a sealed model's rounds: exact counts of operations, times seconds of a single one.
 
-Counts follow from the spec alone; `Pace` says how fast a machine is. `reference_pace` is what the
-estimates and the simulator go by; `assay job check` measures its own (node/workers/pace.py).
+Counts follow from the spec alone; `Pace` says how fast a computer is. Estimates and the simulator
+go by `reference_pace`; `assay job check` measures its own (node/workers/pace.py).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _STRIP: Final = 0.6
 _MAX_STRIP: Final = 16
 _MAX_ENTRIES: Final = 1 << 17
 
-#: In steps: one bit's shift of a packed row (protocol.arith.sealed.ciphertexts), and what adding
-#: offset and masks to a reply's ciphertext and blinding it takes, but for the blinder itself.
+#: In steps: one bit's shift of a packed row (protocol.arith.sealed.ciphertexts); and adding offset
+#: and masks to a reply's ciphertext and blinding it, without making the blinder.
 _SHIFT: Final = 1.3
 _CLOSE: Final = 8.0
 
-# Measured on one shared core at 2.5 GHz with 3072 bits, as in encryption_cost.py; with longer keys
+# Measured on one shared core at 2.5 GHz with 3072 bits, as in encryption.py; with longer keys
 # products grow less than powers, whose exponents grow too.
 _REFERENCE_BITS: Final = 3072
 _STEP_SECONDS: Final = 4.2e-6

@@ -22,7 +22,7 @@ RECORD_NORM: Final = 1 << 30
 #: its mean by less than 2 exp(-2 pi^2) of a step: it adds no bias and hardly any variance.
 MIN_RECORD_STEPS: Final = 8
 
-#: How many deviations of noise the wire's range leaves room for: beyond lies 1 value in 10^15.
+#: So many deviations of noise fit in the wire's range: 1 value in 10^15 lies beyond.
 _DEVIATIONS: Final = 8
 
 
@@ -66,7 +66,7 @@ def multiplier_bound(epsilon: float, delta: float, rounds: int) -> float:
     From zero-concentrated privacy (Bun and Steinke 2016): T rounds of multiplier s are rho-zCDP
     with rho = T / 2 s^2, hence (rho + 2 sqrt(rho ln(1/delta)), delta)-DP (Proposition 1.3). Solved
     for s, with L = ln(1/delta): s = sqrt(T / 2) (sqrt(L + epsilon) + sqrt(L)) / epsilon. It sets
-    the wire's range alone; the noise itself is what the accountant says.
+    the wire's range alone; the accountant sets the noise itself.
     """
     log = -math.log(delta)
     return math.sqrt(rounds / 2) * (math.sqrt(log + epsilon) + math.sqrt(log)) / epsilon

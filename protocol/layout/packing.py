@@ -1,8 +1,7 @@
-"""How large a masked contribution is: the layout of protocol.arith.lanes, .batch and .masked; of a
-sealed model's, with sealed_layout.
+"""How large a masked contribution is: by its lanes or words, its batch's header, a sealed layout.
 
-Limits and estimates need it above the arithmetic floor, where numpy may not be imported; a test
-holds both to each other.
+Limits and estimates need it above the arithmetic floor, where numpy may not be imported. A test
+holds the two to each other.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from typing import Final
 
 from protocol.layout.sealed import SealedLayout
 
-#: Before the numbers of a batch: tag, version, kind, bits, count, maker (protocol.arith.batch).
+#: Before the numbers of a batch: tag, version, kind, bits, count, maker (arith's numbers.shape).
 BATCH_HEADER_BYTES: Final = 45
 
-#: Before the floats of a model: tag, version, kind, count (protocol.arith.vectors).
+#: Before the floats of a model: tag, version, kind, count (protocol.arith.numbers.vectors).
 MODEL_HEADER_BYTES: Final = 16
 
 #: How a contribution travels: encrypted besides its masks, or under its masks alone.
@@ -28,9 +27,9 @@ _MAKER: Final = b"assay/1 batch maker\x00"
 
 
 def batch_maker(place: bytes, sender: bytes) -> bytes:
-    """What a batch's header says of who made it for what (32 bytes), so that nobody can announce
-    another member's batch as its own: SHA-256 of a tag, `place` (the encoding of chain, contract,
-    job, round and attempt) behind its length, and the sender's peer id."""
+    """The maker in a batch's header (32 bytes): who made it, for which attempt. So nobody can
+    announce another member's batch as its own: SHA-256 of a tag, `place` (the encoding of chain,
+    contract, job, round and attempt) behind its length, and the sender's peer id."""
     framed = len(place).to_bytes(4, "big") + place
     return hashlib.sha256(_MAKER + framed + sender).digest()
 

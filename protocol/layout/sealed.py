@@ -21,7 +21,7 @@ from protocol.params import (
     VALUE_BITS,
 )
 
-#: What a sealed model says of its layout, in the place where a batch names its maker.
+#: A sealed model declares its layout in the place where a batch names its maker.
 _FIELD: Final = struct.Struct(">IIIIHHBB10x")
 
 #: Before the ciphertexts of a sealed model: magic, version, kind, bits, count (as before those of

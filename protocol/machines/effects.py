@@ -94,7 +94,7 @@ class BlobKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Assemble(Wire):
-    """Build the list of these stored messages, and its root: Assembled.
+    """Build the list of these stored messages, and its root: AssembledCohort and its like.
 
     `block` is a roster's. `groups` are how many of a cohort's enrolments each root covers.
     """
@@ -109,7 +109,8 @@ class Assemble(Wire):
 
 @dataclass(frozen=True, slots=True)
 class Examine(Wire):
-    """Verify a fetched list, every signature and root in it: Examined, or Rejected.
+    """Verify a fetched list, every signature and root in it: ExaminedCohort and its like,
+    or RejectedCohort.
 
     Of its own block's roster a member also opens the box of every entry, and compares the shares in
     it with their hashes.
@@ -204,12 +205,12 @@ class SignCommitment(Wire):
 
 @dataclass(frozen=True, slots=True)
 class ComputeInitialModel(Wire):
-    """The model that the spec's seed gives: ComputeDone(model)."""
+    """The model that the spec's seed gives: InitialModelMade, or InitialModelFailed."""
 
 
 @dataclass(frozen=True, slots=True)
 class MakeSecrets(Wire):
-    """Draw this attempt's mask key and seed, seal them in the vault, share them: SecretsMade.
+    """Draw this attempt's mask key and seed, seal and share them: SecretsMade, SecretsFailed.
 
     Done again after a crash it draws others: none of the first ones has left by then.
     """
@@ -235,7 +236,7 @@ class ForgetSealingKey(Wire):
 
 @dataclass(frozen=True, slots=True)
 class ComputeContribution(Wire):
-    """Train, clip, add noise, quantise, pack, mask, encrypt: ComputeDone(batch).
+    """Train, clip, add noise, quantise, mask, encrypt: ContributionMade, ContributionFailed.
 
     Stored before it is sent. The noise is drawn once a round, and charged before that.
     """
@@ -249,7 +250,7 @@ class ComputeContribution(Wire):
 
 @dataclass(frozen=True, slots=True)
 class ComputeCheck(Wire):
-    """Check a received batch: its maker, length, range and unit of every ciphertext."""
+    """Check a received batch, its maker, its length, its ciphertexts: BatchSound, BatchUnsound."""
 
     round: Round
     attempt: Attempt
@@ -259,7 +260,7 @@ class ComputeCheck(Wire):
 
 @dataclass(frozen=True, slots=True)
 class ComputeSum(Wire):
-    """Add up a block's batches: ComputeDone(sum)."""
+    """Add up a block's batches: SumMade, or SumFailed."""
 
     round: Round
     attempt: Attempt
@@ -313,7 +314,7 @@ class OpenBlock(Wire):
 
 @dataclass(frozen=True, slots=True)
 class ComputeApply(Wire):
-    """Open the blocks' sums, check their lanes, measure them, move the model: ComputeDone(model).
+    """Open and check the blocks' sums, measure them, move the model: ModelMoved, MoveFailed.
 
     With no block the model stays what it is, for the next round under another digest. `momentum`
     and `worth` are empty in the first round; the outcome carries the next ones.

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar, Generic, TypeVar
 
-from protocol.books.enrolment import Cohort
+from protocol.books.enrolment import Cohort, draw_blocks
 from protocol.errors import FatalError, StateError
 from protocol.machines.effects import Effect, Facts, Notify
 from protocol.machines.inputs import Input, ReceiveMessage
@@ -52,6 +52,10 @@ class JobContext:
         if self.cohort is None:
             raise FatalError("the cohort's list is needed before it was verified")
         return self.cohort
+
+    def blocks(self, seeds: Sequence[bytes], round_: int) -> tuple[int, ...]:
+        """Each member's block in a round, by index; `seeds` are those that a state holds."""
+        return draw_blocks(self.require_cohort(), self.spec.cohort, seeds, round_)
 
 
 class Turn(ABC, Generic[S]):

@@ -1,10 +1,10 @@
 """A round as an owner follows it, from its opening to its contribution.
 
-An owner is ready for an opening only when it holds the cohort's list under the chain's roots, knows
-its own block, and has the very model that the opening names. It contributes to a model in one round
-and to one model in a round only, to a round only when the chain holds the one before, and to a
-roster only that holds its own word and every member's, signed. What follows its contribution is
-protocol.owner.release's.
+An owner says that it is ready once it holds the cohort's list under the chain's roots, knows its
+own block, and has the model that the opening names. Four rules limit what it contributes. A model
+gets a contribution in one round. A round gets a contribution to one model. A round is begun only
+after the chain holds the round before. A roster must contain the owner's own Ready and the signed
+Ready of every other member. release.py does what follows a contribution.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _ready_seconds(turn: OwnerTurn) -> int:
 
 
 def _check_opening(turn: OwnerTurn, at: int, number: int, attempt: int, body: Open) -> None:
-    """Raise StateError for an opening that is late, or of a round or time that the job has not."""
+    """Raise StateError for an opening that is late, or outside the job's rounds or deadlines."""
     timing = turn.context.spec.timing
     if at >= body.ready_until:
         raise StateError("an opening whose time is over")
@@ -132,7 +132,7 @@ def _check_opening(turn: OwnerTurn, at: int, number: int, attempt: int, body: Op
 
 
 def _leave(turn: OwnerTurn, number: int) -> None:
-    """End the attempt that was followed until now; a committed one stays due until it is final."""
+    """End the present attempt. One that waits for its commitment stays due until that is final."""
     known = turn.state.round
     if known is None or known.phase in _OVER:
         return
@@ -158,7 +158,7 @@ def roster_arrived(turn: OwnerTurn, round_: OwnerRound, input_: inputs.BlobArriv
 
 
 def look_whether_ready(turn: OwnerTurn, _: OwnerRound, input_: inputs.Input) -> None:
-    """Draw the attempt's secrets once everything that Ready stands for is here."""
+    """Draw the attempt's secrets once list, seeds, model and the round before are here."""
     state, round_, at = turn.state, present(turn), input_.at
     if round_.secrets_asked or not (round_.model_here and state.cohort_here):
         return
@@ -177,7 +177,7 @@ def look_whether_ready(turn: OwnerTurn, _: OwnerRound, input_: inputs.Input) -> 
 
 
 def _too_few_known(turn: OwnerTurn, number: int, block: int) -> str:
-    """What the owner's policy misses in its block: it may ask for members that it knows."""
+    """Which known members the owner's policy asks for and its block lacks; empty if none."""
     state, cohort = turn.state, turn.context.require_cohort()
     if not state.known_least:
         return ""
@@ -189,7 +189,7 @@ def _too_few_known(turn: OwnerTurn, number: int, block: int) -> str:
 
 
 def secrets_made(turn: OwnerTurn, round_: OwnerRound, input_: inputs.SecretsMade) -> None:
-    """The secrets are sealed here: now their public side may be said."""
+    """The secrets are sealed here, so their public side may leave in Ready."""
     if not round_.secrets_asked:
         raise StateError(f"no secrets are awaited in phase {round_.phase.value}")
     if input_.at >= round_.opening.ready_until:
@@ -200,7 +200,7 @@ def secrets_made(turn: OwnerTurn, round_: OwnerRound, input_: inputs.SecretsMade
 
 
 def forget_late_secrets(turn: OwnerTurn, _: OwnerRound | None, input_: inputs.SecretsMade) -> None:
-    """The attempt ended while they were drawn; nothing of them was said."""
+    """Destroy secrets of an attempt that ended while they were drawn. Nothing of them has left."""
     turn.emit(ForgetSecrets(input_.round, input_.attempt))
 
 
@@ -235,7 +235,7 @@ _PATIENCE = params.ROSTER_PATIENCE_MS
 
 
 def _first_mate(turn: OwnerTurn) -> bytes | None:
-    """Who hands on the block's roster; in a small cohort everybody asks the requester."""
+    """The member that hands on the block's roster; in small cohorts None: all ask the requester."""
     cohort, round_ = turn.context.require_cohort(), present(turn)
     if len(cohort.members) <= params.DIRECT_FETCHERS:
         return None
@@ -271,10 +271,10 @@ def roster_fails(turn: OwnerTurn, _: OwnerRound, input_: inputs.RejectedRoster) 
 
 
 def contribute(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ContributionMade) -> None:
-    """The contribution is stored, byte for byte: now its header may leave.
+    """The contribution is stored byte for byte, so its header may leave.
 
-    What masked it is destroyed: it is never computed again under the same masks, and a batch that
-    is lost is an absence.
+    The secrets that masked it are destroyed. So it is never computed again under the same masks. A
+    batch that is lost is an absence.
     """
     if input_.at >= round_.opening.contribute_until:
         abandon(turn, "the contribution came after its deadline")
@@ -296,7 +296,7 @@ def contribute(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ContributionM
 def could_not_train(
     turn: OwnerTurn, round_: OwnerRound, input_: inputs.SecretsFailed | inputs.ContributionFailed
 ) -> None:
-    """The data set does not fit, or its budget is spent: say so; the round may go on without."""
+    """The data set does not fit, or its budget is spent: say so. The round may go on without it."""
     failed_before(turn, round_, input_)
     refuse(turn, input_.at, RefusalCode.INVALID, "this owner could not train")
     abandon(turn, input_.reason)
@@ -305,7 +305,7 @@ def could_not_train(
 def failed_before(
     turn: OwnerTurn, _: OwnerRound, input_: inputs.SecretsFailed | inputs.ContributionFailed
 ) -> None:
-    """The local user is told the reason, of an attempt that is over as well."""
+    """Tell the local user the reason, even if the attempt is over."""
     turn.notify("training-failed", input_.reason, input_.round, input_.attempt)
 
 

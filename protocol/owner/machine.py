@@ -212,7 +212,7 @@ def _cohort_holds(turn: OwnerTurn, input_: inputs.ExaminedCohort) -> None:
 
 
 def _compare_roots(turn: OwnerTurn) -> None:
-    """The list of the opening must be the one under the chain's roots, the first of them onwards.
+    """The opening's list must be the one under the chain's roots, from the first root on.
 
     Both sides are compared once the roots are final (their seeds are read then): an opening may
     come before, or while a reorganisation has a root off the chain. A list under another root comes
@@ -260,7 +260,7 @@ def _blob_missing(turn: OwnerTurn, input_: inputs.BlobMissing) -> None:
 
 
 def _enrolled_on_chain(turn: OwnerTurn, input_: inputs.ChainEnrolled) -> None:
-    """A root stands. Whether this owner is under it, the list in an opening shows."""
+    """A root stands on the chain. The list in an opening shows whether this owner is under it."""
     state = turn.state
     if state.phase in OVER or state.phase is JobPhase.FINISHING:
         raise StateError(f"no enrolment is awaited in a job that is {state.phase.value}")
@@ -351,7 +351,7 @@ def _tick(turn: OwnerTurn, input_: inputs.Tick) -> None:
 
 
 def _ask_when_silent(turn: OwnerTurn, at: int) -> None:
-    """Gossip is lossy: what was missed is asked for. The answers come as ReceiveMessage."""
+    """Ask for what was missed, because gossip is lossy. The answers come as ReceiveMessage."""
     state = turn.state
     if state.phase is JobPhase.FINISHING and state.evidence_digest:
         return

@@ -44,7 +44,7 @@ def finished(turn: OwnerTurn, input_: inputs.ReceiveMessage, body: Finished) -> 
 
 
 def chain_finished(turn: OwnerTurn, input_: inputs.ChainFinished) -> None:
-    """The books are closed on the chain. Whoever is owed nothing is through."""
+    """The books are closed on the chain. The job is over for an owner that is owed nothing."""
     go(turn, JobEvent.FINISHED)
     turn.change(evidence_on_chain=input_.evidence_digest)
     if turn.state.evidence_digest not in (b"", input_.evidence_digest):
@@ -80,7 +80,7 @@ def reorg(turn: OwnerTurn, number: int) -> None:
 
 
 def expired(turn: OwnerTurn) -> None:
-    """Nothing more can come of a job that ran out; pay that is owed stays owed, and is awaited."""
+    """The job's time ran out. Pay that is owed stays owed, and is awaited."""
     if turn.state.phase is not JobPhase.FINISHING:
         go(turn, JobEvent.EXPIRED)
     else:

@@ -1,9 +1,9 @@
 """What an owner does after its contribution: it verifies the commitment, then gives up its shares.
 
-It counts a commitment only when the requester's account signed it, the whole list rebuilds to the
-chain's root, at the depth that the spec asks for, and its own contribution is in it under its own
-block's roster. Only then it releases, of every member of that roster one kind of share: what kind
-follows from the list that the chain holds for ever, so that no crash, no second request and no
+A commitment counts if the requester's account signed it, if the whole list rebuilds to the chain's
+root at the depth that the spec asks for, and if the list has this owner's contribution under its
+own block's roster. Then the owner releases one kind of share of every member of that roster. The
+list decides the kind, and the chain keeps its root for ever. So no crash, no second request and no
 restored copy of this node can make it give the other kind.
 """
 
@@ -62,7 +62,7 @@ def committed(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ReceiveMessage
 
 
 def _signed_by_requester(context: JobContext, number: int, body: Committed) -> bool:
-    """Whether the contract would take it: only then can it bind anybody to pay."""
+    """Whether the contract would take it. No other commitment binds anybody to pay."""
     terms = (number, body.root, body.count, body.model_digest, body.valid_until)
     digest = commitment_digest(spec_domain(context.spec), Commitment(context.job, *terms))
     try:
@@ -122,7 +122,7 @@ def list_fails(turn: OwnerTurn, round_: OwnerRound, input_: inputs.RejectedContr
 
 
 def chain_committed(turn: OwnerTurn, input_: inputs.ChainCommitted) -> None:
-    """The chain holds a round's root: what is owed, whoever says what."""
+    """The chain holds a round's root. It decides what is owed."""
     new = ChainCommitment(
         input_.round, input_.root, input_.count, input_.model_digest, input_.block
     )
@@ -132,7 +132,7 @@ def chain_committed(turn: OwnerTurn, input_: inputs.ChainCommitted) -> None:
 
 
 def _match_earned(turn: OwnerTurn) -> None:
-    """A round is earned where the chain's root is the verified list's, for as long as it is."""
+    """A round is earned while the chain's root is the verified list's."""
     held = {c.round: c for c in turn.state.commitments}
 
     def matched(each: EarnedRound) -> EarnedRound:

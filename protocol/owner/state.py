@@ -146,5 +146,5 @@ class OwnerState(Wire):
 
     @property
     def seeds(self) -> tuple[bytes, ...]:
-        """What draws the blocks of each group of the last list that holds; empty before it."""
+        """The seeds of the blocks, one a group of the last list that holds; empty before it."""
         return tuple(root.seed for root in self.roots[: self.held_groups])

@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 from protocol import params
-from protocol.books.enrolment import draw_blocks
 from protocol.errors import StateError
 from protocol.machines.effects import Fetch, ForgetSealingKey, ForgetSecrets, Send
 from protocol.machines.inputs import Input
@@ -104,7 +103,7 @@ def refuse(
     reason: str,
     place: tuple[int, int] | None = None,
 ) -> None:
-    """Say why this owner does not go along; the first word that it heard stands.
+    """Tell the requester why this owner does not take part. The first message that it heard stands.
 
     `place` is the round and attempt that it refuses, if not the present one.
     """
@@ -126,8 +125,8 @@ def send(
 
 
 def fetch(turn: OwnerTurn, digest: bytes, size: int, at: int, until: int) -> None:
-    """Get what every owner needs: from the owner before this one in a tree over the cohort, and
-    from the requester where that one is slow. The first few draw from the requester at once."""
+    """Get what every owner needs, from the owner before this one in a tree over the cohort, and
+    from the requester if that owner is slow. The first few ask the requester at once."""
     cohort, direct = turn.context.cohort, params.DIRECT_FETCHERS
     mine = None if cohort is None else cohort.index_of(turn.context.me)
     if cohort is None or mine is None or mine < direct:
@@ -158,7 +157,7 @@ def blocks_in(context: JobContext, state: OwnerState, round_: int) -> tuple[int,
     """Every member's block in a round, by index. Raises StateError before they are drawn."""
     if not state.seeds:
         raise StateError("the blocks are not drawn yet")
-    return draw_blocks(context.require_cohort(), context.spec.cohort, state.seeds, round_)
+    return context.blocks(state.seeds, round_)
 
 
 def my_place(context: JobContext, state: OwnerState, round_: int) -> tuple[int, int]:

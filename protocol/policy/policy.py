@@ -1,4 +1,4 @@
-"""What the owner of a dataset lets it be used for, and how a job is held against that.
+"""A dataset's policy: what its owner lets it be used for, and how a job is held against that.
 
 A new dataset's policy is `Policy.closed()`: it takes nothing until its owner has said something.
 `judge` is pure: accept (taken without asking), wait (a person may take it by hand), refuse (it
@@ -175,7 +175,7 @@ def obstacles(
 ) -> tuple[str, ...]:
     """Why not even a person's word takes this job: the policy or the dataset must change first.
 
-    A job without noise is among them until the policy allows it, decided or not.
+    No noise is such a reason until the policy allows it, decided or not.
     """
     return (*impossible(spec, dataset, standing), *_ruled_out(policy, spec))
 
@@ -207,7 +207,7 @@ def _ruled_out(policy: Policy, spec: JobSpec) -> Iterator[str]:
         yield f"its requester {to_checksum(spec.requester.account)} is blocked"
     yield from without_noise(policy, spec)
     if spec.privacy.epsilon is not None and spec.privacy.epsilon > policy.epsilon:
-        # The ledger knows what is left of the budget; this much no ledger can have.
+        # The ledger knows what is left of the budget; no ledger can have this much.
         yield (
             f"it costs epsilon {spec.privacy.epsilon:g}; "
             f"the policy allows {policy.epsilon:g} over all jobs"
@@ -217,12 +217,14 @@ def _ruled_out(policy: Policy, spec: JobSpec) -> Iterator[str]:
 def without_noise(policy: Policy, spec: JobSpec) -> Iterator[str]:
     """Why a job that adds no noise may not see the data; nothing where it may, or adds some.
 
-    A running one is held to this before every contribution: an owner can take its word back.
+    A running job is held to this before every contribution, because an owner can take its word
+    back.
     """
     if spec.privacy.noisy:
         return
     if not policy.no_noise:
-        # Masks protect within a round, noise over rounds: to go without is the owner's word to say.
+        # Masks protect within a round, noise over rounds. Only the owner can decide to go without
+        # noise.
         yield "it adds no noise, which the policy does not allow (no_noise=true would)"
     if spec.privacy.sealed:
         account = spec.requester.account

@@ -1,7 +1,7 @@
 """A round as its requester runs it, from its opening to its last contribution.
 
-Who is ready decides which blocks are frozen, and who has contributed which of those are committed
-(protocol.requester.commit). Without noise that takes every member of a block.
+The members that are ready decide which blocks are frozen. The members that have contributed decide
+which frozen blocks are committed (commit.py). Without noise each takes every member of a block.
 """
 
 from __future__ import annotations
@@ -27,14 +27,13 @@ from protocol.requester.turn import (
     RequesterTurn,
     abandon,
     blame,
-    blocks_of,
     enough_of,
     present,
     publish,
     sender,
     set_round,
 )
-from protocol.wire.envelope import opening_digest
+from protocol.wire.envelope import Envelope, opening_digest
 from protocol.wire.identity import of_low_order
 from protocol.wire.messages import Contribution, Freeze, Open, Ready, Roster
 from protocol.wire.topics import block_topic
@@ -45,7 +44,7 @@ def block_topics(context: JobContext, state: RequesterState) -> tuple[str, ...]:
     if state.phase is not JobPhase.TRAINING:
         return ()
     number = state.round.number if state.round is not None else 0
-    blocks = sorted(set(blocks_of(context, state, number)))
+    blocks = sorted(set(context.blocks(state.seeds, number)))
     return tuple(block_topic(context.job, block) for block in blocks)
 
 
@@ -74,7 +73,7 @@ def ready(turn: RequesterTurn, round_: RequesterRound, input_: inputs.ReceiveMes
         raise StateError("Ready for another opening")
     if any(r.member == member for r in round_.ready):
         raise StateError(f"member {member} is ready already")
-    blocks = blocks_of(turn.context, turn.state, round_.number)
+    blocks = turn.context.blocks(turn.state.seeds, round_.number)
     if member >= len(blocks):
         raise StateError(f"member {member} has no block yet")
     # A roster with a Ready that does not hold would take its whole block out.
@@ -119,7 +118,7 @@ def _freeze_when_complete(turn: RequesterTurn, at: int) -> None:
     """Every member of the cohort is ready, or will not be."""
     round_ = present(turn)
     heard = {r.member for r in round_.ready} | set(round_.refused)
-    if len(heard) >= len(blocks_of(turn.context, turn.state, round_.number)):
+    if len(heard) >= len(turn.context.blocks(turn.state.seeds, round_.number)):
         _freeze(turn, at)
 
 
@@ -168,22 +167,47 @@ def contribution(
 ) -> None:
     """A contribution's header: fetch its batch."""
     body, member, peer = body_of(input_, Contribution), sender(turn, input_), input_.envelope.sender
-    wrong = fault(turn.context, turn.state, round_, body, member)
+    wrong = _fault(turn.context, turn.state, round_, body, member)
     if wrong:
         turn.emit(Blame(peer, one_line(f"contribution: {wrong}")))
         return
-    known = next((c for c in round_.contributions if c.member == member), None)
+    known = _known(round_, member)
     if known is not None:
         if known.batch != body.batch_digest:
             turn.emit(Blame(peer, "a second contribution that differs from the first"))
         return
     record = ContributionRecord(member, input_.digest, body.batch_digest, body.batch_size)
     set_round(turn, contributions=(*round_.contributions, record))
-    until = round_.opening.contribute_until
-    turn.emit(Fetch(body.batch_digest, body.batch_size, (peer,), until))
+    if input_.attached:
+        _check(turn, record)
+    else:
+        until = round_.opening.contribute_until
+        turn.emit(Fetch(body.batch_digest, body.batch_size, (peer,), until))
 
 
-def fault(
+def awaits(context: JobContext, state: RequesterState, envelope: Envelope) -> bool:
+    """Whether a message is a member's first contribution to the present attempt, and may count.
+
+    The inbox stores a batch that rides along only then, so that nobody can fill a disk by signing
+    headers.
+    """
+    body, place, round_, cohort = envelope.body, envelope.context, state.round, context.cohort
+    if not isinstance(body, Contribution) or cohort is None or round_ is None:
+        return False
+    member, awaited = cohort.index_of(envelope.sender), (round_.number, round_.attempt)
+    if member is None or round_.phase is not Phase.CONTRIBUTE:
+        return False
+    if (place.round, place.attempt) != awaited or _known(round_, member) is not None:
+        return False
+    return not _fault(context, state, round_, body, member)
+
+
+def _known(round_: RequesterRound, member: int) -> ContributionRecord | None:
+    """What a member has contributed already."""
+    return next((c for c in round_.contributions if c.member == member), None)
+
+
+def _fault(
     context: JobContext,
     state: RequesterState,
     round_: RequesterRound,
@@ -192,7 +216,7 @@ def fault(
 ) -> str:
     """What no honest member says of the present attempt; empty if nothing."""
     spec = context.spec
-    blocks = blocks_of(context, state, round_.number)
+    blocks = context.blocks(state.seeds, round_.number)
     if member >= len(blocks) or (body.member, body.block) != (member, blocks[member]):
         return "it names another member or block than its sender's"
     roster = round_.roster(body.block)
@@ -216,7 +240,12 @@ def batch_arrived(turn: RequesterTurn, round_: RequesterRound, input_: inputs.Bl
         raise StateError("no contribution awaits this blob")
     for each in waiting:
         if not (each.sound or each.bad):
-            turn.emit(ComputeCheck(round_.number, round_.attempt, each.member, each.batch))
+            _check(turn, each)
+
+
+def _check(turn: RequesterTurn, record: ContributionRecord) -> None:
+    round_ = present(turn)
+    turn.emit(ComputeCheck(round_.number, round_.attempt, record.member, record.batch))
 
 
 def batch_sound(turn: RequesterTurn, _: RequesterRound, input_: inputs.BatchSound) -> None:

@@ -1,8 +1,8 @@
 """A round from its last contribution to its next model: commit, apply, and what of it is owed.
 
-A commitment binds the contract to pay, so from it on a round is never given up. The chain has the
-last word: what it holds is owed, whether the round is applied, could not be, or was overtaken by
-a cancellation. Taking masks off is protocol.requester.unmask's.
+A commitment binds the contract to pay, so a committed round is never given up. The chain decides
+what is owed: a round that it holds is owed even if it could not be applied, or if the job was
+cancelled meanwhile. unmask.py takes the masks off.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def apply(turn: RequesterTurn, round_: RequesterRound, input_: inputs.ModelMoved
 
 
 def book_what_is_owed(turn: RequesterTurn) -> None:
-    """A round that the chain holds but that will not be applied: its contributions are owed.
+    """Book a round that the chain holds and that will not be applied: its contributions are owed.
 
     The model that follows it is the one that it was to move.
     """

@@ -40,7 +40,7 @@ def try_again(turn: RequesterTurn, round_: RequesterRound, input_: inputs.Tick) 
 
 
 def applied(turn: RequesterTurn, round_: RequesterRound, input_: inputs.ModelMoved) -> None:
-    """Open the next round, or finish after the last, once nobody's shares can be waited for."""
+    """Open the next round. After the last one, finish as soon as no shares can be waited for."""
     commit.apply(turn, round_, input_)
     state, rounds = turn.state, turn.context.spec.training.rounds
     if state.lost_rounds >= params.MAX_LOST_ROUNDS:
@@ -71,7 +71,7 @@ def last_shares_checked(
 
 
 def _finish_when_given(turn: RequesterTurn, at: int) -> None:
-    """Close the books; whoever is only slow with its last shares still has their time."""
+    """Close the books, once every share of the last round has come or its time is over."""
     round_ = turn.state.round
     if round_ is None or len(turn.state.records) < turn.context.spec.training.rounds:
         return

@@ -1,7 +1,7 @@
 """Who joins a job: enrolments gathered, their roots put on the chain, the seed of their blocks.
 
-The first group begins the training. Whoever comes later waits until enough for a block are there;
-they get a root and blocks of their own, and take part from the next round that opens.
+The first group begins the training. Owners that come later wait until there are enough of them for
+a block. Then they get a root and blocks of their own, and take part from the next round that opens.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class BlockRecord(Wire):
     asked: Index = 0  # releases that the last try to take the masks off was made with
     trying: bool = False
     bad: _BlockMembers = ()  # whose released shares were not what they had been sealed as
-    lost: bool = False  # a member shared out what is no share of its secret: it stays closed
+    lost: bool = False  # a member's shares do not make its secret, so the block stays closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +201,8 @@ class RequesterState(Wire):
 
     @property
     def withholding(self) -> frozenset[int]:
-        """Members that keep shares back, or shared out what is none: no later roster needs them,
-        and they earn no merit."""
+        """Members that keep shares back, or whose shares make no secret. Later rosters leave them
+        out if they can, and they earn no merit."""
         return frozenset((*(owed.member for owed in self.owed), *self.liars))
 
     @property

@@ -1,8 +1,8 @@
 """How a committed round is opened: shares come in, masks come off, sums are applied.
 
-A block opens once as many of its contributors as the threshold says have released good shares of
-everybody in its roster. One that does not open in time is paid for and left out; whoever owed it
-shares earns no merit and stays out of later rosters, until they come.
+A block opens once a threshold of its contributors have released good shares of everybody in its
+roster. A block that does not open in time is paid for and left out. Members that owed it shares
+earn no merit and stay out of later rosters until their shares come.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from protocol.requester.state import BlockRecord, OwedRelease, ReleaseRecord, Re
 from protocol.requester.turn import (
     RequesterTurn,
     blame,
-    blocks_of,
     present,
     sender,
     set_block,
@@ -89,7 +88,7 @@ def _keep(
 
 
 def _try(turn: RequesterTurn, number: int, at: int) -> None:
-    """Rebuild a block's secrets, where enough shares are there that were not tried yet."""
+    """Rebuild a block's secrets if enough shares are there that were not tried yet."""
     round_ = present(turn)
     block = _block(round_, number)
     good = [r for r in round_.releases if r.member in block.members and r.member not in block.bad]
@@ -119,7 +118,7 @@ def _try(turn: RequesterTurn, number: int, at: int) -> None:
 
 
 def _threshold(turn: RequesterTurn, number: int) -> int:
-    blocks = blocks_of(turn.context, turn.state, present(turn).number)
+    blocks = turn.context.blocks(turn.state.seeds, present(turn).number)
     return turn.context.spec.threshold(Counter(blocks)[number])
 
 
@@ -157,7 +156,7 @@ def _name_liars(turn: RequesterTurn, input_: inputs.Unmasked) -> None:
         blame(turn, member, "released shares that are not what was sealed for it")
     for member in input_.liars:
         blame(turn, member, "its shares do not make the secret that it committed to")
-    # That costs the requester a block it pays for, each round again: whoever did it once is out.
+    # Each such lie costs the requester a block that it pays for, so one is enough to be out.
     turn.change(liars=tuple(sorted({*turn.state.liars, *input_.liars})))
 
 
@@ -172,7 +171,7 @@ def _finish_unmask(turn: RequesterTurn, *, late: bool) -> None:
         why = "a member shared out no shares of its secret" if block.lost else "too few shares came"
         why = f"block {block.block} stays closed: {why}"
         turn.notify("block-closed", why, round_.number, round_.attempt)
-        # A try that still runs tells from now on only who gave what it owed.
+        # A try that still runs can open nothing now. It only shows who gave what it owed.
         set_block(turn, block.block, trying=False)
     set_round(turn, phase=Phase.APPLY)
     _apply_when_summed(turn)
@@ -223,7 +222,7 @@ def _apply_when_summed(turn: RequesterTurn) -> None:
 
 
 def _note_owed(turn: RequesterTurn) -> None:
-    """Who is listed and has not given its shares, or gave bad ones, owes them from now on."""
+    """A listed member that has given no shares, or bad ones, owes them from now on."""
     round_ = present(turn)
     given = {r.member for r in round_.releases}
     owed = list(turn.state.owed)

@@ -165,8 +165,8 @@ class Terms(Part):
         )
 
     def counted_rows(self, declared: int) -> int:
-        """How many of an owner's declared rows count in a sealed job: a contribution of full weight
-        stands for `batch_rows`; whoever declares none counts as one."""
+        """How many of an owner's declared rows count in a sealed job. A contribution of full weight
+        stands for `batch_rows`; an owner that declares none counts as one."""
         return min(max(declared, 1), self.training.batch_rows)
 
     @property
@@ -202,7 +202,7 @@ class Terms(Part):
         )
 
     def threshold(self, members: int) -> int:
-        """Shares that rebuild a secret in a block of `members` (DESIGN section 5)."""
+        """Shares that rebuild a secret in a block of `members` (docs/design.md, section 5)."""
         return least_threshold(members, self.privacy.corrupt)
 
     def quorum(self, members: int) -> int:
@@ -241,7 +241,7 @@ class Terms(Part):
             yield Fault("encryption.value_bits", f"make contributions of {size} bytes; {allowed}")
 
     def _sealed_faults(self) -> Iterator[Fault]:
-        """What sealed models cannot be, and what only they have."""
+        """Faults of settings that sealed models cannot have, or that only they have."""
         model = self.model
         told = model.sealed_faults() if self.privacy.sealed else model.open_faults()
         yield from (Fault(f"model.{fault.field}", fault.message) for fault in told)
@@ -276,7 +276,8 @@ class Terms(Part):
         block, privacy = self.cohort.block_size, self.privacy
         left = block - privacy.dropouts - privacy.corrupt
         if self.threshold(block) > left:
-            # 2t > n + c and t <= n - d - c: what holds for the least block holds for larger ones.
+            # 2t > n + c and t <= n - d - c; if they hold for the least block, they hold for larger
+            # ones.
             yield Fault(
                 "privacy.corrupt",
                 f"is {privacy.corrupt} beside {privacy.dropouts} dropouts: in a block of {block}, "
@@ -315,8 +316,8 @@ class JobSpec(Terms):
     `salt` lets one file be posted twice; `seed` makes the initial weights; `modulus` is the
     Paillier n, big-endian; `expires_at` (Unix seconds) is the contract's absolute expiry; `base` is
     a short-order key's h, as long as the modulus, or empty; `proof` shows of a sealed job's n that
-    it has no factor in common with phi(n) (docs/spec/arithmetic.md), and is empty otherwise. What
-    takes big numbers to check of n, h and the proof, a worker checks before an owner enrols.
+    it has no factor in common with phi(n) (docs/spec/arithmetic.md), and is empty otherwise. Before
+    an owner enrols, a worker checks what takes big numbers of n, h and the proof.
     """
 
     salt: Annotated[bytes, Size(16)]

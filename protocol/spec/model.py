@@ -15,8 +15,9 @@ from protocol.spec.checks import Fault
 from protocol.spec.parts import Part, Ratio
 from protocol.wire.codec import Range
 
-#: The least limit on a sealed model's weights, and norm of its rows: what is divided by them stays
-#: far inside float64, so that no spec that can be built fails at its owners, charged already.
+#: The least limit on a sealed model's weights, and the least norm of its rows. Quotients by them
+#: stay far inside float64, so that no spec that can be built fails at owners who were charged
+#: already.
 LEAST_SEALED: Final = 1e-6
 
 
@@ -43,7 +44,8 @@ def unsealable(family: Family) -> str:
 
 
 class FeatureMap(StrEnum):
-    """What a sealed model is linear in, as in arith/learning/feature_map.py: inputs, or a map."""
+    """The features that a sealed model is linear in (arith/learning/feature_map.py): inputs, or a
+    map."""
 
     NONE = "none"
     FOURIER = "fourier"
@@ -91,7 +93,7 @@ class ModelSpec(Part):
             yield Fault("map_scale", f"is 0; a {self.map} map needs one above it")
 
     def open_faults(self) -> Iterator[Fault]:
-        """What only a sealed model has."""
+        """Faults of an open model: settings that only a sealed model has."""
         if self.map is not FeatureMap.NONE:
             yield Fault("map", f"is {self.map}; feature maps are for sealed models")
         for name in ("center", "bias", "weight_limit"):
@@ -99,7 +101,7 @@ class ModelSpec(Part):
                 yield Fault(name, f"is {value:g}; only a sealed model has it")
 
     def sealed_faults(self) -> Iterator[Fault]:
-        """What a sealed model cannot be."""
+        """Faults of a sealed model."""
         if self.family not in SEALABLE:
             yield Fault("family", unsealable(self.family))
         if self.weight_limit < LEAST_SEALED:
@@ -131,6 +133,7 @@ class TrainingSpec(Part):
             yield Fault("clip_norm", f"{found} {LEAST_SEALED:g}, such as 1")
 
     def open_faults(self) -> Iterator[Fault]:
-        """What open models cannot train with; a sealed one's step size heeds the ridge itself."""
+        """Faults of settings that open models cannot train with. A sealed model's step size heeds
+        the ridge itself."""
         if self.rate * self.ridge >= 1.0:
             yield Fault("ridge", f"is {self.ridge:g}; below 1 / rate = {1 / self.rate:g} is needed")

@@ -154,10 +154,10 @@ Target: TypeAlias = ClassTarget | NumberTarget
 
 @dataclass(frozen=True, slots=True)
 class PrivacySpec(Part):
-    """What protects one owner's data beside the masks of a round.
+    """The protection of one owner's data beside the masks of a round.
 
-    `epsilon` None means no noise. `dropouts` members of a block may vanish in a round and
-    `corrupt` may work for the requester without harm; DESIGN section 5 derives the threshold.
+    `epsilon` None means no noise. `dropouts` members of a block may vanish in a round and `corrupt`
+    may work for the requester without harm; docs/design.md, section 5, derives the threshold.
     `sealed`: owners train weights that they cannot read (docs/spec/sealed.md); their noise is then
     on statistics that are drawn once a job.
     """
@@ -207,9 +207,9 @@ class EncryptionSpec(Part):
 class CohortSpec(Part):
     """Who may take part, and in blocks of how many.
 
-    Blocks are as equal as they can be and have at least `block_size` members; a block has more
-    only where owners are left over. `admission` lists the accounts let in, ascending; empty lets
-    in everybody. `shuffle` draws the blocks anew for every round, which needs noise.
+    Blocks are as equal as they can be and have at least `block_size` members; a block has more only
+    where owners are left over. `admission` lists the accounts that are let in, ascending; an empty
+    list lets in everybody. `shuffle` draws the blocks anew for every round, which needs noise.
     """
 
     min_owners: Annotated[int, Range(params.MIN_BLOCK, params.MAX_COHORT)]
@@ -257,8 +257,8 @@ class CohortSpec(Part):
         return self.block_size - (-over // fewest)
 
     def group_of(self, owners: int) -> int:
-        """How many of so many owners that came later may form a group: the most whose blocks are
-        none larger than `largest_block`, which is what lanes have room for; 0 if too few came.
+        """How many of so many late owners may form a group: the most that make no block larger than
+        `largest_block`, because lanes have room for no more. 0 if too few came.
 
         A later group may be smaller than `min_owners`, and few blocks are the larger ones.
         """

@@ -80,7 +80,7 @@ DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
 }
 
-#: What is otherwise in the file of a sealed job: noise is on unless it says `epsilon = "none"`.
+#: Other defaults for the file of a sealed job: noise is on unless it says `epsilon = "none"`.
 SEALED_DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "model": {"weight_limit": 64.0},
     "training": {"local_steps": 100, "batch_rows": 1000, "rate": 1e3, "clip_norm": 1.0},
@@ -96,7 +96,7 @@ _SECTIONS: Final[Mapping[str, type[Part]]] = {
     "payment": PaymentSpec,
     "timing": TimingSpec,
 }
-#: What only noise allows, by section (DESIGN section 5).
+#: What only noise allows, by section (docs/design.md, section 5).
 _NOISY: Final = {"privacy": ("dropouts",), "cohort": ("shuffle",)}
 _TOP: Final = ("version", "title", "purpose", "outside")
 _MAX_LIFETIME: Final = 366 * 86_400
@@ -156,8 +156,8 @@ class Draft:
 def parse_toml(text: str, no_noise: bool = False) -> Draft:
     """Read a job's file. Raises SpecError with every problem that was found.
 
-    `no_noise`: as if the file said `epsilon = "none"`, whatever it says of epsilon and delta; what
-    only noise allows is then a problem.
+    `no_noise`: as if the file said `epsilon = "none"`, whatever it says of epsilon and delta. A
+    setting that only noise allows is then a problem.
     """
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > params.MAX_SPEC_BYTES:
@@ -214,7 +214,7 @@ class _SpecReader(Reader):
         return Draft(terms, lifetime)
 
     def without_noise(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """What the file says but for its noise. Notes what it says that needs noise."""
+        """The file's tables without their noise. Notes settings that need noise."""
         without = dict(document)
         for name, keys in _NOISY.items():
             table = document.get(name, {})
@@ -244,7 +244,7 @@ class _SpecReader(Reader):
     def _section(self, name: str, table: Mapping[str, Any]) -> Part | None:
         defaults = dict(DEFAULTS[name])
         if self._sealed and name == "model" and table.get("family") == Family.DENSE:
-            # Said before what a dense model lacks: no width would help.
+            # This comes before the faults of a dense model, because no width would help.
             self.wrong("model.family", unsealable(Family.DENSE))
             return None
         if self._sealed:

@@ -1,10 +1,10 @@
 """The name of a blob: one digest that every chunk of it can be checked against.
 
-A blob of up to one chunk (`params.CHUNK_BYTES`) is named by SHA-256 of its content. A longer one
-is named by SHA-256 of its *chunk list*: a tag, the blob's size and the SHA-256 of every chunk in
-order. Whoever fetches a long blob asks for the list first, checks it against the name, and from
-then on checks each chunk as it comes: a holder that lies is found out after one list (21 KiB at
-most) or one chunk, and by name, whatever the size of the blob.
+A blob of up to one chunk (`params.CHUNK_BYTES`) is named by SHA-256 of its content. A longer one is
+named by SHA-256 of its *chunk list*: a tag, the blob's size and the SHA-256 of every chunk in
+order. A node that fetches a long blob asks for the list first and checks it against the name. Then
+it checks each chunk as it comes. So a holder that lies is found out by name, after one list (21 KiB
+at most) or one chunk, whatever the size of the blob.
 
 A reference to a blob is always the pair (digest, size). The size says which of the two rules
 applies, and the list repeats it, so that no content of one rule passes under the other: a short

@@ -1,8 +1,8 @@
 """Verdicts on gossip: an ordered list of checks, cheap before costly, the seen-set updated last.
 
-A REJECT costs its sender score, so only what no honest peer sends is rejected; what is merely
-late, early or unknown here is ignored. Total: no input raises. docs/spec/gossip.md lists the checks
-in this order, tests/vectors/gossip.json has an example of each outcome.
+A REJECT costs its sender points, so a message is rejected only if no honest peer sends it. A
+message that is late, early or unknown here is ignored. Total: no input raises. docs/spec/gossip.md
+lists the checks in this order, tests/vectors/gossip.json has an example of each outcome.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from protocol.wire.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """What the judge knows of a job: its requester, and its members where the list is known here.
+    """A job as the judge knows it: its requester, and its members if the list is known here.
 
     A node that only relays has no list: it forwards contributions on their signature alone, within
     its rate limits.
@@ -36,7 +36,7 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A verdict with its reason, and what was decoded where that went well."""
+    """A verdict with its reason, and the decoded message if it was accepted."""
 
     verdict: Verdict
     reason: str
@@ -63,7 +63,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where this node is: other chains' and contracts' messages are none of its business."""
+    """Where this node is; it ignores messages of other chains and contracts."""
 
     chain_id: int
     contract: bytes
@@ -101,7 +101,7 @@ def judge(
             return Judged(Verdict.IGNORE, "of a job that is not known here")
     elif isinstance(body, FROM_REQUESTER):
         if envelope.sender != view.requester:
-            # Who does not know the job forwards any announcement of it, in good faith.
+            # A node that does not know the job forwards any announcement of it, in good faith.
             blame = Verdict.IGNORE if isinstance(body, Announce) else Verdict.REJECT
             return Judged(blame, "not from the job's requester")
     elif view.members is not None and envelope.sender not in view.members:

@@ -1,4 +1,4 @@
-"""Keys that peers show: identities, and whether another can be agreed with.
+"""Keys that peers show: identities, and X25519 keys with which nobody can agree on a secret.
 
 Peer identities are Ed25519 keys as libp2p peer ids (libp2p specification, 'Peer Ids and Keys').
 A peer id of an Ed25519 key is the identity multihash of its protobuf-encoded public key, so the id
@@ -51,7 +51,7 @@ def verify(peer: bytes, signature: bytes, message: bytes) -> bool:
     return True
 
 
-#: What a stranger's X25519 key is tried with; no secret.
+#: A stranger's X25519 key is tried with this private key, which is no secret.
 _PROBE = X25519PrivateKey.from_private_bytes(b"assay/1 low order probe".ljust(32, b"\0"))
 
 
@@ -59,8 +59,8 @@ def of_low_order(public: bytes) -> bool:
     """Whether an X25519 public key (32 bytes) agrees with every private key on zero.
 
     One try tells for all of them (RFC 7748, sections 5 and 6.1; protocol.arith.secagg.agreement,
-    which this floor may not import, says why). Such a key is its sender's fault, and would take its
-    whole block out of every attempt.
+    which this floor may not import, says why). Such a key is its sender's fault; it would take the
+    sender's whole block out of every attempt.
     """
     try:
         _PROBE.exchange(X25519PublicKey.from_public_bytes(public))

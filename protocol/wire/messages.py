@@ -1,8 +1,8 @@
-"""What participants say. Frozen, checked when built; the envelope around them signs them.
+"""The messages of participants. Frozen, checked when built; the envelope around them signs them.
 
-Direction and path of each are in its docstring: gossip topics are for what several need to know,
-private streams for what concerns two. Nothing here is the only way to learn a thing: a node that
-was away asks (`Ask`) and is told (`Told`) the same signed messages.
+The docstring of each has its direction and path. Gossip topics are for what several need to know,
+private streams for what concerns two. No message is the only way to learn a thing: a node that was
+away asks (`Ask`) and is told (`Told`) the same signed messages.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Ready(Wire):
     seals `boxes` and is forgotten at once; `seed_hash` commits to the self-mask's seed. The tuples
     have an entry for each member of the whole block, by index, this one included: hashes of its
     share of the seed and of the mask key, and the box that only it can open. Lists of these
-    messages are a block's frozen roster (design, section 5; docs/spec/round.md).
+    messages are a block's frozen roster (docs/design.md, section 5; docs/spec/round.md).
     """
 
     opening: Digest
@@ -133,7 +133,8 @@ class Freeze(Wire):
 
 @dataclass(frozen=True, slots=True)
 class Contribution(Wire):
-    """Owner, topic of its block: the header of an encrypted batch (which may be attached)."""
+    """Owner to requester, stream; later also the block's topic. The header of an encrypted batch,
+    which may be attached."""
 
     block: Index
     member: Index
@@ -159,8 +160,9 @@ class Committed(Wire):
 class Release(Wire):
     """Owner to requester, stream, once the commitment `root` is final: one share a roster member.
 
-    In the order of the block's roster: of the seed of a member that the commitment lists, of the
-    mask key of one that it leaves out. Never the other kind, whatever happens later.
+    In the order of the block's roster: a share of the seed of a member that the commitment lists, a
+    share of the mask key of a member that it leaves out. Never the other kind, whatever happens
+    later.
     """
 
     root: Digest
@@ -210,7 +212,7 @@ class Refuse(Wire):
 class Ask(Wire):
     """Anybody to anybody, stream: what did I miss? For a job, or for all jobs (job id zero).
 
-    `held` are the first bytes of the digests of what the asker has heard already.
+    `held` are the first bytes of the digests of messages that the asker has heard already.
     """
 
     held: Annotated[tuple[HeldDigest, ...], Size(0, params.MAX_TOLD_FRAMES)] = ()

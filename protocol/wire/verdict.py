@@ -1,4 +1,4 @@
-"""What a node decides about a gossip message before it hands it on.
+"""A node's verdict on a gossip message, before it hands the message on.
 
 The names and meanings are libp2p's (gossipsub v1.1, "Extended validators").
 """

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import gmpy2
 from gmpy2 import mpz
 
-from protocol.arith.entropy import Entropy, uniform_below
+from protocol.arith.numbers.entropy import Entropy, uniform_below
 from protocol.arith.paillier import key_proof
 from protocol.arith.paillier.cryptosystem import PrivateKey, PublicKey, ShortOrder
 from protocol.arith.paillier.public_key import short_exponent_bits

@@ -16,7 +16,7 @@ import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
-from protocol.arith.entropy import Entropy, uniform_below
+from protocol.arith.numbers.entropy import Entropy, uniform_below
 from protocol.arith.paillier import key_proof
 from protocol.arith.paillier.blinding import FullRange, blind
 from protocol.arith.paillier.cryptosystem import PublicKey, add, encrypt_with

@@ -14,15 +14,16 @@ import gmpy2
 import numpy as np
 
 from protocol.arith import kernels
-from protocol.arith.batch import NOBODY, Kind, decode_batch, decode_residues, encode_batch
-from protocol.arith.entropy import SEED_BYTES, Entropy, draw, uniform_below
-from protocol.arith.envelope import Envelope
-from protocol.arith.fixedpoint import Integers
+from protocol.arith.encoding.envelope import Envelope
+from protocol.arith.encoding.sealed import SealedLanes
+from protocol.arith.numbers.entropy import SEED_BYTES, Entropy, draw, uniform_below
+from protocol.arith.numbers.fixedpoint import Integers
+from protocol.arith.numbers.shape import NOBODY, Kind
+from protocol.arith.paillier.batch import decode_batch, decode_residues, encode_batch
 from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt_with
 from protocol.arith.paillier.obfuscation import obfuscators
 from protocol.arith.sealed import ciphertexts as sealed
 from protocol.arith.sealed.affine import Quantised
-from protocol.arith.sealed.lanes import SealedLanes
 from protocol.arith.secagg.agreement import new_key
 from protocol.arith.secagg.masks import Binding, Residues
 from protocol.arith.secagg.sharing import Secrets

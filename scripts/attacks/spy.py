@@ -20,12 +20,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from protocol.arith.entropy import Entropy, draw, generator
-from protocol.arith.fixedpoint import Integers
 from protocol.arith.learning.feature_map import FeatureMap, MapKind
 from protocol.arith.learning.models import Family, Floats, Model
 from protocol.arith.noise.accountant import multiplier
 from protocol.arith.noise.mechanism import add_noise
+from protocol.arith.numbers.entropy import Entropy, draw, generator
+from protocol.arith.numbers.fixedpoint import Integers
 from protocol.arith.paillier.cryptosystem import PrivateKey, generate_short_key
 from protocol.arith.sealed import affine, statistics
 from protocol.arith.sealed.affine import Quantised

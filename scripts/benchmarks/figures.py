@@ -80,7 +80,7 @@ class Context(Protocol):
         """The driver of that name (drivers.SIDES), started if it is not running."""
 
     def say(self, text: str) -> None:
-        """A line of progress, for whoever waits."""
+        """A line of progress, for a person who waits."""
 
 
 class Side(Protocol):

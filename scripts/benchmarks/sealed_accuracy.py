@@ -1,4 +1,4 @@
-"""What a sealed job's arithmetic and its noise cost in accuracy, over many splits."""
+"""The cost in accuracy of a sealed job's arithmetic and of its noise, over many splits."""
 
 from __future__ import annotations
 

@@ -8,11 +8,11 @@ import secrets
 from dataclasses import dataclass
 from functools import cache
 
-from node.demo import data
-from node.demo.columns import TABLES, DataName
-from node.demo.job import OWNERS
-from node.demo.job import spec as written
-from node.demo.sealed import Asked, FeaturesName, recipe
+from node.demo.recipes import data
+from node.demo.recipes.columns import TABLES, DataName
+from node.demo.recipes.job import OWNERS
+from node.demo.recipes.job import spec as written
+from node.demo.recipes.sealed import Asked, FeaturesName, recipe
 from node.work import tasks
 from protocol.params import KEY_PROOF_ROOTS
 from protocol.spec.job import ChainRef, JobSpec, Party

@@ -19,7 +19,7 @@ from types import TracebackType
 import trio
 
 from node.data.datasets import import_file
-from node.demo.data import write_csv
+from node.demo.recipes.data import write_csv
 from node.store.blobs import BlobRef
 from node.work import apply as apply_tasks
 from node.work import pool as pool_tasks
@@ -28,7 +28,7 @@ from node.work import secagg as secagg_tasks
 from node.work import tasks
 from node.workers.compute import Compute, open_compute
 from protocol.arith import kernels
-from protocol.arith.fixedpoint import Integers
+from protocol.arith.numbers.fixedpoint import Integers
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.sealed import ciphertexts as sealed
 from protocol.arith.sealed import statistics

@@ -13,14 +13,14 @@ import numpy as np
 from node.work import sealed as sealed_tasks
 from node.work import tasks
 from protocol.arith import kernels
-from protocol.arith.fixedpoint import Integers
 from protocol.arith.learning.models import Floats, accuracy, check_rows
 from protocol.arith.noise.mechanism import add_noise
+from protocol.arith.numbers.fixedpoint import Integers
+from protocol.arith.numbers.vectors import Kind, decode_vector, encode_vector
 from protocol.arith.sealed import affine, statistics
 from protocol.arith.sealed import ciphertexts as sealed
 from protocol.arith.sealed.affine import Quantised
 from protocol.arith.sealed.statistics import Statistics
-from protocol.arith.vectors import Kind, decode_vector, encode_vector
 from protocol.spec.job import JobSpec
 from scripts.benchmarks.sealed_job import Split
 

@@ -4,8 +4,8 @@
 
 MODULE has CALLS, a mapping of names to functions, and PACKAGES, the packages whose versions count.
 Answers go to what was standard output when it started; whatever a library prints goes to standard
-error. What goes wrong ends it, with a trace there: whoever called finds the line closed. Runs in
-peers' environments too, so it needs the standard library alone.
+error. What goes wrong ends it, with a trace there: the caller finds the line closed. Runs in peers'
+environments too, so it needs the standard library alone.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def test_a_fresh_ciphertext_is_random(keys) -> None:
 
 
 def test_phe_checks_no_ciphertext(keys) -> None:
-    """Nothing is refused: a peer's ciphertext is checked by protocol/arith/batch.py alone."""
+    """Nothing is refused: a peer's ciphertext is checked by arith's paillier/batch.py alone."""
     public, private = keys
     for bad in (0, public.n, public.nsquare + 5):
         private.raw_decrypt(bad)

@@ -9,9 +9,9 @@ import gmpy2
 import pytest
 from gmpy2 import mpz
 
-from protocol.arith.batch import decode_batch, encode_batch
-from protocol.arith.entropy import Entropy
+from protocol.arith.numbers.entropy import Entropy
 from protocol.arith.paillier import key_proof
+from protocol.arith.paillier.batch import decode_batch, encode_batch
 from protocol.arith.paillier.blinding import FullRange
 from protocol.arith.paillier.obfuscation import Source
 from scripts.attacks import residue

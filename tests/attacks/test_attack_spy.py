@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from protocol.arith.entropy import Entropy
+from protocol.arith.numbers.entropy import Entropy
 from protocol.arith.paillier.cryptosystem import PrivateKey, generate_short_key
 from protocol.arith.sealed.affine import Quantised
 from scripts.attacks import spy

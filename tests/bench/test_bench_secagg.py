@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from protocol.arith import kernels
-from protocol.arith.lanes import Lanes
+from protocol.arith.encoding.lanes import Lanes
 from protocol.arith.secagg.masked import word_bits
 from protocol.layout.packing import ENVELOPES
 from scripts.benchmarks.figures import Reply

@@ -33,8 +33,8 @@ from kits.daemons.owner_swarm import OwnerSwarm
 from kits.daemons.processes import until
 
 from node.privacy import draws as gradients
-from protocol.arith.fixedpoint import Integers
-from protocol.arith.lanes import SumOutOfRange
+from protocol.arith.encoding.lanes import SumOutOfRange
+from protocol.arith.numbers.fixedpoint import Integers
 from protocol.wire.messages import Committed, Contribution
 
 NOT_WHOLE = "block 0 stands in a list with 4 of its 5 members, 5 are needed"

@@ -33,7 +33,7 @@ from kits.attacks.play import (
 from kits.daemons.owner_swarm import OwnerSwarm
 
 from node.work import secagg as secagg_tasks
-from protocol.arith.lanes import SumOutOfRange
+from protocol.arith.encoding.lanes import SumOutOfRange
 from protocol.arith.secagg.sharing import Secrets
 from protocol.wire.envelope import Envelope, seal
 from protocol.wire.messages import Contribution

@@ -35,10 +35,10 @@ from kits.daemons.processes import Daemon, Swarm, until
 from kits.paths import ROOT
 
 from node.chain import events
-from node.cli.client import CallError
+from node.console.client import CallError
 from node.control.codes import Exit
 from node.net.errors import Refused
-from protocol.arith.batch import HEADER_BYTES
+from protocol.arith.numbers.shape import HEADER_BYTES
 from protocol.arith.paillier.cryptosystem import PublicKey
 from protocol.params import SHARE_BOX_BYTES, SHARE_BYTES, SHARE_HASH_BYTES
 from protocol.wire.blobs import blob_digest
@@ -72,7 +72,7 @@ def rest_little(swarm: Swarm) -> None:
     site = swarm.folder / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(
-        "from protocol import requester_turn\n"
+        "from protocol.requester import turn as requester_turn\n"
         "assert requester_turn._REST_MS < requester_turn._LONGEST_REST_MS\n"
         "requester_turn._LONGEST_REST_MS = requester_turn._REST_MS\n"
     )

@@ -15,7 +15,7 @@ from kits.daemons.chain_proxy import Proxy
 from kits.daemons.jobs import ends, holds, intents, owner_state, post, reaches, start, stored
 from kits.daemons.processes import Swarm, run, until
 
-from node.cli.failure import Failure
+from node.console.failure import Failure
 
 #: The owner that sees the chain through the proxy.
 BEHIND_PROXY = 4

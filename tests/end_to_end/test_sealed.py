@@ -26,7 +26,7 @@ from kits.daemons.sealed_clouds import charges, posted_spec, statistics_of, stor
 from kits.daemons.stage import Stage, hold, kill, let_go
 from kits.daemons.traces import Search, needles
 
-from node.cli.failure import Failure
+from node.console.failure import Failure
 from node.control.codes import Exit
 from node.home.keys import Keys
 from node.perform.compute import key_name

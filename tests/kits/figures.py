@@ -5,15 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from node.demo.ledger import Gas
-from node.demo.report import (
-    Figures,
-    Outsider,
-    OwnerFigures,
-    RequesterMoney,
-    Sums,
-)
-from node.demo.verdict import judge
+from node.demo.outcome.report import Figures, Outsider, OwnerFigures, RequesterMoney, Sums
+from node.demo.outcome.verdict import judge
+from node.demo.swarm.ledger import Gas
 
 ETHER = 10**18
 

@@ -25,6 +25,7 @@ from node.store.blobs import Blobs
 from node.store.records import StoredMessage, messages_of
 from node.store.store import Store
 from protocol.books.enrolment import job_id, spec_domain
+from protocol.machines.effects import Effect
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
@@ -58,6 +59,7 @@ class Desk:
     logs: list[ChainEvent]
     asked: list[tuple[int, int]] = field(default_factory=list)
     fetched: list[bytes] = field(default_factory=list)
+    wanted: list[Effect] = field(default_factory=list)
     fetch: Callable[[BlobSink], Any] | None = None
 
     async def messages(self) -> list[StoredMessage]:
@@ -103,7 +105,8 @@ async def open_desk(tmp_path: Path) -> AsyncIterator[Desk]:
         await trio.to_thread.run_sync(sink.finish)
 
     async def perform(wanted: Any) -> None:
-        """What a job that is followed wants is not looked at here."""
+        """What a job wants is only noted here."""
+        found.wanted.append(wanted.effect)
 
     (tmp_path / "blobs").mkdir()
     with Store.open(tmp_path / "assay.db") as store:

@@ -20,8 +20,8 @@ from simulator.world import Settings, World
 
 from node.work import secagg as secagg_tasks
 from protocol import params
+from protocol.arith.numbers.vectors import Kind, decode_vector, encode_vector
 from protocol.arith.secagg.sharing import Secrets
-from protocol.arith.vectors import Kind, decode_vector, encode_vector
 from protocol.books import lists
 from protocol.books.enrolment import block_members
 from protocol.books.typed_data import Commitment, commitment_digest

@@ -14,7 +14,7 @@ from node.work import noisy as noisy_tasks
 from node.work import sealed as sealed_tasks
 from node.work import secagg as secagg_tasks
 from node.work import tasks
-from protocol.arith.fixedpoint import Integers
+from protocol.arith.numbers.fixedpoint import Integers
 from protocol.cost.estimate import apply_seconds, contribute_seconds
 from protocol.errors import InputError, PeerError
 from protocol.layout.noise import NoisePlan, multiplier_bound, sampling_rate

@@ -18,7 +18,7 @@ from simulator.tricks import Tricks
 from simulator.watch import Watch
 
 from protocol import params
-from protocol.arith.fixedpoint import Integers
+from protocol.arith.numbers.fixedpoint import Integers
 from protocol.books.enrolment import job_id
 from protocol.errors import Malformed, StateError
 from protocol.machines import inputs
@@ -374,8 +374,8 @@ class Node:
             if job not in self.jobs and attachment and self.world.owns_data(self):
                 self.take_job(Role.OWNER, attachment)
         elif job in self.jobs:
-            input_ = inputs.ReceiveMessage(self.now, envelope, envelope_digest(envelope))
-            self.feed(job, input_)
+            attached, digest = bool(attachment), envelope_digest(envelope)
+            self.feed(job, inputs.ReceiveMessage(self.now, envelope, digest, attached))
 
     # --- blobs ------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from simulator.entropy import stream
 
 from node.work import sealed as sealed_tasks
 from node.work import tasks
-from protocol.arith.fixedpoint import Floats, Integers
+from protocol.arith.numbers.fixedpoint import Floats, Integers
 from protocol.arith.paillier.blinding import FullRange
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.paillier.pool import Pool

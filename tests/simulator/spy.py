@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from node.work import secagg as secagg_tasks
 from node.work import tasks
-from protocol.arith.batch import decode_batch
+from protocol.arith.paillier.batch import decode_batch
 from protocol.arith.secagg.agreement import public_of
 from protocol.arith.secagg.masked import centred, decode_words
 from protocol.arith.secagg.masks import Binding, Residues, pair_seed, self_seed

@@ -25,7 +25,7 @@ from simulator.world import Settings
 
 from node.work import secagg as secagg_tasks
 from protocol.arith.learning import models
-from protocol.arith.vectors import Kind, encode_vector
+from protocol.arith.numbers.vectors import Kind, encode_vector
 from protocol.books import lists
 from protocol.books.enrolment import cohort_order
 from protocol.machines import effects, inputs

@@ -1,17 +1,19 @@
-"""account and keys: who pays and is paid, and how its keys survive a lost disk."""
+"""account and keys: the account that pays and is paid, and backups of its keys."""
 
 from __future__ import annotations
 
+import sys
+from getpass import getpass
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from node.cli import views
-from node.cli.client import NoDaemon
-from node.cli.failure import Failure
 from node.cli.options import Here
-from node.cli.show import Pairs
+from node.console.client import NoDaemon
+from node.console.failure import Failure
+from node.console.show import Pairs
 from node.control.codes import Exit
 
 
@@ -68,9 +70,6 @@ def restore(
 
 def _ask(what: str, twice: bool = False) -> str:
     """A passphrase: a line of standard input where that is no terminal, else asked for."""
-    import sys
-    from getpass import getpass
-
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\n")
     given = getpass(f"{what}: ")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
-from node.cli.amounts import money
-from node.cli.failure import Failure
 from node.cli.options import Here
-from node.cli.session import Session, write_json
-from node.cli.show import Pairs
+from node.console.amounts import money
+from node.console.failure import Failure
+from node.console.session import Session, write_json
+from node.console.show import Pairs
 from node.control.codes import Exit
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def devnet(
     Without --fund, this home's account gets 1000 ether, if there is one. Anybody who reaches the
     port can use the chain: keep it on loopback.
     """
-    from node.devnet import serve_devnet
+    from node.devnet.server import serve_devnet
     from protocol.addresses import to_checksum
 
     given = fund or _own_account(session)

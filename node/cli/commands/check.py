@@ -11,13 +11,13 @@ from cyclopts import Parameter
 
 from node.cli import check_views
 from node.cli.commands import check_sealed
-from node.cli.failure import Failure
 from node.cli.options import File, Here, NoNoise, Spec, holdout_file, read_spec
 from node.cli.views import SEALED_NO_NOISE
+from node.console.failure import Failure
 from node.control.codes import Exit
 
 if TYPE_CHECKING:
-    from node.cli.session import Session
+    from node.console.session import Session
     from protocol.cost.estimate import Estimate
     from protocol.spec.toml import Draft
 
@@ -44,7 +44,7 @@ def job_check(
         Parameter(help="Rows of each simulated owner; default: what there is, shared out."),
     ] = None,
     no_noise: NoNoise = False,
-    block_seconds: Annotated[float, Parameter(help="Seconds between the chain's blocks.")] = 12.0,
+    block_seconds: Annotated[float, Parameter(help="Seconds between chain blocks.")] = 12.0,
 ) -> int:
     """Check a spec and say what the job would cost and do; nothing is sent, no daemon is needed.
 
@@ -151,7 +151,7 @@ def _warnings(
     if not terms.privacy.noisy and sealed is not None:
         yield SEALED_NO_NOISE
     elif not terms.privacy.noisy:
-        # The rule of DESIGN section 2: whoever sees such a job is told.
+        # docs/design.md, section 2: every command that shows such a job says so.
         yield (
             "no noise: masks hide each contribution within a round; over rounds nothing protects "
             "owners' gradients"
@@ -167,7 +167,7 @@ def _warnings(
         )
     if timing.commit_seconds < block_seconds:
         yield (
-            f"timing.commit_seconds is {timing.commit_seconds}, less than a block of the chain "
+            f"timing.commit_seconds is {timing.commit_seconds}, less than a chain block "
             f"takes ({block_seconds:g} s): commitments will be late"
         )
     if found.shortest_seconds > draft.lifetime_seconds:

@@ -1,4 +1,4 @@
-"""job check, of a sealed spec: what its rounds take here, cost in privacy, reach in accuracy."""
+"""job check of a sealed spec: seconds here, cost in privacy, accuracy to expect."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from node.cli.failure import Failure
+from node.console.failure import Failure
 from node.control.codes import Exit
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Asked:
 def asked(
     sealed: bool, holdout: Path | None, dry_run: Path | None, rows_per_owner: int | None
 ) -> Asked:
-    """What the options come to. Raises Failure where they say what cannot be done."""
+    """The options, checked together. Raises Failure if they ask for what cannot be done."""
     if not sealed and (dry_run is not None or rows_per_owner is not None):
         field = "dry_run" if dry_run is not None else "rows_per_owner"
         raise Failure(Exit.USAGE, "the job is open; dry runs are of sealed jobs", field=field)
@@ -70,7 +70,7 @@ def facts(draft: Draft, given: Asked) -> dict[str, Any]:
 
 
 def warnings(dry_run: dict[str, Any]) -> Iterator[str]:
-    """What a dry run showed that its numbers do not say."""
+    """Warnings about a dry run, beside its numbers."""
     if count := dry_run["clipped_weights"]:
         yield (
             f"{count} weights did not fit model.weight_limit in the dry run, and were cut to it; a "

@@ -1,4 +1,4 @@
-"""data, policy and privacy: what an owner has, what it may be used for, what it has told."""
+"""data, policy and privacy: an owner's data sets, their use, and what was told of them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from node.cli import views
-from node.cli.failure import Failure
 from node.cli.options import Dataset, Here
+from node.console.failure import Failure
 from node.control.codes import Exit
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import Parameter, validators
 
-from node.cli.failure import Failure
 from node.cli.options import Here
+from node.console.failure import Failure
 from node.control.codes import Exit
 
 if TYPE_CHECKING:
-    from node.demo.sealed import Asked
+    from node.demo.recipes.sealed import Asked
 
 #: What the demo needs beyond assay itself: the extra `demo` of the package.
 _NEEDED: Final = ("sklearn", "matplotlib", "eth_tester")
@@ -128,7 +128,7 @@ def _asked(
     no_noise: bool,
 ) -> Asked:
     """Raises Failure for options that do not go together."""
-    from node.demo.sealed import EPSILON, KNOWN, Asked
+    from node.demo.recipes.sealed import EPSILON, KNOWN, Asked
 
     if model is not None:
         text = "--model goes without --sealed: what can be sealed follows from data and features"

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 
 from node.cli import views
-from node.cli.failure import Failure
 from node.cli.options import Here, Job, NoNoise, Spec, holdout_file, read_spec
-from node.cli.session import Session, write_json
+from node.console.failure import Failure
+from node.console.session import Session, write_json
 from node.control.codes import Exit
 
-#: Kinds of events after which a job may be over. What it then is, the daemon is asked.
+#: Kinds of events after which a job may be over. The daemon is then asked for its state.
 _LAST_WORDS: Final = frozenset(
     {"closed", "finished", "declined", "cancelled", "expired", "failed", "broken"}
 )

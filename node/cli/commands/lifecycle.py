@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import Parameter
 
 from node.cli import views
-from node.cli.failure import Failure
 from node.cli.options import Here
-from node.cli.session import write_json
-from node.cli.show import Pairs
+from node.console.failure import Failure
+from node.console.session import write_json
+from node.console.show import Pairs
 from node.control import joinline
 from node.control.codes import Exit
+from node.home.systemd import unit
 
 if TYPE_CHECKING:
     from node.home.config import Config
@@ -189,8 +190,6 @@ def service_print(
     assay service print > ~/.config/systemd/user/assay.service
     systemctl --user daemon-reload && systemctl --user enable --now assay
     """
-    from node.home.systemd import unit
-
     command = [str(executable.absolute())] if executable else _this_command()
     secret = os.environ.get("ASSAY_PASSPHRASE_FILE")
     text = unit(session.home.path, command, Path(secret).absolute() if secret else None)

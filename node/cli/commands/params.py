@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from node.cli.amounts import brief, size
 from node.cli.options import Here
-from node.cli.show import Part, Table
+from node.console.amounts import brief, size
+from node.console.show import Part, Table
 
 if TYPE_CHECKING:
     from protocol.cost.encryption import Choice, Goals

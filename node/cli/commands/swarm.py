@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from node.cli import views
-from node.cli.client import NoDaemon
-from node.cli.failure import Failure
 from node.cli.options import Here
-from node.cli.session import Session
+from node.console.client import NoDaemon
+from node.console.failure import Failure
+from node.console.session import Session
 from node.control import joinline
 from node.control.codes import Exit
 

@@ -27,8 +27,8 @@ from typing import Final
 
 import numpy as np
 
-from protocol.arith.entropy import SEED_BYTES, uniform_from_seed
 from protocol.arith.learning.models import Floats
+from protocol.arith.numbers.entropy import SEED_BYTES, uniform_from_seed
 from protocol.errors import InputError
 from protocol.params import MAX_INPUTS, MAX_SEALED_FEATURES
 
@@ -131,7 +131,7 @@ class FeatureMap:
         return features
 
     def arrays(self) -> dict[str, Floats]:
-        """The map's random weights by name, for whoever takes the model elsewhere."""
+        """The map's random weights by name, for use of the model elsewhere."""
         if self.kind is MapKind.NONE:
             return {}
         matrix, offsets = _weights(self.kind, self.inputs, self.width, self.scale, self.seed)

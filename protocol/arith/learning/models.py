@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from protocol.arith.entropy import uniform_from_seed
+from protocol.arith.numbers.entropy import uniform_from_seed
 from protocol.errors import FatalError, InputError
 from protocol.params import MAX_PARAMETERS
 
@@ -27,7 +27,7 @@ Layer: TypeAlias = tuple[Floats, Floats]
 
 
 class Family(StrEnum):
-    """What a model computes, and which loss it is trained by."""
+    """A model's family: its function, and the loss that it is trained by."""
 
     LINEAR = "linear"  # one output, half the squared error
     LOGISTIC = "logistic"  # one output, classes 0 and 1, cross entropy
@@ -158,11 +158,6 @@ def _link(model: Model, scores: Floats) -> Floats:
         return np.asarray(0.5 * (1.0 + np.tanh(half)))
     shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
-
-
-def predict(model: Model, weights: Floats, x: Floats) -> Floats:
-    """(rows, outputs): values, the probability of class 1, or one probability a class."""
-    return _link(model, _forward(model, weights, x)[1])
 
 
 def loss(model: Model, weights: Floats, x: Floats, y: Floats, ridge: float = 0.0) -> float:

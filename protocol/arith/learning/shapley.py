@@ -1,19 +1,19 @@
 """Shapley values of a game: what each player adds to v, averaged over all orders of joining.
 
 phi_i is the mean over the orders of v(those before i, and i) - v(those before i) (Shapley 1953). It
-alone is efficient (values add up to v(all) - v(none)), symmetric, linear, and zero for whoever
-never changes anything. Here players are blocks and v comes from rows held out (worth.py).
+alone is efficient (values add up to v(all) - v(none)), symmetric, linear, and zero for a player
+that never changes anything. Here players are blocks and v comes from rows held out (worth.py).
 
 Exact wherever the 2^k coalitions fit the evaluations that are allowed. Beyond that, orders are
 sampled (Castro, Gomez and Tejada 2009), so that each player comes first, second, ... about equally
 often, which is where most of the variance is: rotations of one random order, each walked forwards
 and backwards (antithetic: Mitchell, Cooper, Frank and Holmes 2022, section 4.1); after k rotations,
-of another. Every order walked is uniform by itself, so the mean is unbiased but for the cut: an
-order is left where the rest no longer matters (truncation: Ghorbani and Zou 2019, algorithm 1), and
-whoever comes after has an equal share of what is left, at most TOLERANCE of the game's scale for
-all of them together. With m orders the variance is at most s^2 / m for orders drawn independently,
-s^2 that of a player's contribution to one order, up to (range of v)^2; rotation and reversal
-measured 3 to 9 times less (docs/spec/worth.md). Both ways are efficient, up to rounding.
+of another. Every order walked is uniform by itself, so the mean is unbiased, apart from the cut: an
+order is left where the rest no longer matters (truncation: Ghorbani and Zou 2019, algorithm 1).
+Players after the cut share the rest equally, at most TOLERANCE of the game's scale for all of them
+together. With m orders the variance is at most s^2 / m for orders drawn independently, s^2 that of
+a player's contribution to one order, up to (range of v)^2; rotation and reversal measured 3 to 9
+times less (docs/spec/worth.md). Both ways are efficient, up to rounding.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from protocol.arith.entropy import checked_seed, uniform_from_seed
+from protocol.arith.numbers.entropy import checked_seed, uniform_from_seed
 from protocol.errors import FatalError
 
 #: v of a coalition: bit i of the argument stands for player i. Pure: it may be asked once or often.
@@ -128,7 +128,7 @@ def _stride(k: int) -> int:
 
 
 def _walk(game: _Game, order: list[int]) -> list[float]:
-    """What each player adds, in this order; who comes after the cut shares equally what is left."""
+    """What each player adds, in this order; players after the cut share equally what is left."""
     end = game.value(game.all)
     before = game.value(0)
     coalition, scale, close = 0, abs(end - before), 0

@@ -6,9 +6,9 @@ gradient c_t of its batch and shrinks the matrices by the ridge term (never the 
     w_{t+1} = D w_t - rate c_t,    D = 1 - rate ridge on matrices, 1 on biases,
     w_T     = D^T w_0 - rate T g,  g = (1 / T) sum_t D^(T-1-t) c_t.
 
-What the owner reports is g. The ridge term depends on no data, so the requester applies D^T
-itself, exactly, and g carries none of it: |c_t| <= clip_norm and 0 < D <= 1 give
-|g| <= clip_norm, so that no coordinate of g leaves [-clip_norm, clip_norm] (fixedpoint.py).
+The owner reports g. The ridge term depends on no data, so the requester applies D^T itself,
+exactly, and g carries none of it: |c_t| <= clip_norm and 0 < D <= 1 give |g| <= clip_norm, so that
+no coordinate of g leaves [-clip_norm, clip_norm] (fixedpoint.py).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from protocol.arith.entropy import generator
 from protocol.arith.learning.models import Floats, Model, clipped_gradient, layers
+from protocol.arith.numbers.entropy import generator
 from protocol.errors import InputError
 
 

@@ -1,7 +1,7 @@
-"""What contributions were worth: measured block by block, told member by member.
+"""The worth of contributions: measured block by block, told member by member.
 
-A requester that holds rows out measures each round, after its blocks' sums were opened: the value
-of a block is its Shapley value in the game 'how much lower is the loss on the rows held out after a
+A requester that holds rows out measures each round, after its blocks' sums are opened. The value of
+a block is its Shapley value in the game 'how much lower is the loss on the rows held out after a
 step on the mean of these blocks' (Ghorbani and Zou 2019; over rounds: Wang et al. 2020, 'A
 principled approach to data valuation for federated learning'). It sees block sums alone: no
 gradient of a single owner enters. Over the job, values become worths of members by running means or
@@ -15,13 +15,13 @@ from typing import Final
 
 import numpy as np
 
-from protocol.arith.entropy import uniform_from_seed
 from protocol.arith.learning import models
 from protocol.arith.learning.models import Floats, Model
 from protocol.arith.learning.shapley import shapley
 from protocol.arith.learning.training import Training, apply_gradient
 from protocol.arith.learning.worth_fit import Observations, fit
 from protocol.arith.learning.worth_record import MAX_VALUE, MeasuredRound, decode
+from protocol.arith.numbers.entropy import uniform_from_seed
 from protocol.errors import FatalError
 from protocol.params import MAX_COHORT
 
@@ -114,7 +114,7 @@ def worth_of_members(record: bytes, member_count: int, shuffled: bool) -> tuple[
 
     None, which means equal: no row; three blocks in fewer than half of the rounds; shuffled, and
     too few rounds to tell (worth_fit.fit). A member that no round recorded has 0. Raises Malformed
-    for a record that is none, FatalError if it names a member beyond `member_count`.
+    for a malformed record, FatalError if it names a member beyond `member_count`.
     """
     rounds = decode(record)
     for each in rounds:

@@ -1,6 +1,6 @@
 """Members' worths from the values of blocks that change every round: ridge regression.
 
-A block's value is modelled as what its members are worth, plus what the round was worth to each
+A block's value is modelled as the worths of its members, plus the round's worth to each
 contribution, plus noise:
 
     y_b = sum of d_m over the members m of b  +  |b| u_r  +  noise,      b a block of round r.
@@ -15,7 +15,7 @@ built: applying it costs one addition for each contribution.
 *How strong*: c runs over 4^j x (mean number of rounds a member was in), j = 2 down to -4. Each is
 judged by how well it predicts rounds that it has not seen, in 4-fold cross-validation over rounds
 (fold = place of the round modulo 4); d = 0, equal worths, is judged with them, as the strongest.
-Taken is the strongest whose error exceeds the least one by at most one standard error of that
+The strongest is taken whose error exceeds the least one by at most one standard error of that
 difference over the folds (Breiman, Friedman, Olshen and Stone 1984, section 3.4.3): doubt speaks
 for equal worths, and no owner is paid for luck.
 

@@ -4,8 +4,8 @@
     number (2)  blocks (2)  members of each block (2 each)  value of each block (8 each)
     member indices, block by block, ascending within a block (2 each)
 
-Integers are big-endian, values little-endian IEEE 754. A record is local and its digest is told
-nobody; it is read as strictly as what comes from outside, because the pot is shared by it.
+Integers are big-endian, values little-endian IEEE 754. A record is local, and nobody is told its
+digest. It is read as strictly as bytes from outside, because the pot is shared by it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 """Noise: the mechanism that an owner adds to its contribution, and what it costs in epsilon.
 
-Both follow libraries whose proofs they rest on. It imports learning/ and protocol's layout/.
+Both follow libraries whose proofs they rest on. It imports numbers/, learning/
+and protocol's layout/.
 """

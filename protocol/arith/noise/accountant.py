@@ -1,4 +1,4 @@
-"""What noise costs: Google's dp-accounting, held to bounds that also hold for discrete noise.
+"""The cost of noise: Google's dp-accounting, held to bounds that also hold for discrete noise.
 
 Renyi accounting at integer orders only: there the bound on the sampled Gaussian is a sum of
 positive terms, each of which bounds its discrete counterpart (docs/spec/privacy.md). Both

@@ -16,10 +16,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from protocol.arith.entropy import Entropy, draw
-from protocol.arith.fixedpoint import FixedPoint, Integers
 from protocol.arith.learning.models import Floats, Model, clipped_gradient
 from protocol.arith.learning.training import Training
+from protocol.arith.numbers.entropy import Entropy, draw
+from protocol.arith.numbers.fixedpoint import FixedPoint, Integers
 from protocol.errors import FatalError, InputError
 from protocol.layout.noise import RECORD_NORM, NoisePlan
 
@@ -57,9 +57,9 @@ def noisy_gradient(
 
     Times `fixed_point.step` it is the sum of the sample's clipped gradients over `batch_rows`, plus
     noise: an owner of fewer rows than `batch_rows` weighs accordingly less. `fixed_point` has the
-    clip of noise_scale.noise_clip. `entropy` feeds the sample's coins; the noise comes from
+    clip of layout/noise.py's noise_clip. `entropy` feeds the sample's coins; the noise comes from
     OpenDP's own generator. Each call draws anew and costs its plan's charge: a caller charges
-    first, and stores what it got. `x`, `y` as models.check_rows returns them. Raises InputError
+    first, and stores the result. `x`, `y` as models.check_rows returns them. Raises InputError
     where the job has more than one local step.
     """
     if training.local_steps != 1:

@@ -1,5 +1,5 @@
-"""Paillier's cryptosystem on phe's keys: keys, obfuscators, encryption, decryption, proofs.
+"""Paillier's cryptosystem on phe's keys: keys, proofs, obfuscators, ciphertexts and their batches.
 
-Whatever is encrypted here, phe decrypts, and the other way round. It imports arith's `entropy`, and
-no other room of arith/.
+Whatever is encrypted here, phe decrypts, and the other way round. It imports numbers/, and no other
+room of arith/.
 """

@@ -26,7 +26,7 @@ from __future__ import annotations
 import gmpy2
 from gmpy2 import mpz
 
-from protocol.arith.entropy import Entropy
+from protocol.arith.numbers.entropy import Entropy
 from protocol.arith.paillier.obfuscation import Obfuscator, uniform_unit
 from protocol.arith.paillier.public_key import PublicKey
 

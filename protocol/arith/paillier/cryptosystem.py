@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from gmpy2 import mpz
 
-from protocol.arith.entropy import Entropy
+from protocol.arith.numbers.entropy import Entropy
 from protocol.arith.paillier.keygen import generate_key, generate_short_key
 from protocol.arith.paillier.obfuscation import Obfuscator, obfuscators
 from protocol.arith.paillier.private_key import PrivateKey, ShortOrder
@@ -34,7 +34,7 @@ __all__ = (
 
 
 def encrypt(public: PublicKey, plaintexts: Sequence[int], entropy: Entropy) -> list[int]:
-    """Fresh ciphertexts of signed plaintexts, for whoever wants all of them as int.
+    """Fresh ciphertexts of signed plaintexts, all of them as int.
 
     Raises FatalError if a plaintext is not in (-n, n): it would come back as another number.
     """

@@ -8,7 +8,7 @@ of numbers that nobody chose. Fiat and Shamir's hash takes the verifier's place.
 or l^2 divides n. Either way x -> x^n on the units modulo n has a kernel of at least l elements, so
 at most one unit in l has a root. Nothing below KEY_PROOF_ALPHA divides n (public_key.py), so a bad
 n answers one challenge with probability at most 1 / ALPHA and all with ALPHA^-ROOTS = 2^-128. The
-challenges hang on n alone: whoever wants others must take another n, and pays a hash for each.
+challenges hang on n alone: a forger who wants others must take another n, and pays a hash for each.
 
 *What it gives away.* Roots of numbers that are as good as random, which anybody could have made in
 the other order (root first, then its power): nothing about the factors. For an honest key each

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gmpy2
 from gmpy2 import mpz
 
-from protocol.arith.entropy import Entropy, uniform_below
+from protocol.arith.numbers.entropy import Entropy, uniform_below
 from protocol.arith.paillier.private_key import PrivateKey, ShortOrder
 from protocol.arith.paillier.public_key import check_bits, short_exponent_bits, small_primes
 
@@ -35,9 +35,9 @@ def generate_short_key(bits: int, entropy: Entropy) -> PrivateKey:
 
     p = 2 u s + 1 and q = 2 v t + 1 with primes u, v of half an exponent's length (public_key.py's
     table) and primes s, t that fill p and q up; all four different, p and q as far apart as above.
-    The base is h = -y^(2 s t) modulo n for a random unit y: of order 2 u v, but for the few y that
-    miss a factor, which are drawn again. Takes about 2 s at 3072 bits. Raises InputError on a
-    length of which no short-order key is made.
+    The base is h = -y^(2 s t) modulo n for a random unit y: of order 2 u v; the few y that miss a
+    factor are drawn again. Takes about 2 s at 3072 bits. Raises InputError on a length of which no
+    short-order key is made.
     """
     size = short_exponent_bits(bits) // 2
     half = bits // 2

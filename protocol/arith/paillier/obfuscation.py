@@ -8,8 +8,8 @@ CRYPTO '94). Where h comes from, and how long exponents are, is the key's kind:
 exponents have that order's length, 512 bits at 3072. public_key.py says what is checked of h.
 
 *Ordinary keys* bring none. Damgard, Jurik and Nielsen ('A generalization of Paillier's public-key
-system with applications to electronic voting', Int. J. Inf. Secur. 9, 2010, section 4.2) take
-h = -x^2 mod n for a random x and exponents of half the modulus' length. Whoever encrypts draws x
+system with applications to electronic voting', Int. J. Inf. Secur. 9, 2010, section 4.2) take h =
+-x^2 mod n for a random x and exponents of half the modulus' length. The encrypting owner draws x
 afresh for each batch or pool: any n-th residue is a valid obfuscator and decryption does not know
 h, so it need not be part of the key, and one's own h needs no proof that it is not of tiny order.
 Knowing x gives its owner nothing beyond the plaintexts that it already holds.
@@ -21,11 +21,12 @@ What both rest on: docs/spec/arithmetic.md.
 and an addition: 1.8 times faster at 3072 bits than multiplying numbers modulo n^2.
 
 Not for sealed models: there the ciphertext is a function of the requester's, and its residue must
-be drowned by u^n with u uniform (DESIGN.md, section 6). Here every ciphertext is built from nothing
-but the plaintext, and the residue is independent of it: the key's holder learns no more than m.
+be drowned by u^n with u uniform (docs/design.md, section 6). Here every ciphertext is built from
+nothing but the plaintext, and the residue is independent of it: the key's holder learns no more
+than m.
 
-Table look-ups follow the exponent's bits: this is not constant-time against someone who shares the
-owner's cache. docs/threat-model.md.
+Table look-ups follow the exponent's bits: this is not constant-time against a program that shares
+the owner's cache. docs/threat-model.md.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from typing import Final, NamedTuple
 import gmpy2
 from gmpy2 import mpz
 
-from protocol.arith.entropy import Entropy, draw, uniform_below
+from protocol.arith.numbers.entropy import Entropy, draw, uniform_below
 from protocol.arith.paillier.public_key import PublicKey
 
 #: Below this many, plain r^n is cheaper than a base and its table.
@@ -89,12 +90,12 @@ class Comb:
 
     @property
     def table_cost(self) -> float:
-        """What the table takes, in steps of a power."""
+        """The cost of the table, in steps of a power."""
         return _FULL_PRODUCT * (self.teeth * self.columns + (self.blocks << self.teeth))
 
     @property
     def power_cost(self) -> float:
-        """What a power takes, in steps: products with an entry, and squarings."""
+        """The cost of a power, in steps: products with an entry, and squarings."""
         return self.columns + _FULL_PRODUCT * (self.depth - 1)
 
 

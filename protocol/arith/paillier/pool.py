@@ -4,8 +4,9 @@ Of either kind: powers of a base (obfuscation.Source) for what is encrypted here
 blinders (blinding.FullRange) for what is computed on the requester's ciphertexts.
 
 An obfuscator that is known opens the ciphertext that it hides, and one that is used twice tells the
-difference of two plaintexts. So a pool is memory alone (it does not pickle), what is taken is gone,
-and a process that finds itself forked off throws away what it inherited: its parent has the same.
+difference of two plaintexts. So a pool is memory alone (it does not pickle), a number that is taken
+is gone, and a process that finds itself forked off throws away what it inherited: its parent has
+the same.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final, NoReturn, Protocol
 
 from gmpy2 import mpz
 
-from protocol.arith.entropy import Entropy
+from protocol.arith.numbers.entropy import Entropy
 from protocol.arith.paillier.cryptosystem import encrypt_with
 from protocol.arith.paillier.obfuscation import Obfuscator, Source
 from protocol.arith.paillier.public_key import PublicKey

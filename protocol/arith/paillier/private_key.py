@@ -25,8 +25,9 @@ _SHORT_TAG: Final = 1
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ShortOrder:
-    """What a short-order key knows beyond the factors p and q of n: primes u | p - 1 and v | q - 1,
-    and the base h, whose order divides 2 u v. (In the paper p, q, u, v are P, Q, p, q.) Secret."""
+    """The secrets of a short-order key beyond the factors p and q of n: primes u | p - 1 and v | q
+    - 1, and the base h, whose order divides 2 u v. (In the paper p, q, u, v are P, Q, p, q.)
+    Secret."""
 
     u: int
     v: int
@@ -148,11 +149,6 @@ class PrivateKey:
         u, v = (int.from_bytes(data[at + i * size : at + (i + 1) * size], "big") for i in (0, 1))
         return cls(p, q, ShortOrder(u, v, int.from_bytes(data[at + 2 * size :], "big")))
 
-    @classmethod
-    def from_phe(cls, key: PaillierPrivateKey) -> PrivateKey:
-        """The same key from phe: an ordinary one."""
-        return cls(int(key.p), int(key.q))
-
     def to_phe(self) -> PaillierPrivateKey:
         """The same key for phe, which decrypts with the factors alone."""
         from phe.paillier import PaillierPrivateKey
@@ -164,8 +160,8 @@ class PrivateKey:
         return int(self._p), int(self._q)
 
     def decrypt(self, ciphertexts: Sequence[int]) -> list[int]:
-        """Signed plaintexts in (-n/2, n/2). The ciphertexts must have passed batch.py's checks;
-        whoever encrypted them, with this key's base or without.
+        """Signed plaintexts in (-n/2, n/2). The ciphertexts must have passed batch.py's checks.
+        Anybody may have encrypted them, with this key's base or without.
 
         Raises FatalError on one outside [1, n^2).
         """

@@ -26,9 +26,10 @@ _TRIAL_LIMIT: Final = 1 << 16
 #: An h whose order modulo a factor of n is composed of prime powers up to this is refused.
 _ORDER_LIMIT: Final = 1 << 12
 
-#: Bits of a short exponent by length of the modulus: 4 for each bit of security, since the order's
-#: two primes have half of them each and whoever finds one by its square root factors n. 2048, 3072
-#: and 7680 bits are the paper's (112, 128 and 192 bits of security); 4096 bits have about 150.
+#: Bits of a short exponent by length of the modulus: 4 for each bit of security, because the
+#: order's two primes have half of them each, and a search of square-root time that finds one
+#: factors n. 2048, 3072 and 7680 bits are the paper's (112, 128 and 192 bits of security); 4096
+#: bits have about 150.
 _SHORT_BITS: Final = {2048: 448, 3072: 512, 4096: 640, 7680: 768}
 
 
@@ -84,8 +85,8 @@ class PublicKey:
     the base is out of range, no unit, of Jacobi symbol -1, or of an order, modulo a factor of n,
     that divides lcm(1, ..., 4096). That n has exactly two factors of equal length, or that an order
     has a prime factor that is large and that its maker alone knows, cannot be seen from outside. A
-    requester who crafts n or h harms the secrecy of nothing but what is encrypted to itself, and
-    masked before that (docs/adr/0600).
+    requester who crafts n or h harms only the secrecy of numbers that are encrypted to itself, and
+    these are masked before (docs/adr/0600).
 
     Costs 8 ms at 3072 bits, 22 with a base.
     """

@@ -23,16 +23,16 @@ from typing import Final
 
 import numpy as np
 
-from protocol.arith.fixedpoint import Integers
 from protocol.arith.learning.models import Family, Floats, Model
+from protocol.arith.numbers.fixedpoint import Integers
 from protocol.arith.sealed.statistics import Statistics
 from protocol.errors import FatalError, InputError
 from protocol.layout.sealed import SealedLayout
 from protocol.params import SEALED_FRACTION_BITS
 
 #: The ridge added to a noised gram, in noise multipliers: chosen by measurement on draws that no
-#: published figure uses (docs/adr/0602). It does not grow with p: what p numbers of noise add up to
-#: is cut off by the projection already.
+#: published figure uses (docs/adr/0602). It does not grow with p, because the projection already
+#: cuts off what p numbers of noise add up to.
 NOISE_RIDGE: Final = 2.0
 
 #: M's eigenvalues are kept inside [0, 1] by this much: more than double precision errs by for
@@ -52,7 +52,7 @@ class AffineMap:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantised:
-    """What an owner multiplies ciphertexts with: int64 (p, p) and (p, C).
+    """The integers that an owner multiplies ciphertexts with: int64 (p, p) and (p, C).
 
     A row of `matrix` has magnitudes that sum to `layout.row_max` at most, `offset` magnitudes up to
     `layout.bound`; `clipped` of its numbers were cut to that.
@@ -177,7 +177,7 @@ def error_bound(
     weights: tuple[float, ...] = (1.0,),
     rounds: int = 1,
 ) -> ErrorBound:
-    """What the fixed point can cost, at worst, for replies of these weights q_i over `rounds`.
+    """The worst error of the fixed point, for replies of these weights q_i over `rounds`.
 
     With unit = weight_limit / weight_max, w~ the rounded weights and `total` the largest sum of
     |w~| of one output (p weight_max where None, which no trained model comes near):

@@ -20,15 +20,16 @@ import numpy as np
 import numpy.typing as npt
 from gmpy2 import mpz
 
-from protocol.arith.batch import Kind, ciphertexts, encode_batch, read_batch
-from protocol.arith.entropy import Entropy
-from protocol.arith.envelope import Envelope
-from protocol.arith.fixedpoint import Floats, Integers
+from protocol.arith.encoding.envelope import Envelope
+from protocol.arith.encoding.sealed import SealedLanes
+from protocol.arith.numbers.entropy import Entropy
+from protocol.arith.numbers.fixedpoint import Floats, Integers
+from protocol.arith.numbers.shape import Kind
+from protocol.arith.paillier.batch import ciphertexts, encode_batch, read_batch
 from protocol.arith.paillier.blinding import FullRange, blind
 from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt
 from protocol.arith.paillier.obfuscation import Obfuscator
 from protocol.arith.paillier.pool import Pool
-from protocol.arith.sealed.lanes import SealedLanes
 from protocol.arith.sealed.matvec import multiply, signed_bits
 from protocol.arith.secagg.masks import Binding, Residues, contribution_mask
 from protocol.arith.secagg.sharing import Secrets
@@ -36,7 +37,7 @@ from protocol.errors import FatalError, Malformed
 from protocol.layout.sealed import SEALED_HEADER_BYTES, SealedLayout
 from protocol.params import SEALED_FRACTION_BITS
 
-#: Bits of an entry of M - I in two's complement, but for 1 itself, which no step has: all of them
+#: Bits of an entry of M - I in two's complement, without 1 itself, which no step has. All entries
 #: are taken to have so many, so that the time of a product does not tell the largest.
 _ENTRY_BITS: Final = SEALED_FRACTION_BITS + 1
 
@@ -105,7 +106,7 @@ def check_model(envelope: Envelope, blob: bytes) -> None:
 
 
 def decrypt_model(key: PrivateKey, envelope: Envelope, blob: bytes) -> Integers:
-    """The integer weights of a sealed model, (p C,), for who has its key; one of them stands for
+    """The integer weights of a sealed model, (p C,), for the holder of its key; 1 stands for
     `envelope.fixed_point.step`. Raises Malformed, or lanes.SumOutOfRange on plaintexts that are no
     weights; FatalError on another key."""
     if key.public.to_bytes() != envelope.n:
@@ -116,7 +117,7 @@ def decrypt_model(key: PrivateKey, envelope: Envelope, blob: bytes) -> Integers:
 
 def product(envelope: Envelope, blob: bytes, matrix: npt.NDArray[np.int64]) -> list[mpz]:
     """Ciphertexts of `matrix` times the model's weights, laid out as a reply. NOT blinded: their
-    residues tell the key's holder of the matrix, so that only `reply` may send what they become.
+    residues tell the key's holder of the matrix, so that they may leave only as part of a `reply`.
 
     `matrix` is (p, p), row i the output's. Raises Malformed as `read_model` does, and FatalError
     unless the matrix is int64 of that shape with rows within the layout's `row_max`.
@@ -173,7 +174,7 @@ def reply(
 
 
 def restore(envelope: Envelope, sums: Integers) -> Floats:
-    """What an opened sum of replies (p C,) stands for, in weights: float64, row by row."""
+    """An opened sum of replies (p C,) in weights: float64, row by row."""
     return sums.astype(np.float64) * (envelope.fixed_point.step * 2.0**-SEALED_FRACTION_BITS)
 
 

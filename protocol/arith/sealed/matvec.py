@@ -1,7 +1,7 @@
 """A matrix of plain integers times a vector of ciphertexts: prod_j c_j^m_ij modulo n^2, row by row.
 
 Under Paillier that is the encryption of M x, for ciphertexts of x: what a sealed model's owner
-computes (DESIGN.md, section 6). Nothing here hides M: who sends a result blinds it first.
+computes (docs/design.md, section 6). Nothing here hides M: a sender must blind the result first.
 
 *One exponent range.* An entry m of b bits in two's complement is u - 2^(b-1) with 0 <= u < 2^b.
 Every row then needs the same factor (prod_j c_j)^(-2^(b-1)), and no base needs an inverse but their
@@ -22,9 +22,9 @@ For a subset p of a strip, r_p its residue and ~p its complement, r_p r_~p is th
 product A modulo n. So the table holds A b_p, for which no inverse is needed, and A is inverted once
 a strip.
 
-*Time.* It follows the shape and `entry_bits`, and nothing else to the count of multiplications;
-but operands and table look-ups follow the entries, so that this is not constant-time against
-someone on the same machine. The entries come from a noised statistic (DESIGN.md, section 6): what
+*Time.* It follows the shape and `entry_bits`, and nothing else to the count of multiplications; but
+operands and table look-ups follow the entries, so that this is not constant-time against a program
+on the same computer. The entries come from a noised statistic (docs/design.md, section 6): what
 time tells of them is no more than the requester may know. Left to itself, `entry_bits` follows the
 largest entry.
 """
@@ -108,8 +108,8 @@ class Plan:
 
 
 def cost(rows: int, columns: int, entry_bits: int) -> float:
-    """What `multiply` takes for a matrix of `rows` x `columns` entries of `entry_bits` signed bits,
-    in steps: products of a number modulo n^2 and one of n's length, reduced modulo n^2."""
+    """The cost of `multiply` for a matrix of `rows` x `columns` entries of `entry_bits` signed
+    bits, in steps: products of a number modulo n^2 and one of n's length, reduced modulo n^2."""
     return Plan.cheapest(rows, columns, entry_bits).cost
 
 

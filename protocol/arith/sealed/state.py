@@ -7,8 +7,8 @@ in a blob that only its Paillier key opens.
 The key is HKDF-SHA256 (RFC 5869) of the private key's bytes, with the salt, and the nonce is zero.
 That is safe because no key serves twice: each blob draws its own 256-bit salt. (A random nonce of
 96 bits under one key would do for a job's few thousand blobs; this needs no counting at all.) The
-header is authenticated. A blob is as long as its vectors, and otherwise tells nothing to who lacks
-the key: it may lie among blobs that are served by digest.
+header is authenticated. A blob is as long as its vectors, and otherwise tells nothing to anybody
+who lacks the key: it may lie among blobs that are served by digest.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from protocol.arith.entropy import Entropy, draw
-from protocol.arith.fixedpoint import Floats
+from protocol.arith.numbers.entropy import Entropy, draw
+from protocol.arith.numbers.fixedpoint import Floats
+from protocol.arith.numbers.vectors import Kind, decode_vector, encode_vector, vector_bytes
 from protocol.arith.paillier.cryptosystem import PrivateKey
-from protocol.arith.vectors import Kind, decode_vector, encode_vector, vector_bytes
 from protocol.errors import FatalError, Malformed
 from protocol.params import MAX_ROUNDS, PROTOCOL_VERSION
 

@@ -1,4 +1,4 @@
-"""What an owner's rows are to a sealed model: two sums, on an integer grid, noised together, once.
+"""An owner's rows as a sealed model sees them: two sums, on an integer grid, noised together, once.
 
 With u a row's features (feature_map.py: in the unit ball of R^p) and t its target (at most 1 long)
 
@@ -9,8 +9,8 @@ A row's vector is (svec(u u^T), TARGET_WEIGHT u t^T), svec the upper triangle wi
 the diagonal times sqrt(2), which keeps Frobenius norms: its norm is at most |u| sqrt(|u|^2 +
 TARGET_WEIGHT^2 |t|^2) <= sqrt(1 + TARGET_WEIGHT^2) = RECORD_LENGTH. That length is RECORD_NORM on
 the grid, where noise.record_vector holds each row to it exactly; adding or removing one row then
-changes the sum by RECORD_NORM at most, and one draw of noise.add_noise costs one
-Charge(rate=1, multiplier, steps=1). What is made of the sum after it costs nothing, however often.
+changes the sum by RECORD_NORM at most, and one draw of noise.add_noise costs one Charge(rate=1,
+multiplier, steps=1). Whatever is made of the noised sum costs nothing more, however often.
 docs/spec/sealed-statistics.md has the statement and the proof.
 
 Kept on the owner's disk as integers:
@@ -32,9 +32,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from protocol.arith.fixedpoint import Integers
 from protocol.arith.learning.models import Family, Floats, Model
 from protocol.arith.noise.mechanism import add_noise, record_vector
+from protocol.arith.numbers.fixedpoint import Integers
 from protocol.errors import FatalError, InputError
 from protocol.layout.noise import RECORD_NORM
 from protocol.params import (

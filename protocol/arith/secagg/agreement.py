@@ -1,8 +1,8 @@
-"""X25519 (RFC 7748) and HKDF-SHA256 (RFC 5869): what two members of a block know together.
+"""X25519 (RFC 7748) and HKDF-SHA256 (RFC 5869): the secrets that two members of a block share.
 
 A public key is 32 bytes from a stranger. One of low order is its sender's fault and raises
-Malformed; X25519 accepts every other one, and two encodings of one point agree on the same bytes,
-so whoever derives from an agreement derives from the keys' bytes as well.
+Malformed; X25519 accepts every other key. Two encodings of one point agree on the same bytes, so a
+derivation from an agreement takes in the keys' bytes as well.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from protocol.arith.entropy import Entropy, draw
+from protocol.arith.numbers.entropy import Entropy, draw
 from protocol.errors import FatalError, Malformed
 
 KEY_BYTES: Final = 32
 
-#: A fixed private key with which a stranger's public key is tried. No secret: nothing but whether
+#: A fixed private key with which a stranger's public key is tried. It is no secret: only whether
 #: the outcome is zero is looked at.
 _PROBE: Final = X25519PrivateKey.from_private_bytes(b"assay/1 low order probe".ljust(32, b"\0"))
 

@@ -1,13 +1,13 @@
 """The masks envelope: values as words modulo 2^w, hidden by their masks and nothing else.
 
-w is the width of a lane (lanes.py: a value and the carries of its sum) in whole bytes. A signed
+w is the width of a lane (encoding/lanes.py: a value and its sum's carries) in whole bytes. A signed
 value v travels as (v + mask) modulo 2^w, little-endian, w / 8 bytes; a sum wraps like its summands,
 and once its masks are off it is read as the signed number nearest to zero. That is the true sum if
 all are honest, since `summands` values stay below 2^(w - 1); any sum is checked against that bound.
 
-The mask is uniform modulo 2^w, so a batch tells nothing to who lacks its seeds. It is the one
-layer: should a member's seed *and* its pairwise seeds leak later, its batch opens. Under Paillier
-it does not, but for the requester (docs/spec/arithmetic.md, 'Two envelopes').
+The mask is uniform modulo 2^w, so a batch tells nothing to anybody who lacks its seeds. It is the
+only layer: if a member's seed *and* its pairwise seeds leak later, its batch opens. Under Paillier
+it then opens to the requester alone (docs/spec/arithmetic.md, 'Two envelopes').
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from protocol.arith.batch import HEADER_BYTES, Shape
-from protocol.arith.fixedpoint import Integers
+from protocol.arith.numbers.fixedpoint import Integers
+from protocol.arith.numbers.shape import HEADER_BYTES, Shape
 from protocol.arith.secagg.masks import WordArray, Words
 from protocol.errors import FatalError
 

@@ -1,9 +1,9 @@
 """Masks that cancel in a block's sum (Bonawitz et al., CCS 2017, section 4): keys, seeds, streams.
 
 Each member p of a roster adds to its vector a self-mask, and for every other member j a mask that
-both know: plus where p < j, minus where p > j. In the sum of all of them pairwise masks cancel;
-`removal` is what is left over, for who knows the seeds of those present and the keys of those who
-dropped out.
+both know: plus where p < j, minus where p > j. In the sum of all of them pairwise masks cancel.
+`removal` computes the rest, from the seeds of the members that are present and the mask keys of
+those that dropped out.
 
     mask key     X25519 (RFC 7748), fresh for an attempt
     seed         HKDF-SHA256 (RFC 5869), 32 bytes, bound to round, model, roster, modulus and keys
@@ -30,14 +30,14 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from gmpy2 import mpz
 
-from protocol.arith.entropy import checked_seed
+from protocol.arith.numbers.entropy import checked_seed
 from protocol.arith.secagg.agreement import agree, derive, public_of
 from protocol.errors import FatalError, Malformed
 
 WordArray: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 
-#: Bits drawn beyond a modulus' length: what is reduced modulo n is then uniform up to a statistical
-#: distance of 2^-128 a number.
+#: Bits drawn beyond a modulus' length: a number reduced modulo n is then uniform up to a
+#: statistical distance of 2^-128.
 SURPLUS_BITS: Final = 128
 
 #: Keystream made at a time: stays in a core's second-level cache, and bounds scratch memory.
@@ -109,14 +109,6 @@ def self_seed(seed: bytes, public: bytes, binding: Binding) -> bytes:
     return derive(checked_seed(seed), _SELF + binding.digest() + public)
 
 
-def expand_modulo(seed: bytes, count: int, n: int) -> list[mpz]:
-    """`count` numbers modulo n, each within 2^-128 of uniform in statistical distance.
-
-    Each is a big-endian number of n's length plus 128 bits, rounded up to bytes, reduced.
-    """
-    return Residues(n).expand(seed, count)
-
-
 def expand_words(seed: bytes, count: int, bits: int) -> WordArray:
     """`count` uniform words modulo 2^bits: uint32 up to 32 bits, uint64 above.
 
@@ -141,9 +133,9 @@ class Space(Protocol[V]):
 
     def mix(self, total: V, seed: bytes, sign: int) -> None:
         """Changes `total` by what `seed` stands for, with a sign of 1 or -1, in constant memory.
-        After the last of these it is to be settled."""
+        After the last of these call `reduced`."""
 
-    def settle(self, total: V) -> V:
+    def reduced(self, total: V) -> V:
         """`total`, brought into range after its mixes."""
 
     def add(self, left: V, right: V) -> V:
@@ -184,7 +176,7 @@ class Residues:
         for index, value in enumerate(total):
             total[index] = (value + sign * mpz.from_bytes(cipher.update(zeros), "big")) % modulus
 
-    def settle(self, total: list[mpz]) -> list[mpz]:
+    def reduced(self, total: list[mpz]) -> list[mpz]:
         return total
 
     def add(self, left: list[mpz], right: list[mpz]) -> list[mpz]:
@@ -232,7 +224,7 @@ class Words:
             _fill(cipher, words)
             change(part, words, out=part)
 
-    def settle(self, total: WordArray) -> WordArray:
+    def reduced(self, total: WordArray) -> WordArray:
         return self.cut(total)
 
     def add(self, left: WordArray, right: WordArray) -> WordArray:
@@ -257,7 +249,7 @@ def contribution_mask(
     roster: Sequence[tuple[int, bytes]],
     binding: Binding,
 ) -> V:
-    """What member `me` adds to its `count` numbers.
+    """The mask that member `me` adds to its `count` numbers.
 
     `roster` are (position in the block, mask key) of all members that take part, `me` among them.
     Raises Malformed, naming the member, if two positions or two keys are the same, a key is bad, or
@@ -272,7 +264,7 @@ def contribution_mask(
     for position, public in keys.items():
         if position != me:
             space.mix(total, _named(position, private, public, binding), 1 if me < position else -1)
-    return space.settle(total)
+    return space.reduced(total)
 
 
 def removal(
@@ -295,7 +287,7 @@ def removal(
         for missing, private in dropped:
             sign = 1 if position < missing else -1
             space.mix(total, _named(position, private, public, binding), sign)
-    return space.settle(total)
+    return space.reduced(total)
 
 
 def check_roster(roster: Iterable[tuple[int, bytes]]) -> Mapping[int, bytes]:

@@ -23,7 +23,7 @@ from Crypto.Protocol.SecretSharing import Shamir
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from protocol.arith.entropy import SEED_BYTES, Entropy, draw
+from protocol.arith.numbers.entropy import SEED_BYTES, Entropy, draw
 from protocol.arith.secagg.agreement import (
     KEY_BYTES,
     agree,
@@ -77,8 +77,8 @@ class Secrets:
 
 @dataclass(frozen=True)
 class ReadyParts:
-    """What a member tells of its secrets, as its Ready carries it. The tuples go by position in the
-    whole block; Malformed if they differ in length."""
+    """The public side of a member's secrets, as its Ready carries it. The tuples go by position in
+    the whole block; Malformed if they differ in length."""
 
     mask_key: bytes
     share_key: bytes
@@ -98,13 +98,13 @@ class ReadyParts:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What shares of one secret gave.
+    """The result of joining shares of one secret.
 
     `secret` is None where fewer than the threshold were good, or the sender lied. `bad` are
-    positions whose share is not the one that the sender's hash commits to: whoever released it is
-    at fault. `liar`: good shares make another secret than the sender committed to. The sender alone
-    can have brought that about: its share hashes, its seed hash and its mask key stand in one
-    signed message.
+    positions whose share is not the one that the sender's hash commits to; the member that released
+    it is at fault. `liar`: good shares make another secret than the sender committed to. Only the
+    sender can have caused that, because its share hashes, its seed hash and its mask key stand in
+    one signed message.
     """
 
     secret: bytes | None = field(repr=False)
@@ -146,12 +146,13 @@ def join(shares: Mapping[int, bytes], threshold: int) -> bytes:
 
 
 def share_hash(kind: Kind, share: bytes, position: int, sender: bytes, opening: bytes) -> bytes:
-    """What `sender` commits to: the share of one kind that the member at `position` gets.
+    """The hash by which `sender` commits to the share of one kind that the member at `position`
+    gets.
 
-    SHA-256 of a tag for the kind and of all arguments, cut to 128 bits. Whoever passes on another
-    share than it got needs a second preimage, 2^128 work; two shares of one hash (2^64 work) can be
-    sought by the one who makes them, the sender, and all that it gains is that its own secret does
-    not come out and it is named. A share has 256 random bits: no hash tells any.
+    SHA-256 of a tag for the kind and of all arguments, cut to 128 bits. A member that passes on
+    another share than it got needs a second preimage, 2^128 work. Only the sender, who makes the
+    shares, can look for two of one hash (2^64 work); it gains only that its own secret does not
+    come out, and it is named. A share has 256 random bits: no hash tells any.
     """
     data = _framed(opening, sender, position.to_bytes(4, "big"), share)
     return hashlib.sha256(_SHARE_HASHES[kind] + data).digest()[:SHARE_HASH_BYTES]
@@ -163,8 +164,8 @@ def seed_hash(seed: bytes, opening: bytes, sender: bytes) -> bytes:
 
 
 def box_context(place: bytes, opening: bytes, sender: bytes, recipient: bytes) -> bytes:
-    """What a box is bound to (32 bytes): `place` encodes chain, contract, job, round and attempt,
-    `opening` is the opening's digest, the others are peer ids."""
+    """The context that a box is bound to (32 bytes): `place` encodes chain, contract, job, round
+    and attempt, `opening` is the opening's digest, the others are peer ids."""
     return hashlib.sha256(_BOX_CONTEXT + _framed(place, opening, sender, recipient)).digest()
 
 

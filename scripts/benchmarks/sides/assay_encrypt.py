@@ -11,10 +11,11 @@ from functools import cache
 import numpy as np
 from gmpy2 import mpz
 
-from protocol.arith.batch import NOBODY, add_batches, encode_batch, read_batch, sum_encoded
-from protocol.arith.fixedpoint import FixedPoint
-from protocol.arith.lanes import Integers, Lanes
+from protocol.arith.encoding.lanes import Integers, Lanes
+from protocol.arith.numbers.fixedpoint import FixedPoint
+from protocol.arith.numbers.shape import NOBODY
 from protocol.arith.paillier import cryptosystem as paillier
+from protocol.arith.paillier.batch import add_batches, encode_batch, read_batch, sum_encoded
 from protocol.arith.paillier.cryptosystem import PrivateKey, PublicKey
 from protocol.arith.paillier.obfuscation import Source
 from protocol.arith.paillier.pool import Pool

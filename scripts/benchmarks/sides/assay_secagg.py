@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 
 from protocol.arith import kernels
-from protocol.arith.envelope import Envelope
+from protocol.arith.encoding.envelope import Envelope
 from protocol.arith.paillier.cryptosystem import PrivateKey, generate_key
 from protocol.arith.secagg import sharing
 from protocol.arith.secagg.agreement import new_key

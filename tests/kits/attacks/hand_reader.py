@@ -9,7 +9,7 @@ from node.store.blobs import BlobRef, Blobs
 from node.work import secagg as secagg_tasks
 from node.work import tasks
 from protocol.arith import kernels
-from protocol.arith.fixedpoint import Integers
+from protocol.arith.numbers.fixedpoint import Integers
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.secagg import masks
 from protocol.arith.secagg.sharing import Kind, reconstruct

@@ -21,7 +21,7 @@ from node.store.blobs import BlobRef
 from node.work import tasks
 from protocol.arith.learning.models import check_rows, layers
 from protocol.arith.learning.training import local_gradient
-from protocol.arith.vectors import Kind, decode_vector, encode_vector
+from protocol.arith.numbers.vectors import Kind, decode_vector, encode_vector
 
 _TEXT = """
 title = "Two clouds"

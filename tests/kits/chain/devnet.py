@@ -25,7 +25,7 @@ ETHER = 10**18
 
 _DEVNET = """
 import json, sys
-from node.devnet import serve_devnet
+from node.devnet.server import serve_devnet
 port, chain_id, block_time, fund = json.loads(sys.argv[1])
 fund = {bytes.fromhex(k): v for k, v in fund.items()}
 serve_devnet("127.0.0.1", port, chain_id, fund, block_time, lambda url: print(url, flush=True))

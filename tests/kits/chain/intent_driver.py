@@ -16,7 +16,8 @@ import trio
 
 from kits.chain.devnet import CHAIN_ID, LocalSigner
 from node.chain.client import ChainClient
-from node.chain.intents import Intent, IntentOutcome, IntentPolicy, Intents
+from node.chain.intents.intents import Intent, IntentOutcome, Intents
+from node.chain.intents.sequencer import IntentPolicy
 from node.store.store import Store
 
 

@@ -12,7 +12,8 @@ import trio
 from kits.chain.devnet import CHAIN_ID, SIGNERS, Devnet, LocalSigner, post_args
 from node.chain.client import ChainClient
 from node.chain.events import Posted
-from node.chain.intents import Intent, IntentOutcome, IntentPolicy, Intents
+from node.chain.intents.intents import Intent, IntentOutcome, Intents
+from node.chain.intents.sequencer import IntentPolicy
 from node.store.store import Store
 
 FAST = IntentPolicy(depth=1, stuck_blocks=3, interval=0.05)

@@ -24,8 +24,8 @@ from kits.paths import ROOT
 from node.chain.client import ChainClient
 from node.chain.deploy import deploy_bounty
 from node.chain.events import ChainEvent
-from node.cli.client import Client
-from node.cli.failure import Failure
+from node.console.client import Client
+from node.console.failure import Failure
 from node.home.config import Config, init_home
 from node.home.home import Home
 from node.home.keys import Keys

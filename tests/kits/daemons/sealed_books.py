@@ -11,8 +11,9 @@ from kits.daemons.sealed_clouds import posted_spec
 from node.home.keys import Keys
 from node.perform.compute import key_name
 from node.work import tasks
-from protocol.arith.batch import HEADER_BYTES, Kind, ciphertexts, decode_batch
-from protocol.arith.lanes import SumOutOfRange
+from protocol.arith.encoding.lanes import SumOutOfRange
+from protocol.arith.numbers.shape import HEADER_BYTES, Kind
+from protocol.arith.paillier.batch import ciphertexts, decode_batch
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.sealed import ciphertexts as sealed
 from protocol.errors import Malformed

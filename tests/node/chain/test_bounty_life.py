@@ -19,7 +19,8 @@ from node.chain.events import (
     Posted,
     Withdrawn,
 )
-from node.chain.intents import Intent, IntentPolicy, Intents
+from node.chain.intents.intents import Intent, Intents
+from node.chain.intents.sequencer import IntentPolicy
 from node.chain.watch import Batch, Watcher
 from node.store.store import Store
 from protocol.books.trees import IndexTree, Merit, SumTree, contribution_leaf

@@ -7,7 +7,8 @@ import trio
 from kits.chain.devnet import CHAIN_ID, Devnet, LocalSigner, post_args
 
 from node.chain.client import ChainClient
-from node.chain.intents import Intent, IntentPolicy, Intents
+from node.chain.intents.intents import Intent, Intents
+from node.chain.intents.sequencer import IntentPolicy
 from node.store.store import Store
 from protocol.books.trees import IndexTree, contribution_leaf
 from protocol.books.typed_data import Commitment, Domain, commitment_digest

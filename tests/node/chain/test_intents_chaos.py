@@ -12,7 +12,8 @@ from kits.chain.devnet import CHAIN_ID, Devnet, LocalSigner, Proxy, failure, pos
 
 from node.chain.client import ChainClient
 from node.chain.events import Posted
-from node.chain.intents import Intent, IntentPolicy, Intents
+from node.chain.intents.intents import Intent, Intents
+from node.chain.intents.sequencer import IntentPolicy
 from node.store.store import Store
 
 COUNT = 12

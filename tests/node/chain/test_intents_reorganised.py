@@ -16,7 +16,8 @@ from kits.chain.intents import Opener, events, post, send_foreign, until_error
 
 from node.chain.client import ChainClient
 from node.chain.deploy import deploy_bounty
-from node.chain.intents import IntentOutcome, IntentPolicy
+from node.chain.intents.intents import IntentOutcome
+from node.chain.intents.sequencer import IntentPolicy
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,7 @@ async def test_noise_is_told_with_what_it_allows(assay: Any, tmp_path: Path) -> 
     ended = await assay("job", "check", path)
     assert ended.code == 0
     for text in (
-        "2 x 5 > 8 + 1: never two sums of it; 5 <= 8 - 2 - 1: always one",  # DESIGN section 5
+        "2 x 5 > 8 + 1: never two sums of it; 5 <= 8 - 2 - 1: always one",  # design.md, 5
         "epsilon 8, delta 1e-05",
         "at most 3.09",  # noise multiplier
         "a block goes on without so many",
@@ -137,7 +137,7 @@ def test_what_is_no_toml_is_a_problem_of_the_file(tmp_path: Path, capsys: Any) -
     [
         (("contribute_seconds = 120", "contribute_seconds = 1"), ""),
         (("local_steps = 100", "local_steps = 10000"), ""),
-        (("commit_seconds = 300", "commit_seconds = 11"), "less than a block of the chain takes"),
+        (("commit_seconds = 300", "commit_seconds = 11"), "less than a chain block takes"),
         (("commit_seconds = 300", "commit_seconds = 12"), ""),
         (("finality_blocks = 2", "finality_blocks = 1024"), "the job expires after 86400 s"),
     ],

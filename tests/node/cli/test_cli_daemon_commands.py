@@ -217,7 +217,7 @@ async def test_train_takes_a_waiting_job(assay: Any) -> None:
 
 
 async def test_a_job_without_noise_says_so_wherever_it_is_shown(assay: Any) -> None:
-    """DESIGN section 2: masks protect within a round; over rounds nothing does."""
+    """docs/design.md, section 2: masks protect within a round; over rounds nothing does."""
     async with assay.daemon() as running:
         plain = dataclasses.replace(ex.SUMMARY, noisy=False, state="waiting")
         running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=plain)

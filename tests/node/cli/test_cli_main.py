@@ -13,8 +13,8 @@ from kits.control.fake import FakeNode
 from kits.paths import ROOT
 
 from node.cli.app import build
-from node.cli.failure import explain
 from node.cli.main import _status_only, main
+from node.console.failure import explain
 from node.control import examples as ex
 from node.control.codes import EXIT_MEANING, MEANING, Code, Exit, exit_of
 from protocol.errors import (

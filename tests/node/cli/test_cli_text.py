@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.cli import amounts, views
-from node.cli.show import Pairs, Table, _plain, clean
+from node.cli import views
+from node.console import amounts
+from node.console.show import Pairs, Table, _plain, clean
 from node.control import examples as ex
 from node.control import joinline
 from protocol.amounts import parse_amount

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ import pytest
 import trio
 from kits.control.fake import serving
 
-from node.cli.client import Client
+from node.console.client import Client
 from node.control import openrpc
+from node.control.api import NodeApi
 from node.control.codes import MEANING, Code
 from node.control.methods import METHODS
 from node.control.rpc import Registry
@@ -48,6 +51,21 @@ def test_a_name_cannot_stand_twice() -> None:
     method = METHODS["status"]
     with pytest.raises(FatalError, match="status"):
         Registry([method, method])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [each for name, each in vars(NodeApi).items() if not name.startswith("_")],
+    ids=lambda function: function.__name__,
+)
+def test_what_a_call_takes_is_what_its_method_declares(function: Any) -> None:
+    """The table passes parameters by their place."""
+    method = METHODS[function.__name__.replace("_", ".", 1)]
+    *takes, gives = typing.get_type_hints(function).values()
+    plain = [dict if typing.get_origin(each) is Mapping else each for each in takes]
+    declared = typing.get_type_hints(method.params).values()
+    assert [dict if typing.get_origin(each) is dict else each for each in declared] == plain
+    assert typing.get_type_hints(function, include_extras=True)["return"] == method.result == gives
 
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))

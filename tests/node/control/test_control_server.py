@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from kits.control.fake import serving
 from kits.control.wire import ask, lines, request
 
-from node.cli.client import Client, NoDaemon
+from node.console.client import Client, NoDaemon
 from node.control import examples as ex
 from node.control import rpc
 from node.control.codes import Code

@@ -12,7 +12,7 @@ from kits.control.fake import serving
 from kits.control.wire import ask, lines, request
 from trio.testing import lockstep_stream_pair, memory_stream_pair
 
-from node.cli.client import CallError, Client
+from node.console.client import CallError, Client
 from node.control import examples as ex
 from node.control import rpc
 from node.control.codes import Code

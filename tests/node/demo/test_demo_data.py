@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from node.demo.columns import TABLES, DataName
-from node.demo.data import MIN_ROWS, load, split, write_csv
-from node.demo.job import ACCEPTING, OWNERS, RECIPES, ModelName, spec
+from node.demo.recipes.columns import TABLES, DataName
+from node.demo.recipes.data import MIN_ROWS, load, split, write_csv
+from node.demo.recipes.job import ACCEPTING, OWNERS, RECIPES, ModelName, spec
 from protocol.spec.toml import parse_toml
 
 DATA: list[DataName] = ["digits", "breast-cancer"]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.failure import Failure
-from node.demo.processes import Children, tail
+from node.console.failure import Failure
+from node.demo.swarm.processes import Children, tail
 
 #: Says that it is ready, then waits for its end.
 SERVER = "import sys, signal; print('{\"ready\": 1}', flush=True); signal.pause()"
@@ -24,7 +24,7 @@ DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SERVER
 PARENT = f"""
 import signal, sys, tempfile
 from pathlib import Path
-from node.demo.processes import Children
+from node.demo.swarm.processes import Children
 with Children() as children:
     child = children.start("child", [sys.executable, "-c", {SERVER!r}], Path(sys.argv[1]))
     child.line(60)
@@ -47,7 +47,7 @@ def test_children_end_when_the_block_is_left(tmp_path: Path) -> None:
 
 
 def test_a_deaf_child_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.demo.processes.END_SECONDS", 0.2)
+    monkeypatch.setattr("node.demo.swarm.processes.END_SECONDS", 0.2)
     children = Children()
     child = children.start("server", python(DEAF), tmp_path / "log")
     child.line(60)

@@ -14,17 +14,18 @@ from kits.figures import GOOD, faults
 from kits.paths import ROOT
 
 from node.cli.main import main
-from node.cli.show import Pairs
+from node.console.show import Pairs
 from node.control.codes import Exit
-from node.demo import clear, sealed
-from node.demo.columns import TABLES, DataName
-from node.demo.data import load, split
-from node.demo.job import ACCEPTING, FLOOR, HIGH_FLOOR, OWNERS, RATE, Recipe, spec
-from node.demo.report import Refusal, SealedFigures, as_json, as_parts
-from node.demo.sealed import EPSILON, KNOWN, Asked, FeaturesName, Point, documented, recipe
+from node.demo.clear import twin as clear
+from node.demo.outcome.report import Refusal, SealedFigures, as_json, as_parts
+from node.demo.outcome.verdict import as_table, judge
+from node.demo.recipes import sealed
+from node.demo.recipes.columns import TABLES, DataName
+from node.demo.recipes.data import load, split
+from node.demo.recipes.job import ACCEPTING, FLOOR, HIGH_FLOOR, OWNERS, RATE, Recipe, spec
+from node.demo.recipes.sealed import EPSILON, KNOWN, Asked, FeaturesName, Point, documented, recipe
 from node.demo.secrecy import changes
-from node.demo.user import User
-from node.demo.verdict import as_table, judge
+from node.demo.swarm.user import User
 from protocol import params
 from protocol.addresses import to_checksum
 from protocol.arith.learning.feature_map import FeatureMap, MapKind

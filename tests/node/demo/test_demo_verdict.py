@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from kits.figures import ESCROW, ETHER, FEES, GOOD, PAID, RETURNED, ROUNDS, faults, owner
 
-from node.cli.show import Pairs
-from node.demo.ledger import Gas, Sent, by_kind
-from node.demo.report import (
+from node.console.show import Pairs
+from node.demo.outcome.report import (
     Figures,
     Outsider,
     RequesterMoney,
@@ -20,7 +19,8 @@ from node.demo.report import (
     as_json,
     as_parts,
 )
-from node.demo.verdict import TOLERANCE, as_table, judge
+from node.demo.outcome.verdict import TOLERANCE, as_table, judge
+from node.demo.swarm.ledger import Gas, Sent, by_kind
 
 
 def test_what_keeps_every_promise_passes() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from node.control.codes import Exit
-from node.demo.processes import environment
+from node.demo.swarm.processes import environment
 
 
 def run(out: Path, *options: str) -> dict[str, Any]:

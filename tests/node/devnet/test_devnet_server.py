@@ -16,10 +16,9 @@ from kits.chain.devnet import CHAIN_ID, ETHER, SIGNERS, Devnet, closed_port, unt
 from kits.paths import ROOT
 from web3 import Web3
 
-from node.devnet import serve_devnet
 from node.devnet.params import INVALID_PARAMS, NO_METHOD
 from node.devnet.rpc import MAX_BATCH, MAX_BRACKETS
-from node.devnet.server import MAX_BODY
+from node.devnet.server import MAX_BODY, serve_devnet
 from protocol.errors import InputError
 
 

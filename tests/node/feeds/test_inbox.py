@@ -27,6 +27,7 @@ from kits.inbox import (
     requesting,
     training,
 )
+from trio.testing import wait_all_tasks_blocked
 
 from node.engine.engine import Machine
 from node.net.fetch import BlobSink
@@ -156,6 +157,8 @@ async def test_only_a_batch_that_may_count_is_kept(desk: Desk, lie: dict[str, An
     said = person.say(posted.place(0), header)
     await desk.inbox.take(encode(Frame(encode(said), batch)), person.peer)
     assert desk.blobs.holds(BlobRef(blob_digest(batch), len(batch))) == (not lie)
+    await wait_all_tasks_blocked()
+    assert [type(effect).__name__ for effect in desk.wanted] == ["Blame" if lie else "ComputeCheck"]
 
 
 def contributing(posted: Job) -> RequesterState:

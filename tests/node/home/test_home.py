@@ -74,7 +74,7 @@ def test_finding_the_socket_loads_no_heavy_module(tmp_path: Path) -> None:
 _HOLDER = """
 import sys
 from pathlib import Path
-from node.home import Home
+from node.home.home import Home
 with Home(Path(sys.argv[1])).lock():
     print("locked", flush=True)
     sys.stdin.read()

@@ -15,7 +15,7 @@ import pytest
 import trio
 from kits.paths import ROOT
 
-from node.chain.intents import IntentOutcome
+from node.chain.intents.intents import IntentOutcome
 from node.engine.engine import Engine, Machine, Wanted
 from node.jobs import cancelling
 from node.jobs.books import Books

@@ -10,8 +10,8 @@ import pytest
 from kits.books import Books as Ledger
 from kits.books import make_books, make_job
 
-from node.chain.intent_rows import GAP
-from node.chain.intents import Intent, IntentOutcome
+from node.chain.intents.intents import Intent, IntentOutcome
+from node.chain.intents.rows import GAP
 from node.engine.engine import Machine
 from node.jobs.books import Books
 from node.perform.chain import settled

@@ -1,4 +1,4 @@
-"""The ledger of privacy: no round is charged twice, none runs past the budget, come what may."""
+"""The privacy ledger: no round is charged twice, none runs past the budget, come what may."""
 
 from __future__ import annotations
 

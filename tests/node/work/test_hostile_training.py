@@ -12,10 +12,10 @@ from kits.books import make_spec
 from node.store.blobs import Blobs
 from node.work import tasks
 from protocol.arith import kernels
-from protocol.arith.entropy import from_seed
 from protocol.arith.learning.models import Family, Model
 from protocol.arith.learning.training import Training
-from protocol.arith.vectors import Kind, encode_vector
+from protocol.arith.numbers.entropy import from_seed
+from protocol.arith.numbers.vectors import Kind, encode_vector
 from protocol.spec.job import encode_spec
 
 SPEC = make_spec()

@@ -21,9 +21,9 @@ from node.work import apply as apply_tasks
 from node.work import sealed as sealed_tasks
 from node.work import tasks
 from protocol.arith.learning.models import check_rows
+from protocol.arith.numbers.vectors import Kind, encode_vector
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.sealed import affine, statistics
-from protocol.arith.vectors import Kind, encode_vector
 from protocol.spec.job import ClassTarget, Family, FeatureMap, JobSpec, ModelSpec, encode_spec
 from protocol.spec.parts import CategoryFeature, NumberFeature, NumberTarget
 from protocol.spec.render import render_toml
@@ -117,7 +117,7 @@ def test_the_guides_lines_predict_as_the_product_measures(
     work = tasks.Work(tmp_path, encode_spec(spec))
     table = read_file(tmp_path / "rows.csv")
     x, y = table_matrix(table, spec.features, spec.target, spec.outside)
-    monkeypatch.setattr("node.data.datasets.load_matrix", lambda *_: (x, y))
+    monkeypatch.setattr("node.work.tasks.load_matrix", lambda *_: (x, y))
     tasks.matrix_of.cache_clear()
     # One owner's step in the clear makes a model worth measuring; from there on all is the node's.
     model, told = tasks.model_of(spec), spec.training

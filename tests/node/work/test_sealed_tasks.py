@@ -18,11 +18,11 @@ from node.work import sealed as sealed_tasks
 from node.work import secagg as secagg_tasks
 from node.work import tasks
 from protocol.arith import kernels
+from protocol.arith.numbers.vectors import Kind, decode_vector
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.sealed import affine, statistics
 from protocol.arith.sealed import ciphertexts as sealed
 from protocol.arith.secagg.sharing import Secrets
-from protocol.arith.vectors import Kind, decode_vector
 from protocol.books.lists import RosterEntry
 from protocol.errors import FatalError, InputError, Malformed
 from protocol.layout.noise import NoisePlan
@@ -150,8 +150,8 @@ def job(
         x, y = data[name]
         return OwnedRows(x, y, np.zeros(len(x), dtype=np.bool_), "")
 
-    monkeypatch.setattr("node.data.datasets.load_matrix", load)
-    monkeypatch.setattr("node.data.datasets.load_owned_rows", load_owned)
+    monkeypatch.setattr("node.work.tasks.load_matrix", load)
+    monkeypatch.setattr("node.work.tasks.load_owned_rows", load_owned)
     clear_caches()
     yield Job(
         tasks.Work(tmp_path, encode_spec(spec)), spec, PrivateKey.from_bytes(key.private), data

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from protocol.arith.entropy import Entropy
+from protocol.arith.numbers.entropy import Entropy
 from protocol.arith.paillier.cryptosystem import PrivateKey, generate_key, generate_short_key
 
 

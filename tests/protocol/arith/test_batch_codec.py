@@ -7,11 +7,8 @@ from gmpy2 import mpz
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.arith.batch import (
-    HEADER_BYTES,
-    NOBODY,
-    Kind,
-    Shape,
+from protocol.arith.numbers.shape import HEADER_BYTES, NOBODY, Kind, Shape
+from protocol.arith.paillier.batch import (
     add_batches,
     ciphertexts,
     decode_batch,

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kits.examples import examples
 
-from protocol.arith.batch import NOBODY, decode_batch, encode_batch, sum_encoded
-from protocol.arith.lanes import Lanes
+from protocol.arith.encoding.lanes import Lanes
+from protocol.arith.numbers.shape import NOBODY
+from protocol.arith.paillier.batch import decode_batch, encode_batch, sum_encoded
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.paillier.pool import Pool
 from protocol.params import VALUE_BITS

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.arith.fixedpoint import FixedPoint
+from protocol.arith.numbers.fixedpoint import FixedPoint
 from protocol.errors import FatalError, InputError
 from protocol.params import VALUE_BITS
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.arith.vectors import Kind, decode_vector, encode_vector, vector_bytes
+from protocol.arith.numbers.vectors import Kind, decode_vector, encode_vector, vector_bytes
 from protocol.errors import FatalError, Malformed
 from protocol.layout.packing import model_bytes
 

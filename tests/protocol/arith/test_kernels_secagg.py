@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from kits.examples import examples
 
 from protocol.arith import kernels
-from protocol.arith.batch import HEADER_BYTES, encode_batch
-from protocol.arith.entropy import Entropy
-from protocol.arith.envelope import Envelope
-from protocol.arith.fixedpoint import Integers
-from protocol.arith.lanes import SumOutOfRange
+from protocol.arith.encoding.envelope import Envelope
+from protocol.arith.encoding.lanes import SumOutOfRange
 from protocol.arith.learning.models import Family, Model
+from protocol.arith.numbers.entropy import Entropy
+from protocol.arith.numbers.fixedpoint import Integers
+from protocol.arith.numbers.shape import HEADER_BYTES
+from protocol.arith.paillier.batch import encode_batch
 from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt
 from protocol.arith.paillier.pool import Pool
 from protocol.arith.secagg.agreement import new_key

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.arith.lanes import Lanes, SumOutOfRange
+from protocol.arith.encoding.lanes import Lanes, SumOutOfRange
 from protocol.errors import FatalError, InputError
 from protocol.layout.packing import BATCH_HEADER_BYTES, Packing
 from protocol.params import MAX_COHORT, VALUE_BITS
@@ -162,7 +162,7 @@ def test_estimates_above_this_floor_agree(lanes: Lanes, values: int) -> None:
     assert packing.batch_bytes(values) == BATCH_HEADER_BYTES + lanes.ciphertext_bytes(values)
 
 
-def test_figures_of_the_design() -> None:
+def test_figures_of_the_usual_lanes() -> None:
     """16-bit values, 32 summands, a 3072-bit key: at most 5.5 bytes a parameter."""
     lanes = Lanes(16, 32, 3072)
     assert (lanes.width, lanes.lanes_per_ciphertext) == (21, 146)

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from kits.examples import examples
 
 from protocol.arith import kernels
-from protocol.arith.batch import HEADER_BYTES, NOBODY, Kind, decode_batch, encode_batch
-from protocol.arith.entropy import Entropy
-from protocol.arith.envelope import Envelope
-from protocol.arith.lanes import SumOutOfRange
+from protocol.arith.encoding.envelope import Envelope
+from protocol.arith.encoding.lanes import SumOutOfRange
+from protocol.arith.numbers.entropy import Entropy
+from protocol.arith.numbers.shape import HEADER_BYTES, NOBODY, Kind
+from protocol.arith.paillier.batch import decode_batch, encode_batch
 from protocol.arith.paillier.blinding import FullRange
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.paillier.pool import Pool

@@ -34,7 +34,7 @@ layouts = st.builds(
 )
 
 
-def test_figures_of_the_design() -> None:
+def test_figures_of_digits_with_fourier_features() -> None:
     """256 Fourier features and a bias, ten classes, six owners, a 3072-bit key."""
     assert (DIGITS.width, DIGITS.lanes, DIGITS.per_group, DIGITS.groups) == (41, 74, 10, 1)
     assert (DIGITS.rows_per_reply, DIGITS.model_ciphertexts, DIGITS.reply_ciphertexts) == (

@@ -203,6 +203,22 @@ def test_batches_of_all_members_are_committed(frozen: RequesterKit) -> None:
     assert frozen.round.phase is Phase.COMMIT
 
 
+def test_a_batch_that_rode_along_is_checked_at_once(frozen: RequesterKit) -> None:
+    """It is stored already: nobody is asked for it again."""
+    said = frozen.said(frozen.job.people[3], frozen.header(3))
+    heard = dataclasses.replace(frozen.message(said), attached=True)
+    check = only(frozen.step(heard), effects.ComputeCheck)
+    assert (check.member, check.batch_digest) == (3, frozen.batch(3))
+    assert kinds(frozen.step(heard)) == [], "its header comes again, by gossip"
+    assert kinds(frozen.sound(3)) == []
+
+
+def test_a_header_that_is_no_good_is_blamed_with_its_batch_too(frozen: RequesterKit) -> None:
+    said = frozen.said(frozen.job.people[0], frozen.header(0, member=1))
+    heard = dataclasses.replace(frozen.message(said), attached=True)
+    assert kinds(frozen.step(heard)) == ["Blame"]
+
+
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [

@@ -49,7 +49,7 @@ def test_noise_has_rules_of_its_own(path: str, value: Any, blamed: str, reason: 
 @given(st.integers(5, 32), st.integers(0, 16), st.integers(0, 32))
 def test_a_threshold_is_above_half_and_within_reach(block: int, drop: int, corrupt: int) -> None:
     """2t > n + c, so that no two sets of t share corrupt members only; t <= n - d - c, so that
-    those who are left and honest are enough (design, section 5)."""
+    those who are left and honest are enough (docs/design.md, section 5)."""
     privacy = PrivacySpec(8.0, 1e-5, drop, corrupt, False)
     cohort = CohortSpec(block, block, block, (), False)
     least = min(t for t in range(2 * block + corrupt) if 2 * t > block + corrupt)
@@ -63,7 +63,7 @@ def test_a_threshold_is_above_half_and_within_reach(block: int, drop: int, corru
 
 
 @pytest.mark.parametrize(("members", "corrupt", "expected"), [(8, 1, 5), (32, 4, 19), (5, 1, 4)])
-def test_the_threshold_is_the_designs(members: int, corrupt: int, expected: int) -> None:
+def test_the_threshold_is_that_of_design_md(members: int, corrupt: int, expected: int) -> None:
     spec = dataclasses.replace(
         SPEC,
         cohort=CohortSpec(members, members, members, (), False),

@@ -23,6 +23,7 @@ from protocol.wire.envelope import (
     envelope_digest,
     open_envelope,
     opening_digest,
+    reopen_envelope,
     seal,
 )
 from protocol.wire.identity import peer_id
@@ -45,6 +46,18 @@ def test_what_was_sealed_opens(body: Body) -> None:
     envelope = signed(body)
     assert open_envelope(encode(envelope)) == envelope
     assert (envelope.body, envelope.sender, envelope.context) == (body, SENDER, PLACE)
+
+
+def test_what_was_kept_is_read_back_without_its_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = encode(signed(Ask()))
+
+    def verify(*_: bytes) -> bool:
+        raise AssertionError("a kept message's signature was verified again")
+
+    monkeypatch.setattr(envelopes.identity, "verify", verify)
+    assert reopen_envelope(kept) == signed(Ask())
+    with pytest.raises(Malformed):
+        reopen_envelope(kept[:-1])
 
 
 def _elsewhere(**changes: Any) -> Callable[[Envelope], Envelope]:

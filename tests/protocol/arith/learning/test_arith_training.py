@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kits.examples import examples
 
-from protocol.arith.entropy import SEED_BYTES, generator
 from protocol.arith.learning import models
 from protocol.arith.learning.models import Family, Model, clipped_gradient
 from protocol.arith.learning.pooled import train_to_convergence
 from protocol.arith.learning.training import Training, _batches, apply_gradient, local_gradient
+from protocol.arith.numbers.entropy import SEED_BYTES, generator
 from protocol.errors import FatalError, InputError
 
 SEED = bytes(range(SEED_BYTES))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from kits.real_data import digits
 
-from protocol.arith.fixedpoint import FixedPoint
 from protocol.arith.learning import models
 from protocol.arith.learning.models import Family, Model
 from protocol.arith.learning.pooled import train_to_convergence
 from protocol.arith.learning.training import Training, apply_gradient, local_gradient
+from protocol.arith.numbers.fixedpoint import FixedPoint
 
 MODEL = Model(Family.SOFTMAX, 64, 10)
 TRAINING = Training(100, 32, 1.0, 4.0, ridge=1e-4, momentum=0.5)

@@ -15,8 +15,6 @@ from kits.examples import examples
 from kits.real_data import digits
 from scipy import stats
 
-from protocol.arith.entropy import Entropy
-from protocol.arith.fixedpoint import FixedPoint, Integers
 from protocol.arith.learning.models import Family, Floats, Model, accuracy, clipped_gradient
 from protocol.arith.learning.training import Training, apply_gradient
 from protocol.arith.noise.accountant import multiplier
@@ -27,6 +25,8 @@ from protocol.arith.noise.mechanism import (
     record_vector,
     sum_records,
 )
+from protocol.arith.numbers.entropy import Entropy
+from protocol.arith.numbers.fixedpoint import FixedPoint, Integers
 from protocol.errors import FatalError, InputError
 from protocol.layout.noise import (
     MIN_RECORD_STEPS,

@@ -10,7 +10,7 @@ from gmpy2 import mpz
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.arith.entropy import Entropy
+from protocol.arith.numbers.entropy import Entropy
 from protocol.arith.paillier.blinding import FullRange, blind
 from protocol.arith.paillier.cryptosystem import PrivateKey, PublicKey, add, encrypt
 from protocol.arith.paillier.obfuscation import Obfuscator, Source

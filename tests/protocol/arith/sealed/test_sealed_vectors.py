@@ -9,12 +9,13 @@ import pytest
 from gmpy2 import mpz
 from kits import paths
 
-from protocol.arith.batch import Kind, decode_batch, encode_batch
-from protocol.arith.envelope import Envelope
+from protocol.arith.encoding.envelope import Envelope
+from protocol.arith.encoding.sealed import SealedLanes
+from protocol.arith.numbers.shape import Kind
+from protocol.arith.paillier.batch import decode_batch, encode_batch
 from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt_with
 from protocol.arith.paillier.obfuscation import Obfuscator
 from protocol.arith.sealed import ciphertexts as sealed
-from protocol.arith.sealed.lanes import SealedLanes
 from protocol.arith.sealed.state import State, open_state, seal_state
 from protocol.arith.secagg.masks import Binding, Residues
 from protocol.arith.secagg.sharing import Secrets

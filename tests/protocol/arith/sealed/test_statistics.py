@@ -14,9 +14,9 @@ from hypothesis.extra import numpy as hnp
 from kits.examples import examples
 from scipy import stats
 
-from protocol.arith.fixedpoint import Integers
 from protocol.arith.learning.feature_map import FeatureMap, MapKind
 from protocol.arith.learning.models import Family, Floats, Model
+from protocol.arith.numbers.fixedpoint import Integers
 from protocol.arith.sealed.statistics import (
     RECORD_LENGTH,
     TARGET_WEIGHT,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.arith.batch import NOBODY, Kind, Shape
+from protocol.arith.numbers.shape import NOBODY, Kind, Shape
 from protocol.arith.secagg.masked import (
     add_words,
     centred,

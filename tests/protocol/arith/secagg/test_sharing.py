@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kits.examples import examples
 
-from protocol.arith.entropy import Entropy
+from protocol.arith.numbers.entropy import Entropy
 from protocol.arith.secagg.agreement import new_key
 from protocol.arith.secagg.sharing import (
     ReadyParts,

@@ -1,0 +1,197 @@
+"""Transactions that happen once: stored with their signature before they are sent.
+
+An intent is a call that the daemon wants made on the chain, under an id that its caller chose. The
+transactions of one intent share one nonce, so that at most one of them can be mined, whatever
+crashes, is lost or reorganised. A new nonce is taken only when the old one is gone for good.
+
+    queued -> stored -> sent -> mined -> final        (or failed: mined, and reverted)
+    queued -> failed                                  (refused by simulation; no nonce was used)
+    queued -> superseded                              (given up by the caller)
+    mined -> sent                                     (the block was reorganised away)
+    sent -> queued                                    (the nonce was used elsewhere, at depth)
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import trio
+
+from node.chain.client import ChainClient
+from node.chain.errors import NoContract
+from node.chain.intents import rows
+from node.chain.intents.rows import Owner, Row, Store
+from node.chain.intents.sequencer import IntentPolicy, Sequencer
+from node.chain.signer import Signer
+from protocol.errors import ChainError, FatalError, InputError
+
+log = logging.getLogger(__name__)
+
+#: Longest pause after failures, seconds.
+_MAX_PAUSE: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A call of the contract to be made once. `id` is the caller's, as 'job/ab12/commit/3'.
+
+    `args` as the contract's ABI has them: addresses 20 bytes, tuples as sequences; `value` in wei.
+    """
+
+    id: str
+    function: str
+    args: tuple[Any, ...]
+    value: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IntentOutcome:
+    """Where an intent stands: `error` says why it failed, or what it waits for; else empty."""
+
+    id: str
+    state: str
+    tx_hash: bytes | None
+    block: int | None
+    gas_used: int | None
+    error: str
+
+    @property
+    def settled(self) -> bool:
+        return self.state in rows.TERMINAL
+
+
+async def _untold(_: IntentOutcome) -> None:
+    """For callers that look at the table themselves."""
+
+
+class Intents:
+    """One account's sequencer of nonces. Run `run` once; everything else may be called meanwhile.
+
+    `on_outcome` is awaited for each of mined, final, failed, superseded, and for sent when a block
+    was reorganised away. It is called at least once for each, also after a crash; a second call
+    must do no harm.
+    """
+
+    def __init__(
+        self,
+        client: ChainClient,
+        signer: Signer,
+        store: Store,
+        policy: IntentPolicy | None = None,
+        on_outcome: Callable[[IntentOutcome], Awaitable[None]] = _untold,
+    ) -> None:
+        if client.contract is None:
+            raise NoContract(client.url, bytes(20))
+        self._client = client
+        self._signer = signer
+        self._store = store
+        self._policy = policy or IntentPolicy()
+        self._on_outcome = on_outcome
+        self._owner = Owner(client.chain_id, signer.account, client.contract)
+        self._wake = trio.Event()
+        self._changed = trio.Event()
+        self._sequencer = Sequencer(client, signer, store, self._owner, self._policy)
+        #: Why nothing moves, for a person; empty while the chain answers.
+        self.last_error = ""
+
+    # --- for callers ------------------------------------------------------------------------
+
+    async def submit(self, intent: Intent) -> IntentOutcome:
+        """Store an intent; on disk when this returns. The same intent again changes nothing.
+
+        Raises InputError if it cannot be encoded, or if its id stands for something else.
+        """
+        if not 1 <= len(intent.id) <= rows.MAX_ID:
+            raise InputError(f"1 to {rows.MAX_ID} characters", "intent")
+        if not 0 <= intent.value < 2**256:
+            raise InputError(f"{intent.value} wei", "intent.value")
+        args = self._client.codec.encode(intent.function, intent.args)
+        if len(args) > rows.MAX_CALLDATA:
+            raise InputError(f"{len(args)} bytes of calldata", "intent.args")
+
+        def write(tx: Any) -> Row | None:
+            rows.insert(tx, self._owner, intent.id, intent.function, args, intent.value)
+            return rows.get(tx, intent.id)
+
+        row = await self._store.run(write)
+        self._wake.set()
+        if row is None:
+            raise FatalError(f"intent {intent.id!r} vanished from the store")
+        return _outcome(row)
+
+    async def give_up(self, ident: str, why: str) -> bool:
+        """Drop an intent of which nothing was ever signed; False if it is too late for that."""
+        dropped = await self._store.run(lambda tx: rows.set_superseded(tx, ident, why))
+        self._wake.set()
+        return dropped
+
+    async def get(self, ident: str) -> IntentOutcome | None:
+        row = await self._store.read(lambda tx: rows.get(tx, ident))
+        return None if row is None else _outcome(row)
+
+    async def settled(self, ident: str) -> IntentOutcome:
+        """Wait until an intent is final, failed or superseded. Raises KeyError if there is none."""
+        while True:
+            changed = self._changed
+            outcome = await self.get(ident)
+            if outcome is None:
+                raise KeyError(ident)
+            if outcome.settled:
+                return outcome
+            await changed.wait()
+
+    # --- the loop ---------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Carry intents out, for ever. A chain that fails is waited for."""
+        pause, checked, looked_at = self._policy.interval, False, b""
+        while True:
+            forced = self._wake.is_set()
+            self._wake = wake = trio.Event()
+            if not await self._store.read(lambda tx: rows.live(tx, self._owner)):
+                await wake.wait()
+                continue
+            try:
+                if not checked:
+                    await self._client.check()
+                    checked = True
+                head = await self._client.head()
+                if forced or head.hash != looked_at:
+                    await self._sequencer.step(head)
+                    looked_at = head.hash
+                pause, self.last_error = self._policy.interval, ""
+            except ChainError as error:
+                checked, looked_at = False, b""
+                pause = min(2 * pause, _MAX_PAUSE)
+                if str(error) != self.last_error:
+                    log.warning("intents wait: %s", error)
+                self.last_error = str(error)
+            await self._tell()
+            with trio.move_on_after(pause):
+                await wake.wait()
+
+    # --- telling ----------------------------------------------------------------------------
+
+    async def _tell(self) -> None:
+        """Tell what is new, then note that it was told: a crash in between tells it again."""
+        news = False
+        for row in await self._store.read(lambda tx: rows.live(tx, self._owner)):
+            back = row.told == rows.MINED and row.state in (rows.STORED, rows.SENT, rows.QUEUED)
+            if row.told == row.state or not (
+                back or row.state == rows.MINED or row.state in rows.TERMINAL
+            ):
+                continue
+            news = True
+            await self._on_outcome(_outcome(row))
+            await self._store.run(partial(rows.set_told, seq=row.seq, state=row.state))
+        if news:
+            self._changed.set()
+            self._changed = trio.Event()
+
+
+def _outcome(row: Row) -> IntentOutcome:
+    return IntentOutcome(row.id, row.state, row.tx_hash, row.block, row.gas_used, row.error)

@@ -1,0 +1,74 @@
+"""The session of a command: its home, its way of printing, and a way to the daemon.
+
+Standard library, console/ and node.home.home only; commands import the rest late.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from node.console.client import CALL_SECONDS, Client
+from node.console.show import Part, clean, show
+
+if TYPE_CHECKING:
+    from node.console.failure import Failure
+    from node.home.home import Home
+
+
+@dataclass(frozen=True)
+class Session:
+    """Global options of one command."""
+
+    home_option: str | None = None
+    json: bool = False
+    debug: bool = False
+
+    @property
+    def home(self) -> Home:
+        """The home that the command works on. Touches no disk."""
+        from node.home.home import find_home
+
+        return find_home(self.home_option)
+
+    def connect(self, timeout: float = CALL_SECONDS) -> Client:
+        """A connection to the daemon. Raises NoDaemon."""
+        home = self.home
+        return Client(home.socket_path(), home.path, timeout)
+
+    def call(
+        self, method: str, params: Mapping[str, Any] | None = None, timeout: float = CALL_SECONDS
+    ) -> Any:
+        """One call on a connection of its own."""
+        with self.connect(timeout) as client:
+            return client.call(method, params)
+
+    def emit(self, result: Any, parts: Sequence[Part]) -> None:
+        """Print a command's result: as one line of JSON with --json, for a person otherwise."""
+        if self.json:
+            write_json(result)
+        else:
+            show(parts)
+
+    def complain(self, failure: Failure) -> None:
+        """Print why the command failed, to standard error: the cause and the next command."""
+        if self.json:
+            error = {"exit": int(failure.end), "message": str(failure)}
+            if failure.field:
+                error["field"] = failure.field
+            if failure.next:
+                error["next"] = failure.next
+            sys.stderr.write(json.dumps({"error": error}) + "\n")
+            return
+        sys.stderr.write(f"error: {clean(str(failure))}\n")
+        if failure.next:
+            sys.stderr.write(f"  next: {clean(failure.next)}\n")
+
+
+def write_json(value: Any) -> None:
+    """One JSON text on one line of standard output, at once: a reader may wait for it."""
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()

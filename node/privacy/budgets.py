@@ -1,0 +1,148 @@
+"""The privacy ledger as its owner sees it: budgets of data sets, and what each job told."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from node.control import results as r
+from node.engine.engine import Machine
+from node.engine.services import Services
+from node.privacy import ledger
+from node.privacy.ledger import Entry, Limit
+from node.privacy.reserving import epsilon_of
+from node.store import catalogue
+from node.store.store import Transaction
+from protocol.addresses import to_checksum
+from protocol.errors import InputError
+from protocol.owner.state import OwnerState
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A data set, its budget, and its entries."""
+
+    dataset: str
+    limit: Limit
+    entries: tuple[Entry, ...]
+
+
+async def privacy(services: Services, dataset: str | None = None) -> tuple[r.Privacy, ...]:
+    """Budgets of all data sets by name, or of one. Raises InputError if there is no such data
+    set."""
+
+    def load(tx: Transaction) -> list[_Line]:
+        names = [each.name for each in catalogue.datasets(tx)]
+        wanted = names if dataset is None else [name for name in names if name == dataset]
+        return [
+            _Line(
+                name,
+                Limit.of(catalogue.policy_of(tx, name)),
+                ledger.entries(tx, name),
+            )
+            for name in wanted
+        ]
+
+    lines = await services.store.read(load)
+    if dataset is not None and not lines:
+        error = InputError(f"there is no data set {dataset!r}", "dataset")
+        error.add_note("assay data list")
+        raise error
+    return tuple([await _privacy(services, line) for line in lines])
+
+
+async def spent(services: Services, dataset: str) -> float | None:
+    """Epsilon of all that was charged to a data set, at its policy's delta; None where a job
+    without noise was contributed to, or no bound can be shown."""
+
+    def load(tx: Transaction) -> _Line:
+        limit = Limit.of(catalogue.policy_of(tx, dataset))
+        return _Line(dataset, limit, ledger.entries(tx, dataset))
+
+    line = await services.store.read(load)
+    if any(map(_contributed, _noiseless(services, dataset))):
+        return None
+    return _shown(await epsilon_of(services, [e.told for e in line.entries], line.limit.delta))
+
+
+async def job_spent(services: Services, machine: Machine) -> float | None:
+    """Epsilon of what a job's charged rounds told of this node's data, at its spec's delta; None
+    where it was contributed to without noise, or no bound can be shown."""
+    state, terms = machine.state, machine.context.spec.privacy
+    if not isinstance(state, OwnerState) or not state.dataset:
+        return 0.0  # no data of this node
+    if terms.epsilon is None:
+        return None if _contributed(machine) else 0.0
+    found = await services.store.read(lambda tx: ledger.entry(tx, machine.key))
+    charges = [] if found is None else [found.told]
+    return _shown(await epsilon_of(services, charges, terms.delta))
+
+
+async def _privacy(services: Services, line: _Line) -> r.Privacy:
+    delta, limit = line.limit.delta, line.limit.epsilon
+    spent = await epsilon_of(services, [each.told for each in line.entries], delta)
+    bound = await epsilon_of(services, [each.bound for each in line.entries], delta)
+    jobs = []
+    for each in line.entries:
+        machine = services.engine.machines.get(each.job)
+        jobs.append(
+            r.PrivacyJob(
+                job="0x" + each.job.hex(),
+                title="" if machine is None else machine.context.spec.title,
+                requester=to_checksum(each.requester),
+                noisy=True,
+                rate=each.plan.rate,
+                multiplier=each.plan.multiplier,
+                reserved=each.bound.steps - each.charged,
+                charged=each.charged,
+                epsilon=_shown(await epsilon_of(services, [each.told], delta)),
+            )
+        )
+    without = _noiseless(services, line.dataset)
+    return r.Privacy(
+        dataset=line.dataset,
+        epsilon=limit,
+        delta=delta,
+        spent=_shown(spent),
+        reserved=_shown(max(0.0, bound - spent)) if math.isfinite(spent) else None,
+        left=max(0.0, limit - bound),
+        bounded=not any(map(_contributed, without)),
+        jobs=(*jobs, *map(_without_noise, without)),
+    )
+
+
+def _noiseless(services: Services, dataset: str) -> list[Machine]:
+    """Jobs without noise that were taken with this data set."""
+    return [
+        machine
+        for machine in services.engine.machines.values()
+        if isinstance(machine.state, OwnerState)
+        and machine.state.dataset == dataset
+        and machine.context.spec.privacy.epsilon is None
+    ]
+
+
+def _contributed(machine: Machine) -> int:
+    """Rounds that this node has contributed to in a job: before the first, nothing was told."""
+    state = machine.state
+    return len(state.contributed) if isinstance(state, OwnerState) else 0
+
+
+def _without_noise(machine: Machine) -> r.PrivacyJob:
+    spec, told = machine.context.spec, _contributed(machine)
+    return r.PrivacyJob(
+        job="0x" + machine.key.hex(),
+        title=spec.title,
+        requester=to_checksum(spec.requester.account),
+        noisy=False,
+        rate=None,
+        multiplier=None,
+        reserved=0,
+        charged=told,
+        epsilon=None if told else 0.0,
+    )
+
+
+def _shown(epsilon: float) -> float | None:
+    """JSON has no infinity."""
+    return epsilon if math.isfinite(epsilon) else None
