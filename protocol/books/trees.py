@@ -119,7 +119,8 @@ def verify_index(
     """Whether `leaf` stands at `position` of the tree of `count` leaves under `root`.
 
     Total: hostile values give False, never an error. The depth follows from count and the path
-    from position, so that no position has two leaves.
+    from position, so that no position has two leaves. A node leaves this to the contract; tests
+    hold proofs and the contract to it.
     """
     if not 1 <= count <= MAX_COHORT or not 0 <= position < count:
         return False
@@ -206,7 +207,8 @@ class SumTree:
 def verify_sum(root: SumNode, position: int, merit: Merit, proof: Sequence[SumNode]) -> bool:
     """Whether `merit` stands at `position` under `root`, and all sums on the path add up.
 
-    Total: hostile proofs give False. A sum past 256 bits is refused, as on the chain.
+    Total: hostile proofs give False. A sum past 256 bits is refused, as on the chain. A node
+    leaves this to the contract, as `verify_index`.
     """
     if len(proof) > MAX_DEPTH or not 0 <= position < 1 << len(proof):
         return False
