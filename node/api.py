@@ -38,6 +38,7 @@ from node.jobs import standing
 from node.jobs.books import Books
 from node.jobs.cancelling import Cancelling
 from node.jobs.posting import Posting
+from node.perform import considering
 from node.perform.compute import misfit
 from node.privacy import books as privacy_books
 from node.privacy import reserving as privacy
@@ -49,7 +50,8 @@ from protocol.errors import InputError, StateError
 from protocol.machines import inputs
 from protocol.machines.job import OVER, JobPhase
 from protocol.owner.state import OwnerState
-from protocol.policy.policy import DatasetFacts, Policy, Standing, impossible, obstacles
+from protocol.policy.policy import Policy
+from protocol.policy.rules import impossible, obstacles
 from protocol.policy.terms import describe, with_changes
 from protocol.wire.codec import decode
 
@@ -286,12 +288,12 @@ class Api:
         found = await self._services.store.read(partial(catalogue.load_dataset, name=dataset))
         if found is None:
             raise InputError(f"there is no data set {dataset!r}", "dataset")
-        facts = DatasetFacts(tuple(name for name, _ in found.columns), found.rows)
-        account = self._services.keys.account
-        never = impossible(machine.context.spec, facts, Standing(account))
+        facts = considering.facts_of(found)
+        known = await considering.standing(self._services, machine, found)
+        never = impossible(machine.context.spec, facts, known)
         if never:
             raise InputError("; ".join(never), "dataset")
-        wrong = obstacles(policy, machine.context.spec, facts, Standing(account))
+        wrong = obstacles(policy, machine.context.spec, facts, known)
         if wrong:
             refused = StateError("; ".join(wrong))
             refused.add_note(f"assay policy show {dataset}")
@@ -299,21 +301,12 @@ class Api:
         unfit = await misfit(self._services, dataset, machine.context.spec, owner=True)
         if unfit:
             raise InputError(f"{dataset} does not fit the job: {unfit}", "dataset")
-        spec = machine.context.spec
-        costs = await privacy.reserve_job(self._services, dataset, machine.key, spec, found.rows)
+        costs = await considering.set_aside(self._services, machine, found)
         if costs:
             over = StateError(costs)
             over.add_note(f"assay privacy {dataset}")
             raise over
-        given = inputs.ActionConsent(
-            unix_ms(),
-            dataset,
-            account,
-            found.rows,
-            policy.known,
-            policy.known_least,
-            policy.max_unpaid,
-        )
+        given = considering.consent(self._services, found, policy)
         await self._services.engine.feed(machine.key, given)
         summary = await self._books.summary(machine)
         return Consent(summary.job, dataset, summary.state, summary.noisy, summary.sealed)

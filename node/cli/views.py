@@ -99,10 +99,11 @@ def privacy(found: Sequence[Result]) -> list[Part]:
             _epsilon(p["left"]),
             _epsilon(p["epsilon"]),
             f"{p['delta']:g}",
+            f"{p['no_noise_joined']} of {p['no_noise_jobs']}",
         )
         for p in found
     ]
-    headings = ("dataset", "spent", "reserved", "left", "epsilon", "delta")
+    headings = ("dataset", "spent", "reserved", "left", "epsilon", "delta", "joined without noise")
     empty = "no dataset; add one: assay data add NAME FILE"
     right = frozenset(headings[1:])
     jobs = [

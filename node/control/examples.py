@@ -101,6 +101,8 @@ PRIVACY: Final = r.Privacy(
     reserved=3.4,
     left=4.1,
     bounded=True,
+    no_noise_joined=0,
+    no_noise_jobs=1,
     jobs=(
         r.PrivacyJob(
             job=JOB,

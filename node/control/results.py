@@ -239,6 +239,8 @@ class Privacy:
     reserved: how much more it comes to when every job that runs has charged all of its rounds
     left: the rest of the budget
     bounded: false if a job without noise was contributed to: then nothing bounds what was told
+    no_noise_joined: jobs without noise that it has joined, for good
+    no_noise_jobs: how many of these its policy allows in its life
     jobs: all of its jobs, the noisy ones in the order of their reserves
     """
 
@@ -249,6 +251,8 @@ class Privacy:
     reserved: float | None
     left: float
     bounded: bool
+    no_noise_joined: int
+    no_noise_jobs: int
     jobs: tuple[PrivacyJob, ...]
 
 

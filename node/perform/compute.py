@@ -33,7 +33,7 @@ from protocol.machines.inputs import Outcome
 from protocol.machines.machine import one_line
 from protocol.machines.outcomes import OUTCOMES
 from protocol.owner.state import OwnerState
-from protocol.policy.policy import without_noise
+from protocol.policy.rules import without_noise
 from protocol.spec.job import JobSpec, Terms
 from protocol.wire.codec import decode, decode_tagged, encode_tagged
 from protocol.wire.envelope import Envelope
