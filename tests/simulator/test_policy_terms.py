@@ -9,9 +9,12 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import pytest
 from simulator.checks import check_done
 from simulator.coalition import Coalition
+from simulator.participant import Node
 from simulator.spy import Spy
+from simulator.world import Policy as Asked
 from simulator.world import Settings, World
 
 from protocol.policy.policy import Policy
@@ -91,3 +94,63 @@ def test_two_jobs_whose_cohorts_differ_by_one_owner_give_its_gradient() -> None:
     decision = judged(TAKES, five.spec, joined=1)
     assert decision.verdict is Verdict.REFUSE
     assert "sums of two could be subtracted" in decision.reasons[0]
+
+
+# --- known_least, in the roster and in the committed list
+
+#: Eight in a block, two may drop out, one may be corrupt: five shares rebuild a secret. Four are
+#: puppets; the other four know each other, and ask for three of them.
+FRIENDS = {"owners": 8, "block": 8, "epsilon": 8.0, "dropouts": 2, "corrupt": 1}
+PUPPETS = 4
+
+
+def _among_friends(least: int) -> Coalition:
+    def policies(world: World) -> dict[str, Asked]:
+        friends = world.owners[PUPPETS:]
+        known = {o.name: tuple(f.account for f in friends if f is not o) for o in friends}
+        return {name: Asked(accounts, least) for name, accounts in known.items()}
+
+    job: dict[str, Any] = FRIENDS
+    return Coalition(Settings(seed=93, rounds=1, **job), PUPPETS, policies)
+
+
+def _play_without(them: Coalition, away: int, *, in_roster: bool) -> None:
+    """An attempt in which so many friends are listed as dropouts: in the roster, or in the list."""
+    place, model = them.place(0, 0), them.model(0)
+    opening = them.open(0, 0, model, them.honest)
+    them.wait(1_500)
+    own = [them.own_ready(place, opening, node) for node in them.corrupt]
+    kept = them.members(them.honest[away:] if in_roster else them.honest)
+    roster = them.roster(place, [*own, *(them.readys[opening, m] for m in kept)])
+    them.freeze(place, opening, roster, them.honest)
+    them.wait(2_500)
+    listed = sorted([*them.members(them.corrupt), *them.members(them.honest[away:])])
+    them.commit(place, model, them.list_of(roster[0], listed), them.honest, on_chain=True)
+    them.wait(30_000)
+
+
+@pytest.mark.parametrize("in_roster", [True, False], ids=["roster", "committed list"])
+def test_known_members_that_are_listed_away_hide_nobody(in_roster: bool) -> None:
+    """Of four friends two are left in the sum, though each asked for three of the others."""
+    them = _among_friends(0)
+    _play_without(them, 2, in_roster=in_roster)
+    assert them.gains() == [2]
+    them.check_truth()
+    them = _among_friends(3)
+    _play_without(them, 2, in_roster=in_roster)
+    assert them.gains() == []
+    said = [text for node in them.honest[2:] for text in _faults(node)]
+    where = "roster" if in_roster else "committed list"
+    assert said == [f"1 members of its {where} are known to its owner, who asks for 3"] * 2
+    computed = [node for node in them.honest if node.integers]
+    assert len(computed) == (0 if in_roster else 4)
+
+
+def _faults(node: Node) -> list[str]:
+    return [notice.text for notice in node.notices if notice.kind == "fault"]
+
+
+def test_with_all_that_it_knows_in_the_list_an_owner_releases() -> None:
+    them = _among_friends(3)
+    _play_without(them, 0, in_roster=False)
+    assert them.gains() == [4]
