@@ -37,6 +37,7 @@ from node.home.config import load_config, save_config
 from node.jobs import standing
 from node.jobs.books import Books
 from node.jobs.cancelling import Cancelling
+from node.jobs.explaining import explain
 from node.jobs.posting import Posting
 from node.perform import considering
 from node.perform.compute import misfit
@@ -243,6 +244,9 @@ class Api:
         self._bus.publish("policy.set", f"{dataset}: {', '.join(changes)}")
         await self._consider_again()
         return await self.policy_show(dataset)
+
+    async def policy_explain(self, job: str, dataset: str | None) -> tuple[r.Explained, ...]:
+        return await explain(self._services, self._find(job), dataset)
 
     async def privacy(self, dataset: str | None) -> tuple[r.Privacy, ...]:
         return await privacy_books.privacy(self._services, dataset)

@@ -56,6 +56,7 @@ def build() -> App:
     policy = App(name="policy", help="What a dataset may be used for.", group=own)
     policy.command(data.policy_show, name="show")
     policy.command(data.policy_set, name="set")
+    policy.command(data.policy_explain, name="explain")
     app.command(policy)
     app.command(data.privacy, group=own)
     app.command(jobs.train, group=own)

@@ -144,48 +144,6 @@ def dataset(d: Result) -> list[Part]:
     return parts
 
 
-def policy(p: Result) -> list[Part]:
-    values = {t["name"]: t["value"] for t in p["terms"]}
-    if values.get("token") == "ether" and "price_floor" in values:
-        values["price_floor"] = money(values["price_floor"])
-    rows = [
-        (t["name"], _value(values[t["name"]], t["name"]), t["allowed"], t["meaning"])
-        for t in p["terms"]
-    ]
-    table = Table(("term", "value", "allowed", "meaning"), rows)
-    if p["decided"]:
-        return [table]
-    return [table, f"not decided yet: {p['dataset']} takes no job until you set a term"]
-
-
-def running_jobs(p: Result) -> list[str]:
-    """What a changed policy means for jobs that run already."""
-    said = [
-        f"warning: {short(job)} runs no further round: the budget does not hold it any more"
-        for job in p["halted"]
-    ]
-    if p["running"]:
-        jobs = ", ".join(short(job) for job in p["running"])
-        said.append(
-            f"running jobs keep known, known_least and max_unpaid as they were taken with: {jobs}"
-        )
-    return said
-
-
-#: Terms whose list names what is allowed: an empty one allows all (protocol.policy.policy).
-_ANY: Final = frozenset({"purposes", "requesters"})
-
-
-def _value(value: Any, name: str) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or ("any" if name in _ANY else "none")
-    return str(value)
-
-
 def jobs(found: Sequence[Result]) -> list[Part]:
     rows = [
         (

@@ -45,6 +45,10 @@ async def _policy_set(context: Context, given: p.PolicySetParams) -> r.Policy:
     return await context.api.policy_set(given.dataset, given.changes)
 
 
+async def _policy_explain(context: Context, given: p.ExplainParams) -> tuple[r.Explained, ...]:
+    return await context.api.policy_explain(given.job, given.dataset)
+
+
 async def _privacy(context: Context, given: p.PrivacyParams) -> tuple[r.Privacy, ...]:
     return await context.api.privacy(given.dataset)
 
@@ -172,6 +176,15 @@ METHODS: Final = Registry(
             _policy_set,
             (Code.INPUT,),
             (p.PolicySetParams("ward-3", {"accept": "auto"}), ex.POLICY),
+        ),
+        Method(
+            "policy.explain",
+            "Every rule of policies and data against a job: passes, or why not. Asks nobody.",
+            p.ExplainParams,
+            tuple[r.Explained, ...],
+            _policy_explain,
+            (Code.INPUT, Code.STATE),
+            (p.ExplainParams(ex.JOB, "ward-3"), (ex.EXPLAINED,)),
         ),
         Method(
             "privacy",

@@ -202,6 +202,41 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class ExplainedRule:
+    """One rule held against a job.
+
+    rule: the policy's term, or what of the dataset the rule is about
+    value: the term's value, as `policy.show` has it; null where the rule is no term
+    outcome: `passes`; `waits`: a person may take the job by hand; `refused`: the policy must change
+        first; `impossible`: no policy could take it
+    why: why it does not pass; of one that passes, what the owner should know all the same
+    """
+
+    rule: str
+    value: PolicyValue
+    outcome: Literal["passes", "waits", "refused", "impossible"]
+    why: str
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What becomes of a job at one dataset, rule by rule. For this home's user alone.
+
+    job: the job
+    dataset: the dataset
+    taken: whether the job was taken with this dataset; rules are those of now all the same
+    verdict: the worst outcome of a rule
+    rules: every rule
+    """
+
+    job: JobId
+    dataset: DatasetName
+    taken: bool
+    verdict: Literal["passes", "waits", "refused", "impossible"]
+    rules: tuple[ExplainedRule, ...]
+
+
+@dataclass(frozen=True)
 class PrivacyJob:
     """What one job told of a dataset.
 

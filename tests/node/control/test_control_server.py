@@ -123,6 +123,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
     "policy.show": [("dataset", "")],
     "privacy": [("dataset", "")],
     "policy.set": [("dataset", None), ("changes", []), ("changes.accept", {"accept": {}})],
+    "policy.explain": [("job", 1), ("dataset", "")],
     "job.post": [("spec", None), ("holdout", "not/absolute"), ("no_noise", 1)],
     "job.show": [("job", "../..")],
     "job.consent": [("job", 1), ("dataset", 1)],
