@@ -146,6 +146,12 @@ MAX_NAME_BYTES: Final = 64
 #: Bytes of a job's title.
 MAX_TITLE_BYTES: Final = 120
 
+#: Above these a job's noise is called weak, and posted all the same. Published guidance calls
+#: epsilon up to 10 reasonable (Ponomareva et al. 2023, tier 2), and asks for a delta far below
+#: 1 / rows; at 1e-3 that is missed by every owner of a thousand rows.
+WEAK_EPSILON: Final = 10.0
+WEAK_DELTA: Final = 1e-3
+
 #: Seconds that a commitment may wait for the chain: a cancellation's notice is longer than this.
 MAX_COMMIT_SECONDS: Final = 3600
 

@@ -107,10 +107,11 @@ def privacy(found: Sequence[shapes.Privacy]) -> list[Part]:
             _epsilon(p["left"]),
             _epsilon(p["epsilon"]),
             f"{p['delta']:g}",
+            f"{p['no_noise_joined']} of {p['no_noise_jobs']}",
         )
         for p in found
     ]
-    headings = ("dataset", "spent", "reserved", "left", "epsilon", "delta")
+    headings = ("dataset", "spent", "reserved", "left", "epsilon", "delta", "joined without noise")
     empty = "no dataset; add one: assay data add NAME FILE"
     right = frozenset(headings[1:])
     jobs = [
@@ -149,48 +150,6 @@ def dataset(d: shapes.Dataset) -> list[Part]:
     if not d["decided"]:
         parts.append(f"it takes no job yet; next: assay policy show {d['name']}")
     return parts
-
-
-def policy(p: shapes.Policy) -> list[Part]:
-    values = {t["name"]: t["value"] for t in p["terms"]}
-    if values.get("token") == "ether" and "price_floor" in values:
-        values["price_floor"] = money(str(values["price_floor"]))
-    rows = [
-        (t["name"], _value(values[t["name"]], t["name"]), t["allowed"], t["meaning"])
-        for t in p["terms"]
-    ]
-    table = Table(("term", "value", "allowed", "meaning"), rows)
-    if p["decided"]:
-        return [table]
-    return [table, f"not decided yet: {p['dataset']} takes no job until you set a term"]
-
-
-def running_jobs(p: shapes.Policy) -> list[str]:
-    """What a changed policy means for jobs that run already."""
-    said = [
-        f"warning: {short(job)} runs no further round: the budget does not hold it any more"
-        for job in p["halted"]
-    ]
-    if p["running"]:
-        jobs = ", ".join(short(job) for job in p["running"])
-        said.append(
-            f"running jobs keep known, known_least and max_unpaid as they were taken with: {jobs}"
-        )
-    return said
-
-
-#: Terms whose list names what is allowed: an empty one allows all (protocol.policy.policy).
-_ANY: Final = frozenset({"purposes", "requesters"})
-
-
-def _value(value: object, name: str) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or ("any" if name in _ANY else "none")
-    return str(value)
 
 
 def jobs(found: Sequence[shapes.JobSummary]) -> list[Part]:

@@ -125,6 +125,15 @@ METHODS: Final = Registry(
             (p.PolicySetParams("ward-3", {"accept": "auto"}), ex.POLICY),
         ),
         Method(
+            "policy.explain",
+            "Every rule of policies and data against a job: passes, or why not. Asks nobody.",
+            p.ExplainParams,
+            tuple[r.Explained, ...],
+            _api(NodeApi.policy_explain),
+            (Code.INPUT, Code.STATE),
+            (p.ExplainParams(ex.JOB, "ward-3"), (ex.EXPLAINED,)),
+        ),
+        Method(
             "privacy",
             "Privacy budgets by dataset: spent, reserved, left, and what each job told.",
             p.PrivacyParams,

@@ -111,6 +111,25 @@ class Event(TypedDict):
     facts: dict[str, bool | int | float | str | list[str] | None]
 
 
+class Explained(TypedDict):
+    """What node.control.results.Explained is as JSON."""
+
+    job: str
+    dataset: str
+    taken: bool
+    verdict: Literal["passes", "waits", "refused", "impossible"]
+    rules: list[ExplainedRule]
+
+
+class ExplainedRule(TypedDict):
+    """What node.control.results.ExplainedRule is as JSON."""
+
+    rule: str
+    value: bool | int | float | str | list[str] | None
+    outcome: Literal["passes", "waits", "refused", "impossible"]
+    why: str
+
+
 class JobDetail(TypedDict):
     """What node.control.job_results.JobDetail is as JSON."""
 
@@ -251,6 +270,8 @@ class Privacy(TypedDict):
     reserved: float | None
     left: float
     bounded: bool
+    no_noise_joined: int
+    no_noise_jobs: int
     jobs: list[PrivacyJob]
 
 

@@ -33,7 +33,7 @@ from protocol.machines.inputs import Outcome
 from protocol.machines.machine import one_line
 from protocol.machines.outcomes import OUTCOMES
 from protocol.owner.state import OwnerState
-from protocol.policy.policy import without_noise
+from protocol.policy.rules import without_noise
 from protocol.spec.job import JobSpec, Terms
 from protocol.wire.codec import decode_tagged, encode_tagged
 from protocol.wire.envelope import reopen_envelope
@@ -307,14 +307,20 @@ async def misfit(services: Services, name: str, terms: Terms, *, owner: bool) ->
     whole block, every round. Asked too of a requester's own hold-out set, in which every value must
     fit.
     """
-    rows = await dataset_rows(services, name)
-    try:
-        unused = await in_worker(services.compute, tasks.fits, rows, terms, owner)
-    except InputError as error:
-        return str(error)
+    why, unused = await fit(services, name, terms, owner=owner)
     if unused:
         log.warning("%s, for the job %r: %s", name, terms.title, unused)
-    return ""
+    return why
+
+
+async def fit(services: Services, name: str, terms: Terms, *, owner: bool) -> tuple[str, str]:
+    """Why a job could not train on a data set, or nothing; and why some rows are not used, or
+    nothing. Both are for its owner alone."""
+    rows = await dataset_rows(services, name)
+    try:
+        return "", await in_worker(services.compute, tasks.fits, rows, terms, owner)
+    except InputError as error:
+        return str(error), ""
 
 
 async def _holdout(services: Services, job: bytes) -> tasks.Rows | None:

@@ -59,6 +59,14 @@ async def reserve_job(
             return str(error)
 
 
+async def lacking(services: Services, dataset: str, job: bytes, spec: JobSpec, rows: int) -> str:
+    """Why a data set's budget does not hold a job, or nothing; nothing is reserved."""
+    if spec.privacy.epsilon is None:
+        return ""
+    wanted = await _wanted(services, dataset, job, spec, rows)
+    return wanted if isinstance(wanted, str) else (await _look(services, wanted))[0]
+
+
 async def plan(services: Services, job: bytes) -> NoisePlan:
     """How a reserved job samples and noises. Raises StateError where nothing is reserved."""
     return await services.store.read(lambda tx: ledger.plan_of(tx, job))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from protocol import params
@@ -151,6 +152,25 @@ def fetch_near(
         turn.emit(Fetch(digest, size, requester, until))
     else:
         turn.emit(Fetch(digest, size, requester, until, (near,), min(at + patience_ms, until)))
+
+
+def too_few_known(turn: OwnerTurn, members: Iterable[int], where: str) -> str:
+    """What the owner's policy misses among these members of the cohort, itself left out: it may ask
+    for some that it knows. Empty where nothing is missing.
+
+    It holds for the block, before secrets are drawn; for the roster, before anything is computed;
+    and for the committed list, before a share leaves: whoever is left out of one of these is no
+    part of the sum, and hides nobody in it.
+    """
+    state, cohort = turn.state, turn.context.require_cohort()
+    if not state.known_least:
+        return ""
+    others = [cohort.members[m] for m in members if cohort.members[m].peer != turn.context.me]
+    known = sum(other.account in state.known for other in others)
+    if known >= state.known_least:
+        return ""
+    asked = state.known_least
+    return f"{known} members of its {where} are known to its owner, who asks for {asked}"
 
 
 def blocks_in(context: JobContext, state: OwnerState, round_: int) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import trio
 from kits.control.fake import Running, serving
+from kits.paths import ROOT
 
 from node.home.config import Config, init_home
 from node.home.home import Home
@@ -48,6 +49,7 @@ class Command:
             "HOME": str(home.parent),
             "ASSAY_HOME": str(home),
             "COLUMNS": "200",
+            "PYTHONPATH": str(ROOT),  # this checkout's code, whatever is installed
         }
 
     async def __call__(self, *arguments: str, stdin: str = "") -> Ended:

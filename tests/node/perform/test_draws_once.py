@@ -21,6 +21,7 @@ from node.store.catalogue import Dataset
 from node.store.store import Store
 from protocol.errors import InputError, Malformed
 from protocol.layout.noise import NoisePlan
+from protocol.owner.state import OwnerState
 from protocol.policy.policy import Policy
 from protocol.policy.terms import with_changes
 
@@ -103,7 +104,7 @@ async def test_a_job_that_ends_while_it_draws_leaves_nothing(bench: Bench) -> No
     services = bench.services
     services.keys = SimpleNamespace(forget=lambda name: None)
     services.engine = SimpleNamespace(complete=complete)
-    wanted: Any = SimpleNamespace(id=7, machine=SimpleNamespace(key=JOB))
+    wanted: Any = SimpleNamespace(id=7, machine=SimpleNamespace(key=JOB, state=OwnerState()))
     drawn: list[bytes] = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bench.ask, drawn)
