@@ -17,6 +17,7 @@ from kits.control.fake import Running, serving
 
 from node.home.config import Config, init_home
 from node.home.home import Home
+from scripts.testing.keeper import mark
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Command:
             "HOME": str(home.parent),
             "ASSAY_HOME": str(home),
             "COLUMNS": "200",
+            **mark(),
         }
 
     async def __call__(self, *arguments: str, stdin: str = "") -> Ended:
