@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -104,3 +106,10 @@ def prepare(running: Any, name: str) -> None:
     if name == "job.cancel":
         own = dataclasses.replace(ex.SUMMARY, role="requester")
         running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=own)
+
+
+def test_the_shapes_are_those_of_the_results() -> None:
+    """node/control/shapes.py is what clients are checked against."""
+    script = Path(__file__).parents[3] / "scripts" / "json-shapes"
+    found = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
