@@ -11,6 +11,8 @@ pytest.register_assert_rewrite("kits")
 
 from kits import examples, side_by_side  # noqa: E402
 
+pytest_plugins = ["kits.keeping"]
+
 examples.register()
 
 

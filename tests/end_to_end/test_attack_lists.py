@@ -37,6 +37,8 @@ from protocol.arith.encoding.lanes import SumOutOfRange
 from protocol.arith.numbers.fixedpoint import Integers
 from protocol.wire.messages import Committed, Contribution
 
+pytestmark = pytest.mark.waits(270)
+
 NOT_WHOLE = "block 0 stands in a list with 4 of its 5 members, 5 are needed"
 
 

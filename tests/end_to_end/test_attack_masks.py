@@ -38,6 +38,8 @@ from protocol.arith.secagg.sharing import Secrets
 from protocol.wire.envelope import Envelope, seal
 from protocol.wire.messages import Contribution
 
+pytestmark = pytest.mark.waits(240)
+
 OTHER_OPENING = "a roster lists something else than Ready for its opening"
 
 

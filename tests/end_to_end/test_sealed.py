@@ -33,6 +33,8 @@ from node.perform.compute import key_name
 from protocol.addresses import to_checksum
 from protocol.arith.paillier.cryptosystem import PrivateKey
 
+pytestmark = pytest.mark.waits(200)
+
 ROUNDS = {"noisy": 3, "quiet": 2}
 
 Drawn = dict[str, dict[str, bytes]]

@@ -18,6 +18,7 @@ from kits.paths import ROOT
 
 from node.home.config import Config, init_home
 from node.home.home import Home
+from scripts.testing.keeper import mark
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Command:
             "ASSAY_HOME": str(home),
             "COLUMNS": "200",
             "PYTHONPATH": str(ROOT),  # this checkout's code, whatever is installed
+            **mark(),
         }
 
     async def __call__(self, *arguments: str, stdin: str = "") -> Ended:
