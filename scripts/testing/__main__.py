@@ -28,6 +28,9 @@ WORKERS_A_CORE = 2
 #: pytest has no worker where somebody looks at one test.
 ALONE = ("--pdb", "--trace", "--collect-only", "--co", "-s", "-n", "--numprocesses", "--setup-plan")
 
+#: Python without an extension, which ruff finds only by name.
+PROGRAMS = tuple(f"scripts/{name}" for name in ("json-shapes", "make-venv", "map", "round-diagram"))
+
 #: What cannot be told by pytest's own code: no test was collected.
 NO_TESTS = 5
 
@@ -86,8 +89,14 @@ def _compile_once() -> None:
 
 
 def _run(rooms: Rooms, chosen: list[str], long: bool, rest: list[str]) -> int:
-    # scripts/make-venv is Python without an extension, which ruff finds only by name.
-    named = [".", "scripts/make-venv"]
+    # Python without an extension, which ruff finds only by name.
+    named = [
+        ".",
+        "scripts/json-shapes",
+        "scripts/make-venv",
+        "scripts/map",
+        "scripts/round-diagram",
+    ]
     failed = [
         name
         for name, command in (
