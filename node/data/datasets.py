@@ -42,12 +42,13 @@ class Imported:
 
 def import_file(path: Path, directory: Path) -> Imported:
     """Read `path` and store its copy in `directory`. Runs in a worker. Raises `InputError`."""
+    from node.data.cells import kinds
     from node.data.readers import read_file
     from node.data.table import encode_table
 
     table = read_file(path)
     copy = Blobs(directory).put(encode_table(table))
-    return Imported(copy, table.rows, table.kinds())
+    return Imported(copy, table.rows, kinds(table))
 
 
 def load_matrix(directory: Path, digest: bytes, name: str, terms: Terms) -> tuple[Numbers, Numbers]:

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from node.data.table import Integers, Numbers, Table, TextColumn
+from node.data.table import Integers, Numbers, Table
 from protocol import params
 from protocol.errors import InputError
 
@@ -46,7 +46,7 @@ def read_file(path: Path) -> Table:
         raise InputError(f"{path} cannot be read: {error.strerror or error}", "data") from error
     if table.rows == 0:
         raise InputError(f"{path.name} has no rows", "data")
-    if not table.kinds():
+    if not (table.numbers or table.texts):
         raise InputError(f"{path.name} has no column of numbers or text", "data")
     return table
 
@@ -219,27 +219,27 @@ def _usable(kind: pl.DataType) -> bool:
 def _frame_table(
     file: str, unit: str, frame: pl.DataFrame, lines: Integers, other: dict[str, str]
 ) -> Table:
-    """Columns whose every filled cell is a number become numbers, all others text."""
+    """Columns of floats become numbers, all others text: whole numbers and booleans as they are
+    written."""
     import polars as pl
 
     numbers: dict[str, Numbers] = {}
-    texts: dict[str, TextColumn] = {}
+    texts: dict[str, pl.Series] = {}
     for column in frame.iter_columns():
-        name = column.name
-        if column.dtype.is_numeric() or column.dtype == pl.Boolean:
-            numbers[name] = _floats(column)
-            continue
-        cells = column.cast(pl.String).str.strip_chars()
-        # An empty cell in quotes is as empty as one without.
-        cells = cells.set(cells == "", None)
-        parsed = cells.cast(pl.Float64, strict=False)
-        if parsed.null_count() == cells.null_count():
-            numbers[name] = _floats(parsed)
+        if column.dtype.is_float():
+            numbers[column.name] = _floats(column)
         else:
-            values = cells.drop_nulls().unique().sort()
-            codes = cells.cast(pl.Enum(values)).to_physical().cast(pl.Int64).fill_null(-1)
-            texts[name] = TextColumn(codes.to_numpy().copy(), tuple(values.to_list()))
+            texts[column.name] = _cells(column.cast(pl.String))
     return Table(file, unit, lines, numbers, texts, tuple(frame.columns), other)
+
+
+def _cells(column: pl.Series) -> pl.Series:
+    """Text without the blanks around it. An empty cell in quotes is as empty as one without."""
+    import polars as pl
+
+    stripped = pl.col("cells").str.strip_chars()
+    filled = pl.when(stripped != "").then(stripped)
+    return column.alias("cells").to_frame().select(filled).to_series()
 
 
 def _floats(column: pl.Series) -> Numbers:
@@ -252,6 +252,8 @@ def _floats(column: pl.Series) -> Numbers:
 
 
 def _read_npz(path: Path) -> Table:
+    import polars as pl
+
     file = path.name
     shapes = _npz_shapes(path)
     names: list[str] = []
@@ -264,19 +266,19 @@ def _read_npz(path: Path) -> Table:
     rows = heights.pop()
     check_size(file, rows, len(names))
     numbers: dict[str, Numbers] = {}
-    texts: dict[str, TextColumn] = {}
+    texts: dict[str, pl.Series] = {}
     try:
         with np.load(path, allow_pickle=False) as stored:
             for name, shape in shapes.items():
                 array = stored[name]
-                if array.dtype.kind == "U":
-                    values, codes = np.unique(array, return_inverse=True)
-                    texts[name] = TextColumn(codes.astype(np.int64), tuple(map(str, values)))
-                elif len(shape) == 1:
-                    numbers[name] = array.astype(np.float64)
-                else:
-                    for index in range(shape[1]):
-                        numbers[f"{name}{index}"] = array[:, index].astype(np.float64)
+                columns = [(name, array)]
+                if len(shape) == 2:
+                    columns = [(f"{name}{index}", array[:, index]) for index in range(shape[1])]
+                for each, column in columns:
+                    if array.dtype.kind == "f":
+                        numbers[each] = column.astype(np.float64)
+                    else:
+                        texts[each] = _cells(pl.Series(column).cast(pl.String))
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{file} is damaged: {error}", "data") from error
     return Table(file, "row", np.arange(1, rows + 1, dtype=np.int64), numbers, texts, tuple(names))
