@@ -130,7 +130,8 @@ def privacy(found: Sequence[Result]) -> list[Part]:
 
 def dataset(d: Result) -> list[Part]:
     parts: list[Part] = [
-        f"{d['name']}: {d['rows']} rows, {d['column_count']} columns, {size(d['bytes'])}"
+        f"{d['name']}: {d['rows']} rows, {d['column_count']} columns, {size(d['bytes'])}",
+        *(f"note: {note}" for note in d["notes"]),
     ]
     if d["same"]:
         names = ", ".join(d["same"])

@@ -30,7 +30,9 @@ async def _stop(context: Context, _: p.Nothing) -> r.Stopping:
 
 
 async def _data_add(context: Context, given: p.DataAddParams) -> r.Dataset:
-    return await context.api.data_add(given.name, given.path)
+    return await context.api.data_add(
+        given.name, given.path, given.separator, given.decimal, given.encoding
+    )
 
 
 async def _data_list(context: Context, _: p.Nothing) -> tuple[r.Dataset, ...]:

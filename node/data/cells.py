@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from node.data.table import Integers, Numbers, Table
+from node.data.table import Integers, Marks, Numbers, Table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,12 +39,33 @@ def number_of(word: str) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def numbers_of(cells: pl.Series) -> Numbers:
+def plain(cell: pl.Expr, marks: Marks) -> pl.Expr:
+    """Cells whose numbers are in plain decimal text, where a file writes them with `marks`."""
+    import polars as pl
+
+    if marks is Marks.PLAIN:
+        return cell
+    if marks is Marks.EITHER:
+        one = cell.str.contains(r"^[+-]?[0-9]*,[0-9]*([eE][+-]?[0-9]+)?$")
+        return pl.when(one).then(cell.str.replace(",", ".", literal=True)).otherwise(cell)
+    fraction, group = (r"\.", ",") if marks is Marks.POINT else (",", r"\.")
+    # Groups of three behind one mark, the same throughout; nothing else is guessed at.
+    each = "|".join(
+        f"[0-9]{{1,3}}({mark}[0-9]{{3}})+" for mark in (group, " ", "\u00a0", "\u202f", "'")
+    )
+    fits = cell.str.contains(rf"^[+-]?([0-9]+|{each}|)({fraction}[0-9]*)?([eE][+-]?[0-9]+)?$")
+    bare = cell.str.replace_all(rf"[ \u00a0\u202f']|{group}", "").str.replace(
+        ",", ".", literal=True
+    )
+    return pl.when(fits).then(bare)
+
+
+def numbers_of(cells: pl.Series, marks: Marks = Marks.PLAIN) -> Numbers:
     """The number that each cell of text is [rows]; NaN where it is none or the cell is empty."""
     import polars as pl
 
     read = pl.coalesce(
-        pl.col("cells").cast(pl.Float64, strict=False),
+        plain(pl.col("cells"), marks).cast(pl.Float64, strict=False),
         pl.col("cells").str.to_lowercase().replace_strict(_TRUTHS, default=None),
     )
     values: Numbers = (
@@ -53,7 +74,7 @@ def numbers_of(cells: pl.Series) -> Numbers:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def text_places(cells: pl.Series, words: Sequence[str]) -> Integers:
+def text_places(cells: pl.Series, words: Sequence[str], marks: Marks = Marks.PLAIN) -> Integers:
     """Each cell's place among `words` [rows]; -1 where it is none of them or empty."""
     import polars as pl
 
@@ -62,7 +83,9 @@ def text_places(cells: pl.Series, words: Sequence[str]) -> Integers:
     )
     exact: Integers = spelt.fill_null(-1).to_numpy()
     valued = any(number_of(word) is not None for word in words)
-    return np.where(exact < 0, number_places(numbers_of(cells), words), exact) if valued else exact
+    if not valued:
+        return exact
+    return np.where(exact < 0, number_places(numbers_of(cells, marks), words), exact)
 
 
 def number_places(values: Numbers, words: Sequence[str]) -> Integers:
@@ -92,19 +115,21 @@ def kinds(table: Table) -> tuple[tuple[str, str], ...]:
     For the owner's eyes alone: a kind follows from a whole column, and nothing is decided by it.
     """
     return tuple(
-        (name, "number" if name in table.numbers or _all_numbers(table.texts[name]) else "text")
+        (
+            name,
+            "number"
+            if name in table.numbers or _all_numbers(table.texts[name], table.marks)
+            else "text",
+        )
         for name in table.order
         if name not in table.other
     )
 
 
-def _all_numbers(cells: pl.Series) -> bool:
-    import polars as pl
-
+def _all_numbers(cells: pl.Series, marks: Marks) -> bool:
     filled = cells.drop_nulls()
-    read = filled.cast(pl.Float64, strict=False)
-    # Most columns of text show it here, before the words for gaps are looked up.
-    return read.null_count() == 0 or bool(filled.filter(read.is_null()).is_in(GAPS).all())
+    none = np.isnan(numbers_of(filled, marks))
+    return bool(not none.any() or filled.filter(none).is_in(GAPS).all())
 
 
 def _shortest(value: float, places: Sequence[int], words: Sequence[str]) -> int:

@@ -10,16 +10,17 @@ a value of one record stands in it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from node.data.cells import number_places, numbers_of, text_places
-from node.data.readers import name_list
+from node.data.cells import number_of, number_places, numbers_of, text_places
+from node.data.limits import name_list
 from node.data.table import Integers, Numbers, Table, read_table
 from protocol import params
 from protocol.errors import InputError
@@ -153,7 +154,7 @@ def _scaled(
     name, low, high = column.name, column.low, column.high
     allowed = f"a number from {low:g} to {high:g} is declared"
     text = table.texts.get(name)
-    values = table.numbers[name] if text is None else numbers_of(text)
+    values = table.numbers[name] if text is None else numbers_of(text, table.marks)
     faults(table, name, ~np.isfinite(values), allowed)
     if outside is Outside.REFUSE:
         faults(table, name, (values < low) | (values > high), allowed)
@@ -168,7 +169,7 @@ def _places(table: Table, name: str, words: Sequence[str], faults: _Faults) -> I
     allowed = f"one of {shown} is declared"
     text = table.texts.get(name)
     if text is not None:
-        places = text_places(text, words)
+        places = text_places(text, words, table.marks)
     else:
         places = number_places(table.numbers[name], words)
     faults(table, name, places < 0, allowed)
@@ -186,7 +187,7 @@ def _why(table: Table, name: str, wrong: NDArray[np.bool_], allowed: str) -> str
     row = int(np.argmax(wrong))
     others = int(np.count_nonzero(wrong)) - 1
     more = f"; so are {others} more rows" if others else ""
-    return f"{table.at(row)}: {_shown(table, name, row)}; {allowed}{more}"
+    return f"{table.at(row)}: {_shown(table, name, row)}; {allowed}{more}{_hint(table, name, row)}"
 
 
 def _shown(table: Table, name: str, row: int) -> str:
@@ -196,3 +197,22 @@ def _shown(table: Table, name: str, row: int) -> str:
         return "the cell is empty" if cell is None else f"{cell[:60]!r}"
     value = table.numbers[name][row]
     return "the cell is empty or NaN" if np.isnan(value) else f"{value:.17g}"
+
+
+#: What people write for numbers and is none, and what to do about it.
+_HINTS: Final = (
+    (re.compile(r".*[0-9] ?%"), "a percent sign makes it text: write the number alone"),
+    (re.compile(r"[\u2212\u2013].*"), "its sign is not the '-' of a keyboard: write that one"),
+    (re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*"), "a date is no number: write days since some day"),
+    (
+        re.compile(r"[+-]?[0-9.,' ]*[0-9][.,' ][0-9]+"),
+        "add the file with --decimal to read its marks",
+    ),
+)
+
+
+def _hint(table: Table, name: str, row: int) -> str:
+    text = table.texts.get(name)
+    cell = "" if text is None else text[row] or ""
+    found = next((words for shape, words in _HINTS if shape.fullmatch(cell)), "")
+    return f" ({found})" if found and number_of(cell) is None else ""

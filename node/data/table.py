@@ -16,6 +16,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -34,6 +35,15 @@ Integers: TypeAlias = NDArray[np.int64]
 _VERSION: Final = 2
 
 
+class Marks(StrEnum):
+    """How a file writes numbers: one answer for all of its cells, by its header or by hand."""
+
+    PLAIN = "plain"  # 1048576.5
+    EITHER = "either"  # 2.5 and 2,5 are one number: no marks between groups
+    POINT = "point"  # 1,048,576.5
+    COMMA = "comma"  # 1.048.576,5
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """A data set; every column has `rows` entries.
@@ -41,7 +51,8 @@ class Table:
     `file` is the file's name as the user gave it. `lines` numbers the rows as the file does, from
     1: lines of a CSV, otherwise rows (`unit`). `texts` are stripped of blanks, and null where that
     leaves nothing. `other` are columns of kinds that nothing here can use, by name, with their
-    kind.
+    kind. `marks` says which marks a number's text has here. `notes` is what the owner is told about
+    how the file was read; the copy does not keep it.
     """
 
     file: str
@@ -51,6 +62,8 @@ class Table:
     texts: Mapping[str, pl.Series]
     order: tuple[str, ...]
     other: Mapping[str, str] = field(default_factory=dict)
+    marks: Marks = Marks.PLAIN
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -74,7 +87,13 @@ def encode_table(table: Table) -> memoryview:
             columns.append({"name": name, "kind": "text"})
         else:
             columns.append({"name": name, "kind": "other", "is": table.other[name]})
-    head = {"version": _VERSION, "file": table.file, "unit": table.unit, "columns": columns}
+    head = {
+        "version": _VERSION,
+        "file": table.file,
+        "unit": table.unit,
+        "marks": str(table.marks),
+        "columns": columns,
+    }
     arrays["head"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
@@ -114,7 +133,16 @@ def _table(head: dict[str, Any], stored: Any, wanted: frozenset[str] | None) -> 
         else:
             texts[name] = _from_arrow(stored[f"c{index}"])
     order = tuple(column["name"] for column in head["columns"])
-    return Table(head["file"], head["unit"], stored["lines"], numbers, texts, order, other)
+    return Table(
+        head["file"],
+        head["unit"],
+        stored["lines"],
+        numbers,
+        texts,
+        order,
+        other,
+        Marks(head["marks"]),
+    )
 
 
 def _arrow_bytes(cells: pl.Series) -> NDArray[np.uint8]:

@@ -170,13 +170,13 @@ def test_the_copy_holds_what_the_file_held(tmp_path: Path, rows: list[tuple[floa
         ("age,age,sick\n1,2,0\n", "more than one column named 'age'"),
         ("age, age ,sick\n1,2,0\n", "more than one column named 'age'"),
         ("age,,sick\n1,2,0\n", "column 2 has no name"),
-        ("age;sick\n1;0\n", "a comma is needed"),
+        ("age,sick\n1,0\n2\n", "line 3: 1 cell, the header names 2"),
+        ('age,sick\n"1\n2",0\n"2"\n', "line 4: 1 cell, the header names 2"),
+        ("61,2.5\n1,0\n", "line 1: numbers stand where the names of columns belong"),
         ("age,sick\n1,0\n2,1,3\n", "line 3: 3 cells, the header names 2"),
         ('age,sick\n"1\n2",0\n2,1,3\n', "line 4: 3 cells, the header names 2"),
         ('age,sick\n1,0\n"2,1\n', "line 3: unexpected end of data"),
-        (b"age,sick\n1,0\n\xe9,1\n", "line 3: not UTF-8"),
-        (b"\xe9,sick\n1,0\n", "line 1: not UTF-8"),
-        (b"PK\x03\x04 not a csv \x00\xff", "line 1: not UTF-8"),
+        (b"PK\x03\x04 not a csv \x00\xff", "line 1: a NUL"),
     ],
 )
 def test_bad_csv(tmp_path: Path, content: str | bytes, says: str) -> None:
@@ -185,7 +185,7 @@ def test_bad_csv(tmp_path: Path, content: str | bytes, says: str) -> None:
 
 
 def test_other_bad_files(tmp_path: Path) -> None:
-    assert "none of .csv, .parquet, .npz" in refusal(tmp_path, "x", "ward.xlsx")
+    assert "none of .csv, .tsv, .tab, .parquet" in refusal(tmp_path, "x", "ward.ods")
     assert "ward.parquet" in refusal(tmp_path, b"PAR1 and no more", "ward.parquet")
     assert "no .npz of plain arrays" in refusal(tmp_path, b"no zip", "ward.npz")
     for path in (tmp_path / "nothing.csv", tmp_path):
@@ -327,7 +327,6 @@ def test_the_matrix_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ("0,-1", "no,-1", "sick", "ward.csv, line 2: 'no'; one of 0, 1 is declared"),
         ("0,-1", ",-1", "sick", "ward.csv, line 2: the cell is empty"),
         ("sick,", "ill,", "sick", "has no column 'sick'; it has 'age', 'ward', 'ill', 'dose'"),
-        ("\n50,south,1,0", "\n50", "ward", "ward.csv, line 3: the cell is empty"),
     ],
 )
 def test_bad_value_is_named_by_line_column_and_what_is_allowed(
@@ -406,7 +405,7 @@ async def test_adding_through_a_worker(tmp_path: Path) -> None:
     await file.write_text(GOOD)
     with Store.open(home.database) as store:
         async with open_compute() as compute:
-            added = await add_dataset(home, store, compute, "ward", Path(file))
+            added, _ = await add_dataset(home, store, compute, "ward", Path(file))
             assert (added.name, added.rows) == ("ward", 3)
             assert added.columns == (
                 ("age", "number"),
@@ -439,7 +438,7 @@ async def test_copies_of_no_data_set_are_cleared(tmp_path: Path) -> None:
     with Store.open(home.database) as store:
         await trio.Path(file).write_text(GOOD)
         async with open_compute() as compute:
-            added = await add_dataset(home, store, compute, "ward", file)
+            added, _ = await add_dataset(home, store, compute, "ward", file)
         orphan = copies.put(b"imported, never entered")
         await trio.Path(home.datasets / ".new-cut-off").write_bytes(b"private")
         assert await clear_copies(home, store) == 2

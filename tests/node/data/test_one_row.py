@@ -45,6 +45,20 @@ def as_csv(rows: Sequence[Row]) -> bytes:
     return out.getvalue().encode()
 
 
+def as_semicolons(rows: Sequence[Row]) -> bytes:
+    out = io.StringIO()
+    csv.writer(out, delimiter=";").writerows([NAMES, *rows])
+    return out.getvalue().encode()
+
+
+def as_tabs(rows: Sequence[Row]) -> bytes:
+    """In Windows-1252, where that has all of a line's characters."""
+    lines = ["\t".join(row) for row in [NAMES, *rows]]
+    return b"\n".join(
+        line.encode("cp1252") if "\u2212" not in line else line.encode() for line in lines
+    )
+
+
 def as_parquet(rows: Sequence[Row]) -> bytes:
     out = io.BytesIO()
     pl.DataFrame(rows, schema=dict.fromkeys(NAMES, pl.String), orient="row").write_parquet(out)
@@ -60,6 +74,8 @@ def as_npz(rows: Sequence[Row]) -> bytes:
 
 FORMATS: dict[str, Callable[[Sequence[Row]], bytes]] = {
     "csv": as_csv,
+    "semicolons.csv": as_semicolons,
+    "tsv": as_tabs,
     "parquet": as_parquet,
     "npz": as_npz,
 }
@@ -108,7 +124,10 @@ def test_a_row_is_the_same_in_every_format(row: Row, tmp_path: Path) -> None:
     found = {
         suffix: vectors(used(tmp_path, suffix, make([row]))) for suffix, make in FORMATS.items()
     }
-    assert found["csv"] == found["parquet"] == found["npz"]
+    # Where semicolons separate, a comma is a decimal mark.
+    marks = found.pop("semicolons.csv") if any("," in cell for cell in row) else found["csv"]
+    assert len(marks) == 1
+    assert all(each == found["csv"] for each in found.values())
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
