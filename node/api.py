@@ -29,6 +29,7 @@ from node.control.job_results import (
     Posted,
 )
 from node.data.datasets import add_dataset
+from node.data.reading import declared
 from node.engine.engine import Machine, unix_ms
 from node.engine.services import Services
 from node.feeds.chain import ChainFollower
@@ -171,10 +172,12 @@ class Api:
 
     # --- data and consent -------------------------------------------------------------------
 
-    async def data_add(self, name: str, path: str) -> r.Dataset:
-        services = self._services
-        dataset = await add_dataset(
-            services.home, services.store, services.compute, name, Path(path)
+    async def data_add(
+        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+    ) -> r.Dataset:
+        services, reading = self._services, declared(separator, decimal, encoding)
+        dataset, notes = await add_dataset(
+            services.home, services.store, services.compute, name, Path(path), reading
         )
         self._bus.publish("data.added", f"{name}: {dataset.rows} rows")
         await self.refresh()
@@ -183,7 +186,7 @@ class Api:
         others = await services.store.read(catalogue.datasets)
         same = tuple(e.name for e in others if e.digest == dataset.digest and e.name != name)
         spent = await budgets.spent(services, name)
-        return self._dataset(dataset, False, spent, same)
+        return self._dataset(dataset, False, spent, same, notes)
 
     async def data_list(self) -> tuple[r.Dataset, ...]:
         def load(tx: Transaction) -> list[tuple[catalogue.Dataset, bool]]:
@@ -204,6 +207,7 @@ class Api:
         decided: bool,
         spent: float | None,
         same: tuple[str, ...],
+        notes: tuple[str, ...] = (),
     ) -> r.Dataset:
         names = tuple(name for name, _ in dataset.columns)
         machines = self._services.engine.machines.values()
@@ -223,6 +227,7 @@ class Api:
             jobs=used,
             epsilon_spent=spent,
             same=same,
+            notes=notes,
         )
 
     async def policy_show(self, dataset: str) -> r.Policy:

@@ -139,7 +139,8 @@ def privacy(found: Sequence[shapes.Privacy]) -> list[Part]:
 
 def dataset(d: shapes.Dataset) -> list[Part]:
     parts: list[Part] = [
-        f"{d['name']}: {d['rows']} rows, {d['column_count']} columns, {size(d['bytes'])}"
+        f"{d['name']}: {d['rows']} rows, {d['column_count']} columns, {size(d['bytes'])}",
+        *(f"note: {note}" for note in d["notes"]),
     ]
     if d["same"]:
         names = ", ".join(d["same"])

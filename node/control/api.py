@@ -52,8 +52,10 @@ class NodeApi(Protocol):
     async def stop(self) -> Stopping:
         """Begin to drain; return at once. The reply is sent before the socket closes."""
 
-    async def data_add(self, name: str, path: str) -> Dataset:
-        """Read, check and register a CSV, Parquet or .npz file at an absolute path.
+    async def data_add(
+        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+    ) -> Dataset:
+        """Read, check and register a file at an absolute path, read as its owner declares.
 
         Raises InputError (name taken, unreadable, no rows, ...).
         """

@@ -28,11 +28,17 @@ class DataAddParams:
     """A file to register.
 
     name: what to call it in this home
-    path: CSV, Parquet or .npz
+    path: CSV, TSV, Excel, Parquet, Arrow or .npz
+    separator: between cells of a file of text: comma, semicolon, tab or pipe; null: its header says
+    decimal: the mark before a fraction, '.' or ','; marks between groups of digits are then read
+    encoding: of a file of text, such as latin-1 or utf-16; null: line by line
     """
 
     name: DatasetName
     path: AbsolutePath
+    separator: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,7 @@ class Dataset:
     epsilon_spent: of the privacy budget, over all jobs; null where a job without noise was
         contributed to
     same: other datasets of the same content; the budget of each is counted for itself
+    notes: how its file was read, where that was not plain; said once, when it is added
     """
 
     name: DatasetName
@@ -164,6 +165,7 @@ class Dataset:
     jobs: int
     epsilon_spent: float | None
     same: tuple[DatasetName, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,7 @@ class Dataset(TypedDict):
     jobs: int
     epsilon_spent: float | None
     same: list[str]
+    notes: list[str]
 
 
 class Event(TypedDict):

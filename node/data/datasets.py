@@ -21,6 +21,7 @@ from protocol.errors import FatalError, InputError
 if TYPE_CHECKING:
     # Workers import this module; the store would bring trio along, matrices numpy.
     from node.data.matrix import OwnedRows
+    from node.data.reading import Reading
     from node.data.table import Numbers
     from node.home.home import Home
     from node.store.catalogue import Dataset
@@ -33,21 +34,24 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A worker's report of an import: the copy, rows, and each column's name and kind."""
+    """A worker's report of an import: the copy, rows, each column's name and kind, and words to the
+    owner about how the file was read."""
 
     copy: BlobRef
     rows: int
     columns: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...] = ()
 
 
-def import_file(path: Path, directory: Path) -> Imported:
+def import_file(path: Path, directory: Path, reading: Reading | None = None) -> Imported:
     """Read `path` and store its copy in `directory`. Runs in a worker. Raises `InputError`."""
+    from node.data.cells import kinds
     from node.data.readers import read_file
     from node.data.table import encode_table
 
-    table = read_file(path)
+    table = read_file(path, reading)
     copy = Blobs(directory).put(encode_table(table))
-    return Imported(copy, table.rows, table.kinds())
+    return Imported(copy, table.rows, kinds(table), table.notes)
 
 
 def load_matrix(directory: Path, digest: bytes, name: str, terms: Terms) -> tuple[Numbers, Numbers]:
@@ -86,8 +90,15 @@ def check_name(name: str) -> None:
         )
 
 
-async def add_dataset(home: Home, store: Store, compute: Compute, name: str, path: Path) -> Dataset:
-    """Import the CSV, Parquet or .npz file at `path` (absolute) as data set `name`.
+async def add_dataset(
+    home: Home,
+    store: Store,
+    compute: Compute,
+    name: str,
+    path: Path,
+    reading: Reading | None = None,
+) -> tuple[Dataset, tuple[str, ...]]:
+    """Import the file at `path` (absolute) as data set `name`; and words about how it was read.
 
     It takes no job until its owner sets a policy. Raises `InputError`: a bad or taken name, or
     whatever is wrong with the file; then nothing was added.
@@ -101,7 +112,7 @@ async def add_dataset(home: Home, store: Store, compute: Compute, name: str, pat
     taken = InputError(f"{name!r} is taken; choose another name", "name")
     if await store.read(lambda tx: load_dataset(tx, name)) is not None:
         raise taken
-    imported = await compute.run(import_file, path, home.datasets)
+    imported = await compute.run(import_file, path, home.datasets, reading)
     dataset = Dataset(
         name=name,
         source=str(path),
@@ -113,7 +124,7 @@ async def add_dataset(home: Home, store: Store, compute: Compute, name: str, pat
     )
     if not await store.run(lambda tx: save_dataset(tx, dataset)):
         raise taken
-    return dataset
+    return dataset, imported.notes
 
 
 async def clear_copies(home: Home, store: Store) -> int:

@@ -1,7 +1,8 @@
 """A job's view of a data set: the declared features and target as arrays, by declared ranges only.
 
-No mean, no maximum, no order of the data enters the arrays, so preprocessing leaks nothing: row i
-depends on row i and on the spec alone. Runs in workers.
+No mean, no maximum, no order and no kind of a column enters the arrays, so preprocessing leaks
+nothing: row i follows from row i's own cells and the spec alone, to the last bit. A cell is read
+by itself (node/data/cells.py), whatever stands above and below it. Runs in workers.
 
 An error names file, line, column and value for the owner of the data. It must never go to a peer:
 a value of one record stands in it.
@@ -9,15 +10,17 @@ a value of one record stands in it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from node.data.readers import name_list
+from node.data.cells import number_of, number_places, numbers_of, text_places
+from node.data.limits import name_list
 from node.data.table import Integers, Numbers, Table, read_table
 from protocol import params
 from protocol.errors import InputError
@@ -151,14 +154,8 @@ def _scaled(
     name, low, high = column.name, column.low, column.high
     allowed = f"a number from {low:g} to {high:g} is declared"
     text = table.texts.get(name)
-    if text is not None:
-        wrong = np.array([not _is_number(value) for value in text.values])
-        faults(table, name, (text.codes < 0) | wrong[text.codes], allowed)
-        parsed = [float(value) if _is_number(value) else np.nan for value in text.values]
-        values = np.array([*parsed, np.nan])[text.codes]  # code -1 (empty) reads the last entry
-    else:
-        values = table.numbers[name]
-        faults(table, name, ~np.isfinite(values), allowed)
+    values = table.numbers[name] if text is None else numbers_of(text, table.marks)
+    faults(table, name, ~np.isfinite(values), allowed)
     if outside is Outside.REFUSE:
         faults(table, name, (values < low) | (values > high), allowed)
     # The spec refuses ranges whose width is no float.
@@ -167,43 +164,16 @@ def _scaled(
 
 
 def _places(table: Table, name: str, words: Sequence[str], faults: _Faults) -> Integers:
-    """Each row's place among `words` [rows], 0 where there is none; a column of numbers matches
-    words as numbers."""
+    """Each row's place among `words` [rows], 0 where there is none."""
     shown = ", ".join(words[:10]) + (", …" if len(words) > 10 else "")
     allowed = f"one of {shown} is declared"
     text = table.texts.get(name)
     if text is not None:
-        place = {word: index for index, word in enumerate(words)}
-        known = np.array([place.get(value, -1) for value in text.values] + [-1], np.int64)
-        # Code -1 (empty) reads the last entry.
-        places = known[text.codes]
+        places = text_places(text, words, table.marks)
     else:
-        places = _number_places(table.numbers[name], name, words)
+        places = number_places(table.numbers[name], words)
     faults(table, name, places < 0, allowed)
     return np.maximum(places, 0)
-
-
-def _number_places(values: Numbers, name: str, words: Sequence[str]) -> Integers:
-    """Places among those words that are numbers: class "3" holds for 3 and for 3.0."""
-    pairs = [(float(word), index) for index, word in enumerate(words) if _is_number(word)]
-    if len({number for number, _ in pairs}) < len(pairs):
-        raise InputError("two of the declared words are the same number; the column has both", name)
-    if not pairs:
-        return np.full(len(values), -1, np.int64)
-    pairs.sort()
-    numbers = np.array([number for number, _ in pairs])
-    indexes = np.array([index for _, index in pairs], np.int64)
-    nearest = np.minimum(np.searchsorted(numbers, values), len(numbers) - 1)
-    # NaN sorts last and equals nothing.
-    found: Integers = np.where(numbers[nearest] == values, indexes[nearest], -1)
-    return found
-
-
-def _is_number(word: str) -> bool:
-    try:
-        return bool(np.isfinite(float(word)))
-    except ValueError:
-        return False
 
 
 def _refuse(table: Table, name: str, wrong: NDArray[np.bool_], allowed: str) -> None:
@@ -217,13 +187,32 @@ def _why(table: Table, name: str, wrong: NDArray[np.bool_], allowed: str) -> str
     row = int(np.argmax(wrong))
     others = int(np.count_nonzero(wrong)) - 1
     more = f"; so are {others} more rows" if others else ""
-    return f"{table.at(row)}: {_shown(table, name, row)}; {allowed}{more}"
+    return f"{table.at(row)}: {_shown(table, name, row)}; {allowed}{more}{_hint(table, name, row)}"
 
 
 def _shown(table: Table, name: str, row: int) -> str:
     text = table.texts.get(name)
     if text is not None:
-        code = text.codes[row]
-        return "the cell is empty" if code < 0 else f"{text.values[code][:60]!r}"
+        cell: str | None = text[row]
+        return "the cell is empty" if cell is None else f"{cell[:60]!r}"
     value = table.numbers[name][row]
     return "the cell is empty or NaN" if np.isnan(value) else f"{value:.17g}"
+
+
+#: What people write for numbers and is none, and what to do about it.
+_HINTS: Final = (
+    (re.compile(r".*[0-9] ?%"), "a percent sign makes it text: write the number alone"),
+    (re.compile(r"[\u2212\u2013].*"), "its sign is not the '-' of a keyboard: write that one"),
+    (re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*"), "a date is no number: write days since some day"),
+    (
+        re.compile(r"[+-]?[0-9.,' ]*[0-9][.,' ][0-9]+"),
+        "add the file with --decimal to read its marks",
+    ),
+)
+
+
+def _hint(table: Table, name: str, row: int) -> str:
+    text = table.texts.get(name)
+    cell = "" if text is None else text[row] or ""
+    found = next((words for shape, words in _HINTS if shape.fullmatch(cell)), "")
+    return f" ({found})" if found and number_of(cell) is None else ""

@@ -1,8 +1,12 @@
-"""A data set in memory and as the node's own copy: columns of numbers, columns of text.
+"""A data set in memory and as the node's own copy: cells as the file has them.
 
-The copy is one .npz (docs/adr/0302). Jobs train on it, whatever happens to the file that it came
-from. A missing number is NaN; a missing text has code -1. Worker processes only: the daemon itself
-never imports numpy for data.
+A column of numbers is one whose file stores numbers (Parquet, .npz). Text stays text, also where it
+looks like numbers: what a cell means is decided by a job's spec, cell by cell (node/data/cells.py),
+never by what else stands in its column. A missing number is NaN; a missing text is null.
+
+The copy is one .npz (docs/adr/0302): arrays of float64, and an Arrow file for each column of text.
+Jobs train on it, whatever happens to the file that it came from. Worker processes only: the daemon
+itself never imports numpy for data.
 """
 
 from __future__ import annotations
@@ -12,26 +16,32 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import FatalError
 
+if TYPE_CHECKING:
+    import polars as pl
+
 Numbers: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
 
-_VERSION: Final = 1
+#: 1 kept a column whose every cell was a number as numbers, and forgot how its cells were written.
+_VERSION: Final = 2
 
 
-@dataclass(frozen=True, eq=False)
-class TextColumn:
-    """`codes[i]` is the place of row i's text in `values`, -1 where there is none."""
+class Marks(StrEnum):
+    """How a file writes numbers: one answer for all of its cells, by its header or by hand."""
 
-    codes: Integers
-    values: tuple[str, ...]
+    PLAIN = "plain"  # 1048576.5
+    EITHER = "either"  # 2.5 and 2,5 are one number: no marks between groups
+    POINT = "point"  # 1,048,576.5
+    COMMA = "comma"  # 1.048.576,5
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,17 +49,21 @@ class Table:
     """A data set; every column has `rows` entries.
 
     `file` is the file's name as the user gave it. `lines` numbers the rows as the file does, from
-    1: lines of a CSV, otherwise rows (`unit`). `other` are columns of kinds that nothing here can
-    use, by name, with their kind.
+    1: lines of a CSV, otherwise rows (`unit`). `texts` are stripped of blanks, and null where that
+    leaves nothing. `other` are columns of kinds that nothing here can use, by name, with their
+    kind. `marks` says which marks a number's text has here. `notes` is what the owner is told about
+    how the file was read; the copy does not keep it.
     """
 
     file: str
     unit: str
     lines: Integers
     numbers: Mapping[str, Numbers]
-    texts: Mapping[str, TextColumn]
+    texts: Mapping[str, pl.Series]
     order: tuple[str, ...]
     other: Mapping[str, str] = field(default_factory=dict)
+    marks: Marks = Marks.PLAIN
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -58,14 +72,6 @@ class Table:
     def at(self, row: int) -> str:
         """Where row `row` (from 0) stands, for a person: 'ward.csv, line 17'."""
         return f"{self.file}, {self.unit} {self.lines[row]}"
-
-    def kinds(self) -> tuple[tuple[str, str], ...]:
-        """Name and kind ('number', 'text') of the columns that can be used, in the file's order."""
-        return tuple(
-            (name, "number" if name in self.numbers else "text")
-            for name in self.order
-            if name not in self.other
-        )
 
 
 def encode_table(table: Table) -> memoryview:
@@ -77,12 +83,17 @@ def encode_table(table: Table) -> memoryview:
             arrays[f"c{index}"] = table.numbers[name]
             columns.append({"name": name, "kind": "number"})
         elif name in table.texts:
-            text = table.texts[name]
-            arrays[f"c{index}"] = text.codes.astype(np.int32)
-            columns.append({"name": name, "kind": "text", "values": list(text.values)})
+            arrays[f"c{index}"] = _arrow_bytes(table.texts[name])
+            columns.append({"name": name, "kind": "text"})
         else:
             columns.append({"name": name, "kind": "other", "is": table.other[name]})
-    head = {"version": _VERSION, "file": table.file, "unit": table.unit, "columns": columns}
+    head = {
+        "version": _VERSION,
+        "file": table.file,
+        "unit": table.unit,
+        "marks": str(table.marks),
+        "columns": columns,
+    }
     arrays["head"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
@@ -98,7 +109,10 @@ def read_table(path: Path, wanted: frozenset[str] | None = None) -> Table:
         with np.load(path, allow_pickle=False) as stored:
             head = json.loads(stored["head"].tobytes())
             if head["version"] != _VERSION:
-                raise FatalError(f"{path} has version {head['version']}; add the data set again")
+                raise FatalError(
+                    f"{path} is a copy of version {head['version']}, this is {_VERSION}; add the "
+                    "file again under another name: assay data add NAME FILE"
+                )
             return _table(head, stored, wanted)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise FatalError(f"{path} cannot be read ({error}); add the data set again") from error
@@ -106,7 +120,7 @@ def read_table(path: Path, wanted: frozenset[str] | None = None) -> Table:
 
 def _table(head: dict[str, Any], stored: Any, wanted: frozenset[str] | None) -> Table:
     numbers: dict[str, Numbers] = {}
-    texts: dict[str, TextColumn] = {}
+    texts: dict[str, pl.Series] = {}
     other: dict[str, str] = {}
     for index, column in enumerate(head["columns"]):
         name = column["name"]
@@ -117,7 +131,27 @@ def _table(head: dict[str, Any], stored: Any, wanted: frozenset[str] | None) -> 
         elif column["kind"] == "number":
             numbers[name] = stored[f"c{index}"]
         else:
-            codes = stored[f"c{index}"].astype(np.int64)
-            texts[name] = TextColumn(codes, tuple(column["values"]))
+            texts[name] = _from_arrow(stored[f"c{index}"])
     order = tuple(column["name"] for column in head["columns"])
-    return Table(head["file"], head["unit"], stored["lines"], numbers, texts, order, other)
+    return Table(
+        head["file"],
+        head["unit"],
+        stored["lines"],
+        numbers,
+        texts,
+        order,
+        other,
+        Marks(head["marks"]),
+    )
+
+
+def _arrow_bytes(cells: pl.Series) -> NDArray[np.uint8]:
+    buffer = io.BytesIO()
+    cells.alias("cells").to_frame().write_ipc(buffer)
+    return np.frombuffer(buffer.getbuffer(), np.uint8)
+
+
+def _from_arrow(stored: NDArray[np.uint8]) -> pl.Series:
+    import polars as pl
+
+    return pl.read_ipc(io.BytesIO(stored.tobytes())).to_series()

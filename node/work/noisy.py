@@ -14,6 +14,7 @@ from protocol.spec.job import decode_spec
 
 if TYPE_CHECKING:
     from protocol.arith.learning.models import Floats
+    from protocol.arith.noise.mechanism import Flags
 
 
 def noisy_gradient(
@@ -39,7 +40,7 @@ def noisy_gradient(
     architecture = tasks.model_of(spec)
     content = Blobs(work.blobs).get(model)
     weights = decode_vector(Kind.MODEL, content, architecture.parameter_count)
-    x, y = _rows(work.spec, rows)
+    x, y, used = _rows(work.spec, rows)
     clip = noise_clip(
         training.clip_norm, training.batch_rows, training.rounds, privacy.epsilon, privacy.delta
     )
@@ -52,6 +53,7 @@ def noisy_gradient(
         FixedPoint(spec.encryption.value_bits, clip),
         plan,
         secrets.token_bytes,
+        used,
     )
     told = (
         ("rows", float(facts.rows)),
@@ -63,10 +65,10 @@ def noisy_gradient(
 
 
 @lru_cache(maxsize=1)
-def _rows(spec_bytes: bytes, rows: tasks.Rows) -> tuple[Floats, Floats]:
-    """A job's rows, scaled by its declared ranges and checked; kept for its next round."""
+def _rows(spec_bytes: bytes, rows: tasks.Rows) -> tuple[Floats, Floats, Flags]:
+    """A job's rows, scaled by its declared ranges and checked, and which of them are used; kept for
+    its next round."""
     from protocol.arith.learning.models import check_rows
 
-    x, y = tasks.noised_rows(spec_bytes, rows)
-    # An owner with no usable row has an empty sample in every round: it sends noise.
-    return check_rows(tasks.model_of(decode_spec(spec_bytes)), x, y) if len(x) else (x, y)
+    x, y, used = tasks.noised_rows(spec_bytes, rows)
+    return *check_rows(tasks.model_of(decode_spec(spec_bytes)), x, y), used

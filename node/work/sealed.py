@@ -54,7 +54,8 @@ def noised_statistics(work: Work, rows: Rows, plan: NoisePlan) -> bytes:
 
     spec = tasks.spec_of(work)
     model = tasks.model_of(spec)
-    u, y = check_rows(model, *tasks.noised_rows(work.spec, rows))
+    features, target, _ = tasks.noised_rows(work.spec, rows)
+    u, y = check_rows(model, features, target)
     drawn = statistics.noised(model, u, y, plan.multiplier)
     return statistics.encode_statistics(drawn)
 

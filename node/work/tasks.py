@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from protocol.arith.learning.feature_map import FeatureMap
     from protocol.arith.learning.models import Floats, Model
     from protocol.arith.learning.training import Training
+    from protocol.arith.noise.mechanism import Flags
     from protocol.arith.numbers.fixedpoint import Integers
 
 Facts = tuple[tuple[str, float], ...]
@@ -280,14 +281,15 @@ def matrix_of(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
 
 
 @lru_cache(maxsize=2)
-def noised_rows(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
-    """An owner's rows for a job with noise; features for a sealed job. No value in them keeps the
-    owner out. Rows that cannot be used are left out. A sealed job's statistics are over all
-    declared rows, so there such rows are zeros, which add nothing."""
+def noised_rows(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats, Flags]:
+    """An owner's rows for a job with noise, and which of them are used; features for a sealed job.
+
+    No value in them keeps the owner out, and none changes what is computed for how many rows: a row
+    that cannot be used is zeros, which are sampled and computed like any other and add nothing."""
     spec = _spec(spec_bytes)
     held = load_owned_rows(rows.directory, rows.digest, rows.name, spec)
     if not spec.privacy.sealed:
-        return held.features[~held.unused], held.target[~held.unused]
+        return held.features, held.target, ~held.unused
     features = feature_map_of(spec).rows(held.features)
     features[held.unused] = 0.0
-    return features, held.target
+    return features, held.target, ~held.unused

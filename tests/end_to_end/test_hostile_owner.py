@@ -53,7 +53,7 @@ UNFIT = {
     "text": ("x_0,x_1,side\n1,much,0\n2,1,1\n", "'much'; a number from -5 to 5 is declared"),
     "outside": (
         "x_0,x_1,side\n1,1,0\n1,7.5,0\n",
-        "x_1: outside.csv, line 3: 7.5; a number from -5",
+        "x_1: outside.csv, line 3: '7.5'; a number from -5",
     ),
     "empty-cell": ("x_0,x_1,side\n1,,0\n2,1,1\n", "a number from -5 to 5 is declared"),
     "nan": ("x_0,x_1,side\n1,nan,0\n2,1,1\n", "a number from -5 to 5 is declared"),

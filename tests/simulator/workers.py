@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import numpy as np
 from simulator.gaussian import rounded_gaussian
 from simulator.sealed import blinders
 
@@ -65,6 +66,10 @@ def within(node: Node, entropy: Entropy) -> Iterator[None]:
         decoded = tasks.spec_of(work_of(spec))
         return (tasks.feature_map_of(decoded).rows(x), y) if decoded.privacy.sealed else (x, y)
 
+    def used(spec: bytes, rows: tasks.Rows) -> Any:
+        x, y = matrix(spec, rows)
+        return x, y, np.ones(len(x), dtype=np.bool_)
+
     def blobs(_: Path) -> MemoryBlobs:
         return MemoryBlobs(node.blobs)
 
@@ -75,9 +80,9 @@ def within(node: Node, entropy: Entropy) -> Iterator[None]:
         for place, name, value in (
             (tasks, "Blobs", blobs),
             (tasks, "matrix_of", matrix),
-            (tasks, "noised_rows", matrix),
+            (tasks, "noised_rows", used),
             (noisy_tasks, "Blobs", blobs),
-            (noisy_tasks, "_rows", matrix),
+            (noisy_tasks, "_rows", used),
             (noise, "add_noise", noisy),
             (statistics, "add_noise", noisy),
             (pool_tasks, "blinders", blinders(entropy)),

@@ -16,15 +16,21 @@ from node.control.codes import Exit
 
 def data_add(
     name: Annotated[str, Parameter(help="What to call it here: a-z, 0-9, dot, dash, underscore.")],
-    file: Annotated[Path, Parameter(help="CSV, Parquet or .npz.")],
+    file: Annotated[Path, Parameter(help="CSV, TSV (.gz, .zst), Excel, Parquet, Arrow or .npz.")],
     *,
+    separator: Annotated[str | None, Parameter(help="comma, semicolon, tab or pipe.")] = None,
+    decimal: Annotated[str | None, Parameter(help="The mark before a fraction: . or ,")] = None,
+    encoding: Annotated[str | None, Parameter(help="Such as latin-1, cp1252 or utf-16.")] = None,
     session: Here,
 ) -> int:
     """Register a file as a dataset.
 
     Nothing leaves the machine; without a policy it takes no job.
+    How a file of text is written is seen at its header, and shown; options declare it by hand.
     """
-    added = session.call("data.add", {"name": name, "path": str(file.absolute())})
+    options = {"separator": separator, "decimal": decimal, "encoding": encoding}
+    given = {key: value for key, value in options.items() if value is not None}
+    added = session.call("data.add", {"name": name, "path": str(file.absolute())} | given)
     session.emit(added, views.dataset(added))
     return Exit.OK
 

@@ -11,7 +11,7 @@ docs/spec/privacy.md has the statement and the proof.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from protocol.arith.numbers.fixedpoint import FixedPoint, Integers
 from protocol.errors import FatalError, InputError
 from protocol.layout.noise import RECORD_NORM, NoisePlan
 
+Flags: TypeAlias = npt.NDArray[np.bool_]
+
 #: Rows whose coins are drawn at once, and values that OpenDP is given at once.
 _CHUNK: Final = 1 << 16
 
@@ -33,8 +35,9 @@ _LARGEST_SQUARE: Final = RECORD_NORM * RECORD_NORM
 class NoisyFacts:
     """For the owner's eyes alone; sample size and counts are not noised.
 
-    `rows` sampled, `clipped` of them scaled down, `unusable` of them without a finite gradient
-    (they count as zero), and `cut` values of the noisy sum that lay outside the wire's range.
+    `rows` sampled, `clipped` of them scaled down, `unusable` of them that count as zero (the caller
+    cannot use them, or their gradient is not finite), and `cut` values of the noisy sum that lay
+    outside the wire's range.
     """
 
     rows: int
@@ -52,6 +55,7 @@ def noisy_gradient(
     fixed_point: FixedPoint,
     plan: NoisePlan,
     entropy: Entropy,
+    used: Flags | None = None,
 ) -> tuple[Integers, NoisyFacts]:
     """One round's contribution: (parameter_count,) int64 in [-max_int, max_int], and facts.
 
@@ -65,7 +69,7 @@ def noisy_gradient(
     if training.local_steps != 1:
         raise InputError(f"is {training.local_steps}; with noise it is 1", "training.local_steps")
     chosen = poisson_sample(len(x), plan.rate, entropy)
-    total, clipped, unusable = sum_records(model, weights, x, y, chosen, training.clip_norm)
+    total, clipped, unusable = sum_records(model, weights, x, y, chosen, training.clip_norm, used)
     noisy = add_noise(total, plan.multiplier)
     grid = training.clip_norm / (RECORD_NORM * training.batch_rows)
     scaled = np.rint(noisy.astype(np.float64) * (grid / fixed_point.step))
@@ -98,42 +102,44 @@ def sum_records(
     y: Floats,
     chosen: npt.NDArray[np.intp],
     clip_norm: float,
+    used: Flags | None = None,
 ) -> tuple[Integers, int, int]:
     """The sum of the chosen rows' integer gradients, how many were clipped, how many unusable.
 
     One record at a time, each in the same buffers: in a product over many rows a row's last bits
     may depend on its neighbours (blocking, vector width), and a record that comes or goes would
     change the others' integers, which the sensitivity does not cover (Casacuberta et al. 2022).
+    Every row takes the same steps, those that count as zero too, so that time does not count them.
     """
+    used = np.ones(len(x), dtype=np.bool_) if used is None else used
     total = np.zeros(model.parameter_count, dtype=np.int64)
     row, target = np.empty((1, model.inputs)), np.empty(1)
     clipped = unusable = 0
     for index in chosen:
         row[0], target[0] = x[index], y[index]
         gradient, _ = clipped_gradient(model, weights, row, target, np.inf)
-        vector = record_vector(gradient, clip_norm)
-        if vector is None:
-            unusable += 1
-            continue
-        integers, over = vector
-        total += integers
-        clipped += over
+        integers, over, finite = record_vector(gradient, clip_norm)
+        counts = finite and bool(used[index])
+        total += integers * np.int64(counts)
+        clipped += over and counts
+        unusable += not counts
     return total, clipped, unusable
 
 
-def record_vector(gradient: Floats, clip_norm: float) -> tuple[Integers, bool] | None:
-    """One record's gradient on the grid, clip_norm / RECORD_NORM a step, and whether it was longer
-    than `clip_norm`; None if it is not finite.
+def record_vector(gradient: Floats, clip_norm: float) -> tuple[Integers, bool, bool]:
+    """One record's gradient on the grid, clip_norm / RECORD_NORM a step; whether it was longer than
+    `clip_norm`; and whether it was finite: if not, its vector is zeros.
 
     Fractions are cut off, towards zero, so that no coordinate and no norm grows; the norm is then
     at most RECORD_NORM, exactly, whatever the floats before it did. A record without a finite
-    gradient (weights are the requester's choice) must not raise: that would tell of it.
+    gradient (weights are the requester's choice) must not raise, and takes the same steps as any
+    other: either would tell of it.
     """
-    top = float(np.max(np.abs(gradient), initial=0.0))
-    if not np.isfinite(top):
-        return None
+    finite = bool(np.isfinite(gradient).all())
+    held = np.where(finite, gradient, 0.0)
+    top = float(np.max(np.abs(held), initial=0.0))
     # A row of zeros takes the same way as any other, so that time does not count them.
-    direction = gradient / (top or 1.0)  # in [-1, 1], one of them at an end: nothing overflows
+    direction = held / (top or 1.0)  # in [-1, 1], one of them at an end: nothing overflows
     length = float(np.sqrt(direction @ direction)) or 1.0
     over = top * length > clip_norm
     norm = RECORD_NORM * min(1.0, top * length / clip_norm)
@@ -141,7 +147,7 @@ def record_vector(gradient: Floats, clip_norm: float) -> tuple[Integers, bool] |
     while int(integers @ integers) > _LARGEST_SQUARE:
         # Rounding of `length` and of the product: a few steps in 2^30 at most.
         integers -= np.sign(integers)
-    return integers, over
+    return integers, over, finite
 
 
 def add_noise(values: Integers, multiplier: float) -> Integers:

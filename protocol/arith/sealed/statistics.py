@@ -156,9 +156,8 @@ def _sum_rows(u: Floats, t: Floats) -> Integers:
             np.take(products.reshape(-1), upper, out=off_diagonal, mode="clip")
             off_diagonal *= math.sqrt(2.0)
             np.multiply.outer(row, TARGET_WEIGHT * target, out=moments)
-        found = record_vector(vector, RECORD_LENGTH)
-        if found is not None:  # features that are not finite count as zero, as in noise.py
-            total += found[0]
+        # Features that are not finite count as zero, and take as long as others (mechanism.py).
+        total += record_vector(vector, RECORD_LENGTH)[0]
     return total
 
 

@@ -58,7 +58,9 @@ class FakeNode:
         self.stopped.set()
         return r.Stopping(self.state.pid, 1)
 
-    async def data_add(self, name: str, path: str) -> r.Dataset:
+    async def data_add(
+        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+    ) -> r.Dataset:
         if name == "blocks":
             self.enter_blocked.set()
             await self.blocked.wait()
@@ -71,7 +73,12 @@ class FakeNode:
             error.add_note("assay data list")
             raise error
         self.datasets[name] = dataclasses.replace(
-            ex.DATASET, name=name, path=path, decided=False, same=self.same
+            ex.DATASET,
+            name=name,
+            path=path,
+            decided=False,
+            same=self.same,
+            notes=tuple(f"read with {each}" for each in (separator, decimal, encoding) if each),
         )
         return self.datasets[name]
 

@@ -25,6 +25,10 @@ LINE = ex.STATUS.join_line
         ("peers", [ex.PEER_ID, "out", "1.5"]),
         ("data list", ["ward-3", "4120", "185.8 KiB", "0.5"]),
         ("data add ward-9 x.csv", ["ward-9", "assay policy show ward-9"]),
+        (
+            "data add ward-9 x.csv --separator semicolon --decimal , --encoding latin-1",
+            ["note: read with semicolon", "note: read with ,", "note: read with latin-1"],
+        ),
         ("policy show ward-3", ["accept", "never, ask or auto"]),
         ("policy set ward-3 accept=ask", ["accept", "ask"]),
         (

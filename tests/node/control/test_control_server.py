@@ -119,7 +119,13 @@ async def test_a_wrong_line_gets_its_code_and_the_connection_lives(
 
 WRONG: dict[str, list[tuple[str, Any]]] = {
     "join": [("address", 5)],
-    "data.add": [("name", "Not A Name"), ("path", "relative.csv")],
+    "data.add": [
+        ("name", "Not A Name"),
+        ("path", "relative.csv"),
+        ("separator", 5),
+        ("decimal", True),
+        ("encoding", []),
+    ],
     "policy.show": [("dataset", "")],
     "privacy": [("dataset", "")],
     "policy.set": [("dataset", None), ("changes", []), ("changes.accept", {"accept": {}})],

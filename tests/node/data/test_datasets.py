@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from kits.examples import examples
 
+from node.data.cells import kinds, numbers_of
 from node.data.datasets import add_dataset, check_name, clear_copies, import_file, load_matrix
 from node.data.matrix import build_matrix
 from node.data.readers import read_file
@@ -116,16 +117,17 @@ def test_parquet_and_npz_give_the_same(tmp_path: Path) -> None:
 def test_npz_matrix_becomes_columns(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "in.npz", x=np.arange(6).reshape(3, 2), y=np.array([0, 1, 1]))
     table = read_file(tmp_path / "in.npz")
-    assert table.kinds() == (("x0", "number"), ("x1", "number"), ("y", "number"))
-    assert table.numbers["x1"].tolist() == [1, 3, 5]
+    assert kinds(table) == (("x0", "number"), ("x1", "number"), ("y", "number"))
+    assert table.texts["x1"].to_list() == ["1", "3", "5"]
 
 
 def test_words_match_numbers_in_any_order(tmp_path: Path) -> None:
     copy = imported(tmp_path, "age,sick\n1,3\n1,-2\n1,1e1\n")
     target = ClassTarget("sick", ("ten", "3.0", "10", "-2"))
     assert build_matrix(copy, [AGE], target)[1].tolist() == [1, 3, 2]
-    with pytest.raises(InputError, match="sick: two of the declared words are the same number"):
-        build_matrix(copy, [AGE], ClassTarget("sick", ("3", "3.0", "10", "-2")))
+    # Of two words of one value the cell is the one that is spelt as it is.
+    both = ClassTarget("sick", ("3", "3.0", "10", "-2"))
+    assert build_matrix(copy, [AGE], both)[1].tolist() == [0, 3, 2]
 
 
 @examples(0.6, allow=[HealthCheck.function_scoped_fixture])
@@ -149,9 +151,9 @@ def test_the_copy_holds_what_the_file_held(tmp_path: Path, rows: list[tuple[floa
     (tmp_path / "copy").write_bytes(encode_table(table))
     copy = read_table(tmp_path / "copy")
     for found in (table, copy):
-        assert found.numbers["value"].tolist() == [value for value, _ in rows]
-        text = found.texts["word"]
-        assert [text.values[c] for c in text.codes] == [f"w{word}".strip() for _, word in rows]
+        assert found.texts["value"].to_list() == [repr(value) for value, _ in rows]
+        assert numbers_of(found.texts["value"]).tolist() == [value for value, _ in rows]
+        assert found.texts["word"].to_list() == [f"w{word}".strip() for _, word in rows]
         assert found.lines.tolist() == list(range(2, len(rows) + 2))
 
 
@@ -168,13 +170,13 @@ def test_the_copy_holds_what_the_file_held(tmp_path: Path, rows: list[tuple[floa
         ("age,age,sick\n1,2,0\n", "more than one column named 'age'"),
         ("age, age ,sick\n1,2,0\n", "more than one column named 'age'"),
         ("age,,sick\n1,2,0\n", "column 2 has no name"),
-        ("age;sick\n1;0\n", "a comma is needed"),
+        ("age,sick\n1,0\n2\n", "line 3: 1 cell, the header names 2"),
+        ('age,sick\n"1\n2",0\n"2"\n', "line 4: 1 cell, the header names 2"),
+        ("61,2.5\n1,0\n", "line 1: numbers stand where the names of columns belong"),
         ("age,sick\n1,0\n2,1,3\n", "line 3: 3 cells, the header names 2"),
         ('age,sick\n"1\n2",0\n2,1,3\n', "line 4: 3 cells, the header names 2"),
         ('age,sick\n1,0\n"2,1\n', "line 3: unexpected end of data"),
-        (b"age,sick\n1,0\n\xe9,1\n", "line 3: not UTF-8"),
-        (b"\xe9,sick\n1,0\n", "line 1: not UTF-8"),
-        (b"PK\x03\x04 not a csv \x00\xff", "line 1: not UTF-8"),
+        (b"PK\x03\x04 not a csv \x00\xff", "line 1: a NUL"),
     ],
 )
 def test_bad_csv(tmp_path: Path, content: str | bytes, says: str) -> None:
@@ -183,7 +185,7 @@ def test_bad_csv(tmp_path: Path, content: str | bytes, says: str) -> None:
 
 
 def test_other_bad_files(tmp_path: Path) -> None:
-    assert "none of .csv, .parquet, .npz" in refusal(tmp_path, "x", "ward.xlsx")
+    assert "none of .csv, .tsv, .tab, .parquet" in refusal(tmp_path, "x", "ward.ods")
     assert "ward.parquet" in refusal(tmp_path, b"PAR1 and no more", "ward.parquet")
     assert "no .npz of plain arrays" in refusal(tmp_path, b"no zip", "ward.npz")
     for path in (tmp_path / "nothing.csv", tmp_path):
@@ -309,23 +311,22 @@ def test_the_matrix_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ("old", "new", "field", "says"),
     [
         ("\n50,", "\nfifty,", "age", "ward.csv, line 3: 'fifty'; a number from 0 to 100"),
-        ("\n50,", "\n,", "age", "ward.csv, line 3: the cell is empty or NaN"),
-        ("\n50,", '\n"",', "age", "ward.csv, line 3: the cell is empty or NaN"),
-        ("\n50,", "\nNaN,", "age", "ward.csv, line 3: the cell is empty or NaN"),
-        ("\n50,", "\ninf,", "age", "ward.csv, line 3: inf; a number from 0 to 100"),
-        ("\n50,", "\n1e999,", "age", "ward.csv, line 3: inf; a number from 0 to 100"),
-        ("\n50,", "\n-0.001,", "age", "ward.csv, line 3: -0.001; a number from 0 to 100"),
-        ("\n100,", "\n100.00000000000001,", "age", "line 4: 100.00000000000001; a number"),
-        ("\n50,", "\n\n500,", "age", "ward.csv, line 4: 500; a number from 0 to 100"),
+        ("\n50,", "\n,", "age", "ward.csv, line 3: the cell is empty"),
+        ("\n50,", '\n"",', "age", "ward.csv, line 3: the cell is empty"),
+        ("\n50,", "\nNaN,", "age", "ward.csv, line 3: 'NaN'"),
+        ("\n50,", "\ninf,", "age", "ward.csv, line 3: 'inf'; a number from 0 to 100"),
+        ("\n50,", "\n1e999,", "age", "ward.csv, line 3: '1e999'; a number from 0 to 100"),
+        ("\n50,", "\n-0.001,", "age", "ward.csv, line 3: '-0.001'; a number from 0 to 100"),
+        ("\n100,", "\n100.00000000000001,", "age", "line 4: '100.00000000000001'; a number"),
+        ("\n50,", "\n\n500,", "age", "ward.csv, line 4: '500'; a number from 0 to 100"),
         ("\n25,north", '\n25,"no\nrth"', "ward", "ward.csv, line 2: 'no\\nrth'; one of north"),
         ("south", "west", "ward", "ward.csv, line 3: 'west'; one of north, south, east"),
         ("south", "", "ward", "ward.csv, line 3: the cell is empty; one of north"),
-        ("0,-1", "2,-1", "sick", "ward.csv, line 2: 2; one of 0, 1 is declared"),
-        ("0,-1", "0.5,-1", "sick", "ward.csv, line 2: 0.5; one of 0, 1 is declared"),
+        ("0,-1", "2,-1", "sick", "ward.csv, line 2: '2'; one of 0, 1 is declared"),
+        ("0,-1", "0.5,-1", "sick", "ward.csv, line 2: '0.5'; one of 0, 1 is declared"),
         ("0,-1", "no,-1", "sick", "ward.csv, line 2: 'no'; one of 0, 1 is declared"),
         ("0,-1", ",-1", "sick", "ward.csv, line 2: the cell is empty"),
         ("sick,", "ill,", "sick", "has no column 'sick'; it has 'age', 'ward', 'ill', 'dose'"),
-        ("\n50,south,1,0", "\n50", "ward", "ward.csv, line 3: the cell is empty"),
     ],
 )
 def test_bad_value_is_named_by_line_column_and_what_is_allowed(
@@ -341,7 +342,7 @@ def test_bad_value_is_named_by_line_column_and_what_is_allowed(
 
 def test_lines_below_a_quoted_line_break_are_counted_right(tmp_path: Path) -> None:
     content = 'age,"wa\nrd",sick\n1,"a\n\nb",0\n2,c,1\n300,d,1\n'
-    with pytest.raises(InputError, match=r"line 7: 300;"):
+    with pytest.raises(InputError, match=r"line 7: '300';"):
         build_matrix(imported(tmp_path, content), [AGE], SICK)
 
 
@@ -349,7 +350,7 @@ def test_all_missing_columns_are_listed_and_all_bad_rows_counted(tmp_path: Path)
     with pytest.raises(InputError, match="no column 'age', 'ward'; it has 'x', 'sick'"):
         build_matrix(imported(tmp_path, "x,sick\n1,0\n"), [AGE, WARD], SICK)
     many = "age,sick\n" + "500,0\n" * 13
-    with pytest.raises(InputError, match=r"line 2: 500; .* is declared; so are 12 more rows"):
+    with pytest.raises(InputError, match=r"line 2: '500'; .* is declared; so are 12 more rows"):
         build_matrix(imported(tmp_path, many), [AGE], SICK)
 
 
@@ -376,7 +377,7 @@ def test_clip_takes_the_nearer_end_and_forgives_nothing_else(tmp_path: Path) -> 
 def test_a_damaged_copy_is_refused(tmp_path: Path) -> None:
     copy = imported(tmp_path, GOOD)
     content = copy.read_bytes()
-    at = content.index(np.array([25.0, 50.0, 100.0]).tobytes())
+    at = content.index(b"25")
     copy.write_bytes(content[:at] + b"\x01" + content[at + 1 :])
     with pytest.raises(FatalError, match="add the data set again"):
         build_matrix(copy, [AGE], SICK)
@@ -404,7 +405,7 @@ async def test_adding_through_a_worker(tmp_path: Path) -> None:
     await file.write_text(GOOD)
     with Store.open(home.database) as store:
         async with open_compute() as compute:
-            added = await add_dataset(home, store, compute, "ward", Path(file))
+            added, _ = await add_dataset(home, store, compute, "ward", Path(file))
             assert (added.name, added.rows) == ("ward", 3)
             assert added.columns == (
                 ("age", "number"),
@@ -437,7 +438,7 @@ async def test_copies_of_no_data_set_are_cleared(tmp_path: Path) -> None:
     with Store.open(home.database) as store:
         await trio.Path(file).write_text(GOOD)
         async with open_compute() as compute:
-            added = await add_dataset(home, store, compute, "ward", file)
+            added, _ = await add_dataset(home, store, compute, "ward", file)
         orphan = copies.put(b"imported, never entered")
         await trio.Path(home.datasets / ".new-cut-off").write_bytes(b"private")
         assert await clear_copies(home, store) == 2

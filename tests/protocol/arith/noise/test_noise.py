@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import random
+import sys
 from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,11 +79,9 @@ EXTREME = st.one_of(
 @example(gradient=np.array([3.0, 4.0]), clip_norm=np.nextafter(5.0, 0.0))
 @examples(4)
 def test_no_record_is_longer_than_stated(gradient: Floats, clip_norm: float) -> None:
-    found = record_vector(gradient, clip_norm)
-    if found is None:
-        assert not np.isfinite(gradient).all()
-        return
-    vector, _ = found
+    vector, _, finite = record_vector(gradient, clip_norm)
+    assert finite == np.isfinite(gradient).all()
+    assert finite or not vector.any()
     assert vector.dtype == np.int64
     assert squared_norm(vector) <= RECORD_NORM**2
     # Every coordinate was moved towards zero, or not at all.
@@ -99,7 +102,6 @@ def test_many_coordinates_do_not_add_up_to_more(size: int) -> None:
         for part in (1.0, 0.3, 1e-6):
             clip_norm = float(np.linalg.norm(gradient)) * part
             found = record_vector(gradient, clip_norm)
-            assert found is not None
             assert int(found[0] @ found[0]) <= RECORD_NORM**2
             # And the clip is used: at most a unit a coordinate is cut off, and rounding.
             assert math.sqrt(found[0] @ found[0]) >= RECORD_NORM - 2 * math.sqrt(size) - 16
@@ -178,6 +180,49 @@ def test_weights_that_overflow_tell_nothing_of_a_record() -> None:
     assert unusable >= 1
     assert squared_norm(total) <= RECORD_NORM**2
     assert clipped + unusable <= 2
+
+
+def steps_of(function: Callable[[], object]) -> list[tuple[str, str]]:
+    """Every call that a function makes, into Python and into C, in order."""
+    steps: list[tuple[str, str]] = []
+
+    def note(frame: FrameType, event: str, called: Any) -> None:
+        name = frame.f_code.co_name if called is None else getattr(called, "__qualname__", "")
+        steps.append((event, name))
+
+    gc.disable()  # a collection may come in the middle of any call
+    sys.setprofile(note)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+        gc.enable()
+    return steps
+
+
+@pytest.mark.parametrize("family", [Family.SOFTMAX, Family.DENSE])
+def test_a_row_that_counts_as_zero_takes_the_steps_of_any_other(family: Family) -> None:
+    """Rows whose gradient was not finite cost half, which told how many of them there are."""
+    model = Model(family, 2, 2, 3 if family is Family.DENSE else 0)
+    weights = np.full(model.parameter_count, 1e300)
+    x, y = np.array([[0.3, 0.4], [1e200, 1.0], [0.0, 0.0]]), np.array([0.0, 1.0, 1.0])
+    used = np.array([True, True, False])
+    *_, unusable = sum_records(model, weights, x, y, np.array([1]), 1.0, used)
+    assert unusable == 1
+    steps = [
+        steps_of(partial(sum_records, model, held, x, y, np.array([row]), 1.0, used))
+        for row, held in enumerate((weights / 1e300, weights, weights / 1e300))
+    ]
+    assert len(steps[0]) > 20
+    assert steps[0] == steps[1] == steps[2]
+
+
+def test_rows_that_are_not_used_add_nothing() -> None:
+    model, weights, x, y = Model(Family.SOFTMAX, 3, 2), np.zeros(8), np.eye(3), np.zeros(3)
+    used = np.array([True, False, True])
+    total, _, unusable = sum_records(model, weights, x, y, np.arange(3), 1.0, used)
+    assert unusable == 1
+    assert (total == sum_records(model, weights, x, y, np.array([0, 2]), 1.0)[0]).all()
 
 
 # The sample

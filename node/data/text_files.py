@@ -1,0 +1,245 @@
+"""CSV and its kin into tables: RFC 4180, or with tabs, semicolons or bars between cells.
+
+How a file is written follows from its header or from what its owner declares. No row decides it,
+so that no row changes what another means.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Final
+
+import numpy as np
+
+from node.data.cells import number_of
+from node.data.frames import frame_table
+from node.data.limits import INDEX_SAID, check_names, check_size
+from node.data.reading import SEPARATORS, Reading
+from node.data.table import Marks, Table
+from node.data.unpacked import PACKED, Text, unpacked
+from protocol import params
+from protocol.errors import InputError
+
+__all__ = ["PACKED", "read_text"]
+
+#: Rows that are looked at for marks that want a word from the owner. Nothing is read by it.
+_LOOKED_AT: Final = 10_000
+
+_GROUPS: Final = r"^[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?$"
+_COMMA: Final = r"^[+-]?[0-9]+,[0-9]+$"
+_BOTH_MARKS: Final = r"^[+-]?[0-9]{1,3}(\.[0-9]{3})+,[0-9]+$|^[+-]?[0-9]{1,3}(,[0-9]{3})+\.[0-9]+$"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Header:
+    """A header's names, the separator that it shows, how many lines stand above the rows, and how
+    many of those above the header."""
+
+    names: list[str]
+    separator: str
+    lines: int
+    comments: int
+    notes: tuple[str, ...]
+
+
+def read_text(path: Path, reading: Reading) -> Table:
+    """The table in a file of text. Raises `InputError`."""
+    import polars as pl
+
+    text = unpacked(path, reading.encoding)
+    header = _header(text, reading, path)
+    width, names = len(header.names), header.names
+    indexed = width > 1 and not names[0]
+    check_names(text.name, names[1:] if indexed else names)
+    _check_no_header(text.name, names)
+    check_size(text.name, text.breaks, width)
+    try:
+        frame = pl.read_csv(
+            text.source,
+            infer_schema=False,
+            skip_lines=header.comments,
+            separator=header.separator,
+            glob=False,
+        )
+    except pl.exceptions.PolarsError as error:
+        raise _fault(text, header, error) from error
+    if frame.width != width:
+        raise InputError(
+            f"{text.name}: the header cannot be read; quote it as RFC 4180 says", "data"
+        )
+    filled = frame.select(~pl.all_horizontal(pl.all().is_null())).to_series()
+    last = frame.to_series(width - 1)
+    if width > 1 and (last.is_null() & filled).any():
+        _check_short(text, header)
+    lines = np.arange(frame.height, dtype=np.int64) + header.lines + 1
+    if text.quoted:
+        # A quoted cell may hold line breaks: every row below stands that much lower.
+        breaks = frame.select(
+            pl.sum_horizontal(pl.all().str.count_matches("\n", literal=True).fill_null(0))
+        ).to_series()
+        lines[1:] += np.cumsum(breaks.to_numpy().astype(np.int64))[:-1]
+    frame.columns = [name or f"\0{place}" for place, name in enumerate(names)]
+    frame = frame.drop(frame.columns[0]) if indexed else frame
+    # Blank lines, at the end above all, are no rows.
+    table = frame_table(text.name, "line", frame.filter(filled), lines[filled.to_numpy()])
+    marks, said = _marks(table, header, reading)
+    notes = (*text.notes, *header.notes, *((INDEX_SAID,) if indexed else ()), *said)
+    return dataclasses.replace(table, marks=marks, notes=notes)
+
+
+def _header(text: Text, reading: Reading, path: Path) -> _Header:
+    """The header, by the separator that is declared, or the one that makes the most names of it."""
+    comments = _comments(text)
+    tabs = {".tsv", ".tab"} & {suffix.lower() for suffix in path.suffixes}
+    first = "\t" if tabs else ","
+    tried = [reading.separator] if reading.separator else [first, *SEPARATORS.values()]
+    found: list[tuple[list[str], int, str]] = []
+    for separator in tried:
+        try:
+            found.append((*_names(text, separator, comments), separator))
+        except csv.Error as error:
+            if len(tried) == 1 or (separator == tried[-1] and not found):
+                raise InputError(
+                    f"{text.name}: the header cannot be read: {error}", "data"
+                ) from error
+    # The first of those that make equally many.
+    names, lines, separator = max(found, key=lambda each: len(each[0]))
+    notes = []
+    if comments:
+        above = "its first line is a comment" if comments == 1 else f"{comments} lines are comments"
+        notes.append(f"{above} (#) and left out")
+    if separator != first and not reading.separator:
+        mark = next(name for name, one in SEPARATORS.items() if one == separator)
+        notes.append(f"cells are separated by {mark}; --separator declares another")
+    return _Header(names, separator, comments + lines, comments, tuple(notes))
+
+
+def _comments(text: Text) -> int:
+    """Lines above the header that begin with '#'. A header may begin so too: those lines are
+    comments where each of them is one cell, and the line below them is more."""
+    with text.lines() as file:
+        count, alone = 0, True
+        for line in _bounded_lines(text.name, file):
+            several = any(separator in line for separator in SEPARATORS.values())
+            if not line.startswith("#"):
+                return count if several and alone else 0
+            count, alone = count + 1, alone and not several
+    return 0
+
+
+def _names(text: Text, separator: str, skipped: int) -> tuple[list[str], int]:
+    """The header's names, and how many lines it takes. Raises csv.Error."""
+    with text.lines() as file:
+        lines = _bounded_lines(text.name, file)
+        for _ in range(skipped):
+            next(lines)
+        reader = csv.reader(lines, strict=True, delimiter=separator)
+        # Cells lose the blanks around them too.
+        return [name.strip() for name in next(reader, [])], reader.line_num
+
+
+def _bounded_lines(name: str, file: IO[str]) -> Iterator[str]:
+    """Lines of a header; `InputError` before a file without any line break fills the memory."""
+    left = params.MAX_HEADER_BYTES
+    while line := file.readline(left + 1):
+        left -= len(line)
+        if left < 0:
+            raise InputError(
+                f"{name}: the header is longer than {params.MAX_HEADER_BYTES} bytes", "data"
+            )
+        yield line
+
+
+def _check_no_header(file: str, names: Sequence[str]) -> None:
+    """Refuse a first row that stands where names belong. Numbers that count up are names: so they
+    are written for a table whose columns have none."""
+    numbers = [number_of(name) for name in names if name]
+    counted = [*range(len(numbers))], [*range(1, len(numbers) + 1)]
+    if numbers and None not in numbers and numbers not in counted:
+        raise InputError(
+            f"{file}, line 1: numbers stand where the names of columns belong; write a first line "
+            "with a name for each column",
+            "data",
+        )
+
+
+def _check_short(text: Text, header: _Header) -> None:
+    """Refuse a row with fewer cells than names. polars fills such rows up without a word."""
+    width = len(header.names)
+    if text.quoted:
+        with text.lines() as lines:
+            reader = csv.reader(lines, delimiter=header.separator)
+            for cells in reader:
+                if reader.line_num > header.lines and 0 < len(cells) < width:
+                    raise _ragged(text.name, reader.line_num, len(cells), width)
+        return
+    separator = header.separator.encode()
+    with text.open() as file:
+        for number, line in enumerate(file, start=1):
+            count = line.count(separator) + 1
+            if count < width and number > header.lines and line.rstrip(b"\r\n"):
+                raise _ragged(text.name, number, count, width)
+
+
+def _ragged(name: str, line: int, cells: int, width: int) -> InputError:
+    has = "1 cell" if cells == 1 else f"{cells} cells"
+    return InputError(
+        f"{name}, line {line}: {has}, the header names {width}; mend that line, or say what stands "
+        "between cells: --separator",
+        "data",
+    )
+
+
+def _fault(text: Text, header: _Header, error: Exception) -> InputError:
+    """polars does not say in which line a fault is: find it. Only for files that it refused."""
+    width = len(header.names)
+    with text.lines() as lines:
+        reader = csv.reader(lines, strict=True, delimiter=header.separator)
+        try:
+            for cells in reader:
+                if reader.line_num > header.lines and len(cells) > width:
+                    return _ragged(text.name, reader.line_num, len(cells), width)
+        except csv.Error as fault:
+            return InputError(f"{text.name}, line {reader.line_num}: {fault}", "data")
+    return InputError(f"{text.name}: {str(error).splitlines()[0]}", "data")
+
+
+def _marks(table: Table, header: _Header, reading: Reading) -> tuple[Marks, list[str]]:
+    """How numbers are written here, by the header's separator or by hand; and words to the owner
+    about what was not taken for a number. Raises `InputError` for numbers of two marks, of which
+    only their owner knows which is the decimal one."""
+    if reading.decimal:
+        return (Marks.COMMA if reading.decimal == "," else Marks.POINT), []
+    looked = {name: cells.head(_LOOKED_AT) for name, cells in table.texts.items()}
+    if header.separator == ";":
+        for name, cells in looked.items():
+            if cells.str.contains(_BOTH_MARKS).any():
+                raise InputError(
+                    f"{table.file}: column {name!r} has numbers with two marks; say which one is "
+                    "the decimal mark: --decimal ',' or --decimal '.'",
+                    "data",
+                )
+        commas = [name for name, cells in looked.items() if cells.str.contains(_COMMA).any()]
+        said = _listed(commas, "2,5 is read as 2.5 in {}; --decimal declares another mark")
+        return Marks.EITHER, said
+    groups = [name for name, cells in looked.items() if cells.str.contains(_GROUPS).any()]
+    commas = [
+        name
+        for name, cells in looked.items()
+        if name not in groups and cells.str.contains(_COMMA).any()
+    ]
+    return Marks.PLAIN, [
+        *_listed(groups, "12,500 is no number in {}; --decimal '.' reads marks between digits"),
+        *_listed(commas, "2,5 is no number in {}; --decimal ',' reads decimal commas"),
+    ]
+
+
+def _listed(names: Sequence[str], words: str) -> list[str]:
+    """The words about these columns, if there are any."""
+    if not names:
+        return []
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return [words.format(", ".join(repr(name) for name in names[:3]) + more)]

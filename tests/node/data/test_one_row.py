@@ -1,0 +1,205 @@
+"""What a row contributes follows from its own cells and the spec, from the file's bytes on.
+
+The promise that noise rests on: neighbours differ by one row, and every other row's vector is the
+same in both, to the last bit.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, example, given
+from hypothesis import strategies as st
+from kits.examples import examples
+
+from node.data.cells import number_of, number_places, numbers_of, text_places
+from node.data.datasets import import_file
+from node.data.matrix import OwnedRows, owned_rows
+from node.store.blobs import Blobs
+from protocol.spec.job import CategoryFeature, ClassTarget, NumberFeature
+
+Row: TypeAlias = tuple[str, str, str]
+
+NAMES = ("x", "ward", "kind")
+FEATURES = (NumberFeature("x", -10.0, 10.0), CategoryFeature("ward", ("1", "01", "b", "true")))
+TARGET = ClassTarget("kind", ("0", "1"))
+
+#: Cells that speak for one kind of column or another, and some that are nothing.
+CELLS = ("0", "0.0", "1", "1.0", "01", "1e0", "-3.25", "?", "NA", "nan", "inf", "5E400", "12_34")
+WORDS = ("b", "b ", "true", "FALSE", "2024-01-05", "−1.5", "5%", "1,5", "12,500", "ö")
+
+cells = st.one_of(st.sampled_from(CELLS + WORDS), st.floats(-20, 20).map(repr))
+rows_of_text = st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=7)
+
+
+def as_csv(rows: Sequence[Row]) -> bytes:
+    out = io.StringIO()
+    csv.writer(out).writerows([NAMES, *rows])
+    return out.getvalue().encode()
+
+
+def as_semicolons(rows: Sequence[Row]) -> bytes:
+    out = io.StringIO()
+    csv.writer(out, delimiter=";").writerows([NAMES, *rows])
+    return out.getvalue().encode()
+
+
+def as_tabs(rows: Sequence[Row]) -> bytes:
+    """In Windows-1252, where that has all of a line's characters."""
+    lines = ["\t".join(row) for row in [NAMES, *rows]]
+    return b"\n".join(
+        line.encode("cp1252") if "\u2212" not in line else line.encode() for line in lines
+    )
+
+
+def as_parquet(rows: Sequence[Row]) -> bytes:
+    out = io.BytesIO()
+    pl.DataFrame(rows, schema=dict.fromkeys(NAMES, pl.String), orient="row").write_parquet(out)
+    return out.getvalue()
+
+
+def as_npz(rows: Sequence[Row]) -> bytes:
+    out = io.BytesIO()
+    columns = np.array(rows, dtype=np.str_).T
+    np.savez(out, allow_pickle=False, **dict(zip(NAMES, columns, strict=True)))
+    return out.getvalue()
+
+
+FORMATS: dict[str, Callable[[Sequence[Row]], bytes]] = {
+    "csv": as_csv,
+    "semicolons.csv": as_semicolons,
+    "tsv": as_tabs,
+    "parquet": as_parquet,
+    "npz": as_npz,
+}
+
+
+def used(folder: Path, suffix: str, content: bytes) -> OwnedRows:
+    """A file's rows in a job with noise."""
+    folder.mkdir(exist_ok=True)
+    file = folder / f"in.{suffix}"
+    file.write_bytes(content)
+    return owned_rows(Blobs(folder).path(import_file(file, folder).copy.digest), FEATURES, TARGET)
+
+
+def vectors(held: OwnedRows) -> list[tuple[bytes, bytes, bool]]:
+    """Each row to the last bit, and whether it is used."""
+    return [
+        (x.tobytes(), y.tobytes(), bool(unused))
+        for x, y, unused in zip(held.features, held.target, held.unused, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@given(rows=rows_of_text, data=st.data())
+@examples(1.5, allow=[HealthCheck.function_scoped_fixture])
+def test_no_row_moves_another(
+    suffix: str, rows: list[Row], data: st.DataObject, tmp_path: Path
+) -> None:
+    """Added, removed or changed: whichever row it is, the others are as they were."""
+    make = FORMATS[suffix]
+    at = data.draw(st.integers(0, len(rows)), label="at")
+    other = data.draw(st.tuples(cells, cells, cells), label="row")
+    whole = vectors(used(tmp_path, suffix, make(rows)))
+    assert len(whole) == len(rows)
+    added = vectors(used(tmp_path, suffix, make([*rows[:at], other, *rows[at:]])))
+    assert added[:at] + added[at + 1 :] == whole
+    if at < len(rows):
+        changed = vectors(used(tmp_path, suffix, make([*rows[:at], other, *rows[at + 1 :]])))
+        assert changed[:at] + changed[at + 1 :] == whole[:at] + whole[at + 1 :]
+        # Changed to the row that was added before: it is the same there.
+        assert changed[at] == added[at]
+
+
+@given(row=st.tuples(cells, cells, cells))
+@examples(1, allow=[HealthCheck.function_scoped_fixture])
+def test_a_row_is_the_same_in_every_format(row: Row, tmp_path: Path) -> None:
+    found = {
+        suffix: vectors(used(tmp_path, suffix, make([row]))) for suffix, make in FORMATS.items()
+    }
+    # Where semicolons separate, a comma is a decimal mark.
+    marks = found.pop("semicolons.csv") if any("," in cell for cell in row) else found["csv"]
+    assert len(marks) == 1
+    assert all(each == found["csv"] for each in found.values())
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("odd", ["?", "45.00x", "", "5E400", "true"])
+def test_one_odd_cell_takes_no_other_row_with_it(tmp_path: Path, suffix: str, odd: str) -> None:
+    """The attack `kind`: classes "0" and "1", cells "0.0" and "1.0", and one row more."""
+    rows = [("0.5", "b", f"{row % 2}.0") for row in range(1000)]
+    without = used(tmp_path / "without", suffix, FORMATS[suffix](rows))
+    held = used(tmp_path / "with", suffix, FORMATS[suffix]([*rows, ("0.5", "b", odd)]))
+    assert not without.unused.any()
+    assert not held.unused[:1000].any()
+    assert (held.features[:1000] == without.features).all()
+    assert (held.target[:1000] == without.target).all()
+
+
+def test_stored_numbers_match_words_by_value(tmp_path: Path) -> None:
+    """pandas makes floats of whole numbers once one of them is missing."""
+    for kind in (pl.Int64, pl.Float64, pl.Boolean):
+        out = io.BytesIO()
+        pl.DataFrame({"x": [0.5, 1.0], "ward": ["b", "b"], "kind": [0, 1]}).with_columns(
+            pl.col("kind").cast(kind)
+        ).write_parquet(out)
+        held = used(tmp_path, "parquet", out.getvalue())
+        assert held.target.tolist() == [0.0, 1.0]
+        assert not held.unused.any()
+
+
+@pytest.mark.parametrize(
+    ("word", "number"),
+    [
+        ("12_34", None),
+        ("5E400", None),
+        ("1e-400", 0.0),
+        ("0x10", None),
+        ("inf", None),
+        ("nan", None),
+        ("+100.", 100.0),
+        (".5", 0.5),
+        (".", None),
+        ("١", None),
+        ("1,5", None),
+        ("True", 1.0),
+        ("FALSE", 0.0),
+        ("yes", None),
+    ],
+)
+def test_what_a_number_is(word: str, number: float | None) -> None:
+    assert number_of(word) == number
+    found = numbers_of(pl.Series([word]))[0]
+    assert np.isnan(found) if number is None else found == number
+
+
+number_like = st.text("0123456789+-.eE_ainftrus", max_size=12)
+
+
+@given(word=st.one_of(number_like, st.floats().map(repr), st.text(max_size=6)))
+@example(word="9007199254740993")
+@example(word="0.1e-307")
+@examples(8)
+def test_words_and_cells_are_numbers_alike(word: str) -> None:
+    """Words are read by Python, cells by polars: to the same last bit."""
+    found, number = numbers_of(pl.Series([word]))[0], number_of(word)
+    assert np.isnan(found) if number is None else found == number
+
+
+def test_a_cell_is_the_word_that_is_spelt_as_it_is_before_any_of_its_value() -> None:
+    cells = pl.Series(["01067", "1067", "1067.0", "1e3", None, "x"])
+    assert text_places(cells, ["01067", "1067"]).tolist() == [0, 1, 1, -1, -1, -1]
+    assert text_places(cells, ["1067.00", "1000", "x"]).tolist() == [0, 0, 0, 1, -1, 2]
+    # Neither of two words is the number's shortest form: it is none of them.
+    assert text_places(cells, ["01067", "1067.00"]).tolist() == [0, -1, -1, -1, -1, -1]
+    numbers = np.array([1067.0, 1000.0, np.nan])
+    assert number_places(numbers, ["01067", "1067"]).tolist() == [1, -1, -1]
+    assert number_places(numbers, ["a", "b"]).tolist() == [-1, -1, -1]
+    assert number_places(np.array([-0.0]), ["0"]).tolist() == [0]
