@@ -39,6 +39,7 @@ from node.home.home import Home
 from node.home.keys import Keys
 from node.home.systemd import Notifier
 from node.home.vault import read_passphrase
+from node.memory import keep_private
 from node.net.swarm import SwarmConfig, open_swarm
 from node.perform import chain as chain_effects
 from node.perform import messages
@@ -79,6 +80,7 @@ def run_daemon(home: Home, config: Config, ready: Callable[[str], None]) -> int:
     `ready` is called once with the join line. Raises InputError for what the user can mend (home in
     use, port in use, no chain configured), FatalError if the node itself fails.
     """
+    keep_private()
     logging.basicConfig(level=config.log_level.upper(), format=_FORMAT, stream=sys.stderr)
     # The library logs every stream at info; our guard logs what matters of it.
     logging.getLogger("libp2p").setLevel(logging.WARNING)
