@@ -48,6 +48,7 @@ from node.store import jobs, outbox, records
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.workers.compute import open_compute
+from node.workers.memory import keep_private
 from protocol.addresses import to_checksum
 from protocol.books.lists import examine_cohort
 from protocol.errors import AssayError, FatalError, InputError, Malformed
@@ -79,6 +80,7 @@ def run_daemon(home: Home, config: Config, ready: Callable[[str], None]) -> int:
     `ready` is called once with the join line. Raises InputError for what the user can mend (home in
     use, port in use, no chain configured), FatalError if the node itself fails.
     """
+    keep_private()
     logging.basicConfig(level=config.log_level.upper(), format=_FORMAT, stream=sys.stderr)
     # The library logs every stream at info; our guard logs what matters of it.
     logging.getLogger("libp2p").setLevel(logging.WARNING)

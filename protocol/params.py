@@ -77,6 +77,10 @@ MAX_CONTROL_CLIENTS: Final = 128
 #: Calls in one JSON-RPC batch; each may cost a computation.
 MAX_CONTROL_BATCH: Final = 64
 
+#: Bytes of replies to one batch, after which its calls are refused: memory that one client holds.
+#: A whole batch of `rpc.discover` fits, which is the longest reply but for a job of many rounds.
+MAX_CONTROL_BATCH_REPLY_BYTES: Final = 4 * 1024 * 1024
+
 #: Subscriptions of one control connection.
 MAX_CONTROL_SUBSCRIPTIONS: Final = 8
 
@@ -181,6 +185,23 @@ DIAL_SECONDS: Final = 10
 #: second a core can verify, so that an honest burst is delayed and a flood costs one core's share.
 GOSSIP_MESSAGES_PER_SECOND: Final = 150
 GOSSIP_BYTES_PER_SECOND: Final = 4 * 1024 * 1024
+
+#: Protobuf fields in one gossip frame, counted before it is parsed, because parsing costs memory:
+#: 5,000 ids, gossipsub's own bound of an IHAVE, beside all messages and topics that fit a frame.
+MAX_GOSSIP_FIELDS: Final = 8192
+#: Ids in one frame's control messages: gossipsub's own bound.
+MAX_GOSSIP_IDS: Final = 5000
+#: Control messages and subscriptions in one frame: one of each kind for every topic.
+MAX_GOSSIP_ENTRIES: Final = 4 * 256
+#: Ids offered in one frame that are looked up: three seconds of a peer's messages, as many as a
+#: heartbeat of ours offers.
+MAX_GOSSIP_OFFERS: Final = 512
+
+#: A peer's account of itself (identify), pushed: go-libp2p's own bound, and more than an honest one
+#: has to say. Pushes follow from changes of addresses and protocols, which are rare.
+MAX_IDENTIFY_BYTES: Final = 8 * 1024
+MAX_IDENTIFY_NAMES: Final = 64
+IDENTIFY_PUSHES_PER_SECOND: Final = 1
 
 #: Requests from one peer: chunks of a blob come as one request each, 64 MiB/s at this rate.
 REQUESTS_PER_SECOND: Final = 64

@@ -13,10 +13,14 @@ from collections.abc import Sequence
 from node.console.failure import Failure, explain
 from node.console.session import Session
 from node.control.codes import Exit
+from node.workers.memory import keep_private
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `assay` on these arguments (default: the process'). Returns the exit code."""
+    if arguments is None:
+        # The process is this command alone, and it may come to hold keys.
+        keep_private()
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     # Until the options are parsed, errors take the form that the plain text of the line asks for.
     sessions = [Session(json="--json" in tokens, debug="--debug" in tokens)]

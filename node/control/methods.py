@@ -12,7 +12,7 @@ from node.control import params as p
 from node.control import results as r
 from node.control.api import NodeApi
 from node.control.codes import Code
-from node.control.rpc import Context, Method, Registry
+from node.control.rpc import Context, Encoded, Method, Registry
 from node.control.wire import hints
 
 P = TypeVar("P")
@@ -44,8 +44,8 @@ async def _unsubscribe(context: Context, given: p.UnsubscribeParams) -> r.Unsubs
     return context.unsubscribe(given.subscription)
 
 
-async def _discover(context: Context, _: p.Nothing) -> dict[str, Any]:
-    return openrpc.document(context.registry)
+async def _discover(context: Context, _: p.Nothing) -> Encoded:
+    return openrpc.answer(context.registry)
 
 
 _NOTHING: Final = p.Nothing()

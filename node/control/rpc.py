@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Final, Generic, NoReturn, Protocol, TypeVar
+
+import trio
 
 from node.control import wire
 from node.control.api import NodeApi
@@ -26,13 +30,19 @@ from protocol.errors import (
     PeerError,
     StateError,
 )
-from protocol.params import MAX_CONTROL_BATCH
+from protocol.params import MAX_CONTROL_BATCH, MAX_CONTROL_BATCH_REPLY_BYTES
 
 log: Final = logging.getLogger(__name__)
 
 #: Arrays and objects within each other in a call: a batch of calls with lists has four. Brackets in
 #: a posted spec's text count too, so there is room for names that do not close theirs.
 _MAX_DEPTH: Final = 512
+
+#: Integers in a call are those of 64 bits, which the store holds too.
+_LEAST_INTEGER: Final = -(2**63)
+_MOST_INTEGER: Final = 2**63 - 1
+#: Digits and a sign: no longer text is turned into a number at all.
+_INTEGER_DIGITS: Final = 20
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -66,6 +76,13 @@ class RpcError(Exception):
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """A result whose JSON was made before: `text` goes into the reply as it stands."""
+
+    text: bytes
+
+
+@dataclass(frozen=True)
 class Method(Generic[P, R]):
     """One method.
 
@@ -77,17 +94,20 @@ class Method(Generic[P, R]):
     summary: str
     params: type[P]
     result: Any
-    call: Callable[[Context, P], Awaitable[R]]
+    call: Callable[[Context, P], Awaitable[R | Encoded]]
     errors: tuple[Code, ...]
     example: tuple[P, R]
 
-    async def answer(self, context: Context, given: Json) -> Json:
-        """Check the parameters, call, encode. Raises RpcError and AssayError."""
+    async def answer(self, context: Context, given: Json) -> bytes:
+        """Check the parameters, call; the result's JSON. Raises RpcError and AssayError."""
         try:
             params: P = wire.decode(self._by_name(given), self.params, "")
         except InputError as error:
             raise RpcError(Code.INVALID_PARAMS, str(error), {"field": error.field}) from None
-        return wire.encode(await self.call(context, params), self.result)
+        result = await self.call(context, params)
+        return (
+            result.text if isinstance(result, Encoded) else _json(wire.encode(result, self.result))
+        )
 
     def _by_name(self, given: Json) -> dict[str, Json]:
         names = list(wire.hints(self.params))
@@ -129,49 +149,121 @@ async def answer(registry: Registry, context: Context, line: bytes) -> bytes | N
     try:
         request = parse(line)
     except ValueError as error:
-        reply: Json = _error(None, RpcError(Code.PARSE, f"not JSON: {error}"))
-        return dump(reply)
+        return refusal(RpcError(Code.PARSE, f"not JSON: {error}"))
     if not isinstance(request, list):
         reply = await _answer_one(registry, context, request)
-        return None if reply is None else dump(reply)
+        return None if reply is None else reply + b"\n"
     if not request:
-        return dump(_error(None, RpcError(Code.INVALID_REQUEST, "a batch holds at least one call")))
+        return refusal(RpcError(Code.INVALID_REQUEST, "a batch holds at least one call"))
     if len(request) > MAX_CONTROL_BATCH:
         text = f"a batch of {len(request)} calls; at most {MAX_CONTROL_BATCH} are allowed"
-        return dump(_error(None, RpcError(Code.TOO_LARGE, text)))
-    replies = [await _answer_one(registry, context, one) for one in request]
-    kept: list[Json] = [one for one in replies if one is not None]
-    return dump(kept) if kept else None
+        return refusal(RpcError(Code.TOO_LARGE, text))
+    replies = await _answer_batch(registry, context, request)
+    return b"[" + b",".join(replies) + b"]\n" if replies else None
+
+
+async def _answer_batch(registry: Registry, context: Context, calls: list[Json]) -> list[bytes]:
+    """The replies to a batch, in its order. Others get their turn before each call."""
+    replies: list[bytes] = []
+    size = 0
+    for each in calls:
+        # Shielded: what earlier calls of the batch did is told, although the daemon drains.
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        if size < MAX_CONTROL_BATCH_REPLY_BYTES:
+            reply = await _answer_one(registry, context, each)
+        else:
+            reply = _over_budget(each)
+        if reply is not None:
+            replies.append(reply)
+            size += len(reply)
+    return replies
+
+
+def _over_budget(request: Json) -> bytes | None:
+    if not isinstance(request, dict) or "id" not in request:
+        return None
+    call_id = request["id"]
+    text = (
+        f"not called: the replies before it fill the {MAX_CONTROL_BATCH_REPLY_BYTES} bytes "
+        "of one batch; call it in another"
+    )
+    known = None if isinstance(call_id, bool | list | dict) else call_id
+    return _error(known, RpcError(Code.TOO_LARGE, text))
 
 
 def parse(line: bytes) -> Json:
-    """JSON as RFC 8259 has it: no NaN, no infinity, nested a few deep. Raises ValueError."""
+    """JSON as RFC 8259 has it, in UTF-8, and as every reader understands it. Raises ValueError.
+
+    No byte order mark, NaN or infinity, no number beyond a double, no integer beyond 64 bits, no
+    name twice in an object, no lone surrogate; nested a few deep.
+    """
     if depth_exceeds(line, _MAX_DEPTH):
         raise ValueError(f"nested more than {_MAX_DEPTH} deep")
-    parsed: Json = json.loads(line, parse_constant=_refuse_constant)
+    # Of bytes, json.loads guesses the encoding: b"\xff\xfe" would make UTF-16 of them.
+    parsed: Json = json.loads(
+        line.decode(),
+        parse_constant=_refuse_constant,
+        parse_float=_finite,
+        parse_int=_integer,
+        object_pairs_hook=_without_doubles,
+    )
+    if b"\\u" in line:
+        # Only escapes can spell half a character. UTF-8 cannot, nor can the store.
+        try:
+            json.dumps(parsed, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("a lone surrogate is no character") from None
     return parsed
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text[:40]} is beyond the numbers of 64 bits")
+    return number
+
+
+def _integer(text: str) -> int:
+    if len(text) <= _INTEGER_DIGITS:
+        number = int(text)
+        if _LEAST_INTEGER <= number <= _MOST_INTEGER:
+            return number
+    raise ValueError(f"{text[:40]} is beyond the integers of 64 bits")
+
+
+def _without_doubles(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        [(double, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"{double[:40]!r} stands twice in one object")
+    return found
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def dump(value: Json) -> bytes:
-    """One line of JSON. Line breaks inside strings are escaped, so a newline ends it."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+def _json(value: Json) -> bytes:
+    """JSON in one line: line breaks inside strings are escaped."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+
+
+def encoded(value: Json) -> Encoded:
+    """A result that is made once, for calls that return the same each time."""
+    return Encoded(_json(value))
 
 
 def refusal(error: RpcError) -> bytes:
     """An error line that answers no call in particular."""
-    return dump(_error(None, error))
+    return _error(None, error) + b"\n"
 
 
 def notification(method: str, params: Json) -> bytes:
     """A line that asks for no reply."""
-    return dump({"jsonrpc": "2.0", "method": method, "params": params})
+    return _json({"jsonrpc": "2.0", "method": method, "params": params}) + b"\n"
 
 
-async def _answer_one(registry: Registry, context: Context, request: Json) -> Json:
+async def _answer_one(registry: Registry, context: Context, request: Json) -> bytes | None:
     if not isinstance(request, dict):
         return _error(None, RpcError(Code.INVALID_REQUEST, "a request is a JSON object"))
     call_id = request.get("id")
@@ -181,19 +273,20 @@ async def _answer_one(registry: Registry, context: Context, request: Json) -> Js
     try:
         name, params = _checked(registry, request)
         result = await registry[name].answer(context, params)
-        reply: Json = {"jsonrpc": "2.0", "id": call_id, "result": result}
+        head = b'{"jsonrpc":"2.0","id":' + _json(call_id)
+        return head + b',"result":' + result + b"}" if "id" in request else None
     except RpcError as error:
-        reply = _error(call_id, error)
+        failed = error
     except AssayError as error:
-        reply = _error(call_id, _from_ours(error))
+        failed = _from_ours(error)
     except Exception as error:
         log.exception("control call %r failed", request.get("method"))
         text = f"a defect in the daemon ({type(error).__name__}); its log has the details"
-        reply = _error(call_id, RpcError(Code.INTERNAL, text))
+        failed = RpcError(Code.INTERNAL, text)
     # A request without an id is a notification. A malformed one is answered all the same, with a
     # null id, as the specification's examples have it.
-    malformed = isinstance(reply, dict) and _code(reply) == Code.INVALID_REQUEST
-    return reply if "id" in request or malformed else None
+    malformed = failed.code == Code.INVALID_REQUEST
+    return _error(call_id, failed) if "id" in request or malformed else None
 
 
 def _checked(registry: Registry, request: dict[str, Json]) -> tuple[str, Json]:
@@ -209,16 +302,11 @@ def _checked(registry: Registry, request: dict[str, Json]) -> tuple[str, Json]:
     return name, request.get("params", {})
 
 
-def _code(reply: dict[str, Json]) -> Json:
-    error = reply.get("error")
-    return error.get("code") if isinstance(error, dict) else None
-
-
-def _error(call_id: Json, error: RpcError) -> Json:
+def _error(call_id: Json, error: RpcError) -> bytes:
     body: dict[str, Json] = {"code": int(error.code), "message": str(error)}
     if error.data:
         body["data"] = dict[str, Json](error.data)
-    return {"jsonrpc": "2.0", "id": call_id, "error": body}
+    return _json({"jsonrpc": "2.0", "id": call_id, "error": body})
 
 
 def _from_ours(error: AssayError) -> RpcError:

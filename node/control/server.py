@@ -158,6 +158,8 @@ class _Connection:
     async def run(self) -> None:
         try:
             while (line := await self._read_line()) is not None:
+                # A line that came with the last one, and asks for no reply, waits for nothing.
+                await trio.lowlevel.checkpoint()
                 if not line.strip():
                     continue
                 self.server.statistics.calls += 1

@@ -24,7 +24,7 @@ from node.net import streams
 from node.net.config import PeerInfo, SwarmConfig
 from node.net.gossip import GuardedPubsub
 from node.net.guard import Warden
-from node.net.host import build_host, guard_streams, guard_tasks, network_of
+from node.net.host import build_host, guard_identify, guard_streams, guard_tasks, network_of
 from node.net.peers import Peers
 from node.net.router import Router, router
 from node.net.transport import ExclusiveTCP, port_in_use
@@ -139,6 +139,7 @@ async def assembled(config: SwarmConfig) -> AsyncIterator[tuple[Parts, trio.Nurs
         gossip = router()
         pubsub = GuardedPubsub(host, gossip, warden)
         guard_streams(host, warden)
+        guard_identify(host, warden)
         try:
             async with (
                 host.run([]),

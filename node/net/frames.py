@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final
 
 from libp2p.abc import INetStream
@@ -13,6 +14,9 @@ from protocol import params
 
 _READ_BYTES: Final = 64 * 1024
 _MAX_VARINT_BYTES: Final = 10
+
+#: Messages in one frame; honest peers send one, or what an IWANT asked for.
+MAX_MESSAGES: Final = 256
 
 
 class Violation(Exception):
@@ -67,13 +71,85 @@ class Frames:
         return frame
 
 
+def check_fields(raw: bytes) -> None:
+    """Refuse a frame of too many parts before it is parsed into as many objects.
+
+    Counts protobuf fields: the frame's own, those of messages, subscriptions and control messages,
+    and the ids and peers in these. Raises Violation for too many; anything malformed is left to the
+    parser.
+    """
+    left = params.MAX_GOSSIP_FIELDS
+    # Where a part begins and ends, and which of its fields are parts too, at how many levels.
+    parts = [(0, len(raw), _FRAME)]
+    while parts:
+        position, end, inner = parts.pop()
+        while position < end:
+            left -= 1
+            if left < 0:
+                allowed = f"at most {params.MAX_GOSSIP_FIELDS} are allowed"
+                raise Violation("too many fields in one frame", allowed)
+            tag, position = _varint(raw, position, end)
+            kind = tag & 7
+            if kind == _LENGTH_DELIMITED:
+                length, position = _varint(raw, position, end)
+                below = inner.get(tag >> 3)
+                if below is not None:
+                    parts.append((position, min(end, position + length), below))
+                position += length
+            elif kind == _VARINT:
+                _, position = _varint(raw, position, end)
+            else:
+                position += {1: 8, 5: 4}.get(kind, end)
+
+
+#: A frame holds subscriptions (1), messages (2) and a control message (3), whose entries are 1 to
+#: 5. What lies in a message or an entry is counted and not looked into: contents, ids, peers.
+_NOTHING: Final[Mapping[int, Any]] = {}
+_FRAME: Final[Mapping[int, Any]] = {
+    1: _NOTHING,
+    2: _NOTHING,
+    3: dict.fromkeys(range(1, 6), _NOTHING),
+}
+_VARINT: Final = 0
+_LENGTH_DELIMITED: Final = 2
+
+
+def _varint(raw: bytes, position: int, end: int) -> tuple[int, int]:
+    """The number there and the position after it; whatever is there where it is malformed."""
+    number = shift = 0
+    while position < end and shift < 70:
+        byte = raw[position]
+        position += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, position
+        shift += 7
+    return number, end
+
+
 def cost(rpc: Any) -> int:
-    """A frame's work, in messages; entries that need no signature check count a quarter."""
+    """A frame's work, in messages, whose signatures are what costs most.
+
+    A control message or a subscription counts a quarter, an id or a peer in one a twenty-fifth: a
+    frame at all its limits is then paid for in less than the five seconds after which a sender's
+    library gives up. Raises Violation for more than a frame may hold.
+    """
     control = rpc.control
-    entries = sum(
+    entries = len(rpc.subscriptions) + sum(
         map(len, (control.ihave, control.iwant, control.graft, control.prune, control.idontwant))
     )
-    return max(1, len(rpc.publish)) + (entries + len(rpc.subscriptions)) // 4
+    if len(rpc.publish) > MAX_MESSAGES:
+        raise Violation("too many messages in one frame", str(len(rpc.publish)))
+    if entries > params.MAX_GOSSIP_ENTRIES:
+        raise Violation("too many control messages in one frame", str(entries))
+    ids = sum(
+        len(each.messageIDs)
+        for kind in (control.ihave, control.iwant, control.idontwant)
+        for each in kind
+    ) + sum(len(each.peers) for each in control.prune)
+    if ids > params.MAX_GOSSIP_IDS:
+        raise Violation("too many ids in one frame", str(ids))
+    return max(1, len(rpc.publish)) + entries // 4 + ids // 25
 
 
 class Queue(PriorityQueue):

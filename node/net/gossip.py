@@ -25,7 +25,7 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.validators import signature_validator
 
 from node.net import guard
-from node.net.frames import Frames, Queue, Queues, Violation, cost
+from node.net.frames import Frames, Queue, Queues, Violation, check_fields, cost
 from node.net.router import Router
 from protocol import params
 from protocol.wire.verdict import Verdict
@@ -37,8 +37,6 @@ Judge = Callable[[bytes, str], Verdict]
 
 #: One inbound frame. Peers may join several messages into one, up to their own limit of 1 MiB.
 _MAX_RPC_BYTES: Final = 1024 * 1024
-#: Messages in one frame; honest peers send one, or what an IWANT asked for.
-_MAX_MESSAGES: Final = 256
 #: Messages that one IWANT may ask for: what a heartbeat's IHAVE can have offered.
 _MAX_WANTED: Final = 64
 _RECORD_SECONDS: Final = 2 * 60 * 60
@@ -117,6 +115,7 @@ class GuardedPubsub(Pubsub):
                 log.debug("peer %s: gossip stream ended", peer, exc_info=error)
                 return
             self.counters["bytes.in"] += len(raw)
+            check_fields(raw)
             rpc = rpc_pb2.RPC()
             try:
                 rpc.ParseFromString(raw)
@@ -131,8 +130,6 @@ class GuardedPubsub(Pubsub):
             await self._handle(peer, rpc)
 
     async def _handle(self, peer: ID, rpc: Any) -> None:
-        if len(rpc.publish) > _MAX_MESSAGES:
-            raise Violation("too many messages in one frame", str(len(rpc.publish)))
         self._take_record(peer, rpc.senderRecord)
         rpc.ClearField("senderRecord")
         for message in rpc.publish:
@@ -168,20 +165,30 @@ class GuardedPubsub(Pubsub):
     def _tame(self, control: Any) -> None:
         """Take out of a control message what would cost memory or traffic for nothing."""
         known = self.gossip.mesh
-        kept_prunes = [each for each in control.prune if each.topicID in known]
-        for prune in kept_prunes:
+        # A topic is grafted or pruned once; to say it again changes nothing and costs an answer.
+        grafts = {each.topicID: each for each in control.graft}
+        prunes = {each.topicID: each for each in control.prune if each.topicID in known}
+        for prune in prunes.values():
             # No dialling on a peer's word, and no silence longer than our own.
             prune.ClearField("peers")
             prune.backoff = min(prune.backoff, 60)
         kept_have = [each for each in control.ihave if each.topicID in known]
+        room = params.MAX_GOSSIP_OFFERS
+        for have in kept_have:
+            del have.messageIDs[room:]
+            room -= len(have.messageIDs)
         wanted = {each: None for iwant in control.iwant for each in iwant.messageIDs}
-        for name, kept in (("prune", kept_prunes), ("ihave", kept_have)):
+        for name, kept in (
+            ("graft", list(grafts.values())[: params.MAX_TOPICS]),
+            ("prune", list(prunes.values())),
+            ("ihave", kept_have),
+        ):
+            copies = [type(each).FromString(each.SerializeToString()) for each in kept]
             control.ClearField(name)
-            getattr(control, name).extend(kept)
+            getattr(control, name).extend(copies)
         control.ClearField("iwant")
         if wanted:
             control.iwant.add().messageIDs.extend(list(wanted)[:_MAX_WANTED])
-        del control.graft[params.MAX_TOPICS :]
         del control.idontwant[params.MAX_TOPICS :]
 
     async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:

@@ -69,6 +69,7 @@ class Record:
     messages: Bucket
     bytes: Bucket
     requests: Bucket
+    pushes: Bucket
     points: float = 0.0
     banned_until: float = 0.0
     streams: int = 0
@@ -99,6 +100,7 @@ class Warden:
                 messages=_full(params.GOSSIP_MESSAGES_PER_SECOND, now),
                 bytes=_full(params.GOSSIP_BYTES_PER_SECOND, now),
                 requests=_full(params.REQUESTS_PER_SECOND, now),
+                pushes=_full(params.IDENTIFY_PUSHES_PER_SECOND, now),
             )
         known.points *= 0.5 ** ((now - known.seen) / params.PENALTY_HALF_LIFE_SECONDS)
         known.seen = now
@@ -136,6 +138,10 @@ class Warden:
     def allows_request(self, peer: str) -> bool:
         """Count a request, unless the peer has made too many."""
         return self.record(peer).requests.allows(self._clock())
+
+    def allows_push(self, peer: str) -> bool:
+        """Count a peer's account of itself, unless it has pushed too many."""
+        return self.record(peer).pushes.allows(self._clock())
 
     def open_stream(self, peer: str) -> bool:
         """Count a stream that the peer opened, unless it has too many; pair with `close_stream`."""

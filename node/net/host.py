@@ -7,25 +7,32 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import trio
+from google.protobuf.message import DecodeError
 from libp2p import new_host
 from libp2p.abc import INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_new_x25519_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
+from libp2p.identity.identify.pb.identify_pb2 import Identify
+from libp2p.identity.identify_push.identify_push import ID_PUSH
+from libp2p.identity.update import update_peerstore_from_identify
 from libp2p.network.auto_connector import AutoConnector
 from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.network.stream.exceptions import StreamError
 from libp2p.network.swarm import Swarm as Network
 from libp2p.rcmgr import ResourceLimits, ResourceManager
 from libp2p.rcmgr.connection_limits import ConnectionLimits
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL_ID
 from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.stream_muxer.exceptions import MuxedStreamError
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL_ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.utils.address_validation import expand_wildcard_address
 from multiaddr import Multiaddr
 
 from node.net import guard
+from node.net.frames import Frames, Violation
 from node.net.transport import BoundedMuxer, ExclusiveTCP
 from protocol import params
 
@@ -156,6 +163,37 @@ def guard_streams(host: BasicHost, warden: guard.Warden) -> None:
             warden.close_stream(peer)
 
     network.set_stream_handler(guarded)
+
+
+def guard_identify(host: BasicHost, warden: guard.Warden) -> None:
+    """Take a peer's pushed account of itself, rarely and in bounds; the library takes any number.
+
+    It parses a thousand addresses of each, and stores them one by one.
+    """
+
+    async def pushed(stream: INetStream) -> None:
+        peer = stream.muxed_conn.peer_id
+        if not warden.allows_push(str(peer)):
+            warden.counters["guard.pushes"] += 1
+            warden.penalise(str(peer), guard.HASTE, "too many identify pushes")
+            await stream.reset()
+            return
+        try:
+            with trio.fail_after(params.DIAL_SECONDS):
+                told = Identify.FromString(await Frames(stream).next(params.MAX_IDENTIFY_BYTES))
+        except (Violation, DecodeError) as error:
+            warden.penalise(str(peer), guard.GARBAGE, "an identify push that is none", str(error))
+            await stream.reset()
+            return
+        except (StreamError, MuxedStreamError, trio.TooSlowError):
+            await stream.reset()
+            return
+        del told.listen_addrs[params.MAX_IDENTIFY_NAMES :]
+        del told.protocols[params.MAX_IDENTIFY_NAMES :]
+        await update_peerstore_from_identify(host.get_peerstore(), peer, told)
+        await stream.close()
+
+    host.set_stream_handler(ID_PUSH, pushed)
 
 
 def guard_tasks(manager: Any, warden: guard.Warden) -> None:

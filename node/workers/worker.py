@@ -7,11 +7,12 @@ polars read their thread counts from the environment when they are first importe
 from __future__ import annotations
 
 import os
-import resource
 import threading
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from typing import Final
+
+from node.workers.memory import keep_private
 
 #: Below everything interactive, above what runs only on an idle machine.
 NICENESS: Final = 10
@@ -37,7 +38,7 @@ def prepare() -> None:
         del os.environ[name]
     os.nice(NICENESS)
     # A core file would hold private rows and keys.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    keep_private()
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
 
 
