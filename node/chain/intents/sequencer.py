@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import trio
@@ -72,10 +73,14 @@ class Sequencer:
         #: Blocks at which a transaction was first seen waiting, and a gap first seen open.
         self._waiting: dict[bytes, int] = {}
         self._gap: tuple[int, int] | None = None
+        #: The block at which an account was first seen to have used fewer nonces than it had.
+        self._short: int | None = None
 
     async def step(self, head: Head) -> None:
         """One look at each intent. Raises ChainError where the node fails; nothing is lost then."""
         count = await self._client.nonce(self._signer.account)
+        if not await self._whole(head, count):
+            return
         signed = [row for row in await self._live() if row.nonce is not None]
         for row in sorted(signed, key=lambda row: row.nonce or 0):
             await self._follow(row, head, count)
@@ -84,6 +89,26 @@ class Sequencer:
         for row in await self._live():
             if row.state == rows.QUEUED:
                 await self._launch(row, head, count)
+
+    async def _whole(self, head: Head, count: int) -> bool:
+        """Whether the chain still holds all that ended on it; what it lost is followed again.
+
+        The count of nonces shows it, at no cost. A node that lags shows the same: so a second head
+        must, and no nonce is given out meanwhile.
+        """
+        gone = await self._store.read(lambda tx: rows.taken_back(tx, self._owner, count))
+        if not gone:
+            self._short = None
+            return True
+        if self._short is None:
+            self._short = head.number
+        if head.number <= self._short:
+            return False
+        for row in gone:
+            log.error("intent %s: %s", row.id, rows.TAKEN_BACK)
+            await self._store.run(partial(rows.set_sent, seq=row.seq, error=rows.TAKEN_BACK))
+        self._short = None
+        return True
 
     async def _live(self) -> list[Row]:
         found = await self._store.read(lambda tx: rows.live(tx, self._owner))
@@ -187,6 +212,10 @@ class Sequencer:
     # --- from sent to final -----------------------------------------------------------------
 
     async def _follow(self, row: Row, head: Head, count: int) -> None:
+        if not row.signed:
+            text = "its transaction became another intent's: it is signed anew"
+            await self._store.run(lambda tx: rows.set_queued(tx, row.seq, text))
+            return
         for signed in reversed(row.signed):
             receipt = await self._client.receipt(signed.hash)
             if receipt is not None:
