@@ -173,6 +173,14 @@ class ChainClient:
         found = await self.header(number)
         return None if found is None else found.hash
 
+    async def sent_in(self, number: int, account: bytes, nonce: int) -> bytes | None:
+        """The hash of an account's transaction of one nonce in a chain block; None if not there."""
+        return await self._ask(
+            "eth_getBlockByNumber",
+            [hex(number), True],
+            lambda value: replies.sent_in(value, number, account, nonce),
+        )
+
     async def fees(self) -> Fees:
         """The newest block's base fee and the node's suggested tip."""
         head = await self.head()

@@ -91,6 +91,26 @@ def head(value: Any) -> Head:
     )
 
 
+def sent_in(value: Any, number: int, account: bytes, nonce: int) -> bytes | None:
+    """The hash of an account's transaction of one nonce, of a chain block with its transactions.
+
+    Others' transactions are of kinds that we need not know; only ours is read strictly.
+    """
+    if value is None:
+        return None
+    found = _fields(value, "block")
+    sent = found.get("transactions")
+    if quantity(found.get("number"), "number") != number or not isinstance(sent, list):
+        raise Invalid(f"block {number} is another one, or has no transactions")
+    for each in sent:
+        fields = _fields(each, "transaction")
+        if octets(fields.get("from"), "from", 20) != account:
+            continue
+        if quantity(fields.get("nonce"), "nonce") == nonce:
+            return octets(fields.get("hash"), "hash", 32)
+    return None
+
+
 def receipt(value: Any, tx_hash: bytes) -> Receipt:
     fields = _fields(value, "receipt")
     if octets(fields.get("transactionHash"), "transactionHash", 32) != tx_hash:

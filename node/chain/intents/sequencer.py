@@ -17,6 +17,7 @@ import trio
 from node.chain.client import ChainClient, Fees
 from node.chain.errors import Refused, Reverted
 from node.chain.intents import rows
+from node.chain.intents.nonces import user_of
 from node.chain.intents.rows import Owner, Row, Signed, Store
 from node.chain.replies import Head, Receipt
 from node.chain.signer import Signer, hash_of
@@ -222,7 +223,7 @@ class Sequencer:
                 await self._mined(row, signed, receipt, head)
                 return
         if row.state == rows.MINED:
-            text = f"block {row.block} was reorganised away"
+            text = f"block {row.block} shows it no more: reorganised away, or the node lags"
             await self._store.run(lambda tx: rows.set_sent(tx, row.seq, text))
         newest = row.signed[-1]
         if row.nonce is not None and count > row.nonce:
@@ -264,14 +265,30 @@ class Sequencer:
         return f"{text}: something earlier in that block changed the answer"
 
     async def _lost(self, row: Row, nonce: int, head: Head) -> None:
-        """The nonce is used, and by none of ours. A new nonce is safe only when that is final, and
-        seen at two heads: then no transaction of ours can be mined any more."""
+        """The nonce is used, and no receipt says that one of ours did.
+
+        A node's index of receipts may lag, so the chain block that used the nonce says by what. A
+        new nonce is safe only when a foreign transaction did, that is final, and seen at two heads:
+        then none of ours can be mined any more.
+        """
         text = f"nonce {nonce} was used by another transaction of this account"
         at = head.number - self._policy.depth
         if at < 0 or await self._client.nonce(self._signer.account, at) <= nonce:
             return
         if row.since is None or head.number <= row.since:
             await self._store.run(lambda tx: rows.set_trouble(tx, row.seq, head.number, text))
+            return
+        found = await user_of(self._client, self._signer.account, nonce, at)
+        if found is None or found[1] in {signed.hash for signed in row.signed}:
+            text = (
+                f"mined in block {found[0]}; the chain node has no receipt of it yet"
+                if found
+                else f"nonce {nonce} is used, and the chain node does not hold the blocks that "
+                "tell by what: set chain.url to a node that keeps older states"
+            )
+            if text != row.error:
+                log.warning("intent %s waits: %s", row.id, text)
+                await self._store.run(lambda tx: rows.set_trouble(tx, row.seq, row.since, text))
             return
         log.warning("intent %s: %s: it is signed anew", row.id, text)
         await self._store.run(lambda tx: rows.set_queued(tx, row.seq, text))
