@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import trio
 
 from node.chain import replies
+from node.chain.bloom import may_hold
 from node.chain.errors import (
     BadReply,
     NoContract,
@@ -288,6 +289,23 @@ class ChainClient:
         if any(event.block_hash != block_hash for event in events):
             raise BadReply(self.url, "eth_getLogs", "a log of another block")
         return events
+
+    def may_have_logged(self, head: Head) -> bool:
+        """Whether the contract may have logged in a block, by its header; True without a bloom."""
+        topics = self.codec.topics()
+        return not head.bloom or may_hold(head.bloom, self._contract(), topics)
+
+    async def logged_in(self, block_hash: bytes) -> bool | None:
+        """Whether the contract logged in a block, by its receipts; None: the node does not tell."""
+        address = _hex(self._contract())
+
+        def parse(value: Any) -> bool | None:
+            return None if value is None else replies.logged(value, address)
+
+        try:
+            return await self._ask("eth_getBlockReceipts", [_hex(block_hash)], parse)
+        except (Refused, BadReply):
+            return None  # many nodes have no such method, and some want a number
 
     async def _logs(
         self, where: dict[str, str], topics: Sequence[str | None] = ()
