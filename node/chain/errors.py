@@ -5,6 +5,7 @@ ChainError
 ├── Slow            no answer in time: retried
 ├── BadReply        the answer is not what JSON-RPC promises: retried
 ├── Refused         the node answered with an error of its own
+│   ├── Busy        too many calls, or a gateway that finds nobody: retried
 │   └── Reverted    the contract said no; `reason` is its word
 ├── Lagging         its logs lag behind its head: retried
 ├── WrongChain      another chain id: a person must look
@@ -50,6 +51,10 @@ class Refused(ChainError):
         self.url = url
         self.code = code
         self.text = text
+
+
+class Busy(Refused):
+    """The node, or what stands before it, has no room for the call; the same call may do later."""
 
 
 class Reverted(Refused):

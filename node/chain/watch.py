@@ -15,7 +15,7 @@ import trio
 
 from node.chain.client import ChainClient
 from node.chain.cursor import Cursor
-from node.chain.errors import BadReply, DeepReorg, Lagging, Refused, Slow
+from node.chain.errors import BadReply, Busy, DeepReorg, Lagging, Refused, Slow
 from node.chain.events import ChainEvent, ChainHead
 from node.chain.replies import Head
 from protocol.errors import ChainError
@@ -131,8 +131,9 @@ class Watcher:
                 pause, self._error = min(2 * pause, MAX_PAUSE), str(error)
                 log.info("%s", error)
             except ChainError as error:
-                # The node may come back as another one: it is checked again.
-                checked = False
+                # The node may come back as another one: it is checked again. One that has no room
+                # is the same, and has no room for that.
+                checked = checked and isinstance(error, Busy)
                 pause = min(2 * pause, MAX_PAUSE)
                 if str(error) != self._error:
                     log.warning("the chain is not followed: %s", error)

@@ -23,7 +23,7 @@ from typing import Any, Final
 import trio
 
 from node.chain.client import ChainClient
-from node.chain.errors import NoContract
+from node.chain.errors import Busy, NoContract
 from node.chain.intents import rows
 from node.chain.intents.rows import Owner, Row, Store
 from node.chain.intents.sequencer import IntentPolicy, Sequencer
@@ -181,7 +181,7 @@ class Intents:
                     looked_at = head.hash
                 pause, self.last_error = self._policy.interval, ""
             except ChainError as error:
-                checked, looked_at = False, b""
+                checked, looked_at = checked and isinstance(error, Busy), b""
                 pause = min(2 * pause, _MAX_PAUSE)
                 if str(error) != self.last_error:
                     log.warning("intents wait: %s", error)
