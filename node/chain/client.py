@@ -6,6 +6,7 @@ thread; few at a time, so that a slow node costs a bounded number of threads.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -13,17 +14,22 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import trio
 
 from node.chain import replies
+from node.chain.bloom import may_hold
 from node.chain.errors import (
     BadReply,
+    Busy,
     NoContract,
     OtherContract,
     Refused,
     Reverted,
     Slow,
+    Unreachable,
     WrongChain,
 )
 from node.chain.events import ChainEvent
 from node.chain.replies import Head, Receipt
+from node.chain.views import EnrolmentView, JobView, RoundView
+from protocol.errors import FatalError
 
 if TYPE_CHECKING:
     from node.chain.contract import Codec
@@ -37,8 +43,18 @@ MAX_CALLS: Final = 4
 #: Logs of one query; a range that holds more is asked for in parts.
 MAX_LOGS: Final = 10_000
 
+#: Tries of one call, and the first pause between them, seconds; each pause is twice the last, times
+#: 0.5 to 1.5. Of a node that fails a third of its calls one call in 700 fails, after 3 s.
+MAX_TRIES: Final = 6
+FIRST_PAUSE: Final = 0.1
+
+#: JSON-RPC's code for too many requests (EIP-1474); of logs it says that there are too many.
+_LIMIT_CODE: Final = -32005
+
 #: JSON-RPC's code for a revert (geth, anvil, erigon).
 _REVERT_CODE: Final = 3
+
+_RANDOM: Final = secrets.SystemRandom()
 
 Block = int | str
 
@@ -51,49 +67,12 @@ class Fees:
     tip: int
 
 
-@dataclass(frozen=True, slots=True)
-class JobView:
-    """A job as the contract holds it. `closes` in seconds; amounts in wei or the token's unit."""
-
-    requester: bytes
-    token: bytes
-    rounds: int
-    cohort: int
-    rate: int
-    merit: int
-    closes: int
-    finished: bool
-    next_round: int
-    enrolments: int
-    enrolled: int
-    contributions: int
-    unpaid: int
-    merit_left: int
-    merit_root: bytes
-    held: int
-
-
-@dataclass(frozen=True, slots=True)
-class RoundView:
-    """A round's commitment on the chain."""
-
-    root: bytes
-    model_digest: bytes
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class EnrolmentView:
-    """An enrolment root on the chain."""
-
-    root: bytes
-    count: int
-
-
 class ChainClient:
     """One node, one chain, one contract (20 bytes; None before it is deployed).
 
-    `timeout` is in seconds, for each call. Build it with `open`.
+    `timeout` is in seconds, for each try of a call. A call that finds nobody, or a node that has no
+    room, is tried again by itself; `chance` (0 to 1) spreads the tries of many daemons. Build it
+    with `open`.
     """
 
     def __init__(
@@ -103,17 +82,25 @@ class ChainClient:
         chain_id: int,
         contract: bytes | None,
         timeout: float,
+        chance: Callable[[], float],
     ) -> None:
         self._provider = provider
         self._limiter = trio.CapacityLimiter(MAX_CALLS)
         self._timeout = timeout
+        self._chance = chance
         self.codec = codec
         self.chain_id = chain_id
         self.contract = contract
 
     @classmethod
     async def open(
-        cls, url: str, chain_id: int, contract: bytes | None = None, *, timeout: float = 10.0
+        cls,
+        url: str,
+        chain_id: int,
+        contract: bytes | None = None,
+        *,
+        timeout: float = 10.0,
+        chance: Callable[[], float] = _RANDOM.random,
     ) -> ChainClient:
         """Prepare a client; nothing is sent yet. Raises InputError for text that is no URL."""
 
@@ -124,7 +111,7 @@ class ChainClient:
             return BoundedProvider(url, timeout, MAX_CALLS), Codec()
 
         provider, codec = await trio.to_thread.run_sync(build)
-        return cls(provider, codec, chain_id, contract, timeout)
+        return cls(provider, codec, chain_id, contract, timeout, chance)
 
     @property
     def url(self) -> str:
@@ -172,6 +159,14 @@ class ChainClient:
         """The hash of a chain block; None where the chain is shorter."""
         found = await self.header(number)
         return None if found is None else found.hash
+
+    async def sent_in(self, number: int, account: bytes, nonce: int) -> bytes | None:
+        """The hash of an account's transaction of one nonce in a chain block; None if not there."""
+        return await self._ask(
+            "eth_getBlockByNumber",
+            [hex(number), True],
+            lambda value: replies.sent_in(value, number, account, nonce),
+        )
 
     async def fees(self) -> Fees:
         """The newest block's base fee and the node's suggested tip."""
@@ -281,6 +276,23 @@ class ChainClient:
             raise BadReply(self.url, "eth_getLogs", "a log of another block")
         return events
 
+    def may_have_logged(self, head: Head) -> bool:
+        """Whether the contract may have logged in a block, by its header; True without a bloom."""
+        topics = self.codec.topics()
+        return not head.bloom or may_hold(head.bloom, self._contract(), topics)
+
+    async def logged_in(self, block_hash: bytes) -> bool | None:
+        """Whether the contract logged in a block, by its receipts; None: the node does not tell."""
+        address = _hex(self._contract())
+
+        def parse(value: Any) -> bool | None:
+            return None if value is None else replies.logged(value, address)
+
+        try:
+            return await self._ask("eth_getBlockReceipts", [_hex(block_hash)], parse)
+        except (Refused, BadReply):
+            return None  # many nodes have no such method, and some want a number
+
     async def _logs(
         self, where: dict[str, str], topics: Sequence[str | None] = ()
     ) -> list[ChainEvent]:
@@ -300,6 +312,22 @@ class ChainClient:
         return self.contract
 
     async def _ask(self, method: str, params: Sequence[Any], parse: Callable[[Any], T]) -> T:
+        """Ask, and again where the node was not there or had no room.
+
+        Every method here may be asked twice: a transaction that came twice is known by its hash.
+        """
+        pause = FIRST_PAUSE
+        for left in reversed(range(MAX_TRIES)):
+            try:
+                return await self._try(method, params, parse)
+            except (Unreachable, Busy):
+                if not left:
+                    raise
+            await trio.sleep(pause * (0.5 + self._chance()))
+            pause *= 2
+        raise FatalError("a call without a try")
+
+    async def _try(self, method: str, params: Sequence[Any], parse: Callable[[Any], T]) -> T:
         def work() -> T:
             reply = self._provider.make_request(method, params)  # type: ignore[arg-type]
             if "error" in reply:
@@ -333,6 +361,8 @@ class ChainClient:
                 except ValueError:
                     found = b""
             raise Reverted(self.url, method, self.codec.reason(found, text), found)
+        if code == 429 or (code == _LIMIT_CODE and method != "eth_getLogs"):
+            raise Busy(self.url, method, code, text)
         raise Refused(self.url, method, code, text)
 
 

@@ -5,7 +5,9 @@ ChainError
 ├── Slow            no answer in time: retried
 ├── BadReply        the answer is not what JSON-RPC promises: retried
 ├── Refused         the node answered with an error of its own
+│   ├── Busy        too many calls, or a gateway that finds nobody: retried
 │   └── Reverted    the contract said no; `reason` is its word
+├── Lagging         its logs lag behind its head: retried
 ├── WrongChain      another chain id: a person must look
 ├── NoContract      no code at the contract's address: a person must look
 ├── OtherContract   other code at the contract's address: a person must look
@@ -51,6 +53,10 @@ class Refused(ChainError):
         self.text = text
 
 
+class Busy(Refused):
+    """The node, or what stands before it, has no room for the call; the same call may do later."""
+
+
 class Reverted(Refused):
     """The contract reverted. `reason` is decoded, for a person; `data` is what it returned."""
 
@@ -58,6 +64,18 @@ class Reverted(Refused):
         super().__init__(url, method, 3, f"reverted: {reason}")
         self.reason = reason
         self.data = data
+
+
+class Lagging(ChainError):
+    """A header says that the contract may have logged in a block, and no log of it is there."""
+
+    def __init__(self, url: str, number: int) -> None:
+        super().__init__(
+            f"chain node {url} shows no logs of block {number}, whose header may hold some: its "
+            "index of logs lags behind its head, and is asked again"
+        )
+        self.url = url
+        self.number = number
 
 
 class WrongChain(ChainError):

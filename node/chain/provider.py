@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError
 from web3 import HTTPProvider
 from web3.types import RPCEndpoint, RPCResponse
 
-from node.chain.errors import BadReply, Refused, Slow, Unreachable
+from node.chain.errors import BadReply, Busy, Refused, Slow, Unreachable
 from node.nesting import depth_exceeds
 from protocol.errors import InputError
 
@@ -28,6 +28,9 @@ MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
 
 #: Arrays and objects within each other in a reply: logs have three.
 MAX_DEPTH: Final = 64
+
+#: HTTP statuses by which a gateway says 'later': too many requests, and nobody behind it.
+BUSY: Final = frozenset({429, 502, 503, 504})
 
 _READ: Final = 64 * 1024
 
@@ -118,6 +121,9 @@ class BoundedProvider(HTTPProvider):
             raise Slow(self.shown, method, self._timeout) from error
         except (requests.RequestException, HTTPError, OSError) as error:
             raise Unreachable(self.shown, _cause(error)) from error
+        if response.status_code in BUSY:
+            text = f"HTTP {response.status_code} {response.reason}"
+            raise Busy(self.shown, method, response.status_code, text)
         if response.status_code != 200 and not body.lstrip().startswith(b"{"):
             text = f"HTTP {response.status_code} {response.reason}"
             raise Refused(self.shown, method, response.status_code, text)

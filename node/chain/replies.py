@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from node.chain.bloom import BLOOM_BYTES
+
 #: Topics of one log (EVM), and bytes of its data: the contract's largest event has 12 words.
 MAX_TOPICS: Final = 4
 MAX_LOG_DATA: Final = 4096
@@ -17,13 +19,17 @@ class Invalid(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A block's header. `base_fee` is in wei per gas, zero before EIP-1559."""
+    """A block's header. `base_fee` is in wei per gas, zero before EIP-1559.
+
+    `bloom` has 256 bytes, or none where the node gives none.
+    """
 
     number: int
     hash: bytes
     parent: bytes
     timestamp: int
     base_fee: int
+    bloom: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +88,35 @@ def _fields(value: Any, what: str) -> Mapping[str, Any]:
 
 def head(value: Any) -> Head:
     fields = _fields(value, "block")
+    bloom = fields.get("logsBloom")
     return Head(
         number=quantity(fields.get("number"), "number"),
         hash=octets(fields.get("hash"), "hash", 32),
         parent=octets(fields.get("parentHash"), "parentHash", 32),
         timestamp=quantity(fields.get("timestamp"), "timestamp"),
         base_fee=quantity(fields.get("baseFeePerGas", "0x0"), "baseFeePerGas"),
+        bloom=b"" if bloom is None else octets(bloom, "logsBloom", BLOOM_BYTES),
     )
+
+
+def sent_in(value: Any, number: int, account: bytes, nonce: int) -> bytes | None:
+    """The hash of an account's transaction of one nonce, of a chain block with its transactions.
+
+    Others' transactions are of kinds that we need not know; only ours is read strictly.
+    """
+    if value is None:
+        return None
+    found = _fields(value, "block")
+    sent = found.get("transactions")
+    if quantity(found.get("number"), "number") != number or not isinstance(sent, list):
+        raise Invalid(f"block {number} is another one, or has no transactions")
+    for each in sent:
+        fields = _fields(each, "transaction")
+        if octets(fields.get("from"), "from", 20) != account:
+            continue
+        if quantity(fields.get("nonce"), "nonce") == nonce:
+            return octets(fields.get("hash"), "hash", 32)
+    return None
 
 
 def receipt(value: Any, tx_hash: bytes) -> Receipt:
@@ -143,4 +171,16 @@ def _log(value: Any) -> RawLog:
         block_hash=octets(fields.get("blockHash"), "blockHash", 32),
         tx_hash=octets(fields.get("transactionHash"), "transactionHash", 32),
         index=quantity(fields.get("logIndex"), "logIndex"),
+    )
+
+
+def logged(value: Any, address: str) -> bool:
+    """Whether a block's receipts show a log of `address` (hex); a block without any is doubted."""
+    if not isinstance(value, list) or not value:
+        raise Invalid("receipts are no array, or none")
+    logs: list[Any] = [_fields(each, "receipt").get("logs") for each in value]
+    if not all(isinstance(each, list) for each in logs):
+        raise Invalid("logs of a receipt are no array")
+    return any(
+        str(_fields(log, "log").get("address")).lower() == address for of in logs for log in of
     )

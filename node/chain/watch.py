@@ -15,7 +15,7 @@ import trio
 
 from node.chain.client import ChainClient
 from node.chain.cursor import Cursor
-from node.chain.errors import BadReply, DeepReorg, Refused, Slow
+from node.chain.errors import BadReply, Busy, DeepReorg, Lagging, Refused, Slow
 from node.chain.events import ChainEvent, ChainHead
 from node.chain.replies import Head
 from protocol.errors import ChainError
@@ -27,8 +27,21 @@ FIRST_CHUNK: Final = 256
 MIN_CHUNK: Final = 1
 MAX_CHUNK: Final = 4_096
 
-#: A reorganisation is undone up to this far back, blocks; beyond, a person must look.
+#: A reorganisation is undone up to this far back, blocks, however soon a home calls things final;
+#: beyond, a person must look. Half a day of Ethereum, two hours of a chain of two seconds: deeper
+#: than any chain with value on it has moved. It costs the trail's eighty rows and no question.
 MAX_REORG: Final = 4_096
+
+#: Of a range, headers are compared with logs this near to the head, blocks: an index that lags
+#: behind its head by more has been seen nowhere.
+CHECKED: Final = 32
+
+#: Looks at a block whose header may hold logs that the node does not show, with growing pauses:
+#: about half a minute. Then it is passed, and read again with the blocks that have no bloom.
+PATIENCE: Final = 6
+
+#: Blocks without logs, and without a header that says so, are read again until so many follow.
+READ_AGAIN: Final = 16
 
 #: Longest pause after failures, seconds.
 MAX_PAUSE: Final = 15.0
@@ -84,6 +97,12 @@ class Watcher:
         self._head: Head | None = None
         self._answered = False
         self._error = ""
+        #: Looks in a row in which a block showed no logs though its header may hold some.
+        self._doubts = 0
+        #: Blocks that showed no logs, and whose headers do not say that there are none.
+        self._unsure: set[int] = set()
+        #: Some header had a bloom with a bit in it: blooms of no bits are believed.
+        self._blooms = False
 
     def status(self) -> ChainStatus:
         """A snapshot; never waits."""
@@ -104,13 +123,17 @@ class Watcher:
                     await self._client.check()
                     checked = True
                 more = await self._look()
-                pause, self._error = self._interval, ""
+                pause, self._error, self._doubts = self._interval, "", 0
                 self._answered = True
                 if more:
                     continue
+            except Lagging as error:
+                pause, self._error = min(2 * pause, MAX_PAUSE), str(error)
+                log.info("%s", error)
             except ChainError as error:
-                # The node may come back as another one: it is checked again.
-                checked = False
+                # The node may come back as another one: it is checked again. One that has no room
+                # is the same, and has no room for that.
+                checked = checked and isinstance(error, Busy)
                 pause = min(2 * pause, MAX_PAUSE)
                 if str(error) != self._error:
                     log.warning("the chain is not followed: %s", error)
@@ -125,6 +148,7 @@ class Watcher:
             self._cursor = Cursor(max(self._cursor.root, head.number - self._history))
         if head.hash == self._cursor.hash:
             return False
+        await self._read_again(head)
         reorg_to = None
         if head.parent != self._cursor.hash:
             ancestor = await self._ancestor(head)
@@ -140,6 +164,7 @@ class Watcher:
             return False
         if reorg_to is not None:
             log.warning("the chain was reorganised above block %d", reorg_to)
+            self._unsure = {number for number in self._unsure if number <= reorg_to}
         await self._on_batch(batch)
         self._cursor = batch.cursor
         return batch.head.number < head.number
@@ -172,7 +197,10 @@ class Watcher:
             if base.hash is not None and head.parent != base.hash:
                 return None
             # By hash: so these are this chain block's events, whatever happens meanwhile (EIP-234).
-            return _batch(base, await self._client.logs_of(head.hash), head, reorg_to)
+            events = await self._client.logs_of(head.hash)
+            if not events:
+                await self._doubt(head)
+            return _batch(base, events, head, reorg_to)
         end = head if last == head.number else await self._client.header(last)
         if end is None:
             return None
@@ -193,8 +221,55 @@ class Watcher:
                 return None
         if base.hash is not None and await self._client.block_hash(base.number) != base.hash:
             return None
+        shown = {event.block for event in events}
+        for number in range(max(first, head.number - CHECKED), last + 1):
+            header = end if number == last else await self._client.header(number)
+            if header is None:
+                return None
+            if number not in shown:
+                await self._doubt(header)
         self._chunk = min(MAX_CHUNK, self._chunk * 2)
         return _batch(base, events, end, reorg_to)
+
+    async def _doubt(self, head: Head) -> None:
+        """A block that shows no logs. Raises Lagging while its header says that there may be some.
+
+        Then its receipts decide, where the node gives them; else only patience can.
+        """
+        self._blooms = self._blooms or any(head.bloom)
+        if not head.bloom or not self._blooms:
+            self._unsure.add(head.number)
+            return
+        if not self._client.may_have_logged(head):
+            return
+        if await self._client.logged_in(head.hash) is False:
+            return
+        if self._doubts < PATIENCE:
+            self._doubts += 1
+            raise Lagging(self._client.url, head.number)
+        self._unsure.add(head.number)
+
+    async def _read_again(self, head: Head) -> None:
+        """Tell what the last blocks show by now; late, rather than never."""
+        self._unsure = {n for n in self._unsure if head.number - n <= READ_AGAIN}
+        end = self._cursor.trail[-1] if self._cursor.trail else None
+        if not self._unsure or end is None:
+            return
+        shown = await self._client.logs(min(self._unsure), min(max(self._unsure), head.number))
+        found = [event for event in shown if event.block in self._unsure]
+        for event in found:
+            if await self._client.block_hash(event.block) != event.block_hash:
+                return
+        if not found or await self._client.block_hash(end[0]) != end[1]:
+            return
+        log.warning("the chain node showed %d events late", len(found))
+        header = await self._client.header(end[0])
+        if header is None:
+            return
+        # The cursor stays where it is, and so does the head.
+        points = ChainHead(header.number, header.hash, header.timestamp)
+        await self._on_batch(Batch(None, tuple(found), points, self._cursor))
+        self._unsure -= {event.block for event in found}
 
 
 def _batch(base: Cursor, events: list[ChainEvent], end: Head, reorg_to: int | None) -> Batch:

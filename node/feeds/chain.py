@@ -52,9 +52,21 @@ class ChainFollower:
                 given.append((event.job, to_input(at, event.block, event.event)))
         head = inputs.ChainHead(at, batch.head.number, batch.head.timestamp)
         given += [(m.key, head) for m in machines if _follows_chain(m)]
-        await self._engine.feed_all(given, also=partial(_store, batch=batch))
+        await self._engine.feed_all(given, also=partial(self._store, batch=batch))
+        if batch.reorg_to is not None:
+            self._services.intents.wake()
         self.head_time = batch.head.timestamp
         self._began.set()
+
+    def _store(self, tx: Transaction, batch: Batch) -> None:
+        """What a batch changes here. A reorganisation takes back ends of transactions as well, as
+        deep as the watcher can see: how deep final is matters not."""
+        if batch.reorg_to is not None:
+            jobs.forget_contract_events(tx, batch.reorg_to)
+            self._services.intents.reopen(tx, batch.reorg_to)
+        for event in batch.events:
+            jobs.save_contract_event(tx, event)
+        save_cursor(tx, batch.cursor)
 
     async def introduce(self, machine: Machine, also: Callable[[Transaction], None]) -> bool:
         """Take in a new machine, told what the contract has said of its job; stored with `also`.
@@ -112,14 +124,6 @@ def _follows_chain(machine: Machine) -> bool:
     """A job that is over hears of no more chain blocks; a job that its requester winds up does."""
     winding_up = machine.role is Role.REQUESTER and machine.state.phase in WINDING_UP
     return not machine.broken and (winding_up or machine.state.phase not in OVER)
-
-
-def _store(tx: Transaction, batch: Batch) -> None:
-    if batch.reorg_to is not None:
-        jobs.forget_contract_events(tx, batch.reorg_to)
-    for event in batch.events:
-        jobs.save_contract_event(tx, event)
-    save_cursor(tx, batch.cursor)
 
 
 def to_input(at: int, block: int, said: ContractEvent) -> inputs.Input:

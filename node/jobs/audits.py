@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from node.chain import events
-from node.chain.client import JobView
+from node.chain.views import JobView
 from node.engine.engine import Machine
 from node.engine.services import Services
 from node.store.jobs import StoredEvent

@@ -12,6 +12,7 @@ from typing import Final
 import trio
 
 from node.chain import events
+from node.chain.intents import rows as intent_rows
 from node.chain.intents.intents import Intent
 from node.control import job_results as j
 from node.engine.engine import Machine
@@ -20,7 +21,7 @@ from node.jobs import standing
 from node.jobs.audits import audit_job, claims, held_evidence, known_lists
 from node.jobs.standing import Known
 from node.jobs.timeline import phase_seconds, round_views
-from node.perform.chain import claim_args, claim_mark
+from node.perform.chain import TAKEN_BACK, claim_args, claim_mark
 from node.perform.compute import key_name
 from node.privacy import budgets
 from node.store import jobs, records
@@ -31,6 +32,7 @@ from node.store.store import Transaction
 from node.work import apply as apply_tasks
 from node.work import tasks
 from protocol.addresses import parse_address, to_checksum
+from protocol.books.audit import Check
 from protocol.books.evidence import ClaimProof
 from protocol.errors import InputError, StateError
 from protocol.machines.job import JobPhase
@@ -228,6 +230,8 @@ class Books:
         told = await services.store.read(partial(jobs.contract_events, job=machine.key))
         gas = await services.store.read(partial(_gas, job=machine.key))
         checks = await audit_job(services, machine, told)
+        lost = await services.store.read(partial(_taken_back, job=machine.key))
+        checks = (*checks, *lost)
         return j.Audit(
             job="0x" + machine.key.hex(),
             ok=all(check.ok for check in checks),
@@ -306,3 +310,19 @@ def _gas(tx: Transaction, job: bytes) -> dict[str, int]:
         (f"{job.hex()}/%",),
     )
     return {ident.split("/", 1)[1]: gas for ident, gas in rows}
+
+
+def _taken_back(tx: Transaction, job: bytes) -> list[Check]:
+    """A check for each transaction that a reorganisation took back after it was final."""
+    found = {
+        str(each.facts.get("intent")): each
+        for each in records.events(tx, job=job, limit=100_000)
+        if each.kind == TAKEN_BACK
+    }
+    checks = []
+    for ident in found:
+        row = intent_rows.get(tx, ident)
+        state = "unknown" if row is None else row.state
+        detail = f"final once, then reorganised away; sent again, and {state} now"
+        checks.append(Check(f"transaction {ident.partition('/')[2]}", state == "final", detail))
+    return checks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import trio
 
@@ -12,6 +12,7 @@ from node.chain.intents import rows
 from node.chain.intents.intents import Intent, IntentOutcome
 from node.engine.engine import Wanted, unix_ms
 from node.engine.services import Services
+from node.store import records
 from protocol.books import evidence, lists
 from protocol.books.enrolment import job_id
 from protocol.books.evidence import ClaimProof
@@ -24,6 +25,9 @@ from protocol.requester.state import RequesterState
 log = logging.getLogger("assay.chain")
 
 T = TypeVar("T")
+
+#: The event of a job whose transaction was final and is not on the chain any more.
+TAKEN_BACK: Final = "transaction-taken-back"
 
 _PAUSE, _MAX_PAUSE = 1.0, 15.0
 
@@ -217,6 +221,9 @@ async def settled(services: Services, outcome: IntentOutcome) -> None:
     """An intent's end, told to the machine that wanted it."""
     if outcome.id.startswith(rows.GAP):
         return  # the sequencer's own
+    if outcome.taken_back:
+        await _taken_back(services, outcome)
+        return
     job, function, mark = outcome.id.split("/", 2)
     call = inputs.Call(function)
     account = bytes.fromhex(mark.partition(".")[0]) if call is inputs.Call.CLAIM else b""
@@ -229,3 +236,17 @@ async def settled(services: Services, outcome: IntentOutcome) -> None:
     else:
         return
     await services.engine.feed(bytes.fromhex(job), told)
+
+
+async def _taken_back(services: Services, outcome: IntentOutcome) -> None:
+    """A transaction that was told as final is gone with its chain block: the job's books say so.
+
+    The machine is told nothing: the transaction is sent again, and its end comes again.
+    """
+    job, function, _ = outcome.id.split("/", 2)
+    text = f"{function} was final, and a reorganisation took its chain block back: it is sent again"
+    log.error("job %s: %s", job[:16], text)
+    facts = {"text": text, "intent": outcome.id}
+    await services.store.run(
+        lambda tx: records.add_event(tx, bytes.fromhex(job), TAKEN_BACK, facts)
+    )

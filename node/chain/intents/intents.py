@@ -8,6 +8,7 @@ crashes, is lost or reorganised. A new nonce is taken only when the old one is g
     queued -> failed                                  (refused by simulation; no nonce was used)
     queued -> superseded                              (given up by the caller)
     mined -> sent                                     (the block was reorganised away)
+    final, failed -> sent                             (the same, deeper than final: taken back)
     sent -> queued                                    (the nonce was used elsewhere, at depth)
 """
 
@@ -22,7 +23,7 @@ from typing import Any, Final
 import trio
 
 from node.chain.client import ChainClient
-from node.chain.errors import NoContract
+from node.chain.errors import Busy, NoContract
 from node.chain.intents import rows
 from node.chain.intents.rows import Owner, Row, Store
 from node.chain.intents.sequencer import IntentPolicy, Sequencer
@@ -50,7 +51,10 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class IntentOutcome:
-    """Where an intent stands: `error` says why it failed, or what it waits for; else empty."""
+    """Where an intent stands: `error` says why it failed, or what it waits for; else empty.
+
+    `taken_back`: it was told as final or failed, and a reorganisation took that back.
+    """
 
     id: str
     state: str
@@ -58,6 +62,7 @@ class IntentOutcome:
     block: int | None
     gas_used: int | None
     error: str
+    taken_back: bool = False
 
     @property
     def settled(self) -> bool:
@@ -72,8 +77,8 @@ class Intents:
     """One account's sequencer of nonces. Run `run` once; everything else may be called meanwhile.
 
     `on_outcome` is awaited for each of mined, final, failed, superseded, and for sent when a block
-    was reorganised away. It is called at least once for each, also after a crash; a second call
-    must do no harm.
+    was reorganised away, however deep. It is called at least once for each, also after a crash; a
+    second call must do no harm.
     """
 
     def __init__(
@@ -144,6 +149,17 @@ class Intents:
                 return outcome
             await changed.wait()
 
+    def reopen(self, tx: Any, above: int) -> int:
+        """Follow again what ended above a block; in the transaction that takes its events back.
+
+        `wake` comes after it.
+        """
+        return rows.reopen(tx, self._owner, above)
+
+    def wake(self) -> None:
+        """Look at the chain at once."""
+        self._wake.set()
+
     # --- the loop ---------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -165,7 +181,7 @@ class Intents:
                     looked_at = head.hash
                 pause, self.last_error = self._policy.interval, ""
             except ChainError as error:
-                checked, looked_at = False, b""
+                checked, looked_at = checked and isinstance(error, Busy), b""
                 pause = min(2 * pause, _MAX_PAUSE)
                 if str(error) != self.last_error:
                     log.warning("intents wait: %s", error)
@@ -180,7 +196,8 @@ class Intents:
         """Tell what is new, then note that it was told: a crash in between tells it again."""
         news = False
         for row in await self._store.read(lambda tx: rows.live(tx, self._owner)):
-            back = row.told == rows.MINED and row.state in (rows.STORED, rows.SENT, rows.QUEUED)
+            told = row.told == rows.MINED or row.told in rows.TERMINAL
+            back = told and row.state in (rows.STORED, rows.SENT, rows.QUEUED)
             if row.told == row.state or not (
                 back or row.state == rows.MINED or row.state in rows.TERMINAL
             ):
@@ -194,4 +211,5 @@ class Intents:
 
 
 def _outcome(row: Row) -> IntentOutcome:
-    return IntentOutcome(row.id, row.state, row.tx_hash, row.block, row.gas_used, row.error)
+    back = row.told in rows.TERMINAL and row.state not in rows.TERMINAL
+    return IntentOutcome(row.id, row.state, row.tx_hash, row.block, row.gas_used, row.error, back)

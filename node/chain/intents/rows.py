@@ -24,6 +24,9 @@ MAX_CALLDATA: Final = 256 * 1024
 #: The prefix of ids of transfers that fill a gap between nonces; no other ids begin so.
 GAP: Final = "gap/"
 
+#: What an intent waits for whose end a reorganisation took back.
+TAKEN_BACK: Final = "its chain block was final, and is reorganised away: it is sent again"
+
 QUEUED, STORED, SENT = "queued", "stored", "sent"
 MINED, FINAL, FAILED, SUPERSEDED = "mined", "final", "failed", "superseded"
 TERMINAL: Final = frozenset({FINAL, FAILED, SUPERSEDED})
@@ -143,6 +146,27 @@ def live(tx: sqlite3.Connection, owner: Owner) -> list[Row]:
     return [_row(tx, values) for values in found]
 
 
+def taken_back(tx: sqlite3.Connection, owner: Owner, count: int) -> list[Row]:
+    """Intents that ended in a chain block, by nonces that the account has not used any more."""
+    found = tx.execute(
+        f"SELECT {_COLUMNS} FROM intents"  # noqa: S608
+        " WHERE state IN ('final', 'failed') AND nonce >= ? AND tx_hash IS NOT NULL"
+        " AND chain_id = ? AND account = ? AND target = ? ORDER BY nonce",
+        (count, owner.chain_id, owner.account, owner.contract),
+    ).fetchall()
+    return [_row(tx, values) for values in found]
+
+
+def reopen(tx: sqlite3.Connection, owner: Owner, above: int) -> int:
+    """Follow again what ended in chain blocks above `above`, which are gone; how many intents."""
+    return tx.execute(
+        "UPDATE intents SET state = 'sent', tx_hash = NULL, block = NULL, gas_used = NULL,"
+        " since = NULL, error = ? WHERE state IN ('final', 'failed') AND block > ?"
+        " AND chain_id = ? AND account = ? AND target = ?",
+        (TAKEN_BACK, above, owner.chain_id, owner.account, owner.contract),
+    ).rowcount
+
+
 def put_signed(tx: sqlite3.Connection, seq: int, signed: Signed, expected: str) -> bool:
     """Store a signed transaction and point the intent at its nonce; this comes before any sending.
 
@@ -158,7 +182,9 @@ def put_signed(tx: sqlite3.Connection, seq: int, signed: Signed, expected: str) 
         tx.execute(
             "INSERT INTO intent_transactions"
             " (hash, intent, nonce, max_fee, tip, gas, raw)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            " VALUES (?, ?, ?, ?, ?, ?, ?)"
+            # The same call under the same nonce is the same transaction: it is this intent's now.
+            " ON CONFLICT (hash) DO UPDATE SET intent = excluded.intent",
             (
                 signed.hash,
                 seq,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import trio
@@ -16,6 +17,7 @@ import trio
 from node.chain.client import ChainClient, Fees
 from node.chain.errors import Refused, Reverted
 from node.chain.intents import rows
+from node.chain.intents.nonces import user_of
 from node.chain.intents.rows import Owner, Row, Signed, Store
 from node.chain.replies import Head, Receipt
 from node.chain.signer import Signer, hash_of
@@ -72,10 +74,14 @@ class Sequencer:
         #: Blocks at which a transaction was first seen waiting, and a gap first seen open.
         self._waiting: dict[bytes, int] = {}
         self._gap: tuple[int, int] | None = None
+        #: The block at which an account was first seen to have used fewer nonces than it had.
+        self._short: int | None = None
 
     async def step(self, head: Head) -> None:
         """One look at each intent. Raises ChainError where the node fails; nothing is lost then."""
         count = await self._client.nonce(self._signer.account)
+        if not await self._whole(head, count):
+            return
         signed = [row for row in await self._live() if row.nonce is not None]
         for row in sorted(signed, key=lambda row: row.nonce or 0):
             await self._follow(row, head, count)
@@ -84,6 +90,26 @@ class Sequencer:
         for row in await self._live():
             if row.state == rows.QUEUED:
                 await self._launch(row, head, count)
+
+    async def _whole(self, head: Head, count: int) -> bool:
+        """Whether the chain still holds all that ended on it; what it lost is followed again.
+
+        The count of nonces shows it, at no cost. A node that lags shows the same: so a second head
+        must, and no nonce is given out meanwhile.
+        """
+        gone = await self._store.read(lambda tx: rows.taken_back(tx, self._owner, count))
+        if not gone:
+            self._short = None
+            return True
+        if self._short is None:
+            self._short = head.number
+        if head.number <= self._short:
+            return False
+        for row in gone:
+            log.error("intent %s: %s", row.id, rows.TAKEN_BACK)
+            await self._store.run(partial(rows.set_sent, seq=row.seq, error=rows.TAKEN_BACK))
+        self._short = None
+        return True
 
     async def _live(self) -> list[Row]:
         found = await self._store.read(lambda tx: rows.live(tx, self._owner))
@@ -187,13 +213,17 @@ class Sequencer:
     # --- from sent to final -----------------------------------------------------------------
 
     async def _follow(self, row: Row, head: Head, count: int) -> None:
+        if not row.signed:
+            text = "its transaction became another intent's: it is signed anew"
+            await self._store.run(lambda tx: rows.set_queued(tx, row.seq, text))
+            return
         for signed in reversed(row.signed):
             receipt = await self._client.receipt(signed.hash)
             if receipt is not None:
                 await self._mined(row, signed, receipt, head)
                 return
         if row.state == rows.MINED:
-            text = f"block {row.block} was reorganised away"
+            text = f"block {row.block} shows it no more: reorganised away, or the node lags"
             await self._store.run(lambda tx: rows.set_sent(tx, row.seq, text))
         newest = row.signed[-1]
         if row.nonce is not None and count > row.nonce:
@@ -235,14 +265,30 @@ class Sequencer:
         return f"{text}: something earlier in that block changed the answer"
 
     async def _lost(self, row: Row, nonce: int, head: Head) -> None:
-        """The nonce is used, and by none of ours. A new nonce is safe only when that is final, and
-        seen at two heads: then no transaction of ours can be mined any more."""
+        """The nonce is used, and no receipt says that one of ours did.
+
+        A node's index of receipts may lag, so the chain block that used the nonce says by what. A
+        new nonce is safe only when a foreign transaction did, that is final, and seen at two heads:
+        then none of ours can be mined any more.
+        """
         text = f"nonce {nonce} was used by another transaction of this account"
         at = head.number - self._policy.depth
         if at < 0 or await self._client.nonce(self._signer.account, at) <= nonce:
             return
         if row.since is None or head.number <= row.since:
             await self._store.run(lambda tx: rows.set_trouble(tx, row.seq, head.number, text))
+            return
+        found = await user_of(self._client, self._signer.account, nonce, at)
+        if found is None or found[1] in {signed.hash for signed in row.signed}:
+            text = (
+                f"mined in block {found[0]}; the chain node has no receipt of it yet"
+                if found
+                else f"nonce {nonce} is used, and the chain node does not hold the blocks that "
+                "tell by what: set chain.url to a node that keeps older states"
+            )
+            if text != row.error:
+                log.warning("intent %s waits: %s", row.id, text)
+                await self._store.run(lambda tx: rows.set_trouble(tx, row.seq, row.since, text))
             return
         log.warning("intent %s: %s: it is signed anew", row.id, text)
         await self._store.run(lambda tx: rows.set_queued(tx, row.seq, text))

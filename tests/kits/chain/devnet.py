@@ -108,7 +108,8 @@ class _ProxyHandler(BaseHTTPRequestHandler):
         if reply is None:
             self.close_connection = True
             return
-        self.send_response(200)
+        status, reply = (reply, b"") if isinstance(reply, int) else (200, reply)
+        self.send_response(status)
         self.send_header("Content-Length", str(len(reply)))
         self.end_headers()
         self.wfile.write(reply)
@@ -117,8 +118,9 @@ class _ProxyHandler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-#: Given a request, forwards it when called; returns the reply's bytes, or None to hang up.
-Rule = Callable[[dict[str, Any], Callable[[], bytes]], bytes | None]
+#: Given a request, forwards it when called; returns the reply's bytes, None to hang up, or an HTTP
+#: status to give.
+Rule = Callable[[dict[str, Any], Callable[[], bytes]], bytes | int | None]
 
 
 class Proxy(AbstractContextManager["Proxy"]):
@@ -134,7 +136,7 @@ class Proxy(AbstractContextManager["Proxy"]):
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
-    def handle(self, request: dict[str, Any]) -> bytes | None:
+    def handle(self, request: dict[str, Any]) -> bytes | int | None:
         self.seen.append(request["method"])
         return self.rule(request, lambda: self.forward(request))
 

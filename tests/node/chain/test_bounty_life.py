@@ -6,7 +6,7 @@ import pytest
 import trio
 from kits.chain.devnet import CHAIN_ID, Devnet, LocalSigner, post_args, until
 
-from node.chain.client import ChainClient, EnrolmentView, RoundView
+from node.chain.client import ChainClient
 from node.chain.cursor import Cursor
 from node.chain.events import (
     EVENTS,
@@ -21,6 +21,7 @@ from node.chain.events import (
 )
 from node.chain.intents.intents import Intent, Intents
 from node.chain.intents.sequencer import IntentPolicy
+from node.chain.views import EnrolmentView, RoundView
 from node.chain.watch import Batch, Watcher
 from node.store.store import Store
 from protocol.books.trees import IndexTree, Merit, SumTree, contribution_leaf

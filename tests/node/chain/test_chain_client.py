@@ -24,9 +24,10 @@ from kits.chain.devnet import (
 )
 
 from node.chain import provider
-from node.chain.client import ChainClient, Fees
+from node.chain.client import MAX_TRIES, ChainClient, Fees
 from node.chain.errors import (
     BadReply,
+    Busy,
     NoContract,
     OtherContract,
     Refused,
@@ -178,6 +179,38 @@ async def test_a_caller_can_give_up_waiting(proxy: Proxy) -> None:
         await client.head()
     assert scope.cancelled_caught
     release.set()
+
+
+async def test_a_call_that_fails_is_asked_again_by_itself(proxy: Proxy) -> None:
+    """A public endpoint: a third of its calls get 429, 503, or nothing."""
+    failures: list[int | None] = [429, 503, None]
+    calls = 0
+
+    def rule(request: dict[str, Any], forward: Callable[[], bytes]) -> bytes | int | None:
+        nonlocal calls
+        calls += 1
+        return failures[calls // 3 % 3] if calls % 3 == 0 else forward()
+
+    proxy.rule = rule
+    client = await ChainClient.open(proxy.url, CHAIN_ID, chance=lambda: 0.0)
+    for _ in range(12):
+        assert (await client.head()).number > 0
+    assert calls == 17
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda request, forward: 429,
+        lambda request, forward: failure(request, -32005, "daily request count exceeded"),
+    ],
+)
+async def test_a_call_is_tried_a_bounded_number_of_times(proxy: Proxy, rule: Rule) -> None:
+    proxy.rule = rule
+    client = await ChainClient.open(proxy.url, CHAIN_ID, chance=lambda: 0.0)
+    with pytest.raises(Busy, match="refused eth_getBlockByNumber"):
+        await client.head()
+    assert len(proxy.seen) == MAX_TRIES
 
 
 def hang_up(request: dict[str, Any], forward: Callable[[], bytes]) -> None:

@@ -395,3 +395,51 @@ async def test_an_outcome_is_told_after_a_restart_if_it_was_not_before(
     async with opened(told=tell):
         await until(lambda: bool(told) and told[-1].settled)
     assert told[-1].state == "final"
+
+
+async def test_a_receipt_that_is_late_is_no_failure(
+    opened: Opener, shared: Devnet, proxy: Proxy, contract: bytes, signer: LocalSigner
+) -> None:
+    """The node shows the nonce as used and no receipt, as one whose index lags behind its head."""
+    late = True
+
+    def rule(request: dict[str, Any], forward: Callable[[], bytes]) -> bytes:
+        lags = ("eth_getTransactionReceipt", "eth_getTransactionByHash")
+        return result(request, None) if late and request["method"] in lags else forward()
+
+    proxy.rule = rule
+    async with opened(url=proxy.url) as intents:
+        await intents.submit(post(1))
+        while True:
+            outcome = await intents.get(post(1).id)
+            assert outcome is not None
+            assert not outcome.settled, outcome
+            if "no receipt of it yet" in outcome.error:
+                break
+            await trio.sleep(0.05)
+        late = False
+        assert (await intents.settled(post(1).id)).state == "final"
+    assert shared.nonce(signer.account) == 1
+    assert len(await events(shared, contract, signer)) == 1
+
+
+async def test_a_nonce_whose_user_nobody_knows_is_waited_for(
+    opened: Opener, proxy: Proxy, shared: Devnet, signer: LocalSigner
+) -> None:
+    """A node that keeps no older states cannot say whether it was ours: nothing is sent again."""
+
+    def rule(request: dict[str, Any], forward: Callable[[], bytes]) -> bytes:
+        if request["method"] in ("eth_getTransactionReceipt", "eth_getTransactionByHash"):
+            return result(request, None)
+        if request["method"] == "eth_getBlockByNumber" and request["params"][1]:
+            return failure(request, -32000, "missing trie node")
+        return forward()
+
+    proxy.rule = rule
+    async with opened(url=proxy.url) as intents:
+        await intents.submit(post(1))
+        await until_error(intents, post(1).id, "a node that keeps older states")
+        outcome = await intents.get(post(1).id)
+    assert outcome is not None
+    assert outcome.state == "sent"
+    assert shared.nonce(signer.account, "pending") == 1

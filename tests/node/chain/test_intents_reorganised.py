@@ -16,8 +16,9 @@ from kits.chain.intents import Opener, events, post, send_foreign, until_error
 
 from node.chain.client import ChainClient
 from node.chain.deploy import deploy_bounty
-from node.chain.intents.intents import IntentOutcome
+from node.chain.intents.intents import Intent, IntentOutcome
 from node.chain.intents.sequencer import IntentPolicy
+from node.store.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -167,4 +168,46 @@ async def test_a_gap_that_a_foreign_transaction_left_is_closed(
         assert (await final(shared, intents, post(1).id)).state == "final"
     assert any(ident.startswith("gap/0/") for ident in told)
     assert shared.nonce(signer.account) == 2
+    assert len(await events(shared, contract, signer)) == 1
+
+
+async def test_what_is_reorganised_away_after_it_was_final_is_sent_again(
+    opened: Opener, shared: Devnet, contract: bytes, signer: LocalSigner
+) -> None:
+    """Somebody asks for the same call once more, as `assay claim` does: byte for byte the same
+    transaction. It ended the daemon, at every start."""
+    told: list[IntentOutcome] = []
+
+    async def tell(outcome: IntentOutcome) -> None:
+        told.append(outcome)
+
+    start, intent = shared.number, post(1)
+    async with opened(policy=IntentPolicy(depth=1, interval=0.05), told=tell) as intents:
+        await intents.submit(intent)
+        assert (await final(shared, intents, intent.id)).state == "final"
+        while shared.number > start:
+            shared.rpc("assay_rewind", hex(start), False)
+        again = Intent("again", intent.function, intent.args, intent.value)
+        await intents.submit(again)
+        refused = await final(shared, intents, again.id)
+        outcome = await intents.get(intent.id)
+    assert refused.state == "failed"
+    assert outcome is not None
+    assert outcome.state == "final"
+    assert [each.id for each in told if each.taken_back] == [intent.id]
+    assert len(await events(shared, contract, signer)) == 1
+
+
+async def test_what_the_watcher_saw_vanish_is_sent_again_unasked(
+    opened: Opener, shared: Devnet, contract: bytes, signer: LocalSigner, store: Store
+) -> None:
+    start, intent = shared.number, post(1)
+    async with opened(policy=IntentPolicy(depth=1, interval=0.05)) as intents:
+        await intents.submit(intent)
+        assert (await final(shared, intents, intent.id)).state == "final"
+        shared.rpc("assay_rewind", hex(start), False)
+        assert await store.run(lambda tx: intents.reopen(tx, start)) == 1
+        intents.wake()
+        await until_error(intents, intent.id, "reorganised away")
+        assert (await final(shared, intents, intent.id)).state == "final"
     assert len(await events(shared, contract, signer)) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -19,6 +20,7 @@ from kits.chain.devnet import (
     closed_port,
     failure,
     post_args,
+    result,
     until,
 )
 
@@ -388,3 +390,71 @@ async def test_a_new_home_begins_near_the_head(
         nursery.cancel_scope.cancel()
     assert later.batches[0].cursor.root >= head.number - 2
     client.close()
+
+
+class Lag:
+    """A node whose index of logs lags: it shows none of a block until it is asked again, later."""
+
+    def __init__(self, *, blooms: bool) -> None:
+        self.blooms = blooms
+        self.late = True
+        self.hid = threading.Event()
+
+    def __call__(self, request: dict[str, Any], forward: Callable[[], bytes]) -> bytes:
+        reply = forward()
+        value = json.loads(reply).get("result")
+        if request["method"] == "eth_getLogs" and self.late and value:
+            self.hid.set()
+            return result(request, [])
+        if request["method"] == "eth_getBlockByNumber" and value and not self.blooms:
+            del value["logsBloom"]
+            return result(request, value)
+        return reply
+
+
+async def test_logs_that_come_late_are_not_lost(
+    follow: Follow, consumer: Consumer, poster: Poster, proxy: Proxy
+) -> None:
+    """The header says that the block may hold some: the cursor waits for them."""
+    lag = proxy.rule = Lag(blooms=True)
+    async with follow(url=proxy.url) as watcher:
+        await until(lambda: bool(consumer.batches))
+        await poster.post()
+        await until(lag.hid.is_set)
+        await until(lambda: "lags behind its head" in watcher.status().last_error)
+        assert consumer.kept == []
+        lag.late = False
+        await until(lambda: consumer.specs() == poster.specs)
+    assert [event.block for event in consumer.kept] == sorted(e.block for e in consumer.kept)
+
+
+async def test_without_a_bloom_the_last_blocks_are_read_again(
+    follow: Follow, consumer: Consumer, poster: Poster, proxy: Proxy
+) -> None:
+    lag = proxy.rule = Lag(blooms=False)
+    async with follow(url=proxy.url):
+        await until(lambda: bool(consumer.batches))
+        await poster.post()
+        await until(lag.hid.is_set)
+        lag.late = False
+        await poster.post()
+        await until(lambda: len(consumer.kept) == 2)
+    assert sorted(consumer.specs()) == sorted(poster.specs)
+    assert consumer.reorgs == []
+
+
+async def test_a_header_that_errs_holds_nobody_up_for_ever(
+    follow: Follow, consumer: Consumer, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bloom says maybe of one full block in fifty, and means no."""
+    monkeypatch.setattr(watch, "PATIENCE", 1)
+
+    def rule(request: dict[str, Any], forward: Callable[[], bytes]) -> bytes:
+        reply = json.loads(forward())
+        if request["method"] == "eth_getBlockByNumber" and reply["result"]:
+            reply["result"]["logsBloom"] = "0x" + "ff" * 256
+        return json.dumps(reply).encode()
+
+    proxy.rule = rule
+    async with follow(url=proxy.url):
+        await until(lambda: bool(consumer.batches))

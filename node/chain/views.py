@@ -1,0 +1,44 @@
+"""What the contract's views return, typed: a job, a round, an enrolment root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job as the contract holds it. `closes` in seconds; amounts in wei or the token's unit."""
+
+    requester: bytes
+    token: bytes
+    rounds: int
+    cohort: int
+    rate: int
+    merit: int
+    closes: int
+    finished: bool
+    next_round: int
+    enrolments: int
+    enrolled: int
+    contributions: int
+    unpaid: int
+    merit_left: int
+    merit_root: bytes
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundView:
+    """A round's commitment on the chain."""
+
+    root: bytes
+    model_digest: bytes
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentView:
+    """An enrolment root on the chain."""
+
+    root: bytes
+    count: int
