@@ -28,7 +28,6 @@ from node.control.job_results import (
     ModelFile,
     Posted,
 )
-from node.control.version import VERSION
 from node.data.datasets import add_dataset
 from node.data.reading import declared
 from node.engine.engine import Machine, unix_ms
@@ -38,21 +37,23 @@ from node.home.config import load_config, save_config
 from node.jobs import standing
 from node.jobs.books import Books
 from node.jobs.cancelling import Cancelling
+from node.jobs.explaining import explain
 from node.jobs.posting import Posting
+from node.perform import considering
 from node.perform.compute import misfit
 from node.privacy import budgets
 from node.privacy import reserving as privacy
 from node.store import catalogue
 from node.store.store import Transaction
-from protocol import params
+from node.version import VERSION
 from protocol.addresses import to_checksum
 from protocol.errors import InputError, StateError
 from protocol.machines import inputs
 from protocol.machines.job import OVER, JobPhase
 from protocol.owner.state import OwnerState
-from protocol.policy.policy import DatasetFacts, Policy, Standing, impossible, obstacles
+from protocol.policy.policy import Policy
+from protocol.policy.rules import impossible, obstacles
 from protocol.policy.terms import describe, with_changes
-from protocol.wire.codec import decode
 
 _CONSIDERED = (JobPhase.WAITING, JobPhase.CONSIDERING)
 
@@ -247,19 +248,21 @@ class Api:
         await self._consider_again()
         return await self.policy_show(dataset)
 
+    async def policy_explain(self, job: str, dataset: str | None) -> tuple[r.Explained, ...]:
+        return await explain(self._services, self._find(job), dataset)
+
     async def privacy(self, dataset: str | None) -> tuple[r.Privacy, ...]:
         return await budgets.privacy(self._services, dataset)
 
     async def _policy(self, dataset: str) -> Policy:
-        def load(tx: Transaction) -> bytes | None:
+        def load(tx: Transaction) -> Policy:
             if catalogue.load_dataset(tx, dataset) is None:
                 error = InputError(f"there is no data set {dataset!r}", "dataset")
                 error.add_note("assay data list")
                 raise error
-            return catalogue.load_policy(tx, dataset)
+            return catalogue.policy_of(tx, dataset)
 
-        body = await self._services.store.read(load)
-        return Policy.closed() if body is None else decode(Policy, body, params.MAX_SPEC_BYTES)
+        return await self._services.store.read(load)
 
     async def _consider_again(self) -> None:
         """Jobs that waited may fit the new policy."""
@@ -291,12 +294,12 @@ class Api:
         found = await self._services.store.read(partial(catalogue.load_dataset, name=dataset))
         if found is None:
             raise InputError(f"there is no data set {dataset!r}", "dataset")
-        facts = DatasetFacts(tuple(name for name, _ in found.columns), found.rows)
-        account = self._services.keys.account
-        never = impossible(machine.context.spec, facts, Standing(account))
+        facts = considering.facts_of(found)
+        known = await considering.standing(self._services, machine, found)
+        never = impossible(machine.context.spec, facts, known)
         if never:
             raise InputError("; ".join(never), "dataset")
-        wrong = obstacles(policy, machine.context.spec, facts, Standing(account))
+        wrong = obstacles(policy, machine.context.spec, facts, known)
         if wrong:
             refused = StateError("; ".join(wrong))
             refused.add_note(f"assay policy show {dataset}")
@@ -304,21 +307,12 @@ class Api:
         unfit = await misfit(self._services, dataset, machine.context.spec, owner=True)
         if unfit:
             raise InputError(f"{dataset} does not fit the job: {unfit}", "dataset")
-        spec = machine.context.spec
-        costs = await privacy.reserve_job(self._services, dataset, machine.key, spec, found.rows)
+        costs = await considering.set_aside(self._services, machine, found)
         if costs:
             over = StateError(costs)
             over.add_note(f"assay privacy {dataset}")
             raise over
-        given = inputs.ActionConsent(
-            unix_ms(),
-            dataset,
-            account,
-            found.rows,
-            policy.known,
-            policy.known_least,
-            policy.max_unpaid,
-        )
+        given = considering.consent(self._services, found, policy)
         await self._services.engine.feed(machine.key, given)
         summary = await self._books.summary(machine)
         return Consent(summary.job, dataset, summary.state, summary.noisy, summary.sealed)

@@ -146,6 +146,12 @@ MAX_NAME_BYTES: Final = 64
 #: Bytes of a job's title.
 MAX_TITLE_BYTES: Final = 120
 
+#: Above these a job's noise is called weak, and posted all the same. Published guidance calls
+#: epsilon up to 10 reasonable (Ponomareva et al. 2023, tier 2), and asks for a delta far below
+#: 1 / rows; at 1e-3 that is missed by every owner of a thousand rows.
+WEAK_EPSILON: Final = 10.0
+WEAK_DELTA: Final = 1e-3
+
 #: Seconds that a commitment may wait for the chain: a cancellation's notice is longer than this.
 MAX_COMMIT_SECONDS: Final = 3600
 
@@ -209,9 +215,6 @@ MAX_POLICY_ENTRIES: Final = 256
 
 #: Gossip contents remembered as seen: some minutes of the busiest topic.
 MAX_SEEN: Final = 8192
-
-#: A spec up to this size rides along with its announcement.
-MAX_INLINE_SPEC_BYTES: Final = 48 * 1024
 
 #: Data sets of one node. A file: read into memory whole by a worker. Columns: as many as a job may
 #: have inputs. Rows and cells: half a GiB as 64-bit floats, so that the imported copy is a blob.

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 # Before any kit is imported: their assertions explain themselves as those of test modules do.
 pytest.register_assert_rewrite("kits")
 
-from kits import examples  # noqa: E402
+from kits import examples, side_by_side  # noqa: E402
+
+pytest_plugins = ["kits.keeping"]
 
 examples.register()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    side_by_side.longest_waits_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return side_by_side.scheduler(config, log)

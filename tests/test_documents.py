@@ -16,6 +16,8 @@ CODE = ("protocol", "node", "contracts", "scripts", "tests")
 _LINK = re.compile(r"\]\(([^)#\s]+)?(?:#([^)\s]+))?\)")
 _QUOTED = re.compile(r"`([^`\n]+)`")
 _PATH = re.compile(r"(?:protocol|node|contracts|scripts|tests|docs)/[\w./-]*\w(?:\.\w+|/)?")
+_NAME = re.compile(r"\w*[A-Z_]\w*(?:\.\w+)*")
+_TEST = re.compile(r"test_\w+")
 _FILE = re.compile(r"[\w-]+\.(?:py|vy|md|json|toml|cff)")
 #: What a home, a job or a build writes; no file of the repository.
 _MADE = {
@@ -25,8 +27,6 @@ _MADE = {
     "contracts/build/",
     "contracts/build/bounty.json",
 }
-#: Files of libraries and of projects that a page compares itself with.
-_FOREIGN = {"age.md"}
 
 #: Keep a Changelog 1.1.0, in its order.
 _KINDS = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
@@ -68,7 +68,7 @@ def test_every_file_that_a_page_names_exists(path: Path) -> None:
         for each in (ROOT / folder).rglob("*")
         if "__pycache__" not in each.parts
     }
-    names |= {each.name for each in ROOT.iterdir()} | _FOREIGN
+    names |= {each.name for each in ROOT.iterdir()}
     lost = []
     for quoted in _QUOTED.findall(path.read_text()):
         if quoted in _MADE:
@@ -77,6 +77,32 @@ def test_every_file_that_a_page_names_exists(path: Path) -> None:
         if (whole and not (ROOT / quoted).exists()) or (single and quoted not in names):
             lost.append(quoted)
     assert lost == []
+
+
+@pytest.mark.parametrize("path", documents(), ids=name_of)
+def test_every_test_that_a_page_names_exists(path: Path) -> None:
+    """A promise is held by the test that stands beside it, so that one must not be lost."""
+    named = {each for each in _QUOTED.findall(path.read_text()) if _TEST.fullmatch(each)}
+    written = {
+        found
+        for each in (ROOT / "tests").rglob("test_*.py")
+        for found in re.findall(r"def (test_\w+)\(", each.read_text())
+    }
+    assert sorted(named - written) == []
+
+
+def test_every_name_in_contributing_is_in_the_code() -> None:
+    """A reader who follows a path to a function must find it."""
+    quoted = _QUOTED.findall((ROOT / "CONTRIBUTING.md").read_text())
+    names = [each for each in quoted if _NAME.fullmatch(each) and not _FILE.fullmatch(each)]
+    named = {word for each in names for word in each.split(".")}
+    code = "\n".join(
+        path.read_text()
+        for folder in CODE
+        for path in (ROOT / folder).rglob("*.py")
+        if path != Path(__file__).resolve()
+    )
+    assert sorted(named - set(re.findall(r"\w+", code))) == []
 
 
 def unused_words() -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +69,16 @@ def test_every_reason_is_still_needed() -> None:
     assert [
         row for row in listed() if not any(covers(row, name, module) for name, module in late)
     ] == []
+
+
+def test_the_daemon_starts_without_what_is_heavy() -> None:
+    """What its workers compute with, and what it imports in a thread once it is up."""
+    heavy = ("dp_accounting", "eth_account", "gmpy2", "libp2p", "numpy", "opendp", "phe", "polars")
+    code = f"import sys, node.daemon; print([m for m in {(*heavy, 'web3')} if m in sys.modules])"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "[]\n"
 
 
 def test_the_walk_sees_every_way_to_import_late() -> None:

@@ -96,13 +96,6 @@ class ChainEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class ChainReorg:
-    """Blocks above `to_number` are no longer the chain's: undo what their events did."""
-
-    to_number: int
-
-
-@dataclass(frozen=True, slots=True)
 class ChainHead:
     """A chain block, in order; confirmations are counted from these."""
 

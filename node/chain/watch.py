@@ -50,19 +50,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class ChainStatus:
-    """How it stands with the chain. `head` is the chain node's, `lag` the chain blocks still to be
-    read.
-
-    `since_contact` is in seconds; None before the first answer.
-    """
+    """How it stands with the chain. `head` is the chain node's; None before the first answer."""
 
     url: str
     reachable: bool
     head: int | None
-    lag: int | None
-    since_contact: float | None
     last_error: str
-    reorgs: int
 
 
 class Watcher:
@@ -89,22 +82,17 @@ class Watcher:
         self._interval = interval
         self._chunk = FIRST_CHUNK
         self._head: Head | None = None
-        self._contact: float | None = None
+        self._answered = False
         self._error = ""
-        self._reorgs = 0
 
     def status(self) -> ChainStatus:
         """A snapshot; never waits."""
         head = None if self._head is None else self._head.number
-        since = None if self._contact is None else trio.current_time() - self._contact
         return ChainStatus(
             url=self._client.url,
-            reachable=self._contact is not None and not self._error,
+            reachable=self._answered and not self._error,
             head=head,
-            lag=None if head is None else max(0, head - self._cursor.number),
-            since_contact=since,
             last_error=self._error,
-            reorgs=self._reorgs,
         )
 
     async def run(self) -> None:
@@ -117,7 +105,7 @@ class Watcher:
                     checked = True
                 more = await self._look()
                 pause, self._error = self._interval, ""
-                self._contact = trio.current_time()
+                self._answered = True
                 if more:
                     continue
             except ChainError as error:
@@ -151,7 +139,6 @@ class Watcher:
         if batch is None:
             return False
         if reorg_to is not None:
-            self._reorgs += 1
             log.warning("the chain was reorganised above block %d", reorg_to)
         await self._on_batch(batch)
         self._cursor = batch.cursor

@@ -56,6 +56,7 @@ def build() -> App:
     policy = App(name="policy", help="What a dataset may be used for.", group=own)
     policy.command(data.policy_show, name="show")
     policy.command(data.policy_set, name="set")
+    policy.command(data.policy_explain, name="explain")
     app.command(policy)
     app.command(data.privacy, group=own)
     app.command(jobs.train, group=own)
@@ -118,6 +119,6 @@ def _text(error: CycloptsError) -> str:
 
 
 def _version() -> str:
-    from node.control.version import VERSION  # late: reading the metadata takes 20 ms
+    from node.version import VERSION  # late: reading the metadata takes 20 ms
 
     return f"assay {VERSION}"

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from node.cli import sealed_views
-from node.cli.views import Result, pay
+from node.cli.sealed_views import Result
+from node.cli.views import pay
 from node.console.amounts import brief, size, span
 from node.console.show import Part, Table
 

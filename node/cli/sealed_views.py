@@ -5,9 +5,14 @@ They show the JSON that the command made (node.cli.commands.check_sealed).
 
 from __future__ import annotations
 
-from node.cli.views import Result
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
 from node.console.amounts import brief, size
 from node.console.show import Part, Table
+
+#: What the command made: no control method answers it, so that it has no declared type.
+Result: TypeAlias = Mapping[str, Any]
 
 _HEADINGS = ("what", "value", "how")
 

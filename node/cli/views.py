@@ -1,15 +1,23 @@
-"""Each result as a person sees it. Results come as the JSON that the daemon sent."""
+"""Each result as a person sees it. Results come as the JSON that the daemon sent.
+
+Its types are for mypy: when a command runs, it imports none of them.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from node.console.amounts import money, short, size, span
 from node.console.show import Pairs, Part, Table
 
-Result: TypeAlias = Mapping[str, Any]
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from node.control import shapes
+
+    Noisy: TypeAlias = shapes.JobSummary | shapes.Posted | shapes.Consent
 
 #: docs/design.md, section 2: masks protect within a round; over rounds, an owner's own noise does.
 _NO_NOISE: Final = "no noise: masks hide each batch within a round, nothing protects over rounds"
@@ -21,7 +29,7 @@ SEALED_NO_NOISE: Final = (
 )
 
 
-def status(s: Result) -> list[Part]:
+def status(s: shapes.Status) -> list[Part]:
     chain = s["chain"]
     head = f"block {chain['head']}, {span(max(0.0, time.time() - chain['head_time']))} old"
     rows = [
@@ -48,7 +56,7 @@ def _list(name: str, values: Sequence[str]) -> list[tuple[str, str]]:
     return [(name if i == 0 else "", value) for i, value in enumerate(values)]
 
 
-def peers(found: Sequence[Result]) -> list[Part]:
+def peers(found: Sequence[shapes.Peer]) -> list[Part]:
     rows = [
         (
             p["peer_id"],
@@ -66,7 +74,7 @@ def peers(found: Sequence[Result]) -> list[Part]:
     return [Table(headings, rows, empty, right=frozenset({"score", "rejected"}))]
 
 
-def datasets(found: Sequence[Result]) -> list[Part]:
+def datasets(found: Sequence[shapes.Dataset]) -> list[Part]:
     rows = [
         (
             d["name"],
@@ -89,7 +97,7 @@ def _epsilon(value: float | None) -> str:
     return "no bound" if value is None else f"{value:.3g}"
 
 
-def privacy(found: Sequence[Result]) -> list[Part]:
+def privacy(found: Sequence[shapes.Privacy]) -> list[Part]:
     """Budgets, then every job of every dataset."""
     budgets = [
         (
@@ -99,10 +107,11 @@ def privacy(found: Sequence[Result]) -> list[Part]:
             _epsilon(p["left"]),
             _epsilon(p["epsilon"]),
             f"{p['delta']:g}",
+            f"{p['no_noise_joined']} of {p['no_noise_jobs']}",
         )
         for p in found
     ]
-    headings = ("dataset", "spent", "reserved", "left", "epsilon", "delta")
+    headings = ("dataset", "spent", "reserved", "left", "epsilon", "delta", "joined without noise")
     empty = "no dataset; add one: assay data add NAME FILE"
     right = frozenset(headings[1:])
     jobs = [
@@ -128,7 +137,7 @@ def privacy(found: Sequence[Result]) -> list[Part]:
     return parts
 
 
-def dataset(d: Result) -> list[Part]:
+def dataset(d: shapes.Dataset) -> list[Part]:
     parts: list[Part] = [
         f"{d['name']}: {d['rows']} rows, {d['column_count']} columns, {size(d['bytes'])}",
         *(f"note: {note}" for note in d["notes"]),
@@ -144,49 +153,7 @@ def dataset(d: Result) -> list[Part]:
     return parts
 
 
-def policy(p: Result) -> list[Part]:
-    values = {t["name"]: t["value"] for t in p["terms"]}
-    if values.get("token") == "ether" and "price_floor" in values:
-        values["price_floor"] = money(values["price_floor"])
-    rows = [
-        (t["name"], _value(values[t["name"]], t["name"]), t["allowed"], t["meaning"])
-        for t in p["terms"]
-    ]
-    table = Table(("term", "value", "allowed", "meaning"), rows)
-    if p["decided"]:
-        return [table]
-    return [table, f"not decided yet: {p['dataset']} takes no job until you set a term"]
-
-
-def running_jobs(p: Result) -> list[str]:
-    """What a changed policy means for jobs that run already."""
-    said = [
-        f"warning: {short(job)} runs no further round: the budget does not hold it any more"
-        for job in p["halted"]
-    ]
-    if p["running"]:
-        jobs = ", ".join(short(job) for job in p["running"])
-        said.append(
-            f"running jobs keep known, known_least and max_unpaid as they were taken with: {jobs}"
-        )
-    return said
-
-
-#: Terms whose list names what is allowed: an empty one allows all (protocol.policy.policy).
-_ANY: Final = frozenset({"purposes", "requesters"})
-
-
-def _value(value: Any, name: str) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or ("any" if name in _ANY else "none")
-    return str(value)
-
-
-def jobs(found: Sequence[Result]) -> list[Part]:
+def jobs(found: Sequence[shapes.JobSummary]) -> list[Part]:
     rows = [
         (
             short(j["job"]),
@@ -206,26 +173,26 @@ def jobs(found: Sequence[Result]) -> list[Part]:
     return [Table(headings, rows, "no job is known here", right=frozenset({"round", "owners"}))]
 
 
-def state(job: Result) -> str:
+def state(job: shapes.JobSummary) -> str:
     """Where a job stands; one that ended before its last round is never just `finished`."""
     if not job["early"]:
         return str(job["state"])
     return "ended early" if job["state"] == "finished" else f"{job['state']}, ended early"
 
 
-def noise_warning(job: Result) -> list[str]:
+def noise_warning(job: Noisy) -> list[str]:
     """docs/design.md, section 2: every command that shows a job without noise says so."""
     text = _no_noise(job)
     return [f"warning: {text}"] if text else []
 
 
-def _no_noise(job: Result) -> str:
+def _no_noise(job: Noisy) -> str:
     if job["noisy"]:
         return ""
     return SEALED_NO_NOISE if job["sealed"] else _NO_NOISE
 
 
-def _warned(job: Result) -> str:
+def _warned(job: shapes.JobSummary) -> str:
     parts = [job["reason"], _no_noise(job)]
     return "; ".join(part for part in parts if part)
 
@@ -235,7 +202,7 @@ def pay(amount: str, token: str | None) -> str:
     return money(amount) if token is None else f"{amount} of {short(token)}"
 
 
-def job(d: Result) -> list[Part]:
+def job(d: shapes.JobDetail) -> list[Part]:
     s, m = d["summary"], d["money"]
     token = s["token"]
     pairs = [
@@ -303,7 +270,7 @@ def job(d: Result) -> list[Part]:
     return [Pairs([row for row in pairs if row[1]]), rounds, members]
 
 
-def _where(r: Result) -> str:
+def _where(r: shapes.Round) -> str:
     """A round's phase, and how many have done what it waits for."""
     if r["phase"] == "ready" and r["ready"] is not None:
         return f"ready ({r['ready']})"
@@ -312,13 +279,13 @@ def _where(r: Result) -> str:
     return str(r["phase"])
 
 
-def _blocks(r: Result) -> str:
+def _blocks(r: shapes.Round) -> str:
     """Blocks that go on; a closed one is paid, and is not in the model."""
     count = "-" if r["blocks"] is None else str(r["blocks"])
     return f"{count}, {r['closed']} closed" if r["closed"] else count
 
 
-def _standing(o: Result) -> str:
+def _standing(o: shapes.Member) -> str:
     part = "enrolled, no block yet" if o["part"] == "enrolled" else o["part"]
     refusal = f"refused: {o['refusal']}" if part == "refused" and o["refusal"] else part
     owes = ""
@@ -334,15 +301,15 @@ def seconds(phases: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.1f}" for name, value in phases.items())
 
 
-def event(e: Result) -> str:
+def event(e: shapes.Event) -> str:
     """One event, one line."""
     clock = time.strftime("%H:%M:%S", time.localtime(e["time"]))
     accuracy = e["facts"].get("accuracy")
-    measured = "" if accuracy is None else f", accuracy {100 * accuracy:.2f} %"
+    measured = f", accuracy {100 * accuracy:.2f} %" if isinstance(accuracy, int | float) else ""
     return f"{clock}  {e['kind']:<16}  {e['text']}{measured}"
 
 
-def cancelled(c: Result) -> list[Part]:
+def cancelled(c: shapes.Cancelled) -> list[Part]:
     """What was done, and what follows."""
     job, closes = c["job"], c["effective"]
     already = " already" if c["already"] else ""
@@ -365,7 +332,7 @@ def cancelled(c: Result) -> list[Part]:
     ]
 
 
-def claims(found: Sequence[Result]) -> list[Part]:
+def claims(found: Sequence[shapes.Claim]) -> list[Part]:
     rows = [
         (
             c["account"],
@@ -381,14 +348,14 @@ def claims(found: Sequence[Result]) -> list[Part]:
     return [Table(headings, rows, "nothing to claim", right=frozenset({"rounds", "gas"}))]
 
 
-def audit(a: Result) -> list[Part]:
+def audit(a: shapes.Audit) -> list[Part]:
     rows = [("ok" if c["ok"] else "FAULT", c["name"], c["detail"]) for c in a["checks"]]
     faults = sum(not c["ok"] for c in a["checks"])
     verdict = "no fault found" if a["ok"] else f"{faults} of {len(a['checks'])} checks failed"
     return [Table(("", "check", "found"), rows, "nothing was checked"), verdict]
 
 
-def account(a: Result) -> list[Part]:
+def account(a: shapes.Account) -> list[Part]:
     rows = [("account", a["address"])]
     if a["payout"] != a["address"]:
         rows.append(("payout", a["payout"]))

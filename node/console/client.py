@@ -10,10 +10,13 @@ import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from node.console.failure import Failure
 from node.control.codes import Exit, exit_of
+
+if TYPE_CHECKING:
+    from node.control.shapes import Event
 
 #: Seconds to wait for a reply. Posting a job or claiming waits for a chain that may be slow.
 CALL_SECONDS: Final = 120.0
@@ -112,7 +115,7 @@ class Client:
             raise CallError(reply["error"])
         return reply["result"]
 
-    def events(self, job: str | None = None, since: int | None = None) -> Iterator[dict[str, Any]]:
+    def events(self, job: str | None = None, since: int | None = None) -> Iterator[Event]:
         """Events until the daemon ends the stream; waits for each without a limit.
 
         Raises CallError, and Failure where the subscription was dropped or the daemon ended.

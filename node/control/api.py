@@ -23,6 +23,7 @@ from node.control.job_results import (
 from node.control.results import (
     Account,
     Dataset,
+    Explained,
     Joined,
     Peer,
     Policy,
@@ -69,6 +70,12 @@ class NodeApi(Protocol):
         """Change the named terms, all or none, and look at waiting jobs again.
 
         Raises InputError (no such dataset or term; a value that is not allowed).
+        """
+
+    async def policy_explain(self, job: str, dataset: str | None) -> tuple[Explained, ...]:
+        """Every rule against a job, for one dataset or all by name. Nothing is told to anybody.
+
+        Raises InputError (no such job or dataset), StateError (this home posted the job itself).
         """
 
     async def privacy(self, dataset: str | None) -> tuple[Privacy, ...]:

@@ -93,6 +93,27 @@ POLICY: Final = r.Policy(
     halted=(),
 )
 
+EXPLAINED: Final = r.Explained(
+    job=JOB,
+    dataset="ward-3",
+    taken=False,
+    verdict="waits",
+    rules=(
+        r.ExplainedRule("columns", None, "passes", ""),
+        r.ExplainedRule("accept", "auto", "passes", ""),
+        r.ExplainedRule(
+            "price_floor",
+            str(ETHER // 100),
+            "waits",
+            "it pays 0.001 ether a contribution; the price floor is 0.01 ether",
+        ),
+        r.ExplainedRule(
+            "data", None, "passes", "12 of 4120 rows cannot be used: line 7, column age is empty"
+        ),
+        r.ExplainedRule("budget", None, "passes", ""),
+    ),
+)
+
 PRIVACY: Final = r.Privacy(
     dataset="ward-3",
     epsilon=8.0,
@@ -101,6 +122,8 @@ PRIVACY: Final = r.Privacy(
     reserved=3.4,
     left=4.1,
     bounded=True,
+    no_noise_joined=0,
+    no_noise_jobs=1,
     jobs=(
         r.PrivacyJob(
             job=JOB,

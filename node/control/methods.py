@@ -2,89 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
 
 from node.control import examples as ex
 from node.control import job_results as j
 from node.control import openrpc
 from node.control import params as p
 from node.control import results as r
+from node.control.api import NodeApi
 from node.control.codes import Code
 from node.control.rpc import Context, Method, Registry
+from node.control.wire import hints
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+def _api(function: Callable[..., Awaitable[R]]) -> Callable[[Context, P], Awaitable[R]]:
+    """A call of the node: the function takes what the parameters hold, in their order.
+
+    A test compares the types that each function takes with those of its method's parameters.
+    """
+
+    def call(context: Context, given: P) -> Awaitable[R]:
+        named: Callable[..., Awaitable[R]] = getattr(context.api, function.__name__)
+        return named(*(getattr(given, name) for name in hints(given.__class__)))
+
+    return call
 
 
 async def _status(context: Context, _: p.Nothing) -> r.Status:
     return context.api.status()
-
-
-async def _peers(context: Context, _: p.Nothing) -> tuple[r.Peer, ...]:
-    return await context.api.peers()
-
-
-async def _join(context: Context, given: p.JoinParams) -> r.Joined:
-    return await context.api.join(given.address)
-
-
-async def _stop(context: Context, _: p.Nothing) -> r.Stopping:
-    return await context.api.stop()
-
-
-async def _data_add(context: Context, given: p.DataAddParams) -> r.Dataset:
-    return await context.api.data_add(
-        given.name, given.path, given.separator, given.decimal, given.encoding
-    )
-
-
-async def _data_list(context: Context, _: p.Nothing) -> tuple[r.Dataset, ...]:
-    return await context.api.data_list()
-
-
-async def _policy_show(context: Context, given: p.DatasetParams) -> r.Policy:
-    return await context.api.policy_show(given.dataset)
-
-
-async def _policy_set(context: Context, given: p.PolicySetParams) -> r.Policy:
-    return await context.api.policy_set(given.dataset, given.changes)
-
-
-async def _privacy(context: Context, given: p.PrivacyParams) -> tuple[r.Privacy, ...]:
-    return await context.api.privacy(given.dataset)
-
-
-async def _jobs(context: Context, _: p.Nothing) -> tuple[j.JobSummary, ...]:
-    return await context.api.jobs()
-
-
-async def _job_post(context: Context, given: p.PostParams) -> j.Posted:
-    return await context.api.job_post(given.spec, given.holdout, given.no_noise)
-
-
-async def _job_show(context: Context, given: p.JobParams) -> j.JobDetail:
-    return await context.api.job_show(given.job)
-
-
-async def _job_consent(context: Context, given: p.ConsentParams) -> j.Consent:
-    return await context.api.job_consent(given.job, given.dataset)
-
-
-async def _job_cancel(context: Context, given: p.JobParams) -> j.Cancelled:
-    return await context.api.job_cancel(given.job)
-
-
-async def _model_get(context: Context, given: p.ModelParams) -> j.ModelFile:
-    return await context.api.model_get(given.job, given.round)
-
-
-async def _claim(context: Context, given: p.ClaimParams) -> tuple[j.Claim, ...]:
-    return await context.api.claim(given.job, given.account, given.everybody)
-
-
-async def _audit(context: Context, given: p.JobParams) -> j.Audit:
-    return await context.api.audit(given.job)
-
-
-async def _account(context: Context, _: p.Nothing) -> r.Account:
-    return await context.api.account()
 
 
 async def _subscribe(context: Context, given: p.SubscribeParams) -> r.Subscribed:
@@ -117,7 +66,7 @@ METHODS: Final = Registry(
             "Connected peers.",
             p.Nothing,
             tuple[r.Peer, ...],
-            _peers,
+            _api(NodeApi.peers),
             (),
             (_NOTHING, (ex.PEER,)),
         ),
@@ -126,7 +75,7 @@ METHODS: Final = Registry(
             "Dial a peer now, and again after each restart.",
             p.JoinParams,
             r.Joined,
-            _join,
+            _api(NodeApi.join),
             (Code.INPUT, Code.PEER),
             (p.JoinParams(ex.ADDRESS), r.Joined(ex.PEER_ID, ex.ADDRESS, 1)),
         ),
@@ -135,7 +84,7 @@ METHODS: Final = Registry(
             "Drain and end. Jobs go on when the daemon starts again.",
             p.Nothing,
             r.Stopping,
-            _stop,
+            _api(NodeApi.stop),
             (),
             (_NOTHING, r.Stopping(4242, 1)),
         ),
@@ -144,7 +93,7 @@ METHODS: Final = Registry(
             "Register a file as a dataset. It takes nothing until it has a policy.",
             p.DataAddParams,
             r.Dataset,
-            _data_add,
+            _api(NodeApi.data_add),
             (Code.INPUT,),
             (p.DataAddParams("ward-3", "/srv/ward-3.csv"), ex.DATASET),
         ),
@@ -153,7 +102,7 @@ METHODS: Final = Registry(
             "Datasets of this home.",
             p.Nothing,
             tuple[r.Dataset, ...],
-            _data_list,
+            _api(NodeApi.data_list),
             (),
             (_NOTHING, (ex.DATASET,)),
         ),
@@ -162,7 +111,7 @@ METHODS: Final = Registry(
             "What a dataset may be used for.",
             p.DatasetParams,
             r.Policy,
-            _policy_show,
+            _api(NodeApi.policy_show),
             (Code.INPUT,),
             (p.DatasetParams("ward-3"), ex.POLICY),
         ),
@@ -171,16 +120,25 @@ METHODS: Final = Registry(
             "Change terms of a policy, all or none.",
             p.PolicySetParams,
             r.Policy,
-            _policy_set,
+            _api(NodeApi.policy_set),
             (Code.INPUT,),
             (p.PolicySetParams("ward-3", {"accept": "auto"}), ex.POLICY),
+        ),
+        Method(
+            "policy.explain",
+            "Every rule of policies and data against a job: passes, or why not. Asks nobody.",
+            p.ExplainParams,
+            tuple[r.Explained, ...],
+            _api(NodeApi.policy_explain),
+            (Code.INPUT, Code.STATE),
+            (p.ExplainParams(ex.JOB, "ward-3"), (ex.EXPLAINED,)),
         ),
         Method(
             "privacy",
             "Privacy budgets by dataset: spent, reserved, left, and what each job told.",
             p.PrivacyParams,
             tuple[r.Privacy, ...],
-            _privacy,
+            _api(NodeApi.privacy),
             (Code.INPUT,),
             (p.PrivacyParams("ward-3"), (ex.PRIVACY,)),
         ),
@@ -189,7 +147,7 @@ METHODS: Final = Registry(
             "Jobs known here, newest first.",
             p.Nothing,
             tuple[j.JobSummary, ...],
-            _jobs,
+            _api(NodeApi.jobs),
             (),
             (_NOTHING, (ex.SUMMARY,)),
         ),
@@ -198,7 +156,7 @@ METHODS: Final = Registry(
             "Check a spec, escrow its bounty, announce the job.",
             p.PostParams,
             j.Posted,
-            _job_post,
+            _api(NodeApi.job_post),
             (Code.INPUT, Code.CHAIN, Code.STATE),
             (p.PostParams(ex.SPEC, "ward-3"), ex.POSTED),
         ),
@@ -207,7 +165,7 @@ METHODS: Final = Registry(
             "All that this node knows of a job: rounds, members, money, bytes, seconds.",
             p.JobParams,
             j.JobDetail,
-            _job_show,
+            _api(NodeApi.job_show),
             (Code.INPUT,),
             (p.JobParams(ex.JOB), ex.DETAIL),
         ),
@@ -216,7 +174,7 @@ METHODS: Final = Registry(
             "Take a waiting job by hand with one dataset.",
             p.ConsentParams,
             j.Consent,
-            _job_consent,
+            _api(NodeApi.job_consent),
             (Code.INPUT, Code.STATE),
             (
                 p.ConsentParams(ex.JOB, "ward-3"),
@@ -228,7 +186,7 @@ METHODS: Final = Registry(
             "Ask the contract to close this requester's job, after its notice. Twice is once.",
             p.JobParams,
             j.Cancelled,
-            _job_cancel,
+            _api(NodeApi.job_cancel),
             (Code.INPUT, Code.CHAIN, Code.STATE),
             (p.JobParams(ex.JOB), ex.CANCELLED),
         ),
@@ -237,7 +195,7 @@ METHODS: Final = Registry(
             "A job's model as an .npz file in the home.",
             p.ModelParams,
             j.ModelFile,
-            _model_get,
+            _api(NodeApi.model_get),
             (Code.INPUT, Code.STATE),
             (p.ModelParams(ex.JOB), ex.MODEL),
         ),
@@ -246,7 +204,7 @@ METHODS: Final = Registry(
             "Send claims of a job's pay, for one account or for all.",
             p.ClaimParams,
             tuple[j.Claim, ...],
-            _claim,
+            _api(NodeApi.claim),
             (Code.INPUT, Code.CHAIN, Code.STATE),
             (p.ClaimParams(ex.JOB), (ex.CLAIM,)),
         ),
@@ -255,7 +213,7 @@ METHODS: Final = Registry(
             "Check a job's books from the chain and the stored evidence. Faults are results.",
             p.JobParams,
             j.Audit,
-            _audit,
+            _api(NodeApi.audit),
             (Code.INPUT, Code.CHAIN),
             (p.JobParams(ex.JOB), ex.AUDIT),
         ),
@@ -264,7 +222,7 @@ METHODS: Final = Registry(
             "This home's account and its balance as last seen.",
             p.Nothing,
             r.Account,
-            _account,
+            _api(NodeApi.account),
             (),
             (_NOTHING, ex.ACCOUNT),
         ),

@@ -7,8 +7,8 @@ from typing import Any
 from node.control import wire
 from node.control.codes import MEANING, Code
 from node.control.rpc import Method, Registry
-from node.control.version import VERSION
 from node.control.wire import Json
+from node.version import VERSION
 
 #: Any method may answer these; a method lists what it adds.
 COMMON = (Code.INVALID_PARAMS, Code.INTERNAL)

@@ -74,6 +74,18 @@ class PolicySetParams:
 
 
 @dataclass(frozen=True)
+class ExplainParams:
+    """A job to hold against policies.
+
+    job: its id or an unambiguous prefix
+    dataset: one dataset; null for all
+    """
+
+    job: JobId
+    dataset: DatasetName | None = None
+
+
+@dataclass(frozen=True)
 class PostParams:
     """A job to post.
 

@@ -204,6 +204,41 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class ExplainedRule:
+    """One rule held against a job.
+
+    rule: the policy's term, or what of the dataset the rule is about
+    value: the term's value, as `policy.show` has it; null where the rule is no term
+    outcome: `passes`; `waits`: a person may take the job by hand; `refused`: the policy must change
+        first; `impossible`: no policy could take it
+    why: why it does not pass; of one that passes, what the owner should know all the same
+    """
+
+    rule: str
+    value: PolicyValue
+    outcome: Literal["passes", "waits", "refused", "impossible"]
+    why: str
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What becomes of a job at one dataset, rule by rule. For this home's user alone.
+
+    job: the job
+    dataset: the dataset
+    taken: whether the job was taken with this dataset; rules are those of now all the same
+    verdict: the worst outcome of a rule
+    rules: every rule
+    """
+
+    job: JobId
+    dataset: DatasetName
+    taken: bool
+    verdict: Literal["passes", "waits", "refused", "impossible"]
+    rules: tuple[ExplainedRule, ...]
+
+
+@dataclass(frozen=True)
 class PrivacyJob:
     """What one job told of a dataset.
 
@@ -241,6 +276,8 @@ class Privacy:
     reserved: how much more it comes to when every job that runs has charged all of its rounds
     left: the rest of the budget
     bounded: false if a job without noise was contributed to: then nothing bounds what was told
+    no_noise_joined: jobs without noise that it has joined, for good
+    no_noise_jobs: how many of these its policy allows in its life
     jobs: all of its jobs, the noisy ones in the order of their reserves
     """
 
@@ -251,6 +288,8 @@ class Privacy:
     reserved: float | None
     left: float
     bounded: bool
+    no_noise_joined: int
+    no_noise_jobs: int
     jobs: tuple[PrivacyJob, ...]
 
 

@@ -79,7 +79,6 @@ class Statistics:
     """Counters since the start."""
 
     clients: int = 0
-    accepted: int = 0
     refused: int = 0
     calls: int = 0
     dropped: int = 0
@@ -114,7 +113,6 @@ class ControlServer:
 
     async def handle(self, stream: trio.abc.Stream) -> None:
         """Serve one client on any stream. Returns when it leaves; never raises for its sake."""
-        self.statistics.accepted += 1
         if self.statistics.clients >= MAX_CONTROL_CLIENTS:
             self.statistics.refused += 1
             await _refuse(stream)

@@ -68,6 +68,10 @@ class Machine:
     def key(self) -> bytes:
         return self.context.job
 
+    def blocks(self, round_: int) -> tuple[int, ...]:
+        """Each member's block in a round, by index."""
+        return self.context.blocks(self.state.seeds, round_)
+
     def topics(self) -> tuple[str, ...]:
         """The topics that the job needs now; none once its machine broke."""
         if self.broken:

@@ -32,7 +32,14 @@ from protocol.requester.state import RequesterState
 from protocol.wire import gossip, identity
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode, encode
-from protocol.wire.envelope import Envelope, Frame, envelope_digest, open_envelope, reopen_envelope
+from protocol.wire.envelope import (
+    NO_JOB,
+    Envelope,
+    Frame,
+    envelope_digest,
+    open_envelope,
+    reopen_envelope,
+)
 from protocol.wire.gossip import JobView, Judged, Place, Seen
 from protocol.wire.messages import (
     Announce,
@@ -175,7 +182,7 @@ class Inbox:
                 log.debug("peer %s was asked in vain: %s", peer, error)
 
     async def _ask(self, peer: str) -> None:
-        question = encode(sealed(self._services, bytes(32), 0, 0, Ask()))
+        question = encode(sealed(self._services, NO_JOB, 0, 0, Ask()))
         data = await self._services.swarm.request(peer, PROTOCOL, encode(Frame(question, b"")), 10)
         if not data:
             return  # nothing to tell
@@ -233,7 +240,7 @@ class Inbox:
             kinds = tuple(
                 kind for kind in _TOLD if kind != "Announce"
             )  # it follows the job already
-        if job == bytes(32):
+        if job == NO_JOB:
             live = [m for m in machines.values() if m.state.phase not in OVER]
             asked, kinds = live[-params.MAX_TOLD_FRAMES :], ("Announce",)
 

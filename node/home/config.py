@@ -80,11 +80,6 @@ class Config:
                 f"is {self.log_level!r}; allowed: {', '.join(LOG_LEVELS)}", "node.log_level"
             )
 
-    @property
-    def has_chain(self) -> bool:
-        """Whether url, id and contract are all known."""
-        return None not in (self.chain_url, self.chain_id, self.contract)
-
 
 #: Dotted TOML name -> field of `Config`, in the file's order.
 _SETTINGS: Final[dict[str, str]] = {

@@ -17,11 +17,10 @@ from node.jobs.audits import Lists
 from node.jobs.timeline import part_in
 from node.privacy import ledger as privacy_ledger
 from node.privacy.ledger import Limit
-from node.store import jobs, records
+from node.store import catalogue, jobs, records
 from node.store.jobs import StoredEvent
 from node.store.store import Transaction
 from protocol.addresses import to_checksum
-from protocol.books.enrolment import draw_blocks
 from protocol.books.evidence import Evidence
 from protocol.machines.job import OVER, JobPhase
 from protocol.owner.state import OwnerState
@@ -73,7 +72,7 @@ def _halted(tx: Transaction, machine: Machine) -> str:
         return ""
     if state.phase in (*OVER, *_TRAINED) or not is_halted(tx, machine.key):
         return ""
-    limit = Limit.of(privacy_ledger.policy_of(tx, state.dataset))
+    limit = Limit.of(catalogue.policy_of(tx, state.dataset))
     return (
         f"no further round runs on {state.dataset}: its budget, epsilon {limit.epsilon:g} at delta "
         f"{limit.delta:g}, no longer holds this job (assay privacy {state.dataset})"
@@ -85,7 +84,7 @@ def is_halted(tx: Transaction, job: bytes) -> bool:
     held = privacy_ledger.entry(tx, job)
     if held is None or held.released is not None:
         return False
-    return not Limit.of(privacy_ledger.policy_of(tx, held.dataset)).allows(held.limit)
+    return not Limit.of(catalogue.policy_of(tx, held.dataset)).allows(held.limit)
 
 
 def ended_early(machine: Machine, known: Known) -> bool:
@@ -181,7 +180,7 @@ def members(
     if cohort is None:
         return _waiting(state, frozenset())
     number = state.round.number if state.round is not None else 0
-    blocks = draw_blocks(cohort, spec.cohort, state.seeds, number)
+    blocks = machine.blocks(number)
     listed = Counter(leaf.member for _, leaves in lists.values() for leaf in leaves)
     withheld = set(books.withheld) if books is not None else set()
     owed: dict[int, int] = {}

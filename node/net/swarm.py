@@ -83,7 +83,7 @@ class Swarm:
         return self._parts.describe_peers()
 
     async def wait_connected(self, count: int, timeout: float) -> None:
-        """Wait until at least `count` peers are connected and gossip with us.
+        """Wait until at least `count` peers are connected and gossip with us; a daemon never waits.
 
         Raises TooSlowError after `timeout` seconds.
         """

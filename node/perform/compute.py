@@ -12,7 +12,7 @@ import trio
 
 from node.engine.engine import Wanted, unix_ms
 from node.engine.services import Services
-from node.perform.sealing import attempt_of, blocks_of, mask_name
+from node.perform.sealing import attempt_of, mask_name
 from node.privacy import draws as gradients
 from node.privacy import ledger as privacy_ledger
 from node.store import catalogue, jobs, records
@@ -33,7 +33,7 @@ from protocol.machines.inputs import Outcome
 from protocol.machines.machine import one_line
 from protocol.machines.outcomes import OUTCOMES
 from protocol.owner.state import OwnerState
-from protocol.policy.policy import without_noise
+from protocol.policy.rules import without_noise
 from protocol.spec.job import JobSpec, Terms
 from protocol.wire.codec import decode_tagged, encode_tagged
 from protocol.wire.envelope import reopen_envelope
@@ -174,7 +174,7 @@ async def _contribute(
 async def _still_agreed(services: Services, dataset: str, spec: JobSpec) -> None:
     """Raises InputError if a data set's owner no longer takes such a job without noise. For a job
     with noise, the ledger decides what more it may tell."""
-    policy = await services.store.read(lambda tx: privacy_ledger.policy_of(tx, dataset))
+    policy = await services.store.read(lambda tx: catalogue.policy_of(tx, dataset))
     if why := "; ".join(without_noise(policy, spec)):
         raise InputError(f"the job runs no further on {dataset}: {why}", "policy")
 
@@ -261,7 +261,7 @@ async def unmask(services: Services, wanted: Wanted, effect: effects.ComputeUnma
         if member is None or not isinstance(body, Release):
             raise FatalError("a stored message that was counted is no member's release")
         releases[member] = body.shares
-    whole = block_members(blocks_of(machine, effect.round), effect.block)
+    whole = block_members(machine.blocks(effect.round), effect.block)
     attempt = await attempt_of(services, machine, effect)
     try:
         found = await in_worker(
@@ -307,14 +307,20 @@ async def misfit(services: Services, name: str, terms: Terms, *, owner: bool) ->
     whole block, every round. Asked too of a requester's own hold-out set, in which every value must
     fit.
     """
-    rows = await dataset_rows(services, name)
-    try:
-        unused = await in_worker(services.compute, tasks.fits, rows, terms, owner)
-    except InputError as error:
-        return str(error)
+    why, unused = await fit(services, name, terms, owner=owner)
     if unused:
         log.warning("%s, for the job %r: %s", name, terms.title, unused)
-    return ""
+    return why
+
+
+async def fit(services: Services, name: str, terms: Terms, *, owner: bool) -> tuple[str, str]:
+    """Why a job could not train on a data set, or nothing; and why some rows are not used, or
+    nothing. Both are for its owner alone."""
+    rows = await dataset_rows(services, name)
+    try:
+        return "", await in_worker(services.compute, tasks.fits, rows, terms, owner)
+    except InputError as error:
+        return str(error), ""
 
 
 async def _holdout(services: Services, job: bytes) -> tasks.Rows | None:

@@ -9,7 +9,7 @@ import trio
 
 from node.engine.engine import Machine, Wanted, unix_ms
 from node.engine.services import Services
-from node.perform.sealing import blocks_of, held_sealing_key
+from node.perform.sealing import held_sealing_key
 from node.store import records
 from node.store.blobs import BlobRef
 from node.store.store import Transaction
@@ -47,7 +47,7 @@ async def assemble(services: Services, wanted: Wanted, effect: Assemble) -> None
             return lists.encode_cohort(groups), cohort.root, cohort
         if effect.kind is BlobKind.ROSTER:
             return lists.encode_roster(envelopes), b"", None
-        listed = lists.contribution_list(blocks_of(machine, effect.round), envelopes)
+        listed = lists.contribution_list(machine.blocks(effect.round), envelopes)
         root = lists.contributions_root(context.require_cohort(), listed)
         return lists.encode_contributions(listed), root, None
 
@@ -158,7 +158,7 @@ def _examine_roster(
 ) -> inputs.Input:
     """The whole roster holds, and every member's box opens to the shares that it hashed."""
     context, cohort = machine.context, machine.context.require_cohort()
-    blocks = blocks_of(machine, effect.round)
+    blocks = machine.blocks(effect.round)
     place = services.place(context.job, effect.round, effect.attempt)
     entries = lists.examine_roster(
         context.spec, cohort, blocks, effect.block, place, effect.binding, data
@@ -178,7 +178,7 @@ def _examine_roster(
 def _examine_contributions(machine: Machine, effect: Examine, data: bytes) -> inputs.Input:
     """A commitment's list, and what it says of this owner's block under its own roster."""
     context, cohort = machine.context, machine.context.require_cohort()
-    blocks = blocks_of(machine, effect.round)
+    blocks = machine.blocks(effect.round)
     listed, root = lists.examine_contributions(context.spec, cohort, blocks, data)
     own = next((b for b in listed.blocks if b.block == effect.block), None)
     members: tuple[int, ...] = ()

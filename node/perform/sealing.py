@@ -8,7 +8,6 @@ from node.engine.engine import Machine
 from node.engine.services import Services
 from node.home.keys import ONCE_PREFIX
 from node.work import secagg as secagg_tasks
-from protocol.books.enrolment import draw_blocks
 from protocol.books.lists import RosterEntry, roster_entries
 from protocol.machines import effects
 
@@ -43,13 +42,6 @@ def held_sealing_key(services: Services, job: bytes) -> tuple[bytes, bytes] | No
     return stored[:32], stored[32:]
 
 
-def blocks_of(machine: Machine, round_: int) -> tuple[int, ...]:
-    """Each member's block in a round, by index."""
-    context = machine.context
-    seeds = machine.state.seeds
-    return draw_blocks(context.require_cohort(), context.spec.cohort, seeds, round_)
-
-
 async def roster(
     services: Services,
     machine: Machine,
@@ -63,7 +55,7 @@ async def roster(
     def read() -> tuple[RosterEntry, ...]:
         data = services.blobs.get(services.blob(effect.roster_digest))
         cohort = machine.context.require_cohort()
-        return roster_entries(cohort, blocks_of(machine, effect.round), effect.block, data)
+        return roster_entries(cohort, machine.blocks(effect.round), effect.block, data)
 
     return await trio.to_thread.run_sync(read)
 

@@ -14,8 +14,9 @@ import trio
 from node.engine.engine import Machine, Wanted, unix_ms
 from node.engine.services import Services
 from node.perform import messages
-from node.perform.sealing import blocks_of, held_sealing_key, mask_name, roster, sealing_name
+from node.perform.sealing import held_sealing_key, mask_name, roster, sealing_name
 from node.privacy import draws as gradients
+from node.privacy import joins
 from node.privacy import ledger as privacy_ledger
 from node.store import records, releases
 from node.store.store import Transaction
@@ -26,6 +27,7 @@ from protocol.books.lists import RosterEntry
 from protocol.errors import FatalError, Malformed
 from protocol.machines import effects, inputs
 from protocol.machines.machine import one_line
+from protocol.owner.state import OwnerState
 from protocol.wire.envelope import Context, Envelope, reopen_envelope
 from protocol.wire.messages import Release
 
@@ -46,7 +48,7 @@ async def make(services: Services, wanted: Wanted, effect: effects.MakeSecrets) 
         why = "the job's sealing key is gone from this node, which stays out of its rounds"
         await services.engine.feed(machine.key, failed(why), wanted.id)
         return
-    whole = block_members(blocks_of(machine, effect.round), effect.block)
+    whole = block_members(machine.blocks(effect.round), effect.block)
     members = tuple((cohort.members[m].peer, cohort.members[m].sealing_key) for m in whole)
     place = services.place(context.job, effect.round, effect.attempt)
     threshold = context.spec.threshold(len(whole))
@@ -85,10 +87,17 @@ async def forget_job(services: Services, wanted: Wanted) -> None:
         services.keys.forget(sealing_name(job))
         gradients.forget(services.home, job)
 
+    state = wanted.machine.state
+    contributed = isinstance(state, OwnerState) and bool(state.contributed)
+
+    def close(tx: Transaction) -> None:
+        privacy_ledger.release(tx, job)
+        joins.over(tx, job, contributed=contributed)
+
     # A draw that is still on its way would be kept after all was forgotten, and stay.
     async with gradients.drawing(services.home, job):
         await trio.to_thread.run_sync(destroy)
-        await services.store.run(lambda tx: privacy_ledger.release(tx, job))
+        await services.store.run(close)
     await services.engine.complete(wanted.id)
 
 
@@ -138,7 +147,7 @@ async def _release(
 
     def build() -> tuple[bytes, ...]:
         cohort = context.require_cohort()
-        whole = block_members(blocks_of(machine, effect.round), effect.block)
+        whole = block_members(machine.blocks(effect.round), effect.block)
         me = cohort.index_of(context.me)
         if me is None or me not in whole:
             raise FatalError("this owner is no member of the block that it releases shares for")

@@ -8,23 +8,30 @@ from dataclasses import dataclass
 from node.control import results as r
 from node.engine.engine import Machine
 from node.engine.services import Services
-from node.privacy import ledger
+from node.privacy import joins, ledger
 from node.privacy.ledger import Entry, Limit
 from node.privacy.reserving import epsilon_of
 from node.store import catalogue
+from node.store.catalogue import Dataset
 from node.store.store import Transaction
 from protocol.addresses import to_checksum
 from protocol.errors import InputError
 from protocol.owner.state import OwnerState
+from protocol.policy.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A data set, its budget, and its entries."""
+    """A data set, its policy, and its entries."""
 
-    dataset: str
-    limit: Limit
+    dataset: Dataset
+    policy: Policy
     entries: tuple[Entry, ...]
+
+    @property
+    def limit(self) -> Limit:
+        """The budget of all noisy jobs."""
+        return Limit.of(self.policy)
 
 
 async def privacy(services: Services, dataset: str | None = None) -> tuple[r.Privacy, ...]:
@@ -32,15 +39,10 @@ async def privacy(services: Services, dataset: str | None = None) -> tuple[r.Pri
     set."""
 
     def load(tx: Transaction) -> list[_Line]:
-        names = [each.name for each in catalogue.datasets(tx)]
-        wanted = names if dataset is None else [name for name in names if name == dataset]
         return [
-            _Line(
-                name,
-                Limit.of(ledger.policy_of(tx, name)),
-                ledger.entries(tx, name),
-            )
-            for name in wanted
+            _Line(each, catalogue.policy_of(tx, each.name), ledger.entries(tx, each.name))
+            for each in catalogue.datasets(tx)
+            if dataset in (None, each.name)
         ]
 
     lines = await services.store.read(load)
@@ -55,14 +57,13 @@ async def spent(services: Services, dataset: str) -> float | None:
     """Epsilon of all that was charged to a data set, at its policy's delta; None where a job
     without noise was contributed to, or no bound can be shown."""
 
-    def load(tx: Transaction) -> _Line:
-        limit = Limit.of(ledger.policy_of(tx, dataset))
-        return _Line(dataset, limit, ledger.entries(tx, dataset))
+    def load(tx: Transaction) -> tuple[Limit, tuple[Entry, ...]]:
+        return Limit.of(catalogue.policy_of(tx, dataset)), ledger.entries(tx, dataset)
 
-    line = await services.store.read(load)
+    limit, entries = await services.store.read(load)
     if any(map(_contributed, _noiseless(services, dataset))):
         return None
-    return _shown(await epsilon_of(services, [e.told for e in line.entries], line.limit.delta))
+    return _shown(await epsilon_of(services, [each.told for each in entries], limit.delta))
 
 
 async def job_spent(services: Services, machine: Machine) -> float | None:
@@ -98,15 +99,17 @@ async def _privacy(services: Services, line: _Line) -> r.Privacy:
                 epsilon=_shown(await epsilon_of(services, [each.told], delta)),
             )
         )
-    without = _noiseless(services, line.dataset)
+    without = _noiseless(services, line.dataset.name)
     return r.Privacy(
-        dataset=line.dataset,
+        dataset=line.dataset.name,
         epsilon=limit,
         delta=delta,
         spent=_shown(spent),
         reserved=_shown(max(0.0, bound - spent)) if math.isfinite(spent) else None,
         left=max(0.0, limit - bound),
         bounded=not any(map(_contributed, without)),
+        no_noise_joined=len(await joins.others(services, line.dataset, b"")),
+        no_noise_jobs=line.policy.no_noise_jobs,
         jobs=(*jobs, *map(_without_noise, without)),
     )
 

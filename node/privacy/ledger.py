@@ -16,9 +16,7 @@ from node.store import catalogue
 from node.store.store import Transaction, now
 from protocol.errors import InputError, StateError
 from protocol.layout.noise import Charge, NoisePlan
-from protocol.params import MAX_SPEC_BYTES
 from protocol.policy.policy import Policy
-from protocol.wire.codec import decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +133,7 @@ def charge(tx: Transaction, dataset: str, job: bytes, round_: int, model: bytes)
             "for the job",
             "privacy",
         )
-    limit = Limit.of(policy_of(tx, dataset))
+    limit = Limit.of(catalogue.policy_of(tx, dataset))
     if not limit.allows(held.limit):
         raise InputError(
             f"the policy of {dataset} now allows epsilon {limit.epsilon:g} at delta "
@@ -204,12 +202,6 @@ def plan_of(tx: Transaction, job: bytes) -> NoisePlan:
     if found is None:
         raise StateError(f"no privacy is reserved for job {job.hex()[:16]}")
     return found.plan
-
-
-def policy_of(tx: Transaction, dataset: str) -> Policy:
-    """The data set's policy; the closed one where its owner has not decided yet."""
-    body = catalogue.load_policy(tx, dataset)
-    return Policy.closed() if body is None else decode(Policy, body, MAX_SPEC_BYTES)
 
 
 _SELECT: Final = (

@@ -25,7 +25,6 @@ from protocol.errors import InputError
 from protocol.layout.noise import Charge, NoisePlan, check_resolution, sampling_rate
 from protocol.policy.policy import Policy
 from protocol.spec.job import JobSpec
-from protocol.wire.codec import encode
 
 _UP: Final = Context(prec=4, rounding=ROUND_CEILING)
 
@@ -50,7 +49,7 @@ async def reserve_job(
             return why
 
         def write(tx: Transaction, limit: Limit = limit, seen: tuple[Entry, ...] = seen) -> bool:
-            still = Limit.of(ledger.policy_of(tx, dataset)) == limit
+            still = Limit.of(catalogue.policy_of(tx, dataset)) == limit
             return still and ledger.reserve(tx, wanted, limit, seen)
 
         try:
@@ -58,6 +57,14 @@ async def reserve_job(
                 return ""
         except InputError as error:
             return str(error)
+
+
+async def lacking(services: Services, dataset: str, job: bytes, spec: JobSpec, rows: int) -> str:
+    """Why a data set's budget does not hold a job, or nothing; nothing is reserved."""
+    if spec.privacy.epsilon is None:
+        return ""
+    wanted = await _wanted(services, dataset, job, spec, rows)
+    return wanted if isinstance(wanted, str) else (await _look(services, wanted))[0]
 
 
 async def plan(services: Services, job: bytes) -> NoisePlan:
@@ -112,7 +119,7 @@ async def set_policy(services: Services, dataset: str, policy: Policy) -> None:
     Jobs are looked at in the order of their reserves. A job that does not fit whole counts with
     what it has told, so that a later, smaller job may go on.
     """
-    limit, body = Limit.of(policy), encode(policy)
+    limit = Limit.of(policy)
     while True:
         seen = await services.store.read(lambda tx: ledger.entries(tx, dataset))
         fitting = await _fitting(services, seen, limit)
@@ -124,7 +131,7 @@ async def set_policy(services: Services, dataset: str, policy: Policy) -> None:
         ) -> bool:
             if ledger.entries(tx, dataset) != seen:
                 return False
-            catalogue.save_policy(tx, dataset, body)
+            catalogue.save_policy(tx, dataset, policy)
             if fitting is not None:
                 ledger.renew(tx, dataset, fitting, limit)
             return True
@@ -166,7 +173,7 @@ async def _look(services: Services, wanted: Reserve) -> tuple[str, Limit, tuple[
     dataset, plan = wanted.dataset, wanted.plan
 
     def load(tx: Transaction) -> tuple[Limit, tuple[Entry, ...]]:
-        limit = Limit.of(ledger.policy_of(tx, dataset))
+        limit = Limit.of(catalogue.policy_of(tx, dataset))
         return limit, ledger.entries(tx, dataset)
 
     limit, seen = await services.store.read(load)

@@ -6,6 +6,9 @@ import json
 from dataclasses import dataclass
 
 from node.store.store import Transaction, now
+from protocol.params import MAX_SPEC_BYTES
+from protocol.policy.policy import Policy
+from protocol.wire.codec import decode, encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +60,31 @@ def delete_dataset(tx: Transaction, name: str) -> bool:
     return tx.execute("DELETE FROM datasets WHERE name = ?", (name,)).rowcount > 0
 
 
-def save_policy(tx: Transaction, name: str, body: bytes) -> None:
+def save_policy(tx: Transaction, name: str, policy: Policy) -> None:
     """Set what data set `name` may be used for. `KeyError` if there is no such data set."""
     if load_dataset(tx, name) is None:
         raise KeyError(name)
     tx.execute(
         "INSERT INTO policies (name, body, updated) VALUES (?, ?, ?)"
         " ON CONFLICT (name) DO UPDATE SET body = excluded.body, updated = excluded.updated",
-        (name, body, now()),
+        (name, encode(policy), now()),
     )
 
 
-def load_policy(tx: Transaction, name: str) -> bytes | None:
-    """The policy of data set `name`; None: its owner has not said yes to anything."""
+def policy_of(tx: Transaction, name: str) -> Policy:
+    """The policy of data set `name`; the closed one where its owner has not decided yet."""
     row = tx.execute("SELECT body FROM policies WHERE name = ?", (name,)).fetchone()
-    return None if row is None else bytes(row[0])
+    return Policy.closed() if row is None else _policy(row[0])
 
 
-def policies(tx: Transaction) -> dict[str, bytes]:
-    """All policies, by the name of their data set."""
-    return {row[0]: row[1] for row in tx.execute("SELECT name, body FROM policies ORDER BY name")}
+def policies(tx: Transaction) -> dict[str, Policy]:
+    """All policies that were decided, by the name of their data set."""
+    rows = tx.execute("SELECT name, body FROM policies ORDER BY name")
+    return {name: _policy(body) for name, body in rows}
+
+
+def _policy(body: bytes) -> Policy:
+    return decode(Policy, body, MAX_SPEC_BYTES)
 
 
 _SELECT = "SELECT name, source, digest, rows, bytes, columns, added FROM datasets"

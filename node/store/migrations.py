@@ -214,6 +214,25 @@ _TRUSTED: Final = """
 DELETE FROM policies;
 """
 
+_JOINS: Final = """
+-- Jobs without noise that a data set joined, each before its owner's consent. digest: its bytes,
+-- which count under any name. idle: when it was over, where this owner had contributed nothing.
+CREATE TABLE noiseless_joins (
+    job BLOB NOT NULL,
+    dataset TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    requester BLOB NOT NULL,
+    at REAL NOT NULL,
+    idle REAL,
+    PRIMARY KEY (job, dataset)
+) STRICT, WITHOUT ROWID;
+
+-- Policies have three more terms: corrupt_least, finality_least, no_noise_jobs, each 1, which takes
+-- no job that was not taken before. A policy is a msgpack array: of 19 fields, and now of 22.
+UPDATE policies SET body = CAST(x'dc0016' || substr(body, 4) || x'010101' AS BLOB)
+    WHERE substr(body, 1, 3) = x'dc0013';
+"""
+
 #: Step n stands at index n - 1.
 MIGRATIONS: Final[tuple[str, ...]] = (
     _BASE,
@@ -222,4 +241,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _PRIVACY,
     _RELEASES,
     _TRUSTED,
+    _JOINS,
 )

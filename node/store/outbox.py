@@ -52,16 +52,6 @@ def pending(tx: Transaction, after: int = 0, limit: int = 1000) -> list[Pending]
     return [Pending(*row) for row in rows]
 
 
-def pending_of(tx: Transaction, kind: str, key: bytes) -> list[Pending]:
-    """The effects of one machine that are not yet carried out, oldest first."""
-    rows = tx.execute(
-        "SELECT id, kind, key, seq, effect FROM outbox"
-        " WHERE kind = ? AND key = ? AND done IS NULL ORDER BY seq",
-        (kind, key),
-    )
-    return [Pending(*row) for row in rows]
-
-
 def complete(tx: Transaction, effect_id: int) -> bool:
     """Mark one effect as carried out; False if it already was. `KeyError` if there is none."""
     changed = tx.execute(

@@ -48,22 +48,6 @@ def load_machine(tx: Transaction, kind: str, key: bytes) -> Machine | None:
     return None if row is None else Machine(*row)
 
 
-def machines(tx: Transaction, kind: str | None = None) -> list[Machine]:
-    """All stored machines, or those of one kind, in the order of (kind, key)."""
-    rows = tx.execute(
-        "SELECT kind, key, seq, state FROM machines WHERE ?1 IS NULL OR kind = ?1"
-        " ORDER BY kind, key",
-        (kind,),
-    )
-    return [Machine(*row) for row in rows]
-
-
-def delete_machine(tx: Transaction, kind: str, key: bytes) -> None:
-    """Remove a machine and its effects, done or not."""
-    tx.execute("DELETE FROM machines WHERE kind = ? AND key = ?", (kind, key))
-    tx.execute("DELETE FROM outbox WHERE kind = ? AND key = ?", (kind, key))
-
-
 # Results of computations
 
 
@@ -170,12 +154,6 @@ def load_spec(tx: Transaction, digest: bytes) -> bytes | None:
     """A spec's canonical bytes, None if it was never seen."""
     row = tx.execute("SELECT body FROM specs WHERE digest = ?", (digest,)).fetchone()
     return None if row is None else bytes(row[0])
-
-
-def specs(tx: Transaction, limit: int = 10_000) -> list[tuple[bytes, bytes]]:
-    """(digest, bytes) of the specs seen, newest first."""
-    rows = tx.execute("SELECT digest, body FROM specs ORDER BY rowid DESC LIMIT ?", (limit,))
-    return [(row[0], row[1]) for row in rows]
 
 
 # Events

@@ -35,7 +35,9 @@ APPLICATION_ID: Final = 0x61736179
 #: STRICT tables came with 3.37 (November 2021).
 MIN_SQLITE: Final = (3, 37, 0)
 
-_BUSY_SECONDS: Final = 5.0
+#: One daemon has a home, so only a tool of its user's can hold the file (a backup, a query). It may
+#: be slow on a busy machine, and a store that is late is not broken.
+_BUSY_SECONDS: Final = 60.0
 _DAMAGE: Final = frozenset(
     {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 )

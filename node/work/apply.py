@@ -109,7 +109,7 @@ def _open(
 ) -> tuple[list[_Opened], list[tuple[int, ...]]]:
     """Blocks with their mean gradients, and the members of those that were out of range."""
     from protocol.arith import kernels
-    from protocol.arith.travel.lanes import SumOutOfRange
+    from protocol.arith.encoding.lanes import SumOutOfRange
 
     opened: list[_Opened] = []
     dropped: list[tuple[int, ...]] = []

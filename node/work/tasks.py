@@ -21,12 +21,12 @@ from protocol.layout.noise import noise_clip
 from protocol.spec.job import Envelope, JobSpec, Terms, decode_spec
 
 if TYPE_CHECKING:
+    from protocol.arith.encoding import envelope
     from protocol.arith.learning.feature_map import FeatureMap
     from protocol.arith.learning.models import Floats, Model
     from protocol.arith.learning.training import Training
     from protocol.arith.noise.mechanism import Flags
     from protocol.arith.numbers.fixedpoint import Integers
-    from protocol.arith.travel import envelope
 
 Facts = tuple[tuple[str, float], ...]
 
@@ -179,30 +179,6 @@ def add(work: Work, batches: tuple[BlobRef, ...]) -> Result:
     return Result(put(work, total))
 
 
-def worths(work: Work, record: BlobRef, members: int) -> tuple[float, ...] | None:
-    """Each member's worth over all rounds; None where nothing tells them apart."""
-    from protocol.arith.learning.worth import worth_of_members
-
-    return worth_of_members(get(work, record), members, spec_of(work).cohort.shuffle)
-
-
-def export_model(work: Work, model: BlobRef, target: Path) -> None:
-    """Write a model as .npz: its weights as float64, layer by layer."""
-    import numpy as np
-
-    from protocol.arith.learning import models
-    from protocol.arith.numbers.vectors import Kind, decode_vector
-
-    spec = spec_of(work)
-    architecture = model_of(spec)
-    vector = decode_vector(Kind.MODEL, get(work, model), architecture.parameter_count)
-    arrays = {"weights": vector}
-    for number, (matrix, bias) in enumerate(models.layers(architecture, vector)):
-        arrays |= {f"layer{number}_weights": matrix, f"layer{number}_bias": bias}
-    with target.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-
-
 def get(work: Work, ref: BlobRef) -> bytes:
     """A blob's bytes."""
     return Blobs(work.blobs).get(ref)
@@ -272,7 +248,7 @@ def training_of(spec: JobSpec) -> Training:
 
 def envelope_of(spec: JobSpec) -> envelope.Envelope:
     """How the spec's values travel, as the kernels take it."""
-    from protocol.arith.travel import envelope
+    from protocol.arith.encoding import envelope
 
     training, privacy = spec.training, spec.privacy
     layout = spec.layout

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from protocol.arith.encoding.envelope import Envelope
 from protocol.arith.learning import models
 from protocol.arith.learning.models import Model
 from protocol.arith.learning.pooled import train_to_convergence
@@ -42,7 +43,6 @@ from protocol.arith.paillier.pool import Pool
 from protocol.arith.secagg.masked import add_words, centred, decode_words, encode_words, to_words
 from protocol.arith.secagg.masks import Binding, Residues, contribution_mask, removal
 from protocol.arith.secagg.sharing import Secrets
-from protocol.arith.travel.envelope import Envelope
 from protocol.errors import FatalError
 from protocol.layout.packing import MASKS
 

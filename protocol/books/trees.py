@@ -8,9 +8,9 @@ as 32-byte big-endian words, addresses left-padded to a word (the contract's abi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from eth_hash.auto import keccak
 
@@ -30,6 +30,9 @@ EMPTY: Final = bytes(DIGEST_BYTES)
 
 #: The deepest tree holds the largest cohort.
 MAX_DEPTH: Final = (MAX_COHORT - 1).bit_length()
+
+#: A node of a tree: a hash, or a hash and a sum.
+N = TypeVar("N")
 
 
 def _word(value: int) -> bytes:
@@ -91,10 +94,7 @@ class IndexTree:
         level = [_digest(leaf) for leaf in leaves]
         self.count = len(level)
         level += [EMPTY] * ((1 << depth) - len(level))
-        self._levels = [level]
-        while len(level) > 1:
-            level = [_index_node(level[i], level[i + 1]) for i in range(0, len(level), 2)]
-            self._levels.append(level)
+        self._levels = _levels(level, _index_node)
 
     @property
     def root(self) -> bytes:
@@ -105,19 +105,12 @@ class IndexTree:
         """The siblings of a leaf, from the leaf up. Raises IndexError past the last leaf."""
         if not 0 <= position < self.count:
             raise IndexError(f"position {position} of a tree of {self.count} leaves")
-        return tuple(
-            level[(position >> height) ^ 1] for height, level in enumerate(self._levels[:-1])
-        )
+        return _siblings(self._levels, position)
 
 
 def index_root(leaves: Sequence[bytes]) -> bytes:
     """The root over `leaves`; see IndexTree."""
     return IndexTree(leaves).root
-
-
-def index_proof(leaves: Sequence[bytes], position: int) -> tuple[bytes, ...]:
-    """The proof of one position; build an IndexTree where several are needed."""
-    return IndexTree(leaves).proof(position)
 
 
 def verify_index(
@@ -126,7 +119,8 @@ def verify_index(
     """Whether `leaf` stands at `position` of the tree of `count` leaves under `root`.
 
     Total: hostile values give False, never an error. The depth follows from count and the path
-    from position, so that no position has two leaves.
+    from position, so that no position has two leaves. A node leaves this to the contract; tests
+    hold proofs and the contract to it.
     """
     if not 1 <= count <= MAX_COHORT or not 0 <= position < count:
         return False
@@ -195,10 +189,7 @@ class SumTree:
         self.count = len(level)
         if level:
             level += [NO_MERIT] * ((1 << depth_of(len(level))) - len(level))
-        self._levels = [level]
-        while len(level) > 1:
-            level = [_sum_node(level[i], level[i + 1]) for i in range(0, len(level), 2)]
-            self._levels.append(level)
+        self._levels = _levels(level, _sum_node)
 
     @property
     def root(self) -> SumNode:
@@ -210,15 +201,14 @@ class SumTree:
         """The siblings of an entry, from the leaf up. Raises IndexError past the last entry."""
         if not 0 <= position < self.count:
             raise IndexError(f"position {position} of a sum tree of {self.count} entries")
-        return tuple(
-            level[(position >> height) ^ 1] for height, level in enumerate(self._levels[:-1])
-        )
+        return _siblings(self._levels, position)
 
 
 def verify_sum(root: SumNode, position: int, merit: Merit, proof: Sequence[SumNode]) -> bool:
     """Whether `merit` stands at `position` under `root`, and all sums on the path add up.
 
-    Total: hostile proofs give False. A sum past 256 bits is refused, as on the chain.
+    Total: hostile proofs give False. A sum past 256 bits is refused, as on the chain. A node
+    leaves this to the contract, as `verify_index`.
     """
     if len(proof) > MAX_DEPTH or not 0 <= position < 1 << len(proof):
         return False
@@ -228,6 +218,20 @@ def verify_sum(root: SumNode, position: int, merit: Merit, proof: Sequence[SumNo
             return False
         node = _sum_node(sibling, node) if position >> height & 1 else _sum_node(node, sibling)
     return node == root
+
+
+def _levels(leaves: list[N], join: Callable[[N, N], N]) -> list[list[N]]:
+    """A tree's levels, from its leaves up to its root."""
+    levels = [leaves]
+    while len(levels[-1]) > 1:
+        below = levels[-1]
+        levels.append([join(below[i], below[i + 1]) for i in range(0, len(below), 2)])
+    return levels
+
+
+def _siblings(levels: list[list[N]], position: int) -> tuple[N, ...]:
+    """What a proof holds: the node beside the path on every level but the root's."""
+    return tuple(level[(position >> height) ^ 1] for height, level in enumerate(levels[:-1]))
 
 
 def _index_node(left: bytes, right: bytes) -> bytes:

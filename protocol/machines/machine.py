@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar, Generic, TypeVar
 
-from protocol.books.enrolment import Cohort
+from protocol.books.enrolment import Cohort, draw_blocks
 from protocol.errors import FatalError, StateError
 from protocol.machines.effects import Effect, Facts, Notify
 from protocol.machines.inputs import Input, ReceiveMessage
-from protocol.machines.round import Phase, Role, Row, find
+from protocol.machines.round import Phase, Role, Row, concerns_rounds, find, type_of
 from protocol.params import MAX_REASON_BYTES
 from protocol.spec.job import JobSpec
 from protocol.wire.codec import Wire
@@ -52,6 +52,10 @@ class JobContext:
         if self.cohort is None:
             raise FatalError("the cohort's list is needed before it was verified")
         return self.cohort
+
+    def blocks(self, seeds: Sequence[bytes], round_: int) -> tuple[int, ...]:
+        """Each member's block in a round, by index; `seeds` are those that a state holds."""
+        return draw_blocks(self.require_cohort(), self.spec.cohort, seeds, round_)
 
 
 class Turn(ABC, Generic[S]):
@@ -107,6 +111,31 @@ class Turn(ABC, Generic[S]):
         """What the step gives. Raises FatalError if an attempt was moved past the table."""
         self._check_table()
         return self.state, tuple(self.effects)
+
+
+T = TypeVar("T", bound=Turn[Any])
+
+
+def step_by(
+    turn: T,
+    input_: Input,
+    handlers: Mapping[type[Any], Callable[[T, Any], None]],
+    concerned: Callable[[T, Any], tuple[Any, ...]],
+    rooms: dict[str, ModuleType],
+) -> None:
+    """Hand an input to the job's handler for its type, and to the rounds that it concerns.
+
+    `concerned` names those rounds' attempts, as `follow` takes them. Raises StateError for an input
+    that neither the job nor a round knows.
+    """
+    kind = type_of(input_)
+    handler, rounds = handlers.get(type(input_)), concerns_rounds(turn.role, kind)
+    if handler is None and not rounds:
+        raise StateError(f"the {turn.role.value}'s machine knows no {kind.__name__}")
+    if handler is not None:
+        handler(turn, input_)
+    if rounds:
+        follow(turn, input_, concerned(turn, input_), rooms)
 
 
 def follow(

@@ -41,6 +41,7 @@ from protocol.owner.turn import (
     refuse,
     send,
     set_round,
+    too_few_known,
 )
 from protocol.wire.envelope import opening_digest
 from protocol.wire.messages import Contribution, Freeze, Open, RefusalCode, Roster
@@ -167,25 +168,14 @@ def look_whether_ready(turn: OwnerTurn, _: OwnerRound, input_: inputs.Input) -> 
     if at >= round_.opening.ready_until:
         return
     block = my_place(turn.context, state, round_.number)[1]
-    lacking = _too_few_known(turn, round_.number, block)
+    mates = block_members(blocks_in(turn.context, state, round_.number), block)
+    lacking = too_few_known(turn, mates, "block")
     if lacking:
         refuse(turn, at, RefusalCode.CONFLICT, lacking)
         abandon(turn, lacking)
         return
     set_round(turn, block=block, secrets_asked=True)
     turn.emit(MakeSecrets(round_.number, round_.attempt, block, round_.opening_digest))
-
-
-def _too_few_known(turn: OwnerTurn, number: int, block: int) -> str:
-    """Which known members the owner's policy asks for and its block lacks; empty if none."""
-    state, cohort = turn.state, turn.context.require_cohort()
-    if not state.known_least:
-        return ""
-    mates = block_members(blocks_in(turn.context, state, number), block)
-    known = sum(cohort.members[m].account in state.known for m in mates)
-    if known >= state.known_least:
-        return ""
-    return f"{known} members of its block are known to its owner, who asks for {state.known_least}"
 
 
 def secrets_made(turn: OwnerTurn, round_: OwnerRound, input_: inputs.SecretsMade) -> None:
@@ -251,6 +241,12 @@ def roster_holds(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ExaminedRos
         what = "a roster without this owner" if not input_.mine else "another Ready of this owner"
         refuse(turn, input_.at, RefusalCode.CONFLICT, what)
         abandon(turn, what)
+        return
+    # The block has enough of them, or there were no secrets; a requester may list them away.
+    lacking = too_few_known(turn, input_.members, "roster")
+    if lacking:
+        refuse(turn, input_.at, RefusalCode.CONFLICT, lacking)
+        abandon(turn, lacking)
         return
     set_round(turn, phase=Phase.CONTRIBUTE, roster=input_.members)
     model = round_.opening.model_digest

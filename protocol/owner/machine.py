@@ -25,8 +25,7 @@ from protocol.machines.effects import (
     SendEnrolment,
 )
 from protocol.machines.job import OVER, JobEvent, JobPhase
-from protocol.machines.machine import JobContext, check_place, follow, kind_of
-from protocol.machines.round import Role, concerns_rounds, type_of
+from protocol.machines.machine import JobContext, check_place, kind_of, step_by
 from protocol.owner import attempt, pay, release
 from protocol.owner.state import EnrolRoot, OwnerState
 from protocol.owner.turn import OwnerTurn, awaited, concerned, go
@@ -56,15 +55,8 @@ def step(
     context: JobContext, state: OwnerState, input_: inputs.Input
 ) -> tuple[OwnerState, tuple[Effect, ...]]:
     """One input: the next state and what should happen. Raises StateError; then nothing changed."""
-    kind = type_of(input_)
-    handler, rounds = _HANDLERS.get(type(input_)), concerns_rounds(Role.OWNER, kind)
-    if handler is None and not rounds:
-        raise StateError(f"an owner's job knows no {kind.__name__}")
     turn = OwnerTurn(context, state)
-    if handler is not None:
-        handler(turn, input_)
-    if rounds:
-        follow(turn, input_, concerned(turn, input_), _ROOMS)
+    step_by(turn, input_, _HANDLERS, concerned, _ROOMS)
     return turn.result()
 
 

@@ -2,9 +2,10 @@
 
 A commitment counts if the requester's account signed it, if the whole list rebuilds to the chain's
 root at the depth that the spec asks for, and if the list has this owner's contribution under its
-own block's roster. Then the owner releases one kind of share of every member of that roster. The
-list decides the kind, and the chain keeps its root for ever. So no crash, no second request and no
-restored copy of this node can make it give the other kind.
+own block's roster, beside as many members that it knows as its policy asks for. Then the owner
+releases one kind of share of every member of that roster. The list decides the kind, and the chain
+keeps its root for ever. So no crash, no second request and no restored copy of this node can make
+it give the other kind.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from protocol.machines.effects import BlobKind, Examine, SendRelease
 from protocol.machines.machine import JobContext, body_of
 from protocol.machines.round import Phase
 from protocol.owner.state import ChainCommitment, EarnedRound, OwnerRound
-from protocol.owner.turn import FETCH_MS, OwnerTurn, fetch, refuse
+from protocol.owner.turn import FETCH_MS, OwnerTurn, fetch, refuse, too_few_known
 from protocol.wire.messages import Committed, RefusalCode, Result
 
 
@@ -112,7 +113,14 @@ def list_holds(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ExaminedContr
         others = (e for e in turn.state.earned if e.round != round_.number)
         turn.change(earned=(*others, earned))
         _match_earned(turn)
-        look_at_chain(turn, round_, input_)
+        # What the chain owes is owed, whatever this owner thinks of the others in the sum.
+        lacking = too_few_known(turn, input_.members, "committed list")
+        if lacking:
+            place = round_.number, round_.attempt
+            refuse(turn, at, RefusalCode.CONFLICT, lacking, place)
+            _abandon(turn, round_, lacking)
+        else:
+            look_at_chain(turn, round_, input_)
 
 
 def list_fails(turn: OwnerTurn, round_: OwnerRound, input_: inputs.RejectedContributions) -> None:

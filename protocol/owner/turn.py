@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from protocol import params
-from protocol.books.enrolment import draw_blocks
 from protocol.errors import StateError
 from protocol.machines.effects import Fetch, ForgetSealingKey, ForgetSecrets, Send
 from protocol.machines.inputs import Input
@@ -154,11 +154,30 @@ def fetch_near(
         turn.emit(Fetch(digest, size, requester, until, (near,), min(at + patience_ms, until)))
 
 
+def too_few_known(turn: OwnerTurn, members: Iterable[int], where: str) -> str:
+    """What the owner's policy misses among these members of the cohort, itself left out: it may ask
+    for some that it knows. Empty where nothing is missing.
+
+    It holds for the block, before secrets are drawn; for the roster, before anything is computed;
+    and for the committed list, before a share leaves: whoever is left out of one of these is no
+    part of the sum, and hides nobody in it.
+    """
+    state, cohort = turn.state, turn.context.require_cohort()
+    if not state.known_least:
+        return ""
+    others = [cohort.members[m] for m in members if cohort.members[m].peer != turn.context.me]
+    known = sum(other.account in state.known for other in others)
+    if known >= state.known_least:
+        return ""
+    asked = state.known_least
+    return f"{known} members of its {where} are known to its owner, who asks for {asked}"
+
+
 def blocks_in(context: JobContext, state: OwnerState, round_: int) -> tuple[int, ...]:
     """Every member's block in a round, by index. Raises StateError before they are drawn."""
     if not state.seeds:
         raise StateError("the blocks are not drawn yet")
-    return draw_blocks(context.require_cohort(), context.spec.cohort, state.seeds, round_)
+    return context.blocks(state.seeds, round_)
 
 
 def my_place(context: JobContext, state: OwnerState, round_: int) -> tuple[int, int]:

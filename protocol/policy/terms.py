@@ -16,7 +16,7 @@ from protocol.addresses import parse_address, to_checksum
 from protocol.amounts import ALLOWED as AMOUNT
 from protocol.amounts import parse_amount
 from protocol.errors import InputError
-from protocol.policy.policy import Accept, Policy
+from protocol.policy.policy import MAX_NO_NOISE_JOBS, Accept, Policy
 from protocol.spec.checks import slug
 from protocol.spec.job import ETHER
 
@@ -217,6 +217,14 @@ _TERMS: Final[Mapping[str, _Term]] = {
             _same,
         ),
         _Term(
+            "no_noise_jobs",
+            f"a whole number from 0 to {MAX_NO_NOISE_JOBS}",
+            "how many jobs without noise it joins in its life: sums of two that differ by you "
+            "give your exact gradient",
+            _whole(0, MAX_NO_NOISE_JOBS),
+            _same,
+        ),
+        _Term(
             "open_models",
             "true or false",
             "take jobs whose model you can read",
@@ -305,8 +313,25 @@ _TERMS: Final[Mapping[str, _Term]] = {
         _Term(
             "known_least",
             f"a whole number from 0 to {params.MAX_BLOCK - 1}, no more than known has",
-            "how many others of your block must be known ones, or you do not contribute",
+            "how many others of your block, its roster and its committed list must be known "
+            "ones, or you do not contribute, and release nothing",
             _whole(0, params.MAX_BLOCK - 1),
+            _same,
+        ),
+        _Term(
+            "corrupt_least",
+            f"a whole number from 0 to {params.MAX_BLOCK}",
+            "least members of a block that may work for the requester without harm "
+            "(privacy.corrupt); at 0 three puppets of five read you alone",
+            _whole(0, params.MAX_BLOCK),
+            _same,
+        ),
+        _Term(
+            "finality_least",
+            f"a whole number from 0 to {params.MAX_FINALITY_BLOCKS}",
+            "least chain blocks on top of a commitment before your shares leave "
+            "(timing.finality_blocks)",
+            _whole(0, params.MAX_FINALITY_BLOCKS),
             _same,
         ),
     )

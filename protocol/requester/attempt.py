@@ -27,7 +27,6 @@ from protocol.requester.turn import (
     RequesterTurn,
     abandon,
     blame,
-    blocks_of,
     enough_of,
     present,
     publish,
@@ -45,7 +44,7 @@ def block_topics(context: JobContext, state: RequesterState) -> tuple[str, ...]:
     if state.phase is not JobPhase.TRAINING:
         return ()
     number = state.round.number if state.round is not None else 0
-    blocks = sorted(set(blocks_of(context, state, number)))
+    blocks = sorted(set(context.blocks(state.seeds, number)))
     return tuple(block_topic(context.job, block) for block in blocks)
 
 
@@ -74,7 +73,7 @@ def ready(turn: RequesterTurn, round_: RequesterRound, input_: inputs.ReceiveMes
         raise StateError("Ready for another opening")
     if any(r.member == member for r in round_.ready):
         raise StateError(f"member {member} is ready already")
-    blocks = blocks_of(turn.context, turn.state, round_.number)
+    blocks = turn.context.blocks(turn.state.seeds, round_.number)
     if member >= len(blocks):
         raise StateError(f"member {member} has no block yet")
     # A roster with a Ready that does not hold would take its whole block out.
@@ -119,7 +118,7 @@ def _freeze_when_complete(turn: RequesterTurn, at: int) -> None:
     """Every member of the cohort is ready, or will not be."""
     round_ = present(turn)
     heard = {r.member for r in round_.ready} | set(round_.refused)
-    if len(heard) >= len(blocks_of(turn.context, turn.state, round_.number)):
+    if len(heard) >= len(turn.context.blocks(turn.state.seeds, round_.number)):
         _freeze(turn, at)
 
 
@@ -217,7 +216,7 @@ def _fault(
 ) -> str:
     """What no honest member says of the present attempt; empty if nothing."""
     spec = context.spec
-    blocks = blocks_of(context, state, round_.number)
+    blocks = context.blocks(state.seeds, round_.number)
     if member >= len(blocks) or (body.member, body.block) != (member, blocks[member]):
         return "it names another member or block than its sender's"
     roster = round_.roster(body.block)

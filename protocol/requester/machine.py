@@ -15,8 +15,7 @@ from protocol.errors import StateError
 from protocol.machines import inputs
 from protocol.machines.effects import Effect, Publish, TransactPost
 from protocol.machines.job import OVER, JobEvent, JobPhase
-from protocol.machines.machine import JobContext, check_place, follow, kind_of
-from protocol.machines.round import Role, concerns_rounds, type_of
+from protocol.machines.machine import JobContext, check_place, kind_of, step_by
 from protocol.requester import attempt, commit, course, enrol, pay, unmask
 from protocol.requester.state import RequesterState
 from protocol.requester.turn import RequesterTurn, concerned, fail, go
@@ -28,15 +27,8 @@ def step(
     context: JobContext, state: RequesterState, input_: inputs.Input
 ) -> tuple[RequesterState, tuple[Effect, ...]]:
     """One input: the next state and what should happen. Raises StateError; then nothing changed."""
-    kind = type_of(input_)
-    handler, rounds = _HANDLERS.get(type(input_)), concerns_rounds(Role.REQUESTER, kind)
-    if handler is None and not rounds:
-        raise StateError(f"a requester's job knows no {kind.__name__}")
     turn = RequesterTurn(context, state)
-    if handler is not None:
-        handler(turn, input_)
-    if rounds:
-        follow(turn, input_, concerned(turn, input_), _ROOMS)
+    step_by(turn, input_, _HANDLERS, concerned, _ROOMS)
     return turn.result()
 
 

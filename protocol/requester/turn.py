@@ -6,13 +6,12 @@ import dataclasses
 from collections import Counter
 from typing import Any
 
-from protocol.books.enrolment import draw_blocks
 from protocol.errors import StateError
 from protocol.machines.effects import Blame, Publish
 from protocol.machines.inputs import ChainCommitted, Input, ReceiveMessage
 from protocol.machines.job import JobEvent, JobPhase
 from protocol.machines.job import advance as advance_job
-from protocol.machines.machine import JobContext, Turn, kind_of, one_line
+from protocol.machines.machine import Turn, kind_of, one_line
 from protocol.machines.round import Phase, Role, place_of
 from protocol.requester.state import RequesterRound, RequesterState
 from protocol.wire.messages import Committed, Freeze, Open, Result
@@ -113,18 +112,13 @@ def blame(turn: RequesterTurn, member: int, reason: str) -> None:
     turn.emit(Blame(peer, one_line(f"member {member}: {reason}")))
 
 
-def blocks_of(context: JobContext, state: RequesterState, round_: int) -> tuple[int, ...]:
-    """Each member's block in a round, by index."""
-    return draw_blocks(context.require_cohort(), context.spec.cohort, state.seeds, round_)
-
-
 def enough_of(turn: RequesterTurn, there: set[int]) -> dict[int, tuple[int, ...]]:
     """The blocks that may go on, each with those of its members that are in `there`, ascending.
 
     Without noise a block counts whole or not at all; with it, all but the dropouts that the spec
     allows suffice (docs/design.md, section 5).
     """
-    blocks = blocks_of(turn.context, turn.state, present(turn).number)
+    blocks = turn.context.blocks(turn.state.seeds, present(turn).number)
     found: dict[int, list[int]] = {}
     for member in sorted(there):
         if member < len(blocks):

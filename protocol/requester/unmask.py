@@ -19,7 +19,6 @@ from protocol.requester.state import BlockRecord, OwedRelease, ReleaseRecord, Re
 from protocol.requester.turn import (
     RequesterTurn,
     blame,
-    blocks_of,
     present,
     sender,
     set_block,
@@ -119,7 +118,7 @@ def _try(turn: RequesterTurn, number: int, at: int) -> None:
 
 
 def _threshold(turn: RequesterTurn, number: int) -> int:
-    blocks = blocks_of(turn.context, turn.state, present(turn).number)
+    blocks = turn.context.blocks(turn.state.seeds, present(turn).number)
     return turn.context.spec.threshold(Counter(blocks)[number])
 
 

@@ -8,10 +8,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from scripts.attacks import residue, spy
+from scripts.attacks import differ, dropouts, puppets, residue, spy
 from scripts.attacks.table import Table
 
-ATTACKS: Mapping[str, Callable[[], Table]] = {"residue": residue.run, "spy": spy.run}
+ATTACKS: Mapping[str, Callable[[], Table]] = {
+    "differ": differ.run,
+    "dropouts": dropouts.run,
+    "puppets": puppets.run,
+    "residue": residue.run,
+    "spy": spy.run,
+}
 
 
 def main(

@@ -14,6 +14,8 @@ import gmpy2
 import numpy as np
 
 from protocol.arith import kernels
+from protocol.arith.encoding.envelope import Envelope
+from protocol.arith.encoding.sealed import SealedLanes
 from protocol.arith.numbers.entropy import SEED_BYTES, Entropy, draw, uniform_below
 from protocol.arith.numbers.fixedpoint import Integers
 from protocol.arith.numbers.shape import NOBODY, Kind
@@ -25,8 +27,6 @@ from protocol.arith.sealed.affine import Quantised
 from protocol.arith.secagg.agreement import new_key
 from protocol.arith.secagg.masks import Binding, Residues
 from protocol.arith.secagg.sharing import Secrets
-from protocol.arith.travel.envelope import Envelope
-from protocol.arith.travel.sealed import SealedLanes
 from protocol.layout.sealed import SealedLayout
 from protocol.params import MIN_BLOCK, SEALED_FRACTION_BITS
 from protocol.wire.blobs import blob_digest

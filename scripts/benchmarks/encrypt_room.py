@@ -13,8 +13,8 @@ from functools import partial
 import trio
 
 from node.workers.compute import Compute, open_compute
+from protocol.arith.encoding.lanes import Lanes
 from protocol.arith.numbers.fixedpoint import FixedPoint
-from protocol.arith.travel.lanes import Lanes
 from scripts.benchmarks import drivers
 from scripts.benchmarks.encrypt_speed import (
     CLIP,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from protocol.arith import kernels
+from protocol.arith.encoding.lanes import Lanes
 from protocol.arith.secagg.masked import word_bits
-from protocol.arith.travel.lanes import Lanes
 from protocol.layout.packing import ENVELOPES
 from scripts.benchmarks.figures import Reply
 from scripts.benchmarks.secagg import SUITE

@@ -33,9 +33,11 @@ from kits.daemons.owner_swarm import OwnerSwarm
 from kits.daemons.processes import until
 
 from node.privacy import draws as gradients
+from protocol.arith.encoding.lanes import SumOutOfRange
 from protocol.arith.numbers.fixedpoint import Integers
-from protocol.arith.travel.lanes import SumOutOfRange
 from protocol.wire.messages import Committed, Contribution
+
+pytestmark = pytest.mark.waits(270)
 
 NOT_WHOLE = "block 0 stands in a list with 4 of its 5 members, 5 are needed"
 

@@ -33,10 +33,12 @@ from kits.attacks.play import (
 from kits.daemons.owner_swarm import OwnerSwarm
 
 from node.work import secagg as secagg_tasks
+from protocol.arith.encoding.lanes import SumOutOfRange
 from protocol.arith.secagg.sharing import Secrets
-from protocol.arith.travel.lanes import SumOutOfRange
 from protocol.wire.envelope import Envelope, seal
 from protocol.wire.messages import Contribution
+
+pytestmark = pytest.mark.waits(240)
 
 OTHER_OPENING = "a roster lists something else than Ready for its opening"
 

@@ -18,6 +18,8 @@ from node.chain.deploy import deploy_bounty
 from node.home.config import Config, save_config
 from node.home.keys import Keys
 
+pytestmark = pytest.mark.waits(120)
+
 #: What each daemon must say of its chain, and whoever asks it to post a job.
 WORDS = {
     "down": "is unreachable",

@@ -40,6 +40,8 @@ from protocol.wire.messages import (
 from protocol.wire.topics import JOBS_TOPIC, block_topic, job_topic
 from protocol.wire.verdict import Verdict
 
+pytestmark = pytest.mark.waits(110)
+
 
 @pytest.fixture(scope="module")
 def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swarm]:

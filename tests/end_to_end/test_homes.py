@@ -16,6 +16,8 @@ from node.control.codes import Exit
 from node.home.config import Config, load_config
 from node.store.store import Store
 
+pytestmark = pytest.mark.waits(90)
+
 CONTRACT = bytes([0xC0]) * 20
 PEER = "12D3KooWQ8qMPfiYteYLJop34UttTVh2oSXtddBisMYYBuZnV2rc"
 

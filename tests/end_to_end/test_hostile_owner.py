@@ -45,6 +45,8 @@ from protocol.wire.blobs import blob_digest
 from protocol.wire.envelope import open_envelope
 from protocol.wire.messages import Contribution, Ready
 
+pytestmark = pytest.mark.waits(120)
+
 #: Data that `data add` takes and the job cannot use, with the words that its owner is told.
 UNFIT = {
     "missing": ("x_0,side\n1,0\n", "no column 'x_1'"),

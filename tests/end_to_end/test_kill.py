@@ -17,6 +17,8 @@ from kits.daemons.processes import Swarm, run, until
 
 from node.console.failure import Failure
 
+pytestmark = pytest.mark.waits(170)
+
 #: The owner that sees the chain through the proxy.
 BEHIND_PROXY = 4
 

@@ -38,6 +38,8 @@ from node.home.home import Home
 from node.home.keys import Keys
 from protocol.wire.envelope import open_envelope
 
+pytestmark = pytest.mark.waits(220)
+
 #: The job's block: all six, one of whom may drop out where noise is added.
 BLOCK: dict[str, Any] = {"owners": 6, "block": 6}
 NOISY = BLOCK | {"dropouts": 1}

@@ -33,6 +33,8 @@ from node.perform.compute import key_name
 from protocol.addresses import to_checksum
 from protocol.arith.paillier.cryptosystem import PrivateKey
 
+pytestmark = pytest.mark.waits(200)
+
 ROUNDS = {"noisy": 3, "quiet": 2}
 
 Drawn = dict[str, dict[str, bytes]]
@@ -130,7 +132,7 @@ async def die_around_the_draw(story: Story, gate: Daemon) -> None:
     let_go(late)
     await until(lambda: bool(charges(late, job)), 60, "its draw is charged")
     with store_held(late):
-        await until(lambda: bool(statistics_of(late, job)), 4, "it has drawn")
+        await until(lambda: bool(statistics_of(late, job)), 45, "it has drawn")
         kill(late)
     for owner in (early, late):
         story.charged[name(owner)] = charges(owner, job)

@@ -18,7 +18,6 @@ from protocol.policy.terms import with_changes
 from protocol.spec.job import JobSpec
 from protocol.spec.parts import ChainRef, Party
 from protocol.spec.toml import parse_toml
-from protocol.wire.codec import encode
 
 ROWS = 320
 
@@ -73,4 +72,4 @@ def fill(store: Store, *names: str, **terms: Any) -> None:
             row = Dataset(name, f"/srv/{name}.csv", b"d" * 32, ROWS, 1, (("x", "number"),), 0.0)
             catalogue.save_dataset(tx, row)
             policy = with_changes(Policy.closed(), {"accept": "auto", **terms})
-            catalogue.save_policy(tx, name, encode(policy))
+            catalogue.save_policy(tx, name, policy)

@@ -14,7 +14,6 @@ from kits.budgets import ROWS, Inline, fill, job, noisy_spec
 
 from node.api import Api
 from node.engine.engine import Machine
-from node.privacy import ledger as privacy_ledger
 from node.privacy import reserving as privacy
 from node.store import catalogue
 from node.store.catalogue import Dataset
@@ -65,7 +64,7 @@ def api(services: Any) -> Any:
 async def test_what_a_policy_rules_out_is_refused_by_the_state_with_the_next_command(
     services: Any, store: Store
 ) -> None:
-    policy = await store.read(lambda tx: privacy_ledger.policy_of(tx, "whole"))
+    policy = await store.read(lambda tx: catalogue.policy_of(tx, "whole"))
     never = dataclasses.replace(policy, decided=True, accept=Accept.NEVER)
     await privacy.set_policy(services, "whole", never)
     waiting = add(services, OwnerState(phase=JobPhase.WAITING))
@@ -117,7 +116,7 @@ async def test_a_policy_shows_which_jobs_run_on_it_and_which_it_halts(
     shown = await api(services).policy_show("ward")
     assert (shown.running, shown.halted) == ((running,), ())
     assert (await api(services).policy_show("whole")).running == ()
-    policy = await store.read(lambda tx: privacy_ledger.policy_of(tx, "ward"))
+    policy = await store.read(lambda tx: catalogue.policy_of(tx, "ward"))
     await privacy.set_policy(services, "ward", dataclasses.replace(policy, epsilon=1.0))
     assert (await api(services).policy_show("ward")).halted == (running,)
     add(services, OwnerState(phase=JobPhase.FINISHING, dataset="ward"))

@@ -7,7 +7,7 @@ likes. It has its own account on the chain, whose rules bind it as they bind eve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from simulator.executor import account_signature
 from simulator.participant import Node
 from simulator.sealed import sealed_model
 from simulator.spy import Spy
-from simulator.world import Settings, World
+from simulator.world import Policy, Settings, World
 
 from node.work import secagg as secagg_tasks
 from protocol import params
@@ -38,8 +38,14 @@ _READY_MS, _CONTRIBUTE_MS = 30_000, 90_000
 class Coalition:
     """One block: `corrupt` of its members, and the requester."""
 
-    def __init__(self, settings: Settings, corrupt: int = 1) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        corrupt: int = 1,
+        policies: Callable[[World], Mapping[str, Policy]] = lambda world: {},
+    ) -> None:
         self.world = world = World(settings)
+        world.policies.update(policies(world))
         self.requester = world.requester
         self.corrupt = world.owners[:corrupt]
         self.honest = world.owners[corrupt:]

@@ -133,11 +133,6 @@ class Intents:
         row = await self._store.read(lambda tx: rows.get(tx, ident))
         return None if row is None else _outcome(row)
 
-    async def unsettled(self) -> list[IntentOutcome]:
-        """What is under way, in the order of submission."""
-        found = await self._store.read(lambda tx: rows.live(tx, self._owner))
-        return [_outcome(row) for row in found if row.state not in rows.TERMINAL]
-
     async def settled(self, ident: str) -> IntentOutcome:
         """Wait until an intent is final, failed or superseded. Raises KeyError if there is none."""
         while True:

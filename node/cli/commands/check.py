@@ -143,6 +143,8 @@ def _multiplier(draft: Draft, sealed: dict[str, Any] | None) -> float | None:
 def _warnings(
     draft: Draft, found: Estimate, block_seconds: float, sealed: dict[str, Any] | None
 ) -> Iterator[str]:
+    from protocol.cost.weakness import weak
+
     terms = draft.terms
     timing = terms.timing
     computing = found.contribute_seconds
@@ -156,6 +158,7 @@ def _warnings(
             "no noise: masks hide each contribution within a round; over rounds nothing protects "
             "owners' gradients"
         )
+    yield from weak(terms)
     if not terms.privacy.sealed:
         yield "open model: owners can read the weights"
     if sealed is not None and (run := sealed["dry_run"]) is not None:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from node.cli import views
-from node.cli.options import Dataset, Here
+from node.cli import policy_views, views
+from node.cli.options import Dataset, Here, Job
 from node.console.failure import Failure
 from node.control.codes import Exit
 
@@ -45,7 +45,7 @@ def data_list(*, session: Here) -> int:
 def policy_show(dataset: Dataset, *, session: Here) -> int:
     """What a dataset may be used for, term by term, with what each term allows."""
     found = session.call("policy.show", {"dataset": dataset})
-    session.emit(found, views.policy(found))
+    session.emit(found, policy_views.policy(found))
     return Exit.OK
 
 
@@ -67,7 +67,25 @@ def policy_set(
         next_ = f"assay policy show {dataset}"
         raise Failure(Exit.USAGE, "give at least one TERM=VALUE", next_=next_, field="terms")
     found = session.call("policy.set", {"dataset": dataset, "changes": changes})
-    session.emit(found, [*views.policy(found), *views.running_jobs(found)])
+    session.emit(found, [*policy_views.policy(found), *policy_views.running_jobs(found)])
+    return Exit.OK
+
+
+def policy_explain(
+    job: Job,
+    *,
+    session: Here,
+    data: Annotated[
+        str | None, Parameter(name="--data", help="One dataset; without it, all.")
+    ] = None,
+) -> int:
+    """Every rule of your policies against a job: whether it passes, or why not.
+
+    Looks at the data as well: how many rows the job could use, and why not the others. Nothing of
+    it leaves this machine.
+    """
+    found = session.call("policy.explain", {"job": job, "dataset": data})
+    session.emit(found, policy_views.explained(found))
     return Exit.OK
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
@@ -13,6 +13,9 @@ from node.cli.options import Here, Job, NoNoise, Spec, holdout_file, read_spec
 from node.console.failure import Failure
 from node.console.session import Session, write_json
 from node.control.codes import Exit
+
+if TYPE_CHECKING:
+    from node.control.shapes import Event, ModelFile
 
 #: Kinds of events after which a job may be over. The daemon is then asked for its state.
 _LAST_WORDS: Final = frozenset(
@@ -97,7 +100,7 @@ def job_watch(job: Job, *, session: Here) -> int:
     return Exit.FAULT if summary["early"] else _ENDS[summary["state"]]
 
 
-def _print_event(event: dict[str, Any], session: Session) -> None:
+def _print_event(event: Event, session: Session) -> None:
     if session.json:
         write_json(event)
     else:
@@ -161,7 +164,7 @@ def model_get(
     return Exit.OK
 
 
-def _which(model: dict[str, Any]) -> str:
+def _which(model: ModelFile) -> str:
     if not model["round"]:
         return "initial weights: no round went into them"
     done = f"after round {model['round']} of {model['rounds']}"

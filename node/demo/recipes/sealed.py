@@ -26,9 +26,6 @@ FeaturesName = Literal["raw", "fourier"]
 EPSILON: Final = 8.0
 DELTA: Final = 1e-5
 
-#: Epsilons that are documented; below the first no run knows what to expect.
-LEAST_EPSILON: Final = 1.0
-
 #: Deviations below the mean at which a run no longer counts as one of those that were measured.
 _DEVIATIONS: Final = 3.0
 
@@ -124,7 +121,7 @@ def recipe(data: DataName, asked: Asked) -> Recipe:
 def documented(data: DataName, asked: Asked) -> Point:
     """What is known of such a run. Between two epsilons: on the straight line between them, over
     the logarithm of epsilon, which lies below the curve; above the last: as at the last, since less
-    noise does no harm. Raises ValueError below LEAST_EPSILON, KeyError for what is not in KNOWN."""
+    noise does no harm. Raises ValueError below the first, KeyError for what is not in KNOWN."""
     points = {point.epsilon: point for point in _CURVES[data, asked.features]}
     epsilon = asked.epsilon
     if epsilon in points:

@@ -160,11 +160,6 @@ def _link(model: Model, scores: Floats) -> Floats:
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
-def predict(model: Model, weights: Floats, x: Floats) -> Floats:
-    """(rows, outputs): values, the probability of class 1, or one probability a class."""
-    return _link(model, _forward(model, weights, x)[1])
-
-
 def loss(model: Model, weights: Floats, x: Floats, y: Floats, ridge: float = 0.0) -> float:
     """Mean loss of the rows, plus ridge / 2 x the squared norm of the matrices (not the biases)."""
     scores = _forward(model, weights, x)[1]

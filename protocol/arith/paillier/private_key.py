@@ -149,11 +149,6 @@ class PrivateKey:
         u, v = (int.from_bytes(data[at + i * size : at + (i + 1) * size], "big") for i in (0, 1))
         return cls(p, q, ShortOrder(u, v, int.from_bytes(data[at + 2 * size :], "big")))
 
-    @classmethod
-    def from_phe(cls, key: PaillierPrivateKey) -> PrivateKey:
-        """The same key from phe: an ordinary one."""
-        return cls(int(key.p), int(key.q))
-
     def to_phe(self) -> PaillierPrivateKey:
         """The same key for phe, which decrypts with the factors alone."""
         from phe.paillier import PaillierPrivateKey

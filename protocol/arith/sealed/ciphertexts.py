@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from gmpy2 import mpz
 
+from protocol.arith.encoding.envelope import Envelope
+from protocol.arith.encoding.sealed import SealedLanes
 from protocol.arith.numbers.entropy import Entropy
 from protocol.arith.numbers.fixedpoint import Floats, Integers
 from protocol.arith.numbers.shape import Kind
@@ -31,8 +33,6 @@ from protocol.arith.paillier.pool import Pool
 from protocol.arith.sealed.matvec import multiply, signed_bits
 from protocol.arith.secagg.masks import Binding, Residues, contribution_mask
 from protocol.arith.secagg.sharing import Secrets
-from protocol.arith.travel.envelope import Envelope
-from protocol.arith.travel.sealed import SealedLanes
 from protocol.errors import FatalError, Malformed
 from protocol.layout.sealed import SEALED_HEADER_BYTES, SealedLayout
 from protocol.params import SEALED_FRACTION_BITS

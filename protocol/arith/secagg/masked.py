@@ -1,6 +1,6 @@
 """The masks envelope: values as words modulo 2^w, hidden by their masks and nothing else.
 
-w is the width of a lane (travel/lanes.py: a value and its sum's carries) in whole bytes. A signed
+w is the width of a lane (encoding/lanes.py: a value and its sum's carries) in whole bytes. A signed
 value v travels as (v + mask) modulo 2^w, little-endian, w / 8 bytes; a sum wraps like its summands,
 and once its masks are off it is read as the signed number nearest to zero. That is the true sum if
 all are honest, since `summands` values stay below 2^(w - 1); any sum is checked against that bound.

@@ -109,14 +109,6 @@ def self_seed(seed: bytes, public: bytes, binding: Binding) -> bytes:
     return derive(checked_seed(seed), _SELF + binding.digest() + public)
 
 
-def expand_modulo(seed: bytes, count: int, n: int) -> list[mpz]:
-    """`count` numbers modulo n, each within 2^-128 of uniform in statistical distance.
-
-    Each is a big-endian number of n's length plus 128 bits, rounded up to bytes, reduced.
-    """
-    return Residues(n).expand(seed, count)
-
-
 def expand_words(seed: bytes, count: int, bits: int) -> WordArray:
     """`count` uniform words modulo 2^bits: uint32 up to 32 bits, uint64 above.
 

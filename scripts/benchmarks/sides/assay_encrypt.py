@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 from gmpy2 import mpz
 
+from protocol.arith.encoding.lanes import Integers, Lanes
 from protocol.arith.numbers.fixedpoint import FixedPoint
 from protocol.arith.numbers.shape import NOBODY
 from protocol.arith.paillier import cryptosystem as paillier
@@ -18,7 +19,6 @@ from protocol.arith.paillier.batch import add_batches, encode_batch, read_batch,
 from protocol.arith.paillier.cryptosystem import PrivateKey, PublicKey
 from protocol.arith.paillier.obfuscation import Source
 from protocol.arith.paillier.pool import Pool
-from protocol.arith.travel.lanes import Integers, Lanes
 from scripts.benchmarks.sides import peak
 from scripts.benchmarks.sides.parts import Parts, gradient
 

@@ -14,12 +14,12 @@ from functools import cache
 import numpy as np
 
 from protocol.arith import kernels
+from protocol.arith.encoding.envelope import Envelope
 from protocol.arith.paillier.cryptosystem import PrivateKey, generate_key
 from protocol.arith.secagg import sharing
 from protocol.arith.secagg.agreement import new_key
 from protocol.arith.secagg.masks import Binding, expand_words
 from protocol.arith.secagg.sharing import Kind, ReadyParts, Secrets
-from protocol.arith.travel.envelope import Envelope
 from protocol.layout.packing import batch_maker
 from protocol.params import DEFAULT_KEY_BITS
 from scripts.benchmarks.sides.parts import Parts, gradient

@@ -117,7 +117,14 @@ def _add_data(swarm: OwnerSwarm) -> None:
     for number, owner in enumerate(swarm.owners):
         path = clouds.write_csv(csv_of(swarm, number), seed=100 + number, rows=ROWS)
         owner.call("data.add", name="clouds", path=str(path))
-        changes = {"accept": "auto", "no_noise": True, "max_unpaid": 1000, "epsilon": 100}
+        changes = {
+            "accept": "auto",
+            "no_noise": True,
+            "no_noise_jobs": 1000,
+            "corrupt_least": 0,
+            "max_unpaid": 1000,
+            "epsilon": 100,
+        }
         owner.call("policy.set", dataset="clouds", changes=changes)
 
 

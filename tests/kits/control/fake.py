@@ -35,6 +35,7 @@ class FakeNode:
         self.model_path = ""
         self.model = ex.MODEL
         self.budgets: tuple[r.Privacy, ...] = (ex.PRIVACY,)
+        self.explained = ex.EXPLAINED
         self.shows = 0
         self.audit_ok = True
         self.state: r.Status = ex.STATUS
@@ -101,6 +102,17 @@ class FakeNode:
         for name, value in changes.items():
             self.policy[name] = dataclasses.replace(self.policy[name], value=value)
         return await self.policy_show(dataset)
+
+    async def policy_explain(self, job: str, dataset: str | None) -> tuple[r.Explained, ...]:
+        summary = (await self.job_show(job)).summary
+        if summary.role == "requester":
+            raise StateError("this home posted the job itself")
+        names = tuple(self.datasets) if dataset is None else (dataset,)
+        for name in names:
+            self._dataset(name)
+        return tuple(
+            dataclasses.replace(self.explained, job=summary.job, dataset=name) for name in names
+        )
 
     async def privacy(self, dataset: str | None) -> tuple[r.Privacy, ...]:
         if dataset is not None:

@@ -28,6 +28,7 @@ from protocol.wire.messages import Release
 TAKES_ALL = {
     "accept": "auto",
     "no_noise": True,
+    "no_noise_jobs": 1000,
     "epsilon": 1000.0,
     "delta": 1e-5,
     "max_unpaid": 100,

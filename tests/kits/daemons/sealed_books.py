@@ -11,11 +11,11 @@ from kits.daemons.sealed_clouds import posted_spec
 from node.home.keys import Keys
 from node.perform.compute import key_name
 from node.work import tasks
+from protocol.arith.encoding.lanes import SumOutOfRange
 from protocol.arith.numbers.shape import HEADER_BYTES, Kind
 from protocol.arith.paillier.batch import ciphertexts, decode_batch
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.sealed import ciphertexts as sealed
-from protocol.arith.travel.lanes import SumOutOfRange
 from protocol.errors import Malformed
 from protocol.layout.packing import batch_maker
 from protocol.spec.job import JobSpec

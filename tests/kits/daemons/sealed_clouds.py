@@ -181,7 +181,7 @@ def statistics_of(owner: Daemon, job: str) -> dict[str, bytes]:
 
 @contextmanager
 def store_held(daemon: Daemon) -> Iterator[None]:
-    """Whatever the daemon is to write down from now on waits (five seconds, then it fails); what it
+    """Whatever the daemon is to write down from now on waits (a minute, then it fails); what it
     writes outside of its store it writes."""
     connection = sqlite3.connect(daemon.home.database, timeout=5, isolation_level=None)
     try:

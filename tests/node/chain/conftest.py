@@ -10,12 +10,13 @@ import pytest
 import trio
 from kits.chain.devnet import CHAIN_ID, ETHER, SIGNERS, Devnet, LocalSigner, Proxy
 from kits.chain.fixtures import limit, shared
+from kits.chain.intents import opened
 
 from node.chain.client import ChainClient
 from node.chain.deploy import deploy_bounty
 from node.store.store import Store
 
-__all__ = ["shared"]
+__all__ = ["opened", "shared"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

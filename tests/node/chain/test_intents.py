@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -21,70 +20,14 @@ from kits.chain.devnet import (
     result,
     until,
 )
+from kits.chain.intents import Opener, events, post, send_foreign, until_error
 
 from node.chain.client import ChainClient
-from node.chain.events import Posted
 from node.chain.intents import rows as intent_rows
-from node.chain.intents.intents import Intent, IntentOutcome, Intents
+from node.chain.intents.intents import Intent, IntentOutcome
 from node.chain.intents.sequencer import IntentPolicy
 from node.store.store import Store
 from protocol.errors import InputError
-
-FAST = IntentPolicy(depth=1, stuck_blocks=3, interval=0.05)
-Opener = Callable[..., AbstractAsyncContextManager[Intents]]
-
-
-@pytest.fixture
-def opened(store: Store, contract: bytes, shared: Devnet, signer: LocalSigner) -> Opener:
-    """Opens intents that run, on the shared devnet (or through `url`)."""
-
-    @asynccontextmanager
-    async def open_intents(
-        signer: LocalSigner = signer,
-        policy: IntentPolicy = FAST,
-        url: str | None = None,
-        told: Callable[[IntentOutcome], Awaitable[None]] | None = None,
-        timeout: float = 10.0,
-    ) -> AsyncIterator[Intents]:
-        client = await ChainClient.open(url or shared.url, CHAIN_ID, contract, timeout=timeout)
-        more = {} if told is None else {"on_outcome": told}
-        intents = Intents(client, signer, store, policy, **more)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(intents.run)
-            yield intents
-            nursery.cancel_scope.cancel()
-
-    return open_intents
-
-
-def post(number: int = 1, value: int = 1500) -> Intent:
-    return Intent(f"job/{number}/post", "post", post_args(bytes([number]) * 32), value)
-
-
-async def events(shared: Devnet, contract: bytes, signer: LocalSigner) -> list[Any]:
-    """What the contract said about the jobs of one account."""
-    client = await ChainClient.open(shared.url, CHAIN_ID, contract)
-    found = [event.event for event in await client.logs(0, shared.number)]
-    jobs = {e.job for e in found if isinstance(e, Posted) and e.requester == signer.account}
-    return [event for event in found if event.job in jobs]
-
-
-def send_foreign(shared: Devnet, signer: LocalSigner, nonce: int, tip: int = 10**9) -> str:
-    """Use the key elsewhere."""
-    raw = signer.sign_transaction(
-        {
-            "type": 2,
-            "chainId": CHAIN_ID,
-            "nonce": nonce,
-            "gas": 21_000,
-            "maxFeePerGas": 10**10 + tip,
-            "maxPriorityFeePerGas": tip,
-            "to": SIGNERS[5].account,
-            "value": 1,
-            "data": b"",
-        }
-    )
-    return str(shared.rpc("eth_sendRawTransaction", "0x" + raw.hex()))
 
 
 async def test_an_intent_ends_as_one_final_transaction(
@@ -104,7 +47,6 @@ async def test_an_intent_ends_as_one_final_transaction(
         assert outcome.gas_used > 100_000
         again = await intents.submit(intent)
         assert again == outcome
-        assert await intents.unsettled() == []
     assert [o.state for o in told][-1] == "final"
     assert {o.state for o in told} <= {"mined", "final"}
     assert told[-1] == outcome
@@ -137,36 +79,6 @@ async def test_a_doomed_call_is_refused_before_a_nonce_is_used(
     assert outcome.error == "cancel was refused: bounty: unknown job"
     assert outcome.tx_hash is None
     assert shared.nonce(signer.account, "pending") == 0
-
-
-async def test_a_refusal_that_a_reorganisation_takes_back_was_none(
-    opened: Opener, shared: Devnet, contract: bytes, signer: LocalSigner
-) -> None:
-    """The job was posted by other means, and is refused as such; then that block is gone."""
-    intent = post(1)
-    client = await ChainClient.open(shared.url, CHAIN_ID, contract)
-    start = shared.number
-    raw = signer.sign_transaction(
-        {
-            "type": 2,
-            "chainId": CHAIN_ID,
-            "nonce": 0,
-            "gas": 500_000,
-            "maxFeePerGas": 10**10,
-            "maxPriorityFeePerGas": 10**9,
-            "to": contract,
-            "value": intent.value,
-            "data": client.codec.encode("post", intent.args),
-        }
-    )
-    await client.send(raw)
-    shared.rpc("evm_mine")
-    async with opened(policy=IntentPolicy(depth=12, interval=0.05)) as intents:
-        await intents.submit(intent)
-        await until_error(intents, intent.id, "post was refused: bounty: posted already")
-        shared.rpc("assay_rewind", hex(start), False)
-        assert (await intents.settled(intent.id)).state == "final"
-    assert len(await events(shared, contract, signer)) == 1
 
 
 async def test_a_chain_of_dependent_calls_goes_through_in_one_go(
@@ -261,26 +173,6 @@ async def test_eight_submitters_at_once_lose_and_repeat_nothing(
     posted = [event.spec_digest for event in await events(shared, contract, signer)]
     assert len(posted) == len(set(posted)) == 24
     assert shared.nonce(signer.account) == 24
-
-
-async def test_a_reorganisation_sends_it_again(
-    opened: Opener, shared: Devnet, contract: bytes, signer: LocalSigner
-) -> None:
-    """The block is gone and the node forgot the transaction: the stored one goes out once more."""
-    told: list[str] = []
-
-    async def tell(outcome: IntentOutcome) -> None:
-        told.append(outcome.state)
-        if told == ["mined"]:
-            shared.rpc("assay_rewind", hex((outcome.block or 1) - 1), False)
-
-    async with opened(told=tell, policy=IntentPolicy(depth=3, interval=0.05)) as intents:
-        await intents.submit(post(1))
-        outcome = await intents.settled(post(1).id)
-    assert outcome.state == "final"
-    assert told[0] == "mined"
-    assert told[-1] == "final"
-    assert len(await events(shared, contract, signer)) == 1
 
 
 async def test_a_node_that_loses_what_waits_gets_it_again(
@@ -423,60 +315,6 @@ async def test_a_nonce_used_elsewhere_is_replaced_once_that_is_final(
         shared.rpc("eth_sendRawTransaction", raws[0])
 
 
-async def test_a_nonce_used_elsewhere_may_come_free_again(
-    opened: Opener, shared: Devnet, proxy: Proxy, contract: bytes, signer: LocalSigner
-) -> None:
-    """The foreign transaction is reorganised away before it is final, and ours is mined after all.
-    Had it been signed anew at once, there would be two of ours."""
-    raws: list[str] = []
-    asked = False
-
-    def rule(request: dict[str, Any], forward: Callable[[], bytes]) -> bytes:
-        nonlocal asked
-        if request["method"] == "eth_sendRawTransaction" and not raws:
-            raws.append(request["params"][0])
-            send_foreign(shared, signer, 0)
-            return result(request, "0x" + "00" * 32)
-        if request["method"] == "eth_getTransactionCount" and request["params"][1] != "latest":
-            asked = True
-        return forward()
-
-    proxy.rule = rule
-    start = shared.number
-    policy = IntentPolicy(depth=20, stuck_blocks=50, interval=0.05)
-    async with opened(url=proxy.url, policy=policy) as intents:
-        await intents.submit(post(1))
-        await until(lambda: asked)
-        shared.rpc("assay_rewind", hex(start), False)
-        shared.rpc("eth_sendRawTransaction", raws[0])
-        assert (await intents.settled(post(1).id)).state == "final"
-    assert shared.nonce(signer.account, "pending") == 1
-    assert len(await events(shared, contract, signer)) == 1
-
-
-async def test_a_gap_that_a_foreign_transaction_left_is_closed(
-    opened: Opener, shared: Devnet, contract: bytes, signer: LocalSigner
-) -> None:
-    """Nonce 0 was foreign, ours is 1; a reorganisation forgets both."""
-    send_foreign(shared, signer, 0)
-    shared.rpc("evm_mine")
-    start = shared.number - 1
-    told: list[str] = []
-
-    async def tell(outcome: IntentOutcome) -> None:
-        told.append(outcome.id)
-        if len(told) == 1:
-            shared.rpc("assay_rewind", hex(start), False)
-
-    policy = IntentPolicy(depth=4, stuck_blocks=3, interval=0.05)
-    async with opened(policy=policy, told=tell) as intents:
-        await intents.submit(post(1))
-        assert (await intents.settled(post(1).id)).state == "final"
-    assert any(ident.startswith("gap/0/") for ident in told)
-    assert shared.nonce(signer.account) == 2
-    assert len(await events(shared, contract, signer)) == 1
-
-
 async def test_an_account_without_ether_is_told_what_it_needs(
     opened: Opener, shared: Devnet, contract: bytes
 ) -> None:
@@ -487,15 +325,6 @@ async def test_an_account_without_ether_is_told_what_it_needs(
         shared.rpc("assay_fund", "0x" + poor.account.hex(), hex(ETHER))
         assert (await intents.settled(post(1).id)).state == "final"
     assert len(await events(shared, contract, poor)) == 1
-
-
-async def until_error(intents: Intents, ident: str, text: str) -> None:
-    while True:
-        outcome = await intents.get(ident)
-        assert outcome is not None
-        if text in outcome.error:
-            return
-        await trio.sleep(0.05)
 
 
 async def test_giving_up_works_until_something_is_signed(

@@ -30,7 +30,7 @@ async def test_killed_and_started_again_it_acts_once(
             env={**os.environ, "PYTHONPATH": f"{ROOT}:{TESTS}"},
             capture_output=True,
             text=True,
-            timeout=25,
+            timeout=60,
         )
 
     assert run(where).returncode == -9

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 import trio
 from kits.control.fake import Running, serving
+from kits.paths import ROOT
 
 from node.home.config import Config, init_home
 from node.home.home import Home
+from scripts.testing.keeper import mark
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Command:
             "HOME": str(home.parent),
             "ASSAY_HOME": str(home),
             "COLUMNS": "200",
+            "PYTHONPATH": str(ROOT),  # this checkout's code, whatever is installed
+            **mark(),
         }
 
     async def __call__(self, *arguments: str, stdin: str = "") -> Ended:

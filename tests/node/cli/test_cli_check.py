@@ -102,6 +102,20 @@ async def test_noise_is_told_with_what_it_allows(assay: Any, tmp_path: Path) -> 
     assert (plain["noisy"], plain["noise_multiplier"]) == (False, None)
 
 
+async def test_weak_numbers_are_called_weak(assay: Any, tmp_path: Path) -> None:
+    weak = [
+        (a, b.replace("epsilon = 8", "epsilon = 1000").replace("1e-5", "0.1")) for a, b in NOISY
+    ]
+    found = (await assay("job", "check", write(tmp_path, *weak), "--json")).json
+    said = [text for text in found["warnings"] if "which is weak" in text]
+    assert [text.split(",")[0] for text in said] == [
+        "privacy.epsilon is 1000",
+        "privacy.delta is 0.1",
+    ]
+    fine = (await assay("job", "check", write(tmp_path, *NOISY), "--json")).json
+    assert not any("weak" in text for text in fine["warnings"])
+
+
 def test_a_large_model_travels_by_digest(capsys: Any) -> None:
     assert main(["job", "check", str(EXAMPLES / "digits-dense.toml")]) == Exit.OK
     assert "by digest, over streams" in capsys.readouterr().out

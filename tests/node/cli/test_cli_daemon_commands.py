@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 
+from node.console.amounts import short
 from node.control import examples as ex
 from node.control import results as r
 from node.control.codes import Exit
@@ -30,6 +31,14 @@ LINE = ex.STATUS.join_line
         ),
         ("policy show ward-3", ["accept", "never, ask or auto"]),
         ("policy set ward-3 accept=ask", ["accept", "ask"]),
+        (
+            f"policy explain {ex.JOB}",
+            [
+                "the price floor is 0.01 ether",
+                "12 of 4120 rows cannot be used",
+                f"ward-3 leaves {short(ex.JOB)} to you; next: assay train",
+            ],
+        ),
         ("privacy", ["ward-3", "3.4", "4.1", "1e-05", "0x5a5a5a5a…5a5a", "0.0078", "0.61"]),
         ("privacy ward-3", ["spent", "reserved", "left", "Sepsis within 24 h"]),
         ("jobs", ["Sepsis within 24 h", "1/20", "0.001 ether", "0x5a5a5a5a…5a5a"]),
@@ -136,6 +145,12 @@ async def test_policy_values(text: str, value: Any, assay: Any) -> None:
     [
         ("data add ward-3 x.csv", Exit.USAGE, "name: 'ward-3' is taken", "assay data list"),
         ("data add Ward x.csv", Exit.USAGE, "name: 'Ward' is no dataset", ""),
+        (
+            f"policy explain {ex.JOB} --data none",
+            Exit.USAGE,
+            "no dataset 'none'",
+            "assay data list",
+        ),
         ("policy show none", Exit.USAGE, "no dataset 'none'", "assay data list"),
         ("policy set ward-3 x=1", Exit.USAGE, "x: no such term", ""),
         ("job show 0xff", Exit.USAGE, "no job '0xff'", ""),

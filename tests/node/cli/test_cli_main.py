@@ -41,6 +41,7 @@ COMMANDS = [
     "data list",
     "policy show",
     "policy set",
+    "policy explain",
     "privacy",
     "train",
     "jobs",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.cli import views
+from node.cli import policy_views, views
 from node.console import amounts
 from node.console.show import Pairs, Table, _plain, clean
 from node.control import examples as ex
@@ -133,10 +133,10 @@ def test_a_price_floor_in_ether_is_shown_as_money() -> None:
         {"name": name, "value": value, "allowed": "", "meaning": ""}
         for name, value in (("price_floor", "1000000000000000"), ("token", "ether"))
     ]
-    shown = _plain(views.policy({"dataset": "a", "decided": True, "terms": terms})[0])
+    shown = _plain(policy_views.policy({"dataset": "a", "decided": True, "terms": terms})[0])
     assert "0.001 ether" in shown
     terms[1]["value"] = ex.OWNER
-    shown = _plain(views.policy({"dataset": "a", "decided": True, "terms": terms})[0])
+    shown = _plain(policy_views.policy({"dataset": "a", "decided": True, "terms": terms})[0])
     assert "1000000000000000" in shown
 
 

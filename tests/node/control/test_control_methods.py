@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ from kits.control.fake import serving
 
 from node.console.client import Client
 from node.control import openrpc
+from node.control.api import NodeApi
 from node.control.codes import MEANING, Code
 from node.control.methods import METHODS
 from node.control.rpc import Registry
@@ -48,6 +53,21 @@ def test_a_name_cannot_stand_twice() -> None:
     method = METHODS["status"]
     with pytest.raises(FatalError, match="status"):
         Registry([method, method])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [each for name, each in vars(NodeApi).items() if not name.startswith("_")],
+    ids=lambda function: function.__name__,
+)
+def test_what_a_call_takes_is_what_its_method_declares(function: Any) -> None:
+    """The table passes parameters by their place."""
+    method = METHODS[function.__name__.replace("_", ".", 1)]
+    *takes, gives = typing.get_type_hints(function).values()
+    plain = [dict if typing.get_origin(each) is Mapping else each for each in takes]
+    declared = typing.get_type_hints(method.params).values()
+    assert [dict if typing.get_origin(each) is dict else each for each in declared] == plain
+    assert typing.get_type_hints(function, include_extras=True)["return"] == method.result == gives
 
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
@@ -86,3 +106,10 @@ def prepare(running: Any, name: str) -> None:
     if name == "job.cancel":
         own = dataclasses.replace(ex.SUMMARY, role="requester")
         running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=own)
+
+
+def test_the_shapes_are_those_of_the_results() -> None:
+    """node/control/shapes.py is what clients are checked against."""
+    script = Path(__file__).parents[3] / "scripts" / "json-shapes"
+    found = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr

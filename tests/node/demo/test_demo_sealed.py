@@ -32,8 +32,9 @@ from protocol.arith.learning.feature_map import FeatureMap, MapKind
 from protocol.arith.learning.models import Family, Model
 from protocol.arith.noise.accountant import multiplier
 from protocol.arith.sealed import statistics
-from protocol.policy.policy import DatasetFacts, Policy, Verdict
-from protocol.policy.policy import judge as judge_job
+from protocol.policy.policy import Policy
+from protocol.policy.rules import DatasetFacts, Verdict
+from protocol.policy.rules import judge as judge_job
 from protocol.policy.terms import with_changes
 from protocol.spec.job import JobSpec
 from protocol.spec.parts import ChainRef, Party

@@ -59,7 +59,6 @@ def test_every_field_has_its_setting() -> None:
 def test_init_writes_a_home_once(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     config = Config(chain_url="http://127.0.0.1:8545", chain_id=1337, contract=bytes(20))
-    assert config.has_chain
     init_home(home, config)
     assert load_config(home) == config
     assert home.config.stat().st_mode & 0o777 == 0o600
@@ -72,7 +71,6 @@ def test_init_writes_a_home_once(tmp_path: Path) -> None:
     assert load_config(home) == config
     save_config(home, Config())
     assert load_config(home) == Config()
-    assert not Config().has_chain
 
 
 def test_endpoints_key_stays_out_of_repr_and_errors() -> None:

@@ -15,9 +15,8 @@ from kits.budgets import ROWS, Inline, fill, noisy_spec
 from node.chain import events
 from node.engine.engine import Machine, add_notice
 from node.jobs import standing
-from node.privacy import ledger as privacy_ledger
 from node.privacy import reserving as privacy
-from node.store import jobs, records
+from node.store import catalogue, jobs, records
 from node.store.store import Store
 from protocol.machines.effects import Notify
 from protocol.machines.job import JobPhase
@@ -112,7 +111,7 @@ async def test_a_budget_that_shrank_below_a_job_halts_it_and_says_so(store: Stor
     running = machine(OwnerState(phase=JobPhase.TRAINING, dataset="ward"))
     running.context = dataclasses.replace(running.context, spec=spec)
     assert standing.reason(running, look(store, running)) == ""
-    policy = await store.read(lambda tx: privacy_ledger.policy_of(tx, "ward"))
+    policy = await store.read(lambda tx: catalogue.policy_of(tx, "ward"))
     smaller = dataclasses.replace(policy, epsilon=1.0)
     await privacy.set_policy(services, "ward", smaller)
     said = standing.reason(running, look(store, running))

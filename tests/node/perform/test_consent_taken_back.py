@@ -20,7 +20,6 @@ from protocol.errors import InputError
 from protocol.policy.policy import Policy
 from protocol.policy.terms import with_changes
 from protocol.spec.job import Envelope, Family, JobSpec, ModelSpec
-from protocol.wire.codec import encode
 
 
 def sealed_spec() -> JobSpec:
@@ -47,7 +46,7 @@ async def test_trust_and_the_word_for_no_noise_can_be_taken_back(tmp_path: Path)
         def say(**changes: Any) -> None:
             with store.transaction() as tx:
                 policy = with_changes(Policy.closed(), {"accept": "auto"} | changes)
-                catalogue.save_policy(tx, "ward", encode(policy))
+                catalogue.save_policy(tx, "ward", policy)
 
         with store.transaction() as tx:
             row = Dataset("ward", "/srv/ward.csv", b"d" * 32, 9, 1, (("x", "number"),), 0.0)

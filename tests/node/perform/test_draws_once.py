@@ -21,9 +21,9 @@ from node.store.catalogue import Dataset
 from node.store.store import Store
 from protocol.errors import InputError, Malformed
 from protocol.layout.noise import NoisePlan
+from protocol.owner.state import OwnerState
 from protocol.policy.policy import Policy
 from protocol.policy.terms import with_changes
-from protocol.wire.codec import encode
 
 JOB, ON = b"\x0b" * 32, b"\x05" * 32
 
@@ -59,7 +59,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
             row = Dataset("ward", "/srv/ward.csv", b"d" * 32, 9, 1, (("x", "number"),), 0.0)
             catalogue.save_dataset(tx, row)
             policy = with_changes(Policy.closed(), {"accept": "auto"})
-            catalogue.save_policy(tx, "ward", encode(policy))
+            catalogue.save_policy(tx, "ward", policy)
             wanted = Reserve("ward", JOB, b"\x11" * 20, NoisePlan(1.0, 1.5), 1)
             assert privacy_ledger.reserve(tx, wanted, Limit(8.0, 1e-5), ())
         home = SimpleNamespace(gradients=tmp_path / "gradients")
@@ -104,7 +104,7 @@ async def test_a_job_that_ends_while_it_draws_leaves_nothing(bench: Bench) -> No
     services = bench.services
     services.keys = SimpleNamespace(forget=lambda name: None)
     services.engine = SimpleNamespace(complete=complete)
-    wanted: Any = SimpleNamespace(id=7, machine=SimpleNamespace(key=JOB))
+    wanted: Any = SimpleNamespace(id=7, machine=SimpleNamespace(key=JOB, state=OwnerState()))
     drawn: list[bytes] = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bench.ask, drawn)

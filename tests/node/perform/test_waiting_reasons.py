@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.perform.dispatch import _fitting
+from node.perform.considering import _fitting
 from protocol.params import MAX_REASON_BYTES
 
 HINT = "; to take it by hand: assay train 0x12345678 --data ward"

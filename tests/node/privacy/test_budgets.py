@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgpack
 import pytest
 from kits.budgets import ROWS, Inline, fill, job, noisy_spec
 
@@ -20,7 +21,10 @@ from node.store.migrations import MIGRATIONS
 from node.store.store import Store
 from protocol.errors import InputError
 from protocol.owner.state import OwnerState
+from protocol.policy.policy import Policy
+from protocol.policy.terms import with_changes
 from protocol.requester.state import RequesterState
+from protocol.wire.codec import encode
 
 
 @pytest.fixture
@@ -116,11 +120,26 @@ async def test_a_data_set_that_is_not_there_is_named(services: Any) -> None:
         await budgets.privacy(services, "attic")
 
 
+def test_policies_without_the_newest_terms_keep_their_word_and_get_the_defaults(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "old.db"
+    said = with_changes(Policy.closed(), {"accept": "auto", "no_noise": True, "max_rounds": 200})
+    newest = [1, 1, 1]
+    assert msgpack.unpackb(encode(said))[-3:] == newest
+    before = msgpack.packb(msgpack.unpackb(encode(said))[:-3], use_bin_type=True)
+    with Store.open(path, MIGRATIONS[:6]) as old, old.transaction() as tx:
+        catalogue.save_dataset(tx, Dataset("ward", "/w.csv", b"d" * 32, 1, 1, (), 0.0))
+        tx.execute("INSERT INTO policies (name, body, updated) VALUES ('ward', ?, 0)", (before,))
+    with Store.open(path) as new, new.snapshot() as tx:
+        assert catalogue.policy_of(tx, "ward") == said
+
+
 def test_policies_from_before_there_was_a_budget_are_asked_for_again(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     with Store.open(path, MIGRATIONS[:3]) as old, old.transaction() as tx:
         catalogue.save_dataset(tx, Dataset("ward", "/w.csv", b"d" * 32, 1, 1, (), 0.0))
-        catalogue.save_policy(tx, "ward", b"of other fields")
+        tx.execute("INSERT INTO policies (name, body, updated) VALUES ('ward', x'00', 0)")
     with Store.open(path) as new, new.snapshot() as tx:
-        assert catalogue.load_policy(tx, "ward") is None
-        assert not privacy_ledger.policy_of(tx, "ward").decided
+        assert catalogue.policies(tx) == {}
+        assert not catalogue.policy_of(tx, "ward").decided

@@ -1,4 +1,4 @@
-"""The ledger of privacy: no round is charged twice, none runs past the budget, come what may."""
+"""The privacy ledger: no round is charged twice, none runs past the budget, come what may."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ from protocol.policy.policy import Policy
 from protocol.policy.terms import with_changes
 from protocol.spec.job import JobSpec, encode_spec
 from protocol.spec.parts import Faulty
+from scripts.testing.keeper import mark
 
 PLAN = NoisePlan(0.1, 1.5)
 LIMIT = Limit(8.0, 1e-5)
@@ -139,7 +140,7 @@ os.kill(os.getpid(), signal.SIGKILL)
         died = subprocess.run(
             [sys.executable, "-c", script, str(path), moment],
             cwd=ROOT,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **mark()},
         )
         assert died.returncode == -signal.SIGKILL
         with Store.open(path) as opened:

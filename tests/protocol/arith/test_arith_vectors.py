@@ -12,12 +12,12 @@ from kits.paths import VECTORS
 from phe.paillier import PaillierPublicKey
 
 from protocol.arith import kernels
+from protocol.arith.encoding.lanes import Lanes
 from protocol.arith.learning.models import Model
 from protocol.arith.numbers.vectors import Kind, decode_vector, encode_vector
 from protocol.arith.paillier.batch import decode_batch, encode_batch
 from protocol.arith.paillier.cryptosystem import PrivateKey, PublicKey, add, encrypt_with
 from protocol.arith.paillier.obfuscation import Obfuscator
-from protocol.arith.travel.lanes import Lanes
 from protocol.errors import InputError, Malformed
 
 

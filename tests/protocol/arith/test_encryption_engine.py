@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kits.examples import examples
 
+from protocol.arith.encoding.lanes import Lanes
 from protocol.arith.numbers.shape import NOBODY
 from protocol.arith.paillier.batch import decode_batch, encode_batch, sum_encoded
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.paillier.pool import Pool
-from protocol.arith.travel.lanes import Lanes
 from protocol.params import VALUE_BITS
 
 

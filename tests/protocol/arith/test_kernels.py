@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from protocol.arith import kernels
+from protocol.arith.encoding.envelope import Envelope
+from protocol.arith.encoding.lanes import SumOutOfRange
 from protocol.arith.learning import models
 from protocol.arith.learning.models import Family, Model
 from protocol.arith.learning.training import Training, local_gradient
@@ -20,8 +22,6 @@ from protocol.arith.numbers.fixedpoint import Integers
 from protocol.arith.numbers.vectors import Kind, decode_vector, encode_vector
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.secagg.masks import Binding
-from protocol.arith.travel.envelope import Envelope
-from protocol.arith.travel.lanes import SumOutOfRange
 from protocol.errors import AssayError, FatalError, InputError, Malformed
 
 MODEL = Model(Family.DENSE, 4, 3, 6)

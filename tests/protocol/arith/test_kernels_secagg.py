@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from kits.examples import examples
 
 from protocol.arith import kernels
+from protocol.arith.encoding.envelope import Envelope
+from protocol.arith.encoding.lanes import SumOutOfRange
 from protocol.arith.learning.models import Family, Model
 from protocol.arith.numbers.entropy import Entropy
 from protocol.arith.numbers.fixedpoint import Integers
@@ -24,8 +26,6 @@ from protocol.arith.paillier.pool import Pool
 from protocol.arith.secagg.agreement import new_key
 from protocol.arith.secagg.masks import Binding
 from protocol.arith.secagg.sharing import ReadyParts, Secrets, check_box, make_ready, reconstruct
-from protocol.arith.travel.envelope import Envelope
-from protocol.arith.travel.lanes import SumOutOfRange
 from protocol.errors import FatalError, InputError, Malformed
 from protocol.layout.packing import MASKS, PAILLIER, Packing, batch_maker
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.arith.travel.lanes import Lanes, SumOutOfRange
+from protocol.arith.encoding.lanes import Lanes, SumOutOfRange
 from protocol.errors import FatalError, InputError
 from protocol.layout.packing import BATCH_HEADER_BYTES, Packing
 from protocol.params import MAX_COHORT, VALUE_BITS

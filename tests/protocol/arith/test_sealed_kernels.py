@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from kits.examples import examples
 
 from protocol.arith import kernels
+from protocol.arith.encoding.envelope import Envelope
+from protocol.arith.encoding.lanes import SumOutOfRange
 from protocol.arith.numbers.entropy import Entropy
 from protocol.arith.numbers.shape import HEADER_BYTES, NOBODY, Kind
 from protocol.arith.paillier.batch import decode_batch, encode_batch
@@ -25,8 +27,6 @@ from protocol.arith.sealed import ciphertexts as sealed
 from protocol.arith.secagg.agreement import new_key, public_of
 from protocol.arith.secagg.masks import Binding, Residues, contribution_mask
 from protocol.arith.secagg.sharing import Secrets
-from protocol.arith.travel.envelope import Envelope
-from protocol.arith.travel.lanes import SumOutOfRange
 from protocol.errors import FatalError, InputError, Malformed
 from protocol.layout.packing import MASKS, Packing, batch_maker
 from protocol.layout.sealed import SEALED_HEADER_BYTES, SealedLayout

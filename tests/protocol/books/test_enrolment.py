@@ -22,7 +22,7 @@ from protocol.books.enrolment import (
     job_id,
     read_enrolment,
 )
-from protocol.books.trees import enrolment_leaf, index_proof, index_root, verify_index
+from protocol.books.trees import IndexTree, enrolment_leaf, index_root, verify_index
 from protocol.books.typed_data import Domain
 from protocol.errors import Malformed
 from protocol.spec.job import CohortSpec
@@ -148,7 +148,7 @@ def test_the_root_proves_each_enrolment_and_its_place(job: Job) -> None:
     cohort = build_cohort(job.spec, job.id, [ordered(job, crowd(7))])
     leaves = [enrolment_leaf(m.digest) for m in cohort.members]
     for place, leaf in enumerate(leaves):
-        proof = index_proof(leaves, place)
+        proof = IndexTree(leaves).proof(place)
         assert verify_index(cohort.root, 7, place, leaf, proof)
         assert not verify_index(cohort.root, 7, (place + 1) % 7, leaf, proof)
     for place, member in enumerate(cohort.members):

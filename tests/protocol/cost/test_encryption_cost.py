@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.arith.encoding.lanes import Lanes
 from protocol.arith.numbers.fixedpoint import FixedPoint
-from protocol.arith.travel.lanes import Lanes
 from protocol.cost.encryption import SECURITY_BITS, Goals, add_seconds, choose, decrypt_seconds
 from protocol.errors import InputError
 from protocol.params import KEY_BITS, MAX_COHORT, MAX_PARAMETERS, VALUE_BITS

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from kits.specs import SPEC, specs
 
 from protocol import params
+from protocol.arith.encoding.lanes import Lanes
 from protocol.arith.numbers.fixedpoint import FixedPoint
 from protocol.arith.numbers.shape import HEADER_BYTES
 from protocol.arith.numbers.vectors import Kind, encode_vector, vector_bytes
-from protocol.arith.travel.lanes import Lanes
 from protocol.books.lists import BlockList, ContributionList, encode_contributions, encode_roster
 from protocol.cost.estimate import (
     apply_seconds,

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from kits.paths import ROOT
 
 from protocol import params
+from protocol.arith.encoding.envelope import Envelope
+from protocol.arith.encoding.sealed import SealedLanes
 from protocol.arith.sealed import matvec
-from protocol.arith.travel.envelope import Envelope
-from protocol.arith.travel.sealed import SealedLanes
 from protocol.cost.estimate import (
     apply_seconds,
     contribute_seconds,

@@ -13,11 +13,10 @@ from kits.specs import SPEC
 from protocol import params
 from protocol.addresses import to_checksum
 from protocol.errors import InputError, Malformed
-from protocol.policy.policy import (
-    Accept,
+from protocol.policy.policy import Accept, Policy
+from protocol.policy.rules import (
     DatasetFacts,
     Decision,
-    Policy,
     Standing,
     Verdict,
     judge,
@@ -91,6 +90,30 @@ WAITS = [
         spec_with("timing", contribute_seconds=299),
         "leaves 299 s",
     ),
+    (
+        {},
+        spec_with("privacy", corrupt=1),
+        spec_with("privacy", corrupt=0),
+        "bear 0 members that work for its requester (privacy.corrupt); the policy asks for 1",
+    ),
+    (
+        {"corrupt_least": 0, "finality_least": 0},
+        spec_with("privacy", corrupt=0),
+        spec_with("payment", rate=1, token=OTHER),
+        "pays in token",
+    ),
+    (
+        {},
+        spec_with("timing", finality_blocks=1),
+        spec_with("timing", finality_blocks=0),
+        "count under 0 further chain blocks (timing.finality_blocks); the policy asks for 1",
+    ),
+    (
+        {"finality_least": 12},
+        spec_with("timing", finality_blocks=12),
+        spec_with("timing", finality_blocks=11),
+        "the policy asks for 12",
+    ),
     ({"token": to_checksum(OTHER)}, spec_with("payment", token=OTHER), SPEC, "pays in ether"),
     ({}, SPEC, spec_with("payment", token=OTHER), f"pays in token {to_checksum(OTHER)}"),
 ]
@@ -128,6 +151,24 @@ def test_a_job_above_the_whole_budget_is_refused_with_the_numbers() -> None:
     assert judge(none, NOISY, DATA).verdict is Verdict.REFUSE
     # The budget is noise's alone: a job without any is no_noise's to allow.
     assert judge(with_changes(none, {"no_noise": True}), SPEC, DATA).verdict is Verdict.ACCEPT
+
+
+def test_a_dataset_joins_so_many_jobs_without_noise_and_no_hand_takes_more() -> None:
+    one, two = Standing(joined=1), Standing(joined=2)
+    decision = judge(OPEN, SPEC, DATA, one)
+    assert decision.verdict is Verdict.REFUSE
+    (reason,) = decision.reasons
+    assert "has joined 1 of 1 such jobs that the policy allows in its life" in reason
+    assert "(no_noise_jobs=2 would allow it)" in reason
+    assert obstacles(OPEN, SPEC, DATA, one) == decision.reasons
+    more = with_changes(OPEN, {"no_noise_jobs": 2})
+    assert judge(more, SPEC, DATA, one).verdict is Verdict.ACCEPT
+    assert judge(more, SPEC, DATA, two).verdict is Verdict.REFUSE
+    assert (
+        "no_noise_jobs=1" in judge(with_changes(OPEN, {"no_noise_jobs": 0}), SPEC, DATA).reasons[0]
+    )
+    # Noise is the ledger's: its jobs compose, and need no count.
+    assert judge(OPEN, NOISY, DATA, two).verdict is Verdict.ACCEPT
 
 
 def test_known_members_must_fit_into_a_block() -> None:
@@ -237,6 +278,9 @@ CHANGES = st.fixed_dictionaries(
         "min_contribute_seconds": st.integers(1, 604_800),
         "epsilon": st.floats(0, 1e3) | st.sampled_from(["8", "0.5", "-0.0", 3]),
         "delta": st.floats(1e-12, 0.1) | st.just("1e-5"),
+        "corrupt_least": st.integers(0, 32),
+        "finality_least": st.integers(0, 1024) | st.just("3"),
+        "no_noise_jobs": st.integers(0, 10_000),
     },
 )
 

@@ -11,7 +11,8 @@ from kits.specs import SPEC
 from protocol import params
 from protocol.addresses import to_checksum
 from protocol.layout.sealed import SealedLayout
-from protocol.policy.policy import DatasetFacts, Decision, Policy, Verdict, judge, obstacles
+from protocol.policy.policy import Policy
+from protocol.policy.rules import DatasetFacts, Decision, Verdict, judge, obstacles
 from protocol.policy.terms import with_changes
 from protocol.spec.job import (
     Family,

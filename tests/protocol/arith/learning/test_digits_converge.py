@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
+from kits.real_data import digits
 
 from protocol.arith.learning import models
 from protocol.arith.learning.models import Family, Model
@@ -19,8 +19,8 @@ START = models.initial(MODEL, bytes(32))
 
 @pytest.mark.parametrize("seed", range(3))
 def test_skewed_owners_of_digits_come_within_two_points_of_pooled(entropy_from, seed: int) -> None:
-    digits = load_digits()
-    x, y = digits.data / 16, digits.target.astype(np.float64)
+    data, target = digits()
+    x, y = data / 16, target.astype(np.float64)
     random = np.random.default_rng(seed)
     held, rest = np.split(random.permutation(len(x)), [len(x) // 4])
     size = random.uniform(0.5, 1.5, 5)

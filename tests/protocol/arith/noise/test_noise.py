@@ -17,8 +17,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from kits.examples import examples
+from kits.real_data import digits
 from scipy import stats
-from sklearn.datasets import load_digits
 
 from protocol.arith.learning.models import Family, Floats, Model, accuracy, clipped_gradient
 from protocol.arith.learning.training import Training, apply_gradient
@@ -364,7 +364,7 @@ def test_noise_takes_one_step_a_round(entropy_from: Callable[[int], Entropy]) ->
 
 def test_digits_are_learnt_at_epsilon_eight(entropy_from: Callable[[int], Entropy]) -> None:
     """Five owners, forty rounds: some ten points under these settings' accuracy is a defect."""
-    data, target = load_digits(return_X_y=True)
+    data, target = digits()
     order = np.random.default_rng(0).permutation(len(data))
     x, y = data[order] / 16, target[order].astype(np.float64)
     model, rounds, epsilon, delta = Model(Family.SOFTMAX, 64, 10), 40, 8.0, 1e-5

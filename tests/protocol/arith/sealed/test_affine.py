@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from kits.examples import examples
-from sklearn.datasets import load_breast_cancer, load_digits
+from kits.real_data import breast_cancer, digits
 
 from protocol.arith.learning.feature_map import FeatureMap, MapKind
 from protocol.arith.learning.models import Family, Floats, Model, accuracy, clipped_gradient, loss
@@ -303,7 +303,7 @@ def federated(model: Model, u: Floats, y: Floats, epsilon: float | None, seed: i
 
 def test_digits_are_learnt_with_noise_and_without() -> None:
     """91.6 % on average at epsilon 8 (docs/spec/sealed-statistics.md), deviation 1.5."""
-    x, y = load_digits(return_X_y=True)
+    x, y = digits()
     mapping = FeatureMap(MapKind.NONE, 64, 0, 0.0, 0.3, 0.0, 1.0, bytes(32))
     u = mapping.rows(x / 16.0)
     model = Model(Family.SOFTMAX, 64, 10)
@@ -312,7 +312,7 @@ def test_digits_are_learnt_with_noise_and_without() -> None:
 
 
 def test_a_diagnosis_is_learnt_with_noise() -> None:
-    x, y = load_breast_cancer(return_X_y=True)
+    x, y = breast_cancer()
     low, high = x.min(axis=0), x.max(axis=0)
     mapping = FeatureMap(MapKind.NONE, 30, 0, 0.0, 0.24, 0.3, 0.7, bytes(32))
     u = mapping.rows((x - low) / (high - low))

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kits.examples import examples
 
-from protocol.arith.travel.lanes import SumOutOfRange
-from protocol.arith.travel.sealed import SealedLanes
+from protocol.arith.encoding.lanes import SumOutOfRange
+from protocol.arith.encoding.sealed import SealedLanes
 from protocol.errors import FatalError
 from protocol.layout.sealed import SealedLayout
 

@@ -9,6 +9,8 @@ import pytest
 from gmpy2 import mpz
 from kits import paths
 
+from protocol.arith.encoding.envelope import Envelope
+from protocol.arith.encoding.sealed import SealedLanes
 from protocol.arith.numbers.shape import Kind
 from protocol.arith.paillier.batch import decode_batch, encode_batch
 from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt_with
@@ -17,8 +19,6 @@ from protocol.arith.sealed import ciphertexts as sealed
 from protocol.arith.sealed.state import State, open_state, seal_state
 from protocol.arith.secagg.masks import Binding, Residues
 from protocol.arith.secagg.sharing import Secrets
-from protocol.arith.travel.envelope import Envelope
-from protocol.arith.travel.sealed import SealedLanes
 from protocol.errors import Malformed
 from protocol.layout.sealed import SealedLayout
 

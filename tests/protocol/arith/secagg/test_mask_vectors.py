@@ -14,7 +14,6 @@ from protocol.arith.secagg.masks import (
     Residues,
     Words,
     contribution_mask,
-    expand_modulo,
     expand_words,
     pair_seed,
     self_seed,
@@ -57,7 +56,7 @@ def test_words(case: dict) -> None:
 
 @pytest.mark.parametrize("case", CASE["residues"], ids=lambda case: len(case["n"]))
 def test_residues(case: dict) -> None:
-    numbers = expand_modulo(bytes.fromhex(CASE["stream_seed"]), 3, int(case["n"], 16))
+    numbers = Residues(int(case["n"], 16)).expand(bytes.fromhex(CASE["stream_seed"]), 3)
     assert [hex(number) for number in numbers] == case["first"]
 
 

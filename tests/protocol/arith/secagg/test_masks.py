@@ -20,7 +20,6 @@ from protocol.arith.secagg.masks import (
     Words,
     check_roster,
     contribution_mask,
-    expand_modulo,
     expand_words,
     pair_seed,
     removal,
@@ -258,14 +257,14 @@ def test_a_longer_expansion_begins_with_the_shorter() -> None:
     for bits in (24, 32, 48):
         long = expand_words(b"s" * 32, 100_000, bits)
         np.testing.assert_array_equal(long[:7], expand_words(b"s" * 32, 7, bits))
-    assert expand_modulo(b"s" * 32, 9, N)[:4] == expand_modulo(b"s" * 32, 4, N)
+    assert Residues(N).expand(b"s" * 32, 9)[:4] == Residues(N).expand(b"s" * 32, 4)
 
 
 def test_layouts_share_no_stream() -> None:
     """Words of 24 bits are no cut of those of 32, nor residues of anything."""
     wide, narrow = (expand_words(b"s" * 32, 100, bits) for bits in (32, 24))
     assert np.count_nonzero((wide & 0xFFFFFF) == narrow) < 3
-    small, large = (expand_modulo(b"s" * 32, 10, n) for n in (N, N << 1))
+    small, large = (Residues(n).expand(b"s" * 32, 10) for n in (N, N << 1))
     assert not {value % N for value in large} & set(small)
 
 
@@ -275,7 +274,7 @@ def test_expansions_look_uniform() -> None:
     assert abs(words.mean() - 0.5) < 0.002
     assert abs(words.var() - 1 / 12) < 0.001
     n = 3 << 254  # a modulus far from a power of two: reduction must not favour its lower third
-    residues = np.array([float(value / mpz(n)) for value in expand_modulo(b"u" * 32, 20_000, n)])
+    residues = np.array([float(value / mpz(n)) for value in Residues(n).expand(b"u" * 32, 20_000)])
     assert np.abs(np.histogram(residues, 4, (0, 1))[0] / 20_000 - 0.25).max() < 0.015
 
 

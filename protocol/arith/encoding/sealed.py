@@ -17,7 +17,7 @@ import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
-from protocol.arith.travel.lanes import Integers, SumOutOfRange, check_magnitudes
+from protocol.arith.encoding.lanes import Integers, SumOutOfRange, check_magnitudes
 from protocol.errors import FatalError
 from protocol.layout.sealed import SealedLayout
 

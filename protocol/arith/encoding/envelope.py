@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from protocol.arith.encoding.lanes import Lanes
+from protocol.arith.encoding.sealed import SealedLanes
 from protocol.arith.learning.models import Model
 from protocol.arith.numbers.fixedpoint import FixedPoint
 from protocol.arith.numbers.shape import Kind, Shape
 from protocol.arith.paillier.cryptosystem import PublicKey
 from protocol.arith.secagg.masked import word_bits
 from protocol.arith.secagg.masks import Words
-from protocol.arith.travel.lanes import Lanes
-from protocol.arith.travel.sealed import SealedLanes
 from protocol.errors import FatalError, InputError
 from protocol.layout.packing import ENVELOPES, MASKS, PAILLIER
 from protocol.layout.sealed import SealedLayout

@@ -1,0 +1,122 @@
+"""Holding a job against this node's data sets: what an owner knows beside the policy, and its word.
+
+The first data set whose policy takes the job, whose rows fit it and whose budget holds it is used.
+"""
+
+from __future__ import annotations
+
+from node.engine.engine import Machine, Wanted, unix_ms
+from node.engine.services import Services
+from node.perform import compute
+from node.privacy import joins
+from node.privacy import reserving as privacy
+from node.store import catalogue
+from node.store.store import Transaction
+from protocol import params
+from protocol.machines import inputs
+from protocol.machines.job import OVER
+from protocol.machines.machine import one_line
+from protocol.owner.state import OwnerState
+from protocol.policy.policy import Policy
+from protocol.policy.rules import DatasetFacts, Standing, Verdict, judge, obstacles
+
+
+def facts_of(dataset: catalogue.Dataset) -> DatasetFacts:
+    """What the rules look at of a data set."""
+    return DatasetFacts(tuple(name for name, _ in dataset.columns), dataset.rows)
+
+
+async def standing(services: Services, machine: Machine, dataset: catalogue.Dataset) -> Standing:
+    """What this owner knows already that bears on a job and a data set."""
+    return Standing(
+        services.keys.account,
+        unpaid_rounds(services, machine.context.spec.requester.account),
+        len(await joins.others(services, dataset, machine.key)),
+    )
+
+
+def unpaid_rounds(services: Services, requester: bytes) -> int:
+    """Rounds that were contributed to in jobs of this requester that are over, and never paid."""
+    unpaid = 0
+    for machine in services.engine.machines.values():
+        state, spec = machine.state, machine.context.spec
+        if isinstance(state, OwnerState) and spec.requester.account == requester:
+            done = len({number for _, number in state.contributed})
+            if state.phase in OVER:
+                unpaid += max(0, done - state.paid // spec.payment.rate)
+    return unpaid
+
+
+async def set_aside(services: Services, machine: Machine, dataset: catalogue.Dataset) -> str:
+    """Set aside, durably and before consent, what a job may tell of a data set: its epsilon, or its
+    place among the jobs without noise. Why that is not possible, for the owner alone; else empty.
+    """
+    spec = machine.context.spec
+    if spec.privacy.epsilon is None:
+        return await joins.join(services, dataset, machine.key, spec.requester.account)
+    return await privacy.reserve_job(services, dataset.name, machine.key, spec, dataset.rows)
+
+
+async def consider(services: Services, wanted: Wanted) -> None:
+    """Hold a job against every data set's policy; the first that takes it and fits is used."""
+    spec = wanted.machine.context.spec
+    misfits: list[str] = []
+    waits: list[str] = []
+    refusals: list[str] = []
+    outcome: inputs.ActionConsent | inputs.ActionWithhold | None = None
+    hint = ""
+    for dataset, policy in await services.store.read(_agreed):
+        facts = facts_of(dataset)
+        known = await standing(services, wanted.machine, dataset)
+        decision = judge(policy, spec, facts, known)
+        if decision.verdict is Verdict.ACCEPT:
+            unfit = await compute.misfit(services, dataset.name, spec, owner=True)
+            if not unfit:
+                unfit = await set_aside(services, wanted.machine, dataset)
+            if not unfit:
+                outcome = consent(services, dataset, policy)
+                break
+            misfits.append(f"{dataset.name}: {unfit}")
+            continue
+        first, *others = decision.reasons
+        reasons = [f"{dataset.name}: {first}", *others]
+        (waits if decision.verdict is Verdict.WAIT else refusals).extend(reasons)
+        if not hint and not obstacles(policy, spec, facts, known):
+            key = wanted.machine.key.hex()[:8]
+            hint = f"; to take it by hand: assay train 0x{key} --data {dataset.name}"
+    if outcome is None:
+        # Data sets whose policy would have taken the job come first, because their owner expects to
+        # see them.
+        told = [*misfits, *waits] or refusals or ["this node has no data set"]
+        # Only a job that nothing here can ever serve is declined; data may be added later.
+        outcome = inputs.ActionWithhold(unix_ms(), False, one_line(_fitting(told, hint)))
+    await services.engine.feed(wanted.machine.key, outcome, wanted.id)
+
+
+def _fitting(reasons: list[str], hint: str) -> str:
+    """As many whole reasons as there is room for before the hint: half an address is none."""
+    room = params.MAX_REASON_BYTES - len(hint.encode())
+    for count in range(len(reasons), 0, -1):
+        left = len(reasons) - count
+        text = "; ".join(reasons[:count]) + (f"; and {left} more" if left else "")
+        if len(text.encode()) <= room:
+            return text + hint
+    return reasons[0].encode()[:room].decode(errors="ignore") + hint
+
+
+def consent(services: Services, dataset: catalogue.Dataset, policy: Policy) -> inputs.ActionConsent:
+    """The word that takes a job, with what its owner's policy asks of its rounds."""
+    return inputs.ActionConsent(
+        unix_ms(),
+        dataset.name,
+        services.keys.account,
+        dataset.rows,
+        policy.known,
+        policy.known_least,
+        policy.max_unpaid,
+    )
+
+
+def _agreed(tx: Transaction) -> list[tuple[catalogue.Dataset, Policy]]:
+    """Every data set with what its owner agreed to."""
+    return [(each, catalogue.policy_of(tx, each.name)) for each in catalogue.datasets(tx)]

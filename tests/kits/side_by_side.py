@@ -1,0 +1,48 @@
+"""Which worker of a run side by side takes which module, and in which order.
+
+A module stays on one worker, so that its swarm, its keys and its chain are made once. Modules that
+mostly wait say so (`pytestmark = pytest.mark.waits(seconds)`) and are begun first, the longest one
+at the very beginning: nothing is left to wait for at the end. The first worker starts at the other
+end, where tests compute, so that both kinds overlap from the first second to the last.
+"""
+
+from __future__ import annotations
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
+
+
+def waits(item: pytest.Item) -> float:
+    """For how many seconds an item's module waits, by its own word."""
+    mark = item.get_closest_marker("waits")
+    return 0.0 if mark is None else float(mark.args[0])
+
+
+def longest_waits_first(items: list[pytest.Item]) -> None:
+    """Put the items into the order in which a run begins them."""
+    items.sort(key=lambda item: -waits(item))
+
+
+class FromBothEnds(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives modules from the front to all workers but the first, which is given from the back."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("::")[0]
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if node.gateway.id == "gw0":
+            self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
+        super()._assign_work_unit(node)
+
+    def _reschedule(self, node: WorkerController) -> None:
+        """Give a module ahead when one test is left: it cannot be taken back from a worker."""
+        if self.workqueue and self._pending_of(self.assigned_work[node]) > 1:
+            return
+        super()._reschedule(node)
+
+
+def scheduler(config: pytest.Config, log: object) -> FromBothEnds:
+    """The scheduler of a run, with its modules in the order of `longest_waits_first`."""
+    config.option.loadscopereorder = False
+    return FromBothEnds(config, log)
