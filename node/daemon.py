@@ -182,12 +182,15 @@ async def _serve(
         nursery.start_soon(_watchdog, notifier, swarm.probe)
         server = ControlServer(api, bus)
         await nursery.start(partial(server.serve, home.bind_path()))
+        # From now on a full disk is waited out; before, and while ending, it is an error.
+        store.patient = True
         ready(str(join))
         notifier.ready()
         log.info("running: %s", join)
         await stop.wait()
         notifier.stopping()
         log.info("ending: jobs go on at the next start")
+        store.patient = False
         await engine.drain()
         nursery.cancel_scope.cancel()
     chain.close()

@@ -181,6 +181,11 @@ MAX_CONNECTIONS: Final = 128
 #: Time to open a connection, or a stream on it, before the address counts as dead, seconds.
 DIAL_SECONDS: Final = 10
 
+#: Seconds for a dialler to say its first word, and connections that may wait for it: they cost a
+#: socket each and hold no place among the connections.
+SILENT_SECONDS: Final = 5
+MAX_SILENT_CONNECTIONS: Final = 128
+
 #: Gossip from one peer, which forwards what others wrote too: above the measured 100 messages a
 #: second a core can verify, so that an honest burst is delayed and a flood costs one core's share.
 GOSSIP_MESSAGES_PER_SECOND: Final = 150

@@ -21,6 +21,8 @@ from typing import Any, Final, cast, get_args
 import trio
 
 from node.store import outbox, records
+from node.store.blobs import BlobsFull
+from node.store.room import is_full
 from node.store.store import Store, Transaction
 from protocol import params
 from protocol.addresses import to_checksum
@@ -37,6 +39,9 @@ from protocol.requester.state import RequesterState
 from protocol.wire.codec import Wire, decode, decode_tagged, encode, encode_tagged
 
 log = logging.getLogger("assay.engine")
+
+#: How often an effect that found no room on the disk is tried again.
+_ROOM_SECONDS: Final = 1.0
 
 #: Inputs that may wait; a feeder of more is held back.
 _QUEUE: Final = 1024
@@ -225,7 +230,10 @@ class Engine:
                 ):
                     messages.append(records.stored(input_.envelope))
 
+        seqs: dict[bytes, int] = {}
+
         def write(tx: Transaction) -> tuple[list[Wanted], list[tuple[Machine, records.Event]]]:
+            # On a full disk this runs again: what is counted counts once it is stored.
             wanted: list[Wanted] = []
             events: list[tuple[Machine, records.Event]] = []
             for message in messages:
@@ -242,12 +250,10 @@ class Engine:
                 wanted += [
                     Wanted(row.id, machine, e) for row, e in zip(stored, lasting, strict=True)
                 ]
-                machine.seq += len(lasting)
+                seq = seqs[machine.key] = machine.seq + len(lasting)
                 records.save_machine(
                     tx,
-                    records.Machine(
-                        machine.role.value, machine.key, machine.seq, encode(machine.state)
-                    ),
+                    records.Machine(machine.role.value, machine.key, seq, encode(machine.state)),
                 )
                 events += [
                     (machine, add_notice(tx, machine.key, e))
@@ -263,6 +269,8 @@ class Engine:
 
         needed = changed or any(t.completes is not None or t.also is not None for t in turns)
         wanted, events = await self._store.run(write) if needed else ([], [])
+        for machine, _ in changed.values():
+            machine.seq = seqs[machine.key]
         for turn in turns:
             turn.stored.set()
         for machine, _ in changed.values():
@@ -301,10 +309,29 @@ class Engine:
             raise RuntimeError("the engine does not run")
         self._nursery.start_soon(self._guarded, wanted)
 
+    async def _with_room(self, wanted: Wanted) -> None:
+        told = False
+        while True:
+            try:
+                await self._perform(wanted)
+            except (BlobsFull, OSError) as error:
+                if isinstance(error, OSError) and not is_full(error):
+                    raise
+                if not told:
+                    job, name = wanted.machine.key.hex()[:16], type(wanted.effect).__name__
+                    log.error("job %s: %s waits for room: %s", job, name, error)
+                told = True
+            else:
+                return
+            await trio.sleep(_ROOM_SECONDS)
+
     async def _guarded(self, wanted: Wanted) -> None:
-        """A performer that breaks stops its job, never the daemon. The effect stays pending."""
+        """A performer that breaks stops its job, never the daemon. The effect stays pending.
+
+        One that finds no room on the disk begins again, as it would after a crash.
+        """
         try:
-            await self._perform(wanted)
+            await self._with_room(wanted)
         except Exception as error:
             machine = wanted.machine
             name = type(wanted.effect).__name__

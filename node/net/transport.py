@@ -56,6 +56,8 @@ class _Listener(IListener):
         self._transport = transport
         self._listeners: list[trio.SocketListener] = []
         self._scope = trio.CancelScope()
+        #: Connections that have said nothing yet, oldest first.
+        self._silent: dict[_TellingStream, trio.CancelScope] = {}
 
     async def listen(self, maddr: Multiaddr) -> None:
         host = extract_ip_from_multiaddr(maddr)
@@ -76,6 +78,8 @@ class _Listener(IListener):
     async def _accept(self, stream: trio.SocketStream) -> None:
         telling = _TellingStream(stream)
         try:
+            if not await self._speaks(telling, stream):
+                return
             async with trio.open_nursery() as nursery:
                 ended = trio.Event()
                 nursery.start_soon(self._handle, telling, ended)
@@ -86,6 +90,25 @@ class _Listener(IListener):
         finally:
             with trio.CancelScope(shield=True), trio.move_on_after(1):
                 await trio.aclose_forcefully(stream)
+
+    async def _speaks(self, telling: _TellingStream, stream: trio.SocketStream) -> bool:
+        """Whether the dialler says anything, as whoever dials does at once (multistream-select).
+
+        Until then it holds none of the library's places. Where too many are silent, the oldest goes
+        and not the newcomer, so that silence keeps nobody out.
+        """
+        spoke = False
+        with trio.move_on_after(params.SILENT_SECONDS) as waiting:
+            if len(self._silent) >= params.MAX_SILENT_CONNECTIONS:
+                next(iter(self._silent.values())).cancel()
+                del self._silent[next(iter(self._silent))]
+            self._silent[telling] = waiting
+            try:
+                await trio.lowlevel.wait_readable(stream.socket.fileno())
+                spoke = True
+            finally:
+                self._silent.pop(telling, None)
+        return spoke
 
     async def _handle(self, stream: _TellingStream, ended: trio.Event) -> None:
         try:

@@ -18,12 +18,14 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from node.home.home import sync_directory
+from node.store.room import is_full, no_room
+from protocol import params
 from protocol.errors import AssayError, FatalError, Malformed
 from protocol.wire.blobs import DIGEST_BYTES, BlobHasher, chunk_count
 
@@ -41,7 +43,18 @@ _PARTIAL: Final = "partial"
 
 
 class BlobsFull(AssayError):
-    """The disk quota leaves no room. Nothing was stored; delete jobs or raise the quota."""
+    """The quota or the disk leaves no room. Nothing was stored; it can be tried again later."""
+
+
+@contextlib.contextmanager
+def _named_full(path: Path, size: int) -> Iterator[None]:
+    """Tell a full disk from one that fails, which passes as it is."""
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise BlobsFull(f"{path}: {no_room(path, size)}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +144,18 @@ class Blobs:
     def put(self, content: bytes | memoryview | Iterable[bytes | memoryview]) -> BlobRef:
         """Store a blob, given whole or in pieces; on disk when this returns.
 
-        Raises `BlobsFull`, `Malformed` above `params.MAX_BLOB_BYTES`, `OSError`; then nothing is
-        stored. Storing what is held already is harmless.
+        Raises `BlobsFull` (quota, or the disk), `Malformed` above `params.MAX_BLOB_BYTES`,
+        `OSError`; then nothing is stored. Storing what is held already is harmless.
         """
         pieces = (content,) if isinstance(content, bytes | memoryview) else content
         hasher = BlobHasher()
-        fd, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=self._directory)
+        whole = isinstance(content, bytes | memoryview)
+        needed = len(content) if whole else params.MAX_BLOB_BYTES  # type: ignore[arg-type]
+        with _named_full(self._directory / "blob", needed):
+            fd, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=self._directory)
         temporary = Path(name)
         try:
-            with os.fdopen(fd, "wb") as file:
+            with _named_full(temporary, needed), os.fdopen(fd, "wb") as file:
                 for piece in pieces:
                     self._reserve(len(piece))
                     # Hashed first: the limit on a blob's size holds before the disk fills.
@@ -148,7 +164,8 @@ class Blobs:
                 file.flush()
                 os.fsync(file.fileno())
             ref = BlobRef(hasher.digest(), hasher.size)
-            self._publish(temporary, ref)
+            with _named_full(temporary, needed):
+                self._publish(temporary, ref)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -163,7 +180,8 @@ class Blobs:
         path = self._directory / _PARTIAL / f"{self.path(ref.digest).name}.{ref.size}"
         if not path.exists():
             self._reserve(ref.size)
-            path.touch(mode=0o600)
+            with _named_full(path, ref.size):
+                path.touch(mode=0o600)
         return PartialBlob(self, path, ref)
 
     def _publish(self, written: Path, ref: BlobRef) -> None:
@@ -269,11 +287,18 @@ class PartialBlob:
             return b""
 
     def write(self, offset: int, data: bytes) -> None:
-        """Keep `data` at `offset`. `ValueError` outside the blob, `OSError` from the disk."""
+        """Keep `data` at `offset`.
+
+        `ValueError` outside the blob, `BlobsFull` from a full disk, `OSError` from a failing one.
+        """
         if offset < 0 or offset + len(data) > self._ref.size:
             raise ValueError(
                 f"bytes {offset} to {offset + len(data)} of a blob of {self._ref.size}"
             )
+        with _named_full(self._path, self._ref.size):
+            self._write(offset, data)
+
+    def _write(self, offset: int, data: bytes) -> None:
         try:
             fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -292,10 +317,11 @@ class PartialBlob:
         """Check the whole, make it durable and visible.
 
         Raises `Malformed` if the content is not what the digest names, or is gone; the partial file
-        is then removed, so that the next fetch starts clean.
+        is then removed, so that the next fetch starts clean. Raises `BlobsFull` from a full disk.
         """
         try:
-            self._finish()
+            with _named_full(self._path, self._ref.size):
+                self._finish()
         except FileNotFoundError as error:
             # A rename is atomic: no partial file and no blob means that somebody deleted both.
             if not self._blobs.holds(self._ref):

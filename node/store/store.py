@@ -10,6 +10,7 @@ commit, so a status never waits for the engine.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
@@ -21,7 +22,10 @@ from typing import Final, TypeAlias, TypeVar
 import trio
 
 from node.store.migrations import MIGRATIONS
+from node.store.room import no_room
 from protocol.errors import FatalError, InputError
+
+log: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -38,6 +42,10 @@ MIN_SQLITE: Final = (3, 37, 0)
 #: One daemon has a home, so only a tool of its user's can hold the file (a backup, a query). It may
 #: be slow on a busy machine, and a store that is late is not broken.
 _BUSY_SECONDS: Final = 60.0
+#: How often a patient store looks for room.
+_ROOM_SECONDS: Final = 1.0
+#: A step, its log and the file's growth fit in this many bytes, mostly in far fewer.
+_ROOM_BYTES: Final = 16 * 1024 * 1024
 _DAMAGE: Final = frozenset(
     {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 )
@@ -61,6 +69,11 @@ class Store:
         self._write_turn = threading.Lock()
         self._read_turn = threading.Lock()
         self._write_limiter = trio.CapacityLimiter(1)
+        self._write_order = trio.Lock()
+        #: Whether `run` waits for room on a full disk; otherwise it raises StoreFull.
+        self.patient = False
+        #: What is full while a `run` waits for room; empty otherwise.
+        self.full = ""
         self._read_limiter = trio.CapacityLimiter(1)
 
     @classmethod
@@ -135,8 +148,28 @@ class Store:
 
         Calls go in order, one at a time. Once begun it is carried to its end even if the caller is
         cancelled: a commit is never in doubt.
+
+        On a full disk a `patient` store says so once, and runs the function again until there is
+        room; later calls wait behind it. So a function changes nothing but its transaction.
         """
-        return await trio.to_thread.run_sync(self._run, function, limiter=self._write_limiter)
+        async with self._write_order:
+            while True:
+                try:
+                    found: T = await trio.to_thread.run_sync(
+                        self._run, function, limiter=self._write_limiter
+                    )
+                except StoreFull as error:
+                    if not self.patient:
+                        raise
+                    if not self.full:
+                        log.error("%s; nothing is lost, all writing waits until then", error)
+                    self.full = str(error)
+                    await trio.sleep(_ROOM_SECONDS)
+                else:
+                    if self.full:
+                        log.warning("%s can be written again", self._path)
+                        self.full = ""
+                    return found
 
     async def read(self, function: Callable[[Transaction], T]) -> T:
         """`function(snapshot)` on a thread; never waits for a writer."""
@@ -230,7 +263,7 @@ def _named(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:
-            raise StoreFull(f"{path}: the disk is full; free some space and start again") from error
+            raise StoreFull(f"{path}: {no_room(path, _ROOM_BYTES)}") from error
         if code in _DAMAGE:
             raise StoreDamaged(f"{path} cannot be used: {error}; restore it from a copy") from error
         raise

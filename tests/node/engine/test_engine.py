@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import trio
 import trio.testing
 from kits.books import make_job
 
+from node.engine import engine as engine_module
 from node.engine.engine import Engine, Machine, Wanted
 from node.store import records
-from node.store.store import Store
+from node.store import store as store_module
+from node.store.blobs import BlobsFull
+from node.store.store import Store, StoreFull
 from protocol.addresses import to_checksum
 from protocol.machines import inputs
 from protocol.machines.effects import ReadJob
@@ -119,3 +123,69 @@ async def test_a_refusal_is_told_with_the_account_that_refuses(tmp_path: Path) -
             await engine.feed(asked.key, message)
             nursery.cancel_scope.cancel()
     assert told == [f"{to_checksum(who.payout)}: invalid: this owner could not train"]
+
+
+@pytest.mark.parametrize(
+    "full", [BlobsFull("the disk is full"), OSError(errno.ENOSPC, "No space left on device")]
+)
+async def test_an_effect_without_room_on_the_disk_begins_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: Exception, caplog: Any
+) -> None:
+    monkeypatch.setattr(engine_module, "_ROOM_SECONDS", 0.001)
+    job = machine(1)
+    done = trio.Event()
+    tries: list[int] = []
+
+    async def perform(wanted: Wanted) -> None:
+        tries.append(wanted.id)
+        if len(tries) < 4:
+            raise full
+        done.set()
+
+    with Store.open(tmp_path / "assay.db") as store:
+        engine = Engine(store, perform, lambda machine, events: None)
+        engine.add(job)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(engine.run)
+            await engine.feed(job.key, inputs.Tick(LATER))
+            with trio.fail_after(10):
+                await done.wait()
+            nursery.cancel_scope.cancel()
+    assert not job.broken
+    assert len(tries) == 4
+    assert len(set(tries)) == 1
+    assert len([each for each in caplog.records if "waits for room" in each.getMessage()]) == 1
+
+
+async def test_a_step_that_waits_for_room_is_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store rolls the transaction back and runs it again: numbers of effects have no gap."""
+    monkeypatch.setattr(store_module, "_ROOM_SECONDS", 0.001)
+    job = machine(1)
+    refused: list[int] = []
+    real = records.save_machine
+
+    def save(tx: Any, row: records.Machine) -> None:
+        real(tx, row)
+        if len(refused) < 3:
+            refused.append(row.seq)
+            raise StoreFull("the disk is full")
+
+    async def perform(wanted: Wanted) -> None:
+        """Nothing."""
+
+    monkeypatch.setattr(records, "save_machine", save)
+    with Store.open(tmp_path / "assay.db") as store:
+        store.patient = True
+        engine = Engine(store, perform, lambda machine, events: None)
+        engine.add(job)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(engine.run)
+            with trio.fail_after(10):
+                await engine.feed(job.key, inputs.Tick(LATER))
+            nursery.cancel_scope.cancel()
+        stored = await store.read(lambda tx: tx.execute("SELECT seq FROM machines").fetchall())
+    assert refused == [1, 1, 1]
+    assert job.seq == 1
+    assert [row[0] for row in stored] == [1]

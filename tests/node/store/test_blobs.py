@@ -292,3 +292,44 @@ def test_the_size_limit_holds_while_writing(
     with pytest.raises(Malformed, match="0 to 10 bytes"):
         blobs.put([bytes(5), bytes(6)])
     assert blobs.usage().blobs == 1
+
+
+_SHORT_OF_ROOM = """
+import resource, signal, sys
+from pathlib import Path
+from node.store.blobs import BlobRef, Blobs, BlobsFull
+from protocol.wire.blobs import blob_digest
+blobs = Blobs(Path(sys.argv[1]))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, most))
+large = bytes(100_000)
+sink = blobs.sink(BlobRef(blob_digest(large), len(large)))
+for write in (lambda: blobs.put(large), lambda: sink.write(0, large)):
+    try:
+        write()
+    except BlobsFull as error:
+        print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+sink.write(0, large)
+sink.finish()
+print(blobs.get(blobs.put(large)) == large)
+"""
+
+
+def test_without_room_on_the_disk_nothing_is_stored_and_later_it_is(tmp_path: Path) -> None:
+    """A real process whose files may not grow, and then may."""
+    done = subprocess.run(
+        [sys.executable, "-c", _SHORT_OF_ROOM, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    put, sink, later = done.stdout.splitlines()
+    for told in (put, sink):
+        assert str(tmp_path) in told
+        assert "the disk is full" in told
+        assert "are needed; free some space there" in told
+    assert later == "True"
+    assert len([each for each in tmp_path.iterdir() if each.is_file()]) == 1

@@ -12,6 +12,7 @@ import trio
 import trio.testing
 
 from node.store import catalogue, outbox, records
+from node.store import store as store_module
 from node.store.catalogue import Dataset
 from node.store.migrations import MIGRATIONS
 from node.store.records import Machine, StoredMessage
@@ -340,3 +341,43 @@ def test_tables_refuse_wrong_types(path: Path) -> None:
             records.save_spec(tx, b"1", "text")  # type: ignore[arg-type]
         with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
             records.count_bytes(tx, JOB, "sideways", "model", 1)  # type: ignore[arg-type]
+
+
+async def test_a_patient_store_waits_for_room_and_does_each_thing_once(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "_ROOM_SECONDS", 0.01)
+    done: list[str] = []
+
+    async def save(name: bytes, size: int) -> None:
+        await store.run(lambda tx: records.save_spec(tx, name, bytes(size)))
+        done.append(name.decode())
+
+    with Store.open(path) as store:
+        await save(b"before", 10)
+        with store.transaction() as tx:
+            pages = tx.execute("PRAGMA page_count").fetchone()[0]
+        # SQLite's own limit raises the very error of a full disk.
+        store._writer.execute(f"PRAGMA max_page_count = {pages + 8}")
+        with pytest.raises(StoreFull):
+            await save(b"impatient", 1_000_000)
+        store.patient = True
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(save, b"large", 1_000_000)
+            while not store.full:  # noqa: ASYNC110 - it has no event
+                await trio.sleep(0.01)
+            nursery.start_soon(save, b"small", 1)
+            await trio.sleep(0.1)
+            # Nothing passes by what waits, and reading goes on.
+            assert done == ["before"]
+            assert await store.read(lambda tx: records.load_spec(tx, b"before")) == bytes(10)
+            with store._write_turn:
+                store._writer.execute("PRAGMA max_page_count = 1000000")
+        assert done == ["before", "large", "small"]
+        assert store.full == ""
+        assert await store.read(lambda tx: records.load_spec(tx, b"large")) == bytes(1_000_000)
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2
+    assert f"{path}: the disk is full" in told[0]
+    assert "free some space" in told[0]
+    assert "written again" in told[1]

@@ -1,0 +1,46 @@
+"""Connections that say nothing hold no places: honest peers get in beside any number of them."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+import trio
+from kits.net.swarms import stranger, swarm, wait_until
+from multiaddr import Multiaddr
+
+from protocol import params
+
+CROWD = 200
+
+
+async def test_honest_dials_get_in_beside_two_hundred_silent_connections() -> None:
+    async with swarm() as victim, contextlib.AsyncExitStack() as stack:
+        port = int(Multiaddr(victim.addresses()[0]).value_for_protocol("tcp") or 0)
+        for _ in range(CROWD):
+            await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", port))
+        for number in range(5):
+            await stack.enter_async_context(stranger(victim))
+            await wait_until(lambda number=number: len(victim.peers()) == number + 1, 5)
+
+
+async def test_the_oldest_silent_connection_goes_and_each_does_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(params, "MAX_SILENT_CONNECTIONS", 2)
+    async with swarm() as victim, contextlib.AsyncExitStack() as stack:
+        port = int(Multiaddr(victim.addresses()[0]).value_for_protocol("tcp") or 0)
+
+        async def silent() -> trio.SocketStream:
+            stream = await trio.open_tcp_stream("127.0.0.1", port)
+            return await stack.enter_async_context(stream)
+
+        first, second = await silent(), await silent()
+        with trio.move_on_after(0.3) as waiting:
+            await first.receive_some()
+        assert waiting.cancelled_caught  # at the limit, both stay
+        await silent()
+        with trio.fail_after(2):
+            assert await first.receive_some() == b""
+        with trio.fail_after(params.SILENT_SECONDS + 3):
+            assert await second.receive_some() == b""
