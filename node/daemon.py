@@ -146,7 +146,7 @@ async def _serve(
             chain,
             keys,
             store,
-            IntentPolicy(depth=config.finality),
+            IntentPolicy(depth=config.finality, max_fee=config.max_fee_gwei * 10**9),
             lambda outcome: chain_effects.settled(services, outcome),
         )
         services = Services(

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
 
-from node.chain import replies
+from node.chain import fees, replies
 from node.chain.bloom import may_hold
 from node.chain.errors import (
     BadReply,
@@ -27,6 +26,7 @@ from node.chain.errors import (
     WrongChain,
 )
 from node.chain.events import ChainEvent
+from node.chain.fees import Fees
 from node.chain.replies import Head, Receipt
 from node.chain.views import EnrolmentView, JobView, RoundView
 from protocol.errors import FatalError
@@ -57,14 +57,6 @@ _REVERT_CODE: Final = 3
 _RANDOM: Final = secrets.SystemRandom()
 
 Block = int | str
-
-
-@dataclass(frozen=True, slots=True)
-class Fees:
-    """Fees for the next chain block, wei per gas (EIP-1559)."""
-
-    base_fee: int
-    tip: int
 
 
 class ChainClient:
@@ -169,10 +161,18 @@ class ChainClient:
         )
 
     async def fees(self) -> Fees:
-        """The newest block's base fee and the node's suggested tip."""
-        head = await self.head()
-        tip = await self._ask("eth_maxPriorityFeePerGas", [], replies.quantity)
-        return Fees(head.base_fee, tip)
+        """What the next block asks for: by what was paid of late, else by the node's suggestion."""
+        params = [hex(fees.HISTORY_BLOCKS), "latest", [fees.HISTORY_PERCENTILE]]
+        try:
+            found = await self._ask("eth_feeHistory", params, fees.history)
+        except (Refused, BadReply) as error:
+            if isinstance(error, Busy):
+                raise
+            found = Fees((await self.head()).base_fee, 0)
+        if not found.tip:
+            tip = await self._ask("eth_maxPriorityFeePerGas", [], replies.quantity)
+            found = Fees(found.base_fee, tip)
+        return found.bounded()
 
     # --- accounts ---------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import trio
 from contracts import interface
 from node.chain.client import ChainClient
 from node.chain.errors import Reverted
+from node.chain.fees import GWEI
 from node.chain.signer import Signer, hash_of
 from protocol.errors import ChainError
 
@@ -16,22 +17,24 @@ from protocol.errors import ChainError
 POLL_SECONDS: Final = 0.2
 
 
-async def deploy_bounty(client: ChainClient, signer: Signer, *, timeout: float = 120.0) -> bytes:
+async def deploy_bounty(
+    client: ChainClient, signer: Signer, *, timeout: float = 120.0, limit: int = 200 * GWEI
+) -> bytes:
     """Deploy the contract and wait for its block; its 20-byte address.
 
-    Raises ChainError: no funds, a revert, or no block within `timeout` seconds. The client's own
-    `contract` is left as it is.
+    `limit` is the most that is offered, wei per gas. Raises ChainError: too dear, no funds, a
+    revert, or no block within `timeout` seconds. The client's own `contract` is left as it is.
     """
     data = bytes.fromhex(interface().bytecode.removeprefix("0x"))
-    fees = await client.fees()
+    max_fee, tip = (await client.fees()).offer(limit)
     gas = await client.estimate(signer.account, None, data)
     transaction = {
         "type": 2,
         "chainId": client.chain_id,
         "nonce": await client.nonce(signer.account),
         "gas": gas + gas // 10,
-        "maxFeePerGas": 2 * fees.base_fee + fees.tip,
-        "maxPriorityFeePerGas": fees.tip,
+        "maxFeePerGas": max_fee,
+        "maxPriorityFeePerGas": tip,
         "value": 0,
         "data": data,
     }

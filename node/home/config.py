@@ -30,6 +30,9 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 #: A fixed port, so that a join line stays good over restarts; not IPFS' 4001.
 DEFAULT_LISTEN: Final = ("/ip4/0.0.0.0/tcp/4620",)
 DEFAULT_FINALITY: Final = 2
+#: Gas at 200 gwei makes a transaction of 200,000 gas cost 0.04 ether: more is worth a look first.
+DEFAULT_MAX_FEE_GWEI: Final = 200
+MAX_MAX_FEE_GWEI: Final = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Config:
     chain_id: int | None = None
     contract: bytes | None = None
     finality: int = DEFAULT_FINALITY
+    max_fee_gwei: int = DEFAULT_MAX_FEE_GWEI
     log_level: str = "info"
     workers: int = 1
 
@@ -74,6 +78,7 @@ class Config:
                 f"is {len(self.contract)} bytes long; an address has 20", "chain.contract"
             )
         _check_range(self.finality, 0, MAX_FINALITY, "chain.finality")
+        _check_range(self.max_fee_gwei, 1, MAX_MAX_FEE_GWEI, "chain.max_fee_gwei")
         _check_range(self.workers, 1, MAX_WORKERS, "node.workers")
         if self.log_level not in LOG_LEVELS:
             raise InputError(
@@ -89,6 +94,7 @@ _SETTINGS: Final[dict[str, str]] = {
     "chain.id": "chain_id",
     "chain.contract": "contract",
     "chain.finality": "finality",
+    "chain.max_fee_gwei": "max_fee_gwei",
     "node.log_level": "log_level",
     "node.workers": "workers",
 }
@@ -153,6 +159,8 @@ def render_config(config: Config) -> str:
         ),
         finality=config.finality,
         max_finality=MAX_FINALITY,
+        max_fee_gwei=config.max_fee_gwei,
+        most_gwei=MAX_MAX_FEE_GWEI,
         log_level=json.dumps(config.log_level),
         log_levels=", ".join(LOG_LEVELS),
         workers=config.workers,
@@ -246,7 +254,7 @@ def _convert(name: str, value: object) -> object:
     return value
 
 
-_NUMBERS: Final = ("chain.id", "chain.finality", "node.workers")
+_NUMBERS: Final = ("chain.id", "chain.finality", "chain.max_fee_gwei", "node.workers")
 
 
 def _toml_list(values: tuple[str, ...]) -> str:
@@ -286,6 +294,9 @@ bootstrap = {bootstrap}
 {contract}
 # Blocks on top of an event before the node acts on it, 0 to {max_finality}.
 finality = {finality}
+# The most that a transaction offers for a unit of gas, gwei, 1 to {most_gwei}. While gas costs
+# more, transactions wait and say so. A tip is at most ten times the base fee, or 30 gwei.
+max_fee_gwei = {max_fee_gwei}
 
 [node]
 # One of: {log_levels}.

@@ -230,7 +230,7 @@ class Books:
         told = await services.store.read(partial(jobs.contract_events, job=machine.key))
         gas = await services.store.read(partial(_gas, job=machine.key))
         checks = await audit_job(services, machine, told)
-        lost = await services.store.read(partial(_taken_back, job=machine.key))
+        lost = await services.store.read(partial(taken_back, job=machine.key))
         checks = (*checks, *lost)
         return j.Audit(
             job="0x" + machine.key.hex(),
@@ -312,7 +312,7 @@ def _gas(tx: Transaction, job: bytes) -> dict[str, int]:
     return {ident.split("/", 1)[1]: gas for ident, gas in rows}
 
 
-def _taken_back(tx: Transaction, job: bytes) -> list[Check]:
+def taken_back(tx: Transaction, job: bytes) -> list[Check]:
     """A check for each transaction that a reorganisation took back after it was final."""
     found = {
         str(each.facts.get("intent")): each

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import trio
 
-from node.chain.client import ChainClient, Fees
+from node.chain.client import ChainClient
 from node.chain.errors import Refused, Reverted
+from node.chain.fees import GWEI, Fees, TooDear
 from node.chain.intents import rows
 from node.chain.intents.nonces import user_of
 from node.chain.intents.rows import Owner, Row, Signed, Store
@@ -57,7 +58,7 @@ class IntentPolicy:
     depth: int = 2
     stuck_blocks: int = 5
     interval: float = 0.5
-    max_fee: int = 500 * 10**9
+    max_fee: int = 200 * GWEI
 
 
 class Sequencer:
@@ -137,7 +138,12 @@ class Sequencer:
         gas += gas * _GAS_MARGIN_PERCENT // 100
         fees = await self._client.fees()
         balance = await self._client.balance(account)
-        cost = row.value + gas * self._max_fee(fees)
+        try:
+            max_fee, _ = fees.offer(self._policy.max_fee)
+        except TooDear as error:
+            await self._trouble(row, str(error))
+            return
+        cost = row.value + gas * max_fee
         if balance < cost:
             await self._trouble(row, _lacks(account, balance, cost))
             return
@@ -146,14 +152,10 @@ class Sequencer:
 
     async def _begin(self, row: Row, nonce: int, gas: int, fees: Fees) -> None:
         """Sign and store, then send; not if the intent was given up meanwhile."""
-        max_fee = self._max_fee(fees)
-        signed = await self._sign(row, nonce, gas, max_fee, min(fees.tip, max_fee))
+        max_fee, tip = fees.offer(self._policy.max_fee)
+        signed = await self._sign(row, nonce, gas, max_fee, tip)
         if await self._store.run(lambda tx: rows.put_signed(tx, row.seq, signed, rows.QUEUED)):
             await self._send(row, signed)
-
-    def _max_fee(self, fees: Fees) -> int:
-        # Twice the base fee holds for six full blocks of rising fees (EIP-1559: 12.5 % each).
-        return min(2 * fees.base_fee + fees.tip, self._policy.max_fee)
 
     async def _sign(self, row: Row, nonce: int, gas: int, max_fee: int, tip: int) -> Signed:
         transaction = {

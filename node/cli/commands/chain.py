@@ -126,6 +126,6 @@ async def _deploy(config: Config, keys: Keys) -> bytes:
         raise Failure(Exit.INTERNAL, "deploy without a chain")
     client = await ChainClient.open(config.chain_url, config.chain_id, None)
     try:
-        return await deploy_bounty(client, keys)
+        return await deploy_bounty(client, keys, limit=config.max_fee_gwei * 10**9)
     finally:
         client.close()

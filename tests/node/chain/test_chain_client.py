@@ -24,7 +24,7 @@ from kits.chain.devnet import (
 )
 
 from node.chain import provider
-from node.chain.client import MAX_TRIES, ChainClient, Fees
+from node.chain.client import MAX_TRIES, ChainClient
 from node.chain.errors import (
     BadReply,
     Busy,
@@ -36,6 +36,7 @@ from node.chain.errors import (
     Unreachable,
     WrongChain,
 )
+from node.chain.fees import GWEI, TIP_FLOOR, TIP_MULTIPLE, Fees, TooDear
 from node.chain.provider import MAX_DEPTH, depth_exceeds
 from protocol.errors import ChainError, InputError
 
@@ -339,3 +340,52 @@ def test_errors_do_not_show_a_providers_key() -> None:
 def test_depth_is_bounded_before_parsing() -> None:
     assert not depth_exceeds(b"[" * 64 + b"]" * 64 + b'{"a": [1]}' * 1000, 64)
     assert depth_exceeds(b'{"a":' * 65, 64)
+
+
+def test_an_offer_stays_within_its_limit() -> None:
+    assert Fees(10, 5).offer(1000) == (25, 5)
+    assert Fees(10, 5).offer(20) == (20, 5)
+    assert Fees(10, 5).offer(11) == (11, 1)
+    with pytest.raises(TooDear, match=r"costs 300 gwei now, and chain.max_fee_gwei .* allows 200"):
+        Fees(300 * GWEI, 0).offer(200 * GWEI)
+    dear = 100 * GWEI
+    assert Fees(dear, TIP_MULTIPLE * dear).bounded().tip == TIP_MULTIPLE * dear
+    assert Fees(dear, TIP_MULTIPLE * dear + 1).bounded().tip == TIP_MULTIPLE * dear
+    assert Fees(7, TIP_FLOOR + 1).bounded().tip == TIP_FLOOR
+
+
+def history(*tips: int) -> dict[str, Any]:
+    rewards = [[hex(tip)] for tip in tips]
+    return {"oldestBlock": "0x1", "baseFeePerGas": ["0x7"] * (len(tips) + 1), "reward": rewards}
+
+
+@pytest.mark.parametrize(
+    ("told", "tip"),
+    [
+        (history(0, 3, 4, 0, 5), 4),
+        (history(0, 0), TIP_FLOOR),
+        (history(400 * GWEI, 400 * GWEI), TIP_FLOOR),
+        ({**history(1), "reward": None}, TIP_FLOOR),
+        ({**history(1), "reward": [[]]}, TIP_FLOOR),
+        ({**history(1), "baseFeePerGas": []}, TIP_FLOOR),
+        ([], TIP_FLOOR),
+        (None, TIP_FLOOR),
+    ],
+)
+async def test_a_tip_is_what_was_paid_and_never_what_a_node_fancies(
+    proxy: Proxy, told: Any, tip: int
+) -> None:
+    """It suggests 400 gwei, as one did: a post of 0.02 ether would have cost 0.083."""
+
+    def rule(request: dict[str, Any], forward: Callable[[], bytes]) -> bytes:
+        if request["method"] == "eth_feeHistory":
+            if told is None:
+                return failure(request, -32601, "the method does not exist")
+            return result(request, told)
+        if request["method"] == "eth_maxPriorityFeePerGas":
+            return result(request, hex(400 * GWEI))
+        return forward()
+
+    proxy.rule = rule
+    client = await ChainClient.open(proxy.url, CHAIN_ID)
+    assert (await client.fees()).tip == tip

@@ -443,3 +443,21 @@ async def test_a_nonce_whose_user_nobody_knows_is_waited_for(
     assert outcome is not None
     assert outcome.state == "sent"
     assert shared.nonce(signer.account, "pending") == 1
+
+
+async def test_while_gas_is_too_dear_nothing_is_signed(
+    opened: Opener, proxy: Proxy, shared: Devnet, signer: LocalSigner
+) -> None:
+    def rule(request: dict[str, Any], forward: Callable[[], bytes]) -> bytes:
+        if request["method"] == "eth_feeHistory" and dear:
+            base, tip = hex(201 * 10**9), hex(10**9)
+            return result(request, {"baseFeePerGas": [base] * 2, "reward": [[tip]]})
+        return forward()
+
+    dear, proxy.rule = True, rule
+    async with opened(url=proxy.url) as intents:
+        await intents.submit(post(1))
+        await until_error(intents, post(1).id, "gas costs 201 gwei now, and chain.max_fee_gwei")
+        assert shared.nonce(signer.account, "pending") == 0
+        dear = False
+        assert (await intents.settled(post(1).id)).state == "final"

@@ -14,6 +14,7 @@ from node.home.config import (
     MAX_ADDRESSES,
     MAX_CONFIG_BYTES,
     MAX_FINALITY,
+    MAX_MAX_FEE_GWEI,
     MAX_WORKERS,
     Config,
     init_home,
@@ -41,6 +42,7 @@ configs = st.builds(
     chain_id=st.none() | st.integers(1, 2**63 - 1),
     contract=st.none() | st.binary(min_size=20, max_size=20),
     finality=st.integers(0, MAX_FINALITY),
+    max_fee_gwei=st.integers(1, MAX_MAX_FEE_GWEI),
     log_level=st.sampled_from(LOG_LEVELS),
     workers=st.integers(1, MAX_WORKERS),
 )
@@ -87,6 +89,12 @@ def test_endpoints_key_stays_out_of_repr_and_errors() -> None:
         ("listen = 3", "listen", "unknown; the settings are network.listen"),
         ("[chain]\nfinalty = 3", "chain.finalty", "unknown"),
         ("[chain]\nfinality = '3'", "chain.finality", "'3'; a whole number"),
+        ("[chain]\nmax_fee_gwei = 0", "chain.max_fee_gwei", "is 0; 1 to 1000000 is allowed"),
+        (
+            f"[chain]\nmax_fee_gwei = {MAX_MAX_FEE_GWEI + 1}",
+            "chain.max_fee_gwei",
+            "is 1000001; 1 to 1000000 is allowed",
+        ),
         ("[chain]\nfinality = true", "chain.finality", "True; a whole number"),
         (f"[chain]\nfinality = {MAX_FINALITY + 1}", "chain.finality", "257; 0 to 256"),
         ("[chain]\nid = 0", "chain.id", "is 0; 1 to"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,12 +11,15 @@ import pytest
 from kits.books import Books as Ledger
 from kits.books import make_books, make_job
 
+from node.chain.intents import rows
 from node.chain.intents.intents import Intent, IntentOutcome
 from node.chain.intents.rows import GAP
 from node.engine.engine import Machine
-from node.jobs.books import Books
+from node.jobs.books import Books, taken_back
 from node.perform.chain import settled
+from node.store import records
 from node.store.blobs import BlobRef, Blobs
+from node.store.store import Store
 from protocol.books.evidence import encode_evidence
 from protocol.machines import inputs
 from protocol.machines.job import JobPhase
@@ -144,4 +148,25 @@ async def test_a_claim_that_was_refused_can_be_made_again_and_told(
 
 async def test_the_end_of_a_transfer_that_fills_a_gap_is_nobodys(services: Any) -> None:
     await settled(services, outcome(f"{GAP}3/1207", "final"))
+    assert services.engine.fed == []
+
+
+async def test_an_end_that_a_reorganisation_took_back_is_in_the_books(
+    services: Any, ledger: Ledger, tmp_path: Path
+) -> None:
+    """The machine hears nothing; the job's events and its audit name the transaction."""
+    job = ledger.job.id
+    ident = f"{job.hex()}/claim/{bytes(20).hex()}"
+    with Store.open(tmp_path / "assay.db") as store:
+        services.store = store
+        whose = rows.Owner(1, bytes(20), bytes(20))
+        await store.run(lambda tx: rows.insert(tx, whose, ident, "claim", b"", 0))
+        await settled(services, dataclasses.replace(outcome(ident, "sent"), taken_back=True))
+        (event,) = await store.read(lambda tx: records.events(tx, job=job))
+        assert "claim was final, and a reorganisation took" in event.facts["text"]
+        (lost,) = await store.read(lambda tx: taken_back(tx, job))
+        assert (lost.ok, lost.detail.endswith("queued now")) == (False, True)
+        await store.run(lambda tx: rows.set_mined(tx, 1, "final", b"\x07" * 32, 9, 1, ""))
+        (found,) = await store.read(lambda tx: taken_back(tx, job))
+        assert found.ok
     assert services.engine.fed == []
