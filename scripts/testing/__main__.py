@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 
 #: More workers than cores: many tests wait for processes, blocks and deadlines.
-WORKERS_A_CORE = 2
+WORKERS_A_CORE = 3
 
 #: pytest has no worker where somebody looks at one test.
 ALONE = ("--pdb", "--trace", "--collect-only", "--co", "-s", "-n", "--numprocesses", "--setup-plan")
@@ -122,7 +122,8 @@ def _run(rooms: Rooms, chosen: list[str], long: bool, rest: list[str]) -> int:
 
 
 def _settings(long: bool, chosen: list[str], paths: list[str], rest: list[str]) -> list[str]:
-    profile = "long" if long else "dev" if chosen else "ci"
+    # Continuous integration tries more examples than somebody waits for.
+    profile = "long" if long else "ci" if os.environ.get("CI") else "dev"
     settings = ["--durations=10", f"--hypothesis-profile={profile}"]
     if not long:
         settings += ["-m", "not long"]
