@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 
 #: More workers than cores: many tests wait for processes, blocks and deadlines.
-WORKERS_A_CORE = 3
+WORKERS_A_CORE = 2
 
 #: pytest has no worker where somebody looks at one test.
 ALONE = ("--pdb", "--trace", "--collect-only", "--co", "-s", "-n", "--numprocesses", "--setup-plan")
