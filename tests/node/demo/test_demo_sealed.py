@@ -153,14 +153,15 @@ def test_a_split_that_was_not_measured_is_on_the_curve(data: DataName) -> None:
     model = Model(Family(chosen.family), inputs, classes)
     owners = [rows.take(part) for part in parts.parts[:ACCEPTING]]
     sigma = multiplier(8.0, sealed.DELTA, 1.0, 1)
-    drawn = [
-        statistics.noised(model, clear.features(chosen, None, own.inputs()), own.y, sigma)
-        for own in owners
-    ]
-    weights = clear.train(chosen, model, drawn)[-1]
     u = clear.features(chosen, None, holdout.inputs())
+    own = [(clear.features(chosen, None, each.inputs()), each.y) for each in owners]
+    found, weights = [], np.zeros(0)
+    for _ in range(9):  # one draw of noise in some hundreds lies below the floor
+        drawn = [statistics.noised(model, x, y, sigma) for x, y in own]
+        weights = clear.train(chosen, model, drawn)[-1]
+        found.append(clear.accuracy(model, weights, u, holdout))
     point = documented(data, Asked("raw", 8.0))
-    assert clear.accuracy(model, weights, u, holdout) >= point.floor
+    assert np.median(found) >= point.floor
     # The bar means something: a model that has learned nothing is far below it.
     assert clear.accuracy(model, np.zeros_like(weights), u, holdout) < point.floor - 0.1
 
