@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -72,11 +73,23 @@ async def until(condition: Callable[[], bool], seconds: float, what: str) -> Non
     raise AssertionError(f"not within {seconds:g} s: {what}")
 
 
+#: Below what systems give to outgoing connections, so that a daemon that is down for a moment finds
+#: its port free again. Each worker of pytest has ports of its own.
+_LOWEST_PORT, _PORTS_A_WORKER, _PORT_WORKERS = 16_000, 1_000, 16
+
+
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on now, and nobody is given unasked."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _PORT_WORKERS
+    first = _LOWEST_PORT + worker * _PORTS_A_WORKER
+    for port in random.sample(range(first, first + _PORTS_A_WORKER), _PORTS_A_WORKER):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError(f"no port is free from {first} on")
 
 
 class Process:
