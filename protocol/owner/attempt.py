@@ -31,6 +31,7 @@ from protocol.owner.state import OwnerRound, OwnerState
 from protocol.owner.turn import (
     OwnerTurn,
     abandon,
+    ask,
     awaited,
     blocks_in,
     fetch,
@@ -102,7 +103,7 @@ def _open(turn: OwnerTurn, input_: inputs.ReceiveMessage) -> None:
         why = f"{unpaid} attempts that it contributed to went unpaid, beyond its owner's limit"
         refuse(turn, at, RefusalCode.CLOSED, why, (place.round, place.attempt))
         return
-    _leave(turn, place.round)
+    _leave(turn, place.round, at)
     digest = opening_digest(place, body)
     turn.change(round=OwnerRound(place.round, place.attempt, Phase.OPEN, body, digest))
     if body.cohort_digest != state.cohort_digest:
@@ -132,7 +133,7 @@ def _check_opening(turn: OwnerTurn, at: int, number: int, attempt: int, body: Op
         raise StateError(f"the job has no round {number}.{attempt}")
 
 
-def _leave(turn: OwnerTurn, number: int) -> None:
+def _leave(turn: OwnerTurn, number: int, at: int) -> None:
     """End the present attempt. One that waits for its commitment stays due until that is final."""
     known = turn.state.round
     if known is None or known.phase in _OVER:
@@ -140,6 +141,9 @@ def _leave(turn: OwnerTurn, number: int) -> None:
     forget_secrets(turn)
     if known.phase is Phase.COMMIT and number > known.number:
         turn.change(due=dataclasses.replace(known, phase=Phase.DUE))
+        if not known.commitment_root:
+            # It was missed (this node was away): the job may end before a silence is noticed.
+            ask(turn, at)
     else:
         turn.notify("attempt-over", "the requester opened another", known.number, known.attempt)
 

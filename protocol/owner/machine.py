@@ -21,18 +21,16 @@ from protocol.machines.effects import (
     Examine,
     ReadBlockHash,
     ReadJob,
-    Send,
     SendEnrolment,
 )
 from protocol.machines.job import OVER, JobEvent, JobPhase
 from protocol.machines.machine import JobContext, check_place, kind_of, step_by
 from protocol.owner import attempt, pay, release
 from protocol.owner.state import EnrolRoot, OwnerState
-from protocol.owner.turn import OwnerTurn, awaited, concerned, go
+from protocol.owner.turn import OwnerTurn, ask, awaited, concerned, go
 from protocol.wire.messages import (
     FROM_REQUESTER,
     Announce,
-    Ask,
     Committed,
     Enrolled,
     Finished,
@@ -160,7 +158,9 @@ def _receive(turn: OwnerTurn, input_: inputs.ReceiveMessage) -> None:
     elif isinstance(body, Finished):
         pay.finished(turn, input_, body)
     elif isinstance(body, Open | Freeze | Committed | Result):
-        if turn.state.phase is not JobPhase.TRAINING:
+        # A commitment may be heard when the job is finishing: shares that it asks for clear a debt.
+        late = isinstance(body, Committed) and turn.state.phase is JobPhase.FINISHING
+        if turn.state.phase is not JobPhase.TRAINING and not late:
             raise StateError(f"no round is followed while the job is {turn.state.phase.value}")
     elif not isinstance(body, Announce):
         raise StateError(f"an owner does not receive {kind_of(body)}")
@@ -355,10 +355,7 @@ def _ask_when_silent(turn: OwnerTurn, at: int) -> None:
     lacking = [round_.said_at for round_ in due if not round_.commitment_root]
     missed = bool(lacking) and at >= max(state.asked_at, *lacking) + 2 * wait
     if missed or at >= max(state.heard_at, state.asked_at) + wait:
-        turn.change(asked_at=at, asks=min(state.asks + 1, 8))
-        held = tuple(digest[: params.HELD_BYTES] for _, digest in state.heard)
-        until = at + params.ASK_AFTER_MS
-        turn.emit(Send(turn.context.requester, 0, 0, Ask(held), b"", until))
+        ask(turn, at)
 
 
 _HANDLERS: dict[type, Callable[[OwnerTurn, Any], None]] = {

@@ -15,7 +15,7 @@ from protocol.machines.job import advance as advance_job
 from protocol.machines.machine import JobContext, Turn, one_line
 from protocol.machines.round import Phase, Role, place_of, type_of
 from protocol.owner.state import OwnerRound, OwnerState
-from protocol.wire.messages import Contribution, Open, Ready, RefusalCode, Refuse
+from protocol.wire.messages import Ask, Contribution, Open, Ready, RefusalCode, Refuse
 
 
 class OwnerTurn(Turn[OwnerState]):
@@ -123,6 +123,15 @@ def send(
     round_ = turn.state.round
     place = (round_.number, round_.attempt) if round_ is not None else (0, 0)
     turn.emit(Send(turn.context.requester, *place, body, attachment, until))
+
+
+def ask(turn: OwnerTurn, at: int) -> None:
+    """Ask the requester for its latest words that were not heard."""
+    state = turn.state
+    turn.change(asked_at=at, asks=min(state.asks + 1, 8))
+    held = tuple(digest[: params.HELD_BYTES] for _, digest in state.heard)
+    until = at + params.ASK_AFTER_MS
+    turn.emit(Send(turn.context.requester, 0, 0, Ask(held), b"", until))
 
 
 def fetch(turn: OwnerTurn, digest: bytes, size: int, at: int, until: int) -> None:

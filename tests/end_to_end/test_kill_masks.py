@@ -155,7 +155,6 @@ async def test_more_vanish_while_shares_are_awaited_than_may(swarm: Swarm) -> No
     assert sum(1 in rounds for rounds in released) == second_[0]
 
 
-@pytest.mark.long  # a round that ends before the copy is up leaves it nothing to say
 async def test_a_restored_node_releases_nothing_and_says_why(swarm: Swarm, tmp_path: Path) -> None:
     """Its owner has the store of the dead node, and keys from a backup: not the key that the others
     have sealed their shares to. The last test of this swarm, which has one owner less after it."""

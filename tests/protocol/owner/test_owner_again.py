@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 from kits.books import REQUESTER, digest_of
-from kits.machine import Effects, every, kinds, notes, refusals
+from kits.machine import Effects, every, kinds, notes, refusals, sent
 from kits.owner import DEPTH, OwnerKit, due, owner_at
 
 from protocol.machines import effects, inputs
@@ -236,6 +236,15 @@ def test_a_due_rounds_list_that_was_not_found_is_asked_for_when_it_is_said_again
     kit.step(inputs.BlobMissing(kit.now, kit.state.due.list_digest, "nobody has it"))
     assert slot(kit, Phase.DUE) is Phase.DUE
     assert kinds(kit.committed(kit.state.due)) == ["Fetch"]
+
+
+def test_a_commitment_that_was_missed_is_asked_for_when_the_next_round_opens() -> None:
+    kit = owner_at(Phase.COMMIT)
+    wanted = kit.open(1)
+    assert [type(body).__name__ for body in sent(wanted)] == ["Ask"]
+    kit.step(inputs.ChainFinished(kit.now, 99, digest_of("m"), digest_of("evidence")))
+    assert kit.state.phase is JobPhase.FINISHING
+    assert kinds(kit.committed(kit.state.due)) == ["Fetch"], "heard while the job finishes"
 
 
 def test_a_round_that_is_due_is_kept_beside_the_next() -> None:
