@@ -168,6 +168,8 @@ def _requester() -> dict[Key, Row]:
 
 TABLE: dict[Key, Row] = {**_owner(), **_requester()}
 
+_LISTED = frozenset((role, kind) for role, _, kind in TABLE)
+
 #: News of the world, which concern whatever attempt they find: a phase that does not list them has
 #: nothing to do. All other inputs are about one attempt, and a phase that does not list them
 #: refuses them.
@@ -224,7 +226,7 @@ def place_of(input_: inputs.Input) -> tuple[int, int] | None:
 
 def concerns_rounds(role: Role, kind: type[Any]) -> bool:
     """Whether any phase of the role lists this type of input."""
-    return any(who is role and of is kind for who, _, of in TABLE)
+    return (role, kind) in _LISTED
 
 
 def find(role: Role, phase: Phase | None, input_: inputs.Input) -> Row | None:
