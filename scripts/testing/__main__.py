@@ -25,8 +25,8 @@ BIN = Path(sys.executable).parent
 #: More workers than cores: many tests wait for processes, blocks and deadlines.
 WORKERS_A_CORE = 2
 
-#: pytest has no worker where somebody looks at one test.
-ALONE = ("--pdb", "--trace", "--collect-only", "--co", "-s", "-n", "--numprocesses", "--setup-plan")
+#: Arguments of pytest by which somebody looks at one test, or says how many workers there are.
+ALONE = {"--pdb", "--trace", "--collect-only", "--co", "-s", "--numprocesses", "--setup-plan"}
 
 #: Python without an extension, which ruff finds only by name.
 PROGRAMS = tuple(f"scripts/{name}" for name in ("json-shapes", "make-venv", "map", "round-diagram"))
@@ -89,14 +89,7 @@ def _compile_once() -> None:
 
 
 def _run(rooms: Rooms, chosen: list[str], long: bool, rest: list[str]) -> int:
-    # Python without an extension, which ruff finds only by name.
-    named = [
-        ".",
-        "scripts/json-shapes",
-        "scripts/make-venv",
-        "scripts/map",
-        "scripts/round-diagram",
-    ]
+    named = [".", *PROGRAMS]
     failed = [
         name
         for name, command in (
@@ -127,7 +120,7 @@ def _settings(long: bool, chosen: list[str], paths: list[str], rest: list[str]) 
     settings = ["--durations=10", f"--hypothesis-profile={profile}"]
     if not long:
         settings += ["-m", "not long"]
-    if not any(argument.startswith(ALONE) for argument in rest):
+    if not any(each.split("=")[0] in ALONE or each.startswith("-n") for each in rest):
         # Continuous integration has time: it crowds the machine less, and waits for less luck.
         workers = (1 if os.environ.get("CI") else WORKERS_A_CORE) * (os.cpu_count() or 1)
         # One module is not divided.

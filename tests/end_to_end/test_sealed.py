@@ -132,6 +132,7 @@ async def die_around_the_draw(story: Story, gate: Daemon) -> None:
     let_go(late)
     await until(lambda: bool(charges(late, job)), 60, "its draw is charged")
     with store_held(late):
+        # Less than the daemon waits for its store.
         await until(lambda: bool(statistics_of(late, job)), 45, "it has drawn")
         kill(late)
     for owner in (early, late):

@@ -109,6 +109,7 @@ async def test_an_owner_dies_when_its_reply_is_made_and_not_yet_noted(swarm: Swa
     await trio.sleep(1)  # what it writes down before it computes is written
     with store_held(victim):
         let_go(victim)
+        # Less than the daemon waits for its store.
         await until(lambda: (1, 0) in replies_made(swarm, victim, job), 45, "its reply is made")
         kill(victim)
     await victim.start()

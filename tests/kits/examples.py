@@ -1,7 +1,8 @@
 """How many examples of a property a run tries: three profiles, and parts of them for single tests.
 
-`dev` answers while one works, `ci` is what `scripts/test` runs, `long` is for nights. None of them
-fails because a machine is slow: no example has a deadline, and slow generation is no failure.
+`dev` is what `scripts/test` runs while one works, `ci` what `.ci/run` does (it sets CI), `long`
+what `--long` does. None of them fails because a machine is slow: no example has a deadline, and
+slow generation is no failure.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from hypothesis import HealthCheck, settings
 
 #: Examples of a property, by profile.
 PROFILES = {"dev": 25, "ci": 100, "long": 500}
+
+#: So many are tried of the dearest property, unless the profile's part is more.
+_LEAST = 5
 
 #: What a property that holds must not fail for: how fast the machine is that runs it.
 _OF_THE_MACHINE = (HealthCheck.too_slow,)
@@ -33,10 +37,11 @@ def register() -> None:
 def examples(part: float, *, steps: int = 50, allow: Iterable[HealthCheck] = ()) -> settings:
     """Settings with this part of the profile's examples, for a property dearer or harder than most.
 
-    Each run of a state machine takes at most `steps`; what `allow` names is no failure.
+    At least five, since one run of a state machine says little. Each run of a state machine takes
+    at most `steps`; what `allow` names is no failure.
     """
     return settings(
-        max_examples=max(1, round(part * settings().max_examples)),
+        max_examples=max(_LEAST, round(part * settings().max_examples)),
         stateful_step_count=steps,
         suppress_health_check=(*_OF_THE_MACHINE, *allow),
     )

@@ -82,8 +82,8 @@ def spec(
     noise = "" if dropouts is None else NOISE.format(dropouts=dropouts)
     return SPEC.format(
         rounds=rounds,
-        # Two rounds of 40 steps learn the clouds, whatever the mini-batches: of 200 jobs of 10 steps
-        # 4 stayed below 90 %, of 40 steps none below 100. With noise: one gradient a round.
+        # Two rounds of 40 steps learn the clouds, whatever the mini-batches: of 200 jobs with 10
+        # steps 4 stayed below 90 %, with 40 none below 100. With noise: one gradient a round.
         steps=40 if dropouts is None else 1,
         privacy=noise,
         envelope=envelope,
