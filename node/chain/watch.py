@@ -101,6 +101,8 @@ class Watcher:
         self._doubts = 0
         #: Blocks that showed no logs, and whose headers do not say that there are none.
         self._unsure: set[int] = set()
+        #: The same, of the range that is being read.
+        self._doubtful: set[int] = set()
         #: Some header had a bloom with a bit in it: blooms of no bits are believed.
         self._blooms = False
 
@@ -156,6 +158,7 @@ class Watcher:
                 return False
             if ancestor != self._cursor.number:
                 reorg_to = ancestor
+        self._doubtful = set()
         base = self._cursor if reorg_to is None else self._cursor.back_to(reorg_to)
         if head.number <= base.number:
             return False  # the chain moved while we looked
@@ -167,6 +170,8 @@ class Watcher:
             self._unsure = {number for number in self._unsure if number <= reorg_to}
         await self._on_batch(batch)
         self._cursor = batch.cursor
+        # Doubts count with their batch: what is read once more was not told yet.
+        self._unsure |= self._doubtful
         return batch.head.number < head.number
 
     async def _ancestor(self, head: Head) -> int | None:
@@ -238,7 +243,7 @@ class Watcher:
         """
         self._blooms = self._blooms or any(head.bloom)
         if not head.bloom or not self._blooms:
-            self._unsure.add(head.number)
+            self._doubtful.add(head.number)
             return
         if not self._client.may_have_logged(head):
             return
@@ -247,7 +252,7 @@ class Watcher:
         if self._doubts < PATIENCE:
             self._doubts += 1
             raise Lagging(self._client.url, head.number)
-        self._unsure.add(head.number)
+        self._doubtful.add(head.number)
 
     async def _read_again(self, head: Head) -> None:
         """Tell what the last blocks show by now; late, rather than never."""

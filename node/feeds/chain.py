@@ -47,7 +47,7 @@ class ChainFollower:
         given: list[tuple[bytes, inputs.Input]] = []
         if batch.reorg_to is not None:
             given += [(m.key, inputs.ChainReorg(at, batch.reorg_to)) for m in machines]
-        for event in batch.events:
+        for event in await self._untold(batch):
             if event.job in self._engine.machines:
                 given.append((event.job, to_input(at, event.block, event.event)))
         head = inputs.ChainHead(at, batch.head.number, batch.head.timestamp)
@@ -57,6 +57,17 @@ class ChainFollower:
             self._services.intents.wake()
         self.head_time = batch.head.timestamp
         self._began.set()
+
+    async def _untold(self, batch: Batch) -> list[ChainEvent]:
+        """The events that machines have not heard. One that a node shows late may have been read
+        with a job's past; a claim that counts twice would close a job while pay is owed."""
+        above = batch.reorg_to
+        new = [e for e in batch.events if above is not None and e.block > above]
+        others = [e for e in batch.events if above is None or e.block <= above]
+        if not others:
+            return new
+        kept = partial(jobs.unknown_events, events=others)
+        return [*await self._services.store.read(kept), *new]
 
     def _store(self, tx: Transaction, batch: Batch) -> None:
         """What a batch changes here. A reorganisation takes back ends of transactions as well, as

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import sqlite3
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -73,6 +74,12 @@ def save_contract_event(tx: Transaction, event: ChainEvent) -> None:
             json.dumps(fields),
         ),
     )
+
+
+def unknown_events(tx: Transaction, events: Sequence[ChainEvent]) -> list[ChainEvent]:
+    """Those of them that are not kept yet."""
+    query = "SELECT 1 FROM contract_events WHERE block = ? AND log_index = ?"
+    return [e for e in events if tx.execute(query, (e.block, e.index)).fetchone() is None]
 
 
 def forget_contract_events(tx: Transaction, above: int) -> None:
