@@ -34,6 +34,10 @@ class TooDear(ChainError):
         )
 
 
+#: A replacement pays this much more, percent: nodes demand 10 (geth's default price bump).
+BUMP_PERCENT: Final = 25
+
+
 @dataclass(frozen=True, slots=True)
 class Fees:
     """Fees for the next chain block, wei per gas (EIP-1559)."""
@@ -53,6 +57,18 @@ class Fees:
         if self.base_fee >= limit:
             raise TooDear(self.base_fee, limit)
         return min(2 * self.base_fee + self.tip, limit), min(self.tip, limit - self.base_fee)
+
+    def raised(self, max_fee: int, tip: int, limit: int) -> tuple[int, int]:
+        """What replaces an offer that was not taken, as nodes ask for; it may be beyond `limit`.
+
+        Raises TooDear.
+        """
+        offered, tipped = self.offer(limit)
+        return max(_bumped(max_fee), offered), max(_bumped(tip), tipped)
+
+
+def _bumped(fee: int) -> int:
+    return fee + fee * BUMP_PERCENT // 100 + 1
 
 
 def history(value: Any) -> Fees:

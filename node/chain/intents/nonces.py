@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from node.chain.client import ChainClient
-from node.chain.errors import Refused
+from node.chain.errors import Busy, Refused
 
 
 async def user_of(
@@ -28,6 +28,8 @@ async def user_of(
             else:
                 low = middle
         found = await client.sent_in(high, account, nonce)
+    except Busy:
+        raise  # it may tell when it has room
     except Refused:
         return None
     return None if found is None else (high, found)

@@ -34,9 +34,6 @@ _GAS_MARGIN_PERCENT: Final = 30
 _GAS_ALLOWED: Final = 500_000
 _GAS_ALLOWED_PER_BYTE: Final = 64
 
-#: A replacement pays this much more, percent: nodes demand 10 (geth's default price bump).
-_BUMP_PERCENT: Final = 25
-
 #: Replacements under one nonce: 1.25^12 is 14 times the first fee.
 _MAX_REPLACEMENTS: Final = 12
 
@@ -298,10 +295,19 @@ class Sequencer:
     async def _replace(self, row: Row, old: Signed) -> None:
         """Offer more for the same nonce; both hashes are watched, one can be mined."""
         fees = await self._client.fees()
-        max_fee = max(_bumped(old.max_fee), 2 * fees.base_fee + fees.tip)
-        tip = max(_bumped(old.tip), fees.tip)
-        if max_fee > self._policy.max_fee or len(row.signed) > _MAX_REPLACEMENTS:
-            await self._trouble(row, f"not mined at {old.max_fee} wei per gas, the most allowed")
+        limit = self._policy.max_fee
+        try:
+            max_fee, tip = fees.raised(old.max_fee, old.tip, limit)
+        except TooDear as error:
+            await self._trouble(row, str(error))
+            return
+        if max_fee > limit or len(row.signed) > _MAX_REPLACEMENTS:
+            why = (
+                f"not mined at {old.max_fee} wei per gas; a higher offer passes chain.max_fee_gwei"
+            )
+            if max_fee <= limit:
+                why = f"not mined at {old.max_fee} wei per gas, raised {_MAX_REPLACEMENTS} times"
+            await self._trouble(row, why)
             return
         signed = await self._sign(row, old.nonce, old.gas, max_fee, tip)
         if await self._store.run(lambda tx: rows.put_signed(tx, row.seq, signed, row.state)):
@@ -331,10 +337,6 @@ class Sequencer:
             return
         log.warning("closing the gap at nonce %d", count)
         await self._begin(row, count, _TRANSFER_GAS, await self._client.fees())
-
-
-def _bumped(fee: int) -> int:
-    return fee + fee * _BUMP_PERCENT // 100 + 1
 
 
 def _lacks(account: bytes, balance: int, cost: int) -> str:

@@ -354,6 +354,15 @@ def test_an_offer_stays_within_its_limit() -> None:
     assert Fees(7, TIP_FLOOR + 1).bounded().tip == TIP_FLOOR
 
 
+def test_an_offer_that_was_not_taken_is_raised_to_the_limit_and_not_left_behind_it() -> None:
+    """Twice the base fee is beyond the limit here, and what a new transaction offers is not."""
+    assert Fees(110, 2).raised(50, 2, 200) == (200, 3)
+    assert Fees(10, 5).raised(100, 8, 1000) == (126, 11)
+    assert Fees(10, 5).raised(190, 8, 200)[0] > 200
+    with pytest.raises(TooDear):
+        Fees(200, 5).raised(50, 2, 200)
+
+
 def history(*tips: int) -> dict[str, Any]:
     rewards = [[hex(tip)] for tip in tips]
     return {"oldestBlock": "0x1", "baseFeePerGas": ["0x7"] * (len(tips) + 1), "reward": rewards}
