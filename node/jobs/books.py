@@ -313,16 +313,18 @@ def _gas(tx: Transaction, job: bytes) -> dict[str, int]:
 
 
 def taken_back(tx: Transaction, job: bytes) -> list[Check]:
-    """A check for each transaction that a reorganisation took back after it was final."""
+    """A check for each transaction that a reorganisation took back after its end was told."""
     found = {
         str(each.facts.get("intent")): each
         for each in records.events(tx, job=job, limit=100_000)
         if each.kind == TAKEN_BACK
     }
     checks = []
-    for ident in found:
+    for ident, event in found.items():
         row = intent_rows.get(tx, ident)
         state = "unknown" if row is None else row.state
-        detail = f"final once, then reorganised away; sent again, and {state} now"
-        checks.append(Check(f"transaction {ident.partition('/')[2]}", state == "final", detail))
+        was = str(event.facts.get("was", "final"))
+        detail = f"{was} once, then reorganised away; sent again, and {state} now"
+        found_again = state in ("final", was)
+        checks.append(Check(f"transaction {ident.partition('/')[2]}", found_again, detail))
     return checks

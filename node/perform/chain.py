@@ -239,14 +239,15 @@ async def settled(services: Services, outcome: IntentOutcome) -> None:
 
 
 async def _taken_back(services: Services, outcome: IntentOutcome) -> None:
-    """A transaction that was told as final is gone with its chain block: the job's books say so.
+    """A transaction whose end was told is gone with its chain block: the job's books say so.
 
     The machine is told nothing: the transaction is sent again, and its end comes again.
     """
     job, function, _ = outcome.id.split("/", 2)
-    text = f"{function} was final, and a reorganisation took its chain block back: it is sent again"
+    was = outcome.taken_back
+    text = f"{function} was {was}, and a reorganisation took its chain block back: it is sent again"
     log.error("job %s: %s", job[:16], text)
-    facts = {"text": text, "intent": outcome.id}
+    facts = {"text": text, "intent": outcome.id, "was": was}
     await services.store.run(
         lambda tx: records.add_event(tx, bytes.fromhex(job), TAKEN_BACK, facts)
     )

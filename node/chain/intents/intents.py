@@ -53,7 +53,7 @@ class Intent:
 class IntentOutcome:
     """Where an intent stands: `error` says why it failed, or what it waits for; else empty.
 
-    `taken_back`: it was told as final or failed, and a reorganisation took that back.
+    `taken_back`: how it was told to have ended before a reorganisation took that back; else empty.
     """
 
     id: str
@@ -62,7 +62,7 @@ class IntentOutcome:
     block: int | None
     gas_used: int | None
     error: str
-    taken_back: bool = False
+    taken_back: str = ""
 
     @property
     def settled(self) -> bool:
@@ -211,5 +211,7 @@ class Intents:
 
 
 def _outcome(row: Row) -> IntentOutcome:
-    back = row.told in rows.TERMINAL and row.state not in rows.TERMINAL
-    return IntentOutcome(row.id, row.state, row.tx_hash, row.block, row.gas_used, row.error, back)
+    gone = row.told in rows.TERMINAL and row.state not in rows.TERMINAL
+    return IntentOutcome(
+        row.id, row.state, row.tx_hash, row.block, row.gas_used, row.error, row.told if gone else ""
+    )
