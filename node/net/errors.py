@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import trio
+
 from protocol.errors import Malformed, PeerError
 
 
@@ -52,3 +56,12 @@ class FetchFailed(PeerError):
         super().__init__(f"blob {digest.hex()}: {told}")
         self.digest = digest
         self.causes = dict(causes)
+
+
+def first_leaf(group: BaseExceptionGroup[Any]) -> BaseException:
+    """One exception of a group of groups: a cancellation if there is any, else the first."""
+    cancelled = group.subgroup(trio.Cancelled)
+    error: BaseException = group if cancelled is None else cancelled
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -18,7 +18,7 @@ from typing import Annotated, Final, Protocol
 
 import trio
 
-from node.net.errors import Broken, FetchFailed, Refused
+from node.net.errors import Broken, FetchFailed, Refused, first_leaf
 from protocol import params
 from protocol.errors import InputError, Malformed, PeerError
 from protocol.wire.blobs import (
@@ -224,9 +224,16 @@ class Fetch:
         """Work on `missing` from all who are alive until it is empty or one of them drops out."""
         workers = min(params.CHUNKS_IN_FLIGHT, len(missing))
         lanes = max(workers, min(len(alive), params.CHUNKS_IN_FLIGHT))
-        async with trio.open_nursery() as nursery:
-            for lane in range(lanes):
-                nursery.start_soon(self._work, lane, chunks, missing, alive)
+        try:
+            async with trio.open_nursery() as nursery:
+                for lane in range(lanes):
+                    nursery.start_soon(self._work, lane, chunks, missing, alive)
+        except BaseExceptionGroup as group:
+            # Peers' errors end in `_work`; what is left is the sink's (a full disk), or ours.
+            error = first_leaf(group)
+            if isinstance(error, trio.Cancelled):
+                raise
+            raise error from group
 
     async def _work(
         self, lane: int, chunks: ChunkList, missing: deque[int], alive: list[str]

@@ -99,7 +99,8 @@ def check_fields(raw: bytes) -> None:
             elif kind == _VARINT:
                 _, position = _varint(raw, position, end)
             else:
-                position += {1: 8, 5: 4}.get(kind, end)
+                # A parser skips a group (3 to 4) and reads on: what is in it and after it counts.
+                position += {1: 8, 5: 4, 3: 0, 4: 0}.get(kind, end)
 
 
 #: A frame holds subscriptions (1), messages (2) and a control message (3), whose entries are 1 to

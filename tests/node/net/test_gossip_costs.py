@@ -55,6 +55,15 @@ def follow(count: int) -> rpc_pb2.RPC:
     return rpc_pb2.RPC(subscriptions=[{"subscribe": True, "topicid": TOPIC}] * count)
 
 
+@pytest.mark.parametrize(
+    "rest", [b"\x1a\x02\x1a\x00" * 20_000, b"\x12\x00" * 20_000], ids=["grafts", "messages"]
+)
+def test_a_group_hides_nothing_from_the_count(rest: bytes) -> None:
+    """A parser skips an unknown group and reads on; so would half a million messages be made."""
+    with pytest.raises(Violation, match="too many fields in one frame"):
+        check_fields(b"\x7b\x7c" + rest)
+
+
 @pytest.mark.parametrize("make", [ihave, iwant, idontwant, exchange])
 def test_ids_are_counted_and_not_only_the_entries_that_hold_them(make: Any) -> None:
     assert cost(make(1)) == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 
@@ -63,6 +64,20 @@ async def test_a_fetch_goes_on_where_an_earlier_one_broke_off() -> None:
         basket.kept[MIB + 5] ^= 1
         await bring(b, content, a.peer_id, sink=basket)
         assert set(basket.writes) == {MIB, 4 * MIB, 5 * MIB}
+
+
+async def test_a_sink_without_room_is_told_as_it_says() -> None:
+    """Whoever waits for room catches what the sink raises, and not a group around it."""
+
+    class Full(Basket):
+        def write(self, offset: int, data: bytes) -> None:
+            raise OSError(errno.ENOSPC, "no space left")
+
+    content = os.urandom(6 * MIB)
+    async with swarm() as a, swarm(a) as b:
+        a.serve_blobs(Shelf(content))
+        with pytest.raises(OSError, match="no space left"):
+            await b.fetch(blob_digest(content), len(content), [a.peer_id], Full())
 
 
 async def test_a_fetch_goes_on_from_another_peer() -> None:
