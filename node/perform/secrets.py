@@ -88,11 +88,11 @@ async def forget_job(services: Services, wanted: Wanted) -> None:
         gradients.forget(services.home, job)
 
     state = wanted.machine.state
-    contributed = isinstance(state, OwnerState) and bool(state.contributed)
+    used = state.dataset if isinstance(state, OwnerState) and state.contributed else ""
 
     def close(tx: Transaction) -> None:
         privacy_ledger.release(tx, job)
-        joins.over(tx, job, contributed=contributed)
+        joins.over(tx, job, used=used)
 
     # A draw that is still on its way would be kept after all was forgotten, and stay.
     async with gradients.drawing(services.home, job):

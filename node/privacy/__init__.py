@@ -1,5 +1,6 @@
 """What noisy jobs cost a data set: plans, reservations, charges, draws kept to be repeated.
 
-Nothing leaves before it is charged. It imports store/, engine/'s services, protocol's policies and
-arith/noise's accountant, which runs in workers/. Jobs and performers ask it before they draw.
+Nothing leaves before it is charged. It imports store/, engine/, home/, control/'s results, and
+protocol's policies; arith/noise's accountant runs in workers/. Jobs and performers ask it before
+they draw.
 """

@@ -9,7 +9,7 @@ owner contributed to it told nothing, and no longer counts.
 from __future__ import annotations
 
 from node.engine.services import Services
-from node.store.catalogue import Dataset, policy_of
+from node.store.catalogue import Dataset, datasets, policy_of
 from node.store.store import Transaction, now
 from protocol.machines.job import OVER
 from protocol.owner.state import OwnerState
@@ -18,7 +18,7 @@ from protocol.owner.state import OwnerState
 async def others(services: Services, dataset: Dataset, job: bytes) -> frozenset[bytes]:
     """Jobs without noise, other than `job`, that a data set has joined."""
     stored = await services.store.read(lambda tx: _stored(tx, dataset))
-    return (stored | _running(services, dataset)) - {job}
+    return (stored | await _running(services, dataset)) - {job}
 
 
 async def join(services: Services, dataset: Dataset, job: bytes, requester: bytes) -> str:
@@ -27,7 +27,7 @@ async def join(services: Services, dataset: Dataset, job: bytes, requester: byte
     Empty once it is entered (it may have been before); otherwise why the policy does not allow one
     more, for its owner alone.
     """
-    running = _running(services, dataset)
+    running = await _running(services, dataset)
 
     def write(tx: Transaction) -> str:
         before = len((_stored(tx, dataset) | running) - {job})
@@ -48,12 +48,13 @@ async def join(services: Services, dataset: Dataset, job: bytes, requester: byte
     return await services.store.run(write)
 
 
-def over(tx: Transaction, job: bytes, *, contributed: bool) -> None:
-    """A job is over. It counts on where this owner contributed to it. Unknown jobs are fine."""
-    if not contributed:
-        tx.execute(
-            "UPDATE noiseless_joins SET idle = ? WHERE job = ? AND idle IS NULL", (now(), job)
-        )
+def over(tx: Transaction, job: bytes, *, used: str) -> None:
+    """A job is over. It counts on for the data set that it `used`, if any: whoever contributed to
+    it. Unknown jobs are fine."""
+    tx.execute(
+        "UPDATE noiseless_joins SET idle = ? WHERE job = ? AND dataset != ? AND idle IS NULL",
+        (now(), job, used),
+    )
 
 
 def _stored(tx: Transaction, dataset: Dataset) -> frozenset[bytes]:
@@ -64,13 +65,17 @@ def _stored(tx: Transaction, dataset: Dataset) -> frozenset[bytes]:
     return frozenset(row[0] for row in rows)
 
 
-def _running(services: Services, dataset: Dataset) -> frozenset[bytes]:
-    """Jobs that a machine here has joined: also those of before joins were stored."""
+async def _running(services: Services, dataset: Dataset) -> frozenset[bytes]:
+    """Jobs that a machine here has joined, under any name of these bytes: also those of before
+    joins were stored."""
+    names = await services.store.read(
+        lambda tx: {each.name for each in datasets(tx) if each.digest == dataset.digest}
+    )
     return frozenset(
         machine.key
         for machine in services.engine.machines.values()
         if isinstance(machine.state, OwnerState)
-        and machine.state.dataset == dataset.name
+        and machine.state.dataset in names | {dataset.name}
         and machine.context.spec.privacy.epsilon is None
         and (machine.state.contributed or machine.state.phase not in OVER)
     )

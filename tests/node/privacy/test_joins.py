@@ -99,7 +99,7 @@ async def test_only_a_job_that_told_nothing_no_longer_counts(
     told = ((bytes(32), 0),) if contributed else ()
     machine(services, 1, OwnerState(phase=JobPhase.DECLINED, dataset="ward", contributed=told))
     with store.transaction() as tx:
-        joins.over(tx, job(1), contributed=contributed)
+        joins.over(tx, job(1), used="ward" if contributed else "")
     assert bool(await joins.join(services, ward, job(2), ASKER)) is contributed
 
 
@@ -107,6 +107,31 @@ async def test_a_job_that_was_joined_before_joins_were_stored_counts(store: Stor
     services, ward = services_of(store), data_set(store)
     machine(services, 1, OwnerState(phase=JobPhase.TRAINING, dataset="ward"))
     assert await joins.join(services, ward, job(2), ASKER)
+
+
+async def test_a_job_counts_for_the_data_set_that_it_used_alone(store: Store) -> None:
+    """Both were set aside for it, by a policy and by hand, and one was taken."""
+    services = services_of(store)
+    fill(store, "clinic", no_noise=True)
+    with store.transaction() as tx:
+        apart = dataclasses.replace(data_set(store, "clinic"), digest=b"c" * 32)
+        catalogue.delete_dataset(tx, "clinic")
+        catalogue.save_dataset(tx, apart)
+    for each in ("ward", "clinic"):
+        await joins.join(services, data_set(store, each), job(1), ASKER)
+    with store.transaction() as tx:
+        joins.over(tx, job(1), used="clinic")
+    assert await joins.others(services, data_set(store), job(2)) == frozenset()
+    assert await joins.others(services, apart, job(2)) == {job(1)}
+
+
+async def test_a_join_from_before_counts_under_another_name_of_the_same_bytes(
+    store: Store,
+) -> None:
+    services = services_of(store)
+    machine(services, 1, OwnerState(phase=JobPhase.TRAINING, dataset="ward"))
+    fill(store, "copy", no_noise=True)
+    assert await joins.others(services, data_set(store, "copy"), job(2)) == {job(1)}
 
 
 async def test_what_is_known_of_a_job_goes_into_the_judgement(store: Store) -> None:
