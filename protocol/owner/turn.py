@@ -15,7 +15,7 @@ from protocol.machines.job import advance as advance_job
 from protocol.machines.machine import JobContext, Turn, one_line
 from protocol.machines.round import Phase, Role, place_of, type_of
 from protocol.owner.state import OwnerRound, OwnerState
-from protocol.wire.messages import Ask, Contribution, Open, Ready, RefusalCode, Refuse
+from protocol.wire.messages import Ask, Contribution, Open, Ready, RefusalCode, Refuse, Result
 
 
 class OwnerTurn(Turn[OwnerState]):
@@ -51,6 +51,10 @@ def awaited(state: OwnerState) -> tuple[OwnerRound, ...]:
     return tuple(r for r in both if r is not None and r.phase in (Phase.COMMIT, Phase.DUE))
 
 
+def _place(round_: OwnerRound | None) -> tuple[int, int] | None:
+    return None if round_ is None else (round_.number, round_.attempt)
+
+
 def concerned(turn: OwnerTurn, input_: Input) -> tuple[OwnerRound | None, ...]:
     """The attempts that an input is about, the one that is due first; None where it is none.
 
@@ -59,6 +63,8 @@ def concerned(turn: OwnerTurn, input_: Input) -> tuple[OwnerRound | None, ...]:
     state = turn.state
     if type_of(input_) is Open:
         return (state.round,)
+    if type_of(input_) is Result and place_of(input_) != _place(state.round):
+        return (None,)  # a round that is due was overtaken, and so was the model that it gave
     followed: tuple[OwnerRound, ...] = ()
     if state.phase is JobPhase.TRAINING:
         followed = tuple(each for each in (state.due, state.round) if each is not None)

@@ -94,9 +94,12 @@ def ready(turn: RequesterTurn, round_: RequesterRound, input_: inputs.ReceiveMes
 def refused_early(
     turn: RequesterTurn, round_: RequesterRound, input_: inputs.ReceiveMessage
 ) -> None:
-    """A member stays out of the present attempt: nobody waits for it any longer."""
-    member = sender(turn, input_)
-    if member not in round_.refused:
+    """A member stays out of the present attempt: nobody waits for it any longer.
+
+    An owner that is enrolled and not in the list yet may refuse as well; nobody waits for it.
+    """
+    member = turn.context.require_cohort().index_of(input_.envelope.sender)
+    if member is not None and member not in round_.refused:
         set_round(turn, refused=(*round_.refused, member))
 
 

@@ -9,6 +9,7 @@ from kits.books import REQUESTER, digest_of
 from kits.machine import Effects, every, kinds, notes, refusals, sent
 from kits.owner import DEPTH, OwnerKit, due, owner_at
 
+from protocol.errors import StateError
 from protocol.machines import effects, inputs
 from protocol.machines.effects import BlobKind
 from protocol.machines.job import JobPhase
@@ -251,3 +252,14 @@ def test_a_round_that_is_due_is_kept_beside_the_next() -> None:
     kit = due()
     assert slot(kit, Phase.DUE) is Phase.DUE
     assert (kit.round.number, kit.round.phase) == (1, Phase.OPEN)
+
+
+def test_a_result_of_a_round_that_was_overtaken_sets_no_model_back() -> None:
+    kit = awaiting(Phase.DUE)
+    about = kit.state.due
+    kit.list_examined(about)
+    kit.on_chain(about)
+    kit.deep()
+    assert slot(kit, Phase.DUE) is Phase.DONE
+    with pytest.raises(StateError, match=r"Result of round 0\.0 is not awaited"):
+        kit.hear(REQUESTER, Result(digest_of("older"), 900), 0, 0)

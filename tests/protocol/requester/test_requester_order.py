@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from kits.books import make_job
-from kits.machine import every, kinds
+from kits.machine import every, kinds, notes
 from kits.requester import RequesterKit, requester_at
 
 from protocol.errors import FatalError
@@ -102,3 +102,11 @@ def test_a_sum_of_checked_batches_that_fails_is_a_defect(phase: Phase) -> None:
     failed = inputs.SumFailed(kit.now, *kit.place, 0, "ciphertext 0 is no unit")
     with pytest.raises(FatalError, match="sum of checked batches"):
         kit.peek(failed)
+
+
+def test_an_owner_that_is_not_in_the_list_yet_may_say_why_it_stays_out() -> None:
+    kit = requester_at(Phase.READY, make_job(10, later=(5,)))
+    late = kit.group(1)[0]
+    kit.enrol(late)
+    wanted = kit.hear(kit.job.people[late], _STAY, 0, 0)
+    assert notes(wanted) == ["refusal"]
