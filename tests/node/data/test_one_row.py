@@ -19,11 +19,12 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 from kits.examples import examples
 
-from node.data.cells import number_of, number_places, numbers_of, text_places
+from node.data.cells import number_places, numbers_of, text_places
 from node.data.datasets import import_file
 from node.data.matrix import OwnedRows, owned_rows
 from node.store.blobs import Blobs
 from protocol.spec.job import CategoryFeature, ClassTarget, NumberFeature
+from protocol.spec.words import number_of
 
 Row: TypeAlias = tuple[str, str, str]
 
@@ -195,10 +196,11 @@ def test_words_and_cells_are_numbers_alike(word: str) -> None:
 
 def test_a_cell_is_the_word_that_is_spelt_as_it_is_before_any_of_its_value() -> None:
     cells = pl.Series(["01067", "1067", "1067.0", "1e3", None, "x"])
-    assert text_places(cells, ["01067", "1067"]).tolist() == [0, 1, 1, -1, -1, -1]
-    assert text_places(cells, ["1067.00", "1000", "x"]).tolist() == [0, 0, 0, 1, -1, 2]
+    values = numbers_of(cells)
+    assert text_places(cells, ["01067", "1067"], values).tolist() == [0, 1, 1, -1, -1, -1]
+    assert text_places(cells, ["1067.00", "1000", "x"], values).tolist() == [0, 0, 0, 1, -1, 2]
     # Neither of two words is the number's shortest form: it is none of them.
-    assert text_places(cells, ["01067", "1067.00"]).tolist() == [0, -1, -1, -1, -1, -1]
+    assert text_places(cells, ["01067", "1067.00"], values).tolist() == [0, -1, -1, -1, -1, -1]
     numbers = np.array([1067.0, 1000.0, np.nan])
     assert number_places(numbers, ["01067", "1067"]).tolist() == [1, -1, -1]
     assert number_places(numbers, ["a", "b"]).tolist() == [-1, -1, -1]
