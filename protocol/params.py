@@ -144,6 +144,9 @@ MAX_FEATURES: Final = 4096
 MAX_CATEGORIES: Final = 1024
 MAX_INPUTS: Final = 16_384
 
+#: Words that stand for a gap in one column: people write a few, and every cell is held to them.
+MAX_GAP_WORDS: Final = 16
+
 #: Bytes of a name (column, category, class) in a job's spec; they are shown in terminals.
 MAX_NAME_BYTES: Final = 64
 
