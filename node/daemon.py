@@ -44,6 +44,7 @@ from node.perform import chain as chain_effects
 from node.perform import messages
 from node.perform.dispatch import perform
 from node.perform.idle import fill_pools
+from node.privacy import settling
 from node.store import jobs, outbox, records
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -172,6 +173,7 @@ async def _serve(
         await api.refresh()
         notifier = Notifier()
         nursery.start_soon(_until_signalled, stop)
+        nursery.start_soon(settling.settle_all, services)
         nursery.start_soon(engine.run)
         nursery.start_soon(intents.run)
         nursery.start_soon(watcher.run)

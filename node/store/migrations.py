@@ -233,6 +233,32 @@ UPDATE policies SET body = CAST(x'dc0016' || substr(body, 4) || x'010101' AS BLO
     WHERE substr(body, 1, 3) = x'dc0013';
 """
 
+_PEOPLE: Final = """
+-- A sealed sketch of each version of a data set. A version without one takes no job. It stays when
+-- the data set is removed, because what was told of its rows stays told.
+CREATE TABLE sketches (
+    dataset TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    sketch BLOB NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (dataset, digest)
+) STRICT;
+
+-- Versions that have rows in common: `part` of the smaller one's. Their names share one budget,
+-- unless their owner said that they are other people (apart).
+CREATE TABLE shared_rows (
+    one TEXT NOT NULL,
+    one_digest BLOB NOT NULL,
+    other TEXT NOT NULL,
+    other_digest BLOB NOT NULL,
+    part REAL NOT NULL,
+    apart INTEGER NOT NULL CHECK (apart IN (0, 1)),
+    at REAL NOT NULL,
+    PRIMARY KEY (one, one_digest, other, other_digest)
+) STRICT;
+CREATE INDEX shared_rows_of_other ON shared_rows (other);
+"""
+
 #: Step n stands at index n - 1.
 MIGRATIONS: Final[tuple[str, ...]] = (
     _BASE,
@@ -242,4 +268,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _RELEASES,
     _TRUSTED,
     _JOINS,
+    _PEOPLE,
 )
