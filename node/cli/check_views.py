@@ -80,11 +80,24 @@ def estimate(c: Result) -> list[Part]:
             pay(e["owner_earns"], token),
             "in all rounds" + (", and its share of merit" if merit else ""),
         ),
+        *_cards(c),
     ]
     warnings = [f"warning: {text}" for text in c["warnings"]]
     protects = Table(("what", "value", "how"), _protection(c), title="what protects an owner")
     more = [_envelopes(c)] if sealed is None else sealed_views.parts(c)
     return [Table(("what", "value", "how"), rows), protects, *more, "", *warnings]
+
+
+def _cards(c: Result) -> _Rows:
+    """Known cards that meet the spec; nothing where no daemon could tell."""
+    met = c["cards"]
+    if met is None:
+        return []
+    how = (
+        f"of {met['known']} known: {met['columns']} have the columns, {met['purpose']} of them "
+        f"allow the purpose, {met['price']} of them take the rate"
+    )
+    return [("cards that meet it", str(met["price"]), how)]
 
 
 def _shape(c: Result) -> str:
