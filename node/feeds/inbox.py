@@ -103,9 +103,9 @@ class Inbox:
 
     async def run(self) -> None:
         """Follow topics as machines come and go, and ask what was missed; until cancelled."""
-        await self.shelf.open()
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            await self.shelf.open()
             nursery.start_soon(self._ask_around)
             nursery.start_soon(self.shelf.run)
             while True:
