@@ -15,6 +15,8 @@ from pathlib import Path
 
 import trio
 
+from node.cards.offers import CardCalls
+from node.cards.shelf import Shelf
 from node.chain.watch import Watcher
 from node.control import results as r
 from node.control.events import EventBus
@@ -58,7 +60,7 @@ from protocol.policy.terms import describe, with_changes
 _CONSIDERED = (JobPhase.WAITING, JobPhase.CONSIDERING)
 
 
-class Api:
+class Api(CardCalls):
     """Implements node.control.api.NodeApi. `join_line` is set once the node's address is known."""
 
     def __init__(
@@ -68,7 +70,9 @@ class Api:
         follower: ChainFollower,
         bus: EventBus,
         stop: trio.Event,
+        shelf: Shelf,
     ) -> None:
+        super().__init__(services, shelf)
         self._services = services
         self._watcher = watcher
         self._follower = follower

@@ -165,7 +165,7 @@ async def _serve(
         swarm.serve(messages.PROTOCOL, inbox.answer)
         swarm.serve_blobs(blobs)
         stop = trio.Event()
-        api = Api(services, watcher, follower, bus, stop)
+        api = Api(services, watcher, follower, bus, stop, inbox.shelf)
         join = JoinLine(
             api.reachable_address(), swarm.peer_id, config.chain_id, to_checksum(config.contract)
         )
@@ -178,6 +178,7 @@ async def _serve(
         nursery.start_soon(intents.run)
         nursery.start_soon(watcher.run)
         nursery.start_soon(inbox.run)
+        nursery.start_soon(api.announce_cards)
         nursery.start_soon(swarm.relay, inbox.relay_judge)
         nursery.start_soon(fill_pools, services)
         nursery.start_soon(_tick, engine)
