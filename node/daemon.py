@@ -15,7 +15,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import trio
@@ -58,6 +58,7 @@ from protocol.machines.machine import JobContext, one_line
 from protocol.machines.round import Role
 from protocol.owner.state import OwnerState
 from protocol.spec.job import decode_spec
+from protocol.wire import identity
 
 log = logging.getLogger("assay.daemon")
 
@@ -161,6 +162,7 @@ async def _serve(
         cursor = await store.read(partial(load_cursor, root=0))
         watcher = Watcher(chain, cursor, follower.apply, history=_HISTORY_BLOCKS)
 
+        swarm.cherish(lambda: _partners(engine))
         swarm.serve(messages.PROTOCOL, inbox.answer)
         swarm.serve_blobs(blobs)
         stop = trio.Event()
@@ -254,6 +256,17 @@ def _restore_cohorts(services: Services) -> None:
             machine.broken = one_line(str(error))
         else:
             machine.context = dataclasses.replace(context, cohort=cohort)
+
+
+def _partners(engine: Engine) -> Iterator[str]:
+    """Peers of jobs that are not over: requesters, and members of cohorts."""
+    for machine in engine.machines.values():
+        if machine.state.phase in OVER:
+            continue
+        yield identity.peer_id_text(machine.context.requester)
+        cohort = machine.context.cohort
+        if cohort is not None:
+            yield from (identity.peer_id_text(member.peer) for member in cohort.members)
 
 
 async def _tick(engine: Engine) -> None:

@@ -9,6 +9,8 @@ import trio
 from kits.net.swarms import stranger, swarm, wait_until
 from multiaddr import Multiaddr
 
+from node.net.host import network_of
+from node.net.swarm import Swarm
 from protocol import params
 
 CROWD = 200
@@ -44,3 +46,41 @@ async def test_the_oldest_silent_connection_goes_and_each_does_in_time(
             assert await first.receive_some() == b""
         with trio.fail_after(params.SILENT_SECONDS + 3):
             assert await second.receive_some() == b""
+
+
+@pytest.mark.parametrize("addresses", [1, 50])
+async def test_honest_dials_get_in_beside_handshakes_that_stop(addresses: int) -> None:
+    """Each of the crowd says the first words and no more, and is back when it is closed."""
+    async with (
+        swarm() as victim,
+        contextlib.AsyncExitStack() as stack,
+        trio.open_nursery() as crowd,
+    ):
+        port = int(Multiaddr(victim.addresses()[0]).value_for_protocol("tcp") or 0)
+        for number in range(CROWD):
+            crowd.start_soon(stalled, f"127.0.1.{1 + number % addresses}", port)
+        await wait_until(lambda: len(shaking(victim)) >= params.MAX_HANDSHAKES_OF_ONE)
+        for number in range(5):
+            await stack.enter_async_context(stranger(victim))
+            await wait_until(lambda number=number: len(victim.peers()) == number + 1, 5)
+        assert len(shaking(victim)) <= params.MAX_HANDSHAKES + 1
+        assert victim.statistics()["handshakes.crowded_out"] > 0
+        crowd.cancel_scope.cancel()
+
+
+def shaking(victim: Swarm) -> dict[tuple[str, int], object]:
+    (listener,) = network_of(victim._parts.host).listeners.values()
+    return listener._transport._shaking  # type: ignore[attr-defined,no-any-return]
+
+
+async def stalled(address: str, port: int) -> None:
+    """A dialler that stops in its handshake, again and again."""
+    while True:
+        with contextlib.suppress(OSError, trio.BrokenResourceError):
+            async with await trio.open_tcp_stream(
+                "127.0.0.1", port, local_address=address
+            ) as stream:
+                await stream.send_all(b"\x13/multistream/1.0.0\n")
+                while await stream.receive_some():
+                    pass
+        await trio.sleep(0.05)
