@@ -20,6 +20,7 @@ from typing import Any
 import trio
 from libp2p.abc import IListener, IMuxedConn, IRawConnection, ISecureConn
 from libp2p.custom_types import THandler
+from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.io.trio import TrioTCPStream
 from libp2p.peer.id import ID
 from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
@@ -34,8 +35,11 @@ from protocol import params
 
 log = logging.getLogger("assay.net")
 
-#: How long a handshake's own clean-up may take after its socket is closed, seconds.
+#: How long the library's clean-up may take after a socket is closed, seconds: it then waits for the
+#: swarm's end, and is cancelled. A handshake ends by itself; one that is cancelled never gives
+#: its place back.
 _CLEANUP_SECONDS = 0.5
+_HANDSHAKE_CLEANUP_SECONDS = 30.0
 
 
 class _TellingStream(TrioTCPStream):
@@ -48,10 +52,15 @@ class _TellingStream(TrioTCPStream):
         self.settled = trio.Event()
         self.shaken = False
         self.heard_at = trio.current_time()
+        self.heard_bytes = 0
 
     async def read(self, n: int | None = None) -> bytes:
         data = await super().read(n)
+        if not data and n != 0:
+            # The library takes an empty read for a short one, and reads a hundred times more.
+            raise ConnectionClosedError("the other side has closed", transport="tcp")
         self.heard_at = trio.current_time()
+        self.heard_bytes += len(data)
         return data
 
     async def close(self) -> None:
@@ -97,9 +106,11 @@ class _Listener(IListener):
                 nursery.start_soon(self._handle, telling, ended)
                 if await self._transport.shakes_hands(telling):
                     await telling.closed.wait()
+                    cleaning = _CLEANUP_SECONDS
                 else:
                     await trio.aclose_forcefully(stream)
-                with trio.move_on_after(_CLEANUP_SECONDS):
+                    cleaning = _HANDSHAKE_CLEANUP_SECONDS
+                with trio.move_on_after(cleaning):
                     await ended.wait()
                 nursery.cancel_scope.cancel()
         finally:
@@ -169,7 +180,7 @@ class ExclusiveTCP(TCP):
     async def shakes_hands(self, stream: _TellingStream) -> bool:
         """Wait for an inbound connection's handshake; whether it ended well, and in time.
 
-        Where there are too many, the quietest of the address with the most is given up
+        Where there are too many, one of the address with the most is given up
         (node/net/rules/worth.py).
         """
         remote = stream.get_remote_address()
@@ -195,7 +206,7 @@ class ExclusiveTCP(TCP):
     def _make_room(self) -> None:
         now = trio.current_time()
         shaking = [
-            worth.Shaking(remote, remote[0], now - stream.heard_at)
+            worth.Shaking(remote, remote[0], now - stream.heard_at, stream.heard_bytes)
             for remote, stream in self._shaking.items()
             if not stream.settled.is_set()
         ]

@@ -59,6 +59,8 @@ class Lines:
         self._closing: WeakKeyDictionary[INetConn, None] = WeakKeyDictionary()
         self._nursery: trio.Nursery | None = None
         self.attention = Attention(LOOK_SECONDS)
+        #: Set when somebody has connected since the last look.
+        self.arrivals = trio.Event()
         self.members: Callable[[], Iterable[str]] = tuple
         self.chosen: Callable[[], Iterable[ID]] = tuple
         self.counters: Counter[str] = Counter()
@@ -66,7 +68,11 @@ class Lines:
     def watch(self, nursery: trio.Nursery) -> None:
         """Begin to hold the number of connections; what it takes runs in `nursery`."""
         self._nursery = nursery
-        self._network.register_notifee(_Newcomers(self.make_room))
+        self._network.register_notifee(_Newcomers(self._arrived))
+
+    def _arrived(self) -> None:
+        self.make_room()
+        self.arrivals.set()
 
     # -- who is there --------------------------------------------------------------------------
 
@@ -123,6 +129,7 @@ class Lines:
 
     def look(self) -> None:
         """Look at all lines: ask the quiet ones for a byte, close those that owe one too long."""
+        self.arrivals = trio.Event()
         now = trio.current_time()
         attentive = self.attention.looked(now)
         for peer, conn in self.open():

@@ -56,6 +56,7 @@ _MAX_ATTEMPTS: Final = 4096
 #: Addresses of one peer that are tried.
 _MAX_ADDRESSES: Final = 8
 _MUTE_SECONDS: Final = 60.0
+_CROWD_SECONDS: Final = 0.05
 
 
 @dataclass(slots=True)
@@ -298,7 +299,11 @@ class Peers:
                     self._dialling.add(peer)
                     nursery.start_soon(self._try, peer)
                 self._schedule_exchange(nursery, now)
-                await trio.sleep(LOOK_SECONDS)
+                with trio.move_on_after(LOOK_SECONDS):
+                    await self.lines.arrivals.wait()
+                    # A newcomer is asked at once: until it answers, it is the first to go. A crowd
+                    # of them is asked together.
+                    await trio.sleep(_CROWD_SECONDS)
 
     def _due(self, now: float) -> list[ID]:
         """Whom to dial now: lost bootstrap peers always, others while there are too few."""

@@ -21,16 +21,19 @@ GRACE: Final = 5.0
 USEFUL_SECONDS: Final = 600.0
 #: A line that answers and has stood so long is worth as much.
 OLD_SECONDS: Final = 3600.0
+#: The part of all places that newcomers may take from company that is no more than that.
+_NEW_SHARE: Final = 8
 
 
 class Rank(IntEnum):
     """What a connection is worth; the least go first."""
 
     SILENT = 0
-    COMPANY = 1
-    USEFUL = 2
-    MEMBER = 3
-    CHOSEN = 4
+    NEW = 1
+    COMPANY = 2
+    USEFUL = 3
+    MEMBER = 4
+    CHOSEN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +64,9 @@ def rank(peer: Standing) -> Rank:
         return Rank.USEFUL
     if peer.answered is not None and peer.age >= OLD_SECONDS:
         return Rank.USEFUL
-    if peer.answered is not None or peer.age < GRACE:
+    if peer.answered is not None:
         return Rank.COMPANY
-    return Rank.SILENT
+    return Rank.NEW if peer.age < GRACE else Rank.SILENT
 
 
 def group(address: str) -> str:
@@ -83,13 +86,19 @@ def leaving(standing: Sequence[Standing], most: int) -> list[Hashable]:
     """Keys of those that go so that `most` are left, the first to go first.
 
     Of the least rank that is there, the address with the most connections of that rank loses the
-    one that has been of no use for longest.
+    one that has been of no use for longest. An eighth of the places is for the youngest newcomers:
+    they count as company, so that those who are here already cannot keep everybody else out, and
+    those who come again and again cannot push out who is here.
     """
+    ranks = {each.key: rank(each) for each in standing}
+    newcomers = [each for each in standing if ranks[each.key] is Rank.NEW]
+    for each in sorted(newcomers, key=lambda each: each.age)[: max(1, most // _NEW_SHARE)]:
+        ranks[each.key] = Rank.COMPANY
     left = list(standing)
     gone: list[Hashable] = []
     while len(left) > most:
-        least = min(map(rank, left))
-        candidates = [each for each in left if rank(each) == least]
+        least = min(ranks[each.key] for each in left)
+        candidates = [each for each in left if ranks[each.key] == least]
         crowds = Counter(group(each.address) for each in candidates)
         goes = max(candidates, key=lambda each: (crowds[group(each.address)], _idle(each)))
         left.remove(goes)
@@ -104,21 +113,23 @@ def _idle(peer: Standing) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Shaking:
-    """A connection in its handshake, and the seconds since it last said anything."""
+    """A connection in its handshake: the bytes that it has said, and the seconds since the last."""
 
     key: Hashable
     address: str
     quiet: float
+    said: int = 0
 
 
 def crowded_out(shaking: Sequence[Shaking], most: int, most_of_one: int) -> Hashable | None:
     """Whose handshake is given up so that `most` are under way, and `most_of_one` from one address.
 
-    The address with the most pays, with the one that has been quiet for longest: a handshake that
-    goes on is never the quietest beside those that do not. None while there is room.
+    The address with the most pays, with the one that has got least far, and of these the one that
+    has been quiet for longest: what a handshake has to say takes the dialler work, and a word that
+    does not belong there ends it. None while there is room.
     """
     crowds = Counter(group(each.address) for each in shaking)
     if not crowds or (len(shaking) <= most and max(crowds.values()) <= most_of_one):
         return None
-    quietest = max(shaking, key=lambda each: (crowds[group(each.address)], each.quiet))
-    return quietest.key
+    goes = max(shaking, key=lambda each: (crowds[group(each.address)], -each.said, each.quiet))
+    return goes.key

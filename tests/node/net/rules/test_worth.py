@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,16 +43,20 @@ def test_nobody_goes_for_one_that_is_worth_less(standing: list[Standing], most: 
     gone = leaving(standing, most)
     assert len(gone) == len(set(gone)) == max(0, len(standing) - most)
     left = [rank(each) for each in standing if each.key not in gone]
-    went = [rank(each) for each in standing if each.key in gone]
-    if left and went:
-        assert max(went) <= min(left)
+    for each in (each for each in standing if each.key in gone):
+        # Newcomers within their share of the places are worth as much as company.
+        assert all(other >= min(rank(each), Rank.NEW) for other in left)
+        if rank(each) > Rank.NEW:
+            assert left.count(Rank.NEW) <= max(1, most // 8)
+        if rank(each) > Rank.COMPANY:
+            assert all(other >= rank(each) for other in left)
 
 
 @pytest.mark.parametrize(
     ("peer", "expected"),
     [
         (Standing(1, "", GRACE), Rank.SILENT),
-        (Standing(1, "", GRACE - 0.1), Rank.COMPANY),
+        (Standing(1, "", GRACE - 0.1), Rank.NEW),
         (Standing(1, "", 60, answered=50), Rank.COMPANY),
         (Standing(1, "", OLD_SECONDS, answered=50), Rank.USEFUL),
         (Standing(1, "", OLD_SECONDS), Rank.SILENT),
@@ -74,6 +80,17 @@ def test_a_crowd_of_idle_ones_pays_for_every_newcomer() -> None:
         assert str(goes).startswith("idle")
         standing = [each for each in standing if each.key != goes]
         standing.append(newcomer)
+
+
+def test_company_is_not_pushed_out_by_those_who_come_again_and_again() -> None:
+    company = [Standing(f"good {n}", "192.0.2.1", 900, answered=280) for n in range(112)]
+    crowd = [Standing(f"idle {n}", "192.0.2.1", n / 10) for n in range(17)]
+    assert leaving([*company, *crowd], 128) == ["idle 16"]
+
+
+def test_company_does_not_keep_newcomers_out() -> None:
+    company = [Standing(f"here {n}", "192.0.2.1", 900, answered=n) for n in range(128)]
+    assert leaving([*company, Standing("new", "192.0.2.1", 0)], 128) == ["here 127"]
 
 
 def test_among_equals_the_address_with_most_loses_its_idlest() -> None:
@@ -103,7 +120,13 @@ def test_whose_address_it_is(one: str, other: str, same: bool) -> None:
 
 
 SHAKING = st.lists(
-    st.builds(Shaking, st.integers(), st.sampled_from(["192.0.2.1", "192.0.2.2", "::1"]), AGES),
+    st.builds(
+        Shaking,
+        st.integers(),
+        st.sampled_from(["192.0.2.1", "192.0.2.2", "::1"]),
+        AGES,
+        st.integers(0, 300),
+    ),
     max_size=40,
     unique_by=lambda each: each.key,
 )
@@ -114,16 +137,13 @@ def test_a_handshake_that_goes_on_is_not_given_up_for_one_that_does_not(
     shaking: list[Shaking], most: int, most_of_one: int
 ) -> None:
     out = crowded_out(shaking, most, most_of_one)
-    of_one = {each.address: 0 for each in shaking}
-    for each in shaking:
-        of_one[each.address] += 1
-    crowded = len(shaking) > most or max(of_one.values(), default=0) > most_of_one
+    crowds = Counter(each.address for each in shaking)
+    crowded = len(shaking) > most or max(crowds.values(), default=0) > most_of_one
     assert (out is not None) is crowded
-    if out is not None:
-        goes = next(each for each in shaking if each.key == out)
-        assert of_one[goes.address] == max(of_one.values())
-        assert goes.quiet == max(s.quiet for s in shaking if s.address == goes.address) or any(
-            of_one[s.address] == of_one[goes.address] and s.quiet <= goes.quiet
-            for s in shaking
-            if s.address != goes.address
-        )
+    if out is None:
+        return
+    goes = next(each for each in shaking if each.key == out)
+    assert crowds[goes.address] == max(crowds.values())
+    for each in shaking:
+        if crowds[each.address] == crowds[goes.address]:
+            assert (each.said, -each.quiet) >= (goes.said, -goes.quiet)
