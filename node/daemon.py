@@ -156,11 +156,17 @@ async def _serve(
         follower = ChainFollower(services)
         inbox = Inbox(services, follower.introduce)
         services.take = inbox.take
-        engine.observe = partial(_observe, bus, inbox)
         await engine.restore(await _contexts(services))
         await trio.to_thread.run_sync(_restore_cohorts, services)
         cursor = await store.read(partial(load_cursor, root=0))
-        watcher = Watcher(chain, cursor, follower.apply, history=_HISTORY_BLOCKS)
+        watcher = Watcher(
+            chain,
+            cursor,
+            follower.apply,
+            history=_HISTORY_BLOCKS,
+            busy=lambda: any(_live(engine)),
+        )
+        engine.observe = partial(_observe, bus, inbox, watcher)
 
         swarm.cherish(lambda: _partners(engine))
         swarm.serve(messages.PROTOCOL, inbox.answer)
@@ -203,10 +209,15 @@ def _ignore(machine: Machine, events: Sequence[records.Event]) -> None:
 
 
 def _observe(
-    bus: EventBus, inbox: Inbox, machine: Machine, events: Sequence[records.Event]
+    bus: EventBus,
+    inbox: Inbox,
+    watcher: Watcher,
+    machine: Machine,
+    events: Sequence[records.Event],
 ) -> None:
-    """Follow a step's changes: topics, and news for subscribers."""
+    """Follow a step's changes: topics, the chain's pace, and news for subscribers."""
     inbox.machines_changed()
+    watcher.hurry()
     for event in events:
         text = str(event.facts.get("text", ""))
         facts = {k: v for k, v in event.facts.items() if k != "text"}
@@ -260,23 +271,27 @@ def _restore_cohorts(services: Services) -> None:
 
 def _partners(engine: Engine) -> Iterator[str]:
     """Peers of jobs that are not over: requesters, and members of cohorts."""
-    for machine in engine.machines.values():
-        if machine.state.phase in OVER:
-            continue
+    for machine in _live(engine):
         yield identity.peer_id_text(machine.context.requester)
         cohort = machine.context.cohort
         if cohort is not None:
             yield from (identity.peer_id_text(member.peer) for member in cohort.members)
 
 
+def _live(engine: Engine) -> Iterator[Machine]:
+    """Machines that still wait for something."""
+    return (
+        machine
+        for machine in engine.machines.values()
+        if not machine.broken and machine.state.phase not in OVER
+    )
+
+
 async def _tick(engine: Engine) -> None:
     """Tell the time to every machine that still waits for something."""
     while True:
         at = unix_ms()
-        live = [
-            m.key for m in engine.machines.values() if not m.broken and m.state.phase not in OVER
-        ]
-        await engine.feed_all([(key, inputs.Tick(at)) for key in live])
+        await engine.feed_all([(machine.key, inputs.Tick(at)) for machine in _live(engine)])
         await trio.sleep(_TICK_SECONDS)
 
 

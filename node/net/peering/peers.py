@@ -57,6 +57,7 @@ _MAX_ATTEMPTS: Final = 4096
 _MAX_ADDRESSES: Final = 8
 _MUTE_SECONDS: Final = 60.0
 _CROWD_SECONDS: Final = 0.05
+_OWN_RECORD_SECONDS: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -84,6 +85,7 @@ class Peers:
         self._attempts: dict[ID, pace.Attempts] = {}
         self._asked: dict[ID, _Asked] = {}
         self._following: frozenset[str] = frozenset()
+        self._record, self._record_at = b"", float("-inf")
         self._dialling: set[ID] = set()
         self._locks: WeakValueDictionary[ID, trio.Lock] = WeakValueDictionary()
         self.lines = Lines(self._network)
@@ -229,8 +231,7 @@ class Peers:
         """
         if self._ask is None:
             return [], []
-        record, _ = env_to_send_in_RPC(self._host)
-        question = WhoIs(wanted, topic, self._agent, record)
+        question = WhoIs(wanted, topic, self._agent, self._own_record())
         began = trio.current_time()
         try:
             reply = decode(Known, await self._ask(str(peer), encode(question)), MAX_ANSWER_BYTES)
@@ -248,6 +249,13 @@ class Peers:
         return self._learn(reply.records[: reply.matches]), self._learn(
             reply.records[reply.matches :]
         )
+
+    def _own_record(self) -> bytes:
+        """This node's own addresses, signed; looked up once a minute: it asks every interface."""
+        now = trio.current_time()
+        if now - self._record_at >= _OWN_RECORD_SECONDS:
+            self._record, self._record_at = env_to_send_in_RPC(self._host)[0], now
+        return self._record
 
     def _learn(self, records: Iterable[bytes]) -> list[ID]:
         """Keep signed records; a record that does not verify is skipped."""
