@@ -189,6 +189,12 @@ DIAL_SECONDS: Final = 10
 SILENT_SECONDS: Final = 5
 MAX_SILENT_CONNECTIONS: Final = 128
 
+#: Handshakes at once, overall and from one address (several honest nodes may share one), and the
+#: seconds that one may take: a quarter of a second where nobody is late.
+MAX_HANDSHAKES: Final = 64
+MAX_HANDSHAKES_OF_ONE: Final = 32
+HANDSHAKE_SECONDS: Final = 5
+
 #: Gossip from one peer, which forwards what others wrote too: above the measured 100 messages a
 #: second a core can verify, so that an honest burst is delayed and a flood costs one core's share.
 GOSSIP_MESSAGES_PER_SECOND: Final = 150
