@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -20,8 +21,9 @@ from hypothesis import strategies as st
 from kits.examples import examples
 
 from node.data.cells import number_of, number_places, numbers_of, text_places
-from node.data.datasets import import_file
+from node.data.datasets import import_file, import_query
 from node.data.matrix import OwnedRows, owned_rows
+from node.data.sql.query import query
 from node.store.blobs import Blobs
 from protocol.spec.job import CategoryFeature, ClassTarget, NumberFeature
 
@@ -72,12 +74,21 @@ def as_npz(rows: Sequence[Row]) -> bytes:
     return out.getvalue()
 
 
+def as_sqlite(rows: Sequence[Row]) -> bytes:
+    database = sqlite3.connect(":memory:")
+    database.execute("CREATE TABLE people (x, ward, kind)")
+    database.executemany("INSERT INTO people VALUES (?, ?, ?)", rows)
+    database.commit()
+    return database.serialize()
+
+
 FORMATS: dict[str, Callable[[Sequence[Row]], bytes]] = {
     "csv": as_csv,
     "semicolons.csv": as_semicolons,
     "tsv": as_tabs,
     "parquet": as_parquet,
     "npz": as_npz,
+    "sqlite": as_sqlite,
 }
 
 
@@ -86,7 +97,11 @@ def used(folder: Path, suffix: str, content: bytes) -> OwnedRows:
     folder.mkdir(exist_ok=True)
     file = folder / f"in.{suffix}"
     file.write_bytes(content)
-    return owned_rows(Blobs(folder).path(import_file(file, folder).copy.digest), FEATURES, TARGET)
+    if suffix == "sqlite":
+        found = import_query(query("SELECT * FROM people", f"sqlite://{file}"), "", folder)
+    else:
+        found = import_file(file, folder)
+    return owned_rows(Blobs(folder).path(found.copy.digest), FEATURES, TARGET)
 
 
 def vectors(held: OwnedRows) -> list[tuple[bytes, bytes, bool]]:
