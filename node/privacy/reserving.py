@@ -143,6 +143,31 @@ async def set_policy(services: Services, dataset: str, policy: Policy) -> None:
             return
 
 
+async def look_again(services: Services, dataset: str) -> None:
+    """Find which running jobs fit a data set's budget now: more than before, where fewer data sets
+    share it."""
+
+    def load(tx: Transaction) -> tuple[Limit, tuple[Entry, ...]]:
+        return ledger.limit_of(tx, dataset), ledger.entries(tx, dataset)
+
+    while True:
+        limit, seen = await services.store.read(load)
+        found = await fitting(services, seen, limit)
+
+        def write(
+            tx: Transaction,
+            looked: tuple[Limit, tuple[Entry, ...]] = (limit, seen),
+            found: frozenset[bytes] = found,
+        ) -> bool:
+            if load(tx) != looked:
+                return False
+            ledger.renew(tx, dataset, found, looked[0])
+            return True
+
+        if await services.store.run(write):
+            return
+
+
 async def _still_fitting(
     services: Services, seen: tuple[Entry, ...], limit: Limit
 ) -> frozenset[bytes] | None:

@@ -187,11 +187,61 @@ async def test_an_owner_may_say_that_they_are_other_people(services: Any) -> Non
     # The word was about these two: the next copy shares with both.
     await settled(services, "third", NEAR[3:])
     assert group(services, "ward") == ("third", "twins", "ward")
-    # Said afterwards, with the same bytes: the names that are left share.
+    # Said afterwards: the file is added again.
     remove(services, "third")
     await add(services, "third", NEAR[3:])
     await settling.settle(services, "third", ["ward", "twins"])
     assert group(services, "ward") == ("ward",)
+
+
+async def test_a_word_that_comes_late_lets_jobs_run_again(services: Any) -> None:
+    """A bridge was used, and removed; its bytes are added again with the owner's word."""
+    other = rows(3)
+    for name, lines in (("ward", WARD), ("lab", other)):
+        await settled(services, name, lines, epsilon=8)
+    assert await reserve(services, "ward", 1) == await reserve(services, "lab", 2) == ""
+    await settled(services, "both", [*WARD, *other], epsilon=20)
+    small = await privacy.reserve_job(services, "both", job(3), noisy_spec(0.1, 1), ROWS)
+    assert "the policy allows 8" in small
+    with services.store.transaction() as tx, pytest.raises(InputError, match="does not run"):
+        ledger.charge(tx, "lab", job(2), 0, MODEL)
+    await settling.settle(services, "both", ["ward", "lab"])
+    assert group(services, "lab") == ("lab",)
+    with services.store.transaction() as tx:
+        ledger.charge(tx, "lab", job(2), 0, MODEL)
+        ledger.charge(tx, "ward", job(1), 0, MODEL)
+
+
+async def test_a_data_set_that_was_never_used_leaves_nothing(services: Any) -> None:
+    other = rows(3)
+    for name, lines in (("ward", WARD), ("lab", other), ("both", [*WARD, *other])):
+        await settled(services, name, lines, epsilon=8)
+    assert group(services, "lab") == ("both", "lab", "ward")
+    remove(services, "both")
+    assert group(services, "lab") == ("lab",)
+    with services.store.snapshot() as tx:
+        assert [each.dataset for each in people.versions(tx)] == ["ward", "lab"]
+    # Used, if only for a job that is not over yet.
+    await settled(services, "both", [*WARD, *other], epsilon=8)
+    assert await reserve(services, "both", 1) == ""
+    remove(services, "both")
+    assert group(services, "lab") == ("both", "lab", "ward")
+    with services.store.transaction() as tx:
+        ledger.release(tx, job(1))
+    await settled(services, "both", [*WARD, *other], epsilon=8)
+    remove(services, "both")
+    assert group(services, "lab") == ("lab",)
+
+
+async def test_no_word_makes_the_same_bytes_other_people(services: Any) -> None:
+    await settled(services, "ward", WARD)
+    with services.store.transaction() as tx:
+        ward = catalogue.load_dataset(tx, "ward")
+        assert ward is not None
+        catalogue.save_dataset(tx, dataclasses.replace(ward, name="again"))
+    await settling.settle(services, "again", ["ward"])
+    await settling.settle(services, "again", ["ward"])
+    assert group(services, "ward") == ("again", "ward")
 
 
 async def test_the_setting_says_how_much_is_shared(services: Any) -> None:
