@@ -259,6 +259,31 @@ CREATE TABLE shared_rows (
 CREATE INDEX shared_rows_of_other ON shared_rows (other);
 """
 
+_CARDS: Final = """
+-- Cards of data sets, of all peers, and withdrawals (node/cards/). mark: in the order in which they
+-- were learned, for peers that ask what is new. valid_until: of this word; kept_until: the latest
+-- of the slot's words, for as long as somebody could say an older one again. Unix seconds.
+CREATE TABLE cards (
+    mark INTEGER PRIMARY KEY AUTOINCREMENT,
+    peer BLOB NOT NULL,
+    slot INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    valid_until INTEGER NOT NULL,
+    kept_until INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    withdrawn INTEGER NOT NULL CHECK (withdrawn IN (0, 1)),
+    body BLOB NOT NULL,
+    UNIQUE (peer, slot)
+) STRICT;
+
+-- Which of this node's slots holds the card of which data set. No reference to datasets: the card
+-- of one that is gone is still to be withdrawn.
+CREATE TABLE own_cards (
+    dataset TEXT PRIMARY KEY,
+    slot INTEGER NOT NULL UNIQUE
+) STRICT, WITHOUT ROWID;
+"""
+
 #: Step n stands at index n - 1.
 MIGRATIONS: Final[tuple[str, ...]] = (
     _BASE,
@@ -269,4 +294,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _TRUSTED,
     _JOINS,
     _PEOPLE,
+    _CARDS,
 )

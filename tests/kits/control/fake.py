@@ -6,13 +6,15 @@ import dataclasses
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import trio
 
 from node.control import examples as ex
 from node.control import job_results as j
 from node.control import results as r
+from node.control.cards import examples as cx
+from node.control.cards import results as cr
 from node.control.events import EventBus
 from node.control.server import ControlServer
 from protocol.errors import ChainError, FatalError, InputError, PeerError, StateError
@@ -37,7 +39,11 @@ class FakeNode:
         self.budgets: tuple[r.Privacy, ...] = (ex.PRIVACY,)
         self.explained = ex.EXPLAINED
         self.shows = 0
+        self.cards: list[tuple[str, str, bool]] = []
+        self.searched: list[tuple[object, ...]] = []
+        self.matches = cx.MATCHES
         self.audit_ok = True
+        self.passwords: list[str | None] = []
         self.state: r.Status = ex.STATUS
         self.blocked = trio.Event()
         self.enter_blocked = trio.Event()
@@ -88,6 +94,17 @@ class FakeNode:
         )
         return self.datasets[name]
 
+    async def data_add_sql(
+        self,
+        name: str,
+        sql: str,
+        url: str,
+        password: str | None,
+        other_people: tuple[str, ...] = (),
+    ) -> r.Dataset:
+        self.passwords.append(password)
+        return dataclasses.replace(ex.DATASET, name=name, path=f"{url}: {sql}")
+
     async def data_list(self) -> tuple[r.Dataset, ...]:
         return tuple(self.datasets[name] for name in sorted(self.datasets))
 
@@ -124,6 +141,38 @@ class FakeNode:
         if dataset is not None:
             self._dataset(dataset)
         return self.budgets
+
+    async def card_publish(self, dataset: str, card: str, dry_run: bool) -> cr.OwnCard:
+        self._dataset(dataset)
+        self.cards.append((dataset, card, dry_run))
+        return dataclasses.replace(cx.OWN, dataset=dataset, published=not dry_run)
+
+    async def card_list(self) -> tuple[cr.OwnCard, ...]:
+        return (cx.OWN,)
+
+    async def card_withdraw(self, dataset: str) -> cr.WithdrawnCard:
+        self._dataset(dataset)
+        return cr.WithdrawnCard(dataset)
+
+    async def offers(
+        self,
+        columns: tuple[str, ...],
+        kind: Literal["number", "category"] | None,
+        purpose: str | None,
+        max_rate: int | None,
+        token: str | None,
+        limit: int,
+    ) -> cr.Offers:
+        self.searched.append((columns, kind, purpose, max_rate, token, limit))
+        return cx.OFFERS
+
+    async def offer_show(self, card: str) -> cr.OfferDetail:
+        if not cx.OFFER.card.hex().startswith(card.removeprefix("0x")):
+            raise InputError(f"no card here begins with {card!r}", "card")
+        return cx.DETAIL
+
+    async def offers_match(self, spec: str, no_noise: bool) -> cr.Matches:
+        return self.matches
 
     async def jobs(self) -> tuple[j.JobSummary, ...]:
         return tuple(detail.summary for detail in self.jobs_known.values())

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import trio
+from kits.paths import ROOT
 
 from node.console.amounts import short
 from node.control import examples as ex
 from node.control import results as r
+from node.control.cards import examples as cx
 from node.control.codes import Exit
 
 LINE = ex.STATUS.join_line
@@ -29,6 +31,7 @@ LINE = ex.STATUS.join_line
             "data add ward-9 x.csv --separator semicolon --decimal , --encoding latin-1",
             ["note: read with semicolon", "note: read with ,", "note: read with latin-1"],
         ),
+        ("data add ward-9 --sql table(x) --url sqlite:///x", ["ward-9", "4120 rows, 3 columns"]),
         ("policy show ward-3", ["accept", "never, ask or auto"]),
         ("policy set ward-3 accept=ask", ["accept", "ask"]),
         (
@@ -41,6 +44,11 @@ LINE = ex.STATUS.join_line
         ),
         ("privacy", ["ward-3", "3.4", "4.1", "1e-05", "0x5a5a5a5a…5a5a", "0.0078", "0.61"]),
         ("privacy ward-3", ["spent", "reserved", "left", "Sepsis within 24 h"]),
+        ("card list", ["ward-3", "Ward visits", "1000 to 3000"]),
+        ("card withdraw ward-3", ["who has read it keeps what it said"]),
+        ("offers --column age --kind number", ["0x3f5a9c02", "age, smoker", "0.002 ether"]),
+        ("offers 3F5A9C", ["yes, no", "nobody has looked at the data", "0.002 ether"]),
+        ("job new --card 0x3f5a9c02", ["# Begun from card"]),
         ("jobs", ["Sepsis within 24 h", "1/20", "0.001 ether", "0x5a5a5a5a…5a5a"]),
         (f"job show {ex.JOB}", ["81.00 %", "0.2 ether", "commit 1.2", ex.OWNER, "open: owners"]),
         ("job show 0x5a5", ["Sepsis"]),
@@ -62,6 +70,44 @@ async def test_a_command_shows_its_result_and_prints_it_as_json(
     assert (printed.code, printed.err) == (0, "")
     assert printed.out.count("\n") == 1
     assert printed.json
+
+
+async def test_where_a_password_comes_from(assay: Any, tmp_path: Path) -> None:
+    line = ("data", "add", "ward-9", "--sql", "select 1")
+    server = (*line, "--url", "postgresql://reader@db/ward")
+    held = tmp_path / "password"
+    held.write_text("of the file \nand no second line\n")
+    async with assay.daemon() as running:
+        assert (await assay(*server)).code == 0
+        assay.environ["PGPASSWORD"] = "of libpq"
+        await assay(*server)
+        assay.environ["ASSAY_SQL_PASSWORD"] = "of assay"
+        await assay(*server)
+        ended = await assay(*server, "--password-file", str(held), "--json")
+        assert running.node.passwords == [None, "of libpq", "of assay", "of the file "]
+        assert "of the file" not in ended.out + ended.err
+        missing = await assay(*server, "--password-file", str(tmp_path / "none"))
+        assert (missing.code, len(running.node.passwords)) == (Exit.USAGE, 4)
+        assert "none cannot be read: No such file" in missing.err
+        # The daemon's directory is not the user's.
+        relative = await assay(*line, "--url", "sqlite:ward.db", "--json")
+        assert relative.json["path"] == f"sqlite://{assay.home.parent}/ward.db: select 1"
+
+
+@pytest.mark.parametrize(
+    ("line", "says", "next_"),
+    [
+        ("data add ward-9", "give a file, or --sql and --url", "assay data add NAME FILE"),
+        ("data add ward-9 --sql values(1)", "--sql and --url belong together", "--sql 'SELECT"),
+        ("data add ward-9 --url sqlite:/x", "--sql and --url belong together", "--sql 'SELECT"),
+        ("data add ward-9 x.csv --sql values(1) --url sqlite:/x", "take the place of a file", ""),
+    ],
+)
+async def test_a_file_or_a_statement(line: str, says: str, next_: str, assay: Any) -> None:
+    ended = await assay(*line.split())
+    assert ended.code == Exit.USAGE
+    assert says in ended.err
+    assert next_ in ended.err
 
 
 async def test_jobs_without_noise_are_named_as_such(assay: Any) -> None:
@@ -151,6 +197,10 @@ async def test_policy_values(text: str, value: Any, assay: Any) -> None:
             "no dataset 'none'",
             "assay data list",
         ),
+        ("card withdraw none", Exit.USAGE, "no dataset 'none'", "assay data list"),
+        ("offers ffff", Exit.USAGE, "no card here begins with 'ffff'", ""),
+        ("offers --max-price 2pounds", Exit.USAGE, "units are wei, gwei, ether", ""),
+        ("job new --card 12", Exit.USAGE, "card: '12' is no card", ""),
         ("policy show none", Exit.USAGE, "no dataset 'none'", "assay data list"),
         ("policy set ward-3 x=1", Exit.USAGE, "x: no such term", ""),
         ("job show 0xff", Exit.USAGE, "no job '0xff'", ""),
@@ -496,3 +546,50 @@ async def test_down_waits_for_the_end(assay: Any) -> None:
         assert ended.code == 0
         assert "1 running jobs go on" in ended.out
         assert running.node.stopped.is_set()
+
+
+async def test_a_card_is_read_here_and_published_by_the_daemon(assay: Any, tmp_path: Path) -> None:
+    file = tmp_path / "card.toml"
+    file.write_text(cx.CARD_TOML)
+    async with assay.daemon() as running:
+        shown = await assay("card", "publish", "ward-3", str(file), "--dry-run")
+        assert "nothing is published: this is what everybody would read" in shown.out
+        published = await assay("card", "publish", "ward-3", str(file))
+        assert "take it back: assay card withdraw ward-3" in published.out
+        asked = [("ward-3", cx.CARD_TOML, True), ("ward-3", cx.CARD_TOML, False)]
+        assert running.node.cards == asked
+        lost = await assay("card", "publish", "ward-3", str(tmp_path / "none.toml"))
+        assert (lost.code, running.node.cards) == (Exit.USAGE, asked)
+
+
+async def test_a_search_is_the_daemons(assay: Any) -> None:
+    async with assay.daemon() as running:
+        given = "--column age --column sex --kind category --purpose care --max-price"
+        await assay("offers", *given.split(), "0.5 gwei", "--limit", "7")
+        await assay("offers")
+    every = ((), None, None, None, None, 100)
+    assert running.node.searched == [
+        (("age", "sex"), "category", "care", 500_000_000, None, 7),
+        every,
+    ]
+
+
+async def test_a_spec_from_a_card_replaces_no_file(assay: Any, tmp_path: Path) -> None:
+    out = tmp_path / "job.toml"
+    async with assay.daemon():
+        made = await assay("job", "new", "--card", "3f5a", "--out", str(out))
+        again = await assay("job", "new", "--card", "3f5a", "--out", str(out))
+    assert (made.code, out.read_text()) == (0, cx.DETAIL.spec)
+    assert f"assay job check {out}" in made.out
+    assert (again.code, again.out) == (Exit.USAGE, "")
+
+
+async def test_job_check_counts_cards_where_a_daemon_runs(assay: Any) -> None:
+    spec = str(ROOT / "docs" / "examples" / "digits.toml")
+    async with assay.daemon():
+        shown = await assay("job", "check", spec)
+        printed = await assay("job", "check", spec, "--json")
+    assert "cards that meet it" in shown.out
+    assert printed.json["cards"] == {"known": 12, "columns": 7, "purpose": 6, "price": 5}
+    alone = await assay("job", "check", spec)
+    assert (alone.code, "cards that meet it" in alone.out) == (0, False)
