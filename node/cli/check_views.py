@@ -84,6 +84,7 @@ def estimate(c: Result) -> list[Part]:
             pay(e["owner_earns"], token),
             "in all rounds" + (", and its share of merit" if merit else ""),
         ),
+        *_cards(c),
     ]
     warnings = [f"warning: {text}" for text in c["warnings"]]
     protects = Table(("what", "value", "how"), _protection(c), title="what protects an owner")
@@ -113,6 +114,18 @@ def _becomes(rule: Result, *, noisy: bool) -> str:
     if rule["missing"] == "drop-row":
         return "drop-row: its row is left out"
     return "refuse: a data set with one cannot take part"
+
+
+def _cards(c: Result) -> _Rows:
+    """Known cards that meet the spec; nothing where no daemon could tell."""
+    met = c["cards"]
+    if met is None:
+        return []
+    how = (
+        f"of {met['known']} known: {met['columns']} have the columns, {met['purpose']} of them "
+        f"allow the purpose, {met['price']} of them take the rate"
+    )
+    return [("cards that meet it", str(met["price"]), how)]
 
 
 def _shape(c: Result) -> str:
