@@ -289,7 +289,9 @@ def _why(table: Table, fault: _Fault) -> str:
     """The fault of the first row that is wrong, and how many more there are."""
     name, row = fault.column, int(np.argmax(fault.rows))
     others = int(np.count_nonzero(fault.rows)) - 1
-    more = f"; so are {others} more rows" if others else ""
+    more = (
+        "" if not others else f"; so are {others} more rows" if others > 1 else "; so is 1 more row"
+    )
     cell = f"{table.at(row)}: {_shown(table, name, row)}"
     return f"{cell}; {fault.allowed}{more}{_hint(table, name, row)}"
 
