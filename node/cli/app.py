@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from node.cli.commands import account, chain, check, data, demo, jobs, lifecycle, params, swarm
+from node.cli.commands.requester import predict
 from node.console.failure import Failure
 from node.console.session import Session
 from node.control.codes import Exit
@@ -73,6 +74,7 @@ def build() -> App:
     model = App(name="model", help="Trained models.", group=work)
     model.command(jobs.model_get, name="get")
     app.command(model)
+    app.command(predict.predict, group=work)
     app.command(jobs.claim, group=work)
     app.command(jobs.audit, group=work)
     app.command(demo.demo, group=work)

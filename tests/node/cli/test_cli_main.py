@@ -52,6 +52,7 @@ COMMANDS = [
     "job watch",
     "job cancel",
     "model get",
+    "predict",
     "claim",
     "audit",
     "demo",
