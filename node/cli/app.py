@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from node.cli.commands import account, chain, check, data, demo, jobs, lifecycle, params, swarm
-from node.cli.commands.requester import predict
+from node.cli.commands.requester import new, predict
 from node.console.failure import Failure
 from node.console.session import Session
 from node.control.codes import Exit
@@ -65,6 +65,7 @@ def build() -> App:
     app.command(jobs.jobs, group=work)
     app.command(params.params, group=work)
     job = App(name="job", help="Check, post, show, follow and cancel jobs.", group=work)
+    job.command(new.job_new, name="new")
     job.command(check.job_check, name="check")
     job.command(jobs.job_post, name="post")
     job.command(jobs.job_show, name="show")

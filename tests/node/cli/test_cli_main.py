@@ -46,6 +46,7 @@ COMMANDS = [
     "train",
     "jobs",
     "params",
+    "job new",
     "job check",
     "job post",
     "job show",

@@ -20,8 +20,9 @@ from node.data.matrix import table_matrix
 from node.data.readers import read_file
 from node.data.reading import Reading
 from node.work import apply as apply_tasks
-from node.work import asked, exporting, tasks
+from node.work import exporting, tasks
 from node.work import sealed as sealed_tasks
+from node.work.files import asked
 from protocol.arith.learning.models import check_rows
 from protocol.arith.numbers.vectors import Kind, encode_vector
 from protocol.arith.paillier.cryptosystem import PrivateKey

@@ -1,4 +1,5 @@
 """A requester's files: a spec made of a table, predictions made of a model.
 
-No daemon is needed for either; files are read in a worker of the command's own.
+They import what commands import, and hand files to a worker of their own, because no daemon need
+run. They decide nothing: the worker's rooms do.
 """

@@ -45,7 +45,7 @@ def predict(
     the key that it holds.
     """
     from node.data.reading import declared
-    from node.work import asked
+    from node.work.files import asked
 
     reading = declared(separator, decimal, encoding)
     target = (out or Path(f"{_stem(file)}-predicted.csv")).absolute()

@@ -33,8 +33,8 @@ def predict(model: Path, file: Path, reading: Reading, out: Path, force: bool) -
     `out` that exists (unless `force`) or cannot be written.
     """
     from node.data.readers import read_file
-    from node.work.predictions import write_predictions
-    from node.work.stored_model import read_model
+    from node.work.files.predictions import write_predictions
+    from node.work.files.stored_model import read_model
 
     _check_free(out, force)
     stored = read_model(model)
@@ -55,3 +55,37 @@ def predict(model: Path, file: Path, reading: Reading, out: Path, force: bool) -
 def _check_free(out: Path, force: bool) -> None:
     if out.exists() and not force:
         raise InputError(f"{out} exists; --force replaces it", "out")
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """A spec's text; the target, and whether it was guessed; the columns that are features, and
+    those that are left out with the reason; words about how the file was read."""
+
+    text: str
+    target: str
+    guessed: bool
+    features: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]
+    rows: int
+    notes: tuple[str, ...]
+
+
+def propose_job(file: Path, reading: Reading, target: str | None, out: str) -> Proposed:
+    """A commented spec made of a table. Raises InputError: the file, or a target that it lacks."""
+    from node.data.readers import read_file
+    from node.work.files.proposal import Kind, propose
+    from node.work.files.sketch import sketch
+
+    table = read_file(file, reading)
+    columns = sketch(table)
+    text, chosen = propose(columns, target, file.name, out)
+    return Proposed(
+        text,
+        chosen,
+        target is None,
+        tuple(c.name for c in columns if c.kind is not Kind.OTHER and c.name != chosen),
+        tuple((c.name, c.why) for c in columns if c.kind is Kind.OTHER),
+        table.rows,
+        table.notes,
+    )

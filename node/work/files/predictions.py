@@ -14,7 +14,7 @@ import numpy as np
 
 from node.data.matrix import input_rows
 from node.work import tasks
-from node.work.stored_model import StoredModel
+from node.work.files.stored_model import StoredModel
 from protocol.arith.learning import models
 from protocol.arith.learning.models import Family
 from protocol.spec.parts import NumberTarget, Outside
