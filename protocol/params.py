@@ -150,6 +150,10 @@ MAX_NAME_BYTES: Final = 64
 #: Bytes of a job's title.
 MAX_TITLE_BYTES: Final = 120
 
+#: Peers whose word on why they do not take a job is kept, for a person to read. Anybody may say it,
+#: and each costs the requester's state a hundred bytes.
+MAX_DECLINED: Final = 256
+
 #: Above these a job's noise is called weak, and posted all the same. Published guidance calls
 #: epsilon up to 10 reasonable (Ponomareva et al. 2023, tier 2), and asks for a delta far below
 #: 1 / rows; at 1e-3 that is missed by every owner of a thousand rows.

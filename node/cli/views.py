@@ -215,6 +215,7 @@ def job(d: shapes.JobDetail) -> list[Part]:
         ("why", _warned(s)),
         ("requester", s["requester"]),
         ("model", "sealed: owners cannot read it" if s["sealed"] else "open: owners can read it"),
+        ("declined", _declined(d)),
         ("round", f"{s['round']} of {s['rounds']}"),
         ("data", s["dataset"]),
         ("rate", pay(s["rate"], token)),
@@ -271,6 +272,14 @@ def job(d: shapes.JobDetail) -> list[Part]:
     )
     recalls = measure_views.recalls(d["rounds"])
     return [Pairs([row for row in pairs if row[1]]), rounds, *recalls, members]
+
+
+def _declined(d: shapes.JobDetail) -> str:
+    """What owners that explain themselves say of their policies."""
+    if not d["declined"]:
+        return ""
+    told = ", ".join(f"{each['why']} ({each['owners']})" for each in d["declined"])
+    return f"by {d['decliners']} owners, in their own words: {told}"
 
 
 def _where(r: shapes.Round) -> str:

@@ -101,6 +101,14 @@ class Dataset(TypedDict):
     notes: list[str]
 
 
+class Declined(TypedDict):
+    """What node.control.job_results.Declined is as JSON."""
+
+    term: str
+    why: str
+    owners: int
+
+
 class Event(TypedDict):
     """What node.control.results.Event is as JSON."""
 
@@ -139,6 +147,8 @@ class JobDetail(TypedDict):
     spec_digest: str
     rounds: list[Round]
     members: list[Member]
+    decliners: int
+    declined: list[Declined]
     money: Money
     bytes_in: int
     bytes_out: int
