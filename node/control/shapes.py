@@ -12,8 +12,7 @@ from node.control.job_results import JobState, Part, Role
 
 
 class Account(TypedDict):
-    """What node.control.results.Account is as JSON."""
-
+    # node.control.results.Account
     address: str
     payout: str
     balance: str
@@ -21,8 +20,7 @@ class Account(TypedDict):
 
 
 class Audit(TypedDict):
-    """What node.control.job_results.Audit is as JSON."""
-
+    # node.control.job_results.Audit
     job: str
     ok: bool
     checks: list[Check]
@@ -30,8 +28,7 @@ class Audit(TypedDict):
 
 
 class Cancelled(TypedDict):
-    """What node.control.job_results.Cancelled is as JSON."""
-
+    # node.control.job_results.Cancelled
     job: str
     state: JobState
     already: bool
@@ -41,9 +38,15 @@ class Cancelled(TypedDict):
     problem: str
 
 
-class ChainStatus(TypedDict):
-    """What node.control.results.ChainStatus is as JSON."""
+class CardColumn(TypedDict):
+    # node.control.cards.results.CardColumn
+    name: str
+    kind: Literal["number", "category"]
+    words: list[str]
 
+
+class ChainStatus(TypedDict):
+    # node.control.results.ChainStatus
     url: str
     chain_id: int
     contract: str
@@ -54,16 +57,14 @@ class ChainStatus(TypedDict):
 
 
 class Check(TypedDict):
-    """What node.control.job_results.Check is as JSON."""
-
+    # node.control.job_results.Check
     name: str
     ok: bool
     detail: str
 
 
 class Claim(TypedDict):
-    """What node.control.job_results.Claim is as JSON."""
-
+    # node.control.job_results.Claim
     job: str
     account: str
     rounds: int
@@ -74,8 +75,7 @@ class Claim(TypedDict):
 
 
 class Consent(TypedDict):
-    """What node.control.job_results.Consent is as JSON."""
-
+    # node.control.job_results.Consent
     job: str
     dataset: str
     state: JobState
@@ -84,8 +84,7 @@ class Consent(TypedDict):
 
 
 class Dataset(TypedDict):
-    """What node.control.results.Dataset is as JSON."""
-
+    # node.control.results.Dataset
     name: str
     path: str
     rows: int
@@ -102,16 +101,14 @@ class Dataset(TypedDict):
 
 
 class Declined(TypedDict):
-    """What node.control.job_results.Declined is as JSON."""
-
+    # node.control.job_results.Declined
     term: str
     why: str
     owners: int
 
 
 class Event(TypedDict):
-    """What node.control.results.Event is as JSON."""
-
+    # node.control.results.Event
     seq: int
     time: float
     kind: str
@@ -121,8 +118,7 @@ class Event(TypedDict):
 
 
 class Explained(TypedDict):
-    """What node.control.results.Explained is as JSON."""
-
+    # node.control.results.Explained
     job: str
     dataset: str
     taken: bool
@@ -131,8 +127,7 @@ class Explained(TypedDict):
 
 
 class ExplainedRule(TypedDict):
-    """What node.control.results.ExplainedRule is as JSON."""
-
+    # node.control.results.ExplainedRule
     rule: str
     value: bool | int | float | str | list[str] | None
     outcome: Literal["passes", "waits", "refused", "impossible"]
@@ -140,8 +135,7 @@ class ExplainedRule(TypedDict):
 
 
 class JobDetail(TypedDict):
-    """What node.control.job_results.JobDetail is as JSON."""
-
+    # node.control.job_results.JobDetail
     summary: JobSummary
     spec: str
     spec_digest: str
@@ -159,8 +153,7 @@ class JobDetail(TypedDict):
 
 
 class JobSummary(TypedDict):
-    """What node.control.job_results.JobSummary is as JSON."""
-
+    # node.control.job_results.JobSummary
     job: str
     title: str
     role: Role
@@ -181,16 +174,22 @@ class JobSummary(TypedDict):
 
 
 class Joined(TypedDict):
-    """What node.control.results.Joined is as JSON."""
-
+    # node.control.results.Joined
     peer_id: str
     address: str
     peers: int
 
 
-class Member(TypedDict):
-    """What node.control.job_results.Member is as JSON."""
+class Matches(TypedDict):
+    # node.control.cards.results.Matches
+    known: int
+    columns: int
+    purpose: int
+    price: int
 
+
+class Member(TypedDict):
+    # node.control.job_results.Member
     account: str
     peer_id: str
     block: int | None
@@ -206,8 +205,7 @@ class Member(TypedDict):
 
 
 class ModelFile(TypedDict):
-    """What node.control.job_results.ModelFile is as JSON."""
-
+    # node.control.job_results.ModelFile
     job: str
     round: int
     rounds: int
@@ -218,8 +216,7 @@ class ModelFile(TypedDict):
 
 
 class Money(TypedDict):
-    """What node.control.job_results.Money is as JSON."""
-
+    # node.control.job_results.Money
     escrowed: str
     earned: str
     paid: str
@@ -227,9 +224,46 @@ class Money(TypedDict):
     gas: int
 
 
-class Peer(TypedDict):
-    """What node.control.results.Peer is as JSON."""
+class Offer(TypedDict):
+    # node.control.cards.results.Offer
+    card: str
+    peer: str
+    mine: bool
+    title: str
+    rows: str
+    rows_least: int
+    rows_below: int | None
+    columns: list[CardColumn]
+    purposes: list[str]
+    token: str | None
+    least_rate: str
+    valid_until: float
+    known_since: float
 
+
+class OfferDetail(TypedDict):
+    # node.control.cards.results.OfferDetail
+    offer: Offer
+    spec: str
+
+
+class Offers(TypedDict):
+    # node.control.cards.results.Offers
+    known: int
+    matching: int
+    offers: list[Offer]
+
+
+class OwnCard(TypedDict):
+    # node.control.cards.results.OwnCard
+    dataset: str
+    published: bool
+    offer: Offer
+    notes: list[str]
+
+
+class Peer(TypedDict):
+    # node.control.results.Peer
     peer_id: str
     addresses: list[str]
     direction: Literal["in", "out"]
@@ -241,8 +275,7 @@ class Peer(TypedDict):
 
 
 class Policy(TypedDict):
-    """What node.control.results.Policy is as JSON."""
-
+    # node.control.results.Policy
     dataset: str
     decided: bool
     terms: list[PolicyTerm]
@@ -251,8 +284,7 @@ class Policy(TypedDict):
 
 
 class PolicyTerm(TypedDict):
-    """What node.control.results.PolicyTerm is as JSON."""
-
+    # node.control.results.PolicyTerm
     name: str
     value: bool | int | float | str | list[str] | None
     allowed: str
@@ -260,8 +292,7 @@ class PolicyTerm(TypedDict):
 
 
 class Posted(TypedDict):
-    """What node.control.job_results.Posted is as JSON."""
-
+    # node.control.job_results.Posted
     job: str
     spec_digest: str
     escrowed: str
@@ -272,8 +303,7 @@ class Posted(TypedDict):
 
 
 class Privacy(TypedDict):
-    """What node.control.results.Privacy is as JSON."""
-
+    # node.control.results.Privacy
     dataset: str
     epsilon: float
     delta: float
@@ -284,11 +314,11 @@ class Privacy(TypedDict):
     no_noise_joined: int
     no_noise_jobs: int
     jobs: list[PrivacyJob]
+    same: list[str]
 
 
 class PrivacyJob(TypedDict):
-    """What node.control.results.PrivacyJob is as JSON."""
-
+    # node.control.results.PrivacyJob
     job: str
     title: str
     requester: str
@@ -301,8 +331,7 @@ class PrivacyJob(TypedDict):
 
 
 class Round(TypedDict):
-    """What node.control.job_results.Round is as JSON."""
-
+    # node.control.job_results.Round
     number: int
     attempt: int
     phase: str
@@ -325,8 +354,7 @@ class Round(TypedDict):
 
 
 class Status(TypedDict):
-    """What node.control.results.Status is as JSON."""
-
+    # node.control.results.Status
     version: str
     pid: int
     started_at: float
@@ -349,20 +377,22 @@ class Status(TypedDict):
 
 
 class Stopping(TypedDict):
-    """What node.control.results.Stopping is as JSON."""
-
+    # node.control.results.Stopping
     pid: int
     jobs_running: int
 
 
 class Subscribed(TypedDict):
-    """What node.control.results.Subscribed is as JSON."""
-
+    # node.control.results.Subscribed
     subscription: int
     seq: int
 
 
 class Unsubscribed(TypedDict):
-    """What node.control.results.Unsubscribed is as JSON."""
-
+    # node.control.results.Unsubscribed
     subscription: int
+
+
+class WithdrawnCard(TypedDict):
+    # node.control.cards.results.WithdrawnCard
+    dataset: str
