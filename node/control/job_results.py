@@ -99,8 +99,14 @@ class Round:
     released: owners whose shares are here; null where only the requester knows it, and once it
         is over
     model: digest of the model that was trained
-    accuracy: on the requester's hold-out set after this round; null if unknown here
-    loss: on the same set; null if unknown here
+    accuracy: on the requester's hold-out set after this round; null if unknown here, or if the
+        model is linear
+    loss: on the same set: log loss of a classifier, half a linear model's mean squared error
+    auc: on the same set, of a model of two classes: the area under the ROC curve
+    r_squared: on the same set, of a linear model
+    rmse: likewise, in the target's own unit
+    recall: class to the share of its rows that the model finds, on the same set; of many classes
+        those that are found least
     transaction: the commitment's transaction; empty if none yet
     gas: what the commitment used
     bytes: ciphertext bytes of this round that passed this node
@@ -118,6 +124,10 @@ class Round:
     model: Digest
     accuracy: float | None
     loss: float | None
+    auc: float | None
+    r_squared: float | None
+    rmse: float | None
+    recall: dict[str, float]
     transaction: str
     gas: int
     bytes: int

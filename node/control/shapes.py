@@ -363,6 +363,10 @@ class Round(TypedDict):
     model: str
     accuracy: float | None
     loss: float | None
+    auc: float | None
+    r_squared: float | None
+    rmse: float | None
+    recall: dict[str, float]
     transaction: str
     gas: int
     bytes: int

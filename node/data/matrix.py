@@ -39,6 +39,28 @@ def build_matrix(
 
 
 @dataclass(frozen=True, slots=True)
+class InputRows:
+    """Rows that a model is to predict for: features [rows, inputs], which of them cannot be used
+    (their numbers are 0), and, for whoever holds the file, why the first cannot."""
+
+    features: Numbers
+    unused: NDArray[np.bool_]
+    why: str
+
+
+def input_rows(table: Table, features: Sequence[Feature], outside: Outside) -> InputRows:
+    """The inputs of a table's rows, each cell read as it is for training; no target is needed.
+
+    Raises `InputError` for columns that are missing or of another kind.
+    """
+    _require_columns(table, [feature.name for feature in features])
+    faults = _Unused(np.zeros(table.rows, dtype=np.bool_))
+    x = _inputs(table, features, outside, faults)
+    x[faults.rows] = 0.0
+    return InputRows(x, faults.rows, faults.why)
+
+
+@dataclass(frozen=True, slots=True)
 class OwnedRows:
     """An owner's rows for a job with noise: features [rows, inputs], target [rows], which rows
     cannot be used (their numbers are 0), and, for the data's owner alone, why the first cannot."""
@@ -109,6 +131,16 @@ def _matrix(
 ) -> tuple[Numbers, Numbers]:
     """`table_matrix`; rows that do not fit go to `faults`, and their numbers may be anything."""
     _require_columns(table, [*(feature.name for feature in features), target.name])
+    x = _inputs(table, features, outside, faults)
+    if isinstance(target, ClassTarget):
+        return x, _places(table, target.name, target.classes, faults).astype(np.float64)
+    return x, _scaled(table, target, outside, faults)
+
+
+def _inputs(
+    table: Table, features: Sequence[Feature], outside: Outside, faults: _Faults
+) -> Numbers:
+    """Features [rows, inputs]; of rows that went to `faults` the numbers may be anything."""
     inputs = sum(feature.inputs for feature in features)
     if table.rows * inputs > params.MAX_MATRIX_CELLS:
         raise InputError(
@@ -125,9 +157,7 @@ def _matrix(
             places = _places(table, feature.name, feature.categories, faults)
             x[np.arange(table.rows), at + places] = 1.0
         at += feature.inputs
-    if isinstance(target, ClassTarget):
-        return x, _places(table, target.name, target.classes, faults).astype(np.float64)
-    return x, _scaled(table, target, outside, faults)
+    return x
 
 
 def _require_columns(table: Table, needed: Sequence[str]) -> None:

@@ -29,8 +29,7 @@ from node.store.blobs import BlobRef
 from node.store.jobs import StoredEvent
 from node.store.records import Event
 from node.store.store import Transaction
-from node.work import apply as apply_tasks
-from node.work import tasks
+from node.work import exporting, tasks
 from protocol.addresses import parse_address, to_checksum
 from protocol.books.audit import Check
 from protocol.books.evidence import ClaimProof
@@ -148,7 +147,7 @@ class Books:
             key = await trio.to_thread.run_sync(
                 services.keys.unseal, key_name(machine.context.spec.modulus)
             )
-        await services.compute.run(apply_tasks.export_model, work, key, BlobRef(digest, size), path)
+        await services.compute.run(exporting.export_model, work, key, BlobRef(digest, size), path)
         final = state.phase in (JobPhase.PAYING, JobPhase.CLOSED, JobPhase.FINISHING)
         return j.ModelFile(
             job="0x" + machine.key.hex(),

@@ -47,7 +47,6 @@ LINE = ex.STATUS.join_line
         ("card withdraw ward-3", ["who has read it keeps what it said"]),
         ("offers --column age --kind number", ["0x3f5a9c02", "age, smoker", "0.002 ether"]),
         ("offers 3F5A9C", ["yes, no", "nobody has looked at the data", "0.002 ether"]),
-        ("job new --card 0x3f5a9c02", ["# Begun from card"]),
         ("jobs", ["Sepsis within 24 h", "1/20", "0.001 ether", "0x5a5a5a5a…5a5a"]),
         (f"job show {ex.JOB}", ["81.00 %", "0.2 ether", "commit 1.2", ex.OWNER, "open: owners"]),
         ("job show 0x5a5", ["Sepsis"]),
