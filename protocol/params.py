@@ -144,11 +144,18 @@ MAX_FEATURES: Final = 4096
 MAX_CATEGORIES: Final = 1024
 MAX_INPUTS: Final = 16_384
 
+#: Words that stand for a gap in one column: people write a few, and every cell is held to them.
+MAX_GAP_WORDS: Final = 16
+
 #: Bytes of a name (column, category, class) in a job's spec; they are shown in terminals.
 MAX_NAME_BYTES: Final = 64
 
 #: Bytes of a job's title.
 MAX_TITLE_BYTES: Final = 120
+
+#: Peers whose word on why they do not take a job is kept, for a person to read. Anybody may say it,
+#: and each costs the requester's state a hundred bytes.
+MAX_DECLINED: Final = 256
 
 #: Above these a job's noise is called weak, and posted all the same. Published guidance calls
 #: epsilon up to 10 reasonable (Ponomareva et al. 2023, tier 2), and asks for a delta far below
@@ -185,6 +192,12 @@ DIAL_SECONDS: Final = 10
 #: socket each and hold no place among the connections.
 SILENT_SECONDS: Final = 5
 MAX_SILENT_CONNECTIONS: Final = 128
+
+#: Handshakes at once, overall and from one address (several honest nodes may share one), and the
+#: seconds that one may take: a quarter of a second where nobody is late.
+MAX_HANDSHAKES: Final = 64
+MAX_HANDSHAKES_OF_ONE: Final = 32
+HANDSHAKE_SECONDS: Final = 5
 
 #: Gossip from one peer, which forwards what others wrote too: above the measured 100 messages a
 #: second a core can verify, so that an honest burst is delayed and a flood costs one core's share.

@@ -54,7 +54,13 @@ class NodeApi(Protocol):
         """Begin to drain; return at once. The reply is sent before the socket closes."""
 
     async def data_add(
-        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+        self,
+        name: str,
+        path: str,
+        separator: str | None,
+        decimal: str | None,
+        encoding: str | None,
+        other_people: tuple[str, ...] = (),
     ) -> Dataset:
         """Read, check and register a file at an absolute path, read as its owner declares.
 

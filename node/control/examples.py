@@ -206,6 +206,8 @@ DETAIL: Final = j.JobDetail(
             claimed=0,
         ),
     ),
+    decliners=2,
+    declined=(j.Declined("epsilon", "epsilon too large", 2),),
     money=MONEY,
     bytes_in=61_000,
     bytes_out=52_000,

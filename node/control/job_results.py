@@ -186,6 +186,20 @@ class Money:
 
 
 @dataclass(frozen=True)
+class Declined:
+    """A term of owners' policies that a job's spec does not meet, by their own unverified word.
+
+    term: which, from a fixed list
+    why: the same in words
+    owners: how many say so
+    """
+
+    term: str
+    why: str
+    owners: int
+
+
+@dataclass(frozen=True)
 class JobDetail:
     """Everything that this node knows of a job.
 
@@ -194,6 +208,8 @@ class JobDetail:
     spec_digest: digest of its canonical bytes, which stands on the chain
     rounds: all rounds so far
     members: enrolled owners known here
+    decliners: owners that said which terms of theirs the spec does not meet; others say nothing
+    declined: these terms, most often said first
     money: where the bounty is
     bytes_in: received for this job
     bytes_out: sent for this job: all that left this machine
@@ -209,6 +225,8 @@ class JobDetail:
     spec_digest: Digest
     rounds: tuple[Round, ...]
     members: tuple[Member, ...]
+    decliners: int
+    declined: tuple[Declined, ...]
     money: Money
     bytes_in: int
     bytes_out: int

@@ -105,6 +105,8 @@ class Books:
             spec_digest=machine.context.spec_digest,
             rounds=round_views(machine, told, history, gas, lists),
             members=standing.members(machine, told, lists, books, refused),
+            decliners=standing.decliners(machine.state),
+            declined=standing.declined(machine.state),
             money=money(machine, told, sum(gas.values())),
             bytes_in=sum(n for (way, _), n in traffic.items() if way == "in"),
             bytes_out=sum(n for (way, _), n in traffic.items() if way == "out"),

@@ -8,17 +8,19 @@ from __future__ import annotations
 from node.engine.engine import Machine, Wanted, unix_ms
 from node.engine.services import Services
 from node.perform import compute
-from node.privacy import joins
+from node.privacy import joins, settling
 from node.privacy import reserving as privacy
 from node.store import catalogue
 from node.store.store import Transaction
 from protocol import params
+from protocol.errors import InputError
 from protocol.machines import inputs
 from protocol.machines.job import OVER
 from protocol.machines.machine import one_line
 from protocol.owner.state import OwnerState
 from protocol.policy.policy import Policy
-from protocol.policy.rules import DatasetFacts, Standing, Verdict, judge, obstacles
+from protocol.policy.rules import DatasetFacts, Standing, Verdict, judge, obstacles, unmet
+from protocol.wire.messages import DeclinedTerm
 
 
 def facts_of(dataset: catalogue.Dataset) -> DatasetFacts:
@@ -52,6 +54,10 @@ async def set_aside(services: Services, machine: Machine, dataset: catalogue.Dat
     place among the jobs without noise. Why that is not possible, for the owner alone; else empty.
     """
     spec = machine.context.spec
+    try:
+        await settling.settle(services, dataset.name)
+    except InputError as error:
+        return str(error)
     if spec.privacy.epsilon is None:
         return await joins.join(services, dataset, machine.key, spec.requester.account)
     return await privacy.reserve_job(services, dataset.name, machine.key, spec, dataset.rows)
@@ -65,11 +71,15 @@ async def consider(services: Services, wanted: Wanted) -> None:
     refusals: list[str] = []
     outcome: inputs.ActionConsent | inputs.ActionWithhold | None = None
     hint = ""
+    fits = False
+    untold: list[DeclinedTerm] = []
     for dataset, policy in await services.store.read(_agreed):
         facts = facts_of(dataset)
         known = await standing(services, wanted.machine, dataset)
         decision = judge(policy, spec, facts, known)
+        untold += unmet(policy, spec, facts.columns)
         if decision.verdict is Verdict.ACCEPT:
+            fits = True
             unfit = await compute.misfit(services, dataset.name, spec, owner=True)
             if not unfit:
                 unfit = await set_aside(services, wanted.machine, dataset)
@@ -89,7 +99,9 @@ async def consider(services: Services, wanted: Wanted) -> None:
         # see them.
         told = [*misfits, *waits] or refusals or ["this node has no data set"]
         # Only a job that nothing here can ever serve is declined; data may be added later.
-        outcome = inputs.ActionWithhold(unix_ms(), False, one_line(_fitting(told, hint)))
+        # A policy takes it, so that data or budget are why not: of these nothing is told.
+        terms = () if fits else tuple(each for each in DeclinedTerm if each in set(untold))
+        outcome = inputs.ActionWithhold(unix_ms(), False, one_line(_fitting(told, hint)), terms)
     await services.engine.feed(wanted.machine.key, outcome, wanted.id)
 
 

@@ -233,6 +233,32 @@ UPDATE policies SET body = CAST(x'dc0016' || substr(body, 4) || x'010101' AS BLO
     WHERE substr(body, 1, 3) = x'dc0013';
 """
 
+_PEOPLE: Final = """
+-- A sealed sketch of each version of a data set. A version without one takes no job. It stays when
+-- the data set is removed, because what was told of its rows stays told.
+CREATE TABLE sketches (
+    dataset TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    sketch BLOB NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (dataset, digest)
+) STRICT;
+
+-- Versions that have rows in common: `part` of the smaller one's. Their names share one budget,
+-- unless their owner said that they are other people (apart).
+CREATE TABLE shared_rows (
+    one TEXT NOT NULL,
+    one_digest BLOB NOT NULL,
+    other TEXT NOT NULL,
+    other_digest BLOB NOT NULL,
+    part REAL NOT NULL,
+    apart INTEGER NOT NULL CHECK (apart IN (0, 1)),
+    at REAL NOT NULL,
+    PRIMARY KEY (one, one_digest, other, other_digest)
+) STRICT;
+CREATE INDEX shared_rows_of_other ON shared_rows (other);
+"""
+
 _CARDS: Final = """
 -- Cards of data sets, of all peers, and withdrawals (node/cards/). mark: in the order in which they
 -- were learned, for peers that ask what is new. valid_until: of this word; kept_until: the latest
@@ -258,6 +284,17 @@ CREATE TABLE own_cards (
 ) STRICT, WITHOUT ROWID;
 """
 
+_EXPLAINED: Final = """
+-- Policies have one more term, explain_refusals, which is false. Owners' machines remember whether
+-- they told why a job is not taken, requesters' machines who did. All are msgpack arrays.
+UPDATE policies SET body = CAST(x'dc0017' || substr(body, 4) || x'c2' AS BLOB)
+    WHERE substr(body, 1, 3) = x'dc0016';
+UPDATE machines SET state = CAST(x'dc0022' || substr(state, 4) || x'c2' AS BLOB)
+    WHERE kind = 'owner' AND substr(state, 1, 3) = x'dc0021';
+UPDATE machines SET state = CAST(x'dc001f' || substr(state, 4) || x'90' AS BLOB)
+    WHERE kind = 'requester' AND substr(state, 1, 3) = x'dc001e';
+"""
+
 #: Step n stands at index n - 1.
 MIGRATIONS: Final[tuple[str, ...]] = (
     _BASE,
@@ -267,5 +304,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _RELEASES,
     _TRUSTED,
     _JOINS,
+    _PEOPLE,
     _CARDS,
+    _EXPLAINED,
 )

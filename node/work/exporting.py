@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from node.store.blobs import BlobRef
 from node.work import sealed as sealed_tasks
 from node.work import tasks
 from node.work.tasks import Work, get
+from protocol.spec.gaps import gap_rule
 from protocol.spec.job import Terms
-from protocol.spec.parts import CategoryFeature, ClassTarget, Feature
+from protocol.spec.parts import CategoryFeature, ClassTarget, Feature, NumberFeature
 from protocol.spec.render import render_toml
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+#: The word of a column's indicator, the last of its inputs.
+GAP: Final = "(gap)"
 
 
 def export_model(work: Work, private_key: bytes, model: BlobRef, target: Path) -> None:
@@ -56,9 +61,12 @@ def input_arrays(terms: Terms) -> dict[str, NDArray[Any]]:
 
 
 def _inputs_of(feature: Feature) -> list[tuple[str, str, float, float]]:
+    told = [(feature.name, "", 0.0, 1.0)]
     if isinstance(feature, CategoryFeature):
-        return [(feature.name, word, 0.0, 1.0) for word in feature.categories]
-    return [(feature.name, "", feature.low, feature.high)]
+        told = [(feature.name, word, 0.0, 1.0) for word in feature.categories]
+    elif isinstance(feature, NumberFeature):
+        told = [(feature.name, "", feature.low, feature.high)]
+    return told + [(feature.name, GAP, 0.0, 1.0)] * gap_rule(feature).indicator
 
 
 def target_arrays(terms: Terms) -> dict[str, NDArray[Any]]:

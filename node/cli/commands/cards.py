@@ -1,4 +1,4 @@
-"""card, offers: what an owner tells of its data, and what a requester looks for."""
+"""card, offers, job new --card: what an owner tells of its data, and a requester looks for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from node.cli import card_views
 from node.cli.options import Dataset, Here
 from node.console.failure import Failure
+from node.console.session import Session
 from node.control.codes import Exit
 
 
@@ -87,6 +88,11 @@ def offers(
     found = session.call("offers", given)
     session.emit(found, card_views.offers(found))
     return Exit.OK
+
+
+def spec_from_card(session: Session, card: str) -> str:
+    """A commented spec, TOML text, from a card that the daemon knows. Raises Failure."""
+    return str(session.call("offer.show", {"card": card.lower()})["spec"])
 
 
 def _read(path: Path) -> str:

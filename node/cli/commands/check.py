@@ -23,6 +23,7 @@ from node.control.codes import Exit
 if TYPE_CHECKING:
     from node.console.session import Session
     from protocol.cost.estimate import Estimate
+    from protocol.spec.job import Terms
     from protocol.spec.toml import Draft
 
 #: The slowest pace that is believed, seconds between blocks.
@@ -136,9 +137,29 @@ def _result(
         "merit": str(payment.merit),
         "block_seconds": block_seconds,
         "lifetime_seconds": draft.lifetime_seconds,
+        "gaps": _gaps(terms),
         "estimate": numbers,
         "sealed_model": sealed,
     }
+
+
+def _gaps(terms: Terms) -> list[dict[str, Any]]:
+    """What becomes of gaps, rule by rule, each with the columns that have it."""
+    from protocol.spec.gaps import GapRule, Missing, gap_rule
+
+    columns: dict[GapRule, list[str]] = {}
+    for column in (*terms.features, terms.target):
+        columns.setdefault(gap_rule(column), []).append(column.name)
+    return [
+        {
+            "columns": names,
+            "words": list(rule.words),
+            "missing": rule.fill if rule.missing is Missing.FILL else rule.missing.value,
+            "filled": rule.missing is Missing.FILL,
+            "indicator": rule.indicator,
+        }
+        for rule, names in columns.items()
+    ]
 
 
 def _multiplier(draft: Draft, sealed: dict[str, Any] | None) -> float | None:

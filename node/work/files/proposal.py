@@ -186,7 +186,7 @@ def _gap_lines(column: Column, target: bool = False) -> Iterator[str]:
         return
     instead = "a number from low to high" if column.kind is Kind.NUMBER else "one of the categories"
     yield f'# missing = "drop-row"   # or {instead}'
-    yield "# indicator = true       # one more input, which says that the cell was a gap"
+    yield "# indicator = true       # with a value: one more input, which says that it was a gap"
 
 
 def _left_out(columns: Sequence[Column]) -> Iterator[str]:

@@ -64,7 +64,13 @@ class FakeNode:
         return r.Stopping(self.state.pid, 1)
 
     async def data_add(
-        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+        self,
+        name: str,
+        path: str,
+        separator: str | None,
+        decimal: str | None,
+        encoding: str | None,
+        other_people: tuple[str, ...] = (),
     ) -> r.Dataset:
         if name == "blocks":
             self.enter_blocked.set()
@@ -82,7 +88,7 @@ class FakeNode:
             name=name,
             path=path,
             decided=False,
-            same=self.same,
+            same=tuple(each for each in self.same if each not in other_people),
             notes=tuple(f"read with {each}" for each in (separator, decimal, encoding) if each),
         )
         return self.datasets[name]

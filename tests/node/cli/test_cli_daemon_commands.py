@@ -47,6 +47,7 @@ LINE = ex.STATUS.join_line
         ("card withdraw ward-3", ["who has read it keeps what it said"]),
         ("offers --column age --kind number", ["0x3f5a9c02", "age, smoker", "0.002 ether"]),
         ("offers 3F5A9C", ["yes, no", "nobody has looked at the data", "0.002 ether"]),
+        ("job new --card 0x3f5a9c02", ["# Begun from card"]),
         ("jobs", ["Sepsis within 24 h", "1/20", "0.001 ether", "0x5a5a5a5a…5a5a"]),
         (f"job show {ex.JOB}", ["81.00 %", "0.2 ether", "commit 1.2", ex.OWNER, "open: owners"]),
         ("job show 0x5a5", ["Sepsis"]),
@@ -209,12 +210,20 @@ async def test_an_empty_list_of_what_is_allowed_allows_any(assay: Any) -> None:
     assert (purposes[1], blocked[1]) == ("any", "none")
 
 
-async def test_the_same_content_under_another_name_is_warned_of(assay: Any) -> None:
+async def test_rows_of_another_data_set_are_said_to_share_its_budget(assay: Any) -> None:
     async with assay.daemon() as running:
-        assert "warning" not in (await assay("data", "add", "other", "x.csv")).out
-        running.node.same = ("ward-3",)
+        assert "budget" not in (await assay("data", "add", "other", "x.csv")).out
+        running.node.same = ("ward-3", "ward-4")
         shown = (await assay("data", "add", "twin", "x.csv")).out
-    assert "warning: the same content is here as ward-3; each name's privacy budget" in shown
+        apart = ["--other-people", "ward-3", "--other-people", "ward-4"]
+        assert "budget" not in (await assay("data", "add", "new", "x.csv", *apart)).out
+        listed = (await assay("data", "list")).out
+        budget = dataclasses.replace(running.node.budgets[0], same=("twin",))
+        running.node.budgets = (budget,)
+        privacy = (await assay("privacy")).out
+    assert "note: it has rows of ward-3, ward-4: they share one privacy budget" in shown
+    assert "one budget for twin, ward-3, ward-4: rows of one are in another" in listed
+    assert "one budget for twin, ward-3: rows of one are in another" in privacy
 
 
 async def test_a_job_without_a_hold_out_set_is_warned_of(assay: Any, tmp_path: Path) -> None:

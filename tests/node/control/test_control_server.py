@@ -125,6 +125,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("separator", 5),
         ("decimal", True),
         ("encoding", []),
+        ("other_people", "ward-3"),
     ],
     "policy.show": [("dataset", "")],
     "privacy": [("dataset", "")],

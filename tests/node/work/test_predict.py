@@ -23,6 +23,7 @@ from node.work.files.stored_model import read_model
 from protocol.arith.learning import models
 from protocol.arith.numbers.vectors import Kind, encode_vector
 from protocol.errors import InputError
+from protocol.spec.gaps import GapNumberFeature, Missing
 from protocol.spec.job import Family, JobSpec, ModelSpec, Outside, encode_spec
 from protocol.spec.parts import CategoryFeature, ClassTarget, NumberFeature, NumberTarget, Target
 
@@ -258,3 +259,28 @@ def test_no_more_is_read_than_the_spec_says(tmp_path: Path) -> None:
         read_model(path)
     with pytest.raises(InputError, match="cannot be read"):
         read_model(tmp_path / "none.npz")
+
+
+def test_gaps_become_what_the_spec_says(tmp_path: Path) -> None:
+    filled = GapNumberFeature("age", 10.0, 90.0, ("NA",), Missing.FILL, 50.0, True)
+    dropped = GapNumberFeature("pulse", 40.0, 160.0, (), Missing.DROP_ROW, None, False)
+    spec = dataclasses.replace(
+        spec_of(Family.LINEAR), features=(filled, CategoryFeature("ward", WARDS), dropped)
+    )
+    path, weights = exported(tmp_path, spec)
+    (tmp_path / "rows.csv").write_text(
+        "age,ward,pulse\n30,7,100\n,7,100\nNA,7,100\n50,7,100\n30,7,\n"
+    )
+    told = asked.predict(path, tmp_path / "rows.csv", READING, tmp_path / "out.csv", False)
+    found = pl.read_csv(tmp_path / "out.csv")["prediction"].to_list()
+    assert (told.unused, found[4]) == (1, None)
+    assert "a gap" in told.why
+    assert found[1] == found[2] == pytest.approx(found[3] + 50.0 * weights[1])
+    with np.load(path) as stored:
+        assert stored["columns"].tolist() == ["age", "age", "ward", "ward", "ward", "pulse"]
+        assert stored["words"].tolist() == ["", exporting.GAP, *WARDS, ""]
+    rows = {"age": np.array([30.0, 50.0]), "ward": np.array(["7", "7"])}
+    rows["pulse"] = np.array([100.0, 100.0])
+    (tmp_path / "lines.py").write_text(five_lines(Family.LINEAR).replace("model.npz", str(path)))
+    known = runpy.run_path(str(tmp_path / "lines.py"), {"rows": rows})["predicted"]
+    assert known.tolist() == pytest.approx([found[0], found[3]])
