@@ -264,6 +264,9 @@ MAX_DATASET_ROWS: Final = 16 * 1024 * 1024
 MAX_DATASET_CELLS: Final = 64 * 1024 * 1024
 MAX_MATRIX_CELLS: Final = 128 * 1024 * 1024
 
+#: A statement for a database: a page of SQL, and room for a list of what is selected.
+MAX_SQL_CHARACTERS: Final = 64 * 1024
+
 #: The first line of a CSV: MAX_DATASET_COLUMNS names that a person can still tell apart.
 MAX_HEADER_BYTES: Final = 4 * 1024 * 1024
 

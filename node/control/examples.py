@@ -5,6 +5,7 @@ A hospital's daemon at 0x22.. trains one job, posted by 0x11.., on the dataset `
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Final
 
 from node.control import job_results as j
@@ -75,6 +76,12 @@ DATASET: Final = r.Dataset(
     jobs=1,
     epsilon_spent=0.5,
     same=(),
+)
+
+SQL: Final = "select age, lactate, sepsis from stays"
+
+DATASET_OF_SQL: Final = dataclasses.replace(
+    DATASET, path=f"postgresql://reader@db.example/ward: {SQL}"
 )
 
 POLICY: Final = r.Policy(
