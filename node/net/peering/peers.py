@@ -11,7 +11,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -65,7 +65,7 @@ class _Asked:
     """When a connected peer is asked next, and after what pause again."""
 
     at: float
-    pause: float = pace.FIRST_PAUSE
+    pause: float = field(default_factory=lambda: pace.FIRST_PAUSE)
 
 
 #: Asks one connected peer one question; raises PeerError.
