@@ -44,6 +44,7 @@ from node.perform import chain as chain_effects
 from node.perform import messages
 from node.perform.dispatch import perform
 from node.perform.idle import fill_pools
+from node.privacy import settling
 from node.store import jobs, outbox, records
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -172,7 +173,7 @@ async def _serve(
         swarm.serve(messages.PROTOCOL, inbox.answer)
         swarm.serve_blobs(blobs)
         stop = trio.Event()
-        api = Api(services, watcher, follower, bus, stop)
+        api = Api(services, watcher, follower, bus, stop, inbox.shelf)
         join = JoinLine(
             api.reachable_address(), swarm.peer_id, config.chain_id, to_checksum(config.contract)
         )
@@ -180,10 +181,12 @@ async def _serve(
         await api.refresh()
         notifier = Notifier()
         nursery.start_soon(_until_signalled, stop)
+        nursery.start_soon(settling.settle_all, services)
         nursery.start_soon(engine.run)
         nursery.start_soon(intents.run)
         nursery.start_soon(watcher.run)
         nursery.start_soon(inbox.run)
+        nursery.start_soon(api.announce_cards)
         nursery.start_soon(swarm.relay, inbox.relay_judge)
         nursery.start_soon(fill_pools, services)
         nursery.start_soon(_tick, engine)

@@ -21,14 +21,24 @@ def data_add(
     separator: Annotated[str | None, Parameter(help="comma, semicolon, tab or pipe.")] = None,
     decimal: Annotated[str | None, Parameter(help="The mark before a fraction: . or ,")] = None,
     encoding: Annotated[str | None, Parameter(help="Such as latin-1, cp1252 or utf-16.")] = None,
+    other_people: Annotated[
+        list[str] | None,
+        Parameter(help="A dataset of other people, however alike the rows are; may stand often."),
+    ] = None,
     session: Here,
 ) -> int:
     """Register a file as a dataset.
 
     Nothing leaves the machine; without a policy it takes no job.
+    Rows that another dataset has or had make both share one privacy budget.
     How a file of text is written is seen at its header, and shown; options declare it by hand.
     """
-    options = {"separator": separator, "decimal": decimal, "encoding": encoding}
+    options = {
+        "separator": separator,
+        "decimal": decimal,
+        "encoding": encoding,
+        "other_people": other_people,
+    }
     given = {key: value for key, value in options.items() if value is not None}
     added = session.call("data.add", {"name": name, "path": str(file.absolute())} | given)
     session.emit(added, views.dataset(added))
