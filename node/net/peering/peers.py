@@ -308,7 +308,7 @@ class Peers:
                     nursery.start_soon(self._try, peer)
                 self._schedule_exchange(nursery, now)
                 with trio.move_on_after(LOOK_SECONDS):
-                    await self.lines.arrivals.wait()
+                    await self.lines.changes.wait()
                     # A newcomer is asked at once: until it answers, it is the first to go. A crowd
                     # of them is asked together.
                     await trio.sleep(_CROWD_SECONDS)
