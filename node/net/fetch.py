@@ -137,6 +137,9 @@ Ask = Callable[[str, bytes, int], Awaitable[bytes]]
 #: Counts an offence of a peer: (id, what it did).
 Blame = Callable[[str, str], None]
 
+#: Notes that a peer (id) gave what was wanted.
+Thank = Callable[[str], None]
+
 
 class Fetch:
     """One blob on its way in. `run` returns when it is whole, or raises."""
@@ -148,6 +151,7 @@ class Fetch:
         sink: BlobSink,
         ask: Ask,
         blame: Blame,
+        thank: Thank,
         counters: Counter[str],
     ) -> None:
         if len(digest) != DIGEST_BYTES:
@@ -158,6 +162,7 @@ class Fetch:
         self._sink = sink
         self._ask = ask
         self._blame = blame
+        self._thank = thank
         self._counters = counters
         self._causes: dict[str, str] = {}
         self._strikes: Counter[str] = Counter()
@@ -261,6 +266,7 @@ class Fetch:
             raise Broken(peer, f"it sent a false chunk {index} of blob {self._digest.hex()}")
         async with self._disk:
             await trio.to_thread.run_sync(self._sink.write, offset, data)
+        self._thank(peer)
 
     def _failed(self, peer: str, error: PeerError, alive: list[str]) -> None:
         """Record a failure; a liar is out at once, an unlucky one after a few."""

@@ -238,10 +238,9 @@ class Swarm:
             lines.missed(peer_id, params.PROGRESS_SECONDS)
             raise
         except Broken:
-            self._blame(peer, "a reply that is none")
+            self.blame(peer, "a reply that is none")
             raise
-        if purpose != "peers":
-            lines.useful(peer_id)
+        lines.answered(peer_id)
         self._counters[f"{purpose}.bytes.out"] += len(data)
         self._counters[f"{purpose}.bytes.in"] += len(reply)
         return reply
@@ -300,8 +299,22 @@ class Swarm:
 
         self._parts.set_handler(protocol, inbound)
 
-    def _blame(self, peer: str, offence: str) -> None:
+    def blame(self, peer: str, offence: str) -> None:
+        """Count against a peer what no honest one sends; one that goes on is banned for a while.
+
+        `offence` is one of few fixed names, as in node.net.guard.
+        """
         self._parts.warden.penalise(peer, guard.GARBAGE, offence)
+
+    def thank(self, peer: str) -> None:
+        """This node took something new from a peer: its connection stays before others'.
+
+        To be said only of what is worth something: an answer alone costs nothing. Raises Malformed
+        for what is no peer id.
+        """
+        from node.net.peering.whois import parse_peer
+
+        self._parts.peers.lines.useful(parse_peer(peer))
 
     # -- blobs ---------------------------------------------------------------------------------
 
@@ -318,7 +331,7 @@ class Swarm:
         async def ask(peer: str, data: bytes, max_reply: int) -> bytes:
             return await self._ask(blobs.PROTOCOL, peer, data, max_reply, None, "fetch")
 
-        job = blobs.Fetch(digest, size, sink, ask, self._blame, self._counters)
+        job = blobs.Fetch(digest, size, sink, ask, self.blame, self.thank, self._counters)
         await job.run(peers)
 
     def serve_blobs(self, source: blobs.BlobSource) -> None:

@@ -103,7 +103,7 @@ class Lines:
             deeds.lateness.answered(seconds)
 
     def useful(self, peer: ID) -> None:
-        """The peer gave what was asked for, or news."""
+        """This node took something new from the peer."""
         deeds = self._of(peer)
         deeds.answered = deeds.useful = trio.current_time()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -21,8 +21,14 @@ GRACE: Final = 5.0
 USEFUL_SECONDS: Final = 600.0
 #: A line that answers and has stood so long is worth as much.
 OLD_SECONDS: Final = 3600.0
-#: The part of all places that newcomers may take from company that is no more than that.
+#: For so long after a peer answered it counts as one that answers. It is asked who is there every
+#: 375 seconds at least (node/net/rules/pace.py): one answer may be missed.
+ANSWERED_SECONDS: Final = 900.0
+#: The part of all places that newcomers may take from company, and that those who are not useful
+#: yet may take from those who are.
 _NEW_SHARE: Final = 8
+#: The part of all places that one address may hold while others want them.
+_ADDRESS_SHARE: Final = 4
 
 
 class Rank(IntEnum):
@@ -41,8 +47,9 @@ class Standing:
     """One peer's connection. Ages in seconds; None is never.
 
     `address` is its side of the line. `chosen`: the user gave its address. `member`: it is in a
-    running job of ours. `answered`: since it last answered or announced a topic. `useful`: since it
-    last gave something that was asked for, or gossip that was new and right.
+    running job of ours. `answered`: since it last answered or announced a topic. `useful`: since
+    this node last took something new from it: gossip, a card, a piece of a blob that it wanted. An
+    answer alone is no use, anybody can give one.
     """
 
     key: Hashable
@@ -62,10 +69,8 @@ def rank(peer: Standing) -> Rank:
         return Rank.MEMBER
     if peer.useful is not None and peer.useful <= USEFUL_SECONDS:
         return Rank.USEFUL
-    if peer.answered is not None and peer.age >= OLD_SECONDS:
-        return Rank.USEFUL
-    if peer.answered is not None:
-        return Rank.COMPANY
+    if peer.answered is not None and peer.answered <= ANSWERED_SECONDS:
+        return Rank.USEFUL if peer.age >= OLD_SECONDS else Rank.COMPANY
     return Rank.NEW if peer.age < GRACE else Rank.SILENT
 
 
@@ -85,25 +90,66 @@ def group(address: str) -> str:
 def leaving(standing: Sequence[Standing], most: int) -> list[Hashable]:
     """Keys of those that go so that `most` are left, the first to go first.
 
-    Of the least rank that is there, the address with the most connections of that rank loses the
-    one that has been of no use for longest. An eighth of the places is for the youngest newcomers:
-    they count as company, so that those who are here already cannot keep everybody else out, and
-    those who come again and again cannot push out who is here.
+    First those that are silent, and newcomers beyond an eighth of the places: within it the
+    youngest count as company, of each address one before any address has two. Then the address that
+    holds more than a quarter of the places, while there are others: one machine has as many
+    identities as it likes. Then the least rank; but an eighth of the places is for company, so that
+    those who are of use already cannot keep everybody else out. Of those that may go, it is the
+    address with the most connections that loses the one that is worth least and has been of no use
+    for longest. Members and those that a person named stand outside all this while anybody else is
+    there.
     """
     ranks = {each.key: rank(each) for each in standing}
-    newcomers = [each for each in standing if ranks[each.key] is Rank.NEW]
-    for each in sorted(newcomers, key=lambda each: each.age)[: max(1, most // _NEW_SHARE)]:
-        ranks[each.key] = Rank.COMPANY
+    for key in _first_of_each([each for each in standing if ranks[each.key] is Rank.NEW])[
+        : _share(most, _NEW_SHARE)
+    ]:
+        ranks[key] = Rank.COMPANY
     left = list(standing)
     gone: list[Hashable] = []
     while len(left) > most:
-        least = min(ranks[each.key] for each in left)
-        candidates = [each for each in left if ranks[each.key] == least]
-        crowds = Counter(group(each.address) for each in candidates)
-        goes = max(candidates, key=lambda each: (crowds[group(each.address)], _idle(each)))
+        guests = [each for each in left if ranks[each.key] < Rank.MEMBER]
+        crowds = Counter(group(each.address) for each in guests)
+        candidates = _candidates(guests or left, ranks, crowds, most)
+        goes = max(
+            candidates,
+            key=lambda each: (crowds[group(each.address)], -ranks[each.key], _idle(each)),
+        )
         left.remove(goes)
         gone.append(goes.key)
     return gone
+
+
+def _candidates(
+    left: Sequence[Standing], ranks: Mapping[Hashable, Rank], crowds: Counter[str], most: int
+) -> Sequence[Standing]:
+    """Those of whom one goes: see `leaving`."""
+    least = min(ranks[each.key] for each in left)
+    lowest = [each for each in left if ranks[each.key] == least]
+    if least < Rank.COMPANY or least >= Rank.MEMBER:
+        return lowest
+    limit = _share(most, _ADDRESS_SHARE)
+    crowd = [each for each in left if crowds[group(each.address)] > limit]
+    if crowd and len(crowds) > 1:
+        return crowd
+    if least is Rank.COMPANY and len(lowest) <= _share(most, _NEW_SHARE):
+        return [each for each in left if ranks[each.key] is Rank.USEFUL] or lowest
+    return lowest
+
+
+def _share(most: int, part: int) -> int:
+    return max(1, most // part)
+
+
+def _first_of_each(newcomers: Sequence[Standing]) -> list[Hashable]:
+    """The youngest of each address, then the second youngest of each, and so on; among those of one
+    turn the youngest first."""
+    turns: Counter[str] = Counter()
+    found: list[tuple[int, float, Hashable]] = []
+    for each in sorted(newcomers, key=lambda each: each.age):
+        whose = group(each.address)
+        found.append((turns[whose], each.age, each.key))
+        turns[whose] += 1
+    return [key for _, _, key in sorted(found, key=lambda each: each[:2])]
 
 
 def _idle(peer: Standing) -> float:

@@ -9,6 +9,7 @@ import trio
 from kits.net.swarms import Basket, Shelf, stranger, swarm, wait_until
 from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
+from libp2p.peer.id import ID
 
 from node.net import fetch
 from node.net.errors import FetchFailed
@@ -36,6 +37,8 @@ async def test_a_blob_of_any_size_arrives(size: int) -> None:
     async with swarm() as a, swarm(a) as b:
         a.serve_blobs(Shelf(content))
         await bring(b, content, a.peer_id)
+        deeds = b._parts.peers.lines._of(ID.from_string(a.peer_id))
+        assert (deeds.useful is not None) is (size > 0)
 
 
 async def test_a_fetch_goes_on_where_an_earlier_one_broke_off() -> None:

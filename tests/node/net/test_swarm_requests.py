@@ -31,6 +31,9 @@ async def test_a_question_and_its_answer_name_the_asker() -> None:
         assert await b.request(a.peer_id, ECHO, b"xy", 10) == b"xyxy"
         assert await b.request(a.peer_id, ECHO, b"", 10) == b""
         assert asked == [b.peer_id, b.peer_id]
+        # Anybody can give an answer: it makes nobody's place safe.
+        deeds = b._parts.peers.lines._of(ID.from_string(a.peer_id))
+        assert (deeds.answered is not None, deeds.useful) == (True, None)
 
 
 async def test_anybody_in_the_swarm_can_be_asked_by_id_alone() -> None:

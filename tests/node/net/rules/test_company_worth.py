@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.net.rules.worth import (
+    ANSWERED_SECONDS,
     GRACE,
     OLD_SECONDS,
     USEFUL_SECONDS,
@@ -40,16 +41,75 @@ STANDING = st.lists(
 
 @given(STANDING, st.integers(0, 40))
 def test_nobody_goes_for_one_that_is_worth_less(standing: list[Standing], most: int) -> None:
+    """But for the eighth that is of newcomers, and the address that holds a quarter and more."""
     gone = leaving(standing, most)
     assert len(gone) == len(set(gone)) == max(0, len(standing) - most)
-    left = [rank(each) for each in standing if each.key not in gone]
+    stay = [each for each in standing if each.key not in gone]
+    left = [rank(each) for each in stay]
+    shares = Counter(group(each.address) for each in standing if rank(each) < Rank.MEMBER)
     for each in (each for each in standing if each.key in gone):
         # Newcomers within their share of the places are worth as much as company.
         assert all(other >= min(rank(each), Rank.NEW) for other in left)
         if rank(each) > Rank.NEW:
             assert left.count(Rank.NEW) <= max(1, most // 8)
-        if rank(each) > Rank.COMPANY:
+        if rank(each) >= Rank.MEMBER:
             assert all(other >= rank(each) for other in left)
+        elif rank(each) > Rank.COMPANY and shares[group(each.address)] <= max(1, most // 4):
+            assert sum(other < rank(each) for other in left) <= max(1, most // 8)
+
+
+#: The lines of an attacker that has made every one of them useful, at few addresses or many.
+TAKEN = st.lists(
+    st.tuples(st.integers(1, 40), st.floats(10, 10_000), st.floats(0, 60)), min_size=16, max_size=16
+)
+
+
+@given(TAKEN, st.floats(0, GRACE - 1), st.booleans())
+def test_whoever_is_new_at_an_address_of_its_own_gets_in(
+    lines: list[tuple[int, float, float]], age: float, beside_a_crowd: bool
+) -> None:
+    """Whatever those who are here have done; and as soon as it answers, it stays."""
+    taken = [
+        Standing(number, f"192.0.2.{host}", stood, answered=ago, useful=ago)
+        for number, (host, stood, ago) in enumerate(lines)
+    ]
+    crowd = [Standing(-n, "203.0.113.1", age / n) for n in range(1, 10)] if beside_a_crowd else []
+    assert "new" not in leaving([*taken, *crowd, Standing("new", "198.51.100.1", age)], 16)
+    answers = Standing("new", "198.51.100.1", age + 60, answered=age)
+    assert "new" not in leaving([*taken, answers], 16)
+
+
+def test_an_address_that_is_of_use_128_times_keeps_nobody_out() -> None:
+    """It loses one place to each that comes from elsewhere, down to a quarter of the places."""
+    here = [Standing(n, "192.0.2.1", 9999, answered=n / 9, useful=n / 9) for n in range(128)]
+    for number in range(96):
+        newcomer = Standing(f"honest {number}", f"198.51.100.{number}", 0)
+        (goes,) = leaving([*here, newcomer], 128)
+        assert isinstance(goes, int)
+        answered = Standing(newcomer.key, newcomer.address, 60, answered=30)
+        here = [*(each for each in here if each.key != goes), answered]
+    prefix = [Standing(n, f"2001:db8::{n:x}", 9999, answered=0, useful=0) for n in range(128)]
+    assert leaving([*prefix, Standing("new", "2001:db8:1::1", 0)], 128) == [0]
+
+
+def test_many_honest_ones_behind_one_address_get_in_where_nobody_else_wants_to() -> None:
+    here = [Standing(n, "192.0.2.1", 100, answered=9, useful=9) for n in range(99)]
+    others = [Standing(-n, f"198.51.100.{n}", 100, answered=9) for n in range(1, 30)]
+    assert leaving([*here, *others], 128) == []
+    silent = [Standing(f"silent {n}", "198.51.100.1", 100) for n in range(9)]
+    gone = leaving([*here, *others, *silent], 128)
+    assert all(str(each).startswith("silent") for each in gone)
+    # Only a member and whom a person named are worth more than anybody's place.
+    members = [Standing(n, "192.0.2.1", 100, member=True) for n in range(128)]
+    assert leaving([*members, Standing("new", "198.51.100.1", 0)], 128) == ["new"]
+
+
+def test_newcomers_of_one_address_leave_places_to_those_of_others() -> None:
+    here = [Standing(n, f"192.0.2.{n}", 900, answered=9, useful=9) for n in range(128)]
+    flood = [Standing(f"flood {n}", "203.0.113.1", n / 1000) for n in range(40)]
+    gone = leaving([*here, *flood, Standing("new", "198.51.100.1", 4)], 128)
+    assert "new" not in gone
+    assert sum(str(each).startswith("flood") for each in gone) == 25
 
 
 @pytest.mark.parametrize(
@@ -60,6 +120,8 @@ def test_nobody_goes_for_one_that_is_worth_less(standing: list[Standing], most: 
         (Standing(1, "", 60, answered=50), Rank.COMPANY),
         (Standing(1, "", OLD_SECONDS, answered=50), Rank.USEFUL),
         (Standing(1, "", OLD_SECONDS), Rank.SILENT),
+        (Standing(1, "", 9999, answered=ANSWERED_SECONDS), Rank.USEFUL),
+        (Standing(1, "", 9999, answered=ANSWERED_SECONDS + 1), Rank.SILENT),
         (Standing(1, "", 1000, useful=USEFUL_SECONDS, answered=0), Rank.USEFUL),
         (Standing(1, "", 1000, useful=USEFUL_SECONDS + 1, answered=0), Rank.COMPANY),
         (Standing(1, "", 1000, member=True), Rank.MEMBER),
