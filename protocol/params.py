@@ -302,6 +302,10 @@ CARD_AGAIN_SECONDS: Final = 600
 #: Cards in one answer to AskCards: half a MiB at most.
 MAX_TOLD_CARDS: Final = 64
 
+#: Such answers that one peer gets, a second and at once; a full table takes a minute.
+TOLD_PAGES_PER_SECOND: Final = 1
+TOLD_PAGES_AT_ONCE: Final = 16
+
 #: Jobs that a node follows at once; while they run, more announcements are not taken.
 MAX_JOBS: Final = 4096
 

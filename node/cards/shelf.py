@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import trio
@@ -17,6 +18,7 @@ import trio
 from node.engine.engine import unix_ms
 from node.engine.services import Services
 from node.net.errors import ConversationError
+from node.net.guard import Buckets
 from node.store import cards
 from node.store.store import Transaction
 from protocol import params
@@ -37,8 +39,12 @@ _ASK_TIMEOUT = 10.0
 #: How often the shelf looks for a peer to ask, and when the same peer is asked again, seconds.
 _LOOK_SECONDS = 2.0
 _ASK_AGAIN_SECONDS = 120.0
-#: Answers in a row from one peer: a full table, and what came in meanwhile.
+#: All that one peer says when it is asked takes at most so many seconds; the rest another time.
+_VISIT_SECONDS = 60.0
+#: Answers in a row from one peer: a full table, and what came in meanwhile. After the first
+#: `params.TOLD_PAGES_AT_ONCE` they come at the pace at which a peer gives them, and a little less.
 _PAGES = params.MAX_CARDS // params.MAX_TOLD_CARDS + 16
+_PAGE_SECONDS = 1.1 / params.TOLD_PAGES_PER_SECOND
 #: Peers whose mark is remembered.
 _MAX_PEERS = 1024
 #: How often what has ended is cleared away, seconds.
@@ -50,6 +56,15 @@ def seconds_now() -> int:
     return unix_ms() // 1000
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What a peer told: its mark, the number of frames, and those of them that are about cards."""
+
+    mark: int
+    frames: int
+    envelopes: list[Envelope]
+
+
 class Shelf:
     """Cards that this node knows, its own among them."""
 
@@ -57,6 +72,9 @@ class Shelf:
         self._services = services
         self._table: Table | None = None
         self._marks: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._pages = Buckets(params.TOLD_PAGES_PER_SECOND, params.TOLD_PAGES_AT_ONCE)
+        # A page takes some milliseconds of encoding and signing: on one thread, not on all.
+        self._signing = trio.CapacityLimiter(1)
 
     async def open(self) -> None:
         """Read what is stored. Before this, nothing is taken."""
@@ -102,26 +120,35 @@ class Shelf:
 
     # --- between peers ----------------------------------------------------------------------
 
+    async def answer(self, peer: str, mark: int) -> bytes:
+        """The reply to a peer's AskCards, signed. Raises PeerError where it asks too often: a page
+        is half a MiB for a question of 200 bytes."""
+        if not self._pages.allows(peer, trio.current_time()):
+            raise PeerError("too many questions for cards: ask again in a second")
+        told = await self.told(mark)
+        return await trio.to_thread.run_sync(self._signed, told, limiter=self._signing)
+
     async def told(self, mark: int) -> ToldCards:
         """The answer to AskCards: the next cards after a mark of this node's."""
         load = partial(cards.cards_after, mark=mark, now=seconds_now(), limit=params.MAX_TOLD_CARDS)
         last, bodies = await self._services.store.read(load)
         return ToldCards(last, tuple(encode(Frame(body, b"")) for body in bodies))
 
+    def _signed(self, told: ToldCards) -> bytes:
+        return encode(Frame(encode(self.sealed(told)), b""))
+
     async def run(self) -> None:
         """Ask peers, new ones soon, for cards; clear away what has ended. Until cancelled."""
-        clear_at = trio.current_time() + _CLEAR_SECONDS
-        while True:
-            peer = self._next_peer()
-            if peer is not None:
-                try:
-                    await self._ask(peer)
-                except PeerError as error:
-                    log.debug("peer %s was asked for cards in vain: %s", peer, error)
-            if trio.current_time() >= clear_at:
-                await self._clear()
-                clear_at = trio.current_time() + _CLEAR_SECONDS
-            await trio.sleep(_LOOK_SECONDS)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._clear_now_and_then)
+            while True:
+                peer = self._next_peer()
+                if peer is not None:
+                    try:
+                        await self._ask(peer)
+                    except PeerError as error:
+                        log.debug("peer %s was asked for cards in vain: %s", peer, error)
+                await trio.sleep(_LOOK_SECONDS)
 
     def _next_peer(self) -> str | None:
         """The connected peer that was asked longest ago, or never; None where all were lately."""
@@ -131,17 +158,28 @@ class Shelf:
         return peer if peer is not None and at <= trio.current_time() else None
 
     async def _ask(self, peer: str) -> None:
+        """Take what a peer tells, page by page, while each page brings it on and has news."""
         mark, _ = self._marks.get(peer, (0, 0.0))
         # Noted before it answers, so that a silent peer is not asked again and again.
         self._note(peer, mark)
-        for _ in range(_PAGES):
-            told = await self._question(peer, mark)
-            if not told.frames:
-                break
-            envelopes = await trio.to_thread.run_sync(self._opened, told.frames)
-            await self.take(envelopes)
-            mark = told.mark
+        end = trio.current_time() + _VISIT_SECONDS
+        for number in range(_PAGES):
+            page: _Page | None = None
+            # Only asking can be cut short: what the table took must get into the store.
+            with trio.CancelScope(deadline=end):
+                if number >= params.TOLD_PAGES_AT_ONCE:
+                    await trio.sleep(_PAGE_SECONDS)
+                page = await self._question(peer, mark)
+            if page is None or not page.frames:
+                return
+            taken = await self.take(page.envelopes)
+            goes_on = page.mark > mark and taken > 0 and page.frames == len(page.envelopes)
+            mark = page.mark
             self._note(peer, mark)
+            if taken:
+                self._services.swarm.thank(peer)
+            if not goes_on:
+                return
 
     def _note(self, peer: str, mark: int) -> None:
         self._marks[peer] = mark, trio.current_time() + _ASK_AGAIN_SECONDS
@@ -149,17 +187,30 @@ class Shelf:
         while len(self._marks) > _MAX_PEERS:
             self._marks.popitem(last=False)
 
-    async def _question(self, peer: str, mark: int) -> ToldCards:
-        services = self._services
+    async def _question(self, peer: str, mark: int) -> _Page:
+        """One page of a peer's; what is no card in it, and a reply that is none, costs it."""
+        swarm = self._services.swarm
         frame = encode(Frame(encode(self.sealed(AskCards(mark))), b""))
-        reply = await services.swarm.request(peer, _PROTOCOL, frame, _ASK_TIMEOUT)
+        reply = await swarm.request(peer, _PROTOCOL, frame, _ASK_TIMEOUT)
         if not reply:
             raise ConversationError(peer, "it says nothing of cards")
+        try:
+            # A full page has half a MiB and 64 signatures.
+            page = await trio.to_thread.run_sync(self._read, peer, reply)
+        except Malformed:
+            swarm.blame(peer, "an answer about cards that is none")
+            raise
+        if page.frames > len(page.envelopes):
+            # Once a page: an honest peer judged each of them by the same rules.
+            swarm.blame(peer, "a told card that is none")
+        return page
+
+    def _read(self, peer: str, reply: bytes) -> _Page:
         answer = decode(Frame, reply, params.MAX_STREAM_MESSAGE_BYTES)
         body = open_envelope(answer.envelope).body
         if not isinstance(body, ToldCards):
             raise ConversationError(peer, f"it answers with {type(body).__name__}")
-        return body
+        return _Page(body.mark, len(body.frames), self._opened(body.frames))
 
     def _opened(self, frames: Sequence[bytes]) -> list[Envelope]:
         """Cards that a peer told, each as gossip would judge it; others are left out."""
@@ -188,9 +239,11 @@ class Shelf:
             services.place(NO_JOB), services.swarm.peer_id_bytes, body, services.keys.sign_peer
         )
 
-    async def _clear(self) -> None:
-        if self._table is not None and (gone := self._table.expire(seconds_now())):
-            await self._services.store.run(partial(cards.delete_cards, keys=gone))
+    async def _clear_now_and_then(self) -> None:
+        while True:
+            await trio.sleep(_CLEAR_SECONDS)
+            if self._table is not None and (gone := self._table.expire(seconds_now())):
+                await self._services.store.run(partial(cards.delete_cards, keys=gone))
 
 
 def _write(tx: Transaction, gone: set[Key], stored: dict[Key, tuple[Entry, bytes]]) -> None:

@@ -17,7 +17,7 @@ from node.cards.shelf import Shelf
 from node.engine.engine import Machine, unix_ms
 from node.engine.services import Services
 from node.feeds.announcements import Announcements, Introduce
-from node.net.guard import Bucket
+from node.net.guard import Buckets
 from node.net.swarm import Judge
 from node.perform.messages import PROTOCOL, sealed
 from node.store import jobs, records
@@ -70,7 +70,6 @@ _ASK_AGAIN_SECONDS = 300.0
 #: Private messages of one peer to machines, a second (four times that at once). Each is answered,
 #: and stored before that; an honest peer sends a few a round.
 _TELLS_PER_SECOND = 4.0
-_TELLERS = 4096
 
 #: The kinds that an Ask is answered with, in the order in which they matter.
 #: The commitment of a round comes before the opening of the next: an owner that was away verifies
@@ -94,7 +93,7 @@ class Inbox:
         self._judged: OrderedDict[bytes, Judged] = OrderedDict()
         self._followed: set[str] = set()
         self._changed = trio.Event()
-        self._tells: OrderedDict[str, Bucket] = OrderedDict()
+        self._tells = Buckets(_TELLS_PER_SECOND, 4 * _TELLS_PER_SECOND)
         self._nursery: trio.Nursery | None = None
 
     # --- gossip -----------------------------------------------------------------------------
@@ -228,22 +227,14 @@ class Inbox:
             told = await self._told(context.job, envelope.sender, held)
             return self._reply(context.job, told) if told.frames else ACKNOWLEDGED
         if isinstance(envelope.body, AskCards):
-            return self._reply(NO_JOB, await self.shelf.told(envelope.body.mark))
+            return await self.shelf.answer(peer, envelope.body.mark)
         if context.job not in self._services.engine.machines:
             return self._reply(context.job, _refusal("this node does not know the job"))
         _check_attachment(envelope, frame.attachment)
-        if not self._may_tell(peer):
+        if not self._tells.allows(peer, trio.current_time()):
             raise PeerError("too many messages: say it again in a second")
         await self._accept(envelope, frame.attachment, len(data), envelope.sender)
         return ACKNOWLEDGED
-
-    def _may_tell(self, peer: str) -> bool:
-        now = trio.current_time()
-        bucket = self._tells.setdefault(peer, Bucket(_TELLS_PER_SECOND, 4 * _TELLS_PER_SECOND, now))
-        self._tells.move_to_end(peer)
-        while len(self._tells) > _TELLERS:
-            self._tells.popitem(last=False)
-        return bucket.allows(now)
 
     def _reply(self, job: bytes, body: Body) -> bytes:
         return encode(Frame(encode(sealed(self._services, job, 0, 0, body)), b""))

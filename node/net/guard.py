@@ -9,7 +9,7 @@ only takes trust away. What a node remembers is bounded; the least guilty go fir
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -36,15 +36,20 @@ HASTE: Final = 1.0
 
 @dataclass(slots=True)
 class Bucket:
-    """A token bucket that may go into debt; the debt is a time to wait."""
+    """A token bucket that may go into debt; the debt is a time to wait.
+
+    It holds `burst`, or what comes in four seconds.
+    """
 
     rate: float
     level: float
     at: float
+    burst: float | None = None
 
     def take(self, amount: float, now: float) -> float:
         """Take `amount`; returns the seconds after which the bucket is no longer in debt."""
-        self.level = min(self.rate * _BURST_SECONDS, self.level + (now - self.at) * self.rate)
+        full = self.rate * _BURST_SECONDS if self.burst is None else self.burst
+        self.level = min(full, self.level + (now - self.at) * self.rate)
         self.at = now
         self.level -= amount
         return max(0.0, -self.level / self.rate)
@@ -59,6 +64,24 @@ class Bucket:
 
 def _full(rate: float, now: float) -> Bucket:
     return Bucket(rate, rate * _BURST_SECONDS, now)
+
+
+class Buckets:
+    """A bucket for each peer, `rate` a second and `burst` at once; those of the last 4096 peers."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._of: OrderedDict[str, Bucket] = OrderedDict()
+
+    def allows(self, peer: str, now: float) -> bool:
+        """Take one of the peer's at `now` (seconds, only forward) if that leaves no debt."""
+        fresh = Bucket(self._rate, self._burst, now, self._burst)
+        bucket = self._of.setdefault(peer, fresh)
+        self._of.move_to_end(peer)
+        while len(self._of) > MAX_REMEMBERED:
+            self._of.popitem(last=False)
+        return bucket.allows(now)
 
 
 @dataclass(slots=True)

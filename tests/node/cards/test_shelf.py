@@ -17,13 +17,14 @@ import trio.testing
 from kits.books import CHAIN_ID, CONTRACT, Person
 from kits.message_cases import CARD
 
+from node.cards import shelf
 from node.cards.own import OwnCards
 from node.cards.shelf import Shelf
 from node.net.errors import Unreachable
 from node.store import cards, catalogue
 from node.store.store import Store
 from protocol import params
-from protocol.errors import InputError, Malformed, StateError
+from protocol.errors import InputError, Malformed, PeerError, StateError
 from protocol.policy.policy import Policy
 from protocol.wire.cards import Card, Withdrawn
 from protocol.wire.codec import decode, encode
@@ -52,11 +53,15 @@ class Node:
         self.asked: list[tuple[bytes, int]] = []
         self.published: list[tuple[str, Envelope]] = []
         self.others: list[Person] = []
+        self.blamed: list[str] = []
+        self.thanked: list[str] = []
         swarm = SimpleNamespace(
             peer_id_bytes=person.peer,
             peers=lambda: [SimpleNamespace(peer_id=peer_id_text(p.peer)) for p in self.others],
             request=self._request,
             publish=self._publish,
+            blame=lambda peer, offence: self.blamed.append(offence),
+            thank=self.thanked.append,
         )
         self.services: Any = SimpleNamespace(
             store=store,
@@ -205,15 +210,89 @@ async def test_what_a_liar_tells_is_dropped_one_by_one(node: Node) -> None:
     told = [ToldCards(7, frames), ToldCards(7, ())]
     await asks(node, liar, lambda body: told.pop(0))
     assert await node.titles() == ["honest"]
+    assert node.blamed == ["a told card that is none"]
+    assert len(node.asked) == 1, "whoever lies is not asked for more"
 
 
-async def test_a_peer_that_never_ends_is_left(node: Node) -> None:
-    """It may hold the asker for as many answers as a full table takes, and no longer."""
+async def test_a_peer_that_tells_nothing_new_is_left(node: Node) -> None:
+    """A page that brings nothing, or does not bring the asker on, is the last."""
     liar = Person(50)
     same = framed(card(liar))
     await asks(node, liar, lambda body: ToldCards(body.mark + 1, (same,)))
-    assert len(node.asked) == params.MAX_CARDS // params.MAX_TOLD_CARDS + 16
-    assert await node.titles() == ["a card"]
+    assert [mark for _, mark in node.asked] == [0, 1]
+    assert len(node.thanked) == 1
+    fresh = iter(range(60, 100))
+    await asks(node, liar, lambda body: ToldCards(2, (framed(card(Person(next(fresh)))),)))
+    assert [mark for _, mark in node.asked[2:]] == [2]
+    assert len(await node.titles()) == 2
+
+
+async def test_a_peer_that_never_ends_is_left_after_a_minute(
+    node: Node, mock_clock: trio.testing.MockClock
+) -> None:
+    """It has news each time, and is slow about it."""
+    slow = Person(50)
+    fresh = iter(range(100, 1000))
+
+    async def trickle(peer: str, protocol: str, data: bytes, timeout: float) -> bytes:
+        mock_clock.jump(9)
+        await trio.lowlevel.checkpoint()
+        return await node._request(peer, protocol, data, timeout)
+
+    node.services.swarm.request = trickle
+    node.others = [slow]
+    node.answers[slow.peer] = lambda body: ToldCards(
+        body.mark + 1, (framed(card(Person(next(fresh)))),)
+    )
+    await node.shelf._ask(peer_id_text(slow.peer))
+    assert len(node.asked) == 6
+    assert len(await node.titles()) == 6, "what was told in time is kept"
+
+
+async def test_what_has_ended_goes_while_a_peer_is_asked(
+    node: Node,
+    nursery: trio.Nursery,
+    mock_clock: trio.testing.MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def never(*_: object) -> bytes:
+        await trio.sleep_forever()
+
+    await node.shelf.take([card(Person(11), "ended")])
+    node.services.swarm.request = never
+    node.others = [Person(50)]
+    later = int(time.time()) + 2000
+    monkeypatch.setattr(shelf, "_VISIT_SECONDS", 1e9)
+    monkeypatch.setattr(shelf, "seconds_now", lambda: later)
+    nursery.start_soon(node.shelf.run)
+    await settled()
+    mock_clock.jump(600)
+    end = time.monotonic() + 20
+    while await node.store.read(cards.card_entries):
+        assert time.monotonic() < end, "it stays"
+
+
+async def test_pages_are_told_to_one_peer_at_a_pace(node: Node) -> None:
+    """A question is small, its answer half a MiB; each peer has a pace of its own."""
+    await node.shelf.take([card(Person(11), "one")])
+    for _ in range(params.TOLD_PAGES_AT_ONCE):
+        reply = decode(Frame, await node.shelf.answer("greedy", 0), 10_000)
+        told = open_envelope(reply.envelope)
+        assert isinstance(told.body, ToldCards)
+        assert (told.sender, len(told.body.frames)) == (node.person.peer, 1)
+    with pytest.raises(PeerError, match="too many questions for cards"):
+        await node.shelf.answer("greedy", 0)
+    await node.shelf.answer("another", 0)
+
+
+async def test_an_answer_that_is_none_costs_its_peer(node: Node) -> None:
+    async def garbage(*_: object) -> bytes:
+        return b"\xff"
+
+    node.services.swarm.request = garbage
+    with pytest.raises(Malformed):
+        await node.shelf._ask(peer_id_text(Person(50).peer))
+    assert node.blamed == ["an answer about cards that is none"]
 
 
 async def test_another_kind_of_answer_is_an_error(node: Node) -> None:
@@ -250,6 +329,7 @@ async def test_each_peer_is_asked_soon_and_not_always(
     mock_clock.jump(2)
     await until(lambda: late.peer in [peer for peer, _ in node.asked])
     for count in (4, 5, 6):
+        await settled()
         mock_clock.jump(120)
         await until(lambda n=count: len(node.asked) >= n)  # type: ignore[misc]
 
