@@ -30,8 +30,9 @@ from node.control.job_results import (
     ModelFile,
     Posted,
 )
-from node.data.datasets import add_dataset
+from node.data.datasets import add_dataset, add_query
 from node.data.reading import declared
+from node.data.sql.query import query
 from node.engine.engine import Machine, unix_ms
 from node.engine.services import Services
 from node.feeds.chain import ChainFollower
@@ -190,6 +191,27 @@ class Api(CardCalls):
         dataset, notes = await add_dataset(
             services.home, services.store, services.compute, name, Path(path), reading
         )
+        return await self._added(dataset, notes, other_people)
+
+    async def data_add_sql(
+        self,
+        name: str,
+        sql: str,
+        url: str,
+        password: str | None,
+        other_people: tuple[str, ...] = (),
+    ) -> r.Dataset:
+        services, asked = self._services, query(sql, url)
+        await settling.check_names(services, other_people)
+        dataset, notes = await add_query(
+            services.home, services.store, services.compute, name, asked, password or ""
+        )
+        return await self._added(dataset, notes, other_people)
+
+    async def _added(
+        self, dataset: catalogue.Dataset, notes: tuple[str, ...], other_people: tuple[str, ...]
+    ) -> r.Dataset:
+        services, name = self._services, dataset.name
         await settling.settle(services, name, other_people)
         self._bus.publish("data.added", f"{name}: {dataset.rows} rows")
         await self.refresh()

@@ -5,6 +5,7 @@ A hospital's daemon at 0x22.. trains one job, posted by 0x11.., on the dataset `
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Final
 
 from node.control import job_results as j
@@ -75,6 +76,12 @@ DATASET: Final = r.Dataset(
     jobs=1,
     epsilon_spent=0.5,
     same=(),
+)
+
+SQL: Final = "select age, lactate, sepsis from stays"
+
+DATASET_OF_SQL: Final = dataclasses.replace(
+    DATASET, path=f"postgresql://reader@db.example/ward: {SQL}"
 )
 
 POLICY: Final = r.Policy(
@@ -180,6 +187,10 @@ DETAIL: Final = j.JobDetail(
             model=bytes.fromhex("3d" * 32),
             accuracy=0.81,
             loss=0.62,
+            auc=0.88,
+            r_squared=None,
+            rmse=None,
+            recall={"home": 0.86, "care": 0.74},
             transaction=TRANSACTION,
             gas=91_000,
             bytes=240_000,
@@ -202,6 +213,8 @@ DETAIL: Final = j.JobDetail(
             claimed=0,
         ),
     ),
+    decliners=2,
+    declined=(j.Declined("epsilon", "epsilon too large", 2),),
     money=MONEY,
     bytes_in=61_000,
     bytes_out=52_000,

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVarTuple
 
+from node.data.sql.query import Query
 from node.store.blobs import BlobRef, Blobs
 from protocol.errors import FatalError, InputError
 
@@ -22,12 +24,17 @@ if TYPE_CHECKING:
     # Workers import this module; the store would bring trio along, matrices numpy.
     from node.data.matrix import KeptRows, OwnedRows
     from node.data.reading import Reading
-    from node.data.table import Numbers
+    from node.data.table import Numbers, Table
     from node.home.home import Home
     from node.store.catalogue import Dataset
     from node.store.store import Store
     from node.workers.compute import Compute
     from protocol.spec.job import Terms
+
+Ts = TypeVarTuple("Ts")
+
+#: Said of what was read from a database.
+SNAPSHOT_SAID: Final = "the rows as they are now: what changes in the database changes nothing here"
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -45,11 +52,23 @@ class Imported:
 
 def import_file(path: Path, directory: Path, reading: Reading | None = None) -> Imported:
     """Read `path` and store its copy in `directory`. Runs in a worker. Raises `InputError`."""
-    from node.data.cells import kinds
     from node.data.readers import read_file
+
+    return _kept(read_file(path, reading), directory)
+
+
+def import_query(query: Query, password: str, directory: Path) -> Imported:
+    """Run `query` and store a copy of its rows in `directory`. Runs in a worker. Raises
+    `InputError`, which does not hold the password."""
+    from node.data.sql.reader import read_query
+
+    return _kept(read_query(query, password), directory)
+
+
+def _kept(table: Table, directory: Path) -> Imported:
+    from node.data.cells import kinds
     from node.data.table import encode_table
 
-    table = read_file(path, reading)
     copy = Blobs(directory).put(encode_table(table))
     return Imported(copy, table.rows, kinds(table), table.notes)
 
@@ -71,7 +90,7 @@ def load_kept_rows(directory: Path, digest: bytes, name: str, terms: Terms) -> K
 
     try:
         copy = Blobs(directory).path(digest)
-        return build_kept_rows(copy, terms.features, terms.target, terms.outside)
+        return build_kept_rows(copy, terms.features, terms.target, terms.beyond)
     except FatalError as error:
         raise FatalError(f"data set {name!r}: {error}") from error
 
@@ -109,19 +128,44 @@ async def add_dataset(
     It takes no job until its owner sets a policy. Raises `InputError`: a bad or taken name, or
     whatever is wrong with the file; then nothing was added.
     """
-    from node.store.catalogue import Dataset, load_dataset, save_dataset
-
     check_name(name)
     if not path.is_absolute():
         # The daemon's working directory is not its user's.
         raise InputError(f"{path} is relative; an absolute path is needed", "path")
+    return await _add(store, compute, name, str(path), import_file, path, home.datasets, reading)
+
+
+async def add_query(
+    home: Home, store: Store, compute: Compute, name: str, query: Query, password: str
+) -> tuple[Dataset, tuple[str, ...]]:
+    """The same of the rows that `query` gives now. What the database holds later changes nothing.
+
+    The password goes to the worker and nowhere else.
+    """
+    check_name(name)
+    dataset, notes = await _add(
+        store, compute, name, query.source, import_query, query, password, home.datasets
+    )
+    return dataset, (*notes, SNAPSHOT_SAID)
+
+
+async def _add(
+    store: Store,
+    compute: Compute,
+    name: str,
+    source: str,
+    imports: Callable[[*Ts], Imported],
+    *given: *Ts,
+) -> tuple[Dataset, tuple[str, ...]]:
+    from node.store.catalogue import Dataset, load_dataset, save_dataset
+
     taken = InputError(f"{name!r} is taken; choose another name", "name")
     if await store.read(lambda tx: load_dataset(tx, name)) is not None:
         raise taken
-    imported = await compute.run(import_file, path, home.datasets, reading)
+    imported = await compute.run(imports, *given)
     dataset = Dataset(
         name=name,
-        source=str(path),
+        source=source,
         digest=imported.copy.digest,
         rows=imported.rows,
         bytes=imported.copy.size,

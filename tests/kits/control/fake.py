@@ -43,6 +43,7 @@ class FakeNode:
         self.searched: list[tuple[object, ...]] = []
         self.matches = cx.MATCHES
         self.audit_ok = True
+        self.passwords: list[str | None] = []
         self.state: r.Status = ex.STATUS
         self.blocked = trio.Event()
         self.enter_blocked = trio.Event()
@@ -92,6 +93,17 @@ class FakeNode:
             notes=tuple(f"read with {each}" for each in (separator, decimal, encoding) if each),
         )
         return self.datasets[name]
+
+    async def data_add_sql(
+        self,
+        name: str,
+        sql: str,
+        url: str,
+        password: str | None,
+        other_people: tuple[str, ...] = (),
+    ) -> r.Dataset:
+        self.passwords.append(password)
+        return dataclasses.replace(ex.DATASET, name=name, path=f"{url}: {sql}")
 
     async def data_list(self) -> tuple[r.Dataset, ...]:
         return tuple(self.datasets[name] for name in sorted(self.datasets))
