@@ -30,6 +30,9 @@ _TRUTHS: Final = {"true": 1.0, "false": 0.0}
 #: What people write for a gap: such cells do not make a column of numbers one of text.
 GAPS: Final = ("NA", "N/A", "NaN", "nan", "n/a", "null", "NULL", "None", "?", "-", ".")
 
+#: Filled cells of a column by which its kind is told.
+_LOOKED_AT: Final = 10_000
+
 
 def number_of(word: str) -> float | None:
     """The number that a word is, or None."""
@@ -64,13 +67,18 @@ def numbers_of(cells: pl.Series, marks: Marks = Marks.PLAIN) -> Numbers:
     """The number that each cell of text is [rows]; NaN where it is none or the cell is empty."""
     import polars as pl
 
-    read = pl.coalesce(
-        plain(pl.col("cells"), marks).cast(pl.Float64, strict=False),
-        pl.col("cells").str.to_lowercase().replace_strict(_TRUTHS, default=None),
-    )
-    values: Numbers = (
-        cells.alias("cells").to_frame().select(read.fill_null(np.nan)).to_series().to_numpy()
-    )
+    column = cells.alias("cells").to_frame()
+    read = column.select(plain(pl.col("cells"), marks).cast(pl.Float64, strict=False)).to_series()
+    values: Numbers = read.fill_null(np.nan).to_numpy()
+    others = read.is_null() & cells.is_not_null()
+    if others.any():
+        truths = (
+            cells.filter(others)
+            .str.to_lowercase()
+            .replace_strict(_TRUTHS, default=None, return_dtype=pl.Float64)
+        )
+        values = values.copy()  # polars' own may not be written
+        values[others.to_numpy()] = truths.fill_null(np.nan).to_numpy()
     return np.where(np.isfinite(values), values, np.nan)
 
 
@@ -112,7 +120,7 @@ def number_places(values: Numbers, words: Sequence[str]) -> Integers:
 def kinds(table: Table) -> tuple[tuple[str, str], ...]:
     """Name and kind ('number', 'text') of the columns that can be used, in the file's order.
 
-    For the owner's eyes alone: a kind follows from a whole column, and nothing is decided by it.
+    For the owner's eyes alone: a kind follows from a column's first cells, and decides nothing.
     """
     return tuple(
         (
@@ -127,7 +135,7 @@ def kinds(table: Table) -> tuple[tuple[str, str], ...]:
 
 
 def _all_numbers(cells: pl.Series, marks: Marks) -> bool:
-    filled = cells.drop_nulls()
+    filled = cells.drop_nulls().head(_LOOKED_AT)
     none = np.isnan(numbers_of(filled, marks))
     return bool(not none.any() or filled.filter(none).is_in(GAPS).all())
 

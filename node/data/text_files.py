@@ -75,7 +75,7 @@ def read_text(path: Path, reading: Reading) -> Table:
     if width > 1 and (last.is_null() & filled).any():
         _check_short(text, header)
     lines = np.arange(frame.height, dtype=np.int64) + header.lines + 1
-    if text.quoted:
+    if text.quoted and text.breaks + text.open_end > frame.height + header.lines:
         # A quoted cell may hold line breaks: every row below stands that much lower.
         breaks = frame.select(
             pl.sum_horizontal(pl.all().str.count_matches("\n", literal=True).fill_null(0))
@@ -83,8 +83,10 @@ def read_text(path: Path, reading: Reading) -> Table:
         lines[1:] += np.cumsum(breaks.to_numpy().astype(np.int64))[:-1]
     frame.columns = [name or f"\0{place}" for place, name in enumerate(names)]
     frame = frame.drop(frame.columns[0]) if indexed else frame
-    # Blank lines, at the end above all, are no rows.
-    table = frame_table(text.name, "line", frame.filter(filled), lines[filled.to_numpy()])
+    if not filled.all():
+        # Blank lines, at the end above all, are no rows.
+        frame, lines = frame.filter(filled), lines[filled.to_numpy()]
+    table = frame_table(text.name, "line", frame, lines, bare=text.bare)
     marks, said = _marks(table, header, reading)
     notes = (*text.notes, *header.notes, *((INDEX_SAID,) if indexed else ()), *said)
     return dataclasses.replace(table, marks=marks, notes=notes)

@@ -148,7 +148,7 @@ def test_the_copy_holds_what_the_file_held(tmp_path: Path, rows: list[tuple[floa
     with file.open("w", newline="", encoding="utf-8") as out:
         csv.writer(out).writerows([("value", "word"), *((repr(v), "w" + w) for v, w in rows)])
     table = read_file(file)
-    (tmp_path / "copy").write_bytes(encode_table(table))
+    (tmp_path / "copy").write_bytes(b"".join(encode_table(table)))
     copy = read_table(tmp_path / "copy")
     for found in (table, copy):
         assert found.texts["value"].to_list() == [repr(value) for value, _ in rows]

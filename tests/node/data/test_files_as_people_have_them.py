@@ -18,7 +18,11 @@ import numpy as np
 import polars as pl
 import pytest
 import zstandard
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
+from kits.examples import examples
 
+from node.data import unpacked
 from node.data.cells import kinds, numbers_of
 from node.data.datasets import import_file
 from node.data.matrix import owned_rows, table_matrix
@@ -360,6 +364,45 @@ def test_booleans_are_the_same_in_every_format(tmp_path: Path) -> None:
 
 
 # How text is written
+
+
+blank_cells = st.lists(
+    st.text(" \t\x0bab,;\u00a0\u3000ö", max_size=4).filter(lambda cell: "," not in cell),
+    min_size=1,
+    max_size=9,
+)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+@given(first=blank_cells, second=blank_cells)
+@examples(1, allow=[HealthCheck.function_scoped_fixture])
+def test_blanks_are_found_wherever_they_stand(
+    first: list[str], second: list[str], end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cells are stripped only where a look at the bytes, piece by piece, found that one may need
+    it."""
+    rows = list(zip(first, second, strict=False))
+    lines = ["x,y", *(f"{x},{y}" for x, y in rows)]
+    path = tmp_path / "in.csv"
+    path.write_bytes((end or "\n").join(lines).encode() + end.encode())
+    for size in (1, 7, 1 << 17):
+        monkeypatch.setattr(unpacked, "_PIECE_BYTES", size)
+        filled = [(x.strip(), y.strip()) for x, y in rows if x or y]
+        try:
+            table = read_file(path)
+        except InputError:
+            assert not filled
+            return
+        found = list(zip(text(table, "x"), text(table, "y"), strict=True))
+        assert found == [(x or None, y or None) for x, y in filled]
+
+
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_lines_are_counted_through_quoted_cells(tmp_path: Path, end: str) -> None:
+    path = written(tmp_path, f'x,y\n1,"a"\n2,"b\nc"\n3,"d"{end}')
+    assert read_file(path).lines.tolist() == [2, 3, 5]
+    path = written(tmp_path, f'x,y\n1,"a"\n2,"b"\n3,"d\n\n\ne"{end}')
+    assert read_file(path).lines.tolist() == [2, 3, 4]
 
 
 def written(tmp_path: Path, content: str | bytes, name: str = "in.csv") -> Path:
