@@ -15,6 +15,8 @@ from pathlib import Path
 
 import trio
 
+from node.cards.offers import CardCalls
+from node.cards.shelf import Shelf
 from node.chain.watch import Watcher
 from node.control import results as r
 from node.control.events import EventBus
@@ -42,9 +44,9 @@ from node.jobs.explaining import explain
 from node.jobs.posting import Posting
 from node.perform import considering
 from node.perform.compute import misfit
-from node.privacy import budgets
+from node.privacy import budgets, settling
 from node.privacy import reserving as privacy
-from node.store import catalogue
+from node.store import catalogue, people
 from node.store.store import Transaction
 from node.version import VERSION
 from protocol.addresses import to_checksum
@@ -59,7 +61,7 @@ from protocol.policy.terms import describe, with_changes
 _CONSIDERED = (JobPhase.WAITING, JobPhase.CONSIDERING)
 
 
-class Api:
+class Api(CardCalls):
     """Implements node.control.api.NodeApi. `join_line` is set once the node's address is known."""
 
     def __init__(
@@ -69,7 +71,9 @@ class Api:
         follower: ChainFollower,
         bus: EventBus,
         stop: trio.Event,
+        shelf: Shelf,
     ) -> None:
+        super().__init__(services, shelf)
         self._services = services
         self._watcher = watcher
         self._follower = follower
@@ -174,31 +178,52 @@ class Api:
     # --- data and consent -------------------------------------------------------------------
 
     async def data_add(
-        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+        self,
+        name: str,
+        path: str,
+        separator: str | None,
+        decimal: str | None,
+        encoding: str | None,
+        other_people: tuple[str, ...] = (),
     ) -> r.Dataset:
         services, reading = self._services, declared(separator, decimal, encoding)
+        await settling.check_names(services, other_people)
         dataset, notes = await add_dataset(
             services.home, services.store, services.compute, name, Path(path), reading
         )
-        return await self._added(dataset, notes)
+        return await self._added(dataset, notes, other_people)
 
-    async def data_add_sql(self, name: str, sql: str, url: str, password: str | None) -> r.Dataset:
+    async def data_add_sql(
+        self,
+        name: str,
+        sql: str,
+        url: str,
+        password: str | None,
+        other_people: tuple[str, ...] = (),
+    ) -> r.Dataset:
         services, asked = self._services, query(sql, url)
+        await settling.check_names(services, other_people)
         dataset, notes = await add_query(
             services.home, services.store, services.compute, name, asked, password or ""
         )
-        return await self._added(dataset, notes)
+        return await self._added(dataset, notes, other_people)
 
-    async def _added(self, dataset: catalogue.Dataset, notes: tuple[str, ...]) -> r.Dataset:
+    async def _added(
+        self, dataset: catalogue.Dataset, notes: tuple[str, ...], other_people: tuple[str, ...]
+    ) -> r.Dataset:
         services, name = self._services, dataset.name
+        await settling.settle(services, name, other_people)
         self._bus.publish("data.added", f"{name}: {dataset.rows} rows")
         await self.refresh()
         await self._consider_again()
         # A name that is used again keeps what it has told.
-        others = await services.store.read(catalogue.datasets)
-        same = tuple(e.name for e in others if e.digest == dataset.digest and e.name != name)
         spent = await budgets.spent(services, name)
-        return self._dataset(dataset, False, spent, same, notes)
+        return self._dataset(dataset, False, spent, await self._same(name), notes)
+
+    async def _same(self, name: str) -> tuple[str, ...]:
+        """Other names that share a data set's budget."""
+        group = await self._services.store.read(lambda tx: people.group(tx, name))
+        return tuple(each for each in group if each != name)
 
     async def data_list(self) -> tuple[r.Dataset, ...]:
         def load(tx: Transaction) -> list[tuple[catalogue.Dataset, bool]]:
@@ -209,8 +234,7 @@ class Api:
         shown = []
         for each, decided in found:
             spent = await budgets.spent(self._services, each.name)
-            names = [e.name for e, _ in found if e.digest == each.digest and e is not each]
-            shown.append(self._dataset(each, decided, spent, tuple(names)))
+            shown.append(self._dataset(each, decided, spent, await self._same(each.name)))
         return tuple(shown)
 
     def _dataset(

@@ -8,8 +8,9 @@ for the next command: `error.add_note("assay data list")` reaches the user as su
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
+from node.control.cards.results import Matches, OfferDetail, Offers, OwnCard, WithdrawnCard
 from node.control.job_results import (
     Audit,
     Cancelled,
@@ -53,14 +54,27 @@ class NodeApi(Protocol):
         """Begin to drain; return at once. The reply is sent before the socket closes."""
 
     async def data_add(
-        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+        self,
+        name: str,
+        path: str,
+        separator: str | None,
+        decimal: str | None,
+        encoding: str | None,
+        other_people: tuple[str, ...] = (),
     ) -> Dataset:
         """Read, check and register a file at an absolute path, read as its owner declares.
 
         Raises InputError (name taken, unreadable, no rows, ...).
         """
 
-    async def data_add_sql(self, name: str, sql: str, url: str, password: str | None) -> Dataset:
+    async def data_add_sql(
+        self,
+        name: str,
+        sql: str,
+        url: str,
+        password: str | None,
+        other_people: tuple[str, ...] = (),
+    ) -> Dataset:
         """Run a statement once, to read alone, and register its rows.
 
         Raises InputError (name taken, no server, a fault in the statement, no rows, ...); no error
@@ -87,6 +101,36 @@ class NodeApi(Protocol):
 
     async def privacy(self, dataset: str | None) -> tuple[Privacy, ...]:
         """Privacy budgets: of one dataset, or of all by name. Raises InputError (none such)."""
+
+    async def card_publish(self, dataset: str, card: str, dry_run: bool) -> OwnCard:
+        """Publish a card, TOML text, of a dataset, in the place of its card before.
+
+        With `dry_run` nothing is published. Raises InputError (no such dataset; the card),
+        StateError (no free slot).
+        """
+
+    async def card_list(self) -> tuple[OwnCard, ...]:
+        """Valid cards of this home's datasets."""
+
+    async def card_withdraw(self, dataset: str) -> WithdrawnCard:
+        """Take a dataset's card back. Raises InputError (it has none)."""
+
+    async def offers(
+        self,
+        columns: tuple[str, ...],
+        kind: Literal["number", "category"] | None,
+        purpose: str | None,
+        max_rate: int | None,
+        token: str | None,
+        limit: int,
+    ) -> Offers:
+        """Known cards with all of this, newest first. Raises InputError (limit, token)."""
+
+    async def offer_show(self, card: str) -> OfferDetail:
+        """One card, and a spec to start from. Raises InputError (no such card, or several)."""
+
+    async def offers_match(self, spec: str, no_noise: bool) -> Matches:
+        """How many known cards meet a spec, TOML text. Raises InputError (spec)."""
 
     async def jobs(self) -> tuple[JobSummary, ...]:
         """Jobs known here, newest first."""

@@ -32,6 +32,8 @@ class DataAddParams:
     separator: between cells of a file of text: comma, semicolon, tab or pipe; null: its header says
     decimal: the mark before a fraction, '.' or ','; marks between groups of digits are then read
     encoding: of a file of text, such as latin-1 or utf-16; null: line by line
+    other_people: datasets, of now or of before, that hold other people however alike their rows
+        are: no budget is shared with them
     """
 
     name: DatasetName
@@ -39,6 +41,7 @@ class DataAddParams:
     separator: str | None = None
     decimal: str | None = None
     encoding: str | None = None
+    other_people: tuple[DatasetName, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,14 @@ class DataAddSqlParams:
     sql: begins with SELECT, WITH, VALUES or TABLE; it is run to read alone
     url: postgresql://USER@HOST/DATABASE without a password, or sqlite:///PATH
     password: for this call alone; it is not kept and stands in no error
+    other_people: as for a file
     """
 
     name: DatasetName
     sql: str
     url: str
     password: str | None = field(default=None, repr=False)
+    other_people: tuple[DatasetName, ...] = ()
 
 
 @dataclass(frozen=True)

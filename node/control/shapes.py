@@ -41,6 +41,14 @@ class Cancelled(TypedDict):
     problem: str
 
 
+class CardColumn(TypedDict):
+    """What node.control.cards.results.CardColumn is as JSON."""
+
+    name: str
+    kind: Literal["number", "category"]
+    words: list[str]
+
+
 class ChainStatus(TypedDict):
     """What node.control.results.ChainStatus is as JSON."""
 
@@ -178,6 +186,15 @@ class Joined(TypedDict):
     peers: int
 
 
+class Matches(TypedDict):
+    """What node.control.cards.results.Matches is as JSON."""
+
+    known: int
+    columns: int
+    purpose: int
+    price: int
+
+
 class Member(TypedDict):
     """What node.control.job_results.Member is as JSON."""
 
@@ -215,6 +232,48 @@ class Money(TypedDict):
     paid: str
     returned: str
     gas: int
+
+
+class Offer(TypedDict):
+    """What node.control.cards.results.Offer is as JSON."""
+
+    card: str
+    peer: str
+    mine: bool
+    title: str
+    rows: str
+    rows_least: int
+    rows_below: int | None
+    columns: list[CardColumn]
+    purposes: list[str]
+    token: str | None
+    least_rate: str
+    valid_until: float
+    known_since: float
+
+
+class OfferDetail(TypedDict):
+    """What node.control.cards.results.OfferDetail is as JSON."""
+
+    offer: Offer
+    spec: str
+
+
+class Offers(TypedDict):
+    """What node.control.cards.results.Offers is as JSON."""
+
+    known: int
+    matching: int
+    offers: list[Offer]
+
+
+class OwnCard(TypedDict):
+    """What node.control.cards.results.OwnCard is as JSON."""
+
+    dataset: str
+    published: bool
+    offer: Offer
+    notes: list[str]
 
 
 class Peer(TypedDict):
@@ -274,6 +333,7 @@ class Privacy(TypedDict):
     no_noise_joined: int
     no_noise_jobs: int
     jobs: list[PrivacyJob]
+    same: list[str]
 
 
 class PrivacyJob(TypedDict):
@@ -352,3 +412,9 @@ class Unsubscribed(TypedDict):
     """What node.control.results.Unsubscribed is as JSON."""
 
     subscription: int
+
+
+class WithdrawnCard(TypedDict):
+    """What node.control.cards.results.WithdrawnCard is as JSON."""
+
+    dataset: str

@@ -22,7 +22,7 @@ from protocol.errors import FatalError, InputError
 
 if TYPE_CHECKING:
     # Workers import this module; the store would bring trio along, matrices numpy.
-    from node.data.matrix import OwnedRows
+    from node.data.matrix import KeptRows, OwnedRows
     from node.data.reading import Reading
     from node.data.table import Numbers, Table
     from node.home.home import Home
@@ -77,14 +77,20 @@ def load_matrix(directory: Path, digest: bytes, name: str, terms: Terms) -> tupl
     """A job's view of data set `name`: features [rows, inputs] and target [rows], float64.
 
     `directory` and `digest` say where its copy is. Runs in a worker. Raises what
-    `node.data.matrix.build_matrix` does; an `InputError` holds a value of one record, so it is for
+    `node.data.matrix.table_matrix` does; an `InputError` holds a value of one record, so it is for
     the data's owner alone and must never go to a peer.
     """
-    from node.data.matrix import build_matrix
+    kept = load_kept_rows(directory, digest, name, terms)
+    return kept.features, kept.target
+
+
+def load_kept_rows(directory: Path, digest: bytes, name: str, terms: Terms) -> KeptRows:
+    """The same, with which rows were left out for their gaps."""
+    from node.data.matrix import build_kept_rows
 
     try:
         copy = Blobs(directory).path(digest)
-        return build_matrix(copy, terms.features, terms.target, terms.outside)
+        return build_kept_rows(copy, terms.features, terms.target, terms.outside)
     except FatalError as error:
         raise FatalError(f"data set {name!r}: {error}") from error
 

@@ -36,29 +36,35 @@ def data_add(
     password_file: Annotated[
         Path | None, Parameter(help="Its password; or set ASSAY_SQL_PASSWORD or PGPASSWORD.")
     ] = None,
+    other_people: Annotated[
+        list[str] | None,
+        Parameter(help="A dataset of other people, however alike the rows are; may stand often."),
+    ] = None,
     session: Here,
 ) -> int:
     """Register a file, or the rows that a database gives now, as a dataset.
 
     Nothing leaves the machine; without a policy it takes no job.
+    Rows that another dataset has or had make both share one privacy budget.
     How a file of text is written is seen at its header, and shown; options declare it by hand.
     A statement is run once, to read alone; its password is not kept.
     """
     options = {"separator": separator, "decimal": decimal, "encoding": encoding}
-    given = {key: value for key, value in options.items() if value is not None}
+    given: dict[str, object] = {k: value for k, value in options.items() if value is not None}
+    others = {} if other_people is None else {"other_people": other_people}
     if sql is not None or url is not None:
         if sql is None or url is None or file is not None or given:
             text = "--sql and --url belong together, and take the place of a file and its options"
             raise Failure(Exit.USAGE, text, next_=_SQL_LINE, field="sql")
         query = {"name": name, "sql": sql, "url": _absolute(url)}
         secret = {"password": _password(password_file)}
-        added = session.call("data.add_sql", query | secret, timeout=_READING_SECONDS)
+        added = session.call("data.add_sql", query | secret | others, timeout=_READING_SECONDS)
         session.emit(added, views.dataset(added))
         return Exit.OK
     if file is None:
         text = "give a file, or --sql and --url"
         raise Failure(Exit.USAGE, text, next_="assay data add NAME FILE", field="file")
-    asked = {"name": name, "path": str(file.absolute())} | given
+    asked = {"name": name, "path": str(file.absolute())} | given | others
     added = session.call("data.add", asked, timeout=_READING_SECONDS)
     session.emit(added, views.dataset(added))
     return Exit.OK

@@ -6,13 +6,15 @@ import dataclasses
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import trio
 
 from node.control import examples as ex
 from node.control import job_results as j
 from node.control import results as r
+from node.control.cards import examples as cx
+from node.control.cards import results as cr
 from node.control.events import EventBus
 from node.control.server import ControlServer
 from protocol.errors import ChainError, FatalError, InputError, PeerError, StateError
@@ -37,6 +39,9 @@ class FakeNode:
         self.budgets: tuple[r.Privacy, ...] = (ex.PRIVACY,)
         self.explained = ex.EXPLAINED
         self.shows = 0
+        self.cards: list[tuple[str, str, bool]] = []
+        self.searched: list[tuple[object, ...]] = []
+        self.matches = cx.MATCHES
         self.audit_ok = True
         self.passwords: list[str | None] = []
         self.state: r.Status = ex.STATUS
@@ -60,7 +65,13 @@ class FakeNode:
         return r.Stopping(self.state.pid, 1)
 
     async def data_add(
-        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+        self,
+        name: str,
+        path: str,
+        separator: str | None,
+        decimal: str | None,
+        encoding: str | None,
+        other_people: tuple[str, ...] = (),
     ) -> r.Dataset:
         if name == "blocks":
             self.enter_blocked.set()
@@ -78,12 +89,19 @@ class FakeNode:
             name=name,
             path=path,
             decided=False,
-            same=self.same,
+            same=tuple(each for each in self.same if each not in other_people),
             notes=tuple(f"read with {each}" for each in (separator, decimal, encoding) if each),
         )
         return self.datasets[name]
 
-    async def data_add_sql(self, name: str, sql: str, url: str, password: str | None) -> r.Dataset:
+    async def data_add_sql(
+        self,
+        name: str,
+        sql: str,
+        url: str,
+        password: str | None,
+        other_people: tuple[str, ...] = (),
+    ) -> r.Dataset:
         self.passwords.append(password)
         return dataclasses.replace(ex.DATASET, name=name, path=f"{url}: {sql}")
 
@@ -123,6 +141,38 @@ class FakeNode:
         if dataset is not None:
             self._dataset(dataset)
         return self.budgets
+
+    async def card_publish(self, dataset: str, card: str, dry_run: bool) -> cr.OwnCard:
+        self._dataset(dataset)
+        self.cards.append((dataset, card, dry_run))
+        return dataclasses.replace(cx.OWN, dataset=dataset, published=not dry_run)
+
+    async def card_list(self) -> tuple[cr.OwnCard, ...]:
+        return (cx.OWN,)
+
+    async def card_withdraw(self, dataset: str) -> cr.WithdrawnCard:
+        self._dataset(dataset)
+        return cr.WithdrawnCard(dataset)
+
+    async def offers(
+        self,
+        columns: tuple[str, ...],
+        kind: Literal["number", "category"] | None,
+        purpose: str | None,
+        max_rate: int | None,
+        token: str | None,
+        limit: int,
+    ) -> cr.Offers:
+        self.searched.append((columns, kind, purpose, max_rate, token, limit))
+        return cx.OFFERS
+
+    async def offer_show(self, card: str) -> cr.OfferDetail:
+        if not cx.OFFER.card.hex().startswith(card.removeprefix("0x")):
+            raise InputError(f"no card here begins with {card!r}", "card")
+        return cx.DETAIL
+
+    async def offers_match(self, spec: str, no_noise: bool) -> cr.Matches:
+        return self.matches
 
     async def jobs(self) -> tuple[j.JobSummary, ...]:
         return tuple(detail.summary for detail in self.jobs_known.values())
