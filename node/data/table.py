@@ -192,7 +192,8 @@ def _joined(cells: pl.Series) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     """
     import polars as pl
 
-    lengths = cells.str.len_bytes().fill_null(0).to_numpy()
+    counts = cells.str.len_bytes()
+    lengths = (counts.fill_null(0) if cells.null_count() else counts).to_numpy()
     longest = int(lengths.max(initial=0))
     small = next(kind for kind in (np.uint8, np.uint16, np.uint32) if longest <= np.iinfo(kind).max)
     content = cells.str.join("").cast(pl.Binary).item() or b""

@@ -52,6 +52,7 @@ SIDES: Mapping[str, Place] = {
     "tenseal": Place("scripts.benchmarks.sides.tenseal_encrypt", "tenseal"),
     "matvec": Place("scripts.benchmarks.sides.assay_matvec", None),
     "gmpy2-matvec": Place("scripts.benchmarks.sides.assay_matvec", None),
+    "read": Place("scripts.benchmarks.sides.assay_read", None),
     "heu-matvec": Place("scripts.benchmarks.sides.heu_matvec", "heu"),
 }
 

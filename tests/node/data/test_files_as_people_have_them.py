@@ -150,6 +150,14 @@ def blanks() -> None:
     assert text(table, "grade") == ["high", "high", "low"]
 
 
+def no_header() -> None:
+    table = read_file(CASES / "no-header.csv")
+    assert table.order == ("column1", "column2", "column3")
+    assert text(table, "column1")[0] == "61"
+    assert table.lines[0] == 1
+    assert "columns are called column1 to column3" in said(table)
+
+
 def hint(name: str, column: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         table_matrix(
@@ -176,12 +184,12 @@ WHAT_BECOMES: dict[str, Callable[[], object]] = {
     "comment.csv": comment,
     "dates.csv": dates,
     "blanks.csv": blanks,
+    "no-header.csv": no_header,
     "unicode-minus.csv": lambda: hint("unicode-minus.csv", "a", "not the '-' of a keyboard"),
     "percent.csv": lambda: hint("percent.csv", "share", "a percent sign makes it text"),
 }
 REFUSED = {
     "ragged.csv": "ragged.csv, line 3: 1 cell, the header names 3; mend that line",
-    "no-header.csv": "no-header.csv, line 1: numbers stand where the names of columns belong",
     "nul.csv": "nul.csv, line 2: a NUL",
 }
 
@@ -443,6 +451,28 @@ def test_a_declared_encoding_holds(tmp_path: Path) -> None:
     assert text(read_file(path, Reading(encoding="utf-16-le")), "a") == ["1"]
     path.write_bytes("a,y\n1,0\n".encode("utf-16-le")[:-1])
     assert "not utf-16-le" in refused(path, Reading(encoding="utf-16-le"))
+
+
+@pytest.mark.parametrize(
+    ("content", "first", "lines"),
+    [
+        ("\ufeff61,2.5\n4,5\n", ["61", "4"], [1, 2]),
+        ("# cm\n# kg\n61,2.5\n4,5", ["61", "4"], [3, 4]),
+        ("61\t2.5\n\n4\t5\n", ["61", "4"], [1, 3]),
+        ("61,NA\n,\n4,1\n", ["61", "4"], [1, 3]),
+        ("7,7,7\n7,7,8\n", ["7", "7"], [1, 2]),
+    ],
+)
+def test_a_first_line_of_numbers_is_a_row(
+    tmp_path: Path, content: str, first: list[str], lines: list[int]
+) -> None:
+    table = read_file(written(tmp_path, content))
+    assert text(table, "column1") == first
+    assert table.lines.tolist() == lines
+    assert "write a line of names above it" in said(table)
+    longer = "1,1,1,1,1".replace(",", "\t" if "\t" in content else ",")
+    with pytest.raises(InputError, match=r"line [0-9]: 5 cells, the header names"):
+        read_file(written(tmp_path, content.rstrip("\n") + f"\n{longer}\n"))
 
 
 def test_numbers_that_count_up_are_names(tmp_path: Path) -> None:
