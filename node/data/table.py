@@ -15,7 +15,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -78,11 +78,11 @@ class Table:
         return f"{self.file}, {self.unit} {self.lines[row]}"
 
 
-def encode_table(table: Table) -> Iterator[bytes]:
+def encode_table(table: Table, tell: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:
     """The copy's bytes, in pieces. The same table gives the same bytes (the zip has no times).
 
     While a piece is hashed and written, a thread makes the next column's: both leave the
-    interpreter's lock.
+    interpreter's lock. `tell` gets the columns so far.
     """
     head = {
         "version": _VERSION,
@@ -105,6 +105,7 @@ def encode_table(table: Table) -> Iterator[bytes]:
             following = ahead.submit(_arrays, table, at, name) if name else None
             for each, array in waiting.result() if waiting else ():
                 yield from added(each, array)
+            tell(at if name else len(table.order))
             waiting = following
         yield from added("lines", table.lines)
         yield from added("head", np.frombuffer(json.dumps(head).encode(), np.uint8))

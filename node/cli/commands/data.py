@@ -58,14 +58,16 @@ def data_add(
             raise Failure(Exit.USAGE, text, next_=_SQL_LINE, field="sql")
         query = {"name": name, "sql": sql, "url": _absolute(url)}
         secret = {"password": _password(password_file)}
-        added = session.call("data.add_sql", query | secret | others, timeout=_READING_SECONDS)
+        added = session.call_watched(
+            "data.add_sql", query | secret | others, _READING_SECONDS, "data.reading"
+        )
         session.emit(added, views.dataset(added))
         return Exit.OK
     if file is None:
         text = "give a file, or --sql and --url"
         raise Failure(Exit.USAGE, text, next_="assay data add NAME FILE", field="file")
     asked = {"name": name, "path": str(file.absolute())} | given | others
-    added = session.call("data.add", asked, timeout=_READING_SECONDS)
+    added = session.call_watched("data.add", asked, _READING_SECONDS, "data.reading")
     session.emit(added, views.dataset(added))
     return Exit.OK
 

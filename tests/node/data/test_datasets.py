@@ -404,7 +404,11 @@ async def test_adding_through_a_worker(tmp_path: Path) -> None:
     await file.write_text(GOOD)
     with Store.open(home.database) as store:
         async with open_compute() as compute:
-            added, _ = await add_dataset(home, store, compute, "ward", Path(file))
+            lines: list[str] = []
+            added, _ = await add_dataset(
+                home, store, compute, "ward", Path(file), tell=lines.append
+            )
+            assert lines[-1] == "3 rows read; copying, 100 %"
             assert (added.name, added.rows) == ("ward", 3)
             assert added.columns == (
                 ("age", "number"),
