@@ -52,7 +52,7 @@ class DataAddSqlParams:
     sql: begins with SELECT, WITH, VALUES or TABLE; it is run to read alone
     url: postgresql://USER@HOST/DATABASE without a password, or sqlite:///PATH
     password: for this call alone; it is not kept and stands in no error
-    other_people: as for a file
+    other_people: as in data.add
     """
 
     name: DatasetName

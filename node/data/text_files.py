@@ -72,10 +72,13 @@ def read_text(path: Path, reading: Reading) -> Table:
         raise InputError(
             f"{text.name}: the header cannot be read; quote it as RFC 4180 says", "data"
         )
-    filled = frame.select(~pl.all_horizontal(pl.all().is_null())).to_series()
     last = frame.to_series(width - 1)
-    if width > 1 and (last.is_null() & filled).any():
-        _check_short(text, header)
+    # A row that is short, or a blank line, has no last cell.
+    filled = ~last.is_null()
+    if last.null_count():
+        filled = frame.select(~pl.all_horizontal(pl.all().is_null())).to_series()
+        if width > 1 and (last.is_null() & filled).any():
+            _check_short(text, header)
     lines = np.arange(frame.height, dtype=np.int64) + header.lines + 1
     if text.quoted and text.breaks + text.open_end > frame.height + header.lines:
         # A quoted cell may hold line breaks: every row below stands that much lower.
@@ -85,7 +88,7 @@ def read_text(path: Path, reading: Reading) -> Table:
         lines[1:] += np.cumsum(breaks.to_numpy().astype(np.int64))[:-1]
     frame.columns = [name or f"\0{place}" for place, name in enumerate(names)]
     frame = frame.drop(frame.columns[0]) if indexed else frame
-    if not filled.all():
+    if last.null_count() and not filled.all():
         # Blank lines, at the end above all, are no rows.
         frame, lines = frame.filter(filled), lines[filled.to_numpy()]
     table = frame_table(text.name, "line", frame, lines, bare=text.bare)

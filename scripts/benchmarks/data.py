@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from scripts.benchmarks import data_files, data_read
+from scripts.benchmarks import data_files, data_read, data_rows
 from scripts.benchmarks.figures import Suite
 
 SUITE = Suite(
     name="data",
     title="Data sets",
-    figures=(data_files.FIGURE, data_read.FIGURE),
+    figures=(data_files.FIGURE, data_read.FIGURE, data_rows.FIGURE),
 )

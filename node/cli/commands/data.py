@@ -56,7 +56,7 @@ def data_add(
         if sql is None or url is None or file is not None or given:
             text = "--sql and --url belong together, and take the place of a file and its options"
             raise Failure(Exit.USAGE, text, next_=_SQL_LINE, field="sql")
-        query = {"name": name, "sql": sql, "url": _absolute(url)}
+        query: dict[str, object] = {"name": name, "sql": sql, "url": _absolute(url)}
         secret = {"password": _password(password_file)}
         added = session.call_watched(
             "data.add_sql", query | secret | others, _READING_SECONDS, "data.reading"

@@ -114,8 +114,8 @@ FORMATS: dict[str, Callable[[Sequence[Row]], bytes]] = {
     "tsv": as_tabs,
     "parquet": as_parquet,
     "npz": as_npz,
-    "sqlite": as_sqlite,
     "xlsx": lambda rows: as_xlsx([NAMES, *rows]),
+    "sqlite": as_sqlite,
 }
 
 
