@@ -79,7 +79,7 @@ MAX_CONTROL_BATCH: Final = 64
 
 #: Bytes of replies to one batch, after which its calls are refused: memory that one client holds.
 #: A whole batch of `rpc.discover` fits, which is the longest reply but for a job of many rounds.
-MAX_CONTROL_BATCH_REPLY_BYTES: Final = 4 * 1024 * 1024
+MAX_CONTROL_BATCH_REPLY_BYTES: Final = 8 * 1024 * 1024
 
 #: Subscriptions of one control connection.
 MAX_CONTROL_SUBSCRIPTIONS: Final = 8
@@ -266,6 +266,9 @@ MAX_MATRIX_CELLS: Final = 128 * 1024 * 1024
 
 #: A statement for a database: a page of SQL, and room for a list of what is selected.
 MAX_SQL_CHARACTERS: Final = 64 * 1024
+
+#: Seconds that a statement may take, waiting for its rows included: a person looks on.
+MAX_SQL_SECONDS: Final = 1800
 
 #: The first line of a CSV: MAX_DATASET_COLUMNS names that a person can still tell apart.
 MAX_HEADER_BYTES: Final = 4 * 1024 * 1024

@@ -13,7 +13,10 @@ def in_worker(function: Callable[[*Ts], T], *args: *Ts) -> T:
     """`function(*args)` in a worker: its value, or what it raised. Ctrl-C ends the worker too."""
     import trio
 
-    from node.workers.compute import open_compute
+    from node.workers.compute import log, open_compute
+
+    # The result is here by then: a worker that is slow to end is ended, and that is no news.
+    log.setLevel("ERROR")
 
     async def ask() -> T:
         async with open_compute() as compute:

@@ -243,13 +243,14 @@ def _inputs(table: Table, features: Sequence[Feature], outside: Outside) -> _Mad
         )
     x = np.zeros((table.rows, inputs))
     made = _Made(table, outside, x, np.zeros(0))
+    firsts = np.arange(0, x.size, inputs)  # of each row, in the flat matrix
     at = 0
     for feature in features:
         if isinstance(feature, NumberFeature):
             x[:, at], gaps = _scaled(made, feature)
         else:
             places, gaps = _places(made, feature, feature.categories)
-            x[np.arange(table.rows), at + places] = 1.0
+            x.reshape(-1)[firsts + (at + places)] = 1.0
         at += feature.inputs
         if gap_rule(feature).indicator:
             x[:, at - 1] = gaps
@@ -321,7 +322,9 @@ def _why(table: Table, fault: _Fault) -> str:
     """The fault of the first row that is wrong, and how many more there are."""
     name, row = fault.column, int(np.argmax(fault.rows))
     others = int(np.count_nonzero(fault.rows)) - 1
-    more = f"; so are {others} more rows" if others else ""
+    more = (
+        "" if not others else f"; so are {others} more rows" if others > 1 else "; so is 1 more row"
+    )
     cell = f"{table.at(row)}: {_shown(table, name, row)}"
     return f"{cell}; {fault.allowed}{more}{_hint(table, name, row)}"
 

@@ -17,7 +17,7 @@ from node.work import tasks
 from node.work.files.stored_model import StoredModel
 from protocol.arith.learning import models
 from protocol.arith.learning.models import Family
-from protocol.spec.parts import NumberTarget, Outside
+from protocol.spec.parts import NumberTarget
 
 if TYPE_CHECKING:
     import polars as pl
@@ -49,12 +49,10 @@ def predictions(stored: StoredModel, table: Table) -> Iterator[tuple[pl.DataFram
     import polars as pl
 
     terms = stored.terms
-    # Owners clip in jobs with noise, whatever the spec says (node.data.matrix.owned_rows).
-    outside = Outside.CLIP if terms.privacy.noisy else terms.outside
     step = max(1, min(_MOST_ROWS, _CELLS // max(terms.inputs, terms.feature_count)))
     for start in range(0, table.rows, step):
         part = table.part(start, start + step)
-        rows = input_rows(part, terms.features, outside)
+        rows = input_rows(part, terms.features, terms.beyond)
         told: dict[str, object] = {table.unit: part.lines}
         told |= _columns(stored, stored.scores(rows.features))
         empty = [
