@@ -17,6 +17,7 @@ import trio
 
 from node.chain.watch import Watcher
 from node.control import results as r
+from node.control.data_results import DatasetChanged, DatasetRemoved, DatasetView
 from node.control.events import EventBus
 from node.control.job_results import (
     Audit,
@@ -28,8 +29,6 @@ from node.control.job_results import (
     ModelFile,
     Posted,
 )
-from node.data.datasets import add_dataset
-from node.data.reading import declared
 from node.engine.engine import Machine, unix_ms
 from node.engine.services import Services
 from node.feeds.chain import ChainFollower
@@ -37,10 +36,12 @@ from node.home.config import load_config, save_config
 from node.jobs import standing
 from node.jobs.books import Books
 from node.jobs.cancelling import Cancelling
+from node.jobs.datasets.answers import Datasets, offered
+from node.jobs.datasets.keeping import find
 from node.jobs.explaining import explain
 from node.jobs.posting import Posting
 from node.perform import considering
-from node.perform.compute import misfit
+from node.perform.compute import owner_fit
 from node.privacy import budgets
 from node.privacy import reserving as privacy
 from node.store import catalogue
@@ -77,6 +78,7 @@ class Api:
         self._started = time.time()
         self._datasets = 0
         self.join_line = ""
+        self._data = Datasets(services, bus, self._data_changed)
         self._books = Books(services)
         self._posting = Posting(services)
         self._cancelling = Cancelling(services, self._books, lambda: follower.head_time)
@@ -173,62 +175,37 @@ class Api:
     # --- data and consent -------------------------------------------------------------------
 
     async def data_add(
-        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+        self,
+        name: str,
+        path: str,
+        separator: str | None,
+        decimal: str | None,
+        encoding: str | None,
+        columns: str | None,
+        holdout: bool,
     ) -> r.Dataset:
-        services, reading = self._services, declared(separator, decimal, encoding)
-        dataset, notes = await add_dataset(
-            services.home, services.store, services.compute, name, Path(path), reading
-        )
-        self._bus.publish("data.added", f"{name}: {dataset.rows} rows")
-        await self.refresh()
-        await self._consider_again()
-        # A name that is used again keeps what it has told.
-        others = await services.store.read(catalogue.datasets)
-        same = tuple(e.name for e in others if e.digest == dataset.digest and e.name != name)
-        spent = await budgets.spent(services, name)
-        return self._dataset(dataset, False, spent, same, notes)
+        return await self._data.add(name, path, separator, decimal, encoding, columns, holdout)
 
     async def data_list(self) -> tuple[r.Dataset, ...]:
-        def load(tx: Transaction) -> list[tuple[catalogue.Dataset, bool]]:
-            policies = catalogue.policies(tx)
-            return [(each, each.name in policies) for each in catalogue.datasets(tx)]
+        return await self._data.list()
 
-        found = await self._services.store.read(load)
-        shown = []
-        for each, decided in found:
-            spent = await budgets.spent(self._services, each.name)
-            names = [e.name for e, _ in found if e.digest == each.digest and e is not each]
-            shown.append(self._dataset(each, decided, spent, tuple(names)))
-        return tuple(shown)
+    async def data_show(self, name: str, job: str | None) -> DatasetView:
+        return await self._data.show(name, None if job is None else self._find(job))
 
-    def _dataset(
-        self,
-        dataset: catalogue.Dataset,
-        decided: bool,
-        spent: float | None,
-        same: tuple[str, ...],
-        notes: tuple[str, ...] = (),
-    ) -> r.Dataset:
-        names = tuple(name for name, _ in dataset.columns)
-        machines = self._services.engine.machines.values()
-        used = sum(
-            isinstance(m.state, OwnerState) and m.state.dataset == dataset.name for m in machines
-        )
-        return r.Dataset(
-            name=dataset.name,
-            path=dataset.source,
-            rows=dataset.rows,
-            columns=names[:256],
-            column_count=len(names),
-            bytes=dataset.bytes,
-            digest=dataset.digest,
-            added_at=dataset.added,
-            decided=decided,
-            jobs=used,
-            epsilon_spent=spent,
-            same=same,
-            notes=notes,
-        )
+    async def data_replace(
+        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+    ) -> DatasetChanged:
+        return await self._data.replace(name, path, separator, decimal, encoding)
+
+    async def data_map(self, name: str, columns: str | None) -> DatasetChanged:
+        return await self._data.map(name, columns)
+
+    async def data_remove(self, name: str) -> DatasetRemoved:
+        return await self._data.remove(name)
+
+    async def _data_changed(self) -> None:
+        await self.refresh()
+        await self._consider_again()
 
     async def policy_show(self, dataset: str) -> r.Policy:
         policy = await self._policy(dataset)
@@ -255,14 +232,8 @@ class Api:
         return await budgets.privacy(self._services, dataset)
 
     async def _policy(self, dataset: str) -> Policy:
-        def load(tx: Transaction) -> Policy:
-            if catalogue.load_dataset(tx, dataset) is None:
-                error = InputError(f"there is no data set {dataset!r}", "dataset")
-                error.add_note("assay data list")
-                raise error
-            return catalogue.policy_of(tx, dataset)
-
-        return await self._services.store.read(load)
+        offered(await find(self._services, dataset))
+        return await self._services.store.read(partial(catalogue.policy_of, name=dataset))
 
     async def _consider_again(self) -> None:
         """Jobs that waited may fit the new policy."""
@@ -291,9 +262,7 @@ class Api:
                 f"the job is {machine.state.phase.value}: it does not wait for consent"
             )
         policy = await self._policy(dataset)
-        found = await self._services.store.read(partial(catalogue.load_dataset, name=dataset))
-        if found is None:
-            raise InputError(f"there is no data set {dataset!r}", "dataset")
+        found = await find(self._services, dataset)
         facts = considering.facts_of(found)
         known = await considering.standing(self._services, machine, found)
         never = impossible(machine.context.spec, facts, known)
@@ -304,9 +273,9 @@ class Api:
             refused = StateError("; ".join(wrong))
             refused.add_note(f"assay policy show {dataset}")
             raise refused
-        unfit = await misfit(self._services, dataset, machine.context.spec, owner=True)
-        if unfit:
-            raise InputError(f"{dataset} does not fit the job: {unfit}", "dataset")
+        fit = await owner_fit(self._services, dataset, machine.key, machine.context.spec)
+        if fit.refused:
+            raise InputError(f"{dataset} does not fit the job: {fit.refused}", "dataset")
         costs = await considering.set_aside(self._services, machine, found)
         if costs:
             over = StateError(costs)
@@ -315,7 +284,19 @@ class Api:
         given = considering.consent(self._services, found, policy)
         await self._services.engine.feed(machine.key, given)
         summary = await self._books.summary(machine)
-        return Consent(summary.job, dataset, summary.state, summary.noisy, summary.sealed)
+        return Consent(
+            summary.job, dataset, summary.state, summary.noisy, summary.sealed, summary.fits
+        )
+
+    async def job_decline(self, job: str) -> JobSummary:
+        machine = self._find(job)
+        if machine.state.phase is not JobPhase.WAITING:
+            raise StateError(
+                f"the job is {machine.state.phase.value}: it does not wait for consent"
+            )
+        text = "kept out by its owner's hand"
+        await self._services.engine.feed(machine.key, inputs.ActionWithhold(unix_ms(), True, text))
+        return await self._books.summary(machine)
 
     async def job_cancel(self, job: str) -> Cancelled:
         cancelled = await self._cancelling.cancel(self._find(job))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from node.cli import data_views
 from node.console.amounts import money, short, size, span
 from node.console.show import Pairs, Part, Table
 
@@ -81,7 +82,7 @@ def datasets(found: Sequence[shapes.Dataset]) -> list[Part]:
             str(d["rows"]),
             str(d["column_count"]),
             size(d["bytes"]),
-            "yes" if d["decided"] else f"none yet: assay policy set {d['name']}",
+            _policy(d),
             str(d["jobs"]),
             _epsilon(d["epsilon_spent"]),
             d["path"],
@@ -91,6 +92,12 @@ def datasets(found: Sequence[shapes.Dataset]) -> list[Part]:
     headings = ("name", "rows", "columns", "size", "policy", "jobs", "epsilon spent", "path")
     right = frozenset({"rows", "columns", "size", "jobs", "epsilon spent"})
     return [Table(headings, rows, "no dataset; add one: assay data add NAME FILE", right=right)]
+
+
+def _policy(d: shapes.Dataset) -> str:
+    if d["holdout"]:
+        return "hold-out: offered to no job"
+    return "yes" if d["decided"] else f"none yet: assay policy set {d['name']}"
 
 
 def _epsilon(value: float | None) -> str:
@@ -148,7 +155,9 @@ def dataset(d: shapes.Dataset) -> list[Part]:
             f"warning: the same content is here as {names}; each name's privacy budget is counted "
             "separately, so that together they may tell more than either allows"
         )
-    if not d["decided"]:
+    if d["holdout"]:
+        parts.append("it is a hold-out, and offered to no job")
+    elif not d["decided"]:
         parts.append(f"it takes no job yet; next: assay policy show {d['name']}")
     return parts
 
@@ -193,7 +202,7 @@ def _no_noise(job: Noisy) -> str:
 
 
 def _warned(job: shapes.JobSummary) -> str:
-    parts = [job["reason"], _no_noise(job)]
+    parts = [job["reason"], _no_noise(job), *data_views.fit_of_rows(job["fits"])]
     return "; ".join(part for part in parts if part)
 
 

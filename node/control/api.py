@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from node.control.data_results import DatasetChanged, DatasetRemoved, DatasetView
 from node.control.job_results import (
     Audit,
     Cancelled,
@@ -53,11 +54,41 @@ class NodeApi(Protocol):
         """Begin to drain; return at once. The reply is sent before the socket closes."""
 
     async def data_add(
-        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+        self,
+        name: str,
+        path: str,
+        separator: str | None,
+        decimal: str | None,
+        encoding: str | None,
+        columns: str | None,
+        holdout: bool,
     ) -> Dataset:
         """Read, check and register a file at an absolute path, read as its owner declares.
 
-        Raises InputError (name taken, unreadable, no rows, ...).
+        Raises InputError (name taken, unreadable, no rows, a map that does not fit, ...).
+        """
+
+    async def data_show(self, name: str, job: str | None) -> DatasetView:
+        """Look into a dataset, and hold its rows against a job. Nothing is told to anybody.
+
+        Raises InputError (no such dataset or job).
+        """
+
+    async def data_replace(
+        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+    ) -> DatasetChanged:
+        """Register a file as the next version of a dataset: budget, policy, map and jobs stay.
+
+        Raises InputError (no such dataset, unreadable, ...), StateError (changed meanwhile).
+        """
+
+    async def data_map(self, name: str, columns: str | None) -> DatasetChanged:
+        """Give a dataset a column map, or take it away. Raises InputError, StateError."""
+
+    async def data_remove(self, name: str) -> DatasetRemoved:
+        """Remove a dataset, its policy and its copies; its ledger stays.
+
+        Raises InputError (no such dataset), StateError (a job that runs needs it).
         """
 
     async def data_list(self) -> tuple[Dataset, ...]:
@@ -100,6 +131,12 @@ class NodeApi(Protocol):
 
         Raises InputError (no such job, dataset or column), StateError (not waiting any more; the
         policy rules the job out, or the privacy budget does not hold the whole of it).
+        """
+
+    async def job_decline(self, job: str) -> JobSummary:
+        """Keep out of a job that waits for this owner, for good. Nobody is told.
+
+        Raises InputError (no such job), StateError (it does not wait for consent).
         """
 
     async def job_cancel(self, job: str) -> Cancelled:

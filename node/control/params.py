@@ -32,6 +32,8 @@ class DataAddParams:
     separator: between cells of a file of text: comma, semicolon, tab or pipe; null: its header says
     decimal: the mark before a fraction, '.' or ','; marks between groups of digits are then read
     encoding: of a file of text, such as latin-1 or utf-16; null: line by line
+    columns: its column map, TOML text; null for none
+    holdout: whether it is a hold-out, which is offered to no job
     """
 
     name: DatasetName
@@ -39,6 +41,60 @@ class DataAddParams:
     separator: str | None = None
     decimal: str | None = None
     encoding: str | None = None
+    columns: str | None = None
+    holdout: bool = False
+
+
+@dataclass(frozen=True)
+class DataReplaceParams:
+    """The next version of a dataset.
+
+    name: the dataset
+    path: as in `data.add`
+    separator: as in `data.add`
+    decimal: as in `data.add`
+    encoding: as in `data.add`
+    """
+
+    name: DatasetName
+    path: AbsolutePath
+    separator: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+
+
+@dataclass(frozen=True)
+class DataShowParams:
+    """Which dataset to look into.
+
+    name: the dataset
+    job: a job to hold its rows against, by id or an unambiguous prefix; null for none
+    """
+
+    name: DatasetName
+    job: JobId | None = None
+
+
+@dataclass(frozen=True)
+class DataMapParams:
+    """A dataset's column map.
+
+    name: the dataset
+    columns: the map, TOML text; null takes it away
+    """
+
+    name: DatasetName
+    columns: str | None = None
+
+
+@dataclass(frozen=True)
+class DatasetNameParams:
+    """One dataset.
+
+    name: its name
+    """
+
+    name: DatasetName
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from node.data.maps.declared import decode_map
 from node.store.blobs import BlobRef, Blobs
-from protocol.errors import FatalError, InputError
+from protocol.errors import FatalError, InputError, StateError
 
 if TYPE_CHECKING:
     # Workers import this module; the store would bring trio along, matrices numpy.
     from node.data.matrix import OwnedRows
     from node.data.reading import Reading
     from node.data.table import Numbers
+    from node.data.view.columns import Seen
+    from node.data.view.fitting import Fitting
     from node.home.home import Home
     from node.store.catalogue import Dataset
-    from node.store.store import Store
+    from node.store.store import Store, Transaction
     from node.workers.compute import Compute
     from protocol.spec.job import Terms
 
@@ -34,50 +37,88 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A worker's report of an import: the copy, rows, each column's name and kind, and words to the
-    owner about how the file was read."""
+    """A worker's report of an import: the copy, rows, each column's name and kind as jobs see it,
+    words to the owner about how the file was read, and how it is written."""
 
     copy: BlobRef
     rows: int
     columns: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = ()
+    written: tuple[tuple[str, str], ...] = ()
 
 
-def import_file(path: Path, directory: Path, reading: Reading | None = None) -> Imported:
-    """Read `path` and store its copy in `directory`. Runs in a worker. Raises `InputError`."""
+def import_file(
+    path: Path, directory: Path, reading: Reading | None = None, renames: str = ""
+) -> Imported:
+    """Read `path` and store its copy in `directory`, which must fit the column map `renames`. Runs
+    in a worker. Raises `InputError`."""
     from node.data.cells import kinds
+    from node.data.maps.mapped import mapped
     from node.data.readers import read_file
     from node.data.table import encode_table
 
     table = read_file(path, reading)
+    columns = decode_map(renames)
+    columns.names(table.order)
+    found = kinds(mapped(table, columns))
     copy = Blobs(directory).put(encode_table(table))
-    return Imported(copy, table.rows, kinds(table), table.notes)
+    return Imported(copy, table.rows, found, table.notes, table.written)
 
 
-def load_matrix(directory: Path, digest: bytes, name: str, terms: Terms) -> tuple[Numbers, Numbers]:
+def kinds_under(directory: Path, digest: bytes, renames: str) -> tuple[tuple[str, str], ...]:
+    """Name and kind of a copy's columns under a column map. Runs in a worker. Raises `InputError`
+    if the map does not fit it."""
+    from node.data.cells import kinds
+    from node.data.maps.mapped import mapped
+    from node.data.table import read_table
+
+    table, columns = read_table(Blobs(directory).path(digest)), decode_map(renames)
+    columns.names(table.order)
+    return kinds(mapped(table, columns))
+
+
+def load_matrix(
+    directory: Path, digest: bytes, name: str, terms: Terms, renames: str = ""
+) -> tuple[Numbers, Numbers]:
     """A job's view of data set `name`: features [rows, inputs] and target [rows], float64.
 
-    `directory` and `digest` say where its copy is. Runs in a worker. Raises what
-    `node.data.matrix.build_matrix` does; an `InputError` holds a value of one record, so it is for
-    the data's owner alone and must never go to a peer.
+    `directory` and `digest` say where its copy is, `renames` is its owner's column map. Runs in
+    a worker. Raises what `node.data.matrix.build_matrix` does; an `InputError` holds a value of one
+    record, so it is for the data's owner alone and must never go to a peer.
     """
     from node.data.matrix import build_matrix
 
     try:
         copy = Blobs(directory).path(digest)
-        return build_matrix(copy, terms.features, terms.target, terms.outside)
+        return build_matrix(copy, terms.features, terms.target, terms.outside, renames)
     except FatalError as error:
         raise FatalError(f"data set {name!r}: {error}") from error
 
 
-def load_owned_rows(directory: Path, digest: bytes, name: str, terms: Terms) -> OwnedRows:
+def load_owned_rows(
+    directory: Path, digest: bytes, name: str, terms: Terms, renames: str = ""
+) -> OwnedRows:
     """The same for an owner in a job with noise: `node.data.matrix.owned_rows`."""
     from node.data.matrix import owned_rows
 
     try:
-        return owned_rows(Blobs(directory).path(digest), terms.features, terms.target)
+        return owned_rows(Blobs(directory).path(digest), terms.features, terms.target, renames)
     except FatalError as error:
         raise FatalError(f"data set {name!r}: {error}") from error
+
+
+def columns_in(directory: Path, digest: bytes, renames: str) -> tuple[Seen, ...]:
+    """What stands in a copy's columns, for its owner alone: `node.data.view.columns`."""
+    from node.data.view.columns import columns_of
+
+    return columns_of(Blobs(directory).path(digest), renames)
+
+
+def fit_in(directory: Path, digest: bytes, renames: str, terms: Terms) -> Fitting:
+    """How a job's spec fits a copy's rows, for its owner alone: `node.data.view.fitting`."""
+    from node.data.view.fitting import fit_of
+
+    return fit_of(Blobs(directory).path(digest), renames, terms)
 
 
 def check_name(name: str) -> None:
@@ -97,22 +138,24 @@ async def add_dataset(
     name: str,
     path: Path,
     reading: Reading | None = None,
+    *,
+    renames: str = "",
+    holdout: bool = False,
 ) -> tuple[Dataset, tuple[str, ...]]:
     """Import the file at `path` (absolute) as data set `name`; and words about how it was read.
 
-    It takes no job until its owner sets a policy. Raises `InputError`: a bad or taken name, or
-    whatever is wrong with the file; then nothing was added.
+    It takes no job until its owner sets a policy, and none ever if it is a `holdout`. Raises
+    `InputError`: a bad or taken name, a file that an earlier name has told of, or whatever is wrong
+    with the file or with the map `renames`; then nothing was added.
     """
     from node.store.catalogue import Dataset, load_dataset, save_dataset
 
     check_name(name)
-    if not path.is_absolute():
-        # The daemon's working directory is not its user's.
-        raise InputError(f"{path} is relative; an absolute path is needed", "path")
+    check_path(path)
     taken = InputError(f"{name!r} is taken; choose another name", "name")
     if await store.read(lambda tx: load_dataset(tx, name)) is not None:
         raise taken
-    imported = await compute.run(import_file, path, home.datasets, reading)
+    imported = await compute.run(import_file, path, home.datasets, reading, renames)
     dataset = Dataset(
         name=name,
         source=str(path),
@@ -121,25 +164,82 @@ async def add_dataset(
         bytes=imported.copy.size,
         columns=imported.columns,
         added=time.time(),
+        holdout=holdout,
+        renames=renames,
+        format=imported.written,
     )
-    if not await store.run(lambda tx: save_dataset(tx, dataset)):
+
+    def enter(tx: Transaction) -> bool:
+        refuse_told(tx, dataset)
+        # Copies go in this store's order: what was there before may have been removed since.
+        if Blobs(home.datasets).size(dataset.digest) is None:
+            raise StateError(f"the same file was removed at this moment; add {name} again")
+        return save_dataset(tx, dataset)
+
+    if not await store.run(enter):
         raise taken
     return dataset, imported.notes
 
 
+def check_path(path: Path) -> None:
+    """Raise `InputError` for a relative path: the daemon's directory is not its user's."""
+    if not path.is_absolute():
+        raise InputError(f"{path} is relative; an absolute path is needed", "path")
+
+
+def refuse_told(tx: Transaction, dataset: Dataset) -> None:
+    """Raise `InputError` for a copy that another name had before and has told of: under a new name
+    its budget would begin anew. A hold-out is offered to no job, and needs no budget."""
+    from node.store.catalogue import load_dataset
+    from node.store.versions import has_told, names_of
+
+    for name in names_of(tx, dataset.digest):
+        now = load_dataset(tx, name)
+        held = now is not None and now.digest == dataset.digest
+        if dataset.holdout or name == dataset.name or held or not has_told(tx, name):
+            continue
+        if now is None:
+            do, again = f"assay data add {name} FILE", f"was here as {name!r}"
+        else:
+            do, again = f"assay data replace {name} FILE", f"is an earlier version of {name!r}"
+        error = InputError(
+            f"this file {again}, and jobs have learnt from it: its privacy budget goes on under "
+            "that name",
+            "name",
+        )
+        error.add_note(do)
+        raise error
+
+
+async def drop_copies(home: Home, store: Store, name: str) -> int:
+    """Remove the copies that a name has had and that no data set and no job needs; how many.
+
+    Call it once what made them superfluous is stored. A crash before leaves them to `clear_copies`.
+    """
+    from node.store.versions import copies, digests_of
+
+    def drop(tx: Transaction) -> int:
+        # Inside of a transaction, so that nobody enters a data set with that copy meanwhile.
+        unused = digests_of(tx, name) - copies(tx)
+        return sum(Blobs(home.datasets).delete(digest) for digest in unused)
+
+    return await store.run(drop)
+
+
 async def clear_copies(home: Home, store: Store) -> int:
-    """Remove copies that no data set names; how many. An import that a crash cut off leaves them.
+    """Remove copies that no data set names and no job uses; how many. An import, a replacement or a
+    removal that a crash cut off leaves them.
 
     For the daemon's start, with the home's lock held and before its workers run.
     """
     import trio
 
-    from node.store.catalogue import datasets
+    from node.store.versions import copies
 
-    keep = frozenset(dataset.digest for dataset in await store.read(datasets))
+    keep = await store.read(copies)
 
     def clear() -> int:
-        copies = Blobs(home.datasets)
-        return copies.clear_unfinished() + copies.collect(keep, grace=0.0).files
+        held = Blobs(home.datasets)
+        return held.clear_unfinished() + held.collect(keep, grace=0.0).files
 
     return await trio.to_thread.run_sync(clear)

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from node.data.cells import number_of, number_places, numbers_of, text_places
 from node.data.limits import name_list
-from node.data.table import Integers, Numbers, Table, read_table
+from node.data.maps.mapped import read_mapped
+from node.data.table import Integers, Numbers, Table
 from protocol import params
 from protocol.errors import InputError
 from protocol.spec.parts import ClassTarget, Feature, NumberFeature, NumberTarget, Outside, Target
@@ -32,10 +33,12 @@ def build_matrix(
     features: Sequence[Feature],
     target: Target,
     outside: Outside = Outside.REFUSE,
+    renames: str = "",
 ) -> tuple[Numbers, Numbers]:
-    """`table_matrix` of the imported data set at `copy`; `FatalError` if that is damaged."""
+    """`table_matrix` of the imported data set at `copy`, as its owner's column map `renames` has
+    jobs see it; `FatalError` if that is damaged."""
     needed = frozenset([*(feature.name for feature in features), target.name])
-    return table_matrix(read_table(copy, needed), features, target, outside)
+    return table_matrix(read_mapped(copy, renames, needed), features, target, outside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,9 @@ class OwnedRows:
     why: str
 
 
-def owned_rows(copy: Path, features: Sequence[Feature], target: Target) -> OwnedRows:
+def owned_rows(
+    copy: Path, features: Sequence[Feature], target: Target, renames: str = ""
+) -> OwnedRows:
     """The rows of the imported data set at `copy`, whatever stands in them.
 
     For jobs with noise. No value may decide whether an owner takes part: the requester declares
@@ -58,7 +63,8 @@ def owned_rows(copy: Path, features: Sequence[Feature], target: Target) -> Owned
     number or no declared word is not used. Raises `InputError` for columns that are missing or of
     another kind, which says nothing of a row; `FatalError` for a damaged copy.
     """
-    table = read_table(copy, frozenset([*(feature.name for feature in features), target.name]))
+    needed = frozenset([*(feature.name for feature in features), target.name])
+    table = read_mapped(copy, renames, needed)
     faults = _Unused(np.zeros(table.rows, dtype=np.bool_))
     x, y = _matrix(table, features, target, Outside.CLIP, faults)
     x[faults.rows], y[faults.rows] = 0.0, 0.0
@@ -78,7 +84,7 @@ class _Unused:
             self.rows |= wrong
 
 
-_Faults: TypeAlias = Callable[[Table, str, "NDArray[np.bool_]", str], None]
+Faults: TypeAlias = Callable[[Table, str, "NDArray[np.bool_]", str], None]
 
 
 def table_matrix(
@@ -100,12 +106,25 @@ def table_matrix(
     return _matrix(table, features, target, outside, _refuse)
 
 
+def fit_rows(
+    table: Table,
+    features: Sequence[Feature],
+    target: Target,
+    outside: Outside,
+    faults: Faults,
+) -> None:
+    """Tell `faults` of every row that `table_matrix` would refuse: (table, column, which rows are
+    wrong [rows], what is declared). Raises `InputError` for columns that are missing or of another
+    kind."""
+    _matrix(table, features, target, outside, faults)
+
+
 def _matrix(
     table: Table,
     features: Sequence[Feature],
     target: Target,
     outside: Outside,
-    faults: _Faults,
+    faults: Faults,
 ) -> tuple[Numbers, Numbers]:
     """`table_matrix`; rows that do not fit go to `faults`, and their numbers may be anything."""
     _require_columns(table, [*(feature.name for feature in features), target.name])
@@ -148,7 +167,7 @@ def _require_columns(table: Table, needed: Sequence[str]) -> None:
 
 
 def _scaled(
-    table: Table, column: NumberFeature | NumberTarget, outside: Outside, faults: _Faults
+    table: Table, column: NumberFeature | NumberTarget, outside: Outside, faults: Faults
 ) -> Numbers:
     """Column values [rows], `low` to `high` as 0 to 1."""
     name, low, high = column.name, column.low, column.high
@@ -163,7 +182,7 @@ def _scaled(
     return scaled
 
 
-def _places(table: Table, name: str, words: Sequence[str], faults: _Faults) -> Integers:
+def _places(table: Table, name: str, words: Sequence[str], faults: Faults) -> Integers:
     """Each row's place among `words` [rows], 0 where there is none."""
     shown = ", ".join(words[:10]) + (", …" if len(words) > 10 else "")
     allowed = f"one of {shown} is declared"

@@ -28,7 +28,8 @@ _BOMS: Final = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 class Text:
     """A file's name, and its bytes in UTF-8: on disk if they are the file's own, else in memory.
 
-    `breaks` counts its line breaks, `quoted` says whether anything is quoted.
+    `breaks` counts its line breaks, `quoted` says whether anything is quoted, `encoding` how its
+    characters were written.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Text:
     breaks: int
     quoted: bool
     notes: tuple[str, ...] = ()
+    encoding: str = "utf-8"
 
     def open(self) -> IO[bytes]:
         return io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source.open("rb")
@@ -62,6 +64,7 @@ def unpacked(path: Path, encoding: str) -> Text:
         notes = ("its characters are UTF-16",)
     if encoding and encoding != "utf-8":
         source = _decoded(path.name, source, encoding)
+    found = encoding or "utf-8"
     breaks, quoted, valid = _looked_at(path.name, source)
     if not valid and encoding:
         raise _not_declared(path.name, source)
@@ -69,7 +72,8 @@ def unpacked(path: Path, encoding: str) -> Text:
         source, count = _by_lines(source)
         lines = "1 line is" if count == 1 else f"{count} lines are"
         notes = (f"{lines} not UTF-8 and read as Windows-1252; --encoding declares another",)
-    return Text(path.name, source, breaks, quoted, notes)
+        found = "utf-8, other lines windows-1252"
+    return Text(path.name, source, breaks, quoted, notes, found)
 
 
 def _open(source: Path | bytes) -> IO[bytes]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from node.cli import policy_views, views
+from node.cli.commands.datasets import read_map
 from node.cli.options import Dataset, Here, Job
 from node.console.failure import Failure
 from node.control.codes import Exit
@@ -21,6 +22,13 @@ def data_add(
     separator: Annotated[str | None, Parameter(help="comma, semicolon, tab or pipe.")] = None,
     decimal: Annotated[str | None, Parameter(help="The mark before a fraction: . or ,")] = None,
     encoding: Annotated[str | None, Parameter(help="Such as latin-1, cp1252 or utf-16.")] = None,
+    map_: Annotated[
+        Path | None, Parameter(name="--map", help="Its column map; see `assay data map`.")
+    ] = None,
+    holdout: Annotated[
+        bool,
+        Parameter(negative="", help="A hold-out: it measures your jobs, and none trains on it."),
+    ] = False,
     session: Here,
 ) -> int:
     """Register a file as a dataset.
@@ -29,7 +37,11 @@ def data_add(
     How a file of text is written is seen at its header, and shown; options declare it by hand.
     """
     options = {"separator": separator, "decimal": decimal, "encoding": encoding}
-    given = {key: value for key, value in options.items() if value is not None}
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    if map_ is not None:
+        given["columns"] = read_map(map_)
+    if holdout:
+        given["holdout"] = True
     added = session.call("data.add", {"name": name, "path": str(file.absolute())} | given)
     session.emit(added, views.dataset(added))
     return Exit.OK
