@@ -15,6 +15,8 @@ from pathlib import Path
 
 import trio
 
+from node.cards.offers import CardCalls
+from node.cards.shelf import Shelf
 from node.chain.watch import Watcher
 from node.control import results as r
 from node.control.data_results import DatasetChanged, DatasetRemoved, DatasetView
@@ -59,7 +61,7 @@ from protocol.policy.terms import describe, with_changes
 _CONSIDERED = (JobPhase.WAITING, JobPhase.CONSIDERING)
 
 
-class Api:
+class Api(CardCalls):
     """Implements node.control.api.NodeApi. `join_line` is set once the node's address is known."""
 
     def __init__(
@@ -69,7 +71,9 @@ class Api:
         follower: ChainFollower,
         bus: EventBus,
         stop: trio.Event,
+        shelf: Shelf,
     ) -> None:
+        super().__init__(services, shelf)
         self._services = services
         self._watcher = watcher
         self._follower = follower
@@ -181,10 +185,13 @@ class Api:
         separator: str | None,
         decimal: str | None,
         encoding: str | None,
-        columns: str | None,
-        holdout: bool,
+        other_people: tuple[str, ...] = (),
+        columns: str | None = None,
+        holdout: bool = False,
     ) -> r.Dataset:
-        return await self._data.add(name, path, separator, decimal, encoding, columns, holdout)
+        return await self._data.add(
+            name, path, separator, decimal, encoding, other_people, columns, holdout
+        )
 
     async def data_list(self) -> tuple[r.Dataset, ...]:
         return await self._data.list()

@@ -15,7 +15,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import trio
@@ -44,6 +44,7 @@ from node.perform import chain as chain_effects
 from node.perform import messages
 from node.perform.dispatch import perform
 from node.perform.idle import fill_pools
+from node.privacy import settling
 from node.store import jobs, outbox, records
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -58,6 +59,7 @@ from protocol.machines.machine import JobContext, one_line
 from protocol.machines.round import Role
 from protocol.owner.state import OwnerState
 from protocol.spec.job import decode_spec
+from protocol.wire import identity
 
 log = logging.getLogger("assay.daemon")
 
@@ -155,16 +157,23 @@ async def _serve(
         follower = ChainFollower(services)
         inbox = Inbox(services, follower.introduce)
         services.take = inbox.take
-        engine.observe = partial(_observe, bus, inbox)
         await engine.restore(await _contexts(services))
         await trio.to_thread.run_sync(_restore_cohorts, services)
         cursor = await store.read(partial(load_cursor, root=0))
-        watcher = Watcher(chain, cursor, follower.apply, history=_HISTORY_BLOCKS)
+        watcher = Watcher(
+            chain,
+            cursor,
+            follower.apply,
+            history=_HISTORY_BLOCKS,
+            busy=lambda: any(_live(engine)),
+        )
+        engine.observe = partial(_observe, bus, inbox, watcher)
 
+        swarm.cherish(lambda: _partners(engine))
         swarm.serve(messages.PROTOCOL, inbox.answer)
         swarm.serve_blobs(blobs)
         stop = trio.Event()
-        api = Api(services, watcher, follower, bus, stop)
+        api = Api(services, watcher, follower, bus, stop, inbox.shelf)
         join = JoinLine(
             api.reachable_address(), swarm.peer_id, config.chain_id, to_checksum(config.contract)
         )
@@ -172,10 +181,12 @@ async def _serve(
         await api.refresh()
         notifier = Notifier()
         nursery.start_soon(_until_signalled, stop)
+        nursery.start_soon(settling.settle_all, services)
         nursery.start_soon(engine.run)
         nursery.start_soon(intents.run)
         nursery.start_soon(watcher.run)
         nursery.start_soon(inbox.run)
+        nursery.start_soon(api.announce_cards)
         nursery.start_soon(swarm.relay, inbox.relay_judge)
         nursery.start_soon(fill_pools, services)
         nursery.start_soon(_tick, engine)
@@ -201,10 +212,15 @@ def _ignore(machine: Machine, events: Sequence[records.Event]) -> None:
 
 
 def _observe(
-    bus: EventBus, inbox: Inbox, machine: Machine, events: Sequence[records.Event]
+    bus: EventBus,
+    inbox: Inbox,
+    watcher: Watcher,
+    machine: Machine,
+    events: Sequence[records.Event],
 ) -> None:
-    """Follow a step's changes: topics, and news for subscribers."""
+    """Follow a step's changes: topics, the chain's pace, and news for subscribers."""
     inbox.machines_changed()
+    watcher.hurry()
     for event in events:
         text = str(event.facts.get("text", ""))
         facts = {k: v for k, v in event.facts.items() if k != "text"}
@@ -256,14 +272,29 @@ def _restore_cohorts(services: Services) -> None:
             machine.context = dataclasses.replace(context, cohort=cohort)
 
 
+def _partners(engine: Engine) -> Iterator[str]:
+    """Peers of jobs that are not over: requesters, and members of cohorts."""
+    for machine in _live(engine):
+        yield identity.peer_id_text(machine.context.requester)
+        cohort = machine.context.cohort
+        if cohort is not None:
+            yield from (identity.peer_id_text(member.peer) for member in cohort.members)
+
+
+def _live(engine: Engine) -> Iterator[Machine]:
+    """Machines that still wait for something."""
+    return (
+        machine
+        for machine in engine.machines.values()
+        if not machine.broken and machine.state.phase not in OVER
+    )
+
+
 async def _tick(engine: Engine) -> None:
     """Tell the time to every machine that still waits for something."""
     while True:
         at = unix_ms()
-        live = [
-            m.key for m in engine.machines.values() if not m.broken and m.state.phase not in OVER
-        ]
-        await engine.feed_all([(key, inputs.Tick(at)) for key in live])
+        await engine.feed_all([(machine.key, inputs.Tick(at)) for machine in _live(engine)])
         await trio.sleep(_TICK_SECONDS)
 
 

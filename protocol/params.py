@@ -144,6 +144,9 @@ MAX_FEATURES: Final = 4096
 MAX_CATEGORIES: Final = 1024
 MAX_INPUTS: Final = 16_384
 
+#: Words that stand for a gap in one column: people write a few, and every cell is held to them.
+MAX_GAP_WORDS: Final = 16
+
 #: Bytes of a name (column, category, class) in a job's spec; they are shown in terminals.
 MAX_NAME_BYTES: Final = 64
 
@@ -185,6 +188,12 @@ DIAL_SECONDS: Final = 10
 #: socket each and hold no place among the connections.
 SILENT_SECONDS: Final = 5
 MAX_SILENT_CONNECTIONS: Final = 128
+
+#: Handshakes at once, overall and from one address (several honest nodes may share one), and the
+#: seconds that one may take: a quarter of a second where nobody is late.
+MAX_HANDSHAKES: Final = 64
+MAX_HANDSHAKES_OF_ONE: Final = 32
+HANDSHAKE_SECONDS: Final = 5
 
 #: Gossip from one peer, which forwards what others wrote too: above the measured 100 messages a
 #: second a core can verify, so that an honest burst is delayed and a flood costs one core's share.
@@ -253,6 +262,35 @@ MAX_MATRIX_CELLS: Final = 128 * 1024 * 1024
 
 #: The first line of a CSV: MAX_DATASET_COLUMNS names that a person can still tell apart.
 MAX_HEADER_BYTES: Final = 4 * 1024 * 1024
+
+#: Cards of data sets: a signed envelope fits this many bytes, so that a full table takes 32 MiB.
+MAX_CARD_BYTES: Final = 8 * 1024
+#: Columns of a card, the words of one of them, and purposes: what a person reads and searches.
+MAX_CARD_COLUMNS: Final = 256
+MAX_CARD_WORDS: Final = 64
+MAX_CARD_PURPOSES: Final = 16
+#: Buckets of row counts: below 100, then by half powers of ten to ten million and more.
+MAX_ROWS_BUCKET: Final = 11
+
+#: Cards of one peer: a hospital's data sets. Of all peers, own ones not counted; when so many are
+#: known, others make room (protocol/cards/table.py).
+MAX_CARDS_OF_PEER: Final = 16
+MAX_CARDS: Final = 4096
+
+#: Seconds that a card may be valid: whoever still means it says so again by hand. A day more for
+#: clocks that differ.
+MAX_CARD_SECONDS: Final = 90 * 86_400
+CARD_SKEW_SECONDS: Final = 86_400
+
+#: Words of one peer about its cards: two for each of its slots at once, then one in 30 seconds.
+CARD_BURST: Final = 2 * MAX_CARDS_OF_PEER
+CARD_REFILL_SECONDS: Final = 30
+
+#: How often an owner says its cards again: those that missed one ask for it sooner.
+CARD_AGAIN_SECONDS: Final = 600
+
+#: Cards in one answer to AskCards: half a MiB at most.
+MAX_TOLD_CARDS: Final = 64
 
 #: Jobs that a node follows at once; while they run, more announcements are not taken.
 MAX_JOBS: Final = 4096

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -17,26 +18,56 @@ from protocol.errors import ChainError
 POLL_SECONDS: Final = 0.2
 
 
+#: Gas beside the estimate, percent.
+_MARGIN_PERCENT: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a deployment takes: gas, and what is offered for it, wei per gas."""
+
+    gas: int
+    max_fee: int
+    tip: int
+
+    @property
+    def most(self) -> int:
+        """The most that it can cost, wei; the account must hold it."""
+        return self.gas * self.max_fee
+
+
+async def price_deployment(
+    client: ChainClient, account: bytes, *, limit: int = 200 * GWEI
+) -> Price:
+    """What a deployment from `account` would take now.
+
+    `limit` is the most that may be offered, wei per gas. Raises ChainError: too dear, no funds, or
+    the chain node refuses the code.
+    """
+    max_fee, tip = (await client.fees()).offer(limit)
+    gas = await client.estimate(account, None, _code())
+    return Price(gas + gas * _MARGIN_PERCENT // 100, max_fee, tip)
+
+
 async def deploy_bounty(
-    client: ChainClient, signer: Signer, *, timeout: float = 120.0, limit: int = 200 * GWEI
+    client: ChainClient, signer: Signer, *, timeout: float = 120.0, price: Price | None = None
 ) -> bytes:
     """Deploy the contract and wait for its block; its 20-byte address.
 
-    `limit` is the most that is offered, wei per gas. Raises ChainError: too dear, no funds, a
-    revert, or no block within `timeout` seconds. The client's own `contract` is left as it is.
+    `price` is what was agreed on; without it, whatever `price_deployment` says. Raises ChainError:
+    too dear, no funds, a revert, or no block within `timeout` seconds. The client's own `contract`
+    is left as it is.
     """
-    data = bytes.fromhex(interface().bytecode.removeprefix("0x"))
-    max_fee, tip = (await client.fees()).offer(limit)
-    gas = await client.estimate(signer.account, None, data)
+    agreed = await price_deployment(client, signer.account) if price is None else price
     transaction = {
         "type": 2,
         "chainId": client.chain_id,
         "nonce": await client.nonce(signer.account),
-        "gas": gas + gas // 10,
-        "maxFeePerGas": max_fee,
-        "maxPriorityFeePerGas": tip,
+        "gas": agreed.gas,
+        "maxFeePerGas": agreed.max_fee,
+        "maxPriorityFeePerGas": agreed.tip,
         "value": 0,
-        "data": data,
+        "data": _code(),
     }
     raw = signer.sign_transaction(transaction)
     tx_hash = hash_of(raw)
@@ -51,3 +82,7 @@ async def deploy_bounty(
             raise Reverted(client.url, "deployment", "the constructor failed", b"")
         return receipt.contract
     raise ChainError(f"deployment 0x{tx_hash.hex()} was not mined within {timeout:g} s")
+
+
+def _code() -> bytes:
+    return bytes.fromhex(interface().bytecode.removeprefix("0x"))

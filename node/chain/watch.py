@@ -46,6 +46,9 @@ READ_AGAIN: Final = 16
 #: Longest pause after failures, seconds.
 MAX_PAUSE: Final = 15.0
 
+#: Seconds between looks while nothing hangs on the chain: a look costs two threads and a request.
+IDLE_SECONDS: Final = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -74,8 +77,8 @@ class ChainStatus:
 class Watcher:
     """Reads one contract's events from a cursor on. Run `run` once.
 
-    `interval` is the pause between looks, seconds. `on_batch` is awaited; what it raises ends
-    `run`.
+    `interval` is the pause between looks, seconds, `idle` the pause while `busy` says no: nothing
+    hangs on the chain then. `on_batch` is awaited; what it raises ends `run`.
     `history`: a cursor that has read nothing begins at most so many blocks before the head, since
     reading a public chain from its first block would take days; None: at its root.
     """
@@ -87,12 +90,17 @@ class Watcher:
         on_batch: Callable[[Batch], Awaitable[None]],
         interval: float = 0.5,
         history: int | None = None,
+        busy: Callable[[], bool] = lambda: True,
+        idle: float = IDLE_SECONDS,
     ) -> None:
         self._client = client
         self._cursor = cursor
         self._history = history
         self._on_batch = on_batch
         self._interval = interval
+        self._busy = busy
+        self._idle = idle
+        self._hurried = trio.Event()
         self._chunk = FIRST_CHUNK
         self._head: Head | None = None
         self._answered = False
@@ -140,7 +148,19 @@ class Watcher:
                 if str(error) != self._error:
                     log.warning("the chain is not followed: %s", error)
                 self._error = str(error)
+            await self._rest(pause)
+
+    def hurry(self) -> None:
+        """Look now: something hangs on the chain since a moment ago."""
+        self._hurried.set()
+
+    async def _rest(self, pause: float) -> None:
+        if self._busy():
             await trio.sleep(pause)
+            return
+        self._hurried = trio.Event()
+        with trio.move_on_after(max(pause, self._idle)):
+            await self._hurried.wait()
 
     async def _look(self) -> bool:
         """One look; True if there is more to read at once."""

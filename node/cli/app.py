@@ -7,7 +7,18 @@ from typing import Annotated, Final
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from node.cli.commands import account, chain, check, data, demo, jobs, lifecycle, params, swarm
+from node.cli.commands import (
+    account,
+    cards,
+    chain,
+    check,
+    data,
+    demo,
+    jobs,
+    lifecycle,
+    params,
+    swarm,
+)
 from node.cli.commands import datasets as inside
 from node.console.failure import Failure
 from node.console.session import Session
@@ -64,11 +75,18 @@ def build() -> App:
     policy.command(data.policy_explain, name="explain")
     app.command(policy)
     app.command(data.privacy, group=own)
+    card = App(name="card", help="Cards: what this home tells of its datasets.", group=own)
+    card.command(cards.card_publish, name="publish")
+    card.command(cards.card_list, name="list")
+    card.command(cards.card_withdraw, name="withdraw")
+    app.command(card)
     app.command(jobs.train, group=own)
 
     app.command(jobs.jobs, group=work)
     app.command(params.params, group=work)
+    app.command(cards.offers, group=work)
     job = App(name="job", help="Check, post, show, follow, cancel and decline jobs.", group=work)
+    job.command(cards.job_new, name="new")
     job.command(check.job_check, name="check")
     job.command(jobs.job_post, name="post")
     job.command(jobs.job_show, name="show")

@@ -6,12 +6,16 @@ The tables show the JSON that the command made (node.cli.commands.check).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from node.cli import sealed_views
 from node.cli.sealed_views import Result
 from node.cli.views import pay
 from node.console.amounts import brief, size, span
 from node.console.show import Part, Table
+
+#: How many columns of one rule are named.
+_NAMES: Final = 6
 
 _Rows = list[tuple[str, str, str]]
 
@@ -80,11 +84,48 @@ def estimate(c: Result) -> list[Part]:
             pay(e["owner_earns"], token),
             "in all rounds" + (", and its share of merit" if merit else ""),
         ),
+        *_cards(c),
     ]
     warnings = [f"warning: {text}" for text in c["warnings"]]
     protects = Table(("what", "value", "how"), _protection(c), title="what protects an owner")
     more = [_envelopes(c)] if sealed is None else sealed_views.parts(c)
-    return [Table(("what", "value", "how"), rows), protects, *more, "", *warnings]
+    return [Table(("what", "value", "how"), rows), _gaps(c), protects, *more, "", *warnings]
+
+
+def _gaps(c: Result) -> Table:
+    """What becomes of empty cells, and of words that stand for them."""
+    rows = []
+    for rule in c["gaps"]:
+        names, words = rule["columns"], ["an empty cell", *map(repr, rule["words"])]
+        shown = ", ".join(names[:_NAMES]) + (
+            f" and {len(names) - _NAMES} more" * (len(names) > _NAMES)
+        )
+        rows.append((shown, ", ".join(words), _becomes(rule, noisy=c["noisy"])))
+    return Table(("column", "a gap is", "and becomes"), rows, title="what becomes of gaps")
+
+
+def _becomes(rule: Result, *, noisy: bool) -> str:
+    if rule["filled"]:
+        value = rule["missing"]
+        filled = value if isinstance(value, str) else f"{value:g}"
+        return f"{filled}, and one more input says that it was a gap" * rule["indicator"] or filled
+    if noisy:
+        return f"{rule['missing']}: its row adds zeros, and is counted like any other"
+    if rule["missing"] == "drop-row":
+        return "drop-row: its row is left out"
+    return "refuse: a data set with one cannot take part"
+
+
+def _cards(c: Result) -> _Rows:
+    """Known cards that meet the spec; nothing where no daemon could tell."""
+    met = c["cards"]
+    if met is None:
+        return []
+    how = (
+        f"of {met['known']} known: {met['columns']} have the columns, {met['purpose']} of them "
+        f"allow the purpose, {met['price']} of them take the rate"
+    )
+    return [("cards that meet it", str(met["price"]), how)]
 
 
 def _shape(c: Result) -> str:

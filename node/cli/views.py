@@ -6,7 +6,7 @@ Its types are for mypy: when a command runs, it imports none of them.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from node.cli import data_views
@@ -91,7 +91,15 @@ def datasets(found: Sequence[shapes.Dataset]) -> list[Part]:
     ]
     headings = ("name", "rows", "columns", "size", "policy", "jobs", "epsilon spent", "path")
     right = frozenset({"rows", "columns", "size", "jobs", "epsilon spent"})
-    return [Table(headings, rows, "no dataset; add one: assay data add NAME FILE", right=right)]
+    empty = "no dataset; add one: assay data add NAME FILE"
+    shared = [(d["name"], d["same"]) for d in found]
+    return [Table(headings, rows, empty, right=right), *_shared(shared)]
+
+
+def _shared(found: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
+    """A line for each budget that several datasets share."""
+    groups = sorted({tuple(sorted((name, *same))) for name, same in found if same})
+    return [f"one budget for {', '.join(each)}: rows of one are in another" for each in groups]
 
 
 def _policy(d: shapes.Dataset) -> str:
@@ -139,6 +147,7 @@ def privacy(found: Sequence[shapes.Privacy]) -> list[Part]:
     parts: list[Part] = [Table(headings, budgets, empty, right=right)]
     if jobs:
         parts.append(Table(columns, jobs, "", "jobs, rounds of each", frozenset(columns[3:])))
+    parts += _shared((p["dataset"], p["same"]) for p in found)
     if not all(p["bounded"] for p in found):
         parts.append(f"no bound: {_NO_NOISE}")
     return parts
@@ -152,8 +161,8 @@ def dataset(d: shapes.Dataset) -> list[Part]:
     if d["same"]:
         names = ", ".join(d["same"])
         parts.append(
-            f"warning: the same content is here as {names}; each name's privacy budget is counted "
-            "separately, so that together they may tell more than either allows"
+            f"note: it has rows of {names}: they share one privacy budget, and what one tells "
+            "counts for all (assay privacy); of other people: --other-people"
         )
     if d["holdout"]:
         parts.append("it is a hold-out, and offered to no job")

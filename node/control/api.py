@@ -8,8 +8,9 @@ for the next command: `error.add_note("assay data list")` reaches the user as su
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
+from node.control.cards.results import Matches, OfferDetail, Offers, OwnCard, WithdrawnCard
 from node.control.data_results import DatasetChanged, DatasetRemoved, DatasetView
 from node.control.job_results import (
     Audit,
@@ -60,8 +61,9 @@ class NodeApi(Protocol):
         separator: str | None,
         decimal: str | None,
         encoding: str | None,
-        columns: str | None,
-        holdout: bool,
+        other_people: tuple[str, ...] = (),
+        columns: str | None = None,
+        holdout: bool = False,
     ) -> Dataset:
         """Read, check and register a file at an absolute path, read as its owner declares.
 
@@ -111,6 +113,36 @@ class NodeApi(Protocol):
 
     async def privacy(self, dataset: str | None) -> tuple[Privacy, ...]:
         """Privacy budgets: of one dataset, or of all by name. Raises InputError (none such)."""
+
+    async def card_publish(self, dataset: str, card: str, dry_run: bool) -> OwnCard:
+        """Publish a card, TOML text, of a dataset, in the place of its card before.
+
+        With `dry_run` nothing is published. Raises InputError (no such dataset; the card),
+        StateError (no free slot).
+        """
+
+    async def card_list(self) -> tuple[OwnCard, ...]:
+        """Valid cards of this home's datasets."""
+
+    async def card_withdraw(self, dataset: str) -> WithdrawnCard:
+        """Take a dataset's card back. Raises InputError (it has none)."""
+
+    async def offers(
+        self,
+        columns: tuple[str, ...],
+        kind: Literal["number", "category"] | None,
+        purpose: str | None,
+        max_rate: int | None,
+        token: str | None,
+        limit: int,
+    ) -> Offers:
+        """Known cards with all of this, newest first. Raises InputError (limit, token)."""
+
+    async def offer_show(self, card: str) -> OfferDetail:
+        """One card, and a spec to start from. Raises InputError (no such card, or several)."""
+
+    async def offers_match(self, spec: str, no_noise: bool) -> Matches:
+        """How many known cards meet a spec, TOML text. Raises InputError (spec)."""
 
     async def jobs(self) -> tuple[JobSummary, ...]:
         """Jobs known here, newest first."""

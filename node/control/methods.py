@@ -12,6 +12,9 @@ from node.control import openrpc
 from node.control import params as p
 from node.control import results as r
 from node.control.api import NodeApi
+from node.control.cards import examples as cx
+from node.control.cards import params as cp
+from node.control.cards import results as cr
 from node.control.codes import Code
 from node.control.rpc import Context, Encoded, Method, Registry
 from node.control.wire import hints
@@ -178,6 +181,60 @@ METHODS: Final = Registry(
             _api(NodeApi.privacy),
             (Code.INPUT,),
             (p.PrivacyParams("ward-3"), (ex.PRIVACY,)),
+        ),
+        Method(
+            "card.publish",
+            "Publish a card of a dataset: what its owner declares, for everybody to find.",
+            cp.PublishParams,
+            cr.OwnCard,
+            _api(NodeApi.card_publish),
+            (Code.INPUT, Code.STATE),
+            (cp.PublishParams("ward-3", cx.CARD_TOML), cx.OWN),
+        ),
+        Method(
+            "card.list",
+            "Published cards of this home's datasets.",
+            p.Nothing,
+            tuple[cr.OwnCard, ...],
+            _api(NodeApi.card_list),
+            (),
+            (_NOTHING, (cx.OWN,)),
+        ),
+        Method(
+            "card.withdraw",
+            "Take a dataset's card back. Who has read it keeps what it said.",
+            p.DatasetParams,
+            cr.WithdrawnCard,
+            _api(NodeApi.card_withdraw),
+            (Code.INPUT, Code.STATE),
+            (p.DatasetParams("ward-3"), cr.WithdrawnCard("ward-3")),
+        ),
+        Method(
+            "offers",
+            "Known cards of datasets, all or those that are looked for.",
+            cp.OffersParams,
+            cr.Offers,
+            _api(NodeApi.offers),
+            (Code.INPUT,),
+            (cp.OffersParams(("age",), "number", max_rate=5 * 10**15), cx.OFFERS),
+        ),
+        Method(
+            "offer.show",
+            "One card, and a spec to start from.",
+            cp.OfferParams,
+            cr.OfferDetail,
+            _api(NodeApi.offer_show),
+            (Code.INPUT,),
+            (cp.OfferParams("0x3f5a9c02"), cx.DETAIL),
+        ),
+        Method(
+            "offers.match",
+            "How many known cards meet a spec and its price.",
+            cp.MatchParams,
+            cr.Matches,
+            _api(NodeApi.offers_match),
+            (Code.INPUT,),
+            (cp.MatchParams(ex.SPEC), cx.MATCHES),
         ),
         Method(
             "jobs",

@@ -32,6 +32,8 @@ class DataAddParams:
     separator: between cells of a file of text: comma, semicolon, tab or pipe; null: its header says
     decimal: the mark before a fraction, '.' or ','; marks between groups of digits are then read
     encoding: of a file of text, such as latin-1 or utf-16; null: line by line
+    other_people: datasets, of now or of before, that hold other people however alike their rows
+        are: no budget is shared with them
     columns: its column map, TOML text; null for none
     holdout: whether it is a hold-out, which is offered to no job
     """
@@ -41,6 +43,7 @@ class DataAddParams:
     separator: str | None = None
     decimal: str | None = None
     encoding: str | None = None
+    other_people: tuple[DatasetName, ...] = ()
     columns: str | None = None
     holdout: bool = False
 

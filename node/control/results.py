@@ -149,7 +149,7 @@ class Dataset:
     jobs: jobs that it was or is used for
     epsilon_spent: of the privacy budget, over all jobs; null where a job without noise was
         contributed to
-    same: other datasets of the same content; the budget of each is counted for itself
+    same: other datasets, removed ones too, that share its budget: rows of one are in the other
     notes: how its file was read, where that was not plain; said once, when it is added
     holdout: whether it measures this home's own jobs, and is offered to none
     """
@@ -271,6 +271,9 @@ class PrivacyJob:
 class Privacy:
     """A dataset's privacy budget, as its ledger has it. Epsilons of jobs compose; they do not add.
 
+    Where datasets share a budget, all figures but `jobs` are of all of them together, and the
+    strictest of their policies holds.
+
     dataset: the dataset
     epsilon: the policy's budget over all jobs with noise
     delta: the chance that is left that more is told
@@ -281,6 +284,7 @@ class Privacy:
     no_noise_joined: jobs without noise that it has joined, for good
     no_noise_jobs: how many of these its policy allows in its life
     jobs: all of its jobs, the noisy ones in the order of their reserves
+    same: other datasets, removed ones too, that share its budget: rows of one are in the other
     """
 
     dataset: DatasetName
@@ -293,6 +297,7 @@ class Privacy:
     no_noise_joined: int
     no_noise_jobs: int
     jobs: tuple[PrivacyJob, ...]
+    same: tuple[DatasetName, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,35 +8,25 @@ the same in every file and beside every other row. Runs in workers.
 - A cell is the declared word that is spelt as the cell is. Failing that, where cell and word are
   both numbers, it is the word of the same value. Of several words of one value it is the one that
   is spelt as that number's shortest form, or none of them.
+- A cell is a gap if it is empty, or spelt as one of the words that the spec declares for gaps, or
+  of the same value as one of them. What becomes of it, the spec says (protocol/spec/gaps.py).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from node.data.table import Integers, Marks, Numbers, Table
+from node.data.table import Flags, Integers, Marks, Numbers, Table
+from protocol.spec.words import TRUTHS, number_of
 
 if TYPE_CHECKING:
     import polars as pl
 
-#: As polars reads it; tests compare the two.
-_PLAIN: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_TRUTHS: Final = {"true": 1.0, "false": 0.0}
-
 #: What people write for a gap: such cells do not make a column of numbers one of text.
 GAPS: Final = ("NA", "N/A", "NaN", "nan", "n/a", "null", "NULL", "None", "?", "-", ".")
-
-
-def number_of(word: str) -> float | None:
-    """The number that a word is, or None."""
-    if word.lower() in _TRUTHS:
-        return _TRUTHS[word.lower()]
-    value = float(word) if _PLAIN.fullmatch(word) else np.inf
-    return value if np.isfinite(value) else None
 
 
 def plain(cell: pl.Expr, marks: Marks) -> pl.Expr:
@@ -66,7 +56,7 @@ def numbers_of(cells: pl.Series, marks: Marks = Marks.PLAIN) -> Numbers:
 
     read = pl.coalesce(
         plain(pl.col("cells"), marks).cast(pl.Float64, strict=False),
-        pl.col("cells").str.to_lowercase().replace_strict(_TRUTHS, default=None),
+        pl.col("cells").str.to_lowercase().replace_strict(TRUTHS, default=None),
     )
     values: Numbers = (
         cells.alias("cells").to_frame().select(read.fill_null(np.nan)).to_series().to_numpy()
@@ -74,18 +64,19 @@ def numbers_of(cells: pl.Series, marks: Marks = Marks.PLAIN) -> Numbers:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def text_places(cells: pl.Series, words: Sequence[str], marks: Marks = Marks.PLAIN) -> Integers:
-    """Each cell's place among `words` [rows]; -1 where it is none of them or empty."""
+def text_places(cells: pl.Series, words: Sequence[str], values: Numbers | None = None) -> Integers:
+    """Each cell's place among `words` [rows]; -1 where it is none of them or empty.
+
+    `values` are the numbers that the cells are (`numbers_of`): they are needed where a word is a
+    number.
+    """
     import polars as pl
 
     spelt = cells.replace_strict(
         list(words), list(range(len(words))), default=-1, return_dtype=pl.Int64
     )
     exact: Integers = spelt.fill_null(-1).to_numpy()
-    valued = any(number_of(word) is not None for word in words)
-    if not valued:
-        return exact
-    return np.where(exact < 0, number_places(numbers_of(cells, marks), words), exact)
+    return exact if values is None else np.where(exact < 0, number_places(values, words), exact)
 
 
 def number_places(values: Numbers, words: Sequence[str]) -> Integers:
@@ -106,6 +97,28 @@ def number_places(values: Numbers, words: Sequence[str]) -> Integers:
     nearest = np.minimum(np.searchsorted(known, values), len(known) - 1)
     # NaN sorts last and equals nothing.
     found: Integers = np.where(known[nearest] == values, index_of[nearest], -1)
+    return found
+
+
+def text_gaps(cells: pl.Series, words: Sequence[str], values: Numbers | None) -> Flags:
+    """Which cells of text are gaps [rows]: empty, or one of `words`.
+
+    `values` are the numbers that the cells are, as for `text_places`.
+    """
+    gaps = cells.is_null()
+    if words:
+        gaps = gaps | cells.is_in(list(words)).fill_null(False)
+    found: Flags = gaps.to_numpy()
+    return found if values is None else found | _valued(values, words)
+
+
+def number_gaps(values: Numbers, words: Sequence[str]) -> Flags:
+    """Which cells of a file that stores numbers are gaps [rows]: NaN, or the value of a word."""
+    return np.isnan(values) | _valued(values, words)
+
+
+def _valued(values: Numbers, words: Sequence[str]) -> Flags:
+    found: Flags = np.isin(values, [n for word in words if (n := number_of(word)) is not None])
     return found
 
 

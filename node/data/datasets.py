@@ -21,7 +21,7 @@ from protocol.errors import FatalError, InputError, StateError
 
 if TYPE_CHECKING:
     # Workers import this module; the store would bring trio along, matrices numpy.
-    from node.data.matrix import OwnedRows
+    from node.data.matrix import KeptRows, OwnedRows
     from node.data.reading import Reading
     from node.data.table import Numbers
     from node.data.view.columns import Seen
@@ -83,14 +83,22 @@ def load_matrix(
     """A job's view of data set `name`: features [rows, inputs] and target [rows], float64.
 
     `directory` and `digest` say where its copy is, `renames` is its owner's column map. Runs in
-    a worker. Raises what `node.data.matrix.build_matrix` does; an `InputError` holds a value of one
+    a worker. Raises what `node.data.matrix.table_matrix` does; an `InputError` holds a value of one
     record, so it is for the data's owner alone and must never go to a peer.
     """
-    from node.data.matrix import build_matrix
+    kept = load_kept_rows(directory, digest, name, terms, renames)
+    return kept.features, kept.target
+
+
+def load_kept_rows(
+    directory: Path, digest: bytes, name: str, terms: Terms, renames: str = ""
+) -> KeptRows:
+    """The same, with which rows were left out for their gaps."""
+    from node.data.matrix import build_kept_rows
 
     try:
         copy = Blobs(directory).path(digest)
-        return build_matrix(copy, terms.features, terms.target, terms.outside, renames)
+        return build_kept_rows(copy, terms.features, terms.target, terms.outside, renames)
     except FatalError as error:
         raise FatalError(f"data set {name!r}: {error}") from error
 
@@ -145,8 +153,8 @@ async def add_dataset(
     """Import the file at `path` (absolute) as data set `name`; and words about how it was read.
 
     It takes no job until its owner sets a policy, and none ever if it is a `holdout`. Raises
-    `InputError`: a bad or taken name, a file that an earlier name has told of, or whatever is wrong
-    with the file or with the map `renames`; then nothing was added.
+    `InputError`: a bad or taken name, or whatever is wrong with the file or
+    with the map `renames`; then nothing was added.
     """
     from node.store.catalogue import Dataset, load_dataset, save_dataset
 
@@ -170,7 +178,6 @@ async def add_dataset(
     )
 
     def enter(tx: Transaction) -> bool:
-        refuse_told(tx, dataset)
         # Copies go in this store's order: what was there before may have been removed since.
         if Blobs(home.datasets).size(dataset.digest) is None:
             raise StateError(f"the same file was removed at this moment; add {name} again")
@@ -185,30 +192,6 @@ def check_path(path: Path) -> None:
     """Raise `InputError` for a relative path: the daemon's directory is not its user's."""
     if not path.is_absolute():
         raise InputError(f"{path} is relative; an absolute path is needed", "path")
-
-
-def refuse_told(tx: Transaction, dataset: Dataset) -> None:
-    """Raise `InputError` for a copy that another name had before and has told of: under a new name
-    its budget would begin anew. A hold-out is offered to no job, and needs no budget."""
-    from node.store.catalogue import load_dataset
-    from node.store.versions import has_told, names_of
-
-    for name in names_of(tx, dataset.digest):
-        now = load_dataset(tx, name)
-        held = now is not None and now.digest == dataset.digest
-        if dataset.holdout or name == dataset.name or held or not has_told(tx, name):
-            continue
-        if now is None:
-            do, again = f"assay data add {name} FILE", f"was here as {name!r}"
-        else:
-            do, again = f"assay data replace {name} FILE", f"is an earlier version of {name!r}"
-        error = InputError(
-            f"this file {again}, and jobs have learnt from it: its privacy budget goes on under "
-            "that name",
-            "name",
-        )
-        error.add_note(do)
-        raise error
 
 
 async def drop_copies(home: Home, store: Store, name: str) -> int:

@@ -2,7 +2,8 @@
 
 No mean, no maximum, no order and no kind of a column enters the arrays, so preprocessing leaks
 nothing: row i follows from row i's own cells and the spec alone, to the last bit. A cell is read
-by itself (node/data/cells.py), whatever stands above and below it. Runs in workers.
+by itself (node/data/cells.py), whatever stands above and below it, and a gap becomes what the spec
+says, never anything that was computed of other rows. Runs in workers.
 
 An error names file, line, column and value for the owner of the data. It must never go to a peer:
 a value of one record stands in it.
@@ -10,22 +11,32 @@ a value of one record stands in it.
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from node.data.cells import number_of, number_places, numbers_of, text_places
+from node.data.cells import number_gaps, number_places, numbers_of, text_gaps, text_places
 from node.data.limits import name_list
 from node.data.maps.mapped import read_mapped
-from node.data.table import Integers, Numbers, Table
+from node.data.table import Flags, Integers, Numbers, Table
 from protocol import params
 from protocol.errors import InputError
-from protocol.spec.parts import ClassTarget, Feature, NumberFeature, NumberTarget, Outside, Target
+from protocol.spec.gaps import GapRule, Missing, gap_rule
+from protocol.spec.parts import (
+    CategoryFeature,
+    ClassTarget,
+    Feature,
+    NumberFeature,
+    NumberTarget,
+    Outside,
+    Target,
+)
+from protocol.spec.words import number_of
 
 
 def build_matrix(
@@ -37,8 +48,8 @@ def build_matrix(
 ) -> tuple[Numbers, Numbers]:
     """`table_matrix` of the imported data set at `copy`, as its owner's column map `renames` has
     jobs see it; `FatalError` if that is damaged."""
-    needed = frozenset([*(feature.name for feature in features), target.name])
-    return table_matrix(read_mapped(copy, renames, needed), features, target, outside)
+    kept = build_kept_rows(copy, features, target, outside, renames)
+    return kept.features, kept.target
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +59,7 @@ class OwnedRows:
 
     features: Numbers
     target: Numbers
-    unused: NDArray[np.bool_]
+    unused: Flags
     why: str
 
 
@@ -59,32 +70,65 @@ def owned_rows(
 
     For jobs with noise. No value may decide whether an owner takes part: the requester declares
     ranges and words, and if it asked again and again it could read a column's largest value off who
-    enrols. Numbers outside become their range's nearer end; a row with a cell that is empty, no
-    number or no declared word is not used. Raises `InputError` for columns that are missing or of
-    another kind, which says nothing of a row; `FatalError` for a damaged copy.
+    enrols. Numbers outside become their range's nearer end; a row with a cell that is no number or
+    no declared word, or with a gap that the spec fills with nothing, is not used. Raises
+    `InputError` for columns that are missing or of another kind, which says nothing of a row;
+    `FatalError` for a damaged copy.
     """
-    needed = frozenset([*(feature.name for feature in features), target.name])
-    table = read_mapped(copy, renames, needed)
-    faults = _Unused(np.zeros(table.rows, dtype=np.bool_))
-    x, y = _matrix(table, features, target, Outside.CLIP, faults)
-    x[faults.rows], y[faults.rows] = 0.0, 0.0
-    return OwnedRows(x, y, faults.rows, faults.why)
+    table = _read(copy, features, target, renames)
+    made = _matrix(table, features, target, Outside.CLIP)
+    unused, why = made.left_out(), ""
+    for fault in made.faults:
+        unused |= fault.rows
+    if unused.any():
+        first = min((*made.gaps, *made.faults), key=lambda fault: int(np.argmax(fault.rows)))
+        why = _why(table, first)
+    made.features[unused], made.target[unused] = 0.0, 0.0
+    return OwnedRows(made.features, made.target, unused, why)
 
 
-@dataclass(slots=True)
-class _Unused:
-    """Rows with a fault, and the first fault's words."""
+@dataclass(frozen=True, slots=True)
+class KeptRows:
+    """A data set's rows for a job without noise: features [kept, inputs] and target [kept], which
+    rows of the file were left out [rows], and, for the data's owner alone, why the first was."""
 
-    rows: NDArray[np.bool_]
-    why: str = ""
+    features: Numbers
+    target: Numbers
+    left_out: Flags
+    why: str
 
-    def __call__(self, table: Table, name: str, wrong: NDArray[np.bool_], allowed: str) -> None:
+
+def build_kept_rows(
+    copy: Path,
+    features: Sequence[Feature],
+    target: Target,
+    outside: Outside = Outside.REFUSE,
+    renames: str = "",
+) -> KeptRows:
+    """`kept_rows` of the imported data set at `copy`; `FatalError` if that is damaged."""
+    return kept_rows(_read(copy, features, target, renames), features, target, outside)
+
+
+def kept_rows(
+    table: Table,
+    features: Sequence[Feature],
+    target: Target,
+    outside: Outside = Outside.REFUSE,
+) -> KeptRows:
+    """`table_matrix`, with the rows that were left out for their gaps."""
+    made = _matrix(table, features, target, outside)
+    left_out = made.left_out()
+    for fault in made.faults:
+        # Whatever else stands in a row that is left out is not looked at.
+        wrong = fault.rows & ~left_out
         if wrong.any():
-            self.why = self.why or _why(table, name, wrong, allowed)
-            self.rows |= wrong
-
-
-Faults: TypeAlias = Callable[[Table, str, "NDArray[np.bool_]", str], None]
+            raise InputError(_why(table, dataclasses.replace(fault, rows=wrong)), fault.column)
+    if not made.gaps:
+        return KeptRows(made.features, made.target, left_out, "")
+    why = _why(table, made.gaps[0])
+    if left_out.all():
+        raise InputError(f"no row is left of {table.file}: {why}", made.gaps[0].column)
+    return KeptRows(made.features[~left_out], made.target[~left_out], left_out, why)
 
 
 def table_matrix(
@@ -93,40 +137,83 @@ def table_matrix(
     target: Target,
     outside: Outside = Outside.REFUSE,
 ) -> tuple[Numbers, Numbers]:
-    """Features [rows, inputs] and target [rows], float64, of a table that has these columns.
+    """Features [kept, inputs] and target [kept], float64, of a table that has these columns.
 
     A number's declared range becomes 0 to 1; a category becomes one input for each of its words, in
-    declared order, 1 where it holds. A class target is its place among the classes, from 0; a
-    number target goes from 0 to 1. Under `Outside.CLIP` a number outside its range becomes the
-    range's nearer end; every other fault is refused whatever `outside` says.
+    declared order, 1 where it holds; behind them stands the column's indicator, if it has one, 1
+    where the cell was a gap. A class target is its place among the classes, from 0; a number target
+    goes from 0 to 1. Under `Outside.CLIP` a number outside its range becomes the range's nearer
+    end; every other fault is refused whatever `outside` says. Rows with a gap in a column that says
+    `missing = "drop-row"` are left out.
 
-    Raises `InputError` (the field is the column): columns missing, text where numbers belong,
-    values empty, not finite or outside, unknown words.
+    Raises `InputError` (the field is the column): columns missing, text where numbers belong, gaps
+    that are neither filled nor left out, values not finite or outside, unknown words, no row left.
     """
-    return _matrix(table, features, target, outside, _refuse)
+    kept = kept_rows(table, features, target, outside)
+    return kept.features, kept.target
 
 
 def fit_rows(
-    table: Table,
-    features: Sequence[Feature],
-    target: Target,
-    outside: Outside,
-    faults: Faults,
-) -> None:
-    """Tell `faults` of every row that `table_matrix` would refuse: (table, column, which rows are
-    wrong [rows], what is declared). Raises `InputError` for columns that are missing or of another
-    kind."""
-    _matrix(table, features, target, outside, faults)
+    table: Table, features: Sequence[Feature], target: Target, outside: Outside
+) -> tuple[Fault, ...]:
+    """Every reason for which a row of the table is left out or does not fit, column by column.
+
+    For the data's owner alone. Raises `InputError` for columns that are missing or of another kind.
+    """
+    made = _matrix(table, features, target, outside)
+    return (*made.gaps, *made.faults)
 
 
-def _matrix(
-    table: Table,
-    features: Sequence[Feature],
-    target: Target,
-    outside: Outside,
-    faults: Faults,
-) -> tuple[Numbers, Numbers]:
-    """`table_matrix`; rows that do not fit go to `faults`, and their numbers may be anything."""
+def _read(copy: Path, features: Sequence[Feature], target: Target, renames: str) -> Table:
+    wanted = frozenset([*(feature.name for feature in features), target.name])
+    return read_mapped(copy, renames, wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Rows that cannot be used for one column's sake [rows], at least one; and what is allowed."""
+
+    column: str
+    rows: Flags
+    allowed: str
+
+
+@dataclass(slots=True)
+class _Made:
+    """A table's numbers: those of rows that do not fit may be anything.
+
+    `gaps` are rows to be left out for a gap, `faults` rows that do not fit.
+    """
+
+    table: Table
+    outside: Outside
+    features: Numbers
+    target: Numbers
+    gaps: list[Fault] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+    def left_out(self) -> Flags:
+        """Rows with a gap for which they are left out [rows]."""
+        found = np.zeros(self.table.rows, dtype=np.bool_)
+        for gap in self.gaps:
+            found |= gap.rows
+        return found
+
+    def note(self, column: str, rule: GapRule, gaps: Flags, wrong: Flags, allowed: str) -> None:
+        """Note a column's rows with gaps that nothing fills, and those whose cells do not fit."""
+        if rule.missing is Missing.REFUSE:
+            wrong = wrong | gaps
+        elif gaps.any():
+            wrong = wrong & ~gaps
+            if rule.missing is Missing.DROP_ROW:
+                allowed_gap = 'a gap, and missing = "drop-row" is declared'
+                self.gaps.append(Fault(column, gaps, allowed_gap))
+        if wrong.any():
+            self.faults.append(Fault(column, wrong, allowed))
+
+
+def _matrix(table: Table, features: Sequence[Feature], target: Target, outside: Outside) -> _Made:
+    """`table_matrix` of all rows, with those that do not fit."""
     _require_columns(table, [*(feature.name for feature in features), target.name])
     inputs = sum(feature.inputs for feature in features)
     if table.rows * inputs > params.MAX_MATRIX_CELLS:
@@ -136,17 +223,22 @@ def _matrix(
             "data",
         )
     x = np.zeros((table.rows, inputs))
+    made = _Made(table, outside, x, np.zeros(0))
     at = 0
     for feature in features:
         if isinstance(feature, NumberFeature):
-            x[:, at] = _scaled(table, feature, outside, faults)
+            x[:, at], gaps = _scaled(made, feature)
         else:
-            places = _places(table, feature.name, feature.categories, faults)
+            places, gaps = _places(made, feature, feature.categories)
             x[np.arange(table.rows), at + places] = 1.0
         at += feature.inputs
+        if gap_rule(feature).indicator:
+            x[:, at - 1] = gaps
     if isinstance(target, ClassTarget):
-        return x, _places(table, target.name, target.classes, faults).astype(np.float64)
-    return x, _scaled(table, target, outside, faults)
+        made.target = _places(made, target, target.classes)[0].astype(np.float64)
+    else:
+        made.target = _scaled(made, target)[0]
+    return made
 
 
 def _require_columns(table: Table, needed: Sequence[str]) -> None:
@@ -166,47 +258,57 @@ def _require_columns(table: Table, needed: Sequence[str]) -> None:
             )
 
 
-def _scaled(
-    table: Table, column: NumberFeature | NumberTarget, outside: Outside, faults: Faults
-) -> Numbers:
-    """Column values [rows], `low` to `high` as 0 to 1."""
-    name, low, high = column.name, column.low, column.high
+def _scaled(made: _Made, column: NumberFeature | NumberTarget) -> tuple[Numbers, Flags]:
+    """Column values [rows], `low` to `high` as 0 to 1; and which cells are gaps [rows]."""
+    table, name, low, high = made.table, column.name, column.low, column.high
     allowed = f"a number from {low:g} to {high:g} is declared"
+    rule = gap_rule(column)
     text = table.texts.get(name)
-    values = table.numbers[name] if text is None else numbers_of(text, table.marks)
-    faults(table, name, ~np.isfinite(values), allowed)
-    if outside is Outside.REFUSE:
-        faults(table, name, (values < low) | (values > high), allowed)
+    if text is None:
+        values = table.numbers[name]
+        gaps = number_gaps(values, rule.words)
+    else:
+        values = numbers_of(text, table.marks)
+        gaps = text_gaps(text, rule.words, values)
+    if rule.missing is Missing.FILL:
+        values = np.where(gaps, float(rule.fill or 0.0), values)
+    wrong = ~np.isfinite(values)
+    if made.outside is Outside.REFUSE:
+        wrong |= (values < low) | (values > high)
+    made.note(name, rule, gaps, wrong, allowed)
     # The spec refuses ranges whose width is no float.
     scaled: Numbers = (np.clip(values, low, high) - low) / (high - low)
-    return scaled
+    return scaled, gaps
 
 
-def _places(table: Table, name: str, words: Sequence[str], faults: Faults) -> Integers:
-    """Each row's place among `words` [rows], 0 where there is none."""
+def _places(
+    made: _Made, column: CategoryFeature | ClassTarget, words: Sequence[str]
+) -> tuple[Integers, Flags]:
+    """Each row's place among `words` [rows], 0 where there is none; and which cells are gaps."""
+    table, name, rule = made.table, column.name, gap_rule(column)
     shown = ", ".join(words[:10]) + (", …" if len(words) > 10 else "")
     allowed = f"one of {shown} is declared"
     text = table.texts.get(name)
-    if text is not None:
-        places = text_places(text, words, table.marks)
+    if text is None:
+        values = table.numbers[name]
+        places, gaps = number_places(values, words), number_gaps(values, rule.words)
     else:
-        places = number_places(table.numbers[name], words)
-    faults(table, name, places < 0, allowed)
-    return np.maximum(places, 0)
+        valued = any(number_of(word) is not None for word in (*words, *rule.words))
+        read = numbers_of(text, table.marks) if valued else None
+        places, gaps = text_places(text, words, read), text_gaps(text, rule.words, read)
+    if rule.missing is Missing.FILL:
+        places = np.where(gaps, words.index(str(rule.fill)), places)
+    made.note(name, rule, gaps, places < 0, allowed)
+    return np.maximum(places, 0), gaps
 
 
-def _refuse(table: Table, name: str, wrong: NDArray[np.bool_], allowed: str) -> None:
-    """Raise for the first row that is `wrong`."""
-    if wrong.any():
-        raise InputError(_why(table, name, wrong, allowed), name)
-
-
-def _why(table: Table, name: str, wrong: NDArray[np.bool_], allowed: str) -> str:
-    """The fault of the first row that is `wrong`, and how many more there are."""
-    row = int(np.argmax(wrong))
-    others = int(np.count_nonzero(wrong)) - 1
+def _why(table: Table, fault: Fault) -> str:
+    """The fault of the first row that is wrong, and how many more there are."""
+    name, row = fault.column, int(np.argmax(fault.rows))
+    others = int(np.count_nonzero(fault.rows)) - 1
     more = f"; so are {others} more rows" if others else ""
-    return f"{table.at(row)}: {_shown(table, name, row)}; {allowed}{more}{_hint(table, name, row)}"
+    cell = f"{table.at(row)}: {_shown(table, name, row)}"
+    return f"{cell}; {fault.allowed}{more}{_hint(table, name, row)}"
 
 
 def _shown(table: Table, name: str, row: int) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Numbers: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
+Flags: TypeAlias = NDArray[np.bool_]
 
 #: 1 kept a column whose every cell was a number as numbers, and forgot how its cells were written.
 _VERSION: Final = 2

@@ -14,7 +14,6 @@ from typing import IO, Final
 
 import numpy as np
 
-from node.data.cells import number_of
 from node.data.frames import frame_table
 from node.data.limits import INDEX_SAID, check_names, check_size
 from node.data.reading import SEPARATORS, Reading
@@ -22,6 +21,7 @@ from node.data.table import Marks, Table
 from node.data.unpacked import PACKED, Text, unpacked
 from protocol import params
 from protocol.errors import InputError
+from protocol.spec.words import number_of
 
 __all__ = ["PACKED", "read_text"]
 

@@ -12,6 +12,7 @@ from collections import OrderedDict
 
 import trio
 
+from node.cards.shelf import Shelf
 from node.engine.engine import Machine, unix_ms
 from node.engine.services import Services
 from node.feeds.announcements import Announcements, Introduce
@@ -42,8 +43,10 @@ from protocol.wire.envelope import (
 )
 from protocol.wire.gossip import JobView, Judged, Place, Seen
 from protocol.wire.messages import (
+    OF_CARDS,
     Announce,
     Ask,
+    AskCards,
     Body,
     Committed,
     Contribution,
@@ -51,7 +54,7 @@ from protocol.wire.messages import (
     Refuse,
     Told,
 )
-from protocol.wire.topics import JOBS_TOPIC
+from protocol.wire.topics import CARDS_TOPIC, JOBS_TOPIC
 from protocol.wire.verdict import Verdict
 
 log = logging.getLogger("assay.inbox")
@@ -84,6 +87,7 @@ class Inbox:
     def __init__(self, services: Services, introduce: Introduce) -> None:
         self._services = services
         self._announcements = Announcements(services, introduce)
+        self.shelf = Shelf(services)
         self._seen = Seen()
         self._judged: OrderedDict[bytes, Judged] = OrderedDict()
         self._followed: set[str] = set()
@@ -101,10 +105,12 @@ class Inbox:
         """Follow topics as machines come and go, and ask what was missed; until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            await self.shelf.open()
             nursery.start_soon(self._ask_around)
+            nursery.start_soon(self.shelf.run)
             while True:
                 self._changed = trio.Event()
-                needed = {JOBS_TOPIC}
+                needed = {JOBS_TOPIC, CARDS_TOPIC}
                 for machine in self._services.engine.machines.values():
                     needed.update(machine.topics())
                 for topic in sorted(self._followed - needed):
@@ -133,7 +139,9 @@ class Inbox:
         """The judge of one topic, as the swarm calls it."""
 
         def judge(data: bytes, source: str) -> Verdict:
-            found = gossip.judge(topic, data, self._place(), self._view, self._seen)
+            found = gossip.judge(
+                topic, data, self._place(), self._view, self._seen, self.shelf.refusal
+            )
             if found.verdict is Verdict.ACCEPT:
                 self._judged[blob_digest(data)] = found
                 while len(self._judged) > _JUDGED:
@@ -162,6 +170,10 @@ class Inbox:
                 judged = self._judged.pop(blob_digest(data), None)
                 if judged is None or judged.envelope is None:
                     continue  # it was judged so long ago that it was forgotten: gossip is lossy
+                if isinstance(judged.envelope.body, OF_CARDS):
+                    # Here alone: what is told or said in private is held to other limits.
+                    await self.shelf.take([judged.envelope])
+                    continue
                 try:
                     source = identity.parse_peer_id(author)
                     await self._accept(judged.envelope, judged.attachment, len(data), source)
@@ -207,6 +219,8 @@ class Inbox:
             held = frozenset(envelope.body.held)
             told = await self._told(context.job, envelope.sender, held)
             return self._reply(context.job, told) if told.frames else ACKNOWLEDGED
+        if isinstance(envelope.body, AskCards):
+            return self._reply(NO_JOB, await self.shelf.told(envelope.body.mark))
         if context.job not in self._services.engine.machines:
             return self._reply(context.job, _refusal("this node does not know the job"))
         _check_attachment(envelope, frame.attachment)

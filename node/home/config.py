@@ -32,6 +32,9 @@ DEFAULT_LISTEN: Final = ("/ip4/0.0.0.0/tcp/4620",)
 DEFAULT_FINALITY: Final = 2
 #: Gas at 200 gwei makes a transaction of 200,000 gas cost 0.04 ether: more is worth a look first.
 DEFAULT_MAX_FEE_GWEI: Final = 200
+#: Less than chance makes of rows that say little, and more than a few people who moved.
+DEFAULT_OVERLAP: Final = 0.1
+MAX_OVERLAP: Final = 0.5
 MAX_MAX_FEE_GWEI: Final = 1_000_000
 
 
@@ -53,6 +56,8 @@ class Config:
     max_fee_gwei: int = DEFAULT_MAX_FEE_GWEI
     log_level: str = "info"
     workers: int = 1
+    #: Data sets that share more than this part of the smaller one's rows share one privacy budget.
+    overlap: float = DEFAULT_OVERLAP
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.listen) <= MAX_ADDRESSES:
@@ -80,6 +85,10 @@ class Config:
         _check_range(self.finality, 0, MAX_FINALITY, "chain.finality")
         _check_range(self.max_fee_gwei, 1, MAX_MAX_FEE_GWEI, "chain.max_fee_gwei")
         _check_range(self.workers, 1, MAX_WORKERS, "node.workers")
+        if not 0 <= self.overlap <= MAX_OVERLAP:
+            raise InputError(
+                f"is {self.overlap:g}; 0 to {MAX_OVERLAP:g} is allowed", "privacy.overlap"
+            )
         if self.log_level not in LOG_LEVELS:
             raise InputError(
                 f"is {self.log_level!r}; allowed: {', '.join(LOG_LEVELS)}", "node.log_level"
@@ -97,6 +106,7 @@ _SETTINGS: Final[dict[str, str]] = {
     "chain.max_fee_gwei": "max_fee_gwei",
     "node.log_level": "log_level",
     "node.workers": "workers",
+    "privacy.overlap": "overlap",
 }
 
 
@@ -165,6 +175,8 @@ def render_config(config: Config) -> str:
         log_levels=", ".join(LOG_LEVELS),
         workers=config.workers,
         max_workers=MAX_WORKERS,
+        overlap=config.overlap,
+        max_overlap=MAX_OVERLAP,
     )
 
 
@@ -244,6 +256,10 @@ def _convert(name: str, value: object) -> object:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise InputError(f"is {value!r:.200}; a list of strings is needed", name)
         return tuple(value)
+    if name == "privacy.overlap":
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise InputError(f"is {value!r:.200}; a number is needed", name)
+        return float(value)
     wanted: type = int if name in _NUMBERS else str
     if not isinstance(value, wanted) or isinstance(value, bool):
         kind = "a whole number" if wanted is int else "a string"
@@ -303,4 +319,9 @@ max_fee_gwei = {max_fee_gwei}
 log_level = {log_level}
 # Processes that train and encrypt, each on one core at low priority, 1 to {max_workers}.
 workers = {workers}
+
+[privacy]
+# Data sets that have more than this part of the smaller one's rows in common share one privacy
+# budget, 0 to {max_overlap}. It is asked when a data set is added; what is shared stays shared.
+overlap = {overlap}
 """

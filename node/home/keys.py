@@ -138,6 +138,14 @@ class Keys:
 
         return Ed25519PrivateKey.from_private_bytes(self._peer_seed).sign(message)
 
+    def derive(self, purpose: str) -> bytes:
+        """32 secret bytes that follow from the identity and `purpose` alone (HKDF, RFC 5869): the
+        same for the node's life, and after a backup is restored."""
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+        return HKDF(SHA256(), 32, None, b"assay " + purpose.encode()).derive(self._peer_seed)
+
     # Other secrets
 
     def seal(self, name: str, secret: bytes) -> None:

@@ -16,8 +16,7 @@ from node.engine.engine import Machine
 from node.jobs.audits import Lists
 from node.jobs.timeline import part_in
 from node.privacy import ledger as privacy_ledger
-from node.privacy.ledger import Limit
-from node.store import catalogue, jobs, records, versions
+from node.store import jobs, records, versions
 from node.store.jobs import StoredEvent
 from node.store.store import Transaction
 from protocol.addresses import to_checksum
@@ -74,7 +73,7 @@ def _halted(tx: Transaction, machine: Machine) -> str:
         return ""
     if state.phase in (*OVER, *_TRAINED) or not is_halted(tx, machine.key):
         return ""
-    limit = Limit.of(catalogue.policy_of(tx, state.dataset))
+    limit = privacy_ledger.limit_of(tx, state.dataset)
     return (
         f"no further round runs on {state.dataset}: its budget, epsilon {limit.epsilon:g} at delta "
         f"{limit.delta:g}, no longer holds this job (assay privacy {state.dataset})"
@@ -86,7 +85,7 @@ def is_halted(tx: Transaction, job: bytes) -> bool:
     held = privacy_ledger.entry(tx, job)
     if held is None or held.released is not None:
         return False
-    return not Limit.of(catalogue.policy_of(tx, held.dataset)).allows(held.limit)
+    return not privacy_ledger.limit_of(tx, held.dataset).allows(held.limit)
 
 
 def fits(machine: Machine, known: Known) -> tuple[j.RowsFit, ...]:

@@ -19,13 +19,13 @@ from libp2p.tools.anyio_service import background_trio_service
 from libp2p.utils.multiaddr_utils import extract_ip_from_multiaddr
 from multiaddr import Multiaddr
 
-from node.net import peers as peers_module
 from node.net import streams
 from node.net.config import PeerInfo, SwarmConfig
 from node.net.gossip import GuardedPubsub
 from node.net.guard import Warden
 from node.net.host import build_host, guard_identify, guard_streams, guard_tasks, network_of
-from node.net.peers import Peers
+from node.net.peering import whois
+from node.net.peering.peers import Peers
 from node.net.router import Router, router
 from node.net.transport import ExclusiveTCP, port_in_use
 from protocol.errors import InputError
@@ -51,7 +51,7 @@ class Parts:
 
     def peers_service(self) -> tuple[str, streams.Handler, int]:
         """Protocol, handler and largest request of the peers' exchange."""
-        return peers_module.PROTOCOL, self.peers.answer, peers_module.MAX_QUESTION_BYTES
+        return whois.PROTOCOL, self.peers.answer, whois.MAX_QUESTION_BYTES
 
     def set_handler(self, protocol: str, handler: Callable[[INetStream], Awaitable[None]]) -> None:
         """Answer inbound streams of a protocol."""
@@ -153,6 +153,8 @@ async def assembled(config: SwarmConfig) -> AsyncIterator[tuple[Parts, trio.Nurs
                     await network.listen(*listen)
                 _check_listening(host, transport, listen)
                 peers = Peers(host, pubsub, config.agent)
+                transport.lag = lambda: peers.lines.attention.lag
+                peers.lines.counters = transport.counters
                 try:
                     async with trio.open_nursery() as work:
                         try:

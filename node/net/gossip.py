@@ -61,6 +61,10 @@ class GuardedPubsub(Pubsub):
         self.warden = warden
         self.judges: dict[str, Judge] = {}
         self.deliver: Callable[[str, bytes, str], None] = lambda topic, data, author: None
+        #: Told of the peer that brought a message that was new and right, and of one that follows a
+        #: topic of ours.
+        self.on_news: Callable[[ID], None] = lambda peer: None
+        self.on_follower: Callable[[ID], None] = lambda peer: None
         self.counters: Counter[str] = Counter()
         self.peer_queues = Queues(self.counters)
         self._locks: WeakKeyDictionary[INetStream, trio.Lock] = WeakKeyDictionary()
@@ -142,6 +146,8 @@ class GuardedPubsub(Pubsub):
                 # A relay follows what its peers follow, and nobody could follow this.
                 raise Violation("a topic with too long a name" if length else "a topic of no name")
             self.handle_subscription(peer, subscription)
+            if subscription.subscribe and subscription.topicid in self.judges:
+                self.on_follower(peer)
         if rpc.HasField("control"):
             self._tame(rpc.control)
             await self.router.handle_rpc(rpc, peer)
@@ -237,6 +243,7 @@ class GuardedPubsub(Pubsub):
             return False
         self.gossip.scorer.on_first_delivery(forwarder, topic)  # type: ignore[union-attr]
         self.counters["accepted"] += 1
+        self.on_news(forwarder)
         self.deliver(topic, msg.data, author)
         return True
 

@@ -38,6 +38,11 @@ from protocol import params
 
 log = logging.getLogger("assay.net")
 
+#: What the library may hold: handshakes take its places, too. node/net/peering/lines.py keeps the
+#: connections to MAX_CONNECTIONS by closing what is worth least; the library refuses newcomers.
+_PLACES = params.MAX_CONNECTIONS + 2 * params.MAX_HANDSHAKES
+_UPGRADE_SECONDS = 3 * params.DIAL_SECONDS
+
 #: Connections to one peer: each side may have dialled the other at the same moment.
 _CONNECTIONS_PER_PEER = 3
 
@@ -60,22 +65,25 @@ def build_host(
         transports=[transport],
         listen_addrs=listen,
         connection_config=ConnectionConfig(
-            max_connections=params.MAX_CONNECTIONS,
+            max_connections=_PLACES,
             min_connections=0,
             low_watermark=0,
-            high_watermark=params.MAX_CONNECTIONS,
+            high_watermark=_PLACES,
             max_connections_per_peer=_CONNECTIONS_PER_PEER,
             dial_timeout=params.DIAL_SECONDS,
+            # The listener gives a handshake up long before, unless this node itself is late.
+            inbound_upgrade_timeout=_UPGRADE_SECONDS,
+            outbound_upgrade_timeout=_UPGRADE_SECONDS,
         ),
         resource_manager=ResourceManager(
             limits=ResourceLimits(
                 # The library asks for a place before and after the handshake.
-                max_connections=2 * params.MAX_CONNECTIONS,
+                max_connections=2 * _PLACES,
                 max_streams=params.MAX_CONNECTIONS * params.MAX_STREAMS_PER_PEER,
             ),
             connection_limits=ConnectionLimits(
                 max_established_per_peer=_CONNECTIONS_PER_PEER + 1,
-                max_established_total=params.MAX_CONNECTIONS,
+                max_established_total=_PLACES,
             ),
             # Both let one misbehaving peer shut the door for all the others.
             enable_circuit_breaker=False,
@@ -90,13 +98,14 @@ def build_host(
     network.retry_config = RetryConfig(max_retries=0)
     network.auto_connector = _NoDialling(network)
     network.upgrader.muxer_multistream = BoundedMuxer(
-        {TProtocol(YAMUX_PROTOCOL_ID): Yamux}, params.DIAL_SECONDS
+        {TProtocol(YAMUX_PROTOCOL_ID): Yamux}, _UPGRADE_SECONDS
     )
+    network.upgrader.muxer_multistream.shaken = transport.shaken
     return host
 
 
 class _NoDialling(AutoConnector):
-    """node/net/peers.py decides whom to dial; the library's connector dials anybody in the book.
+    """node/net/peering/peers.py decides whom to dial; the library's connector dials anybody.
 
     A low watermark of zero does not stop it: it then aims at half of the high one.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +25,7 @@ from protocol.wire.verdict import Verdict
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream
+    from libp2p.peer.id import ID
 
     from node.net.assemble import Parts
 
@@ -77,6 +78,13 @@ class Swarm:
         dialling goes on.
         """
         await self._parts.peers.connect(self._parts.peers.remember(address))
+
+    def cherish(self, members: Callable[[], Iterable[str]]) -> None:
+        """Peers whose connections stay when there are too many: `members` of jobs that run here.
+
+        It is called whenever that is to be decided, and must be cheap.
+        """
+        self._parts.peers.lines.members = members
 
     def peers(self) -> list[PeerInfo]:
         """Everybody connected now."""
@@ -214,26 +222,35 @@ class Swarm:
         timeout: float | None,
         purpose: str,
     ) -> bytes:
+        from node.net.peering.whois import parse_peer
+
+        peer_id = parse_peer(peer)
+        lines = self._parts.peers.lines
+        patience = float("inf") if timeout is None else lines.allowed(peer_id, timeout)
         try:
-            with trio.fail_after(timeout if timeout is not None else float("inf")):
-                stream = await self._open(peer, protocol)
+            with trio.fail_after(patience):
+                stream = await self._open(peer_id, protocol)
                 reply = await streams.ask(stream, peer, data, max_reply, None)
         except trio.TooSlowError as error:
-            raise TimedOut(peer, f"no reply within {timeout:g} seconds") from error
+            lines.missed(peer_id, patience)
+            raise TimedOut(peer, f"no reply within {patience:.3g} seconds") from error
+        except TimedOut:
+            lines.missed(peer_id, params.PROGRESS_SECONDS)
+            raise
         except Broken:
             self._blame(peer, "a reply that is none")
             raise
+        if purpose != "peers":
+            lines.useful(peer_id)
         self._counters[f"{purpose}.bytes.out"] += len(data)
         self._counters[f"{purpose}.bytes.in"] += len(reply)
         return reply
 
-    async def _open(self, peer: str, protocol: str) -> INetStream:
-        from node.net.peers import parse_peer
-
-        peer_id = parse_peer(peer)
+    async def _open(self, peer_id: ID, protocol: str) -> INetStream:
+        peer = str(peer_id)
         await self._parts.peers.connect(peer_id)
         try:
-            with trio.fail_after(params.DIAL_SECONDS):
+            with trio.fail_after(self._parts.peers.lines.allowed(peer_id, params.DIAL_SECONDS)):
                 return await self._parts.open_stream(peer_id, protocol)
         except trio.TooSlowError as error:
             raise TimedOut(peer, f"it did not open a stream for {protocol}") from error
@@ -318,6 +335,7 @@ class Swarm:
         total.update(self._counters)
         total.update({f"gossip.{name}": count for name, count in parts.pubsub.counters.items()})
         total.update(parts.peers.counters)
+        total.update(parts.peers.lines.counters)
         total.update(parts.warden.counters)
         total["peers"] = len(parts.peers.connected())
         return dict(total)
@@ -376,10 +394,10 @@ async def open_swarm(config: SwarmConfig) -> AsyncIterator[Swarm]:
 
 
 async def _ask_for_peers(swarm: Swarm, peer: str, data: bytes) -> bytes:
-    from node.net import peers
+    from node.net.peering import peers, whois
 
     return await swarm._ask(
-        peers.PROTOCOL, peer, data, peers.MAX_ANSWER_BYTES, peers.ASK_SECONDS, "peers"
+        whois.PROTOCOL, peer, data, whois.MAX_ANSWER_BYTES, peers.ASK_SECONDS, "peers"
     )
 
 

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import errno
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
 from libp2p.abc import IListener, IMuxedConn, IRawConnection, ISecureConn
 from libp2p.custom_types import THandler
+from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.io.trio import TrioTCPStream
 from libp2p.peer.id import ID
 from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
@@ -28,23 +30,42 @@ from libp2p.transport.tcp.tcp import TCP
 from libp2p.utils.multiaddr_utils import extract_ip_from_multiaddr, multiaddr_from_socket
 from multiaddr import Multiaddr
 
+from node.net.rules import worth
 from protocol import params
 
 log = logging.getLogger("assay.net")
 
-#: How long a handshake's own clean-up may take after its socket is closed, seconds.
+#: How long the library's clean-up may take after a socket is closed, seconds: it then waits for the
+#: swarm's end, and is cancelled. A handshake ends by itself; one that is cancelled never gives
+#: its place back.
 _CLEANUP_SECONDS = 0.5
+_HANDSHAKE_CLEANUP_SECONDS = 30.0
 
 
 class _TellingStream(TrioTCPStream):
-    """A TCP stream that says when it was closed."""
+    """A TCP stream that says when it was closed, and how its handshake goes."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         super().__init__(stream)
         self.closed = trio.Event()
+        #: The handshake is over, one way or another.
+        self.settled = trio.Event()
+        self.shaken = False
+        self.heard_at = trio.current_time()
+        self.heard_bytes = 0
+
+    async def read(self, n: int | None = None) -> bytes:
+        data = await super().read(n)
+        if not data and n != 0:
+            # The library takes an empty read for a short one, and reads a hundred times more.
+            raise ConnectionClosedError("the other side has closed", transport="tcp")
+        self.heard_at = trio.current_time()
+        self.heard_bytes += len(data)
+        return data
 
     async def close(self) -> None:
         self.closed.set()
+        self.settled.set()
         await super().close()
 
 
@@ -83,8 +104,13 @@ class _Listener(IListener):
             async with trio.open_nursery() as nursery:
                 ended = trio.Event()
                 nursery.start_soon(self._handle, telling, ended)
-                await telling.closed.wait()
-                with trio.move_on_after(_CLEANUP_SECONDS):
+                if await self._transport.shakes_hands(telling):
+                    await telling.closed.wait()
+                    cleaning = _CLEANUP_SECONDS
+                else:
+                    await trio.aclose_forcefully(stream)
+                    cleaning = _HANDSHAKE_CLEANUP_SECONDS
+                with trio.move_on_after(cleaning):
                     await ended.wait()
                 nursery.cancel_scope.cancel()
         finally:
@@ -118,6 +144,7 @@ class _Listener(IListener):
         finally:
             ended.set()
             stream.closed.set()
+            stream.settled.set()
 
     def get_addrs(self) -> tuple[Multiaddr, ...]:
         return tuple(multiaddr_from_socket(each.socket) for each in self._listeners)
@@ -136,14 +163,57 @@ class ExclusiveTCP(TCP):
         super().__init__()
         self.nursery = nursery
         self.failures: dict[str, OSError] = {}
+        self.counters: Counter[str] = Counter()
+        #: Seconds by which this node's own loop is late; nobody's handshake is blamed for it.
+        self.lag: Callable[[], float] = lambda: 0.0
+        #: Inbound connections in their handshakes, by the other side's address and port.
+        self._shaking: dict[tuple[str, int], _TellingStream] = {}
 
     def create_listener(self, handler_function: THandler) -> Any:
         return _Listener(handler_function, self)
 
     async def dial(self, maddr: Multiaddr) -> IRawConnection:
-        with trio.move_on_after(params.DIAL_SECONDS):
+        with trio.move_on_after(params.DIAL_SECONDS + self.lag()):
             return await super().dial(maddr)
         raise OpenConnectionError(f"no answer from {maddr} in {params.DIAL_SECONDS} seconds")
+
+    async def shakes_hands(self, stream: _TellingStream) -> bool:
+        """Wait for an inbound connection's handshake; whether it ended well, and in time.
+
+        Where there are too many, one of the address with the most is given up
+        (node/net/rules/worth.py).
+        """
+        remote = stream.get_remote_address()
+        if remote is None:
+            return False
+        self._shaking[remote] = stream
+        try:
+            self._make_room()
+            with trio.move_on_after(params.HANDSHAKE_SECONDS + 4 * self.lag()) as waiting:
+                await stream.settled.wait()
+            self.counters["handshakes.late"] += waiting.cancelled_caught
+            return stream.shaken
+        finally:
+            self._shaking.pop(remote, None)
+
+    def shaken(self, remote: tuple[str, int] | None) -> None:
+        """The handshake with this address and port ended well; one that we dialled is no matter."""
+        stream = None if remote is None else self._shaking.get((remote[0], remote[1]))
+        if stream is not None:
+            stream.shaken = True
+            stream.settled.set()
+
+    def _make_room(self) -> None:
+        now = trio.current_time()
+        shaking = [
+            worth.Shaking(remote, remote[0], now - stream.heard_at, stream.heard_bytes)
+            for remote, stream in self._shaking.items()
+            if not stream.settled.is_set()
+        ]
+        out = worth.crowded_out(shaking, params.MAX_HANDSHAKES, params.MAX_HANDSHAKES_OF_ONE)
+        if out is not None:
+            self.counters["handshakes.crowded_out"] += 1
+            self._shaking[out].settled.set()  # type: ignore[index]
 
 
 def port_in_use(error: OSError) -> bool:
@@ -154,15 +224,29 @@ def port_in_use(error: OSError) -> bool:
 class BoundedMuxer(MuxerMultistream):
     """Negotiates yamux and bounds what one connection may leave unread in memory."""
 
+    #: Told of the other side's address when a handshake has ended well.
+    shaken: Callable[[tuple[str, int] | None], None] = staticmethod(lambda remote: None)
+
     async def new_conn(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
         muxed = await super().new_conn(conn, peer_id)
+        self.shaken(conn.get_remote_address())
         if isinstance(muxed, Yamux):
             _bound(muxed)
         return muxed
 
 
 def _bound(muxed: Yamux) -> None:
-    """Close the connection instead of buffering past the limit."""
+    """Close the connection instead of buffering past the limit, and note when bytes come in."""
+    secured = muxed.secured_conn
+    take: Callable[[int | None], Awaitable[bytes]] = secured.read
+
+    async def noted(n: int | None = None) -> bytes:
+        data = await take(n)
+        muxed.heard_at = trio.current_time()  # type: ignore[attr-defined]
+        return data
+
+    muxed.heard_at = trio.current_time()  # type: ignore[attr-defined]
+    secured.read = noted  # type: ignore[method-assign]
     read: Callable[[int], Awaitable[bytes]] = muxed._read_data_body
 
     async def bounded(length: int) -> bytes:

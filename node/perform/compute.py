@@ -16,6 +16,7 @@ from node.engine.services import Services
 from node.perform.sealing import attempt_of, mask_name
 from node.privacy import draws as gradients
 from node.privacy import ledger as privacy_ledger
+from node.privacy import settling
 from node.store import catalogue, jobs, records, versions
 from node.store.blobs import BlobRef
 from node.store.store import Transaction
@@ -236,6 +237,7 @@ async def _drawn_once(
         drawn = await trio.to_thread.run_sync(gradients.load, *place)
         if drawn is None:
             await check()
+            await settling.settle(services, dataset)
             await services.store.run(lambda tx: privacy_ledger.charge(tx, dataset, job, round_, on))
             plan = await services.store.read(lambda tx: privacy_ledger.plan_of(tx, job))
             drawn = await draw(plan)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from node.engine.engine import Machine, Wanted, unix_ms
 from node.engine.services import Services
 from node.perform import compute
-from node.privacy import joins
+from node.privacy import joins, settling
 from node.privacy import reserving as privacy
 from node.store import catalogue, versions
 from node.store.store import Transaction
 from protocol import params
+from protocol.errors import InputError
 from protocol.machines import inputs
 from protocol.machines.job import OVER
 from protocol.machines.machine import one_line
@@ -53,6 +54,10 @@ async def set_aside(services: Services, machine: Machine, dataset: catalogue.Dat
     not possible, for the owner alone; else empty.
     """
     spec = machine.context.spec
+    try:
+        await settling.settle(services, dataset.name)
+    except InputError as error:
+        return str(error)
     if spec.privacy.epsilon is None:
         why = await joins.join(services, dataset, machine.key, spec.requester.account)
     else:

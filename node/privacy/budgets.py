@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from node.control import results as r
@@ -11,27 +12,35 @@ from node.engine.services import Services
 from node.privacy import joins, ledger
 from node.privacy.ledger import Entry, Limit
 from node.privacy.reserving import epsilon_of
-from node.store import catalogue
+from node.store import catalogue, people
 from node.store.catalogue import Dataset
 from node.store.store import Transaction
 from protocol.addresses import to_checksum
 from protocol.errors import InputError
 from protocol.owner.state import OwnerState
-from protocol.policy.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A data set, its policy, and its entries."""
+    """A data set, its budget for all noisy jobs, the entries of that, all names that share it, and
+    how many jobs without noise these join."""
 
     dataset: Dataset
-    policy: Policy
+    limit: Limit
     entries: tuple[Entry, ...]
+    names: tuple[str, ...]
+    no_noise_jobs: int
 
-    @property
-    def limit(self) -> Limit:
-        """The budget of all noisy jobs."""
-        return Limit.of(self.policy)
+    @classmethod
+    def load(cls, tx: Transaction, dataset: Dataset) -> _Line:
+        name = dataset.name
+        return cls(
+            dataset,
+            ledger.limit_of(tx, name),
+            ledger.entries(tx, name),
+            people.group(tx, name),
+            joins.allowed(tx, name),
+        )
 
 
 async def privacy(services: Services, dataset: str | None = None) -> tuple[r.Privacy, ...]:
@@ -40,9 +49,7 @@ async def privacy(services: Services, dataset: str | None = None) -> tuple[r.Pri
 
     def load(tx: Transaction) -> list[_Line]:
         return [
-            _Line(each, catalogue.policy_of(tx, each.name), ledger.entries(tx, each.name))
-            for each in catalogue.datasets(tx)
-            if dataset in (None, each.name)
+            _Line.load(tx, each) for each in catalogue.datasets(tx) if dataset in (None, each.name)
         ]
 
     lines = await services.store.read(load)
@@ -54,14 +61,15 @@ async def privacy(services: Services, dataset: str | None = None) -> tuple[r.Pri
 
 
 async def spent(services: Services, dataset: str) -> float | None:
-    """Epsilon of all that was charged to a data set, at its policy's delta; None where a job
-    without noise was contributed to, or no bound can be shown."""
+    """Epsilon of all that was charged to a data set and those that share its budget, at the
+    budget's delta; None where a job without noise was contributed to, or no bound can be shown."""
 
-    def load(tx: Transaction) -> tuple[Limit, tuple[Entry, ...]]:
-        return Limit.of(catalogue.policy_of(tx, dataset)), ledger.entries(tx, dataset)
+    def load(tx: Transaction) -> tuple[Limit, tuple[Entry, ...], tuple[str, ...]]:
+        limit, entries = ledger.limit_of(tx, dataset), ledger.entries(tx, dataset)
+        return limit, entries, people.group(tx, dataset)
 
-    limit, entries = await services.store.read(load)
-    if any(map(_contributed, _noiseless(services, dataset))):
+    limit, entries, names = await services.store.read(load)
+    if any(map(_contributed, _noiseless(services, names))):
         return None
     return _shown(await epsilon_of(services, [each.told for each in entries], limit.delta))
 
@@ -84,7 +92,8 @@ async def _privacy(services: Services, line: _Line) -> r.Privacy:
     spent = await epsilon_of(services, [each.told for each in line.entries], delta)
     bound = await epsilon_of(services, [each.bound for each in line.entries], delta)
     jobs = []
-    for each in line.entries:
+    own = line.dataset.name
+    for each in (each for each in line.entries if each.dataset == own):
         machine = services.engine.machines.get(each.job)
         jobs.append(
             r.PrivacyJob(
@@ -99,28 +108,30 @@ async def _privacy(services: Services, line: _Line) -> r.Privacy:
                 epsilon=_shown(await epsilon_of(services, [each.told], delta)),
             )
         )
-    without = _noiseless(services, line.dataset.name)
+    without = _noiseless(services, [own])
+    bounded = not any(map(_contributed, _noiseless(services, line.names)))
     return r.Privacy(
-        dataset=line.dataset.name,
+        dataset=own,
         epsilon=limit,
         delta=delta,
         spent=_shown(spent),
         reserved=_shown(max(0.0, bound - spent)) if math.isfinite(spent) else None,
         left=max(0.0, limit - bound),
-        bounded=not any(map(_contributed, without)),
+        bounded=bounded,
         no_noise_joined=len(await joins.others(services, line.dataset, b"")),
-        no_noise_jobs=line.policy.no_noise_jobs,
+        no_noise_jobs=line.no_noise_jobs,
         jobs=(*jobs, *map(_without_noise, without)),
+        same=tuple(each for each in line.names if each != own),
     )
 
 
-def _noiseless(services: Services, dataset: str) -> list[Machine]:
-    """Jobs without noise that were taken with this data set."""
+def _noiseless(services: Services, names: Collection[str]) -> list[Machine]:
+    """Jobs without noise that were taken with one of these data sets."""
     return [
         machine
         for machine in services.engine.machines.values()
         if isinstance(machine.state, OwnerState)
-        and machine.state.dataset == dataset
+        and machine.state.dataset in names
         and machine.context.spec.privacy.epsilon is None
     ]
 

@@ -1,22 +1,25 @@
 """Jobs without noise that each data set joined: counted for its life, because they do not compose.
 
 Two sums whose owners differ by one subtract to that owner's exact gradient, and no budget bounds
-what that tells. So a join is stored before the owner's consent and stays, over restarts, over
-another name for the same bytes, and if the data set is removed. A job that is over before this
+what that tells. So a join is stored before the owner's consent and stays, over restarts and if the
+data set is removed. It counts for all data sets that hold rows of the same people, and for the same
+bytes under any name, and the strictest of their policies holds. A job that is over before this
 owner contributed to it told nothing, and no longer counts.
 """
 
 from __future__ import annotations
 
 from node.engine.services import Services
-from node.store.catalogue import Dataset, datasets, policy_of
+from node.store import people
+from node.store.catalogue import Dataset, datasets, policies, policy_of
 from node.store.store import Transaction, now
 from protocol.machines.job import OVER
 from protocol.owner.state import OwnerState
 
 
 async def others(services: Services, dataset: Dataset, job: bytes) -> frozenset[bytes]:
-    """Jobs without noise, other than `job`, that a data set has joined."""
+    """Jobs without noise, other than `job`, that a data set has joined, or one of the same
+    people."""
     stored = await services.store.read(lambda tx: _stored(tx, dataset))
     return (stored | await _running(services, dataset)) - {job}
 
@@ -30,12 +33,16 @@ async def join(services: Services, dataset: Dataset, job: bytes, requester: byte
     running = await _running(services, dataset)
 
     def write(tx: Transaction) -> str:
+        if not people.is_compared(tx, dataset.name):
+            return f"{dataset.name} is not compared with this node's other data sets yet"
         before = len((_stored(tx, dataset) | running) - {job})
-        most = policy_of(tx, dataset.name).no_noise_jobs
+        most = allowed(tx, dataset.name)
         if before >= most:
+            shared = len(people.group(tx, dataset.name)) > 1
             return (
-                f"{dataset.name} has joined {before} of {most} jobs without noise that its policy "
-                f"allows in its life (no_noise_jobs); assay privacy {dataset.name}"
+                f"{dataset.name}{' and data sets that have rows of it have' if shared else ' has'} "
+                f"joined {before} of {most} jobs without noise that its policy allows in its life "
+                f"(no_noise_jobs); assay privacy {dataset.name}"
             )
         tx.execute(
             "INSERT INTO noiseless_joins (job, dataset, digest, requester, at)"
@@ -57,25 +64,40 @@ def over(tx: Transaction, job: bytes, *, used: str) -> None:
     )
 
 
+def allowed(tx: Transaction, dataset: str) -> int:
+    """How many jobs without noise a data set and those of the same people join, by the strictest of
+    their policies."""
+    decided = policies(tx)
+    others = [decided[each] for each in people.group(tx, dataset) if each in decided]
+    return min(each.no_noise_jobs for each in (policy_of(tx, dataset), *others))
+
+
+def _names(tx: Transaction, dataset: Dataset) -> tuple[str, ...]:
+    """Every name under which a data set's rows are or were here."""
+    same = [each.name for each in datasets(tx) if each.digest == dataset.digest]
+    return people.group(tx, dataset.name, *same)
+
+
 def _stored(tx: Transaction, dataset: Dataset) -> frozenset[bytes]:
+    names = _names(tx, dataset)
+    marks = ", ".join("?" for _ in names)
     rows = tx.execute(
-        "SELECT job FROM noiseless_joins WHERE (dataset = ? OR digest = ?) AND idle IS NULL",
-        (dataset.name, dataset.digest),
+        f"SELECT job FROM noiseless_joins WHERE dataset IN ({marks}) AND idle IS NULL UNION"  # noqa: S608 - marks alone
+        " SELECT job FROM noiseless_joins WHERE digest = ? AND idle IS NULL",
+        (*names, dataset.digest),
     )
     return frozenset(row[0] for row in rows)
 
 
 async def _running(services: Services, dataset: Dataset) -> frozenset[bytes]:
-    """Jobs that a machine here has joined, under any name of these bytes: also those of before
-    joins were stored."""
-    names = await services.store.read(
-        lambda tx: {each.name for each in datasets(tx) if each.digest == dataset.digest}
-    )
+    """Jobs that a machine here has joined, under any name of these rows: also those of before joins
+    were stored."""
+    names = await services.store.read(lambda tx: frozenset(_names(tx, dataset)))
     return frozenset(
         machine.key
         for machine in services.engine.machines.values()
         if isinstance(machine.state, OwnerState)
-        and machine.state.dataset in names | {dataset.name}
+        and machine.state.dataset in names
         and machine.context.spec.privacy.epsilon is None
         and (machine.state.contributed or machine.state.phase not in OVER)
     )

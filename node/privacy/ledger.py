@@ -4,15 +4,20 @@ A job's rounds are reserved whole when it is taken, and charged one by one befor
 leaves: one charge a round, whatever its attempts, crashes and replays. A job that is over gives
 back what it did not use. Rows are never deleted, because what was told stays told, even if a data
 set of the same name is added again.
+
+Data sets that hold rows of the same people share one budget (node/privacy/settling.py): the charges
+of each count for all of them, and the strictest of their policies holds. A person's rows may stand
+in every one of them, so that the sum of all charges bounds what is told of anybody.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from node.store import catalogue
+from node.store import catalogue, people
 from node.store.store import Transaction, now
 from protocol.errors import InputError, StateError
 from protocol.layout.noise import Charge, NoisePlan
@@ -29,6 +34,12 @@ class Limit:
     @classmethod
     def of(cls, policy: Policy) -> Limit:
         return cls(policy.epsilon, policy.delta)
+
+    @classmethod
+    def strictest(cls, limits: Iterable[Limit]) -> Limit:
+        """One budget that keeps to all of some."""
+        found = tuple(limits)
+        return cls(min(each.epsilon for each in found), min(each.delta for each in found))
 
     def allows(self, other: Limit) -> bool:
         """Whether whatever fits `other` fits this one."""
@@ -74,9 +85,10 @@ class Reserve:
 def reserve(tx: Transaction, wanted: Reserve, limit: Limit, seen: tuple[Entry, ...]) -> bool:
     """Reserve a whole job that was found to fit `limit` beside the entries `seen`.
 
-    False, and nothing changed, if the data set's entries have changed since: look again. A job that
-    is reserved already stays as it is, because its plan never changes. A job that was charged on
-    another data set raises InputError.
+    False, and nothing changed, if the entries of its budget have changed since: look again. A job
+    that is reserved already stays as it is, because its plan never changes. A job that was charged
+    on another data set raises InputError, and so does a data set that was not compared with this
+    node's others yet.
     """
     held = entry(tx, wanted.job)
     if held is not None and held.dataset != wanted.dataset and held.charged:
@@ -85,6 +97,7 @@ def reserve(tx: Transaction, wanted: Reserve, limit: Limit, seen: tuple[Entry, .
         return True
     if entries(tx, wanted.dataset) != seen:
         return False
+    check_compared(tx, wanted.dataset)
     tx.execute("DELETE FROM privacy_reserves WHERE job = ?", (wanted.job,))  # never charged
     tx.execute(
         "INSERT INTO privacy_reserves (job, dataset, requester, rate, multiplier, rounds,"
@@ -133,7 +146,8 @@ def charge(tx: Transaction, dataset: str, job: bytes, round_: int, model: bytes)
             "for the job",
             "privacy",
         )
-    limit = Limit.of(catalogue.policy_of(tx, dataset))
+    check_compared(tx, dataset)
+    limit = limit_of(tx, dataset)
     if not limit.allows(held.limit):
         raise InputError(
             f"the policy of {dataset} now allows epsilon {limit.epsilon:g} at delta "
@@ -171,7 +185,8 @@ def release(tx: Transaction, job: bytes) -> None:
 
 
 def renew(tx: Transaction, dataset: str, jobs: frozenset[bytes], limit: Limit) -> None:
-    """Note which running jobs of a data set were found to fit `limit`; the others fit nothing.
+    """Note which running jobs of a data set's budget were found to fit `limit`; the others fit
+    nothing.
 
     An earlier finding about the others no longer counts, because fewer jobs ran when it was made.
     """
@@ -184,9 +199,30 @@ def renew(tx: Transaction, dataset: str, jobs: frozenset[bytes], limit: Limit) -
             )
 
 
-def entries(tx: Transaction, dataset: str) -> tuple[Entry, ...]:
-    """The data set's jobs, in the order in which they were reserved."""
-    rows = tx.execute(f"{_SELECT} WHERE dataset = ? ORDER BY r.rowid", (dataset,))
+def limit_of(tx: Transaction, *names: str, policy: Policy | None = None) -> Limit:
+    """The budget of a data set: the strictest of the policies that owners have set for it and for
+    those that share it. `policy` is taken for the first name's own; further names are taken as if
+    they shared it already."""
+    decided = catalogue.policies(tx)
+    own = catalogue.policy_of(tx, names[0]) if policy is None else policy
+    found = {each: decided[each] for each in people.group(tx, *names) if each in decided}
+    return Limit.strictest(map(Limit.of, {**found, names[0]: own}.values()))
+
+
+def check_compared(tx: Transaction, dataset: str) -> None:
+    """Raise InputError unless it is known what a data set shares with this node's others."""
+    if not people.is_compared(tx, dataset):
+        raise InputError(
+            f"{dataset} is not compared with this node's other data sets yet", "privacy"
+        )
+
+
+def entries(tx: Transaction, *names: str) -> tuple[Entry, ...]:
+    """All jobs on the budget of a data set, its own and those of data sets that share it, in the
+    order in which they were reserved. Further names are taken as if they shared it already."""
+    group = people.group(tx, *names)
+    marks = ", ".join("?" for _ in group)
+    rows = tx.execute(f"{_SELECT} WHERE dataset IN ({marks}) ORDER BY r.rowid", group)
     return tuple(_entry(row) for row in rows)
 
 

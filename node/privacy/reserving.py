@@ -17,7 +17,7 @@ from typing import Final
 from node.engine.services import Services
 from node.privacy import ledger
 from node.privacy.ledger import Entry, Limit, Reserve
-from node.store import catalogue, records
+from node.store import catalogue, people, records
 from node.store.store import Transaction
 from node.workers.compute import in_worker
 from protocol.arith.noise import accountant
@@ -49,7 +49,7 @@ async def reserve_job(
             return why
 
         def write(tx: Transaction, limit: Limit = limit, seen: tuple[Entry, ...] = seen) -> bool:
-            still = Limit.of(catalogue.policy_of(tx, dataset)) == limit
+            still = ledger.limit_of(tx, dataset) == limit
             return still and ledger.reserve(tx, wanted, limit, seen)
 
         try:
@@ -119,35 +119,42 @@ async def set_policy(services: Services, dataset: str, policy: Policy) -> None:
     Jobs are looked at in the order of their reserves. A job that does not fit whole counts with
     what it has told, so that a later, smaller job may go on.
     """
-    limit = Limit.of(policy)
+
+    def load(tx: Transaction) -> tuple[Limit, tuple[Entry, ...]]:
+        return ledger.limit_of(tx, dataset, policy=policy), ledger.entries(tx, dataset)
+
     while True:
-        seen = await services.store.read(lambda tx: ledger.entries(tx, dataset))
-        fitting = await _fitting(services, seen, limit)
+        limit, seen = await services.store.read(load)
+        fitting = await _still_fitting(services, seen, limit)
 
         def write(
             tx: Transaction,
-            seen: tuple[Entry, ...] = seen,
+            found: tuple[Limit, tuple[Entry, ...]] = (limit, seen),
             fitting: frozenset[bytes] | None = fitting,
         ) -> bool:
-            if ledger.entries(tx, dataset) != seen:
+            if load(tx) != found:
                 return False
             catalogue.save_policy(tx, dataset, policy)
             if fitting is not None:
-                ledger.renew(tx, dataset, fitting, limit)
+                ledger.renew(tx, dataset, fitting, found[0])
             return True
 
         if await services.store.run(write):
             return
 
 
-async def _fitting(
+async def _still_fitting(
     services: Services, seen: tuple[Entry, ...], limit: Limit
 ) -> frozenset[bytes] | None:
-    """Running jobs whose whole reserve fits `limit`, beside what all others have told; None where
-    all of them go on as they do."""
-    running = [each for each in seen if each.released is None]
-    if all(limit.allows(each.limit) for each in running):
+    """`fitting` after a change of the limit alone; None where all jobs go on as they do."""
+    if all(limit.allows(each.limit) for each in seen if each.released is None):
         return None  # the budget did not shrink: what fitted it still does
+    return await fitting(services, seen, limit)
+
+
+async def fitting(services: Services, seen: tuple[Entry, ...], limit: Limit) -> frozenset[bytes]:
+    """Running jobs whose whole reserve fits `limit`, beside what all others have told."""
+    running = [each for each in seen if each.released is None]
     fitting: set[bytes] = set()
     for tried in running:
         charges = [
@@ -173,8 +180,7 @@ async def _look(services: Services, wanted: Reserve) -> tuple[str, Limit, tuple[
     dataset, plan = wanted.dataset, wanted.plan
 
     def load(tx: Transaction) -> tuple[Limit, tuple[Entry, ...]]:
-        limit = Limit.of(catalogue.policy_of(tx, dataset))
-        return limit, ledger.entries(tx, dataset)
+        return ledger.limit_of(tx, dataset), ledger.entries(tx, dataset)
 
     limit, seen = await services.store.read(load)
     others = [each.bound for each in seen if each.job != wanted.job]
@@ -183,12 +189,27 @@ async def _look(services: Services, wanted: Reserve) -> tuple[str, Limit, tuple[
     if total <= limit.epsilon:
         return "", limit, seen
     before = await epsilon_of(services, others, limit.delta)
+    shared = await services.store.read(lambda tx: shared_with(tx, dataset))
     why = (
-        f"with it, all jobs of {dataset} would cost epsilon {rounded_up(total)} at delta "
+        f"with it, all jobs of {dataset}{shared} would cost epsilon {rounded_up(total)} at delta "
         f"{limit.delta:g}; the policy allows {limit.epsilon:g}, of which {rounded_up(before)} is "
         "spent or reserved (assay privacy)"
     )
     return why, limit, seen
+
+
+def shared_with(tx: Transaction, dataset: str) -> str:
+    """Words for the data sets that share a budget with one; empty where none does."""
+    others = [each for each in people.group(tx, dataset) if each != dataset]
+    if not others:
+        return ""
+    more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+    verb = "have" if len(others) > 1 else "has"
+    return f" and of {', '.join(others[:_SHOWN])}{more}, which {verb} rows of it,"
+
+
+#: How many names an error lists before it counts the rest.
+_SHOWN: Final = 5
 
 
 def rounded_up(epsilon: float) -> str:

@@ -233,6 +233,57 @@ UPDATE policies SET body = CAST(x'dc0016' || substr(body, 4) || x'010101' AS BLO
     WHERE substr(body, 1, 3) = x'dc0013';
 """
 
+_PEOPLE: Final = """
+-- A sealed sketch of each version of a data set. A version without one takes no job. It stays when
+-- the data set is removed, because what was told of its rows stays told.
+CREATE TABLE sketches (
+    dataset TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    sketch BLOB NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (dataset, digest)
+) STRICT;
+
+-- Versions that have rows in common: `part` of the smaller one's. Their names share one budget,
+-- unless their owner said that they are other people (apart).
+CREATE TABLE shared_rows (
+    one TEXT NOT NULL,
+    one_digest BLOB NOT NULL,
+    other TEXT NOT NULL,
+    other_digest BLOB NOT NULL,
+    part REAL NOT NULL,
+    apart INTEGER NOT NULL CHECK (apart IN (0, 1)),
+    at REAL NOT NULL,
+    PRIMARY KEY (one, one_digest, other, other_digest)
+) STRICT;
+CREATE INDEX shared_rows_of_other ON shared_rows (other);
+"""
+
+_CARDS: Final = """
+-- Cards of data sets, of all peers, and withdrawals (node/cards/). mark: in the order in which they
+-- were learned, for peers that ask what is new. valid_until: of this word; kept_until: the latest
+-- of the slot's words, for as long as somebody could say an older one again. Unix seconds.
+CREATE TABLE cards (
+    mark INTEGER PRIMARY KEY AUTOINCREMENT,
+    peer BLOB NOT NULL,
+    slot INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    valid_until INTEGER NOT NULL,
+    kept_until INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    withdrawn INTEGER NOT NULL CHECK (withdrawn IN (0, 1)),
+    body BLOB NOT NULL,
+    UNIQUE (peer, slot)
+) STRICT;
+
+-- Which of this node's slots holds the card of which data set. No reference to datasets: the card
+-- of one that is gone is still to be withdrawn.
+CREATE TABLE own_cards (
+    dataset TEXT PRIMARY KEY,
+    slot INTEGER NOT NULL UNIQUE
+) STRICT, WITHOUT ROWID;
+"""
+
 _VERSIONS: Final = """
 -- holdout: it measures this node's own jobs and is offered to none. renames: its owner's column
 -- map, as node.data.maps writes it. format: how its file was read, as pairs of words.
@@ -285,5 +336,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _RELEASES,
     _TRUSTED,
     _JOINS,
+    _PEOPLE,
+    _CARDS,
     _VERSIONS,
 )

@@ -77,12 +77,6 @@ def over(tx: Transaction, job: bytes) -> None:
     tx.execute("UPDATE dataset_uses SET over = ? WHERE job = ? AND over IS NULL", (now(), job))
 
 
-def names_of(tx: Transaction, digest: bytes) -> list[str]:
-    """Every name under which this copy is or was held, the first first."""
-    rows = tx.execute("SELECT name FROM dataset_digests WHERE digest = ? ORDER BY at", (digest,))
-    return [row[0] for row in rows]
-
-
 def digests_of(tx: Transaction, name: str) -> frozenset[bytes]:
     """Every copy that a name has had."""
     rows = tx.execute("SELECT digest FROM dataset_digests WHERE name = ?", (name,))

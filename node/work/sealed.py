@@ -8,6 +8,7 @@ requester alone.
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -224,4 +225,7 @@ def _statistics(spec: JobSpec, spec_bytes: bytes, rows: Rows, kept: bytes | None
         return statistics.decode_statistics(kept, spec.feature_count, spec.outputs)
     if spec.privacy.noisy:
         raise FatalError("a noisy job's statistics are drawn and kept before they are used")
-    return statistics.exact(model, *check_rows(model, *tasks.matrix_of(spec_bytes, rows)))
+    told = statistics.exact(model, *check_rows(model, *tasks.matrix_of(spec_bytes, rows)))
+    # Rows that are left out add zeros and count, as rows that cannot be used do with noise: the
+    # step shows no number of rows but the declared one.
+    return dataclasses.replace(told, rows=told.rows + tasks.left_out(spec, rows))

@@ -13,11 +13,12 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from node.data.datasets import load_matrix, load_owned_rows
+from node.data.datasets import load_kept_rows, load_matrix, load_owned_rows
 from node.store.blobs import BlobRef, Blobs
 from protocol import params
 from protocol.errors import InputError
 from protocol.layout.noise import noise_clip
+from protocol.spec.gaps import Missing, gap_rule
 from protocol.spec.job import Envelope, JobSpec, Terms, decode_spec
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def fits(rows: Rows, terms: Terms, owner: bool) -> Fitted:
     Raises InputError, which is for the data's owner alone.
 
     An owner in a job with noise takes part whatever its rows hold (node.data.matrix.owned_rows).
-    What comes back tells it alone how many rows are used, and why not the others.
+    Without noise every row must fit, but for those that the spec leaves out for their gaps. What
+    comes back tells the owner alone how many rows are used, and why not the others.
     """
     if isinstance(terms, JobSpec) and terms.encryption.envelope is Envelope.PAILLIER:
         _ = envelope_of(terms).public  # n and h: what the spec's own checks leave open
@@ -110,7 +112,11 @@ def fits(rows: Rows, terms: Terms, owner: bool) -> Fitted:
         if held.why:
             why = f"{unused} of {len(x)} rows cannot be used: {held.why}"
     else:
-        x, _ = load_matrix(rows.directory, rows.digest, rows.name, terms, rows.renames)
+        kept = load_kept_rows(rows.directory, rows.digest, rows.name, terms, rows.renames)
+        x, unused = kept.features, int(kept.left_out.sum())
+        if kept.why:
+            count = len(kept.left_out)
+            why = f"{unused} of {count} rows are left out: {kept.why}"
     if terms.privacy.sealed and len(x) * terms.feature_count > params.MAX_MATRIX_CELLS:
         raise InputError(
             f"{len(x)} rows of {terms.feature_count} features are more numbers than the "
@@ -281,7 +287,8 @@ def envelope_of(spec: JobSpec) -> envelope.Envelope:
 
 @lru_cache(maxsize=2)
 def matrix_of(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
-    """A job's rows, scaled by its declared ranges; kept, since every round reads the same.
+    """A job's rows, scaled by its declared ranges, without those that are left out for their gaps;
+    kept, since every round reads the same.
 
     At most two jobs' rows are kept, because one matrix may take a GiB and a worker lives as long as
     its daemon. A sealed model's rows are features: what its public map makes of the inputs.
@@ -289,6 +296,14 @@ def matrix_of(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
     spec = _spec(spec_bytes)
     x, y = load_matrix(rows.directory, rows.digest, rows.name, spec, rows.renames)
     return (feature_map_of(spec).rows(x), y) if spec.privacy.sealed else (x, y)
+
+
+def left_out(spec: JobSpec, rows: Rows) -> int:
+    """How many rows `matrix_of` leaves out for their gaps."""
+    if all(gap_rule(c).missing is not Missing.DROP_ROW for c in (*spec.features, spec.target)):
+        return 0
+    kept = load_kept_rows(rows.directory, rows.digest, rows.name, spec)
+    return int(kept.left_out.sum())
 
 
 @lru_cache(maxsize=2)

@@ -10,6 +10,13 @@ from typing import Any, Final
 
 from protocol import params
 from protocol.errors import InputError
+from protocol.spec.gaps import (
+    GapCategoryFeature,
+    GapClassTarget,
+    GapNumberFeature,
+    GapNumberTarget,
+    Missing,
+)
 from protocol.spec.parts import (
     CategoryFeature,
     ClassTarget,
@@ -22,6 +29,8 @@ from protocol.spec.read import Reader, allowed, joined, read, shown
 
 _SPAN: Final = re.compile(r"\{([0-9]{1,6})\.\.([0-9]{1,6})\}")
 _NAME: Final = typing.get_type_hints(NumberFeature, include_extras=True)["name"]
+#: What `missing` may say besides a value.
+_RULES: Final = (str(Missing.REFUSE), str(Missing.DROP_ROW))
 _LIST: Final = "a list of names, or a pattern such as 'pixel_{0..63}'"
 
 
@@ -81,26 +90,37 @@ def read_target(reader: Reader, value: object) -> Target | None:
     table = reader.table(value, "target")
     if table is None:
         return None
-    reader.unknown(table, ("name", "classes", "low", "high"), "target")
+    reader.unknown(table, ("name", "classes", "low", "high", "missing", "gaps"), "target")
     names = reader.values(NumberTarget, table, "target", {}, ("name",))
     rest = _range_or_list(reader, table, "target", "classes")
-    if names is None or rest is None:
+    rules = _target_gaps(reader, table)
+    if names is None or rest is None or rules is None:
         return None
-    cls: type[Target] = ClassTarget if "classes" in rest else NumberTarget
-    return reader.build(cls, names | rest, "target")
+    cls: type[Target]
+    if "classes" in rest:
+        cls = GapClassTarget if rules else ClassTarget
+    else:
+        cls = GapNumberTarget if rules else NumberTarget
+    return reader.build(cls, names | rest | rules, "target")
 
 
 def _entry(reader: Reader, table: Mapping[str, Any], path: str) -> list[Feature]:
     """The columns of one [[features]]: one by `name`, or several that are alike by `names`."""
-    reader.unknown(table, ("name", "names", "low", "high", "categories"), path)
+    known = ("name", "names", "low", "high", "categories", "missing", "indicator", "gaps")
+    reader.unknown(table, known, path)
     names = _entry_names(reader, table, path)
     rest = _range_or_list(reader, table, path, "categories")
+    rules = _feature_gaps(reader, table, path)
     features: list[Feature] = []
-    if rest is None:
+    if rest is None or rules is None:
         return features
-    cls: type[Feature] = CategoryFeature if "categories" in rest else NumberFeature
+    cls: type[Feature]
+    if "categories" in rest:
+        cls = GapCategoryFeature if rules else CategoryFeature
+    else:
+        cls = GapNumberFeature if rules else NumberFeature
     for where, name in names:
-        feature = reader.build(cls, {"name": name} | rest, path, {"name": where})
+        feature = reader.build(cls, {"name": name} | rest | rules, path, {"name": where})
         if feature is None:  # the next name would only repeat it
             return features
         features.append(feature)
@@ -137,6 +157,60 @@ def _range_or_list(
         )
         return None
     return {key: labels}
+
+
+def _feature_gaps(reader: Reader, table: Mapping[str, Any], path: str) -> dict[str, Any] | None:
+    """What a feature's file says of gaps; {} where that is the rule of a column that says nothing,
+    so that one meaning has one encoding. None: a problem was noted."""
+    fill: float | str | None = None
+    missing, given = Missing.REFUSE, table.get("missing", str(Missing.REFUSE))
+    if given in _RULES:
+        missing = Missing(given)
+    else:
+        missing, hint = Missing.FILL, _NAME if "categories" in table else float
+        if hint is _NAME and isinstance(given, int) and not isinstance(given, bool):
+            given = str(given)
+        try:
+            fill = read(hint, given)
+        except InputError:
+            value = "one of the categories" if hint is _NAME else "a number from low to high"
+            allowed_here = f"allowed is 'refuse', 'drop-row' or {value}"
+            reader.wrong(joined(path, "missing"), f"is {shown(given)}; {allowed_here}")
+            return None
+    values = reader.values(GapNumberFeature, table, path, {"indicator": False}, ("indicator",))
+    gaps = _gap_words(reader, table, path)
+    if values is None or gaps is None:
+        return None
+    if missing is Missing.REFUSE and not gaps and not values["indicator"]:
+        return {}
+    return {"gaps": gaps, "missing": missing, "fill": fill} | values
+
+
+def _target_gaps(reader: Reader, table: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The same for the target, whose gaps cannot be filled."""
+    given = table.get("missing", str(Missing.REFUSE))
+    gaps = _gap_words(reader, table, "target")
+    if given not in _RULES:
+        found = f"is {shown(given)}; allowed is 'refuse' or 'drop-row': nothing stands for a target"
+        reader.wrong("target.missing", found)
+        return None
+    if gaps is None:
+        return None
+    if given == Missing.REFUSE and not gaps:
+        return {}
+    return {"gaps": gaps, "missing": Missing(given)}
+
+
+def _gap_words(reader: Reader, table: Mapping[str, Any], path: str) -> tuple[str, ...] | None:
+    """The words for a gap, none unless they are listed; None: a problem was noted."""
+    if table.get("gaps", []) == []:
+        return ()
+    labels = _labels(reader, table["gaps"], joined(path, "gaps"), params.MAX_GAP_WORDS)
+    if labels is not None and len(labels) > params.MAX_GAP_WORDS:
+        found = f"has {len(labels)}; at most {params.MAX_GAP_WORDS} are allowed"
+        reader.wrong(joined(path, "gaps"), found)
+        return None
+    return labels
 
 
 def _labels(reader: Reader, value: object, path: str, limit: int) -> tuple[str, ...] | None:

@@ -19,6 +19,12 @@ from protocol.layout.noise import check_resolution
 from protocol.layout.packing import Packing, model_bytes
 from protocol.layout.sealed import SealedLayout
 from protocol.spec.checks import Fault, least_threshold, printable, slug
+from protocol.spec.gaps import (
+    GapCategoryFeature,
+    GapClassTarget,
+    GapNumberFeature,
+    GapNumberTarget,
+)
 from protocol.spec.model import Family, FeatureMap, ModelSpec, TrainingSpec
 from protocol.spec.parts import (
     ETHER,
@@ -81,9 +87,12 @@ class Terms(Part):
     version: Annotated[int, Range(params.PROTOCOL_VERSION, params.PROTOCOL_VERSION)]
     title: Annotated[str, Size(1, params.MAX_TITLE_BYTES)]
     purpose: Annotated[str, Size(1, 32)]
-    features: Annotated[tuple[NumberFeature | CategoryFeature, ...], Size(1, params.MAX_FEATURES)]
+    features: Annotated[
+        tuple[NumberFeature | CategoryFeature | GapNumberFeature | GapCategoryFeature, ...],
+        Size(1, params.MAX_FEATURES),
+    ]
     outside: Outside
-    target: ClassTarget | NumberTarget
+    target: ClassTarget | NumberTarget | GapClassTarget | GapNumberTarget
     model: ModelSpec
     training: TrainingSpec
     privacy: PrivacySpec
@@ -104,7 +113,8 @@ class Terms(Part):
 
     @property
     def inputs(self) -> int:
-        """Columns of the matrix that owners train on, categories one-hot."""
+        """Columns of the matrix that owners train on, categories one-hot, a
+        feature's indicator behind its other inputs."""
         return sum(feature.inputs for feature in self.features)
 
     @property

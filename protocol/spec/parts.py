@@ -92,7 +92,8 @@ class ChainRef(Part):
 
 @dataclass(frozen=True, slots=True)
 class NumberFeature(Part):
-    """A column of numbers; `low` to `high` becomes 0 to 1, one input."""
+    """A column of numbers; `low` to `high` becomes 0 to 1, one input. What a spec says of its gaps
+    is in protocol.spec.gaps, and so for the other columns."""
 
     name: Name
     low: float

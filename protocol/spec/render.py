@@ -9,8 +9,9 @@ from itertools import groupby
 
 from protocol.addresses import to_checksum
 from protocol.amounts import format_amount
+from protocol.spec.gaps import GapRule, Missing, gap_rule
 from protocol.spec.job import ETHER, JobSpec, Terms
-from protocol.spec.parts import CategoryFeature, Feature, NumberFeature, Part
+from protocol.spec.parts import CategoryFeature, Feature, NumberFeature, NumberTarget, Part, Target
 
 
 def render_toml(terms: Terms) -> str:
@@ -22,7 +23,7 @@ def render_toml(terms: Terms) -> str:
     lines = [*_filled_in(terms), *_values(terms, ("version", "title", "purpose", "outside"))]
     for _, alike in groupby(terms.features, key=_shape):
         lines += ["", "[[features]]", *_feature_lines(tuple(alike))]
-    lines += ["", "[target]", *_values(terms.target)]
+    lines += ["", "[target]", *_column_lines(terms.target)]
     for name in ("model", "training", "privacy", "encryption", "cohort"):
         lines += ["", f"[{name}]", *_values(getattr(terms, name))]
     lines += ["", "[payment]", *_payment(terms)]
@@ -39,19 +40,31 @@ def _filled_in(terms: Terms) -> Iterator[str]:
         yield ""
 
 
-def _shape(feature: Feature) -> tuple[object, ...]:
+def _shape(feature: Feature) -> tuple[str, ...]:
     """What neighbours must share to stand in one table."""
-    if isinstance(feature, NumberFeature):
-        return (NumberFeature, _value(feature.low), _value(feature.high))
-    return (CategoryFeature, feature.categories)
+    return tuple(_column_lines(feature, named=False))
 
 
 def _feature_lines(alike: tuple[Feature, ...]) -> Iterator[str]:
     names = tuple(feature.name for feature in alike)
     yield f"name = {_value(names[0])}" if len(names) == 1 else f"names = {_value(names)}"
-    for line in _values(alike[0]):
-        if not line.startswith("name = "):
-            yield line
+    yield from _column_lines(alike[0], named=False)
+
+
+def _column_lines(column: Feature | Target, named: bool = True) -> Iterator[str]:
+    """A column's name, what may stand in it, and what becomes of gaps where it says so."""
+    if isinstance(column, NumberFeature | NumberTarget):
+        names: tuple[str, ...] = ("low", "high")
+    else:
+        names = ("categories",) if isinstance(column, CategoryFeature) else ("classes",)
+    yield from _values(column, ("name", *names) if named else names)
+    rule = gap_rule(column)
+    if rule != GapRule():
+        given = rule.fill if rule.missing is Missing.FILL else rule.missing
+        yield f"gaps = {_value(rule.words)}"
+        yield f"missing = {_value(given)}"
+        if rule.indicator:
+            yield "indicator = true"
 
 
 def _payment(terms: Terms) -> Iterator[str]:

@@ -16,9 +16,9 @@ from protocol import params
 from protocol.errors import Malformed
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode
-from protocol.wire.envelope import Envelope, Frame, open_envelope
-from protocol.wire.messages import FROM_REQUESTER, Announce, Contribution
-from protocol.wire.topics import JOBS_TOPIC, block_topic, job_topic
+from protocol.wire.envelope import NO_JOB, Envelope, Frame, open_envelope
+from protocol.wire.messages import FROM_REQUESTER, OF_CARDS, Announce, Contribution
+from protocol.wire.topics import CARDS_TOPIC, JOBS_TOPIC, block_topic, job_topic
 from protocol.wire.verdict import Verdict
 
 
@@ -69,14 +69,23 @@ class Place:
     contract: bytes
 
 
+def _welcome(_: Envelope) -> str:
+    """The refusal of a card where no table of cards is kept: none."""
+    return ""
+
+
 def judge(
     topic: str,
     data: bytes,
     place: Place,
     job_view: Callable[[bytes], JobView | None],
     seen: Seen,
+    card_refusal: Callable[[Envelope], str] = _welcome,
 ) -> Judged:
-    """Judge one gossip message. Never raises; `seen` is touched only on ACCEPT."""
+    """Judge one gossip message. Never raises; `seen` is touched only on ACCEPT.
+
+    `card_refusal` says why a card or its withdrawal is not taken now; empty where it is.
+    """
     if len(data) > params.MAX_GOSSIP_BYTES:
         return Judged(Verdict.REJECT, f"{len(data)} bytes, at most {params.MAX_GOSSIP_BYTES}")
     digest = hashlib.sha256(data).digest()
@@ -95,6 +104,17 @@ def judge(
     attached = _attachment_digest(envelope)
     if frame.attachment and (attached is None or blob_digest(frame.attachment) != attached):
         return Judged(Verdict.REJECT, "its attachment is not what it names")
+    if isinstance(body, OF_CARDS):
+        if len(frame.envelope) > params.MAX_CARD_BYTES:
+            size = len(frame.envelope)
+            return Judged(
+                Verdict.REJECT, f"a card of {size} bytes, at most {params.MAX_CARD_BYTES}"
+            )
+        # What is old here may be news elsewhere, and clocks differ: nobody is blamed.
+        if refusal := card_refusal(envelope):
+            return Judged(Verdict.IGNORE, refusal)
+        seen.add(digest)
+        return Judged(Verdict.ACCEPT, "", envelope)
     view = job_view(context.job)
     if view is None:
         if not isinstance(body, Announce):
@@ -117,7 +137,15 @@ def _fits(topic: str, envelope: Envelope) -> bool:
         return topic == JOBS_TOPIC
     if isinstance(body, Contribution):
         return topic == block_topic(job, body.block)
+    if isinstance(body, OF_CARDS):
+        return topic == CARDS_TOPIC and about_no_job(envelope)
     return isinstance(body, FROM_REQUESTER) and topic == job_topic(job)
+
+
+def about_no_job(envelope: Envelope) -> bool:
+    """Whether a message's context names no job, round or attempt, as a card's does."""
+    context = envelope.context
+    return (context.job, context.round, context.attempt) == (NO_JOB, 0, 0)
 
 
 def _attachment_digest(envelope: Envelope) -> bytes | None:

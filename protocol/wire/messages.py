@@ -13,6 +13,7 @@ from typing import Annotated
 
 from protocol import params
 from protocol.errors import Malformed
+from protocol.wire.cards import Card, Withdrawn
 from protocol.wire.codec import Range, Size, Wire
 
 Digest = Annotated[bytes, Size(32)]
@@ -228,6 +229,30 @@ class Told(Wire):
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class AskCards(Wire):
+    """Anybody to anybody, stream: which cards did you learn after `mark`?
+
+    Marks number what the answerer learned, and mean nothing elsewhere; 0 asks for all.
+    """
+
+    mark: Annotated[int, Range(0, 2**53)]
+
+
+@dataclass(frozen=True, slots=True)
+class ToldCards(Wire):
+    """Reply to AskCards: `Card`s and `Withdrawn`s as whole frames, and the mark to go on from.
+
+    Without frames there is nothing new.
+    """
+
+    mark: Annotated[int, Range(0, 2**53)]
+    frames: Annotated[
+        tuple[Annotated[bytes, Size(1, params.MAX_CARD_BYTES + 16)], ...],
+        Size(0, params.MAX_TOLD_CARDS),
+    ]
+
+
 Body = (
     Announce
     | Enrol
@@ -243,7 +268,14 @@ Body = (
     | Refuse
     | Ask
     | Told
+    | Card
+    | Withdrawn
+    | AskCards
+    | ToldCards
 )
 
 #: What only a job's requester says; a job's own topic carries nothing else.
 FROM_REQUESTER = (Announce, Open, Freeze, Committed, Result, Finished)
+
+#: What anybody says of data sets of its own, on the topic of cards; about no job.
+OF_CARDS = (Card, Withdrawn)

@@ -1,9 +1,13 @@
-"""The topics that messages are gossiped on: one for all jobs, one a job, one a block of owners."""
+"""The topics that messages are gossiped on: one for all jobs, one for all cards, one a job, one a
+block of owners."""
 
 from __future__ import annotations
 
 #: Job announcements.
 JOBS_TOPIC = "assay/1/jobs"
+
+#: Cards of data sets, and withdrawals of cards.
+CARDS_TOPIC = "assay/1/cards"
 
 
 def job_topic(job: bytes) -> str:

@@ -8,12 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from scripts.attacks import differ, dropouts, puppets, residue, spy
+from scripts.attacks import differ, dropouts, duplicate, kind, puppets, residue, spy
 from scripts.attacks.table import Table
 
 ATTACKS: Mapping[str, Callable[[], Table]] = {
     "differ": differ.run,
     "dropouts": dropouts.run,
+    "duplicate": duplicate.run,
+    "kind": kind.run,
     "puppets": puppets.run,
     "residue": residue.run,
     "spy": spy.run,

@@ -127,7 +127,7 @@ def record_of(seed: bytes, about: bytes | None = None) -> Envelope:
 
 
 def test_an_address_record_counts_only_with_its_owners_signature() -> None:
-    """node/net/peers.py hands records on through strangers and relies on this."""
+    """node/net/peering/peers.py hands records on through strangers and relies on this."""
     store = PeerStore()
     mine = ID.from_pubkey(create_new_key_pair(b"m" * 32).public_key)
     assert not store.consume_peer_record(record_of(b"t" * 32, about=b"m" * 32), 60)

@@ -32,7 +32,6 @@ from kits.daemons.jobs import (
     stored,
 )
 from kits.daemons.processes import Daemon, Swarm, until
-from kits.paths import ROOT
 
 from node.chain import events
 from node.console.client import CallError
@@ -78,7 +77,7 @@ def rest_little(swarm: Swarm) -> None:
         "assert requester_turn._REST_MS < requester_turn._LONGEST_REST_MS\n"
         "requester_turn._LONGEST_REST_MS = requester_turn._REST_MS\n"
     )
-    swarm.requester._command[:0] = ["env", f"PYTHONPATH={site}:{ROOT}"]
+    swarm.requester.site = site
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,10 @@ from typing import Any
 import trio
 
 from kits.paths import ROOT
-from node.store import catalogue
+from node.store import catalogue, people
 from node.store.catalogue import Dataset
-from node.store.store import Store
+from node.store.people import Version
+from node.store.store import Store, Transaction
 from protocol.policy.policy import Policy
 from protocol.policy.terms import with_changes
 from protocol.spec.job import JobSpec
@@ -65,11 +66,17 @@ class Inline:
         return computed(function, *args)
 
 
+def enter(tx: Transaction, dataset: Dataset) -> None:
+    """A data set that was compared with all others, and shares nothing."""
+    catalogue.save_dataset(tx, dataset)
+    people.save_sketch(tx, Version(dataset.name, dataset.digest), b"")
+
+
 def fill(store: Store, *names: str, **terms: Any) -> None:
     """Data sets with a policy each."""
     with store.transaction() as tx:
         for name in names:
             row = Dataset(name, f"/srv/{name}.csv", b"d" * 32, ROWS, 1, (("x", "number"),), 0.0)
-            catalogue.save_dataset(tx, row)
+            enter(tx, row)
             policy = with_changes(Policy.closed(), {"accept": "auto", **terms})
             catalogue.save_policy(tx, name, policy)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -14,14 +15,17 @@ import msgpack
 
 from kits import paths
 from kits.books import CHAIN_ID, CONTRACT, REQUESTER, Person, digest_of
+from kits.message_cases import CARD
 from protocol import params
 from protocol.wire.blobs import blob_digest
+from protocol.wire.cards import Card, CardColumn, ColumnKind, Withdrawn
 from protocol.wire.codec import encode
-from protocol.wire.envelope import Context, Envelope, Frame
+from protocol.wire.envelope import NO_JOB, Context, Envelope, Frame
 from protocol.wire.gossip import JobView, Judged, Place, Seen, judge
 from protocol.wire.messages import (
     Announce,
     Ask,
+    AskCards,
     Body,
     Committed,
     Contribution,
@@ -33,7 +37,7 @@ from protocol.wire.messages import (
     Result,
     Roster,
 )
-from protocol.wire.topics import JOBS_TOPIC, block_topic, job_topic
+from protocol.wire.topics import CARDS_TOPIC, JOBS_TOPIC, block_topic, job_topic
 from protocol.wire.verdict import Verdict
 
 VECTORS = paths.VECTORS / "gossip.json"
@@ -61,12 +65,15 @@ class Case:
     reason: str = ""
     view: JobView | None = None
     seen: tuple[bytes, ...] = field(default=())
+    #: Why the table of cards does not take it; empty where it does.
+    card: str = ""
 
     def judge(self) -> Judged:
         seen = Seen()
         for digest in self.seen:
             seen.add(digest)
-        return judge(self.topic, self.data, PLACE, self.lookup, seen)
+        refusal = lambda envelope: self.card  # noqa: E731
+        return judge(self.topic, self.data, PLACE, self.lookup, seen, refusal)
 
     def lookup(self, job: bytes) -> JobView | None:
         return self.view if job == JOB else None
@@ -85,6 +92,7 @@ class Case:
             "name": self.name,
             "topic": self.topic,
             "data": data,
+            "card": self.card,
             "job": view,
             "seen": [digest.hex() for digest in self.seen],
             "verdict": self.verdict.value,
@@ -142,6 +150,9 @@ READY = Ready(
 )
 RESULT = Result(digest_of("next model"), 64)
 FINISHED = Finished(digest_of("last model"), 64, digest_of("evidence"), 900)
+
+
+WITHDRAWN = Withdrawn(CARD.slot, CARD.sequence + 1, CARD.valid_until)
 
 
 def contribution(block: int = 0, member: int = 0) -> Contribution:
@@ -408,7 +419,119 @@ def build_cases() -> list[Case]:
             "not known to be enrolled",
             KNOWN,
         ),
+        *card_cases(),
     ]
+
+
+def card_cases() -> list[Case]:
+    """Cards and withdrawals. No job is asked about for them."""
+    accept, ignore, reject = Verdict.ACCEPT, Verdict.IGNORE, Verdict.REJECT
+    about = place(NO_JOB)
+    card = said(CARD, STRANGER, at=about)
+    gone = said(WITHDRAWN, STRANGER, at=about)
+    old = "not newer than what is known"
+    return [
+        Case("a card", CARDS_TOPIC, card, accept),
+        Case("a card taken back", CARDS_TOPIC, gone, accept),
+        Case("a card of the largest size", CARDS_TOPIC, said(card_of(8192), at=about), accept),
+        Case("a card again", CARDS_TOPIC, card, ignore, "seen before", None, (digest_in(card),)),
+        Case("an old card", CARDS_TOPIC, card, ignore, old, card=old),
+        Case("an old withdrawal", CARDS_TOPIC, gone, ignore, old, card=old),
+        Case(
+            "a card of one byte too many",
+            CARDS_TOPIC,
+            said(card_of(8193), at=about),
+            reject,
+            "a card of 8193 bytes, at most 8192",
+        ),
+        Case(
+            "a large card that is old too",
+            CARDS_TOPIC,
+            said(card_of(8193), at=about),
+            reject,
+            "8193 bytes",
+            card=old,
+        ),
+        Case(
+            "a card of another chain",
+            CARDS_TOPIC,
+            said(CARD, STRANGER, at=place(NO_JOB, chain_id=1)),
+            ignore,
+            "another chain",
+        ),
+        Case(
+            "a card moved to another chain",
+            CARDS_TOPIC,
+            altered(card, (0, 1, 0), 1),
+            reject,
+            "signature",
+        ),
+        Case(
+            "a card under another's name",
+            CARDS_TOPIC,
+            altered(card, (0, 2), MEMBERS[0].peer),
+            reject,
+            "signature",
+        ),
+        Case(
+            "a card whose price was changed",
+            CARDS_TOPIC,
+            altered(card, (0, 3, 9), bytes(32)),
+            reject,
+            "signature",
+        ),
+        Case("a card among jobs", JOBS_TOPIC, card, reject, "Card does not belong"),
+        Case(
+            "a card about a job",
+            CARDS_TOPIC,
+            said(CARD, STRANGER),
+            reject,
+            "Card does not belong",
+        ),
+        Case(
+            "a card of a round",
+            CARDS_TOPIC,
+            said(CARD, STRANGER, at=place(NO_JOB, 1)),
+            reject,
+            "Card does not belong",
+        ),
+        Case("a card on a job's topic", job_topic(JOB), card, reject, "does not belong"),
+        Case("an opening among cards", CARDS_TOPIC, said(OPEN), reject, "Open does not belong"),
+        Case(
+            "a question for cards, for all to hear",
+            CARDS_TOPIC,
+            said(AskCards(0), STRANGER, at=about),
+            reject,
+            "AskCards does not belong",
+        ),
+        Case(
+            "a card with something attached",
+            CARDS_TOPIC,
+            said(CARD, STRANGER, SPEC, about),
+            reject,
+            "not what it names",
+        ),
+    ]
+
+
+def digest_in(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def card_of(size: int) -> Card:
+    """A card whose envelope, by the requester, has so many bytes."""
+    columns = tuple(CardColumn(f"{n:060}", ColumnKind.NUMBER, ()) for n in range(110))
+    card = dataclasses.replace(CARD, columns=columns)
+
+    def length() -> int:
+        return len(encode(REQUESTER.say(place(NO_JOB), card)))
+
+    while length() + 64 < size:
+        name = CardColumn(f"{len(card.columns):052}", ColumnKind.NUMBER, ())
+        card = dataclasses.replace(card, columns=(*card.columns, name))
+    card = dataclasses.replace(card, title="x" * (len(CARD.title.encode()) + size - length()))
+    assert length() == size
+    return card
 
 
 CASES = build_cases()

@@ -14,11 +14,13 @@ import msgpack
 
 from kits import paths
 from kits.books import CHAIN_ID, CONTRACT, REQUESTER, Person, digest_of
+from protocol.wire.cards import Card, CardColumn, ColumnKind, Withdrawn, bucket_of
 from protocol.wire.codec import encode
-from protocol.wire.envelope import Context, Envelope, envelope_digest
+from protocol.wire.envelope import NO_JOB, Context, Envelope, envelope_digest
 from protocol.wire.messages import (
     Announce,
     Ask,
+    AskCards,
     Body,
     Committed,
     Contribution,
@@ -34,6 +36,7 @@ from protocol.wire.messages import (
     Result,
     Roster,
     Told,
+    ToldCards,
 )
 
 VECTORS = paths.VECTORS / "messages.json"
@@ -41,6 +44,23 @@ VECTORS = paths.VECTORS / "messages.json"
 OWNER = Person(1)
 JOB = digest_of("job")
 _MS = 1_750_000_000_000
+
+
+CARD = Card(
+    slot=3,
+    sequence=_MS,
+    valid_until=_MS // 1000 + 30 * 86_400,
+    title="Lungs, follow-up: Krebsregister Süd",
+    rows=bucket_of(228),
+    columns=(
+        CardColumn("age", ColumnKind.NUMBER, ()),
+        CardColumn("sex", ColumnKind.CATEGORY, ("1", "2")),
+        CardColumn("ph.ecog", ColumnKind.CATEGORY, ()),
+    ),
+    purposes=("care", "research"),
+    token=bytes(20),
+    rate=2 * 10**15,
+)
 
 
 def _each(what: str, size: int) -> tuple[bytes, ...]:
@@ -52,6 +72,7 @@ def examples() -> list[Envelope]:
     signature = bytes(range(65))
     about = Context(CHAIN_ID, CONTRACT, JOB, 7, 2)
     whole = dataclasses.replace(about, round=0, attempt=0)
+    nothing = dataclasses.replace(whole, job=NO_JOB)
     frozen = Freeze(
         digest_of("opening"),
         (Roster(0, digest_of("roster", 0), 4000), Roster(2, digest_of("roster", 2), 3500)),
@@ -107,6 +128,10 @@ def examples() -> list[Envelope]:
         (REQUESTER, whole, Refuse(RefusalCode.FULL, "12 owners are enrolled, which is the most")),
         (OWNER, whole, Ask()),
         (REQUESTER, whole, Told((b"one frame", b"another"))),
+        (OWNER, nothing, CARD),
+        (OWNER, nothing, Withdrawn(3, CARD.sequence + 60_000, CARD.valid_until)),
+        (OWNER, nothing, AskCards(4711)),
+        (REQUESTER, nothing, ToldCards(4800, (b"one frame", b"another"))),
     ]
     return [by.say(place, body) for by, place, body in said]
 
@@ -121,7 +146,7 @@ def _value(value: Any) -> Any:
         return value.hex()
     if isinstance(value, tuple):
         return [_value(each) for each in value]
-    if isinstance(value, RefusalCode):
+    if isinstance(value, RefusalCode | ColumnKind):
         return value.value
     return shown(value) if dataclasses.is_dataclass(value) else value
 
@@ -206,7 +231,38 @@ def refused() -> list[tuple[str, str, bytes]]:
             "length 0",
             _resigned(by_kind["Release"], OWNER, (3, 3), []),
         ),
+        *(
+            (f"a card with {what}, signed", error, _resigned(by_kind["Card"], OWNER, path, value))
+            for what, error, path, value in _BAD_CARDS
+        ),
     ]
+
+
+#: What is wrong, what assay says, where, and the value. Fields of a card follow its name.
+_BAD_CARDS: list[tuple[str, str, tuple[int, ...], Any]] = [
+    ("a slot too many", "slot", (3, 1), 16),
+    ("sequence 0", "sequence", (3, 2), 0),
+    ("a bucket past the last", "rows", (3, 5), 12),
+    ("no column", "length 0", (3, 6), []),
+    ("a column too many", "length 257", (3, 6), [[str(n), "number", []] for n in range(257)]),
+    ("a column twice", "twice", (3, 6), [["age", "number", []], ["age", "category", []]]),
+    ("an unknown kind", "ColumnKind", (3, 6, 0, 1), "date"),
+    ("a number that has words", "is a number", (3, 6, 0, 2), ["1"]),
+    ("a word twice", "twice", (3, 6, 1, 2), ["1", "1"]),
+    ("words without end", "length 65", (3, 6, 1, 2), [str(n) for n in range(65)]),
+    ("a title of 121 bytes", "length 121", (3, 4), "x" * 121),
+    ("a line break in its title", "U\\+000A", (3, 4), "Lungs\ncard of another"),
+    ("a terminal's escape in its title", "U\\+001B", (3, 4), "\x1b[2J"),
+    ("a right-to-left override", "U\\+202E", (3, 6, 0, 0), "age\u202etset"),
+    ("an isolate in a word", "U\\+2066", (3, 6, 1, 2), ["1", "\u20662"]),
+    ("a zero-width space", "U\\+200B", (3, 6, 0, 0), "a\u200bge"),
+    ("a tag character", "U\\+E0041", (3, 4), "Lungs\U000e0041"),
+    ("five marks on a letter", "five marks", (3, 4), "a" + "\u0301" * 5),
+    ("a space behind a name", "space", (3, 6, 0, 0), "age "),
+    ("purposes out of order", "ascend", (3, 7), ["research", "care"]),
+    ("a purpose in capitals", "lower-case", (3, 7), ["Research"]),
+    ("a rate of 33 bytes", "length 33", (3, 9), bytes(33)),
+]
 
 
 def document() -> str:

@@ -8,6 +8,13 @@ from typing import Any
 from hypothesis import strategies as st
 
 from protocol import params
+from protocol.spec.gaps import (
+    GapCategoryFeature,
+    GapClassTarget,
+    GapNumberFeature,
+    GapNumberTarget,
+    Missing,
+)
 from protocol.spec.job import (
     ETHER,
     CategoryFeature,
@@ -17,6 +24,7 @@ from protocol.spec.job import (
     EncryptionSpec,
     Envelope,
     Family,
+    Feature,
     JobSpec,
     ModelSpec,
     NumberFeature,
@@ -73,21 +81,39 @@ names = st.lists(
 
 
 @st.composite
+def features_named(draw: st.DrawFn, name: str) -> Feature:
+    """A column of either kind; in half of them the spec says what a gap becomes."""
+    rule = draw(st.sampled_from((None, Missing.DROP_ROW, Missing.FILL)))
+    gaps = tuple(draw(st.lists(st.sampled_from(("NA", "?", "-7", "-1e9")), unique=True)))
+    indicator = rule is Missing.FILL and draw(st.booleans())
+    if draw(st.booleans()):
+        low, high = draw(numbers)
+        if rule is None:
+            return NumberFeature(name, low, high)
+        number = draw(st.floats(low, high)) if rule is Missing.FILL else None
+        return GapNumberFeature(name, low, high, gaps, rule, number, indicator)
+    words = tuple(draw(names))
+    if rule is None:
+        return CategoryFeature(name, words)
+    word = draw(st.sampled_from(words)) if rule is Missing.FILL else None
+    return GapCategoryFeature(name, words, gaps, rule, word, indicator)
+
+
+@st.composite
 def specs(draw: st.DrawFn) -> JobSpec:
     """Specs of every family, with columns of both kinds."""
     target_name, *columns = draw(names)
-    features = tuple(
-        NumberFeature(name, *draw(numbers))
-        if draw(st.booleans())
-        else CategoryFeature(name, tuple(draw(names)))
-        for name in columns
-    )
+    features = tuple(draw(features_named(name)) for name in columns)
     family = draw(st.sampled_from(Family))
     classes = tuple(draw(names))
     if family is Family.LINEAR:
         target: Any = NumberTarget(target_name, *draw(numbers))
+        if draw(st.booleans()):
+            target = GapNumberTarget(target.name, target.low, target.high, ("?",), Missing.REFUSE)
     else:
         target = ClassTarget(target_name, classes[:2] if family is Family.LOGISTIC else classes)
+        if draw(st.booleans()):
+            target = GapClassTarget(target.name, target.classes, (), Missing.DROP_ROW)
     block = draw(st.integers(params.MIN_BLOCK, 16))
     least = draw(st.integers(block, 100))
     noisy = draw(st.booleans())

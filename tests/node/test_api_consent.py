@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from kits.books import make_job
-from kits.budgets import ROWS, Inline, fill, job, noisy_spec
+from kits.budgets import ROWS, Inline, enter, fill, job, noisy_spec
 
 from node.api import Api
 from node.engine.engine import Machine
@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         columns = tuple((name, "number") for name in noisy_spec(4.0).columns)
         with opened.transaction() as tx:
             whole = Dataset("whole", "/w.csv", b"d" * 32, 1000, 1, columns, 0.0)
-            catalogue.save_dataset(tx, whole)
+            enter(tx, whole)
         yield opened
 
 
@@ -58,7 +58,7 @@ def add(services: Any, state: OwnerState | RequesterState, **terms: Any) -> str:
 
 def api(services: Any) -> Any:
     nothing: Any = None
-    return Api(services, nothing, nothing, nothing, nothing)
+    return Api(services, nothing, nothing, nothing, nothing, nothing)
 
 
 async def test_what_a_policy_rules_out_is_refused_by_the_state_with_the_next_command(

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 from hypothesis import find
 from hypothesis import strategies as st
 
+from protocol.wire.cards import Card, CardColumn, ColumnKind
 from protocol.wire.codec import Range, Size, Uint, Wire
 from protocol.wire.messages import Freeze, Ready
 
@@ -37,7 +38,21 @@ def _fitted(cls: type[W], **fields: Any) -> W:
     elif cls is Freeze:
         rosters = {roster.block: roster for roster in fields["rosters"]}
         fields["rosters"] = tuple(rosters[block] for block in sorted(rosters))
+    elif cls is CardColumn:
+        fields["name"] = _trimmed(fields["name"])
+        words = fields["words"] if fields["kind"] is ColumnKind.CATEGORY else ()
+        fields["words"] = tuple(dict.fromkeys(map(_trimmed, words)))
+    elif cls is Card:
+        fields["title"] = _trimmed(fields["title"])
+        columns = {column.name: column for column in fields["columns"]}
+        fields["columns"] = tuple(columns.values())
+        purposes = {"".join(c for c in each if c in "abc") for each in fields["purposes"]}
+        fields["purposes"] = tuple(sorted(purposes - {""}))
     return cls(**fields)
+
+
+def _trimmed(text: str) -> str:
+    return text.strip() or "a"
 
 
 @functools.cache

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from node.home.config import Config
     from node.home.keys import Keys
 
+#: Costs are shown in steps of so many wei, rounded up: a millionth of an ether.
+_SHOWN: Final = 10**12
+
 #: What an account gets where --fund names no amount, ether.
 DEFAULT_FUND: Final = "1000 ether"
 
@@ -83,10 +86,12 @@ def deploy(
     *,
     session: Here,
     force: Annotated[bool, Parameter(help="Even though this home has a contract already.")] = False,
+    yes: Annotated[bool, Parameter(help="Pay what it costs without being asked.")] = False,
 ) -> int:
     """Deploy the bounty contract from this home's account, and keep its address in config.toml.
 
-    Done once for a network; everybody else gets the address from a join line.
+    Done once for a network; everybody else gets the address from a join line. It says what that
+    costs at most, and asks before it spends.
     """
     import trio
 
@@ -106,7 +111,7 @@ def deploy(
     keys = Keys.open(home, read_passphrase())
     # Held throughout: a daemon that starts in between would come up without the contract.
     with home.lock():
-        contract = trio.run(_deploy, config, keys)
+        contract = trio.run(_deploy, config, keys, yes)
         save_config(home, dataclasses.replace(config, contract=contract))
     address = to_checksum(contract)
     result = {
@@ -118,14 +123,36 @@ def deploy(
     return Exit.OK
 
 
-async def _deploy(config: Config, keys: Keys) -> bytes:
+async def _deploy(config: Config, keys: Keys, yes: bool) -> bytes:
     from node.chain.client import ChainClient
-    from node.chain.deploy import deploy_bounty
+    from node.chain.deploy import deploy_bounty, price_deployment
 
     if config.chain_url is None or config.chain_id is None:
         raise Failure(Exit.INTERNAL, "deploy without a chain")
     client = await ChainClient.open(config.chain_url, config.chain_id, None)
     try:
-        return await deploy_bounty(client, keys, limit=config.max_fee_gwei * 10**9)
+        price = await price_deployment(client, keys.account, limit=config.max_fee_gwei * 10**9)
+        held = await client.balance(keys.account)
+        most = -(-price.most // _SHOWN) * _SHOWN
+        text = (
+            f"a deployment on chain {config.chain_id} costs at most {money(most)} "
+            f"({price.gas:,} gas at {price.max_fee / 10**9:.6g} gwei or less); "
+            f"the account holds {money(held)}"
+        )
+        if held < price.most:
+            raise Failure(Exit.REFUSED, text, next_="send ether to the account: assay account")
+        if not yes:
+            _agree(text)
+        return await deploy_bounty(client, keys, price=price)
     finally:
         client.close()
+
+
+def _agree(text: str) -> None:
+    """Ask whoever sits at the terminal. Raises Failure where nobody does, or the answer is no."""
+    if not sys.stdin.isatty():
+        raise Failure(Exit.REFUSED, f"{text}; nobody is there to agree", next_="assay deploy --yes")
+    sys.stderr.write(f"{text}\ndeploy it? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise Failure(Exit.REFUSED, "nothing was deployed", next_="assay deploy")

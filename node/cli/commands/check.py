@@ -1,4 +1,7 @@
-"""job check: what a job would cost and do, before anything is posted. No daemon is asked."""
+"""job check: what a job would cost and do, before anything is posted.
+
+A daemon is asked for one thing, where one runs: how many known cards meet the spec.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,14 @@ from node.cli import check_views
 from node.cli.commands import check_sealed
 from node.cli.options import File, Here, NoNoise, Spec, holdout_file, read_spec
 from node.cli.views import SEALED_NO_NOISE
+from node.console.client import NoDaemon
 from node.console.failure import Failure
 from node.control.codes import Exit
 
 if TYPE_CHECKING:
     from node.console.session import Session
     from protocol.cost.estimate import Estimate
+    from protocol.spec.job import Terms
     from protocol.spec.toml import Draft
 
 #: The slowest pace that is believed, seconds between blocks.
@@ -47,6 +52,7 @@ def job_check(
     block_seconds: Annotated[float, Parameter(help="Seconds between chain blocks.")] = 12.0,
 ) -> int:
     """Check a spec and say what the job would cost and do; nothing is sent, no daemon is needed.
+    Where one runs, it says how many known cards of datasets meet the spec and its price.
 
     Names every problem with its field, and then ends with exit code 2. Sizes and money are exact
     for the largest cohort, seconds are rough: of one core at 2.5 GHz.
@@ -74,8 +80,18 @@ def job_check(
         found["warnings"].append(
             f"--holdout {holdout!r} is no file here; as a data set's name the daemon reads it"
         )
+    found["cards"] = _cards(session, text, no_noise)
     session.emit(found, check_views.estimate(found))
     return Exit.OK
+
+
+def _cards(session: Session, text: str, no_noise: bool) -> dict[str, Any] | None:
+    """How many cards meet the spec; None without a daemon that could tell."""
+    try:
+        met: dict[str, Any] = session.call("offers.match", {"spec": text, "no_noise": no_noise})
+    except NoDaemon:
+        return None
+    return met
 
 
 def _problems(session: Session, problems: list[dict[str, Any]]) -> int:
@@ -121,9 +137,29 @@ def _result(
         "merit": str(payment.merit),
         "block_seconds": block_seconds,
         "lifetime_seconds": draft.lifetime_seconds,
+        "gaps": _gaps(terms),
         "estimate": numbers,
         "sealed_model": sealed,
     }
+
+
+def _gaps(terms: Terms) -> list[dict[str, Any]]:
+    """What becomes of gaps, rule by rule, each with the columns that have it."""
+    from protocol.spec.gaps import GapRule, Missing, gap_rule
+
+    columns: dict[GapRule, list[str]] = {}
+    for column in (*terms.features, terms.target):
+        columns.setdefault(gap_rule(column), []).append(column.name)
+    return [
+        {
+            "columns": names,
+            "words": list(rule.words),
+            "missing": rule.fill if rule.missing is Missing.FILL else rule.missing.value,
+            "filled": rule.missing is Missing.FILL,
+            "indicator": rule.indicator,
+        }
+        for rule, names in columns.items()
+    ]
 
 
 def _multiplier(draft: Draft, sealed: dict[str, Any] | None) -> float | None:

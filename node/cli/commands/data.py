@@ -22,6 +22,10 @@ def data_add(
     separator: Annotated[str | None, Parameter(help="comma, semicolon, tab or pipe.")] = None,
     decimal: Annotated[str | None, Parameter(help="The mark before a fraction: . or ,")] = None,
     encoding: Annotated[str | None, Parameter(help="Such as latin-1, cp1252 or utf-16.")] = None,
+    other_people: Annotated[
+        list[str] | None,
+        Parameter(help="A dataset of other people, however alike the rows are; may stand often."),
+    ] = None,
     map_: Annotated[
         Path | None, Parameter(name="--map", help="Its column map; see `assay data map`.")
     ] = None,
@@ -34,14 +38,18 @@ def data_add(
     """Register a file as a dataset.
 
     Nothing leaves the machine; without a policy it takes no job.
+    Rows that another dataset has or had make both share one privacy budget.
     How a file of text is written is seen at its header, and shown; options declare it by hand.
     """
-    options = {"separator": separator, "decimal": decimal, "encoding": encoding}
-    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
-    if map_ is not None:
-        given["columns"] = read_map(map_)
-    if holdout:
-        given["holdout"] = True
+    options = {
+        "separator": separator,
+        "decimal": decimal,
+        "encoding": encoding,
+        "other_people": other_people,
+        "columns": None if map_ is None else read_map(map_),
+        "holdout": holdout or None,
+    }
+    given = {key: value for key, value in options.items() if value is not None}
     added = session.call("data.add", {"name": name, "path": str(file.absolute())} | given)
     session.emit(added, views.dataset(added))
     return Exit.OK

@@ -6,6 +6,15 @@ modules, and a test compares. Commands import it for mypy only: it costs them no
 
 from __future__ import annotations
 
+from node.control.shapes.cards_results import (
+    CardColumn,
+    Matches,
+    Offer,
+    OfferDetail,
+    Offers,
+    OwnCard,
+    WithdrawnCard,
+)
 from node.control.shapes.data_results import (
     DatasetChanged,
     DatasetColumn,
@@ -53,6 +62,7 @@ __all__ = [
     "Account",
     "Audit",
     "Cancelled",
+    "CardColumn",
     "ChainStatus",
     "Check",
     "Claim",
@@ -71,9 +81,14 @@ __all__ = [
     "JobDetail",
     "JobSummary",
     "Joined",
+    "Matches",
     "Member",
     "ModelFile",
     "Money",
+    "Offer",
+    "OfferDetail",
+    "Offers",
+    "OwnCard",
     "Peer",
     "Policy",
     "PolicyTerm",
@@ -86,4 +101,5 @@ __all__ = [
     "Stopping",
     "Subscribed",
     "Unsubscribed",
+    "WithdrawnCard",
 ]

@@ -128,6 +128,7 @@ class Privacy(TypedDict):
     no_noise_joined: int
     no_noise_jobs: int
     jobs: list[PrivacyJob]
+    same: list[str]
 
 
 class PrivacyJob(TypedDict):

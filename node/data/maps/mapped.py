@@ -14,6 +14,7 @@ import numpy as np
 from node.data.cells import number_places, numbers_of, text_places
 from node.data.maps.declared import ColumnMap, Renamed, decode_map
 from node.data.table import Marks, Numbers, Table, read_table
+from protocol.spec.words import number_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -63,7 +64,9 @@ def _text(cells: pl.Series, said: Renamed, marks: Marks) -> pl.Series:
     import polars as pl
 
     if said.words:
-        places = text_places(cells, [word for word, _ in said.words], marks)
+        words = [word for word, _ in said.words]
+        valued = any(number_of(word) is not None for word in words)
+        places = text_places(cells, words, numbers_of(cells, marks) if valued else None)
         return _replaced(cells, places, said)
     if not said.scales:
         return cells

@@ -5,7 +5,8 @@ It asks the code that makes vectors (node.data.matrix), and keeps what that find
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.data.maps.mapped import read_mapped
-from node.data.matrix import fit_rows
+from node.data.matrix import Fault, fit_rows
 from node.data.table import Table
 from protocol.errors import InputError
 from protocol.spec.job import Terms
@@ -57,39 +58,32 @@ def fit_of(copy: Path, renames: str, terms: Terms) -> Fitting:
     Raises `FatalError` for a copy that is gone or damaged.
     """
     needed = frozenset([*(feature.name for feature in terms.features), terms.target.name])
-    tally = _Tally()
     # In a job with noise, numbers outside of their range become its nearer end (owned_rows).
     outside = Outside.CLIP if terms.privacy.noisy else terms.outside
     table = read_mapped(copy, renames, needed)
     try:
-        fit_rows(table, terms.features, terms.target, outside, tally)
+        faults = fit_rows(table, terms.features, terms.target, outside)
     except InputError as error:
         return Fitting(table.rows, 0, str(error), table.unit)
-    unused = sum(each.sum() for each in (tally.wrong,) if each is not None)
-    misfits = sorted(tally.found, key=lambda each: (-each.rows, each.column))[:_SHOWN_REASONS]
-    return Fitting(table.rows, table.rows - int(unused), "", table.unit, tuple(misfits))
+    unused = np.zeros(table.rows, dtype=np.bool_)
+    for fault in faults:
+        unused |= fault.rows
+    misfits = [each for fault in faults for each in _misfits(table, fault)]
+    misfits.sort(key=lambda each: (-each.rows, each.column))
+    shown = tuple(misfits[:_SHOWN_REASONS])
+    return Fitting(table.rows, table.rows - int(unused.sum()), "", table.unit, shown)
 
 
-@dataclass(slots=True)
-class _Tally:
-    """Collects every fault, where training would stop at the first or leave rows out."""
-
-    wrong: NDArray[np.bool_] | None = None
-    found: list[Misfit] = field(default_factory=list)
-
-    def __call__(self, table: Table, name: str, wrong: NDArray[np.bool_], allowed: str) -> None:
-        self.wrong = wrong.copy() if self.wrong is None else self.wrong | wrong
-        if not wrong.any():
-            return
-        text = table.texts.get(name)
-        empty = np.isnan(table.numbers[name]) if text is None else text.is_null().to_numpy()
-        for rows, is_empty in ((wrong & empty, True), (wrong & ~empty, False)):
-            if not rows.any():
-                continue
+def _misfits(table: Table, fault: Fault) -> Iterator[Misfit]:
+    """A column's rows that are not used: those that are empty, and the others."""
+    name, text = fault.column, table.texts.get(fault.column)
+    empty = np.isnan(table.numbers[name]) if text is None else text.is_null().to_numpy()
+    for rows, is_empty in ((fault.rows & empty, True), (fault.rows & ~empty, False)):
+        if rows.any():
             places = np.flatnonzero(rows)
             cells = () if is_empty else _cells(table, name, places)
             lines = tuple(int(line) for line in table.lines[places[:_SHOWN_LINES]])
-            self.found.append(Misfit(name, is_empty, allowed, len(places), lines, cells))
+            yield Misfit(name, is_empty, fault.allowed, len(places), lines, cells)
 
 
 def _cells(table: Table, name: str, places: NDArray[np.intp]) -> tuple[str, ...]:

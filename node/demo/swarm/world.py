@@ -85,7 +85,7 @@ def build(folder: Path, children: Children, screen: Screen) -> World:
     with ThreadPoolExecutor(_PARALLEL) as pool:
         homes = [pool.submit(owner.init, *options) for owner in world.owners]
         chain.line(_START_SECONDS)
-        world.contract = str(requester.command("deploy")["contract"])
+        world.contract = str(requester.command("deploy", "--yes")["contract"])
         for home in homes:
             home.result()
     screen.note(f"chain {CHAIN_ID} at {url}, a block a second; contract {world.contract}")

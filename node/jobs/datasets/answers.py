@@ -14,8 +14,8 @@ from node.data.reading import declared
 from node.engine.engine import Machine
 from node.engine.services import Services
 from node.jobs.datasets import keeping, showing
-from node.privacy import budgets
-from node.store import catalogue, versions
+from node.privacy import budgets, settling
+from node.store import catalogue, people, versions
 from node.store.catalogue import Dataset
 from node.store.store import Transaction
 from protocol.errors import InputError
@@ -42,11 +42,13 @@ class Datasets:
         separator: str | None,
         decimal: str | None,
         encoding: str | None,
+        other_people: tuple[str, ...],
         columns: str | None,
         holdout: bool,
     ) -> r.Dataset:
         """`NodeApi.data_add`."""
         services, reading = self._services, declared(separator, decimal, encoding)
+        await settling.check_names(services, other_people)
         renames = "" if columns is None else encode_map(parse_map(columns))
         dataset, notes = await add_dataset(
             services.home,
@@ -58,18 +60,24 @@ class Datasets:
             renames=renames,
             holdout=holdout,
         )
-        return await self.added(dataset, notes)
+        return await self.added(dataset, notes, other_people)
 
-    async def added(self, dataset: Dataset, notes: tuple[str, ...]) -> r.Dataset:
-        """A new data set as it is shown, once jobs have been held against it."""
+    async def added(
+        self, dataset: Dataset, notes: tuple[str, ...], other_people: tuple[str, ...] = ()
+    ) -> r.Dataset:
+        """A new data set as it is shown, compared with the others and held against jobs."""
         services, name = self._services, dataset.name
+        await settling.settle(services, name, other_people)
         self._bus.publish("data.added", f"{name}: {dataset.rows} rows")
         await self._changed()
         # A name that is used again keeps what it has told.
-        others = await services.store.read(catalogue.datasets)
-        same = tuple(e.name for e in others if e.digest == dataset.digest and e.name != name)
         spent = await budgets.spent(services, name)
-        return self._shown(dataset, False, spent, same, notes)
+        return self._shown(dataset, False, spent, await self._same(name), notes)
+
+    async def _same(self, name: str) -> tuple[str, ...]:
+        """Other names that share a data set's budget."""
+        group = await self._services.store.read(lambda tx: people.group(tx, name))
+        return tuple(each for each in group if each != name)
 
     async def list(self) -> tuple[r.Dataset, ...]:
         """`NodeApi.data_list`."""
@@ -82,8 +90,7 @@ class Datasets:
         shown = []
         for each, decided in found:
             spent = await budgets.spent(self._services, each.name)
-            names = [e.name for e, _ in found if e.digest == each.digest and e is not each]
-            shown.append(self._shown(each, decided, spent, tuple(names)))
+            shown.append(self._shown(each, decided, spent, await self._same(each.name)))
         return tuple(shown)
 
     async def show(self, name: str, machine: Machine | None) -> d.DatasetView:

@@ -10,11 +10,12 @@ import dataclasses
 import time
 from pathlib import Path
 
-from node.data.datasets import check_path, drop_copies, import_file, kinds_under, refuse_told
+from node.data.datasets import check_path, drop_copies, import_file, kinds_under
 from node.data.maps.declared import encode_map, parse_map
 from node.data.reading import Reading
 from node.engine.engine import Machine
 from node.engine.services import Services
+from node.privacy import settling
 from node.store import catalogue, jobs, versions
 from node.store.catalogue import Dataset
 from node.store.store import Transaction
@@ -86,6 +87,7 @@ async def replace(
         format=imported.written,
     )
     kept = await _change(services, before, after)
+    await settling.settle(services, name)
     return after, imported.notes, kept
 
 
@@ -109,7 +111,6 @@ async def _change(services: Services, before: Dataset, after: Dataset) -> tuple[
     def write(tx: Transaction) -> tuple[bytes, ...]:
         if catalogue.load_dataset(tx, before.name) != before:
             raise StateError(f"{before.name} was changed meanwhile; look again, then try again")
-        refuse_told(tx, after)
         versions.keep(tx, unnoted, before)
         using = [use.job for use in versions.uses(tx) if use.dataset == before.name]
         catalogue.change_dataset(tx, after)

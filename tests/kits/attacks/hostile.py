@@ -21,7 +21,7 @@ from protocol.books.typed_data import Domain, Enrolment, enrolment_digest
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
 from protocol.wire.codec import decode, encode
 from protocol.wire.envelope import Context, Envelope, Frame, open_envelope, seal
-from protocol.wire.messages import Body, Enrol
+from protocol.wire.messages import AskCards, Body, Enrol
 
 NOWHERE = bytes(32)
 
@@ -40,7 +40,10 @@ class Hostile:
         swarm.serve(PROTOCOL, self._hear)
 
     async def _hear(self, peer: str, data: bytes) -> bytes:
-        self.heard.append(opened(data))
+        envelope = opened(data)
+        # Every node asks every other for cards: no test waits for that.
+        if not isinstance(envelope.body, AskCards):
+            self.heard.append(envelope)
         return b""
 
     def place(self, job: bytes = NOWHERE, round_: int = 0, attempt: int = 0) -> Context:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import trio
 
@@ -14,6 +14,8 @@ from node.control import data_results as d
 from node.control import examples as ex
 from node.control import job_results as j
 from node.control import results as r
+from node.control.cards import examples as cx
+from node.control.cards import results as cr
 from node.control.events import EventBus
 from node.control.server import ControlServer
 from protocol.errors import ChainError, FatalError, InputError, PeerError, StateError
@@ -41,6 +43,9 @@ class FakeNode:
         self.maps: dict[str, str | None] = {}
         self.needed: set[str] = set()
         self.shows = 0
+        self.cards: list[tuple[str, str, bool]] = []
+        self.searched: list[tuple[object, ...]] = []
+        self.matches = cx.MATCHES
         self.audit_ok = True
         self.state: r.Status = ex.STATUS
         self.blocked = trio.Event()
@@ -69,8 +74,9 @@ class FakeNode:
         separator: str | None,
         decimal: str | None,
         encoding: str | None,
-        columns: str | None,
-        holdout: bool,
+        other_people: tuple[str, ...] = (),
+        columns: str | None = None,
+        holdout: bool = False,
     ) -> r.Dataset:
         if name == "blocks":
             self.enter_blocked.set()
@@ -88,7 +94,7 @@ class FakeNode:
             name=name,
             path=path,
             decided=False,
-            same=self.same,
+            same=tuple(each for each in self.same if each not in other_people),
             notes=tuple(
                 f"read with {each}" for each in (separator, decimal, encoding, columns) if each
             ),
@@ -156,6 +162,38 @@ class FakeNode:
         if dataset is not None:
             self._dataset(dataset)
         return self.budgets
+
+    async def card_publish(self, dataset: str, card: str, dry_run: bool) -> cr.OwnCard:
+        self._dataset(dataset)
+        self.cards.append((dataset, card, dry_run))
+        return dataclasses.replace(cx.OWN, dataset=dataset, published=not dry_run)
+
+    async def card_list(self) -> tuple[cr.OwnCard, ...]:
+        return (cx.OWN,)
+
+    async def card_withdraw(self, dataset: str) -> cr.WithdrawnCard:
+        self._dataset(dataset)
+        return cr.WithdrawnCard(dataset)
+
+    async def offers(
+        self,
+        columns: tuple[str, ...],
+        kind: Literal["number", "category"] | None,
+        purpose: str | None,
+        max_rate: int | None,
+        token: str | None,
+        limit: int,
+    ) -> cr.Offers:
+        self.searched.append((columns, kind, purpose, max_rate, token, limit))
+        return cx.OFFERS
+
+    async def offer_show(self, card: str) -> cr.OfferDetail:
+        if not cx.OFFER.card.hex().startswith(card.removeprefix("0x")):
+            raise InputError(f"no card here begins with {card!r}", "card")
+        return cx.DETAIL
+
+    async def offers_match(self, spec: str, no_noise: bool) -> cr.Matches:
+        return self.matches
 
     async def jobs(self) -> tuple[j.JobSummary, ...]:
         return tuple(detail.summary for detail in self.jobs_known.values())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from kits.daemons.processes import Swarm
-from kits.paths import ROOT
 from node.home.keys import Keys
 
 
@@ -15,12 +14,10 @@ class OwnerSwarm(Swarm):
     def __init__(self, folder: Path, owners: int = 5, site: Path | None = None) -> None:
         super().__init__(folder, owners)
         self.processes.remove(self.requester)
-        #: What the owners' processes import first (defences.write_site); None: nothing.
+        #: What the owners' processes run first (defences.write_site); None: nothing.
         self.site = site
-        if site is not None:
-            for owner in self.owners:
-                path = f"PYTHONPATH={site}:{ROOT}"
-                owner._command[:0] = ["env", path]
+        for owner in self.owners:
+            owner.site = site
 
     @property
     def requester_keys(self) -> Keys:

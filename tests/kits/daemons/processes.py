@@ -12,7 +12,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ from typing import Any
 
 import trio
 
+from kits.daemons import forge
 from kits.paths import ROOT
 from node.chain.client import ChainClient
 from node.chain.deploy import deploy_bounty
@@ -35,7 +35,7 @@ from protocol.wire import identity
 CHAIN_ID = 1337
 ETHER = 10**18
 
-#: Importing what a daemon needs takes 6 s of a core, and tests may start six at once on two cores.
+#: Tests may start six daemons at once on two cores, beside other work.
 START_SECONDS = 120.0
 _POLL_SECONDS = 0.05
 _TAIL_BYTES = 6_000
@@ -43,13 +43,17 @@ _TAIL_BYTES = 6_000
 
 def assay(*arguments: str) -> list[str]:
     """The command line of `assay` from this checkout."""
-    return [sys.executable, "-m", "node.cli.main", *arguments]
+    return [*forge.PROGRAM, *arguments]
 
 
-def environment() -> dict[str, str]:
-    """This process' environment, without what would name another home or a passphrase."""
+def environment(site: Path | None = None) -> dict[str, str]:
+    """This process' environment, without what would name another home or a passphrase.
+
+    `site`: a folder whose sitecustomize.py Python runs before all else.
+    """
     kept = {k: v for k, v in os.environ.items() if not k.startswith("ASSAY_")}
-    return kept | {"PYTHONPATH": str(ROOT)}
+    folders = [ROOT] if site is None else [site, ROOT]
+    return kept | {"PYTHONPATH": ":".join(str(folder) for folder in folders)}
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -97,7 +101,9 @@ class Process:
 
     def __init__(self, command: Sequence[str], log: Path) -> None:
         self._command = list(command)
-        self._child: subprocess.Popen[bytes] | None = None
+        #: What this process runs first (see environment()), from its next start on.
+        self.site: Path | None = None
+        self._child: subprocess.Popen[bytes] | forge.Forged | None = None
         self.log = log
 
     @property
@@ -117,11 +123,16 @@ class Process:
     def launch(self) -> None:
         """Start it; its output goes on at the end of the log."""
         assert not self.running, "it runs already"
+        count = len(forge.PROGRAM)
+        if tuple(self._command[:count]) == forge.PROGRAM and forge.POSSIBLE:
+            environ = environment(self.site)
+            self._child = forge.launch(self._command[count:], environ, self.log)
+            return
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(
                 self._command,
                 cwd="/",
-                env=environment(),
+                env=environment(self.site),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

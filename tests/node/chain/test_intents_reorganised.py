@@ -208,6 +208,6 @@ async def test_what_the_watcher_saw_vanish_is_sent_again_unasked(
         shared.rpc("assay_rewind", hex(start), False)
         assert await store.run(lambda tx: intents.reopen(tx, start)) == 1
         intents.wake()
-        await until_error(intents, intent.id, "reorganised away")
+        await until(lambda: shared.nonce(signer.account, "pending") == 1)
         assert (await final(shared, intents, intent.id)).state == "final"
     assert len(await events(shared, contract, signer)) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -223,3 +224,39 @@ async def test_room_in_lanes_is_told_of_ciphertexts_alone(assay: Any, tmp_path: 
     assert "lanes" not in rows
     assert "headroom left" not in rows
     assert "bytes per parameter      3.07 " in ended.out  # 24-bit words behind a header
+
+
+def test_what_gaps_become_is_shown(tmp_path: Path, capsys: Any) -> None:
+    columns = (
+        '[[features]]\nnames = ["age", "dose"]\nlow = 0\nhigh = 9\ngaps = ["NA", -1]\n'
+        "missing = 2.5\nindicator = true\n\n"
+        '[[features]]\nname = "ward"\ncategories = ["a", "b"]\nmissing = "b"\n\n'
+        '[[features]]\nname = "visits"\nlow = 0\nhigh = 9\nmissing = "drop-row"\n\n[[features]]'
+    )
+    path = write(tmp_path, ("[[features]]", columns))
+    assert main(["job", "check", path]) == Exit.OK
+    lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    found = {cells[0]: " ".join(cells[1:]).strip() for cells in lines}
+    words = "an empty cell, 'NA', '-1'"
+    assert found["age, dose"] == f"{words} 2.5, and one more input says that it was a gap"
+    assert found["ward"].split() == ["an", "empty", "cell", "b"]
+    assert found["visits"].endswith("drop-row: its row is left out")
+    rest = next(found[each] for each in found if each.startswith("pixel_0_0, "))
+    assert rest.endswith("refuse: a data set with one cannot take part")
+    assert main(["job", "check", path, "--json"]) == Exit.OK
+    gaps = json.loads(capsys.readouterr().out)["gaps"]
+    assert gaps[0] == {
+        "columns": ["age", "dose"],
+        "words": ["NA", "-1"],
+        "missing": 2.5,
+        "filled": True,
+        "indicator": True,
+    }
+    assert [(rule["missing"], rule["filled"]) for rule in gaps[1:]] == [
+        ("b", True),
+        ("drop-row", False),
+        ("refuse", False),
+    ]
+    noise = (*NOISY, ("[[features]]", columns))
+    assert main(["job", "check", write(tmp_path, *noise)]) == Exit.OK
+    assert "drop-row: its row adds zeros, and is counted like any other" in capsys.readouterr().out

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import trio
+from kits.paths import ROOT
 
 from node.console.amounts import short
 from node.control import examples as ex
 from node.control import results as r
+from node.control.cards import examples as cx
 from node.control.codes import Exit
 
 LINE = ex.STATUS.join_line
@@ -41,6 +43,11 @@ LINE = ex.STATUS.join_line
         ),
         ("privacy", ["ward-3", "3.4", "4.1", "1e-05", "0x5a5a5a5a…5a5a", "0.0078", "0.61"]),
         ("privacy ward-3", ["spent", "reserved", "left", "Sepsis within 24 h"]),
+        ("card list", ["ward-3", "Ward visits", "1000 to 3000"]),
+        ("card withdraw ward-3", ["who has read it keeps what it said"]),
+        ("offers --column age --kind number", ["0x3f5a9c02", "age, smoker", "0.002 ether"]),
+        ("offers 3F5A9C", ["yes, no", "nobody has looked at the data", "0.002 ether"]),
+        ("job new --card 0x3f5a9c02", ["# Begun from card"]),
         ("jobs", ["Sepsis within 24 h", "1/20", "0.001 ether", "0x5a5a5a5a…5a5a"]),
         (f"job show {ex.JOB}", ["81.00 %", "0.2 ether", "commit 1.2", ex.OWNER, "open: owners"]),
         ("job show 0x5a5", ["Sepsis"]),
@@ -151,6 +158,10 @@ async def test_policy_values(text: str, value: Any, assay: Any) -> None:
             "no dataset 'none'",
             "assay data list",
         ),
+        ("card withdraw none", Exit.USAGE, "no dataset 'none'", "assay data list"),
+        ("offers ffff", Exit.USAGE, "no card here begins with 'ffff'", ""),
+        ("offers --max-price 2pounds", Exit.USAGE, "units are wei, gwei, ether", ""),
+        ("job new --card 12", Exit.USAGE, "card: '12' is no card", ""),
         ("policy show none", Exit.USAGE, "no dataset 'none'", "assay data list"),
         ("policy set ward-3 x=1", Exit.USAGE, "x: no such term", ""),
         ("job show 0xff", Exit.USAGE, "no job '0xff'", ""),
@@ -199,12 +210,20 @@ async def test_an_empty_list_of_what_is_allowed_allows_any(assay: Any) -> None:
     assert (purposes[1], blocked[1]) == ("any", "none")
 
 
-async def test_the_same_content_under_another_name_is_warned_of(assay: Any) -> None:
+async def test_rows_of_another_data_set_are_said_to_share_its_budget(assay: Any) -> None:
     async with assay.daemon() as running:
-        assert "warning" not in (await assay("data", "add", "other", "x.csv")).out
-        running.node.same = ("ward-3",)
+        assert "budget" not in (await assay("data", "add", "other", "x.csv")).out
+        running.node.same = ("ward-3", "ward-4")
         shown = (await assay("data", "add", "twin", "x.csv")).out
-    assert "warning: the same content is here as ward-3; each name's privacy budget" in shown
+        apart = ["--other-people", "ward-3", "--other-people", "ward-4"]
+        assert "budget" not in (await assay("data", "add", "new", "x.csv", *apart)).out
+        listed = (await assay("data", "list")).out
+        budget = dataclasses.replace(running.node.budgets[0], same=("twin",))
+        running.node.budgets = (budget,)
+        privacy = (await assay("privacy")).out
+    assert "note: it has rows of ward-3, ward-4: they share one privacy budget" in shown
+    assert "one budget for twin, ward-3, ward-4: rows of one are in another" in listed
+    assert "one budget for twin, ward-3: rows of one are in another" in privacy
 
 
 async def test_a_job_without_a_hold_out_set_is_warned_of(assay: Any, tmp_path: Path) -> None:
@@ -569,3 +588,50 @@ async def test_down_waits_for_the_end(assay: Any) -> None:
         assert ended.code == 0
         assert "1 running jobs go on" in ended.out
         assert running.node.stopped.is_set()
+
+
+async def test_a_card_is_read_here_and_published_by_the_daemon(assay: Any, tmp_path: Path) -> None:
+    file = tmp_path / "card.toml"
+    file.write_text(cx.CARD_TOML)
+    async with assay.daemon() as running:
+        shown = await assay("card", "publish", "ward-3", str(file), "--dry-run")
+        assert "nothing is published: this is what everybody would read" in shown.out
+        published = await assay("card", "publish", "ward-3", str(file))
+        assert "take it back: assay card withdraw ward-3" in published.out
+        asked = [("ward-3", cx.CARD_TOML, True), ("ward-3", cx.CARD_TOML, False)]
+        assert running.node.cards == asked
+        lost = await assay("card", "publish", "ward-3", str(tmp_path / "none.toml"))
+        assert (lost.code, running.node.cards) == (Exit.USAGE, asked)
+
+
+async def test_a_search_is_the_daemons(assay: Any) -> None:
+    async with assay.daemon() as running:
+        given = "--column age --column sex --kind category --purpose care --max-price"
+        await assay("offers", *given.split(), "0.5 gwei", "--limit", "7")
+        await assay("offers")
+    every = ((), None, None, None, None, 100)
+    assert running.node.searched == [
+        (("age", "sex"), "category", "care", 500_000_000, None, 7),
+        every,
+    ]
+
+
+async def test_a_spec_from_a_card_replaces_no_file(assay: Any, tmp_path: Path) -> None:
+    out = tmp_path / "job.toml"
+    async with assay.daemon():
+        made = await assay("job", "new", "--card", "3f5a", "--out", str(out))
+        again = await assay("job", "new", "--card", "3f5a", "--out", str(out))
+    assert (made.code, out.read_text()) == (0, cx.DETAIL.spec)
+    assert f"assay job check {out}" in made.out
+    assert (again.code, again.out) == (Exit.USAGE, "")
+
+
+async def test_job_check_counts_cards_where_a_daemon_runs(assay: Any) -> None:
+    spec = str(ROOT / "docs" / "examples" / "digits.toml")
+    async with assay.daemon():
+        shown = await assay("job", "check", spec)
+        printed = await assay("job", "check", spec, "--json")
+    assert "cards that meet it" in shown.out
+    assert printed.json["cards"] == {"known": 12, "columns": 7, "purpose": 6, "price": 5}
+    alone = await assay("job", "check", spec)
+    assert (alone.code, "cards that meet it" in alone.out) == (0, False)

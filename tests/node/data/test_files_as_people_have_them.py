@@ -8,16 +8,14 @@ from __future__ import annotations
 import datetime
 import decimal
 import gzip
-import io
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 import numpy as np
 import polars as pl
 import pytest
 import zstandard
+from kits.workbooks import as_xlsx
 
 from node.data.cells import kinds, numbers_of
 from node.data.datasets import import_file
@@ -234,56 +232,6 @@ def test_packed_files(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPat
 # Excel, Arrow, Parquet
 
 
-def as_xlsx(rows: list[list[object]], sheets: int = 1) -> bytes:
-    """The least that is a workbook: text inline, numbers as numbers, None as no cell."""
-
-    def cell(place: str, value: object) -> str:
-        if value is None:
-            return ""
-        if isinstance(value, bool):
-            return f'<c r="{place}" t="b"><v>{int(value)}</v></c>'
-        if isinstance(value, str):
-            return f'<c r="{place}" t="inlineStr"><is><t>{escape(value)}</t></is></c>'
-        return f'<c r="{place}"><v>{value}</v></c>'
-
-    data = "".join(
-        f'<row r="{number}">'
-        + "".join(cell(f"{'ABCDEF'[at]}{number}", value) for at, value in enumerate(row))
-        + "</row>"
-        for number, row in enumerate(rows, start=1)
-    )
-    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    package = "http://schemas.openxmlformats.org/package/2006"
-    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml"
-    numbered = range(1, sheets + 1)
-    listed = "".join(f'<sheet name="S{n}" sheetId="{n}" r:id="rId{n}"/>' for n in numbered)
-    related = "".join(
-        f'<Relationship Id="rId{n}" Type="{office}/worksheet" Target="worksheets/sheet{n}.xml"/>'
-        for n in numbered
-    )
-    files = {
-        "[Content_Types].xml": f'<Types xmlns="{package}/content-types"><Default Extension="rels" '
-        f'ContentType="application/vnd.openxmlformats-package.relationships+xml"/><Default '
-        f'Extension="xml" ContentType="{kind}.sheet.main+xml"/></Types>',
-        "_rels/.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="rId1" '
-        f'Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
-        "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets>{listed}</sheets>'
-        "</workbook>",
-        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships">{related}'
-        "</Relationships>",
-    }
-    for n in numbered:
-        files[f"xl/worksheets/sheet{n}.xml"] = (
-            f'<worksheet xmlns="{main}"><sheetData>{data}</sheetData></worksheet>'
-        )
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return out.getvalue()
-
-
 ROWS: list[list[object]] = [
     [None, "age", "ward", "sick", "smoker"],
     [0, 61, " north ", 0.5, True],
@@ -353,7 +301,9 @@ def test_booleans_are_the_same_in_every_format(tmp_path: Path) -> None:
     )
     np.savez(tmp_path / "in.npz", smoker=np.array([True, False, True]), y=np.array([1, 0, 0]))
     target = ClassTarget("smoker", ("false", "true"))
-    for path in (CASES / "booleans.csv", tmp_path / "in.parquet", tmp_path / "in.npz"):
+    (tmp_path / "in.xlsx").write_bytes(as_xlsx([["smoker", "y"], [True, 1], [False, 0], [True, 0]]))
+    files = [tmp_path / f"in.{suffix}" for suffix in ("parquet", "npz", "xlsx")]
+    for path in (CASES / "booleans.csv", *files):
         x, y = table_matrix(read_file(path), [NumberFeature("smoker", 0.0, 2.0)], target)
         assert y.tolist() == [1.0, 0.0, 1.0]
         assert x[:, 0].tolist() == [0.5, 0.0, 0.5]

@@ -18,12 +18,18 @@ import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 from kits.examples import examples
+from kits.workbooks import as_xlsx
 
-from node.data.cells import number_of, number_places, numbers_of, text_places
+from node.data.cells import number_places, numbers_of, text_places
 from node.data.datasets import import_file
-from node.data.matrix import OwnedRows, owned_rows
+from node.data.frames import cells_of
+from node.data.matrix import OwnedRows, kept_rows, owned_rows
+from node.data.table import Table
 from node.store.blobs import Blobs
-from protocol.spec.job import CategoryFeature, ClassTarget, NumberFeature
+from protocol.spec.gaps import GapCategoryFeature, GapClassTarget, GapNumberFeature, Missing
+from protocol.spec.job import CategoryFeature, ClassTarget, NumberFeature, Outside
+from protocol.spec.parts import Feature, Target
+from protocol.spec.words import number_of
 
 Row: TypeAlias = tuple[str, str, str]
 
@@ -31,12 +37,32 @@ NAMES = ("x", "ward", "kind")
 FEATURES = (NumberFeature("x", -10.0, 10.0), CategoryFeature("ward", ("1", "01", "b", "true")))
 TARGET = ClassTarget("kind", ("0", "1"))
 
+#: The same columns, where the spec says what a gap becomes: a number, a word, nothing.
+GAPPED: tuple[Feature, ...] = (
+    GapNumberFeature("x", -10.0, 10.0, ("NA", "?", "-3.25"), Missing.FILL, 2.0, True),
+    GapCategoryFeature("ward", ("1", "b", "ö"), ("NA", "0"), Missing.FILL, "b", True),
+)
+DROPPED: tuple[Feature, ...] = (
+    GapNumberFeature("x", -10.0, 10.0, ("NA", "1"), Missing.DROP_ROW, None, False),
+    GapCategoryFeature("ward", ("1", "b", "ö"), ("?",), Missing.DROP_ROW, None, False),
+)
+GAPPED_TARGET = GapClassTarget("kind", ("0", "1"), ("?", "-3.25"), Missing.DROP_ROW)
+
+#: What a job may ask of one and the same file.
+JOBS: tuple[tuple[Sequence[Feature], Target], ...] = (
+    (FEATURES, TARGET),
+    (GAPPED, GAPPED_TARGET),
+    (DROPPED, GAPPED_TARGET),
+)
+
 #: Cells that speak for one kind of column or another, and some that are nothing.
 CELLS = ("0", "0.0", "1", "1.0", "01", "1e0", "-3.25", "?", "NA", "nan", "inf", "5E400", "12_34")
 WORDS = ("b", "b ", "true", "FALSE", "2024-01-05", "−1.5", "5%", "1,5", "12,500", "ö")
 
 cells = st.one_of(st.sampled_from(CELLS + WORDS), st.floats(-20, 20).map(repr))
-rows_of_text = st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=7)
+#: A row without any cell is none to a reader: the last cell is never empty.
+row = st.tuples(cells | st.just(""), cells | st.just(""), cells)
+rows_of_text = st.lists(row, min_size=1, max_size=7)
 
 
 def as_csv(rows: Sequence[Row]) -> bytes:
@@ -78,15 +104,21 @@ FORMATS: dict[str, Callable[[Sequence[Row]], bytes]] = {
     "tsv": as_tabs,
     "parquet": as_parquet,
     "npz": as_npz,
+    "xlsx": lambda rows: as_xlsx([NAMES, *rows]),
 }
 
 
-def used(folder: Path, suffix: str, content: bytes) -> OwnedRows:
-    """A file's rows in a job with noise."""
+def copied(folder: Path, suffix: str, content: bytes) -> Path:
+    """The copy that a node makes of a file."""
     folder.mkdir(exist_ok=True)
     file = folder / f"in.{suffix}"
     file.write_bytes(content)
-    return owned_rows(Blobs(folder).path(import_file(file, folder).copy.digest), FEATURES, TARGET)
+    return Blobs(folder).path(import_file(file, folder).copy.digest)
+
+
+def used(folder: Path, suffix: str, content: bytes, job: int = 0) -> OwnedRows:
+    """A file's rows in a job with noise."""
+    return owned_rows(copied(folder, suffix, content), *JOBS[job])
 
 
 def vectors(held: OwnedRows) -> list[tuple[bytes, bytes, bool]]:
@@ -99,35 +131,68 @@ def vectors(held: OwnedRows) -> list[tuple[bytes, bytes, bool]]:
 
 @pytest.mark.parametrize("suffix", FORMATS)
 @given(rows=rows_of_text, data=st.data())
-@examples(1.5, allow=[HealthCheck.function_scoped_fixture])
+@examples(1, allow=[HealthCheck.function_scoped_fixture])
 def test_no_row_moves_another(
     suffix: str, rows: list[Row], data: st.DataObject, tmp_path: Path
 ) -> None:
     """Added, removed or changed: whichever row it is, the others are as they were."""
     make = FORMATS[suffix]
     at = data.draw(st.integers(0, len(rows)), label="at")
-    other = data.draw(st.tuples(cells, cells, cells), label="row")
-    whole = vectors(used(tmp_path, suffix, make(rows)))
+    other = data.draw(row, label="row")
+    job = data.draw(st.sampled_from(range(len(JOBS))), label="job")
+    whole = vectors(used(tmp_path, suffix, make(rows), job))
     assert len(whole) == len(rows)
-    added = vectors(used(tmp_path, suffix, make([*rows[:at], other, *rows[at:]])))
+    added = vectors(used(tmp_path, suffix, make([*rows[:at], other, *rows[at:]]), job))
     assert added[:at] + added[at + 1 :] == whole
     if at < len(rows):
-        changed = vectors(used(tmp_path, suffix, make([*rows[:at], other, *rows[at + 1 :]])))
+        changed = vectors(used(tmp_path, suffix, make([*rows[:at], other, *rows[at + 1 :]]), job))
         assert changed[:at] + changed[at + 1 :] == whole[:at] + whole[at + 1 :]
         # Changed to the row that was added before: it is the same there.
         assert changed[at] == added[at]
 
 
-@given(row=st.tuples(cells, cells, cells))
+#: Cells of which every one fits a job that leaves gaps out or fills them.
+fitting = st.tuples(
+    st.sampled_from(("", "NA", "0", "1e0", "-3.25")),
+    st.sampled_from(("", "1", "1.0", "b", "ö")),
+    st.sampled_from(("0.0", "1", "?", "-3.250")),
+)
+
+
+@given(rows=st.lists(fitting, min_size=1, max_size=7), data=st.data())
+@examples(1)
+def test_without_noise_rows_are_left_out_one_by_one(rows: list[Row], data: st.DataObject) -> None:
+    """Whether a row is left out, and what it is otherwise, follows from its own cells."""
+    job = data.draw(st.sampled_from((1, 2)), label="job")
+    at = data.draw(st.integers(0, len(rows) - 1), label="at")
+    sure = ("0", "b", "1")  # so that there is a row in any case
+
+    def found(rows: Sequence[Row]) -> list[bytes | None]:
+        columns = zip(*rows, strict=True)
+        texts = {n: cells_of(pl.Series(each)) for n, each in zip(NAMES, columns, strict=True)}
+        table = Table("in.csv", "line", np.arange(len(rows)), {}, texts, NAMES)
+        held = kept_rows(table, *JOBS[job], Outside.REFUSE)
+        kept = iter(zip(held.features, held.target, strict=True))
+        told = [None if out else b"".join(n.tobytes() for n in next(kept)) for out in held.left_out]
+        assert next(kept, None) is None
+        return told
+
+    whole = found([*rows, sure])
+    assert found([*rows[:at], *rows[at + 1 :], sure]) == whole[:at] + whole[at + 1 :]
+    assert whole == [found([row, sure])[0] for row in rows] + found([sure])
+
+
+@given(each=row, job=st.sampled_from(range(3)))
 @examples(1, allow=[HealthCheck.function_scoped_fixture])
-def test_a_row_is_the_same_in_every_format(row: Row, tmp_path: Path) -> None:
+def test_a_row_is_the_same_in_every_format(each: Row, job: int, tmp_path: Path) -> None:
     found = {
-        suffix: vectors(used(tmp_path, suffix, make([row]))) for suffix, make in FORMATS.items()
+        suffix: vectors(used(tmp_path, suffix, make([each]), job))
+        for suffix, make in FORMATS.items()
     }
     # Where semicolons separate, a comma is a decimal mark.
-    marks = found.pop("semicolons.csv") if any("," in cell for cell in row) else found["csv"]
+    marks = found.pop("semicolons.csv") if any("," in cell for cell in each) else found["csv"]
     assert len(marks) == 1
-    assert all(each == found["csv"] for each in found.values())
+    assert all(one == found["csv"] for one in found.values())
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -195,10 +260,11 @@ def test_words_and_cells_are_numbers_alike(word: str) -> None:
 
 def test_a_cell_is_the_word_that_is_spelt_as_it_is_before_any_of_its_value() -> None:
     cells = pl.Series(["01067", "1067", "1067.0", "1e3", None, "x"])
-    assert text_places(cells, ["01067", "1067"]).tolist() == [0, 1, 1, -1, -1, -1]
-    assert text_places(cells, ["1067.00", "1000", "x"]).tolist() == [0, 0, 0, 1, -1, 2]
+    values = numbers_of(cells)
+    assert text_places(cells, ["01067", "1067"], values).tolist() == [0, 1, 1, -1, -1, -1]
+    assert text_places(cells, ["1067.00", "1000", "x"], values).tolist() == [0, 0, 0, 1, -1, 2]
     # Neither of two words is the number's shortest form: it is none of them.
-    assert text_places(cells, ["01067", "1067.00"]).tolist() == [0, -1, -1, -1, -1, -1]
+    assert text_places(cells, ["01067", "1067.00"], values).tolist() == [0, -1, -1, -1, -1, -1]
     numbers = np.array([1067.0, 1000.0, np.nan])
     assert number_places(numbers, ["01067", "1067"]).tolist() == [1, -1, -1]
     assert number_places(numbers, ["a", "b"]).tolist() == [-1, -1, -1]

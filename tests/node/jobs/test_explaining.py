@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kits.budgets import ROWS, Inline, fill, job, noisy_spec
+from kits.budgets import ROWS, Inline, enter, fill, job, noisy_spec
 
 from node.control import results as r
 from node.jobs import explaining
@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
             "ward", "/srv/w", b"w" * 32, ROWS, 1, tuple((c, "number") for c in COLUMNS), 0.0
         )
         with opened.transaction() as tx:
-            catalogue.save_dataset(tx, whole)
+            enter(tx, whole)
         yield opened
 
 

@@ -22,8 +22,8 @@ from node.engine.engine import Wanted
 from node.home.home import Home
 from node.jobs.datasets import keeping, showing
 from node.perform import compute, considering
-from node.privacy import joins, ledger
-from node.store import catalogue, jobs, records, versions
+from node.privacy import joins, ledger, settling
+from node.store import catalogue, jobs, people, records, versions
 from node.store.catalogue import Dataset
 from node.store.store import Store
 from node.work import tasks
@@ -58,8 +58,11 @@ def home(tmp_path: Path) -> Home:
 def services(home: Home) -> Iterator[Any]:
     with Store.open(home.database) as store:
         engine = SimpleNamespace(machines={})
-        keys = SimpleNamespace(account=b"\x22" * 20)
-        yield SimpleNamespace(home=home, store=store, engine=engine, compute=Here(), keys=keys)
+        keys = SimpleNamespace(account=b"\x22" * 20, derive=lambda _: bytes(32))
+        config = SimpleNamespace(overlap=0.1)
+        yield SimpleNamespace(
+            home=home, store=store, engine=engine, compute=Here(), keys=keys, config=config
+        )
 
 
 async def add(services: Any, tmp_path: Path, name: str = "ward", **more: Any) -> Dataset:
@@ -95,6 +98,12 @@ async def charged(services: Any, name: str, number: int = 1) -> None:
         ledger.release(tx, job(number))
 
     await services.store.run(write)
+
+
+async def added(services: Any, dataset: Dataset) -> Dataset:
+    """As `data add` leaves it: compared with the others."""
+    await settling.settle(services, dataset.name)
+    return dataset
 
 
 def held(home: Home) -> set[str]:
@@ -153,36 +162,26 @@ async def test_a_copy_that_another_name_has_stays(services: Any, tmp_path: Path)
     assert (copies, held(services.home)) == (0, {other.digest.hex()})
 
 
-async def test_the_same_file_finds_its_budget_again(services: Any, tmp_path: Path) -> None:
-    await add(services, tmp_path)
-    await charged(services, "ward")
-    await keeping.remove(services, "ward")
-    with pytest.raises(InputError, match="was here as 'ward', and jobs have learnt") as caught:
-        await add(services, tmp_path, "fresh")
-    assert caught.value.__notes__ == ["assay data add ward FILE"]
-    # As a hold-out it is offered to no job.
-    await add(services, tmp_path, "measure", holdout=True)
-    again = await add(services, tmp_path)
-    (entry,) = await services.store.read(lambda tx: ledger.entries(tx, again.name))
-    assert entry.charged == 1
-
-
-async def test_a_file_that_told_nothing_may_have_another_name(
+async def test_the_same_file_finds_its_budget_again_under_any_name(
     services: Any, tmp_path: Path
 ) -> None:
-    await add(services, tmp_path)
+    await added(services, await add(services, tmp_path))
+    await charged(services, "ward")
     await keeping.remove(services, "ward")
-    await add(services, tmp_path, "fresh")
+    for name in ("ward", "fresh"):
+        again = await added(services, await add(services, tmp_path, name))
+        (entry,) = await services.store.read(lambda tx, of=again.name: ledger.entries(tx, of))
+        assert (entry.dataset, entry.charged) == ("ward", 1)
 
 
 async def test_an_older_version_finds_its_budget_too(services: Any, tmp_path: Path) -> None:
-    await add(services, tmp_path)
+    await added(services, await add(services, tmp_path))
     await charged(services, "ward")
     await keeping.replace(services, "ward", tmp_path / "second.csv", Reading())
-    with pytest.raises(InputError, match="an earlier version of 'ward'") as caught:
-        await add(services, tmp_path, "fresh")
-    assert caught.value.__notes__ == ["assay data replace ward FILE"]
-    await keeping.replace(services, "ward", tmp_path / "first.csv", Reading())
+    assert await services.store.read(lambda tx: people.is_compared(tx, "ward"))
+    await added(services, await add(services, tmp_path, "fresh"))
+    (entry,) = await services.store.read(lambda tx: ledger.entries(tx, "fresh"))
+    assert (entry.dataset, entry.charged) == ("ward", 1)
 
 
 # Replacing
@@ -191,7 +190,8 @@ async def test_an_older_version_finds_its_budget_too(services: Any, tmp_path: Pa
 async def test_a_new_version_keeps_name_policy_map_and_ledger(
     services: Any, tmp_path: Path
 ) -> None:
-    old = await add(services, tmp_path, renames=keeping.encode_map(keeping.parse_map(MAP)))
+    renames = keeping.encode_map(keeping.parse_map(MAP))
+    old = await added(services, await add(services, tmp_path, renames=renames))
     open_ = dataclasses.replace(Policy.closed(), decided=True)
     await services.store.run(lambda tx: catalogue.save_policy(tx, "ward", open_))
     await charged(services, "ward")

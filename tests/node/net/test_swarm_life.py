@@ -12,12 +12,15 @@ from functools import partial
 
 import pytest
 import trio
-from kits.net.swarms import LOOPBACK, TOPIC, accept, dial, stranger, swarm, wait_until
+from kits.net.swarms import LOOPBACK, TOPIC, accept, stranger, swarm, wait_until
 from kits.paths import ROOT, TESTS
-from libp2p.network.exceptions import SwarmException
 
-from node.net import peers, transport
+from node.net import transport
 from node.net.errors import Unreachable
+from node.net.host import network_of
+from node.net.peering import lines as peering_lines
+from node.net.peering import peers
+from node.net.rules import pace
 from node.net.swarm import Swarm, SwarmConfig, open_swarm
 from protocol import params
 from protocol.errors import FatalError, InputError
@@ -124,14 +127,27 @@ async def test_more_connections_in_a_life_than_at_once(monkeypatch: pytest.Monke
 
 
 async def test_no_more_connections_at_once_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newcomer gets in, and the one that has been of no use for longest goes."""
     monkeypatch.setattr(params, "MAX_CONNECTIONS", 2)
-    async with swarm() as a, stranger(a), stranger(a):
+    async with swarm() as a, stranger(a) as first, stranger(a) as second:
         await wait_until(lambda: len(a.peers()) == 2)
-        monkeypatch.setattr(params, "MAX_CONNECTIONS", 9)
-        async with stranger() as third:
-            with pytest.raises(SwarmException):
-                await dial(third, a)
-        assert len(a.peers()) == 2
+        async with stranger(a) as third:
+            there = {str(second.get_id()), str(third.get_id())}
+            await wait_until(lambda: {each.peer_id for each in a.peers()} == there)
+            await wait_until(lambda: not network_of(first).connections)
+        assert a.statistics()["evicted"] == 1
+
+
+async def test_members_and_chosen_peers_stay_in_a_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(params, "MAX_CONNECTIONS", 2)
+    async with swarm() as chosen, swarm(chosen) as a, stranger(a) as member:
+        a.cherish(lambda: [str(member.get_id())])
+        stay = {chosen.peer_id, str(member.get_id())}
+        for number in range(3):
+            async with stranger(a) as another:
+                await wait_until(lambda another=another: not network_of(another).connections)
+            await wait_until(lambda: {each.peer_id for each in a.peers()} == stay)
+            assert a.statistics()["evicted"] == number + 1
 
 
 async def test_when_the_bootstrap_node_comes_back_everybody_is_back() -> None:
@@ -245,7 +261,8 @@ async def test_a_line_that_goes_dead_is_noticed_and_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(peers, "ASK_SECONDS", 0.2)
-    monkeypatch.setattr(peers, "_LONELY_EXCHANGE_SECONDS", 0.2)
+    monkeypatch.setattr(pace, "FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(peering_lines, "LEAST_PATIENCE", 1.0)
     async with swarm() as a, line_to(a) as (address, cut):
         config = SwarmConfig((), (address,), os.urandom(32))
         async with open_swarm(config) as b:

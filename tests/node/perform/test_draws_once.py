@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from kits.budgets import enter
 
 from node.perform import compute, secrets
 from node.privacy import draws as gradients
@@ -57,7 +58,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     with Store.open(tmp_path / "assay.db") as store:
         with store.transaction() as tx:
             row = Dataset("ward", "/srv/ward.csv", b"d" * 32, 9, 1, (("x", "number"),), 0.0)
-            catalogue.save_dataset(tx, row)
+            enter(tx, row)
             policy = with_changes(Policy.closed(), {"accept": "auto"})
             catalogue.save_policy(tx, "ward", policy)
             wanted = Reserve("ward", JOB, b"\x11" * 20, NoisePlan(1.0, 1.5), 1)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kits.budgets import fill, job, noisy_spec
+from kits.budgets import enter, fill, job, noisy_spec
 
 from node.perform import considering
 from node.privacy import budgets, joins
@@ -85,7 +85,7 @@ async def test_another_name_for_the_same_bytes_is_the_same_data(store: Store) ->
     assert await joins.join(services, data_set(store, "copy"), job(2), ASKER)
     with store.transaction() as tx:
         other = dataclasses.replace(data_set(store, "copy"), name="ward", digest=b"e" * 32)
-        catalogue.save_dataset(tx, other)
+        enter(tx, other)
     # A name that comes again keeps what was told under it.
     assert await joins.others(services, other, job(2)) == {job(1)}
 
@@ -116,7 +116,7 @@ async def test_a_job_counts_for_the_data_set_that_it_used_alone(store: Store) ->
     with store.transaction() as tx:
         apart = dataclasses.replace(data_set(store, "clinic"), digest=b"c" * 32)
         catalogue.delete_dataset(tx, "clinic")
-        catalogue.save_dataset(tx, apart)
+        enter(tx, apart)
     for each in ("ward", "clinic"):
         await joins.join(services, data_set(store, each), job(1), ASKER)
     with store.transaction() as tx:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from kits.books import make_spec
 
-from node.data.matrix import OwnedRows
+from node.data.matrix import KeptRows, OwnedRows
 from node.store.blobs import BlobRef, Blobs
 from node.work import apply as apply_tasks
 from node.work import sealed as sealed_tasks
@@ -152,7 +152,12 @@ def job(
         x, y = data[name]
         return OwnedRows(x, y, np.zeros(len(x), dtype=np.bool_), "")
 
+    def load_kept(directory: Path, digest: bytes, name: str, terms: object) -> KeptRows:
+        x, y = data[name]
+        return KeptRows(x, y, np.zeros(len(x), dtype=np.bool_), "")
+
     monkeypatch.setattr("node.work.tasks.load_matrix", load)
+    monkeypatch.setattr("node.work.tasks.load_kept_rows", load_kept)
     monkeypatch.setattr("node.work.tasks.load_owned_rows", load_owned)
     clear_caches()
     yield Job(

@@ -66,7 +66,9 @@ def test_each_vector_has_its_verdict(vector: dict[str, Any]) -> None:
     seen = Seen()
     for digest in vector["seen"]:
         seen.add(bytes.fromhex(digest))
-    found = judge(vector["topic"], content, PLACE, lambda job: view if job == JOB else None, seen)
+    known = lambda job: view if job == JOB else None  # noqa: E731
+    refusal = lambda envelope: str(vector["card"])  # noqa: E731
+    found = judge(vector["topic"], content, PLACE, known, seen, refusal)
     assert found.verdict.value == vector["verdict"], found.reason
     assert vector["reason"] in found.reason
     accepted = found.verdict is Verdict.ACCEPT

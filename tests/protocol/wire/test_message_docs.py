@@ -12,8 +12,8 @@ from kits.paths import ROOT
 from protocol import params
 from protocol.books.evidence import Evidence, RoundRecord
 from protocol.wire.blobs import chunk_list_bytes
-from protocol.wire.messages import FROM_REQUESTER, Body, Contribution, RefusalCode
-from protocol.wire.topics import JOBS_TOPIC
+from protocol.wire.messages import FROM_REQUESTER, OF_CARDS, Body, Contribution, RefusalCode
+from protocol.wire.topics import CARDS_TOPIC, JOBS_TOPIC
 
 SPEC = ROOT / "docs" / "spec"
 
@@ -63,6 +63,7 @@ def test_topics_carry_what_the_code_lets_them_carry() -> None:
     job = next(value for name, value in table.items() if "/job/" in name)
     block = next(value for name, value in table.items() if "/block/" in name)
     assert table[f"`{JOBS_TOPIC}`"] == "Announce"
+    assert table[f"`{CARDS_TOPIC}`"] == ", ".join(kind.__name__ for kind in OF_CARDS)
     assert {*job.split(", "), "Announce"} == {kind.__name__ for kind in FROM_REQUESTER}
     assert block == Contribution.__name__
 
@@ -76,6 +77,21 @@ def test_topics_carry_what_the_code_lets_them_carry() -> None:
         ("messages", params.MAX_COHORT),
         ("messages", params.MAX_REASON_BYTES),
         ("messages", params.MAX_TOLD_FRAMES),
+        ("messages", params.MAX_CARD_BYTES),
+        ("messages", params.MAX_CARD_BYTES + 16),
+        ("messages", params.MAX_CARD_COLUMNS),
+        ("messages", params.MAX_CARD_WORDS),
+        ("messages", params.MAX_CARD_PURPOSES),
+        ("messages", params.MAX_CARDS_OF_PEER),
+        ("messages", params.MAX_ROWS_BUCKET),
+        ("messages", params.MAX_TOLD_CARDS),
+        ("gossip", params.MAX_CARD_BYTES),
+        ("gossip", params.MAX_CARDS),
+        ("gossip", params.MAX_CARD_SECONDS),
+        ("gossip", params.CARD_SKEW_SECONDS),
+        ("gossip", params.CARD_BURST),
+        ("gossip", params.CARD_REFILL_SECONDS),
+        ("gossip", params.CARD_AGAIN_SECONDS),
         ("gossip", params.MAX_GOSSIP_BYTES),
         ("gossip", params.MAX_SEEN),
         ("gossip", params.GOSSIP_MESSAGES_PER_SECOND),

@@ -18,6 +18,7 @@ from protocol import params
 from protocol.errors import Malformed
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
 from protocol.wire import messages
+from protocol.wire.cards import Card, CardColumn, ColumnKind, bucket_of, bucket_span
 from protocol.wire.codec import Range, Size, decode_tagged, encode, encode_tagged
 from protocol.wire.envelope import Context, Envelope, Frame, envelope_digest, open_envelope
 from protocol.wire.messages import Body, Freeze, Roster
@@ -62,9 +63,13 @@ def _limits() -> list[tuple[type[Any], str, Any]]:
     return found
 
 
+#: Lists whose entries differ from each other, and an amount; they have tests of their own.
+APART = ((Freeze, "rosters"), (Card, "columns"), (Card, "purposes"), (Card, "rate"))
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "limit"),
-    [each for each in _limits() if each[0] is not Freeze],
+    [each for each in _limits() if (each[0], each[1]) not in APART],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_a_field_holds_its_limit_and_not_one_more(
@@ -92,6 +97,7 @@ def test_a_field_holds_its_limit_and_not_one_more(
 ELEMENTS: dict[tuple[type[Any], str], tuple[Any, ...]] = {
     (messages.Ask, "held"): (bytes(8),),
     (messages.Told, "frames"): (b"\0",),
+    (messages.ToldCards, "frames"): (b"\0",),
     (messages.Ready, "seed_hashes"): (bytes(16),),
     (messages.Ready, "key_hashes"): (bytes(16),),
     (messages.Ready, "boxes"): (bytes(80),),
@@ -119,6 +125,36 @@ def test_as_many_blocks_are_frozen_as_the_largest_cohort_has() -> None:
     for bad in (rosters(params.MAX_BLOCKS + 1), ()):
         with pytest.raises(Malformed, match="rosters"):
             Freeze(bytes(32), bad)
+
+
+def test_a_card_holds_its_limits_and_not_one_more() -> None:
+    card = smallest(Card)
+    column = smallest(CardColumn)
+    names = [f"{number:064}" for number in range(params.MAX_CARD_COLUMNS + 1)]
+    columns = tuple(dataclasses.replace(column, name=name) for name in names)
+    purposes = tuple(f"{number:032}" for number in range(params.MAX_CARD_PURPOSES + 1))
+    words = tuple(f"{number:064}" for number in range(params.MAX_CARD_WORDS + 1))
+    dataclasses.replace(card, columns=columns[:-1], purposes=purposes[:-1], rate=2**256 - 1)
+    dataclasses.replace(column, kind=ColumnKind.CATEGORY, words=words[:-1])
+    for changes in ({"columns": columns}, {"columns": ()}, {"purposes": purposes}):
+        with pytest.raises(Malformed, match="length"):
+            dataclasses.replace(card, **changes)
+    for name in ("x" * 65, ""):
+        with pytest.raises(Malformed, match="length"):
+            dataclasses.replace(column, name=name)
+    with pytest.raises(Malformed, match="length"):
+        dataclasses.replace(column, kind=ColumnKind.CATEGORY, words=words)
+    with pytest.raises(Malformed, match="256 bits"):
+        dataclasses.replace(card, rate=2**256)
+
+
+def test_buckets_are_half_powers_of_ten() -> None:
+    """A row count shows only in which of them it lies: ends are as close as they can be."""
+    ends = [100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 10**6, 3 * 10**6, 10**7]
+    assert [bucket_of(end) - bucket_of(end - 1) for end in ends] == [1] * len(ends)
+    assert (bucket_of(0), bucket_of(2**62)) == (0, params.MAX_ROWS_BUCKET)
+    spans = [bucket_span(bucket) for bucket in range(params.MAX_ROWS_BUCKET + 1)]
+    assert spans == list(zip([0, *ends], [*ends, None], strict=True))
 
 
 @pytest.mark.parametrize("order", [(1, 0), (0, 0)], ids=["descending", "twice"])

@@ -12,7 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Final
 from weakref import WeakValueDictionary
 
 import trio
@@ -26,18 +26,23 @@ from multiaddr import Multiaddr
 from node.net.errors import TimedOut, Unreachable
 from node.net.gossip import GuardedPubsub
 from node.net.host import network_of
+from node.net.peering.lines import LOOK_SECONDS, Lines
+from node.net.peering.whois import (
+    MAX_ANSWER_BYTES,
+    MAX_QUESTION_BYTES,
+    Known,
+    WhoIs,
+    parse_peer,
+)
+from node.net.rules import pace
 from protocol import params
-from protocol.errors import AssayError, InputError, Malformed
-from protocol.wire.codec import Range, Size, Wire, decode, encode
+from protocol.errors import AssayError, InputError
+from protocol.wire.codec import decode, encode
 
 log = logging.getLogger("assay.net")
 
-PROTOCOL: Final = "/assay/1/peers"
-
-_MAX_ID_BYTES: Final = 64
-MAX_QUESTION_BYTES: Final = 1024 + params.MAX_PEER_RECORD_BYTES
-MAX_ANSWER_BYTES: Final = 1024 + params.MAX_PEERS_PER_ANSWER * (params.MAX_PEER_RECORD_BYTES + 8)
 _RECORD_SECONDS: Final = 2 * 60 * 60
+#: What a peer's answer may take at least. One that is later is slow, and is waited for longer.
 ASK_SECONDS: Final = 5.0
 #: Peers asked at once, and how far a search goes beyond the first it knows.
 _FAN_OUT: Final = 6
@@ -46,68 +51,25 @@ _HOPS: Final = 3
 _TOPIC_PEERS: Final = 3
 _TOPICS_PER_EXCHANGE: Final = 8
 
-_FIRST_BACKOFF: Final = 0.5
-_LAST_BACKOFF: Final = 30.0
-#: Questions in a row without an answer after which a connection is given up.
-_SILENCES: Final = 3
-_TICK_SECONDS: Final = 0.5
 #: Peers that could not be dialled and are remembered for it.
 _MAX_ATTEMPTS: Final = 4096
 #: Addresses of one peer that are tried.
 _MAX_ADDRESSES: Final = 8
-_EXCHANGE_SECONDS: Final = 20.0
-_LONELY_EXCHANGE_SECONDS: Final = 2.0
 _MUTE_SECONDS: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class WhoIs(Wire):
-    """Whom do you know? `wanted` is a peer id in bytes or empty, `topic` a topic or empty."""
-
-    wanted: Annotated[bytes, Size(0, _MAX_ID_BYTES)]
-    topic: Annotated[str, Size(0, params.MAX_TOPIC_BYTES)]
-    agent: Annotated[str, Size(0, 64)]
-    record: Annotated[bytes, Size(0, params.MAX_PEER_RECORD_BYTES)]
-
-
-@dataclass(frozen=True, slots=True)
-class Known(Wire):
-    """Signed address records (libp2p envelopes); the first `matches` of them were asked for."""
-
-    agent: Annotated[str, Size(0, 64)]
-    matches: Annotated[int, Range(0, params.MAX_PEERS_PER_ANSWER)]
-    records: Annotated[
-        tuple[Annotated[bytes, Size(1, params.MAX_PEER_RECORD_BYTES)], ...],
-        Size(0, params.MAX_PEERS_PER_ANSWER),
-    ]
+_CROWD_SECONDS: Final = 0.05
+_OWN_RECORD_SECONDS: Final = 60.0
 
 
 @dataclass(slots=True)
-class _Attempt:
-    """When a peer may be dialled again."""
+class _Asked:
+    """When a connected peer is asked next, and after what pause again."""
 
-    at: float = 0.0
-    backoff: float = _FIRST_BACKOFF
+    at: float
+    pause: float = pace.FIRST_PAUSE
 
 
 #: Asks one connected peer one question; raises PeerError.
 Ask = Callable[[str, bytes], Awaitable[bytes]]
-
-
-def parse_peer(peer: str) -> ID:
-    """A peer id from its text, base58 of a multihash: the key itself, or its SHA-256.
-
-    Raises Malformed.
-    """
-    try:
-        parsed = ID.from_string(peer)
-    except Exception as error:
-        raise Malformed(f"{peer[:80]!r} is no peer id") from error
-    raw = parsed.to_bytes()
-    # The library takes any base58.
-    if raw[:2] not in (b"\x00\x24", b"\x12\x20") or len(raw) != 2 + raw[1] or str(parsed) != peer:
-        raise Malformed(f"{peer[:80]!r} is no peer id")
-    return parsed
 
 
 class Peers:
@@ -120,11 +82,16 @@ class Peers:
         self._agent = agent
         self._ask: Ask | None = None
         self._wanted: dict[ID, Multiaddr] = {}
-        self._attempts: dict[ID, _Attempt] = {}
-        self._asked: dict[ID, float] = {}
+        self._attempts: dict[ID, pace.Attempts] = {}
+        self._asked: dict[ID, _Asked] = {}
+        self._following: frozenset[str] = frozenset()
+        self._record, self._record_at = b"", float("-inf")
         self._dialling: set[ID] = set()
         self._locks: WeakValueDictionary[ID, trio.Lock] = WeakValueDictionary()
-        self._silent: Counter[ID] = Counter()
+        self.lines = Lines(self._network)
+        self.lines.chosen = lambda: tuple(self._wanted)
+        pubsub.on_news = self.lines.useful
+        pubsub.on_follower = self.lines.answered
         self.agents: dict[ID, str] = {}
         self.topics: Callable[[], Iterable[str]] = tuple
         self.counters: Counter[str] = Counter()
@@ -137,15 +104,11 @@ class Peers:
 
     def connected(self) -> list[ID]:
         """Peers with an open connection."""
-        return [
-            peer
-            for peer, conns in self._network.connections.items()
-            if any(not each.is_closed for each in conns)
-        ]
+        return self.lines.connected()
 
     def is_connected(self, peer: ID) -> bool:
         """Whether a connection to the peer is open."""
-        return any(not each.is_closed for each in self._network.connections.get(peer, []))
+        return self.lines.is_connected(peer)
 
     def remember(self, address: str) -> ID:
         """Want a connection to this address from now on; redialled whenever it is lost.
@@ -216,7 +179,7 @@ class Peers:
         addresses = list(dict.fromkeys(map(str, self._addresses(peer))))[:_MAX_ADDRESSES]
         for address in addresses:
             try:
-                with trio.fail_after(2 * params.DIAL_SECONDS):
+                with trio.fail_after(2 * params.DIAL_SECONDS + 2 * self.lines.attention.lag):
                     await self._network.dial_addr(Multiaddr(address), peer)
                 self.counters["dials"] += 1
                 return
@@ -268,34 +231,31 @@ class Peers:
         """
         if self._ask is None:
             return [], []
-        record, _ = env_to_send_in_RPC(self._host)
-        question = WhoIs(wanted, topic, self._agent, record)
+        question = WhoIs(wanted, topic, self._agent, self._own_record())
+        began = trio.current_time()
         try:
             reply = decode(Known, await self._ask(str(peer), encode(question)), MAX_ANSWER_BYTES)
         except TimedOut as error:
+            # `_ask` has its line asked for a byte: only one from which nothing comes is hung up on.
             log.debug("asking %s for peers: %s", peer, error)
-            await self._suspect(peer)
             return [], []
         except AssayError as error:
             # It speaks, but not this protocol, or not now.
             log.debug("asking %s for peers: %s", peer, error)
-            self._asked[peer] = trio.current_time() + _MUTE_SECONDS
+            self._asked[peer] = _Asked(trio.current_time() + _MUTE_SECONDS, pace.LAST_PAUSE)
             return [], []
-        self._silent.pop(peer, None)
+        self.lines.answered(peer, trio.current_time() - began)
         self.agents[peer] = reply.agent
         return self._learn(reply.records[: reply.matches]), self._learn(
             reply.records[reply.matches :]
         )
 
-    async def _suspect(self, peer: ID) -> None:
-        """Hang up on a peer that has not answered a few times, because its end of the line may be
-        gone."""
-        self._silent[peer] += 1
-        if self._silent[peer] >= _SILENCES:
-            self._silent.pop(peer, None)
-            self.counters["hung_up.silent"] += 1
-            log.info("peer %s does not answer: closing its connection", peer)
-            await self._network.close_peer(peer)
+    def _own_record(self) -> bytes:
+        """This node's own addresses, signed; looked up once a minute: it asks every interface."""
+        now = trio.current_time()
+        if now - self._record_at >= _OWN_RECORD_SECONDS:
+            self._record, self._record_at = env_to_send_in_RPC(self._host)[0], now
+        return self._record
 
     def _learn(self, records: Iterable[bytes]) -> list[ID]:
         """Keep signed records; a record that does not verify is skipped."""
@@ -329,7 +289,7 @@ class Peers:
             to_ask = named
 
     async def _ask_for(self, peer: ID, wanted: ID, named: list[ID]) -> None:
-        with trio.move_on_after(ASK_SECONDS):
+        with trio.move_on_after(self.lines.allowed(peer, ASK_SECONDS)):
             matches, others = await self.exchange(peer, wanted=wanted.to_bytes())
             named.extend((*matches, *others))
 
@@ -338,72 +298,113 @@ class Peers:
     async def maintain(self) -> None:
         """Redial what was asked for, keep enough connections, and go on learning who is there."""
         async with trio.open_nursery() as nursery:
+            self.lines.watch(nursery)
             while True:
+                self.lines.look()
                 now = trio.current_time()
+                self._forgive(now)
                 for peer in self._due(now):
                     self._dialling.add(peer)
                     nursery.start_soon(self._try, peer)
                 self._schedule_exchange(nursery, now)
-                await trio.sleep(_TICK_SECONDS)
+                with trio.move_on_after(LOOK_SECONDS):
+                    await self.lines.arrivals.wait()
+                    # A newcomer is asked at once: until it answers, it is the first to go. A crowd
+                    # of them is asked together.
+                    await trio.sleep(_CROWD_SECONDS)
 
     def _due(self, now: float) -> list[ID]:
         """Whom to dial now: lost bootstrap peers always, others while there are too few."""
         connected = set(self.connected())
         busy = connected | self._dialling | {self._host.get_id()}
-        due = [peer for peer in self._wanted if peer not in busy]
-        room = params.TARGET_PEERS - len(connected) - len(self._dialling)
+        free = pace.dials_at_once(self.lines.attention.lag, len(connected)) - len(self._dialling)
+        if free <= 0:
+            return []
+        due = [peer for peer in self._wanted if peer not in busy and self._ready(peer, now)]
+        random.shuffle(due)
+        room = params.TARGET_PEERS - len(connected) - len(self._dialling) - len(due)
         if room > 0:
             others = [
                 peer
                 for peer in self._host.get_peerstore().peers_with_addrs()
-                if peer not in busy and peer not in self._wanted
+                if peer not in busy and peer not in self._wanted and self._ready(peer, now)
             ]
             random.shuffle(others)
-            due.extend(each for each in others if self._ready(each, now))
-            due = due[: max(room, len(self._wanted))]
-        return [peer for peer in due if self._ready(peer, now)]
+            due.extend(others[:room])
+        return due[:free]
 
     def _ready(self, peer: ID, now: float) -> bool:
-        attempt = self._attempts.get(peer)
-        return (attempt is None or attempt.at <= now) and not self._pubsub.warden.banned(str(peer))
+        attempts = self._attempts.get(peer)
+        return (attempts is None or attempts.at <= now) and not self._pubsub.warden.banned(
+            str(peer)
+        )
+
+    def _forgive(self, now: float) -> None:
+        for peer in [peer for peer, each in self._attempts.items() if each.forgiven(now)]:
+            del self._attempts[peer]
 
     async def _try(self, peer: ID) -> None:
         try:
             await self._dial(peer)
-            self._attempts.pop(peer, None)
+            self._attempted(peer).succeeded(trio.current_time(), _dice())
         except Unreachable as error:
-            if len(self._attempts) >= _MAX_ATTEMPTS:
-                self._attempts.clear()
-            attempt = self._attempts.setdefault(peer, _Attempt())
-            jitter = random.uniform(0.75, 1.25)  # noqa: S311 - spreads load
-            attempt.at = trio.current_time() + attempt.backoff * jitter
-            attempt.backoff = min(_LAST_BACKOFF, 2 * attempt.backoff)
-            log.debug("%s; again in %.1f s", error, attempt.backoff)
+            attempts = self._attempted(peer)
+            attempts.failed(trio.current_time(), _dice())
+            log.debug("%s; again in %.1f s", error, attempts.at - trio.current_time())
         finally:
             self._dialling.discard(peer)
 
-    def _schedule_exchange(self, nursery: trio.Nursery, now: float) -> None:
-        connected = self.connected()
-        few = len(connected) < params.TARGET_PEERS
-        pause = _LONELY_EXCHANGE_SECONDS if few else _EXCHANGE_SECONDS
-        known = set(connected)
-        self._asked = {peer: at for peer, at in self._asked.items() if peer in known}
-        self.agents = {peer: agent for peer, agent in self.agents.items() if peer in known}
-        for peer in connected:
-            if peer not in self._asked or now - self._asked[peer] >= pause:
-                self._asked[peer] = now
-                nursery.start_soon(self._exchange_safely, peer)
+    def _attempted(self, peer: ID) -> pace.Attempts:
+        if len(self._attempts) >= _MAX_ATTEMPTS:
+            self._attempts.clear()
+        return self._attempts.setdefault(peer, pace.Attempts())
 
-    async def _exchange_safely(self, peer: ID) -> None:
-        await self.exchange(peer)
+    def _schedule_exchange(self, nursery: trio.Nursery, now: float) -> None:
+        known = set(self.connected())
+        following = frozenset(self.topics())
+        if following - self._following or self._asked.keys() - known:
+            # Somebody left, or there is a new topic to find followers of: ask as at the beginning.
+            for asked in self._asked.values():
+                asked.pause = pace.FIRST_PAUSE
+                asked.at = min(asked.at, now + pace.spread(pace.FIRST_PAUSE, _dice()))
+        self._following = following
+        self._asked = {peer: each for peer, each in self._asked.items() if peer in known}
+        self.agents = {peer: agent for peer, agent in self.agents.items() if peer in known}
+        for peer in known:
+            asked = self._asked.setdefault(peer, _Asked(now))
+            if asked.at <= now:
+                # Until this question is answered there is no other.
+                asked.at = float("inf")
+                nursery.start_soon(self._exchange_safely, peer, asked)
+
+    async def _exchange_safely(self, peer: ID, asked: _Asked) -> None:
+        try:
+            news = await self._exchange_all(peer)
+        finally:
+            if asked.at == float("inf"):
+                asked.at = trio.current_time() + pace.spread(asked.pause, _dice())
+        asked.pause = pace.next_pause(asked.pause, news)
+
+    async def _exchange_all(self, peer: ID) -> bool:
+        """Ask a peer who is there, and for followers of our topics. Whether it said anything new
+        that is of use."""
+        before = set(self._host.get_peerstore().peers_with_addrs())
+        matches, others = await self.exchange(peer)
+        named = {*matches, *others}
         lacking = [topic for topic in self.topics() if self._followers(topic) < _TOPIC_PEERS]
         random.shuffle(lacking)
         for topic in lacking[:_TOPICS_PER_EXCHANGE]:
             followers, _ = await self.exchange(peer, topic=topic)
+            named.update(followers)
             for each in followers[:_TOPIC_PEERS]:
                 now = trio.current_time()
                 if not self.is_connected(each) and self._ready(each, now):
                     await self._try(each)
+        return len(self.connected()) < params.TARGET_PEERS and bool(named - before)
 
     def _followers(self, topic: str) -> int:
         return sum(map(self.is_connected, self._pubsub.peer_topics.get(topic, ())))
+
+
+def _dice() -> float:
+    return random.random()  # noqa: S311 - spreads load

@@ -1,0 +1,199 @@
+"""The shelf: known cards, taken from gossip and from peers that are asked, kept over restarts.
+
+Every word counts by its signer, whoever brings it. What is taken changes the table at once and the
+store after it: a card of another that a crash forgets is told again.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import partial
+
+import trio
+
+from node.engine.engine import unix_ms
+from node.engine.services import Services
+from node.net.errors import ConversationError
+from node.store import cards
+from node.store.store import Transaction
+from protocol import params
+from protocol.cards.table import Entry, Key, NotTaken, Table
+from protocol.errors import Malformed, PeerError
+from protocol.wire.cards import Card, Withdrawn
+from protocol.wire.codec import decode, encode
+from protocol.wire.envelope import NO_JOB, Envelope, Frame, open_envelope, seal
+from protocol.wire.gossip import about_no_job
+from protocol.wire.messages import OF_CARDS, AskCards, Body, ToldCards
+
+log = logging.getLogger("assay.cards")
+
+#: Private messages, as in node.perform.messages: one frame each way.
+_PROTOCOL = "/assay/1/message"
+_ASK_TIMEOUT = 10.0
+
+#: How often the shelf looks for a peer to ask, and when the same peer is asked again, seconds.
+_LOOK_SECONDS = 2.0
+_ASK_AGAIN_SECONDS = 120.0
+#: Answers in a row from one peer: a full table, and what came in meanwhile.
+_PAGES = params.MAX_CARDS // params.MAX_TOLD_CARDS + 16
+#: Peers whose mark is remembered.
+_MAX_PEERS = 1024
+#: How often what has ended is cleared away, seconds.
+_CLEAR_SECONDS = 600.0
+
+
+def seconds_now() -> int:
+    """Unix time as cards count it."""
+    return unix_ms() // 1000
+
+
+class Shelf:
+    """Cards that this node knows, its own among them."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._table: Table | None = None
+        self._marks: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    async def open(self) -> None:
+        """Read what is stored. Before this, nothing is taken."""
+        entries = await self._services.store.read(cards.card_entries)
+        me = self._services.swarm.peer_id_bytes
+        # Fresh at each start: whoever wants to outrank others must not learn how.
+        self._table = Table(me, secrets.token_bytes(16), entries)
+
+    def refusal(self, envelope: Envelope) -> str:
+        """Why a card or withdrawal would not be taken now; empty where it would."""
+        body = envelope.body
+        if self._table is None or not isinstance(body, Card | Withdrawn):
+            return "no cards are kept yet"
+        return self._table.refusal(envelope.sender, body, seconds_now())
+
+    def entry(self, slot: int) -> Entry | None:
+        """What stands in one of this node's slots."""
+        if self._table is None:
+            return None
+        return self._table.entry((self._services.swarm.peer_id_bytes, slot))
+
+    async def take(self, envelopes: Sequence[Envelope]) -> int:
+        """Take signed words, each judged anew; how many were taken. They are stored on return."""
+        if self._table is None:
+            return 0
+        stored: dict[Key, tuple[Entry, bytes]] = {}
+        gone: set[Key] = set()
+        for envelope in envelopes:
+            body = envelope.body
+            if not isinstance(body, Card | Withdrawn):
+                continue
+            taken = self._table.take(envelope.sender, body, seconds_now())
+            if isinstance(taken, NotTaken):
+                log.debug("a card is not taken: %s", taken.reason)
+                continue
+            for key in taken.gone:
+                stored.pop(key, None)
+                gone.add(key)
+            stored[taken.entry.key] = taken.entry, encode(envelope)
+        if stored or gone:
+            await self._services.store.run(partial(_write, gone=gone, stored=stored))
+        return len(stored)
+
+    # --- between peers ----------------------------------------------------------------------
+
+    async def told(self, mark: int) -> ToldCards:
+        """The answer to AskCards: the next cards after a mark of this node's."""
+        load = partial(cards.cards_after, mark=mark, now=seconds_now(), limit=params.MAX_TOLD_CARDS)
+        last, bodies = await self._services.store.read(load)
+        return ToldCards(last, tuple(encode(Frame(body, b"")) for body in bodies))
+
+    async def run(self) -> None:
+        """Ask peers, new ones soon, for cards; clear away what has ended. Until cancelled."""
+        clear_at = trio.current_time() + _CLEAR_SECONDS
+        while True:
+            peer = self._next_peer()
+            if peer is not None:
+                try:
+                    await self._ask(peer)
+                except PeerError as error:
+                    log.debug("peer %s was asked for cards in vain: %s", peer, error)
+            if trio.current_time() >= clear_at:
+                await self._clear()
+                clear_at = trio.current_time() + _CLEAR_SECONDS
+            await trio.sleep(_LOOK_SECONDS)
+
+    def _next_peer(self) -> str | None:
+        """The connected peer that was asked longest ago, or never; None where all were lately."""
+        connected = [peer.peer_id for peer in self._services.swarm.peers()]
+        due = [(self._marks[peer][1] if peer in self._marks else 0.0, peer) for peer in connected]
+        at, peer = min(due, default=(0.0, None))
+        return peer if peer is not None and at <= trio.current_time() else None
+
+    async def _ask(self, peer: str) -> None:
+        mark, _ = self._marks.get(peer, (0, 0.0))
+        # Noted before it answers, so that a silent peer is not asked again and again.
+        self._note(peer, mark)
+        for _ in range(_PAGES):
+            told = await self._question(peer, mark)
+            if not told.frames:
+                break
+            envelopes = await trio.to_thread.run_sync(self._opened, told.frames)
+            await self.take(envelopes)
+            mark = told.mark
+            self._note(peer, mark)
+
+    def _note(self, peer: str, mark: int) -> None:
+        self._marks[peer] = mark, trio.current_time() + _ASK_AGAIN_SECONDS
+        self._marks.move_to_end(peer)
+        while len(self._marks) > _MAX_PEERS:
+            self._marks.popitem(last=False)
+
+    async def _question(self, peer: str, mark: int) -> ToldCards:
+        services = self._services
+        frame = encode(Frame(encode(self.sealed(AskCards(mark))), b""))
+        reply = await services.swarm.request(peer, _PROTOCOL, frame, _ASK_TIMEOUT)
+        if not reply:
+            raise ConversationError(peer, "it says nothing of cards")
+        answer = decode(Frame, reply, params.MAX_STREAM_MESSAGE_BYTES)
+        body = open_envelope(answer.envelope).body
+        if not isinstance(body, ToldCards):
+            raise ConversationError(peer, f"it answers with {type(body).__name__}")
+        return body
+
+    def _opened(self, frames: Sequence[bytes]) -> list[Envelope]:
+        """Cards that a peer told, each as gossip would judge it; others are left out."""
+        found = []
+        for data in frames:
+            try:
+                frame = decode(Frame, data, params.MAX_CARD_BYTES + 16)
+                envelope = open_envelope(frame.envelope, params.MAX_CARD_BYTES)
+                context, domain = envelope.context, self._services.domain
+                if (context.chain_id, context.contract) != (domain.chain_id, domain.contract):
+                    raise Malformed("of another chain or contract")
+                if not isinstance(envelope.body, OF_CARDS) or not about_no_job(envelope):
+                    raise Malformed(f"{type(envelope.body).__name__} is no word about a card")
+                if frame.attachment:
+                    raise Malformed("a card with an attachment")
+            except Malformed as error:
+                log.info("a card that was told is dropped: %s", error)
+            else:
+                found.append(envelope)
+        return found
+
+    def sealed(self, body: Body) -> Envelope:
+        """`body`, about no job, signed by this node's peer key."""
+        services = self._services
+        return seal(
+            services.place(NO_JOB), services.swarm.peer_id_bytes, body, services.keys.sign_peer
+        )
+
+    async def _clear(self) -> None:
+        if self._table is not None and (gone := self._table.expire(seconds_now())):
+            await self._services.store.run(partial(cards.delete_cards, keys=gone))
+
+
+def _write(tx: Transaction, gone: set[Key], stored: dict[Key, tuple[Entry, bytes]]) -> None:
+    cards.delete_cards(tx, gone)
+    for entry, body in stored.values():
+        cards.save_card(tx, entry, body)

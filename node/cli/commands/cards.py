@@ -1,0 +1,135 @@
+"""card, offers, job new --card: what an owner tells of its data, and a requester looks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from node.cli import card_views
+from node.cli.options import Dataset, Here
+from node.console.failure import Failure
+from node.console.session import Session
+from node.control.codes import Exit
+
+
+def card_publish(
+    dataset: Dataset,
+    file: Annotated[Path, Parameter(help="The card: a TOML file, written by hand.")],
+    *,
+    dry_run: Annotated[
+        bool, Parameter(negative="", help="Show the card, and publish nothing.")
+    ] = False,
+    session: Here,
+) -> int:
+    """Publish a card of a dataset, in the place of its card before.
+
+    It tells everybody, for good, that this peer has such data: the columns that FILE names, a
+    bucket of the row count, purposes, least rate. docs/guides/cards.md says what that gives away.
+    """
+    given = {"dataset": dataset, "card": _read(file), "dry_run": dry_run}
+    own = session.call("card.publish", given)
+    session.emit(own, card_views.own_card(own))
+    return Exit.OK
+
+
+def card_list(*, session: Here) -> int:
+    """Published cards of this home."""
+    found = session.call("card.list")
+    session.emit(found, card_views.own_cards(found))
+    return Exit.OK
+
+
+def card_withdraw(dataset: Dataset, *, session: Here) -> int:
+    """Take a dataset's card back. Who has read it keeps what it said."""
+    gone = session.call("card.withdraw", {"dataset": dataset})
+    text = f"the card of {gone['dataset']} is withdrawn; who has read it keeps what it said"
+    session.emit(gone, [text])
+    return Exit.OK
+
+
+def offers(
+    card: Annotated[str | None, Parameter(help="A card's id, or its beginning: all of it.")] = None,
+    *,
+    column: Annotated[
+        tuple[str, ...], Parameter(help="A column that it has; give it again for more.")
+    ] = (),
+    kind: Annotated[
+        Literal["number", "category"] | None,
+        Parameter(help="Of these columns; of any, where none is named."),
+    ] = None,
+    purpose: Annotated[str | None, Parameter(help="A purpose that it allows.")] = None,
+    max_price: Annotated[
+        str | None, Parameter(help="The most that its least rate may be: '0.002 ether'.")
+    ] = None,
+    token: Annotated[
+        str | None, Parameter(help="A token's address; --max-price is then in its smallest unit.")
+    ] = None,
+    limit: Annotated[int, Parameter(help="How many are listed.")] = 100,
+    session: Here,
+) -> int:
+    """Cards of datasets that are known here, all or those that are looked for.
+
+    A card is its owner's word: nobody has looked at the data.
+    """
+    if card is not None:
+        detail = session.call("offer.show", {"card": card.lower()})
+        session.emit(detail["offer"], card_views.offer(detail["offer"]))
+        return Exit.OK
+    given = {
+        "columns": list(column),
+        "kind": kind,
+        "purpose": purpose,
+        "max_rate": None if max_price is None else _amount(max_price, token),
+        "token": token,
+        "limit": limit,
+    }
+    found = session.call("offers", given)
+    session.emit(found, card_views.offers(found))
+    return Exit.OK
+
+
+def job_new(
+    *,
+    card: Annotated[str, Parameter(help="A card's id, or its beginning; `assay offers`.")],
+    out: Annotated[Path | None, Parameter(help="The file to write; default: shown.")] = None,
+    session: Here,
+) -> int:
+    """Start a job's spec from a card: its columns, purpose and price; you declare the ranges."""
+    text = spec_from_card(session, card)
+    if out is None:
+        session.emit({"spec": text}, text.splitlines())
+        return Exit.OK
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise Failure(Exit.USAGE, f"{out} exists", field="out") from None
+    except OSError as error:
+        text = f"{out} cannot be written: {error.strerror}"
+        raise Failure(Exit.USAGE, text, field="out") from None
+    lines = [f"wrote {out}", f"next: declare its ranges, then: assay job check {out}"]
+    session.emit({"out": str(out)}, lines)
+    return Exit.OK
+
+
+def spec_from_card(session: Session, card: str) -> str:
+    """A commented spec, TOML text, from a card that the daemon knows. Raises Failure."""
+    return str(session.call("offer.show", {"card": card.lower()})["spec"])
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        text = f"{path} cannot be read: {error.strerror}"
+        raise Failure(Exit.USAGE, text, field="file") from None
+    except UnicodeDecodeError:
+        raise Failure(Exit.USAGE, f"{path} is not UTF-8 text", field="file") from None
+
+
+def _amount(text: str, token: str | None) -> str:
+    from protocol.amounts import parse_amount
+
+    return str(parse_amount(text, "max_price", units=token is None))

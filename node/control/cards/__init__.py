@@ -1,0 +1,5 @@
+"""Cards of data sets on the control socket: parameters, results and examples of their methods.
+
+The methods stand in the table in node/control/methods.py as all others do. It imports wire of
+node/control/.
+"""

@@ -1,0 +1,256 @@
+"""Prints of rows: 64 bits that follow from a row's cells and a key, to tell rows that are the same.
+
+A row's print is a sum over its cells, each with its column's name, so that the order of columns
+does not enter it, and empty cells add nothing. A cell counts by what it means: a number by its
+value, to a float's precision, however it is written; a text without regard to case and width.
+
+A copy whose columns have other names, or of which some are gone, has other sums. So a row has
+further prints: one without names, and eight of a selection of its cells. Which cells are selected
+follows from name and value alone, or from the value: where no cell that is gone was selected, the
+print is the old one. Three pairs of families select each other's rest, about half of the cells, one
+pair of them without names; two more select a quarter and an eighth.
+
+Of each family the lowest prints are kept: a sample of distinct rows that is the same rows in every
+data set that has them (bottom-k, Cohen and Kaplan, PODC 2007). Runs in workers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from node.data.cells import GAPS, numbers_of
+from node.data.table import Numbers, Table
+from protocol.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Prints: TypeAlias = NDArray[np.uint64]
+
+#: Prints kept of whole rows with names, and of each other family: 3 MB for the largest data sets,
+#: and all prints of those with fewer rows.
+WHOLE_KEPT: Final = 1 << 18
+PART_KEPT: Final = 1 << 14
+
+#: Whole rows with names and without; halves, the last pair without names; a quarter, an eighth.
+FAMILIES: Final = 10
+#: Bits of a cell's selector that must be set for a half, the other half, a quarter, an eighth.
+_SELECTED: Final = (1, 2, 12, 112)
+
+#: A selection of fewer cells says too little of a row.
+_LEAST_CELLS: Final = 2
+#: Any other family than the first counts where it tells this part of the rows apart that the first
+#: does.
+_TELLING: Final = 0.95
+#: Common prints of such a family that are no chance.
+_LEAST_COMMON: Final = 3
+
+_ROWS_AT_ONCE: Final = 1 << 16
+_LAST: Final = (1 << 64) - 1
+#: The low bits of a sum count its cells.
+_COUNT: Final = np.uint64(0xFFFF)
+_HEAD: Final = struct.Struct("<QQI")
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One family's sample: `prints` are all distinct ones up to `limit`, sorted; of `rows` rows."""
+
+    rows: int
+    limit: int
+    prints: Prints
+
+    @property
+    def distinct(self) -> float:
+        """How many distinct prints there are; an estimate where not all are kept."""
+        if self.limit == _LAST:
+            return float(len(self.prints))
+        return (len(self.prints) - 1) / (self.limit / 2.0**64)
+
+    def below(self, limit: int) -> Prints:
+        """The kept prints up to `limit`."""
+        return self.prints[: np.searchsorted(self.prints, np.uint64(limit), side="right")]
+
+
+Sketch: TypeAlias = tuple[Family, ...]
+
+
+def sketch_of(table: Table, key: bytes, whole: int = WHOLE_KEPT, part: int = PART_KEPT) -> Sketch:
+    """All families of a table's rows, under a key of 32 bytes; `whole` and `part` prints kept."""
+    kept = [np.zeros(0, np.uint64)] * FAMILIES
+    rows, cut = [0] * FAMILIES, [False] * FAMILIES
+    for sums in _sums(table, key):
+        for index, each in enumerate(sums):
+            least = _LEAST_CELLS if index > 1 else 1
+            usable = each[(each & _COUNT) >= least]
+            rows[index] += len(usable)
+            merged = np.union1d(kept[index], _mixed(usable, _words(key, b"row %d" % index)))
+            most = part if index else whole
+            cut[index] |= len(merged) > most
+            kept[index] = merged[:most]
+    return tuple(
+        Family(n, int(prints[-1]) if short else _LAST, prints)
+        for n, short, prints in zip(rows, cut, kept, strict=True)
+    )
+
+
+def shared_part(one: Sketch, other: Sketch) -> float:
+    """The part of the smaller data set's distinct rows that the other one has too, 0 to 1: an
+    estimate where not all prints are kept. Selections count as rows.
+
+    A family that does not tell all rows apart finds rows of other people by chance: by Good and
+    Turing's estimate as many as are not alone in the larger set. That part is taken off.
+    """
+    found = 0.0
+    for index, (a, b) in enumerate(zip(one, other, strict=True)):
+        limit = min(a.limit, b.limit)
+        smaller = a if a.distinct <= b.distinct else b
+        sample = len(smaller.below(limit))
+        common = len(np.intersect1d(a.below(limit), b.below(limit), assume_unique=True))
+        told = min(_told(one, index), _told(other, index))
+        if not sample or (index and (common < _LEAST_COMMON or told < _TELLING)):
+            continue
+        # Of rows that are not alone, two or more fall together: each print too few is two rows.
+        found = max(found, common / sample - 2 * (1 - told))
+    return min(found, 1.0)
+
+
+def encode_sketch(sketch: Sketch) -> bytes:
+    """A sketch's bytes, before they are sealed."""
+    parts = [
+        _HEAD.pack(each.rows, each.limit, len(each.prints)) + each.prints.astype("<u8").tobytes()
+        for each in sketch
+    ]
+    return b"".join(parts)
+
+
+def decode_sketch(content: bytes) -> Sketch:
+    """Back from `encode_sketch`. Raises InputError where it is of another version."""
+    found, at = [], 0
+    try:
+        while at < len(content):
+            rows, limit, count = _HEAD.unpack_from(content, at)
+            at += _HEAD.size
+            found.append(Family(rows, limit, np.frombuffer(content, "<u8", count, at)))
+            at += 8 * count
+    except (ValueError, struct.error) as error:
+        raise InputError(f"a sketch of rows cannot be read: {error}", "sketch") from error
+    if len(found) != FAMILIES:
+        raise InputError(f"a sketch has {len(found)} families; {FAMILIES} are needed", "sketch")
+    return tuple(found)
+
+
+def _told(sketch: Sketch, index: int) -> float:
+    """The part of a family's rows that it tells apart where whole rows do; 1 at most."""
+    whole, part = sketch[0], sketch[index]
+    expected = part.rows * whole.distinct / max(whole.rows, 1)
+    return min(part.distinct / expected, 1.0) if expected else 1.0
+
+
+def _sums(table: Table, key: bytes) -> Iterator[list[Prints]]:
+    """Some rows at a time: each family's sums [rows]."""
+    bare, named, selector = (_words(key, each) for each in (b"bare", b"named", b"selector"))
+    for begin in range(0, table.rows, _ROWS_AT_ONCE):
+        count = min(_ROWS_AT_ONCE, table.rows - begin)
+        whole, nameless, bare_half, *parts = (np.zeros(count, np.uint64) for _ in range(7))
+        for name, cells, filled in _columns(table, key, begin, count):
+            mixed = _mixed(cells, bare)
+            summand = _summand(mixed, filled)
+            nameless += summand
+            bare_half += summand * (_mixed(mixed, selector) >> np.uint64(63))
+            mixed = _mixed(cells ^ np.uint64(_hashed(_said(name), key)), named)
+            summand = _summand(mixed, filled)
+            whole += summand
+            chosen = _mixed(mixed, selector) >> np.uint64(57)
+            for total, bits in zip(parts, map(np.uint64, _SELECTED), strict=True):
+                total += summand * ((chosen & bits) == bits)
+        half, other, quarter, eighth = parts
+        halves = [half, whole - half, other, whole - other, bare_half, nameless - bare_half]
+        yield [whole, nameless, *halves, quarter, eighth]
+
+
+def _summand(mixed: Prints, filled: Prints) -> Prints:
+    return ((mixed & ~_COUNT) | np.uint64(1)) * filled
+
+
+def _columns(
+    table: Table, key: bytes, begin: int, count: int
+) -> Iterator[tuple[str, Prints, Prints]]:
+    """Each column's name, its cells as 64 bits, and 1 where there is one, 0 where it is empty
+    [count]."""
+    for name in table.order:
+        if name in table.numbers:
+            values = table.numbers[name][begin : begin + count]
+            yield name, _bits(values), (~np.isnan(values)).astype(np.uint64)
+        elif name in table.texts:
+            text = table.texts[name].slice(begin, count)
+            values = numbers_of(text, table.marks)
+            words = _text_bits(text, np.isnan(values), key)
+            number = ~np.isnan(values)
+            cells = np.where(number, _bits(values), words)
+            yield name, cells, (number | (words != 0)).astype(np.uint64)
+
+
+def _bits(values: Numbers) -> Prints:
+    """Numbers by value: whole ones as they are, others to the precision of a float of 32 bits,
+    which a file of those, or one of fewer digits, keeps as well."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        single = values.astype(np.float32).astype(np.float64)
+        exact = (values == np.rint(values)) | ~np.isfinite(single)
+    return (np.where(exact, values, single) + 0.0).view(np.uint64)
+
+
+def _text_bits(text: pl.Series, wanted: NDArray[np.bool_], key: bytes) -> Prints:
+    """Texts of the `wanted` rows by what they say; 0 for the others, and where a word says that
+    nothing is there."""
+    import polars as pl
+
+    words = text.filter(pl.Series(wanted)).drop_nulls().unique().to_list()
+    if not words:
+        return np.zeros(len(text), np.uint64)
+    known = [0 if _said(word) in _NOTHING else _hashed(_said(word), key) for word in words]
+    bits = text.replace_strict(
+        pl.Series(words, dtype=pl.String),
+        pl.Series(known, dtype=pl.UInt64),
+        default=0,
+        return_dtype=pl.UInt64,
+    )
+    found: Prints = bits.to_numpy()
+    return found
+
+
+def _said(word: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", word).casefold().split())
+
+
+_NOTHING: Final = frozenset({"", *map(_said, GAPS)})
+
+
+def _hashed(word: str, key: bytes) -> int:
+    digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8, key=key)
+    return int.from_bytes(digest.digest(), "little") | 1  # 0 is for nothing
+
+
+def _words(key: bytes, what: bytes) -> Sequence[np.uint64]:
+    """Four secret numbers, the last three odd."""
+    stream = hashlib.blake2b(what, digest_size=32, key=key).digest()
+    first, *others = np.frombuffer(stream, "<u8")
+    return [first, *(each | np.uint64(1) for each in others)]
+
+
+def _mixed(numbers: Prints, words: Sequence[np.uint64]) -> Prints:
+    """Every bit of the result follows from every bit of the number and of the secret words: a
+    permutation of 64-bit numbers (as splitmix64, with secret multipliers)."""
+    mixed = numbers ^ words[0]
+    for word, shift in zip(words[1:], (32, 29, 32), strict=True):
+        mixed *= word
+        mixed ^= mixed >> np.uint64(shift)
+    return mixed

@@ -1,0 +1,149 @@
+"""Who goes when a node is full."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.net.rules.worth import (
+    GRACE,
+    OLD_SECONDS,
+    USEFUL_SECONDS,
+    Rank,
+    Shaking,
+    Standing,
+    crowded_out,
+    group,
+    leaving,
+    rank,
+)
+
+AGES = st.floats(0, 10_000)
+STANDING = st.lists(
+    st.builds(
+        Standing,
+        st.integers(),
+        st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2", ""]),
+        AGES,
+        st.booleans(),
+        st.booleans(),
+        st.none() | AGES,
+        st.none() | AGES,
+    ),
+    max_size=40,
+    unique_by=lambda each: each.key,
+)
+
+
+@given(STANDING, st.integers(0, 40))
+def test_nobody_goes_for_one_that_is_worth_less(standing: list[Standing], most: int) -> None:
+    gone = leaving(standing, most)
+    assert len(gone) == len(set(gone)) == max(0, len(standing) - most)
+    left = [rank(each) for each in standing if each.key not in gone]
+    for each in (each for each in standing if each.key in gone):
+        # Newcomers within their share of the places are worth as much as company.
+        assert all(other >= min(rank(each), Rank.NEW) for other in left)
+        if rank(each) > Rank.NEW:
+            assert left.count(Rank.NEW) <= max(1, most // 8)
+        if rank(each) > Rank.COMPANY:
+            assert all(other >= rank(each) for other in left)
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [
+        (Standing(1, "", GRACE), Rank.SILENT),
+        (Standing(1, "", GRACE - 0.1), Rank.NEW),
+        (Standing(1, "", 60, answered=50), Rank.COMPANY),
+        (Standing(1, "", OLD_SECONDS, answered=50), Rank.USEFUL),
+        (Standing(1, "", OLD_SECONDS), Rank.SILENT),
+        (Standing(1, "", 1000, useful=USEFUL_SECONDS, answered=0), Rank.USEFUL),
+        (Standing(1, "", 1000, useful=USEFUL_SECONDS + 1, answered=0), Rank.COMPANY),
+        (Standing(1, "", 1000, member=True), Rank.MEMBER),
+        (Standing(1, "", 1000, member=True, chosen=True), Rank.CHOSEN),
+    ],
+)
+def test_ranks(peer: Standing, expected: Rank) -> None:
+    assert rank(peer) is expected
+
+
+def test_a_crowd_of_idle_ones_pays_for_every_newcomer() -> None:
+    """126 identities of one address that do nothing, then honest ones from it: all get in."""
+    standing = [Standing(f"idle {n}", "192.0.2.1", 100 + n) for n in range(126)]
+    standing += [Standing("good", "192.0.2.9", 50, answered=3), Standing("new", "192.0.2.1", 0)]
+    for number in range(100):
+        newcomer = Standing(f"honest {number}", "192.0.2.1", 0)
+        (goes,) = leaving([*standing, newcomer], 128)
+        assert str(goes).startswith("idle")
+        standing = [each for each in standing if each.key != goes]
+        standing.append(newcomer)
+
+
+def test_company_is_not_pushed_out_by_those_who_come_again_and_again() -> None:
+    company = [Standing(f"good {n}", "192.0.2.1", 900, answered=280) for n in range(112)]
+    crowd = [Standing(f"idle {n}", "192.0.2.1", n / 10) for n in range(17)]
+    assert leaving([*company, *crowd], 128) == ["idle 16"]
+
+
+def test_company_does_not_keep_newcomers_out() -> None:
+    company = [Standing(f"here {n}", "192.0.2.1", 900, answered=n) for n in range(128)]
+    assert leaving([*company, Standing("new", "192.0.2.1", 0)], 128) == ["here 127"]
+
+
+def test_among_equals_the_address_with_most_loses_its_idlest() -> None:
+    many = [Standing(n, "192.0.2.1", 100, answered=n) for n in range(3)]
+    few = [Standing(n, "192.0.2.2", 100, answered=90) for n in range(10, 12)]
+    assert leaving([*many, *few], 4) == [2]
+    assert leaving([*many, *few], 3) == [2, 10]
+
+
+def test_a_newcomer_goes_first_only_where_all_others_are_worth_more() -> None:
+    members = [Standing(n, "192.0.2.1", 9, member=True) for n in range(4)]
+    assert leaving([*members, Standing("new", "192.0.2.2", 0)], 4) == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8::1", "2001:db8::2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("nowhere", "nowhere", True),
+    ],
+)
+def test_whose_address_it_is(one: str, other: str, same: bool) -> None:
+    assert (group(one) == group(other)) is same
+
+
+SHAKING = st.lists(
+    st.builds(
+        Shaking,
+        st.integers(),
+        st.sampled_from(["192.0.2.1", "192.0.2.2", "::1"]),
+        AGES,
+        st.integers(0, 300),
+    ),
+    max_size=40,
+    unique_by=lambda each: each.key,
+)
+
+
+@given(SHAKING, st.integers(1, 40), st.integers(1, 40))
+def test_a_handshake_that_goes_on_is_not_given_up_for_one_that_does_not(
+    shaking: list[Shaking], most: int, most_of_one: int
+) -> None:
+    out = crowded_out(shaking, most, most_of_one)
+    crowds = Counter(each.address for each in shaking)
+    crowded = len(shaking) > most or max(crowds.values(), default=0) > most_of_one
+    assert (out is not None) is crowded
+    if out is None:
+        return
+    goes = next(each for each in shaking if each.key == out)
+    assert crowds[goes.address] == max(crowds.values())
+    for each in shaking:
+        if crowds[each.address] == crowds[goes.address]:
+            assert (each.said, -each.quiet) >= (goes.said, -goes.quiet)
