@@ -81,7 +81,7 @@ def _fit(name: str, f: shapes.DatasetFit) -> list[Part]:
         parts.append(Table(headings, rows, title=title, right=frozenset({"rows"})))
     used = f"{job} can use {f['usable']} of {f['rows']} rows"
     if not f["usable"]:
-        used += f"; to keep out of it: assay job decline {job}"
+        used += f"; to keep out of it: assay job decline {f['job'][:10]}"
     return [*parts, used]
 
 
@@ -112,9 +112,11 @@ def removed(d: shapes.DatasetRemoved) -> list[Part]:
 def fit_of_rows(fits: Sequence[shapes.RowsFit]) -> list[str]:
     """How many rows a job can use, for its owner: only what is not plain."""
     return [
-        f"{f['dataset']}: no row can be used: {f['why']}"
-        if not f["usable"]
-        else f"{f['dataset']}: {f['usable']} of {f['rows']} rows can be used: {f['why']}"
+        f"{f['dataset']}: {f['why']}" if f["usable"] else _none(f)
         for f in fits
         if f["usable"] < f["rows"] or not f["rows"]
     ]
+
+
+def _none(f: shapes.RowsFit) -> str:
+    return f"{f['dataset']}: no row can be used: {f['why']}"
