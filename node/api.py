@@ -193,6 +193,16 @@ class Api(CardCalls):
             name, path, separator, decimal, encoding, other_people, columns, holdout
         )
 
+    async def data_add_sql(
+        self,
+        name: str,
+        sql: str,
+        url: str,
+        password: str | None,
+        other_people: tuple[str, ...] = (),
+    ) -> r.Dataset:
+        return await self._data.add_sql(name, sql, url, password, other_people)
+
     async def data_list(self) -> tuple[r.Dataset, ...]:
         return await self._data.list()
 

@@ -93,6 +93,20 @@ class NodeApi(Protocol):
         Raises InputError (no such dataset), StateError (a job that runs needs it).
         """
 
+    async def data_add_sql(
+        self,
+        name: str,
+        sql: str,
+        url: str,
+        password: str | None,
+        other_people: tuple[str, ...] = (),
+    ) -> Dataset:
+        """Run a statement once, to read alone, and register its rows.
+
+        Raises InputError (name taken, no server, a fault in the statement, no rows, ...); no error
+        holds the password.
+        """
+
     async def data_list(self) -> tuple[Dataset, ...]:
         """Datasets by name."""
 

@@ -130,6 +130,12 @@ DATASET_CHANGED: Final = d.DatasetChanged(
     notes=(),
 )
 
+SQL: Final = "select age, lactate, sepsis from stays"
+
+DATASET_OF_SQL: Final = dataclasses.replace(
+    DATASET, path=f"postgresql://reader@db.example/ward: {SQL}"
+)
+
 POLICY: Final = r.Policy(
     dataset="ward-3",
     decided=True,
@@ -238,6 +244,10 @@ DETAIL: Final = j.JobDetail(
             model=bytes.fromhex("3d" * 32),
             accuracy=0.81,
             loss=0.62,
+            auc=0.88,
+            r_squared=None,
+            rmse=None,
+            recall={"home": 0.86, "care": 0.74},
             transaction=TRANSACTION,
             gas=91_000,
             bytes=240_000,
@@ -260,6 +270,8 @@ DETAIL: Final = j.JobDetail(
             claimed=0,
         ),
     ),
+    decliners=2,
+    declined=(j.Declined("epsilon", "epsilon too large", 2),),
     money=MONEY,
     bytes_in=61_000,
     bytes_out=52_000,

@@ -102,6 +102,18 @@ METHODS: Final = Registry(
             (p.DataAddParams("ward-3", "/srv/ward-3.csv"), ex.DATASET),
         ),
         Method(
+            "data.add_sql",
+            "Register the rows that a database gives now. The password is not kept.",
+            p.DataAddSqlParams,
+            r.Dataset,
+            _api(NodeApi.data_add_sql),
+            (Code.INPUT,),
+            (
+                p.DataAddSqlParams("ward-3", ex.SQL, "postgresql://reader@db.example/ward"),
+                ex.DATASET_OF_SQL,
+            ),
+        ),
+        Method(
             "data.list",
             "Datasets of this home.",
             p.Nothing,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from node.control.results import PolicyValue
 from node.control.wire import AbsolutePath, Address, DatasetName, JobId
@@ -98,6 +98,24 @@ class DatasetNameParams:
     """
 
     name: DatasetName
+
+
+@dataclass(frozen=True)
+class DataAddSqlParams:
+    """A statement whose rows become a dataset.
+
+    name: what to call it in this home
+    sql: begins with SELECT, WITH, VALUES or TABLE; it is run to read alone
+    url: postgresql://USER@HOST/DATABASE without a password, or sqlite:///PATH
+    password: for this call alone; it is not kept and stands in no error
+    other_people: as in data.add
+    """
+
+    name: DatasetName
+    sql: str
+    url: str
+    password: str | None = field(default=None, repr=False)
+    other_people: tuple[DatasetName, ...] = ()
 
 
 @dataclass(frozen=True)

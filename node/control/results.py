@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from node.control.wire import AbsolutePath, Address, DatasetName, Digest, JobId, Timestamp, Wei
+from node.control.wire import Address, DatasetName, Digest, JobId, Timestamp, Wei
 
 #: A value of a policy, as JSON has it. Amounts of wei are decimal strings.
 PolicyValue = None | bool | int | float | str | tuple[str, ...]
@@ -138,7 +138,7 @@ class Dataset:
     """A dataset of this home.
 
     name: its name
-    path: its file
+    path: its file, or the URL of its database and the statement
     rows: records in it
     columns: names of its columns, at most 256 of them
     column_count: number of its columns
@@ -155,7 +155,7 @@ class Dataset:
     """
 
     name: DatasetName
-    path: AbsolutePath
+    path: str
     rows: int
     columns: tuple[str, ...]
     column_count: int

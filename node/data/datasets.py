@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVarTuple
 
 from node.data.maps.declared import decode_map
+from node.data.sql.query import Query
 from node.store.blobs import BlobRef, Blobs
 from protocol.errors import FatalError, InputError, StateError
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     # Workers import this module; the store would bring trio along, matrices numpy.
     from node.data.matrix import KeptRows, OwnedRows
     from node.data.reading import Reading
-    from node.data.table import Numbers
+    from node.data.table import Numbers, Table
     from node.data.view.columns import Seen
     from node.data.view.fitting import Fitting
     from node.home.home import Home
@@ -31,6 +33,11 @@ if TYPE_CHECKING:
     from node.store.store import Store, Transaction
     from node.workers.compute import Compute
     from protocol.spec.job import Terms
+
+Ts = TypeVarTuple("Ts")
+
+#: Said of what was read from a database.
+SNAPSHOT_SAID: Final = "the rows as they are now: what changes in the database changes nothing here"
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -52,12 +59,24 @@ def import_file(
 ) -> Imported:
     """Read `path` and store its copy in `directory`, which must fit the column map `renames`. Runs
     in a worker. Raises `InputError`."""
+    from node.data.readers import read_file
+
+    return _kept(read_file(path, reading), directory, renames)
+
+
+def import_query(query: Query, password: str, directory: Path) -> Imported:
+    """Run `query` and store a copy of its rows in `directory`. Runs in a worker. Raises
+    `InputError`, which does not hold the password."""
+    from node.data.sql.reader import read_query
+
+    return _kept(read_query(query, password), directory)
+
+
+def _kept(table: Table, directory: Path, renames: str = "") -> Imported:
     from node.data.cells import kinds
     from node.data.maps.mapped import mapped
-    from node.data.readers import read_file
     from node.data.table import encode_table
 
-    table = read_file(path, reading)
     columns = decode_map(renames)
     columns.names(table.order)
     found = kinds(mapped(table, columns))
@@ -98,7 +117,7 @@ def load_kept_rows(
 
     try:
         copy = Blobs(directory).path(digest)
-        return build_kept_rows(copy, terms.features, terms.target, terms.outside, renames)
+        return build_kept_rows(copy, terms.features, terms.target, terms.beyond, renames)
     except FatalError as error:
         raise FatalError(f"data set {name!r}: {error}") from error
 
@@ -156,17 +175,47 @@ async def add_dataset(
     `InputError`: a bad or taken name, or whatever is wrong with the file or
     with the map `renames`; then nothing was added.
     """
-    from node.store.catalogue import Dataset, load_dataset, save_dataset
-
     check_name(name)
     check_path(path)
+    given = path, home.datasets, reading, renames
+    return await _add(home, store, compute, name, str(path), renames, holdout, import_file, *given)
+
+
+async def add_query(
+    home: Home, store: Store, compute: Compute, name: str, query: Query, password: str
+) -> tuple[Dataset, tuple[str, ...]]:
+    """The same of the rows that `query` gives now. What the database holds later changes nothing.
+
+    The password goes to the worker and nowhere else.
+    """
+    check_name(name)
+    given = query, password, home.datasets
+    dataset, notes = await _add(
+        home, store, compute, name, query.source, "", False, import_query, *given
+    )
+    return dataset, (*notes, SNAPSHOT_SAID)
+
+
+async def _add(
+    home: Home,
+    store: Store,
+    compute: Compute,
+    name: str,
+    source: str,
+    renames: str,
+    holdout: bool,
+    imports: Callable[[*Ts], Imported],
+    *given: *Ts,
+) -> tuple[Dataset, tuple[str, ...]]:
+    from node.store.catalogue import Dataset, load_dataset, save_dataset
+
     taken = InputError(f"{name!r} is taken; choose another name", "name")
     if await store.read(lambda tx: load_dataset(tx, name)) is not None:
         raise taken
-    imported = await compute.run(import_file, path, home.datasets, reading, renames)
+    imported = await compute.run(imports, *given)
     dataset = Dataset(
         name=name,
-        source=str(path),
+        source=source,
         digest=imported.copy.digest,
         rows=imported.rows,
         bytes=imported.copy.size,

@@ -19,7 +19,8 @@ from protocol.machines.job import OVER
 from protocol.machines.machine import one_line
 from protocol.owner.state import OwnerState
 from protocol.policy.policy import Policy
-from protocol.policy.rules import DatasetFacts, Standing, Verdict, judge, obstacles
+from protocol.policy.rules import DatasetFacts, Standing, Verdict, judge, obstacles, unmet
+from protocol.wire.messages import DeclinedTerm
 
 
 def facts_of(dataset: catalogue.Dataset) -> DatasetFacts:
@@ -77,11 +78,15 @@ async def consider(services: Services, wanted: Wanted) -> None:
     refusals: list[str] = []
     outcome: inputs.ActionConsent | inputs.ActionWithhold | None = None
     hint = ""
+    fits = False
+    untold: list[DeclinedTerm] = []
     for dataset, policy in await services.store.read(_agreed):
         facts = facts_of(dataset)
         known = await standing(services, wanted.machine, dataset)
         decision = judge(policy, spec, facts, known)
+        untold += unmet(policy, spec, facts.columns)
         if decision.verdict is Verdict.ACCEPT:
+            fits = True
             found = await compute.owner_fit(services, dataset.name, wanted.machine.key, spec)
             unfit = found.refused
             if not unfit:
@@ -104,7 +109,9 @@ async def consider(services: Services, wanted: Wanted) -> None:
         # see them.
         told = [*misfits, *waits] or refusals or ["this node has no data set"]
         # Only a job that nothing here can ever serve is declined; data may be added later.
-        outcome = inputs.ActionWithhold(unix_ms(), False, one_line(_fitting(told, hint)))
+        # A policy takes it, so that data or budget are why not: of these nothing is told.
+        terms = () if fits else tuple(each for each in DeclinedTerm if each in set(untold))
+        outcome = inputs.ActionWithhold(unix_ms(), False, one_line(_fitting(told, hint)), terms)
         job = wanted.machine.key
         if await services.store.read(lambda tx: versions.use_of(tx, job)) is not None:
             # A crash came between an earlier look's note and its consent.

@@ -38,7 +38,10 @@ def card_entries(tx: Transaction) -> list[Entry]:
     rows = tx.execute(
         "SELECT peer, slot, sequence, valid_until, kept_until, since, withdrawn FROM cards"
     )
-    return [Entry(*known, bool(withdrawn)) for *known, withdrawn in rows]
+    return [
+        Entry(peer, slot, sequence, valid_until, kept_until, since, bool(withdrawn))
+        for peer, slot, sequence, valid_until, kept_until, since, withdrawn in rows
+    ]
 
 
 def cards_after(tx: Transaction, mark: int, now: int, limit: int) -> tuple[int, list[bytes]]:

@@ -34,7 +34,7 @@ def prepare() -> None:
     for name in THREAD_VARIABLES:
         os.environ[name] = "1"
     # A worker needs no passphrase and no control socket: keep what names them out of its reach.
-    for name in [name for name in os.environ if name.startswith("ASSAY_")]:
+    for name in [name for name in os.environ if name.startswith("ASSAY_") or name == "PGPASSWORD"]:
         del os.environ[name]
     os.nice(NICENESS)
     # A core file would hold private rows and keys.

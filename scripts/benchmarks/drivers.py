@@ -50,6 +50,7 @@ SIDES: Mapping[str, Place] = {
     "heu": Place("scripts.benchmarks.sides.heu_encrypt", "heu"),
     "pypaillier": Place("scripts.benchmarks.sides.pypaillier_encrypt", "pypaillier"),
     "tenseal": Place("scripts.benchmarks.sides.tenseal_encrypt", "tenseal"),
+    "rows": Place("scripts.benchmarks.sides.assay_rows", None),
     "matvec": Place("scripts.benchmarks.sides.assay_matvec", None),
     "gmpy2-matvec": Place("scripts.benchmarks.sides.assay_matvec", None),
     "heu-matvec": Place("scripts.benchmarks.sides.heu_matvec", "heu"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
@@ -14,10 +15,17 @@ from node.cli.options import Dataset, Here, Job
 from node.console.failure import Failure
 from node.control.codes import Exit
 
+#: A large file takes minutes to read, and a database as long as it likes to answer.
+_READING_SECONDS: Final = 3600.0
+_PASSWORD_CHARACTERS: Final = 4096
+_SQL_LINE: Final = "assay data add NAME --sql 'SELECT …' --url postgresql://USER@HOST/DATABASE"
+
 
 def data_add(
     name: Annotated[str, Parameter(help="What to call it here: a-z, 0-9, dot, dash, underscore.")],
-    file: Annotated[Path, Parameter(help="CSV, TSV (.gz, .zst), Excel, Parquet, Arrow or .npz.")],
+    file: Annotated[
+        Path | None, Parameter(help="CSV, TSV (.gz, .zst), Excel, Parquet, Arrow or .npz.")
+    ] = None,
     *,
     separator: Annotated[str | None, Parameter(help="comma, semicolon, tab or pipe.")] = None,
     decimal: Annotated[str | None, Parameter(help="The mark before a fraction: . or ,")] = None,
@@ -33,26 +41,66 @@ def data_add(
         bool,
         Parameter(negative="", help="A hold-out: it measures your jobs, and none trains on it."),
     ] = False,
+    sql: Annotated[str | None, Parameter(help="A SELECT, in place of a file; with --url.")] = None,
+    url: Annotated[
+        str | None, Parameter(help="postgresql://USER@HOST/DATABASE or sqlite:///PATH.")
+    ] = None,
+    password_file: Annotated[
+        Path | None, Parameter(help="Its password; or set ASSAY_SQL_PASSWORD or PGPASSWORD.")
+    ] = None,
     session: Here,
 ) -> int:
-    """Register a file as a dataset.
+    """Register a file, or the rows that a database gives now, as a dataset.
 
     Nothing leaves the machine; without a policy it takes no job.
     Rows that another dataset has or had make both share one privacy budget.
     How a file of text is written is seen at its header, and shown; options declare it by hand.
+    A statement is run once, to read alone; its password is not kept.
     """
     options = {
         "separator": separator,
         "decimal": decimal,
         "encoding": encoding,
-        "other_people": other_people,
         "columns": None if map_ is None else read_map(map_),
         "holdout": holdout or None,
     }
     given = {key: value for key, value in options.items() if value is not None}
-    added = session.call("data.add", {"name": name, "path": str(file.absolute())} | given)
+    others = {} if other_people is None else {"other_people": other_people}
+    if sql is not None or url is not None:
+        if sql is None or url is None or file is not None or given:
+            text = "--sql and --url belong together, and take the place of a file and its options"
+            raise Failure(Exit.USAGE, text, next_=_SQL_LINE, field="sql")
+        query: dict[str, object] = {"name": name, "sql": sql, "url": _absolute(url)}
+        secret = {"password": _password(password_file)}
+        added = session.call("data.add_sql", query | secret | others, timeout=_READING_SECONDS)
+        session.emit(added, views.dataset(added))
+        return Exit.OK
+    if file is None:
+        text = "give a file, or --sql and --url"
+        raise Failure(Exit.USAGE, text, next_="assay data add NAME FILE", field="file")
+    asked = {"name": name, "path": str(file.absolute())} | given | others
+    added = session.call("data.add", asked, timeout=_READING_SECONDS)
     session.emit(added, views.dataset(added))
     return Exit.OK
+
+
+def _absolute(url: str) -> str:
+    """A URL of an SQLite file with its whole path: the daemon's directory is not the user's."""
+    if not url.startswith("sqlite:"):
+        return url
+    return f"sqlite://{Path(url.removeprefix('sqlite:').removeprefix('//')).absolute()}"
+
+
+def _password(file: Path | None) -> str | None:
+    """The first line of `file`, else what the environment says; the file comes before it."""
+    if file is None:
+        return os.environ.get("ASSAY_SQL_PASSWORD") or os.environ.get("PGPASSWORD") or None
+    try:
+        with file.open(encoding="utf-8") as opened:
+            return opened.readline(_PASSWORD_CHARACTERS).rstrip("\r\n") or None
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise Failure(Exit.USAGE, f"{file} cannot be read: {why}", field="password_file") from None
 
 
 def data_list(*, session: Here) -> int:

@@ -6,16 +6,14 @@ from typing import Literal, TypedDict
 
 
 class CardColumn(TypedDict):
-    """What node.control.cards.results.CardColumn is as JSON."""
-
+    # node.control.cards.results.CardColumn
     name: str
     kind: Literal["number", "category"]
     words: list[str]
 
 
 class Matches(TypedDict):
-    """What node.control.cards.results.Matches is as JSON."""
-
+    # node.control.cards.results.Matches
     known: int
     columns: int
     purpose: int
@@ -23,8 +21,7 @@ class Matches(TypedDict):
 
 
 class Offer(TypedDict):
-    """What node.control.cards.results.Offer is as JSON."""
-
+    # node.control.cards.results.Offer
     card: str
     peer: str
     mine: bool
@@ -41,23 +38,20 @@ class Offer(TypedDict):
 
 
 class OfferDetail(TypedDict):
-    """What node.control.cards.results.OfferDetail is as JSON."""
-
+    # node.control.cards.results.OfferDetail
     offer: Offer
     spec: str
 
 
 class Offers(TypedDict):
-    """What node.control.cards.results.Offers is as JSON."""
-
+    # node.control.cards.results.Offers
     known: int
     matching: int
     offers: list[Offer]
 
 
 class OwnCard(TypedDict):
-    """What node.control.cards.results.OwnCard is as JSON."""
-
+    # node.control.cards.results.OwnCard
     dataset: str
     published: bool
     offer: Offer
@@ -65,6 +59,5 @@ class OwnCard(TypedDict):
 
 
 class WithdrawnCard(TypedDict):
-    """What node.control.cards.results.WithdrawnCard is as JSON."""
-
+    # node.control.cards.results.WithdrawnCard
     dataset: str

@@ -6,8 +6,7 @@ from typing import TypedDict
 
 
 class DatasetChanged(TypedDict):
-    """What node.control.data_results.DatasetChanged is as JSON."""
-
+    # node.control.data_results.DatasetChanged
     name: str
     rows: int
     columns: list[str]
@@ -17,8 +16,7 @@ class DatasetChanged(TypedDict):
 
 
 class DatasetColumn(TypedDict):
-    """What node.control.data_results.DatasetColumn is as JSON."""
-
+    # node.control.data_results.DatasetColumn
     name: str
     column: str
     kind: str
@@ -31,8 +29,7 @@ class DatasetColumn(TypedDict):
 
 
 class DatasetFit(TypedDict):
-    """What node.control.data_results.DatasetFit is as JSON."""
-
+    # node.control.data_results.DatasetFit
     job: str
     rows: int
     usable: int
@@ -43,8 +40,7 @@ class DatasetFit(TypedDict):
 
 
 class DatasetMisfit(TypedDict):
-    """What node.control.data_results.DatasetMisfit is as JSON."""
-
+    # node.control.data_results.DatasetMisfit
     column: str
     empty: bool
     declared: str
@@ -54,16 +50,14 @@ class DatasetMisfit(TypedDict):
 
 
 class DatasetRemoved(TypedDict):
-    """What node.control.data_results.DatasetRemoved is as JSON."""
-
+    # node.control.data_results.DatasetRemoved
     name: str
     copies: int
     told: bool
 
 
 class DatasetView(TypedDict):
-    """What node.control.data_results.DatasetView is as JSON."""
-
+    # node.control.data_results.DatasetView
     name: str
     path: str
     rows: int
@@ -78,7 +72,6 @@ class DatasetView(TypedDict):
 
 
 class DatasetWord(TypedDict):
-    """What node.control.data_results.DatasetWord is as JSON."""
-
+    # node.control.data_results.DatasetWord
     word: str
     rows: int

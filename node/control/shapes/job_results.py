@@ -8,8 +8,7 @@ from node.control.job_results import JobState, Part, Role
 
 
 class Audit(TypedDict):
-    """What node.control.job_results.Audit is as JSON."""
-
+    # node.control.job_results.Audit
     job: str
     ok: bool
     checks: list[Check]
@@ -17,8 +16,7 @@ class Audit(TypedDict):
 
 
 class Cancelled(TypedDict):
-    """What node.control.job_results.Cancelled is as JSON."""
-
+    # node.control.job_results.Cancelled
     job: str
     state: JobState
     already: bool
@@ -29,16 +27,14 @@ class Cancelled(TypedDict):
 
 
 class Check(TypedDict):
-    """What node.control.job_results.Check is as JSON."""
-
+    # node.control.job_results.Check
     name: str
     ok: bool
     detail: str
 
 
 class Claim(TypedDict):
-    """What node.control.job_results.Claim is as JSON."""
-
+    # node.control.job_results.Claim
     job: str
     account: str
     rounds: int
@@ -49,8 +45,7 @@ class Claim(TypedDict):
 
 
 class Consent(TypedDict):
-    """What node.control.job_results.Consent is as JSON."""
-
+    # node.control.job_results.Consent
     job: str
     dataset: str
     state: JobState
@@ -59,14 +54,22 @@ class Consent(TypedDict):
     fits: list[RowsFit]
 
 
-class JobDetail(TypedDict):
-    """What node.control.job_results.JobDetail is as JSON."""
+class Declined(TypedDict):
+    # node.control.job_results.Declined
+    term: str
+    why: str
+    owners: int
 
+
+class JobDetail(TypedDict):
+    # node.control.job_results.JobDetail
     summary: JobSummary
     spec: str
     spec_digest: str
     rounds: list[Round]
     members: list[Member]
+    decliners: int
+    declined: list[Declined]
     money: Money
     bytes_in: int
     bytes_out: int
@@ -77,8 +80,7 @@ class JobDetail(TypedDict):
 
 
 class JobSummary(TypedDict):
-    """What node.control.job_results.JobSummary is as JSON."""
-
+    # node.control.job_results.JobSummary
     job: str
     title: str
     role: Role
@@ -100,8 +102,7 @@ class JobSummary(TypedDict):
 
 
 class Member(TypedDict):
-    """What node.control.job_results.Member is as JSON."""
-
+    # node.control.job_results.Member
     account: str
     peer_id: str
     block: int | None
@@ -117,8 +118,7 @@ class Member(TypedDict):
 
 
 class ModelFile(TypedDict):
-    """What node.control.job_results.ModelFile is as JSON."""
-
+    # node.control.job_results.ModelFile
     job: str
     round: int
     rounds: int
@@ -129,8 +129,7 @@ class ModelFile(TypedDict):
 
 
 class Money(TypedDict):
-    """What node.control.job_results.Money is as JSON."""
-
+    # node.control.job_results.Money
     escrowed: str
     earned: str
     paid: str
@@ -139,8 +138,7 @@ class Money(TypedDict):
 
 
 class Posted(TypedDict):
-    """What node.control.job_results.Posted is as JSON."""
-
+    # node.control.job_results.Posted
     job: str
     spec_digest: str
     escrowed: str
@@ -151,8 +149,7 @@ class Posted(TypedDict):
 
 
 class Round(TypedDict):
-    """What node.control.job_results.Round is as JSON."""
-
+    # node.control.job_results.Round
     number: int
     attempt: int
     phase: str
@@ -164,6 +161,10 @@ class Round(TypedDict):
     model: str
     accuracy: float | None
     loss: float | None
+    auc: float | None
+    r_squared: float | None
+    rmse: float | None
+    recall: dict[str, float]
     transaction: str
     gas: int
     bytes: int
@@ -171,8 +172,7 @@ class Round(TypedDict):
 
 
 class RowsFit(TypedDict):
-    """What node.control.job_results.RowsFit is as JSON."""
-
+    # node.control.job_results.RowsFit
     dataset: str
     rows: int
     usable: int

@@ -6,8 +6,7 @@ from typing import Literal, TypedDict
 
 
 class Account(TypedDict):
-    """What node.control.results.Account is as JSON."""
-
+    # node.control.results.Account
     address: str
     payout: str
     balance: str
@@ -15,8 +14,7 @@ class Account(TypedDict):
 
 
 class ChainStatus(TypedDict):
-    """What node.control.results.ChainStatus is as JSON."""
-
+    # node.control.results.ChainStatus
     url: str
     chain_id: int
     contract: str
@@ -27,8 +25,7 @@ class ChainStatus(TypedDict):
 
 
 class Dataset(TypedDict):
-    """What node.control.results.Dataset is as JSON."""
-
+    # node.control.results.Dataset
     name: str
     path: str
     rows: int
@@ -46,8 +43,7 @@ class Dataset(TypedDict):
 
 
 class Event(TypedDict):
-    """What node.control.results.Event is as JSON."""
-
+    # node.control.results.Event
     seq: int
     time: float
     kind: str
@@ -57,8 +53,7 @@ class Event(TypedDict):
 
 
 class Explained(TypedDict):
-    """What node.control.results.Explained is as JSON."""
-
+    # node.control.results.Explained
     job: str
     dataset: str
     taken: bool
@@ -67,8 +62,7 @@ class Explained(TypedDict):
 
 
 class ExplainedRule(TypedDict):
-    """What node.control.results.ExplainedRule is as JSON."""
-
+    # node.control.results.ExplainedRule
     rule: str
     value: bool | int | float | str | list[str] | None
     outcome: Literal["passes", "waits", "refused", "impossible"]
@@ -76,16 +70,14 @@ class ExplainedRule(TypedDict):
 
 
 class Joined(TypedDict):
-    """What node.control.results.Joined is as JSON."""
-
+    # node.control.results.Joined
     peer_id: str
     address: str
     peers: int
 
 
 class Peer(TypedDict):
-    """What node.control.results.Peer is as JSON."""
-
+    # node.control.results.Peer
     peer_id: str
     addresses: list[str]
     direction: Literal["in", "out"]
@@ -97,8 +89,7 @@ class Peer(TypedDict):
 
 
 class Policy(TypedDict):
-    """What node.control.results.Policy is as JSON."""
-
+    # node.control.results.Policy
     dataset: str
     decided: bool
     terms: list[PolicyTerm]
@@ -107,8 +98,7 @@ class Policy(TypedDict):
 
 
 class PolicyTerm(TypedDict):
-    """What node.control.results.PolicyTerm is as JSON."""
-
+    # node.control.results.PolicyTerm
     name: str
     value: bool | int | float | str | list[str] | None
     allowed: str
@@ -116,8 +106,7 @@ class PolicyTerm(TypedDict):
 
 
 class Privacy(TypedDict):
-    """What node.control.results.Privacy is as JSON."""
-
+    # node.control.results.Privacy
     dataset: str
     epsilon: float
     delta: float
@@ -132,8 +121,7 @@ class Privacy(TypedDict):
 
 
 class PrivacyJob(TypedDict):
-    """What node.control.results.PrivacyJob is as JSON."""
-
+    # node.control.results.PrivacyJob
     job: str
     title: str
     requester: str
@@ -146,8 +134,7 @@ class PrivacyJob(TypedDict):
 
 
 class Status(TypedDict):
-    """What node.control.results.Status is as JSON."""
-
+    # node.control.results.Status
     version: str
     pid: int
     started_at: float
@@ -170,20 +157,17 @@ class Status(TypedDict):
 
 
 class Stopping(TypedDict):
-    """What node.control.results.Stopping is as JSON."""
-
+    # node.control.results.Stopping
     pid: int
     jobs_running: int
 
 
 class Subscribed(TypedDict):
-    """What node.control.results.Subscribed is as JSON."""
-
+    # node.control.results.Subscribed
     subscription: int
     seq: int
 
 
 class Unsubscribed(TypedDict):
-    """What node.control.results.Unsubscribed is as JSON."""
-
+    # node.control.results.Unsubscribed
     subscription: int

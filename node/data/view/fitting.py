@@ -18,7 +18,6 @@ from node.data.matrix import Fault, fit_rows
 from node.data.table import Table
 from protocol.errors import InputError
 from protocol.spec.job import Terms
-from protocol.spec.parts import Outside
 
 #: Lines and cells that are shown of one reason, and reasons of one data set.
 _SHOWN_LINES: Final = 5
@@ -59,7 +58,7 @@ def fit_of(copy: Path, renames: str, terms: Terms) -> Fitting:
     """
     needed = frozenset([*(feature.name for feature in terms.features), terms.target.name])
     # In a job with noise, numbers outside of their range become its nearer end (owned_rows).
-    outside = Outside.CLIP if terms.privacy.noisy else terms.outside
+    outside = terms.beyond
     table = read_mapped(copy, renames, needed)
     try:
         faults = fit_rows(table, terms.features, terms.target, outside)

@@ -8,9 +8,10 @@ from pathlib import Path
 from node.control import data_results as d
 from node.control import results as r
 from node.control.events import EventBus
-from node.data.datasets import add_dataset
+from node.data.datasets import add_dataset, add_query
 from node.data.maps.declared import encode_map, parse_map
 from node.data.reading import declared
+from node.data.sql.query import query
 from node.engine.engine import Machine
 from node.engine.services import Services
 from node.jobs.datasets import keeping, showing
@@ -59,6 +60,17 @@ class Datasets:
             reading,
             renames=renames,
             holdout=holdout,
+        )
+        return await self.added(dataset, notes, other_people)
+
+    async def add_sql(
+        self, name: str, sql: str, url: str, password: str | None, other_people: tuple[str, ...]
+    ) -> r.Dataset:
+        """`NodeApi.data_add_sql`."""
+        services, asked = self._services, query(sql, url)
+        await settling.check_names(services, other_people)
+        dataset, notes = await add_query(
+            services.home, services.store, services.compute, name, asked, password or ""
         )
         return await self.added(dataset, notes, other_people)
 

@@ -47,6 +47,7 @@ class FakeNode:
         self.searched: list[tuple[object, ...]] = []
         self.matches = cx.MATCHES
         self.audit_ok = True
+        self.passwords: list[str | None] = []
         self.state: r.Status = ex.STATUS
         self.blocked = trio.Event()
         self.enter_blocked = trio.Event()
@@ -101,6 +102,17 @@ class FakeNode:
             holdout=holdout,
         )
         return self.datasets[name]
+
+    async def data_add_sql(
+        self,
+        name: str,
+        sql: str,
+        url: str,
+        password: str | None,
+        other_people: tuple[str, ...] = (),
+    ) -> r.Dataset:
+        self.passwords.append(password)
+        return dataclasses.replace(ex.DATASET, name=name, path=f"{url}: {sql}")
 
     async def data_show(self, name: str, job: str | None) -> d.DatasetView:
         self._dataset(name)

@@ -31,6 +31,7 @@ LINE = ex.STATUS.join_line
             "data add ward-9 x.csv --separator semicolon --decimal , --encoding latin-1",
             ["note: read with semicolon", "note: read with ,", "note: read with latin-1"],
         ),
+        ("data add ward-9 --sql table(x) --url sqlite:///x", ["ward-9", "4120 rows, 3 columns"]),
         ("policy show ward-3", ["accept", "never, ask or auto"]),
         ("policy set ward-3 accept=ask", ["accept", "ask"]),
         (
@@ -69,6 +70,44 @@ async def test_a_command_shows_its_result_and_prints_it_as_json(
     assert (printed.code, printed.err) == (0, "")
     assert printed.out.count("\n") == 1
     assert printed.json
+
+
+async def test_where_a_password_comes_from(assay: Any, tmp_path: Path) -> None:
+    line = ("data", "add", "ward-9", "--sql", "select 1")
+    server = (*line, "--url", "postgresql://reader@db/ward")
+    held = tmp_path / "password"
+    held.write_text("of the file \nand no second line\n")
+    async with assay.daemon() as running:
+        assert (await assay(*server)).code == 0
+        assay.environ["PGPASSWORD"] = "of libpq"
+        await assay(*server)
+        assay.environ["ASSAY_SQL_PASSWORD"] = "of assay"
+        await assay(*server)
+        ended = await assay(*server, "--password-file", str(held), "--json")
+        assert running.node.passwords == [None, "of libpq", "of assay", "of the file "]
+        assert "of the file" not in ended.out + ended.err
+        missing = await assay(*server, "--password-file", str(tmp_path / "none"))
+        assert (missing.code, len(running.node.passwords)) == (Exit.USAGE, 4)
+        assert "none cannot be read: No such file" in missing.err
+        # The daemon's directory is not the user's.
+        relative = await assay(*line, "--url", "sqlite:ward.db", "--json")
+        assert relative.json["path"] == f"sqlite://{assay.home.parent}/ward.db: select 1"
+
+
+@pytest.mark.parametrize(
+    ("line", "says", "next_"),
+    [
+        ("data add ward-9", "give a file, or --sql and --url", "assay data add NAME FILE"),
+        ("data add ward-9 --sql values(1)", "--sql and --url belong together", "--sql 'SELECT"),
+        ("data add ward-9 --url sqlite:/x", "--sql and --url belong together", "--sql 'SELECT"),
+        ("data add ward-9 x.csv --sql values(1) --url sqlite:/x", "take the place of a file", ""),
+    ],
+)
+async def test_a_file_or_a_statement(line: str, says: str, next_: str, assay: Any) -> None:
+    ended = await assay(*line.split())
+    assert ended.code == Exit.USAGE
+    assert says in ended.err
+    assert next_ in ended.err
 
 
 async def test_jobs_without_noise_are_named_as_such(assay: Any) -> None:

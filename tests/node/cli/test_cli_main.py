@@ -62,6 +62,7 @@ COMMANDS = [
     "job cancel",
     "job decline",
     "model get",
+    "predict",
     "claim",
     "audit",
     "demo",

@@ -139,6 +139,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("decimal", True),
         ("encoding", []),
     ],
+    "data.add_sql": [("name", "a b"), ("sql", 5), ("url", None), ("password", 7)],
     "policy.show": [("dataset", "")],
     "privacy": [("dataset", "")],
     "policy.set": [("dataset", None), ("changes", []), ("changes.accept", {"accept": {}})],

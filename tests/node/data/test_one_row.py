@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -21,9 +22,10 @@ from kits.examples import examples
 from kits.workbooks import as_xlsx
 
 from node.data.cells import number_places, numbers_of, text_places
-from node.data.datasets import import_file
+from node.data.datasets import import_file, import_query
 from node.data.frames import cells_of
 from node.data.matrix import OwnedRows, kept_rows, owned_rows
+from node.data.sql.query import query
 from node.data.table import Table
 from node.store.blobs import Blobs
 from protocol.spec.gaps import GapCategoryFeature, GapClassTarget, GapNumberFeature, Missing
@@ -98,6 +100,14 @@ def as_npz(rows: Sequence[Row]) -> bytes:
     return out.getvalue()
 
 
+def as_sqlite(rows: Sequence[Row]) -> bytes:
+    database = sqlite3.connect(":memory:")
+    database.execute("CREATE TABLE people (x, ward, kind)")
+    database.executemany("INSERT INTO people VALUES (?, ?, ?)", rows)
+    database.commit()
+    return database.serialize()
+
+
 FORMATS: dict[str, Callable[[Sequence[Row]], bytes]] = {
     "csv": as_csv,
     "semicolons.csv": as_semicolons,
@@ -105,6 +115,7 @@ FORMATS: dict[str, Callable[[Sequence[Row]], bytes]] = {
     "parquet": as_parquet,
     "npz": as_npz,
     "xlsx": lambda rows: as_xlsx([NAMES, *rows]),
+    "sqlite": as_sqlite,
 }
 
 
@@ -113,7 +124,11 @@ def copied(folder: Path, suffix: str, content: bytes) -> Path:
     folder.mkdir(exist_ok=True)
     file = folder / f"in.{suffix}"
     file.write_bytes(content)
-    return Blobs(folder).path(import_file(file, folder).copy.digest)
+    if suffix == "sqlite":
+        found = import_query(query("SELECT * FROM people", f"sqlite://{file}"), "", folder)
+    else:
+        found = import_file(file, folder)
+    return Blobs(folder).path(found.copy.digest)
 
 
 def used(folder: Path, suffix: str, content: bytes, job: int = 0) -> OwnedRows:
