@@ -369,7 +369,7 @@ async def test_a_crash_leaves_the_old_data_set_or_the_new_one_whole(
     assert held(home) == {found.digest.hex()}
     assert (found.digest == old.digest) == (after == "first")
     terms: Any = SimpleNamespace(
-        features=(keeping_feature(),), target=keeping_target(), outside="refuse"
+        features=(keeping_feature(),), target=keeping_target(), beyond="refuse"
     )
     x, _ = load_matrix(home.datasets, found.digest, "ward", terms)
     assert len(x) == found.rows == {"first": 2, "second": 3}[after]
