@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 
 from node.cli import policy_views, views
+from node.cli.commands.datasets import read_map
 from node.cli.options import Dataset, Here, Job
 from node.console.failure import Failure
 from node.control.codes import Exit
@@ -33,6 +34,13 @@ def data_add(
         list[str] | None,
         Parameter(help="A dataset of other people, however alike the rows are; may stand often."),
     ] = None,
+    map_: Annotated[
+        Path | None, Parameter(name="--map", help="Its column map; see `assay data map`.")
+    ] = None,
+    holdout: Annotated[
+        bool,
+        Parameter(negative="", help="A hold-out: it measures your jobs, and none trains on it."),
+    ] = False,
     sql: Annotated[str | None, Parameter(help="A SELECT, in place of a file; with --url.")] = None,
     url: Annotated[
         str | None, Parameter(help="postgresql://USER@HOST/DATABASE or sqlite:///PATH.")
@@ -49,8 +57,14 @@ def data_add(
     How a file of text is written is seen at its header, and shown; options declare it by hand.
     A statement is run once, to read alone; its password is not kept.
     """
-    options = {"separator": separator, "decimal": decimal, "encoding": encoding}
-    given = {key: value for key, value in options.items() if value is not None}
+    options = {
+        "separator": separator,
+        "decimal": decimal,
+        "encoding": encoding,
+        "columns": None if map_ is None else read_map(map_),
+        "holdout": holdout or None,
+    }
+    given: dict[str, object] = {k: value for k, value in options.items() if value is not None}
     others = {} if other_people is None else {"other_people": other_people}
     if sql is not None or url is not None:
         if sql is None or url is None or file is not None or given:
@@ -58,14 +72,16 @@ def data_add(
             raise Failure(Exit.USAGE, text, next_=_SQL_LINE, field="sql")
         query: dict[str, object] = {"name": name, "sql": sql, "url": _absolute(url)}
         secret = {"password": _password(password_file)}
-        added = session.call("data.add_sql", query | secret | others, timeout=_READING_SECONDS)
+        added = session.call_watched(
+            "data.add_sql", query | secret | others, _READING_SECONDS, "data.reading"
+        )
         session.emit(added, views.dataset(added))
         return Exit.OK
     if file is None:
         text = "give a file, or --sql and --url"
         raise Failure(Exit.USAGE, text, next_="assay data add NAME FILE", field="file")
     asked = {"name": name, "path": str(file.absolute())} | given | others
-    added = session.call("data.add", asked, timeout=_READING_SECONDS)
+    added = session.call_watched("data.add", asked, _READING_SECONDS, "data.reading")
     session.emit(added, views.dataset(added))
     return Exit.OK
 

@@ -29,6 +29,9 @@ ANSWERED_SECONDS: Final = 900.0
 _NEW_SHARE: Final = 8
 #: The part of all places that one address may hold while others want them.
 _ADDRESS_SHARE: Final = 4
+#: More than multistream's first word, and less than it and a second one: whoever has said the first
+#: alone is where everybody begins.
+_WORD_BYTES: Final = 24
 
 
 class Rank(IntEnum):
@@ -167,15 +170,27 @@ class Shaking:
     said: int = 0
 
 
-def crowded_out(shaking: Sequence[Shaking], most: int, most_of_one: int) -> Hashable | None:
+def crowded_out(
+    shaking: Sequence[Shaking], most: int, most_of_one: int, newcomer: Hashable = None
+) -> Hashable | None:
     """Whose handshake is given up so that `most` are under way, and `most_of_one` from one address.
 
     The address with the most pays, with the one that has got least far, and of these the one that
     has been quiet for longest: what a handshake has to say takes the dialler work, and a word that
-    does not belong there ends it. None while there is room.
+    does not belong there ends it. It is not `newcomer`, unless that is alone at its address. None
+    while there is room.
     """
     crowds = Counter(group(each.address) for each in shaking)
     if not crowds or (len(shaking) <= most and max(crowds.values()) <= most_of_one):
         return None
-    goes = max(shaking, key=lambda each: (crowds[group(each.address)], -each.said, each.quiet))
+    goes = max(
+        shaking,
+        key=lambda each: (
+            crowds[group(each.address)],
+            # A newcomer's first word is still unread.
+            each.key != newcomer,
+            -(each.said // _WORD_BYTES),
+            each.quiet,
+        ),
+    )
     return goes.key
