@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeVar
 
 import trio
 
@@ -21,11 +23,14 @@ from protocol.addresses import parse_address, to_checksum
 from protocol.cards.draft import draft_spec, rows_text
 from protocol.cards.search import Query, meet
 from protocol.errors import InputError
+from protocol.spec.job import Terms
 from protocol.spec.parts import ETHER
 from protocol.spec.toml import parse_toml
 from protocol.wire import identity
 from protocol.wire.cards import Card, ColumnKind, bucket_span
 from protocol.wire.envelope import reopen_envelope
+
+T = TypeVar("T")
 
 #: The most cards that one reply lists.
 _MAX_LIMIT = 256
@@ -51,6 +56,7 @@ class CardCalls:
     def __init__(self, services: Services, shelf: Shelf) -> None:
         self._node = services
         self._own = OwnCards(services, shelf)
+        self._looking = trio.CapacityLimiter(1)
 
     async def announce_cards(self) -> None:
         """Say this home's cards again and again; until cancelled."""
@@ -85,75 +91,102 @@ class CardCalls:
             token=wanted if token is None else parse_address(token),
             max_rate=max_rate,
         )
-        known = await self._known()
-        found = [each for each in known if query.meets(each.card)]
-        others = sum(each.peer != self._me for each in known)
-        newest = found[::-1][:limit]
-        return r.Offers(others, len(found), tuple(self._offer(each) for each in newest))
+        return await self._look(partial(_offers, query=query, limit=limit, me=self._me))
 
     async def offer_show(self, card: str) -> r.OfferDetail:
-        prefix = card.removeprefix("0x")
-        known = await self._known()
-        found = [k for k in known if card_id(k.peer, k.card.slot).hex().startswith(prefix)]
-        if len(found) != 1:
-            count = f"{len(found)} cards" if found else "no card"
-            error = InputError(f"{count} here begin{'' if found else 's'} with {card!r}", "card")
-            error.add_note("assay offers")
-            raise error
-        offer = self._offer(found[0])
-        return r.OfferDetail(offer, draft_spec(found[0].card, "0x" + offer.card.hex()))
+        return await self._look(partial(_detail, card=card, me=self._me))
 
     async def offers_match(self, spec: str, no_noise: bool) -> r.Matches:
         # A spec of the largest size takes some milliseconds to read.
         draft = await trio.to_thread.run_sync(parse_toml, spec, no_noise)
-        known = [each.card for each in await self._known() if each.peer != self._me]
-        found = await trio.to_thread.run_sync(meet, known, draft.terms)
-        return r.Matches(len(known), found.columns, found.purpose, found.price)
+        return await self._look(partial(_matches, terms=draft.terms, me=self._me))
 
     @property
     def _me(self) -> bytes:
         return self._node.swarm.peer_id_bytes
 
-    async def _known(self) -> list[_Known]:
-        """Every valid card, read on a thread: a full table takes a while to decode."""
+    async def _look(self, find: Callable[[Iterable[_Known]], T]) -> T:
+        """What `find` says of all valid cards, newest last. A full table takes seconds to read, to
+        filter and to show: on a thread, one call at a time."""
         rows = await self._node.store.read(partial(cards.live_cards, now=seconds_now()))
-        return await trio.to_thread.run_sync(_decoded, rows)
+        return await trio.to_thread.run_sync(lambda: find(_decoded(rows)), limiter=self._looking)
 
     def _own_card(self, own: OwnCard) -> r.OwnCard:
-        offer = self._offer(_Known(self._me, seconds_now(), own.card))
+        offer = _offer(_Known(self._me, seconds_now(), own.card), self._me)
         return r.OwnCard(own.dataset, own.published, offer, own.notes)
 
-    def _offer(self, known: _Known) -> r.Offer:
-        card = known.card
-        low, past = bucket_span(card.rows)
-        return r.Offer(
-            card=card_id(known.peer, card.slot),
-            peer=identity.peer_id_text(known.peer),
-            mine=known.peer == self._me,
-            title=card.title,
-            rows=rows_text(card.rows),
-            rows_least=low,
-            rows_below=past,
-            columns=tuple(
-                r.CardColumn(
-                    column.name,
-                    "number" if column.kind is ColumnKind.NUMBER else "category",
-                    column.words,
-                )
-                for column in card.columns
-            ),
-            purposes=card.purposes,
-            token=None if card.token == ETHER else to_checksum(card.token),
-            least_rate=card.rate,
-            valid_until=float(card.valid_until),
-            known_since=float(known.since),
-        )
+
+def _offers(known: Iterable[_Known], query: Query, limit: int, me: bytes) -> r.Offers:
+    others = matching = 0
+    newest: deque[_Known] = deque(maxlen=limit)
+    for each in known:
+        others += each.peer != me
+        if query.meets(each.card):
+            matching += 1
+            newest.append(each)
+    return r.Offers(others, matching, tuple(_offer(each, me) for each in reversed(newest)))
 
 
-def _decoded(rows: list[tuple[bytes, int, bytes]]) -> list[_Known]:
-    found = []
+def _detail(known: Iterable[_Known], card: str, me: bytes) -> r.OfferDetail:
+    prefix = card.removeprefix("0x")
+    found: _Known | None = None
+    count = 0
+    for each in known:
+        if card_id(each.peer, each.card.slot).hex().startswith(prefix):
+            found, count = each, count + 1
+    if found is None or count > 1:
+        named = f"{count} cards here begin" if count else "no card here begins"
+        error = InputError(f"{named} with {card!r}", "card")
+        error.add_note("assay offers")
+        raise error
+    offer = _offer(found, me)
+    return r.OfferDetail(offer, draft_spec(found.card, "0x" + offer.card.hex()))
+
+
+def _matches(known: Iterable[_Known], terms: Terms, me: bytes) -> r.Matches:
+    others = columns = purpose = price = 0
+    for each in known:
+        if each.peer == me:
+            continue
+        found = meet((each.card,), terms)
+        others += 1
+        columns += found.columns
+        purpose += found.purpose
+        price += found.price
+    return r.Matches(others, columns, purpose, price)
+
+
+def _offer(known: _Known, me: bytes) -> r.Offer:
+    card = known.card
+    low, past = bucket_span(card.rows)
+    return r.Offer(
+        card=card_id(known.peer, card.slot),
+        peer=identity.peer_id_text(known.peer),
+        mine=known.peer == me,
+        title=card.title,
+        rows=rows_text(card.rows),
+        rows_least=low,
+        rows_below=past,
+        columns=tuple(
+            r.CardColumn(
+                column.name,
+                "number" if column.kind is ColumnKind.NUMBER else "category",
+                column.words,
+            )
+            for column in card.columns
+        ),
+        purposes=card.purposes,
+        token=None if card.token == ETHER else to_checksum(card.token),
+        least_rate=card.rate,
+        valid_until=float(card.valid_until),
+        known_since=float(known.since),
+    )
+
+
+def _decoded(rows: list[tuple[bytes, int, bytes]]) -> Iterator[_Known]:
+    """One after the other: a million columns at once would be freed, or looked through by the
+    garbage collector, in one stroke that holds the event loop up for half a second."""
     for peer, since, body in rows:
         card = reopen_envelope(body).body
         if isinstance(card, Card):
-            found.append(_Known(peer, since, card))
-    return found
+            yield _Known(peer, since, card)

@@ -229,6 +229,7 @@ METHODS: Final = Registry(
             _api(NodeApi.offers),
             (Code.INPUT,),
             (cp.OffersParams(("age",), "number", max_rate=5 * 10**15), cx.OFFERS),
+            large=True,
         ),
         Method(
             "offer.show",

@@ -44,6 +44,9 @@ _MOST_INTEGER: Final = 2**63 - 1
 #: Digits and a sign: no longer text is turned into a number at all.
 _INTEGER_DIGITS: Final = 20
 
+#: Large results are made JSON one at a time.
+_ENCODING: Final = trio.CapacityLimiter(1)
+
 P = TypeVar("P")
 R = TypeVar("R")
 
@@ -87,7 +90,8 @@ class Method(Generic[P, R]):
     """One method.
 
     `params` is a frozen dataclass; `result` any type that node.control.wire knows; `example` is a
-    call that makes sense together with what it returns.
+    call that makes sense together with what it returns. `large`: a result may be some megabytes,
+    and is made JSON on a thread.
     """
 
     name: str
@@ -97,6 +101,7 @@ class Method(Generic[P, R]):
     call: Callable[[Context, P], Awaitable[R | Encoded]]
     errors: tuple[Code, ...]
     example: tuple[P, R]
+    large: bool = False
 
     async def answer(self, context: Context, given: Json) -> bytes:
         """Check the parameters, call; the result's JSON. Raises RpcError and AssayError."""
@@ -105,9 +110,15 @@ class Method(Generic[P, R]):
         except InputError as error:
             raise RpcError(Code.INVALID_PARAMS, str(error), {"field": error.field}) from None
         result = await self.call(context, params)
-        return (
-            result.text if isinstance(result, Encoded) else _json(wire.encode(result, self.result))
-        )
+        if isinstance(result, Encoded):
+            return result.text
+        if self.large:
+            return await trio.to_thread.run_sync(self._encoded, result, limiter=_ENCODING)
+        return self._encoded(result)
+
+    def _encoded(self, result: R) -> bytes:
+        value = wire.encode(result, self.result)
+        return _json_by_parts(value) if self.large else _json(value)
 
     def _by_name(self, given: Json) -> dict[str, Json]:
         names = list(wire.hints(self.params))
@@ -246,6 +257,17 @@ def _refuse_constant(name: str) -> NoReturn:
 def _json(value: Json) -> bytes:
     """JSON in one line: line breaks inside strings are escaped."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _json_by_parts(value: Json) -> bytes:
+    """The same, item by item of the lists in an object: json holds the interpreter for as long as
+    one call takes, and the event loop waits for it."""
+    if isinstance(value, dict):
+        named = (_json(name) + b":" + _json_by_parts(each) for name, each in value.items())
+        return b"{" + b",".join(named) + b"}"
+    if isinstance(value, list):
+        return b"[" + b",".join(map(_json, value)) + b"]"
+    return _json(value)
 
 
 def encoded(value: Json) -> Encoded:
