@@ -300,18 +300,13 @@ class Swarm:
         self._parts.set_handler(protocol, inbound)
 
     def blame(self, peer: str, offence: str) -> None:
-        """Count against a peer what no honest one sends; one that goes on is banned for a while.
-
-        `offence` is one of few fixed names, as in node.net.guard.
-        """
+        """Count what no honest peer sends. `offence`: one of few names, as in node.net.guard."""
         self._parts.warden.penalise(peer, guard.GARBAGE, offence)
 
     def thank(self, peer: str) -> None:
-        """This node took something new from a peer: its connection stays before others'.
+        """This node took something new from a peer, more than an answer: its line stays longer.
 
-        To be said only of what is worth something: an answer alone costs nothing. Raises Malformed
-        for what is no peer id.
-        """
+        Raises Malformed for what is no peer id."""
         from node.net.peering.whois import parse_peer
 
         self._parts.peers.lines.useful(parse_peer(peer))
