@@ -202,6 +202,7 @@ class Api(CardCalls):
         other_people: tuple[str, ...] = (),
     ) -> r.Dataset:
         services, asked = self._services, query(sql, url)
+        await settling.check_names(services, other_people)
         dataset, notes = await add_query(
             services.home, services.store, services.compute, name, asked, password or ""
         )

@@ -90,7 +90,7 @@ def load_kept_rows(directory: Path, digest: bytes, name: str, terms: Terms) -> K
 
     try:
         copy = Blobs(directory).path(digest)
-        return build_kept_rows(copy, terms.features, terms.target, terms.outside)
+        return build_kept_rows(copy, terms.features, terms.target, terms.beyond)
     except FatalError as error:
         raise FatalError(f"data set {name!r}: {error}") from error
 

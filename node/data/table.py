@@ -15,7 +15,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -69,6 +69,15 @@ class Table:
     @property
     def rows(self) -> int:
         return len(self.lines)
+
+    def part(self, start: int, stop: int) -> Table:
+        """Rows `start` to `stop`, the last left out; nothing is copied."""
+        return replace(
+            self,
+            lines=self.lines[start:stop],
+            numbers={name: column[start:stop] for name, column in self.numbers.items()},
+            texts={name: cells[start:stop] for name, cells in self.texts.items()},
+        )
 
     def at(self, row: int) -> str:
         """Where row `row` (from 0) stands, for a person: 'ward.csv, line 17'."""

@@ -14,6 +14,7 @@ from node.engine.engine import Machine
 from node.engine.services import Services
 from node.perform import considering
 from node.perform.compute import fit
+from node.privacy import joins
 from node.privacy import reserving as privacy
 from node.store import catalogue
 from node.store.catalogue import Dataset
@@ -75,6 +76,10 @@ async def _explained(
     ]
     if not any(each.reason for each in findings if each.breach is Breach.IMPOSSIBLE):
         rules += await _measured(services, machine, dataset)
+        if spec.privacy.epsilon is None and known.joined < policy.no_noise_jobs:
+            # Data sets that share its rows may have stricter policies.
+            over = await joins.lacking(services, dataset, machine.key)
+            rules += [_rule(Finding("budget", Breach.RULED_OUT, over), None)] if over else []
     return r.Explained(
         job="0x" + machine.key.hex(),
         dataset=dataset.name,

@@ -24,6 +24,12 @@ async def others(services: Services, dataset: Dataset, job: bytes) -> frozenset[
     return (stored | await _running(services, dataset)) - {job}
 
 
+async def lacking(services: Services, dataset: Dataset, job: bytes) -> str:
+    """Why a data set joins no further job without noise, or nothing; nothing is entered."""
+    running = await _running(services, dataset)
+    return await services.store.read(lambda tx: _why_not(tx, dataset, job, running))
+
+
 async def join(services: Services, dataset: Dataset, job: bytes, requester: bytes) -> str:
     """Enter a job without noise, durably, before its owner consents to it.
 
@@ -33,17 +39,9 @@ async def join(services: Services, dataset: Dataset, job: bytes, requester: byte
     running = await _running(services, dataset)
 
     def write(tx: Transaction) -> str:
-        if not people.is_compared(tx, dataset.name):
-            return f"{dataset.name} is not compared with this node's other data sets yet"
-        before = len((_stored(tx, dataset) | running) - {job})
-        most = allowed(tx, dataset.name)
-        if before >= most:
-            shared = len(people.group(tx, dataset.name)) > 1
-            return (
-                f"{dataset.name}{' and data sets that have rows of it have' if shared else ' has'} "
-                f"joined {before} of {most} jobs without noise that its policy allows in its life "
-                f"(no_noise_jobs); assay privacy {dataset.name}"
-            )
+        why = _why_not(tx, dataset, job, running)
+        if why:
+            return why
         tx.execute(
             "INSERT INTO noiseless_joins (job, dataset, digest, requester, at)"
             " VALUES (?, ?, ?, ?, ?)"
@@ -53,6 +51,23 @@ async def join(services: Services, dataset: Dataset, job: bytes, requester: byte
         return ""
 
     return await services.store.run(write)
+
+
+def _why_not(tx: Transaction, dataset: Dataset, job: bytes, running: frozenset[bytes]) -> str:
+    name = dataset.name
+    if not people.is_compared(tx, name):
+        return f"{name} is not compared with this node's other data sets yet"
+    before, most = len((_stored(tx, dataset) | running) - {job}), allowed(tx, name)
+    if before < most:
+        return ""
+    who, whose = f"{name} has", "its policy"
+    if len(people.group(tx, name)) > 1:
+        who = f"{name} and data sets that have rows of it have"
+        whose = "the strictest of their policies"
+    return (
+        f"{who} joined {before} of {most} jobs without noise that {whose} allows in its life "
+        f"(no_noise_jobs); assay privacy {name}"
+    )
 
 
 def over(tx: Transaction, job: bytes, *, used: str) -> None:

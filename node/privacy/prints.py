@@ -92,8 +92,10 @@ def sketch_of(table: Table, key: bytes, whole: int = WHOLE_KEPT, part: int = PAR
             least = _LEAST_CELLS if index > 1 else 1
             usable = each[(each & _COUNT) >= least]
             rows[index] += len(usable)
-            merged = np.union1d(kept[index], _mixed(usable, _words(key, b"row %d" % index)))
-            most = part if index else whole
+            most, fresh = part if index else whole, _mixed(usable, _words(key, b"row %d" % index))
+            if cut[index]:
+                fresh = fresh[fresh < kept[index][-1]]
+            merged = _merged(kept[index], fresh)
             cut[index] |= len(merged) > most
             kept[index] = merged[:most]
     return tuple(
@@ -146,6 +148,16 @@ def decode_sketch(content: bytes) -> Sketch:
     if len(found) != FAMILIES:
         raise InputError(f"a sketch has {len(found)} families; {FAMILIES} are needed", "sketch")
     return tuple(found)
+
+
+def _merged(kept: Prints, fresh: Prints) -> Prints:
+    """Both, sorted, each once. (np.union1d hashes first, which takes ten times as long.)"""
+    both = np.concatenate([kept, fresh])
+    both.sort()
+    first = np.ones(len(both), np.bool_)
+    np.not_equal(both[1:], both[:-1], out=first[1:])
+    found: Prints = both[first]
+    return found
 
 
 def _told(sketch: Sketch, index: int) -> float:

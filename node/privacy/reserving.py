@@ -63,6 +63,8 @@ async def lacking(services: Services, dataset: str, job: bytes, spec: JobSpec, r
     """Why a data set's budget does not hold a job, or nothing; nothing is reserved."""
     if spec.privacy.epsilon is None:
         return ""
+    if not await services.store.read(lambda tx: people.is_compared(tx, dataset)):
+        return f"{dataset} is not compared with this node's other data sets yet"
     wanted = await _wanted(services, dataset, job, spec, rows)
     return wanted if isinstance(wanted, str) else (await _look(services, wanted))[0]
 
@@ -143,6 +145,31 @@ async def set_policy(services: Services, dataset: str, policy: Policy) -> None:
             return
 
 
+async def look_again(services: Services, dataset: str) -> None:
+    """Find which running jobs fit a data set's budget now: more than before, where fewer data sets
+    share it."""
+
+    def load(tx: Transaction) -> tuple[Limit, tuple[Entry, ...]]:
+        return ledger.limit_of(tx, dataset), ledger.entries(tx, dataset)
+
+    while True:
+        limit, seen = await services.store.read(load)
+        found = await fitting(services, seen, limit)
+
+        def write(
+            tx: Transaction,
+            looked: tuple[Limit, tuple[Entry, ...]] = (limit, seen),
+            found: frozenset[bytes] = found,
+        ) -> bool:
+            if load(tx) != looked:
+                return False
+            ledger.renew(tx, dataset, found, looked[0])
+            return True
+
+        if await services.store.run(write):
+            return
+
+
 async def _still_fitting(
     services: Services, seen: tuple[Entry, ...], limit: Limit
 ) -> frozenset[bytes] | None:
@@ -190,9 +217,10 @@ async def _look(services: Services, wanted: Reserve) -> tuple[str, Limit, tuple[
         return "", limit, seen
     before = await epsilon_of(services, others, limit.delta)
     shared = await services.store.read(lambda tx: shared_with(tx, dataset))
+    whose = "the strictest of their policies" if shared else "the policy"
     why = (
         f"with it, all jobs of {dataset}{shared} would cost epsilon {rounded_up(total)} at delta "
-        f"{limit.delta:g}; the policy allows {limit.epsilon:g}, of which {rounded_up(before)} is "
+        f"{limit.delta:g}; {whose} allows {limit.epsilon:g}, of which {rounded_up(before)} is "
         "spent or reserved (assay privacy)"
     )
     return why, limit, seen

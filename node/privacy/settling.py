@@ -51,16 +51,22 @@ async def settle(services: Services, dataset: str, apart: Collection[str] = ()) 
     if not missing:
         if apart:
             await services.store.run(lambda tx: _take_apart(tx, found, apart))
+            for name in (dataset, *apart):
+                await reserving.look_again(services, name)
         return
-    keys = sketch_keys(services)
     try:
-        sketch = await in_worker(
-            services.compute, sketch_copy, services.home.datasets, found.digest, keys
-        )
+        await _compare(services, found, apart)
     except AssayError as error:
         raise InputError(
             f"{dataset} cannot be compared with this node's other data sets: {error}", "data"
         ) from error
+
+
+async def _compare(services: Services, found: Version, apart: Collection[str]) -> None:
+    keys = sketch_keys(services)
+    sketch = await in_worker(
+        services.compute, sketch_copy, services.home.datasets, found.digest, keys
+    )
     parts: dict[Version, float] = {}
     while True:
         known = await services.store.read(people.versions)
@@ -68,9 +74,10 @@ async def settle(services: Services, dataset: str, apart: Collection[str] = ()) 
             if each not in parts:
                 parts[each] = await _part(services, sketch, each, keys)
         links = [
-            Link(found, each, parts[each], each.dataset in apart)
+            # The same bytes are the same people, whatever is said of them.
+            Link(found, each, parts[each], each.dataset in apart and each.digest != found.digest)
             for each in known
-            if parts[each] > services.config.overlap and each.dataset != dataset
+            if parts[each] > services.config.overlap and each.dataset != found.dataset
         ]
         if await _enter(services, found, sketch, links, apart, known):
             return
@@ -141,7 +148,7 @@ async def _enter(
 async def _part(services: Services, sketch: bytes, other: Version, keys: SketchKeys) -> float:
     held = await services.store.read(lambda tx: people.load_sketch(tx, other))
     if held is None:
-        return 0.0  # unreachable: sketches are never deleted
+        return 0.0  # removed just now, and never used
     return await in_worker(services.compute, compare, sketch, held, keys)
 
 

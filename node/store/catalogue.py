@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from node.store import people
 from node.store.store import Transaction, now
 from protocol.params import MAX_SPEC_BYTES
 from protocol.policy.policy import Policy
@@ -56,7 +57,9 @@ def datasets(tx: Transaction) -> list[Dataset]:
 
 
 def delete_dataset(tx: Transaction, name: str) -> bool:
-    """Take a data set and its policy out; False if there was none. Its copy is the caller's."""
+    """Take a data set and its policy out; False if there was none. Its copy is the caller's. What
+    it told, and to whose rows, stays (node/store/people.py)."""
+    people.forget_unused(tx, name)
     return tx.execute("DELETE FROM datasets WHERE name = ?", (name,)).rowcount > 0
 
 

@@ -1,6 +1,7 @@
 """Which data sets hold rows of the same people: sealed sketches of rows, and what they share.
 
-Rows are never deleted: a data set that is removed told what it told, and so its sketch stays.
+A data set that is removed told what it told, and so its sketch stays. Only where it was never used
+nothing of it is kept: it must not hold two others together for good.
 """
 
 from __future__ import annotations
@@ -91,11 +92,26 @@ def links(tx: Transaction) -> tuple[Link, ...]:
     )
 
 
+def forget_unused(tx: Transaction, dataset: str) -> None:
+    """Of a data set that is removed: its sketches and links are deleted, unless a job was or may be
+    charged to it, or joined without noise."""
+    used = tx.execute(
+        "SELECT 1 FROM privacy_reserves r WHERE dataset = ? AND (released IS NULL OR EXISTS"
+        " (SELECT 1 FROM privacy_charges c WHERE c.job = r.job)) UNION"
+        " SELECT 1 FROM noiseless_joins WHERE dataset = ? AND idle IS NULL",
+        (dataset, dataset),
+    ).fetchone()
+    if used is None:
+        tx.execute("DELETE FROM sketches WHERE dataset = ?", (dataset,))
+        tx.execute("DELETE FROM shared_rows WHERE one = ? OR other = ?", (dataset, dataset))
+
+
 def part(tx: Transaction, digest: bytes, dataset: str) -> None:
-    """The owner's word: rows of these bytes are of other people than those of `dataset`."""
+    """The owner's word: rows of these bytes, under any name, are of other people than those of
+    `dataset`, where that is not of the same bytes."""
     tx.execute(
-        "UPDATE shared_rows SET apart = 1 WHERE (one_digest = ? AND other = ?)"
-        " OR (other_digest = ? AND one = ?)",
+        "UPDATE shared_rows SET apart = 1 WHERE one_digest != other_digest"
+        " AND ((one_digest = ? AND other = ?) OR (other_digest = ? AND one = ?))",
         (digest, dataset, digest, dataset),
     )
 

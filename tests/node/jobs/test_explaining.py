@@ -15,8 +15,9 @@ from node.control import results as r
 from node.jobs import explaining
 from node.privacy import joins, ledger
 from node.privacy import reserving as privacy
-from node.store import catalogue
+from node.store import catalogue, people
 from node.store.catalogue import Dataset
+from node.store.people import Link
 from node.store.store import Store
 from protocol.errors import InputError, StateError
 from protocol.machines.job import JobPhase
@@ -85,7 +86,7 @@ async def test_a_job_that_fits_passes_every_rule(services: Any, store: Store) ->
     assert len(names) == len(set(names))
     terms = {term.name for term in describe(Policy.closed())}
     # `known` and `delta` decide nothing by themselves: known_least and the budget do.
-    assert terms - set(names) == {"known", "delta"}
+    assert terms - set(names) == {"known", "delta", "explain_refusals"}
     assert set(names) - terms == {"decided", "columns", "rows", "admission", "data", "budget"}
     values = {rule.rule: rule.value for rule in found.rules}
     assert (values["accept"], values["corrupt_least"], values["data"]) == ("auto", 1, None)
@@ -135,6 +136,20 @@ async def test_a_budget_that_is_spent_is_told_and_nothing_is_reserved(
     found = await explained(services, of)
     assert broken(found) == {"budget": "refused"}
     assert "spent or reserved" in found.rules[-1].why
+
+
+async def test_the_stricter_policy_of_the_same_people_is_told(services: Any, store: Store) -> None:
+    say(store, no_noise=True, no_noise_jobs=2)
+    fill(store, "near", no_noise=True)
+    with store.transaction() as tx:
+        ward, near = people.versions(tx)
+        people.save_link(tx, Link(near, ward, 0.5, apart=False))
+    assert not await joins.join(services, _ward(store), job(7), b"\x11" * 20)
+    found = await explained(services, machine(services, None))
+    assert broken(found) == {"budget": "refused"}
+    assert "near" not in found.rules[-1].why
+    assert "joined 1 of 1 jobs without noise that the strictest of their" in found.rules[-1].why
+    assert (await explained(services, machine(services))).verdict == "passes"
 
 
 async def test_data_without_the_columns_are_not_read(services: Any, store: Store) -> None:
