@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -49,6 +48,7 @@ from node.privacy import reserving as privacy
 from node.store import catalogue, people
 from node.store.store import Transaction
 from node.version import VERSION
+from node.workers.memory import resident_bytes
 from protocol.addresses import to_checksum
 from protocol.errors import InputError, StateError
 from protocol.machines import inputs
@@ -195,7 +195,7 @@ class Api(CardCalls):
             name,
             Path(path),
             reading,
-            self._reading(name),
+            self._bus.teller("data.reading", name),
         )
         return await self._added(dataset, notes, other_people)
 
@@ -216,17 +216,9 @@ class Api(CardCalls):
             name,
             asked,
             password or "",
-            self._reading(name),
+            self._bus.teller("data.reading", name),
         )
         return await self._added(dataset, notes, other_people)
-
-    def _reading(self, name: str) -> Callable[[str], None]:
-        """Events of how far `data add` is."""
-
-        def tell(line: str) -> None:
-            self._bus.publish("data.reading", f"{name}: {line}", facts={"dataset": name})
-
-        return tell
 
     async def _added(
         self, dataset: catalogue.Dataset, notes: tuple[str, ...], other_people: tuple[str, ...]
@@ -423,12 +415,3 @@ def _runs(machine: Machine) -> bool:
     """Whether this node has something to do in the job."""
     idle = (*OVER, JobPhase.SEEN, JobPhase.CONSIDERING, JobPhase.WAITING)
     return not machine.broken and machine.state.phase not in idle
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process; its peak where the system does not tell the present."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return pages * resource.getpagesize()
