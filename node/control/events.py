@@ -94,14 +94,6 @@ class EventBus:
                 self._dropped += subscription not in self._subscriptions
         return event
 
-    def teller(self, kind: str, dataset: str) -> Callable[[str], None]:
-        """Events about one dataset, of lines that somebody else has."""
-
-        def tell(line: str) -> None:
-            self.publish(kind, f"{dataset}: {line}", facts={"dataset": dataset})
-
-        return tell
-
     def subscribe(self, job: str | None = None, since: int | None = None) -> Subscription:
         """Events from now on; with `since`, also the kept ones numbered above it."""
         send, receive = trio.open_memory_channel[Event](inf)

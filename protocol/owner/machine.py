@@ -136,6 +136,8 @@ def _withhold(turn: OwnerTurn, input_: inputs.ActionWithhold) -> None:
     if input_.terms and not turn.state.explained:
         turn.change(explained=True)
         send(turn, Declined(input_.terms), input_.at + FETCH_MS)
+        told = ", ".join(term.value for term in input_.terms)
+        turn.notify("explained", f"its requester is told what it does not meet: {told}")
 
 
 def _reconsider(turn: OwnerTurn, input_: inputs.ActionReconsider) -> None:

@@ -21,6 +21,7 @@ from node.work.files.proposal import Column, Kind, propose
 from node.work.files.sketch import outwards
 from protocol.cost.weakness import weak
 from protocol.errors import InputError
+from protocol.spec.gaps import Missing, gap_rule
 from protocol.spec.job import Family, Outside
 from protocol.spec.parts import CategoryFeature, ClassTarget, NumberFeature, NumberTarget
 from protocol.spec.toml import parse_toml
@@ -79,6 +80,19 @@ def test_a_tables_columns_become_a_spec_that_holds(penguins: Path) -> None:
     table = read_file(penguins)
     rows = input_rows(table, terms.features, Outside.REFUSE)
     assert rows.unused.tolist() == [False, True, True, *[False] * 2, True, *[False] * 3]
+
+
+def test_what_is_proposed_for_gaps_holds_once_it_is_declared(penguins: Path) -> None:
+    """Its reader takes the comment signs away."""
+    made = asked.propose_job(penguins, Reading(), None, "job.toml").text
+    lines = [
+        line.removeprefix("# ") if line.startswith(("# gaps = ", "# missing = ")) else line
+        for line in made.splitlines()
+    ]
+    features = {each.name: each for each in parse_toml("\n".join(lines)).terms.features}
+    sex, bill = gap_rule(features["sex"]), gap_rule(features["bill_mm"])
+    assert (set(sex.words), sex.missing) == ({"NA", "?"}, Missing.DROP_ROW)
+    assert (bill.words, bill.missing) == ((), Missing.DROP_ROW)
 
 
 def test_a_target_is_taken_by_name_and_of_its_kind(penguins: Path) -> None:

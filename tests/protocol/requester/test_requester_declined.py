@@ -73,6 +73,7 @@ def test_an_owner_says_it_once_and_only_where_it_lets_it_be_known() -> None:
     word = (DeclinedTerm.PRICE,)
     first = kit.step(inputs.ActionWithhold(kit.now, False, "ward: it pays too little", word))
     assert sent(first) == [Declined(word)]
+    assert notes(first)[-1] == "explained"  # its owner sees what was told
     kit.step(inputs.ActionReconsider(kit.now))
     again = kit.step(
         inputs.ActionWithhold(kit.now, False, "ward: too many rounds", (DeclinedTerm.ROUNDS,))
