@@ -36,6 +36,9 @@ _TRUTHS: Final = tuple(
 #: What people write for a gap: such cells do not make a column of numbers one of text.
 GAPS: Final = ("NA", "N/A", "NaN", "nan", "n/a", "null", "NULL", "None", "?", "-", ".")
 
+#: Filled cells of a column by which its kind is told.
+_LOOKED_AT: Final = 10_000
+
 
 def plain(cell: pl.Expr, marks: Marks) -> pl.Expr:
     """Cells whose numbers are in plain decimal text, where a file writes them with `marks`."""
@@ -131,7 +134,7 @@ def _valued(values: Numbers, words: Sequence[str]) -> Flags:
 def kinds(table: Table) -> tuple[tuple[str, str], ...]:
     """Name and kind ('number', 'text') of the columns that can be used, in the file's order.
 
-    For the owner's eyes alone: a kind follows from a whole column, and nothing is decided by it.
+    For the owner's eyes alone: a kind follows from a column's first cells, and decides nothing.
     """
     return tuple(
         (
@@ -146,7 +149,7 @@ def kinds(table: Table) -> tuple[tuple[str, str], ...]:
 
 
 def _all_numbers(cells: pl.Series, marks: Marks) -> bool:
-    filled = cells.drop_nulls()
+    filled = cells.drop_nulls().head(_LOOKED_AT)
     none = np.isnan(numbers_of(filled, marks))
     return bool(not none.any() or filled.filter(none).is_in(GAPS).all())
 

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeVar, TypeVarTuple
 
 import trio
 import trio_parallel
 
+from node.workers.progress import line_at
 from node.workers.worker import prepare
 from protocol.errors import AssayError, FatalError
 
@@ -32,6 +36,10 @@ _GRACE_SECONDS: Final = 5.0
 
 #: A worker may be killed by the system; the same computation is tried so often before it fails.
 _TRIES: Final = 3
+
+
+#: How often a worker's line is looked at.
+_FOLLOW_SECONDS: Final = 0.5
 
 
 class WorkerDied(AssayError):
@@ -145,6 +153,53 @@ async def in_worker(compute: Compute, function: Callable[[*Ts], T], *args: *Ts) 
             log.warning("%s; it is tried again", error)
             await trio.sleep(1)
     raise FatalError("unreachable: the last try returns or raises")
+
+
+async def run_followed(
+    compute: Compute,
+    directory: Path,
+    tell: Callable[[str], None],
+    function: Callable[[*Ts, Path], T],
+    *args: *Ts,
+) -> T:
+    """`function(*args, place)` in a worker, which leaves lines at `place` (node.workers.progress).
+    `tell` gets each that is there when it is looked at, and the last.
+
+    The place is in `directory`, where what a crash leaves is cleared by the name's beginning
+    (node.store.blobs). Raises what `Compute.run` does.
+    """
+    file, name = tempfile.mkstemp(prefix=".new-", dir=directory)
+    told = ""
+
+    def look() -> None:
+        nonlocal told
+        # A file of one page that was just written is in memory.
+        line = line_at(file)
+        if line and line != told:
+            told = line
+            tell(line)
+
+    async def follow() -> None:
+        while True:
+            await trio.sleep(_FOLLOW_SECONDS)
+            look()
+
+    failed: Exception | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(follow)
+            try:
+                value = await compute.run(function, *args, Path(name))
+            except (AssayError, OSError) as error:
+                failed = error  # raised below: a nursery would put it into a group
+            nursery.cancel_scope.cancel()
+        if failed is not None:
+            raise failed
+        look()
+        return value
+    finally:
+        os.close(file)
+        os.unlink(name)
 
 
 def _end_of(error: trio_parallel.BrokenWorkerError) -> str:
