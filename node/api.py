@@ -9,7 +9,7 @@ import dataclasses
 import os
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -189,7 +189,13 @@ class Api(CardCalls):
         services, reading = self._services, declared(separator, decimal, encoding)
         await settling.check_names(services, other_people)
         dataset, notes = await add_dataset(
-            services.home, services.store, services.compute, name, Path(path), reading
+            services.home,
+            services.store,
+            services.compute,
+            name,
+            Path(path),
+            reading,
+            self._reading(name),
         )
         return await self._added(dataset, notes, other_people)
 
@@ -204,9 +210,23 @@ class Api(CardCalls):
         services, asked = self._services, query(sql, url)
         await settling.check_names(services, other_people)
         dataset, notes = await add_query(
-            services.home, services.store, services.compute, name, asked, password or ""
+            services.home,
+            services.store,
+            services.compute,
+            name,
+            asked,
+            password or "",
+            self._reading(name),
         )
         return await self._added(dataset, notes, other_people)
+
+    def _reading(self, name: str) -> Callable[[str], None]:
+        """Events of how far `data add` is."""
+
+        def tell(line: str) -> None:
+            self._bus.publish("data.reading", f"{name}: {line}", facts={"dataset": name})
+
+        return tell
 
     async def _added(
         self, dataset: catalogue.Dataset, notes: tuple[str, ...], other_people: tuple[str, ...]

@@ -79,7 +79,7 @@ MAX_CONTROL_BATCH: Final = 64
 
 #: Bytes of replies to one batch, after which its calls are refused: memory that one client holds.
 #: A whole batch of `rpc.discover` fits, which is the longest reply but for a job of many rounds.
-MAX_CONTROL_BATCH_REPLY_BYTES: Final = 4 * 1024 * 1024
+MAX_CONTROL_BATCH_REPLY_BYTES: Final = 8 * 1024 * 1024
 
 #: Subscriptions of one control connection.
 MAX_CONTROL_SUBSCRIPTIONS: Final = 8
@@ -152,6 +152,10 @@ MAX_NAME_BYTES: Final = 64
 
 #: Bytes of a job's title.
 MAX_TITLE_BYTES: Final = 120
+
+#: Peers whose word on why they do not take a job is kept, for a person to read. Anybody may say it,
+#: and each costs the requester's state a hundred bytes.
+MAX_DECLINED: Final = 256
 
 #: Above these a job's noise is called weak, and posted all the same. Published guidance calls
 #: epsilon up to 10 reasonable (Ponomareva et al. 2023, tier 2), and asks for a delta far below
@@ -262,6 +266,9 @@ MAX_MATRIX_CELLS: Final = 128 * 1024 * 1024
 
 #: A statement for a database: a page of SQL, and room for a list of what is selected.
 MAX_SQL_CHARACTERS: Final = 64 * 1024
+
+#: Seconds that a statement may take, waiting for its rows included: a person looks on.
+MAX_SQL_SECONDS: Final = 1800
 
 #: The first line of a CSV: MAX_DATASET_COLUMNS names that a person can still tell apart.
 MAX_HEADER_BYTES: Final = 4 * 1024 * 1024

@@ -116,7 +116,8 @@ class OwnCards:
     async def run(self) -> None:
         """Say all of it again, first as soon as somebody is there; until cancelled.
 
-        A data set that is gone takes its card with it.
+        A data set that is gone takes its card with it. So does a store that is gone: a home that
+        was restored from its keys withdraws the cards that peers tell it of.
         """
         while True:
             while not self._services.swarm.peers():  # noqa: ASYNC110 (a swarm has no event for it)
@@ -134,6 +135,10 @@ class OwnCards:
         for dataset in await self._services.store.read(load):
             log.info("the data set %s is gone: its card is withdrawn", dataset)
             await self.withdraw(dataset)
+        async with self._turn:
+            words, slots = await self._words()
+            for slot in words.keys() - slots.values():
+                await self._withdraw_slot(slot, words[slot])
 
     def _slot(self, held: int | None, valid_until: int) -> int:
         """The slot for a card: its data set's own where no word of it lives longer, else a free

@@ -46,8 +46,8 @@ READ_AGAIN: Final = 16
 #: Longest pause after failures, seconds.
 MAX_PAUSE: Final = 15.0
 
-#: Seconds between looks while nothing hangs on the chain: a look costs two threads and a request.
-IDLE_SECONDS: Final = 5.0
+#: Seconds between looks while nothing hangs on the chain: a look takes six requests.
+IDLE_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +248,11 @@ class Watcher:
             return None
         shown = {event.block for event in events}
         for number in range(max(first, head.number - CHECKED), last + 1):
+            if number not in shown and not self._busy():
+                # No job waits for an event: a second look at the range is enough, in place of a
+                # request for each block.
+                self._doubtful.add(number)
+                continue
             header = end if number == last else await self._client.header(number)
             if header is None:
                 return None

@@ -19,6 +19,7 @@ from node.cli.commands import (
     params,
     swarm,
 )
+from node.cli.commands.requester import new, predict
 from node.console.failure import Failure
 from node.console.session import Session
 from node.control.codes import Exit
@@ -81,7 +82,7 @@ def build() -> App:
     app.command(params.params, group=work)
     app.command(cards.offers, group=work)
     job = App(name="job", help="Check, post, show, follow and cancel jobs.", group=work)
-    job.command(cards.job_new, name="new")
+    job.command(new.job_new, name="new")
     job.command(check.job_check, name="check")
     job.command(jobs.job_post, name="post")
     job.command(jobs.job_show, name="show")
@@ -91,6 +92,7 @@ def build() -> App:
     model = App(name="model", help="Trained models.", group=work)
     model.command(jobs.model_get, name="get")
     app.command(model)
+    app.command(predict.predict, group=work)
     app.command(jobs.claim, group=work)
     app.command(jobs.audit, group=work)
     app.command(demo.demo, group=work)

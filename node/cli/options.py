@@ -19,6 +19,9 @@ Job: TypeAlias = Annotated[str, Parameter(help="Job id, or enough of its beginni
 Dataset: TypeAlias = Annotated[str, Parameter(help="Name of a dataset; `assay data list`.")]
 Spec: TypeAlias = Annotated[Path, Parameter(help="The job's spec, a TOML file.")]
 File: TypeAlias = Annotated[Path, Parameter(help="A file.")]
+Separator: TypeAlias = Annotated[str | None, Parameter(help="comma, semicolon, tab or pipe.")]
+DecimalMark: TypeAlias = Annotated[str | None, Parameter(help="The mark before a fraction: . or ,")]
+Encoding: TypeAlias = Annotated[str | None, Parameter(help="Such as latin-1, cp1252 or utf-16.")]
 NoNoise: TypeAlias = Annotated[
     bool,
     Parameter(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from node.cli import measure_views
 from node.console.amounts import money, short, size, span
 from node.console.show import Pairs, Part, Table
 
@@ -213,6 +214,7 @@ def pay(amount: str, token: str | None) -> str:
 
 def job(d: shapes.JobDetail) -> list[Part]:
     s, m = d["summary"], d["money"]
+    measured = measure_views.columns(d["rounds"])
     token = s["token"]
     pairs = [
         ("job", s["job"]),
@@ -222,6 +224,7 @@ def job(d: shapes.JobDetail) -> list[Part]:
         ("why", _warned(s)),
         ("requester", s["requester"]),
         ("model", "sealed: owners cannot read it" if s["sealed"] else "open: owners can read it"),
+        ("declined", _declined(d)),
         ("round", f"{s['round']} of {s['rounds']}"),
         ("data", s["dataset"]),
         ("rate", pay(s["rate"], token)),
@@ -238,7 +241,7 @@ def job(d: shapes.JobDetail) -> list[Part]:
         ("digest", d["spec_digest"]),
     ]
     rounds = Table(
-        ("round", "attempt", "phase", "owners", "blocks", "accuracy", "gas", "size", "seconds"),
+        ("round", "attempt", "phase", "owners", "blocks", *measured, "gas", "size", "seconds"),
         [
             (
                 str(r["number"]),
@@ -246,7 +249,7 @@ def job(d: shapes.JobDetail) -> list[Part]:
                 _where(r),
                 str(r["contributors"]),
                 _blocks(r),
-                "" if r["accuracy"] is None else f"{100 * r['accuracy']:.2f} %",
+                *measure_views.cells(r, measured),
                 str(r["gas"]),
                 size(r["bytes"]),
                 seconds(r["seconds"]),
@@ -255,7 +258,7 @@ def job(d: shapes.JobDetail) -> list[Part]:
         ],
         "no round yet",
         "rounds",
-        frozenset({"round", "attempt", "owners", "accuracy", "gas", "size"}),
+        frozenset({"round", "attempt", "owners", *measured, "gas", "size"}),
     )
     members = Table(
         ("account", "block", "now", "contributions", "size", "rate", "merit", "claimed"),
@@ -276,7 +279,16 @@ def job(d: shapes.JobDetail) -> list[Part]:
         "owners",
         frozenset({"block", "contributions", "size"}),
     )
-    return [Pairs([row for row in pairs if row[1]]), rounds, members]
+    recalls = measure_views.recalls(d["rounds"])
+    return [Pairs([row for row in pairs if row[1]]), rounds, *recalls, members]
+
+
+def _declined(d: shapes.JobDetail) -> str:
+    """What owners that explain themselves say of their policies."""
+    if not d["declined"]:
+        return ""
+    told = ", ".join(f"{each['why']} ({each['owners']})" for each in d["declined"])
+    return f"by {d['decliners']} owners, in their own words: {told}"
 
 
 def _where(r: shapes.Round) -> str:
@@ -313,8 +325,7 @@ def seconds(phases: Mapping[str, float]) -> str:
 def event(e: shapes.Event) -> str:
     """One event, one line."""
     clock = time.strftime("%H:%M:%S", time.localtime(e["time"]))
-    accuracy = e["facts"].get("accuracy")
-    measured = f", accuracy {100 * accuracy:.2f} %" if isinstance(accuracy, int | float) else ""
+    measured = measure_views.event_text(e["facts"])
     return f"{clock}  {e['kind']:<16}  {e['text']}{measured}"
 
 

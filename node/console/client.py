@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -90,9 +90,16 @@ class Client:
         self._socket.close()
 
     def call(
-        self, method: str, params: Mapping[str, Any] | None = None, timeout: float | None = None
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        watch: Callable[[Event], None] | None = None,
     ) -> Any:
-        """The result of one call. Raises CallError, and Failure where no reply comes."""
+        """The result of one call. Raises CallError, and Failure where no reply comes.
+
+        `watch` gets the events that come before it; subscribe on this connection first.
+        """
         call_id, self._next_id = self._next_id, self._next_id + 1
         request = {"jsonrpc": "2.0", "id": call_id, "method": method, "params": params or {}}
         seconds = self._timeout if timeout is None else timeout
@@ -107,6 +114,8 @@ class Client:
         try:
             while True:
                 reply = self._read(method, seconds)
+                if watch and reply.get("method") == "events.event":
+                    watch(reply["params"]["event"])
                 if reply.get("id") == call_id or (reply.get("id") is None and "error" in reply):
                     break
         except OSError as error:

@@ -16,6 +16,7 @@ from node.console.show import Part, clean, show
 
 if TYPE_CHECKING:
     from node.console.failure import Failure
+    from node.control.shapes import Event
     from node.home.home import Home
 
 
@@ -45,6 +46,27 @@ class Session:
         """One call on a connection of its own."""
         with self.connect(timeout) as client:
             return client.call(method, params)
+
+    def call_watched(
+        self, method: str, params: Mapping[str, Any], timeout: float, kind: str
+    ) -> Any:
+        """A call that takes long: on a terminal, the newest event of `kind` about the same dataset
+        stands on one line of standard error until it ends."""
+        if self.json or not sys.stderr.isatty():
+            return self.call(method, params, timeout)
+
+        def watch(event: Event) -> None:
+            if event["kind"] == kind and event["facts"].get("dataset") == params["name"]:
+                sys.stderr.write(f"\r\x1b[2K{clean(event['text'])}")
+                sys.stderr.flush()
+
+        with self.connect(timeout) as client:
+            client.call("events.subscribe", {"job": None, "since": None})
+            try:
+                return client.call(method, params, watch=watch)
+            finally:
+                sys.stderr.write("\r\x1b[2K")
+                sys.stderr.flush()
 
     def emit(self, result: Any, parts: Sequence[Part]) -> None:
         """Print a command's result: as one line of JSON with --json, for a person otherwise."""

@@ -99,8 +99,14 @@ class Round:
     released: owners whose shares are here; null where only the requester knows it, and once it
         is over
     model: digest of the model that was trained
-    accuracy: on the requester's hold-out set after this round; null if unknown here
-    loss: on the same set; null if unknown here
+    accuracy: on the requester's hold-out set after this round; null if unknown here, or if the
+        model is linear
+    loss: on the same set: log loss of a classifier, half a linear model's mean squared error
+    auc: on the same set, of a model of two classes: the area under the ROC curve
+    r_squared: on the same set, of a linear model
+    rmse: likewise, in the target's own unit
+    recall: class to the share of its rows that the model finds, on the same set; of many classes
+        those that are found least
     transaction: the commitment's transaction; empty if none yet
     gas: what the commitment used
     bytes: ciphertext bytes of this round that passed this node
@@ -118,6 +124,10 @@ class Round:
     model: Digest
     accuracy: float | None
     loss: float | None
+    auc: float | None
+    r_squared: float | None
+    rmse: float | None
+    recall: dict[str, float]
     transaction: str
     gas: int
     bytes: int
@@ -176,6 +186,20 @@ class Money:
 
 
 @dataclass(frozen=True)
+class Declined:
+    """A term of owners' policies that a job's spec does not meet, by their own unverified word.
+
+    term: which, from a fixed list
+    why: the same in words
+    owners: how many say so
+    """
+
+    term: str
+    why: str
+    owners: int
+
+
+@dataclass(frozen=True)
 class JobDetail:
     """Everything that this node knows of a job.
 
@@ -184,6 +208,8 @@ class JobDetail:
     spec_digest: digest of its canonical bytes, which stands on the chain
     rounds: all rounds so far
     members: enrolled owners known here
+    decliners: owners that said which terms of theirs the spec does not meet; others say nothing
+    declined: these terms, most often said first
     money: where the bounty is
     bytes_in: received for this job
     bytes_out: sent for this job: all that left this machine
@@ -199,6 +225,8 @@ class JobDetail:
     spec_digest: Digest
     rounds: tuple[Round, ...]
     members: tuple[Member, ...]
+    decliners: int
+    declined: tuple[Declined, ...]
     money: Money
     bytes_in: int
     bytes_out: int

@@ -12,8 +12,7 @@ from node.control.job_results import JobState, Part, Role
 
 
 class Account(TypedDict):
-    """What node.control.results.Account is as JSON."""
-
+    # node.control.results.Account
     address: str
     payout: str
     balance: str
@@ -21,8 +20,7 @@ class Account(TypedDict):
 
 
 class Audit(TypedDict):
-    """What node.control.job_results.Audit is as JSON."""
-
+    # node.control.job_results.Audit
     job: str
     ok: bool
     checks: list[Check]
@@ -30,8 +28,7 @@ class Audit(TypedDict):
 
 
 class Cancelled(TypedDict):
-    """What node.control.job_results.Cancelled is as JSON."""
-
+    # node.control.job_results.Cancelled
     job: str
     state: JobState
     already: bool
@@ -42,16 +39,14 @@ class Cancelled(TypedDict):
 
 
 class CardColumn(TypedDict):
-    """What node.control.cards.results.CardColumn is as JSON."""
-
+    # node.control.cards.results.CardColumn
     name: str
     kind: Literal["number", "category"]
     words: list[str]
 
 
 class ChainStatus(TypedDict):
-    """What node.control.results.ChainStatus is as JSON."""
-
+    # node.control.results.ChainStatus
     url: str
     chain_id: int
     contract: str
@@ -62,16 +57,14 @@ class ChainStatus(TypedDict):
 
 
 class Check(TypedDict):
-    """What node.control.job_results.Check is as JSON."""
-
+    # node.control.job_results.Check
     name: str
     ok: bool
     detail: str
 
 
 class Claim(TypedDict):
-    """What node.control.job_results.Claim is as JSON."""
-
+    # node.control.job_results.Claim
     job: str
     account: str
     rounds: int
@@ -82,8 +75,7 @@ class Claim(TypedDict):
 
 
 class Consent(TypedDict):
-    """What node.control.job_results.Consent is as JSON."""
-
+    # node.control.job_results.Consent
     job: str
     dataset: str
     state: JobState
@@ -92,8 +84,7 @@ class Consent(TypedDict):
 
 
 class Dataset(TypedDict):
-    """What node.control.results.Dataset is as JSON."""
-
+    # node.control.results.Dataset
     name: str
     path: str
     rows: int
@@ -109,9 +100,15 @@ class Dataset(TypedDict):
     notes: list[str]
 
 
-class Event(TypedDict):
-    """What node.control.results.Event is as JSON."""
+class Declined(TypedDict):
+    # node.control.job_results.Declined
+    term: str
+    why: str
+    owners: int
 
+
+class Event(TypedDict):
+    # node.control.results.Event
     seq: int
     time: float
     kind: str
@@ -121,8 +118,7 @@ class Event(TypedDict):
 
 
 class Explained(TypedDict):
-    """What node.control.results.Explained is as JSON."""
-
+    # node.control.results.Explained
     job: str
     dataset: str
     taken: bool
@@ -131,8 +127,7 @@ class Explained(TypedDict):
 
 
 class ExplainedRule(TypedDict):
-    """What node.control.results.ExplainedRule is as JSON."""
-
+    # node.control.results.ExplainedRule
     rule: str
     value: bool | int | float | str | list[str] | None
     outcome: Literal["passes", "waits", "refused", "impossible"]
@@ -140,13 +135,14 @@ class ExplainedRule(TypedDict):
 
 
 class JobDetail(TypedDict):
-    """What node.control.job_results.JobDetail is as JSON."""
-
+    # node.control.job_results.JobDetail
     summary: JobSummary
     spec: str
     spec_digest: str
     rounds: list[Round]
     members: list[Member]
+    decliners: int
+    declined: list[Declined]
     money: Money
     bytes_in: int
     bytes_out: int
@@ -157,8 +153,7 @@ class JobDetail(TypedDict):
 
 
 class JobSummary(TypedDict):
-    """What node.control.job_results.JobSummary is as JSON."""
-
+    # node.control.job_results.JobSummary
     job: str
     title: str
     role: Role
@@ -179,16 +174,14 @@ class JobSummary(TypedDict):
 
 
 class Joined(TypedDict):
-    """What node.control.results.Joined is as JSON."""
-
+    # node.control.results.Joined
     peer_id: str
     address: str
     peers: int
 
 
 class Matches(TypedDict):
-    """What node.control.cards.results.Matches is as JSON."""
-
+    # node.control.cards.results.Matches
     known: int
     columns: int
     purpose: int
@@ -196,8 +189,7 @@ class Matches(TypedDict):
 
 
 class Member(TypedDict):
-    """What node.control.job_results.Member is as JSON."""
-
+    # node.control.job_results.Member
     account: str
     peer_id: str
     block: int | None
@@ -213,8 +205,7 @@ class Member(TypedDict):
 
 
 class ModelFile(TypedDict):
-    """What node.control.job_results.ModelFile is as JSON."""
-
+    # node.control.job_results.ModelFile
     job: str
     round: int
     rounds: int
@@ -225,8 +216,7 @@ class ModelFile(TypedDict):
 
 
 class Money(TypedDict):
-    """What node.control.job_results.Money is as JSON."""
-
+    # node.control.job_results.Money
     escrowed: str
     earned: str
     paid: str
@@ -235,8 +225,7 @@ class Money(TypedDict):
 
 
 class Offer(TypedDict):
-    """What node.control.cards.results.Offer is as JSON."""
-
+    # node.control.cards.results.Offer
     card: str
     peer: str
     mine: bool
@@ -253,23 +242,20 @@ class Offer(TypedDict):
 
 
 class OfferDetail(TypedDict):
-    """What node.control.cards.results.OfferDetail is as JSON."""
-
+    # node.control.cards.results.OfferDetail
     offer: Offer
     spec: str
 
 
 class Offers(TypedDict):
-    """What node.control.cards.results.Offers is as JSON."""
-
+    # node.control.cards.results.Offers
     known: int
     matching: int
     offers: list[Offer]
 
 
 class OwnCard(TypedDict):
-    """What node.control.cards.results.OwnCard is as JSON."""
-
+    # node.control.cards.results.OwnCard
     dataset: str
     published: bool
     offer: Offer
@@ -277,8 +263,7 @@ class OwnCard(TypedDict):
 
 
 class Peer(TypedDict):
-    """What node.control.results.Peer is as JSON."""
-
+    # node.control.results.Peer
     peer_id: str
     addresses: list[str]
     direction: Literal["in", "out"]
@@ -290,8 +275,7 @@ class Peer(TypedDict):
 
 
 class Policy(TypedDict):
-    """What node.control.results.Policy is as JSON."""
-
+    # node.control.results.Policy
     dataset: str
     decided: bool
     terms: list[PolicyTerm]
@@ -300,8 +284,7 @@ class Policy(TypedDict):
 
 
 class PolicyTerm(TypedDict):
-    """What node.control.results.PolicyTerm is as JSON."""
-
+    # node.control.results.PolicyTerm
     name: str
     value: bool | int | float | str | list[str] | None
     allowed: str
@@ -309,8 +292,7 @@ class PolicyTerm(TypedDict):
 
 
 class Posted(TypedDict):
-    """What node.control.job_results.Posted is as JSON."""
-
+    # node.control.job_results.Posted
     job: str
     spec_digest: str
     escrowed: str
@@ -321,8 +303,7 @@ class Posted(TypedDict):
 
 
 class Privacy(TypedDict):
-    """What node.control.results.Privacy is as JSON."""
-
+    # node.control.results.Privacy
     dataset: str
     epsilon: float
     delta: float
@@ -337,8 +318,7 @@ class Privacy(TypedDict):
 
 
 class PrivacyJob(TypedDict):
-    """What node.control.results.PrivacyJob is as JSON."""
-
+    # node.control.results.PrivacyJob
     job: str
     title: str
     requester: str
@@ -351,8 +331,7 @@ class PrivacyJob(TypedDict):
 
 
 class Round(TypedDict):
-    """What node.control.job_results.Round is as JSON."""
-
+    # node.control.job_results.Round
     number: int
     attempt: int
     phase: str
@@ -364,6 +343,10 @@ class Round(TypedDict):
     model: str
     accuracy: float | None
     loss: float | None
+    auc: float | None
+    r_squared: float | None
+    rmse: float | None
+    recall: dict[str, float]
     transaction: str
     gas: int
     bytes: int
@@ -371,8 +354,7 @@ class Round(TypedDict):
 
 
 class Status(TypedDict):
-    """What node.control.results.Status is as JSON."""
-
+    # node.control.results.Status
     version: str
     pid: int
     started_at: float
@@ -395,26 +377,22 @@ class Status(TypedDict):
 
 
 class Stopping(TypedDict):
-    """What node.control.results.Stopping is as JSON."""
-
+    # node.control.results.Stopping
     pid: int
     jobs_running: int
 
 
 class Subscribed(TypedDict):
-    """What node.control.results.Subscribed is as JSON."""
-
+    # node.control.results.Subscribed
     subscription: int
     seq: int
 
 
 class Unsubscribed(TypedDict):
-    """What node.control.results.Unsubscribed is as JSON."""
-
+    # node.control.results.Unsubscribed
     subscription: int
 
 
 class WithdrawnCard(TypedDict):
-    """What node.control.cards.results.WithdrawnCard is as JSON."""
-
+    # node.control.cards.results.WithdrawnCard
     dataset: str

@@ -14,6 +14,7 @@ the same in every file and beside every other row. Runs in workers.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -25,8 +26,18 @@ from protocol.spec.words import TRUTHS, number_of
 if TYPE_CHECKING:
     import polars as pl
 
+#: How `true` and `false` may be spelt, and their numbers. Looking a cell up in all 48 spellings
+#: takes an eighth of the time that making it small letters takes.
+_TRUTHS: Final = tuple(
+    (["".join(each) for each in itertools.product(*zip(word, word.upper(), strict=True))], number)
+    for word, number in TRUTHS.items()
+)
+
 #: What people write for a gap: such cells do not make a column of numbers one of text.
 GAPS: Final = ("NA", "N/A", "NaN", "nan", "n/a", "null", "NULL", "None", "?", "-", ".")
+
+#: Filled cells of a column by which its kind is told.
+_LOOKED_AT: Final = 10_000
 
 
 def plain(cell: pl.Expr, marks: Marks) -> pl.Expr:
@@ -54,13 +65,11 @@ def numbers_of(cells: pl.Series, marks: Marks = Marks.PLAIN) -> Numbers:
     """The number that each cell of text is [rows]; NaN where it is none or the cell is empty."""
     import polars as pl
 
-    read = pl.coalesce(
-        plain(pl.col("cells"), marks).cast(pl.Float64, strict=False),
-        pl.col("cells").str.to_lowercase().replace_strict(TRUTHS, default=None),
-    )
-    values: Numbers = (
-        cells.alias("cells").to_frame().select(read.fill_null(np.nan)).to_series().to_numpy()
-    )
+    cell = pl.col("cells")
+    read = plain(cell, marks).cast(pl.Float64, strict=False).fill_null(np.nan)
+    for spellings, number in _TRUTHS:
+        read = pl.when(cell.is_in(spellings)).then(number).otherwise(read)
+    values: Numbers = cells.alias("cells").to_frame().select(read).to_series().to_numpy()
     return np.where(np.isfinite(values), values, np.nan)
 
 
@@ -125,7 +134,7 @@ def _valued(values: Numbers, words: Sequence[str]) -> Flags:
 def kinds(table: Table) -> tuple[tuple[str, str], ...]:
     """Name and kind ('number', 'text') of the columns that can be used, in the file's order.
 
-    For the owner's eyes alone: a kind follows from a whole column, and nothing is decided by it.
+    For the owner's eyes alone: a kind follows from a column's first cells, and decides nothing.
     """
     return tuple(
         (
@@ -140,7 +149,7 @@ def kinds(table: Table) -> tuple[tuple[str, str], ...]:
 
 
 def _all_numbers(cells: pl.Series, marks: Marks) -> bool:
-    filled = cells.drop_nulls()
+    filled = cells.drop_nulls().head(_LOOKED_AT)
     none = np.isnan(numbers_of(filled, marks))
     return bool(not none.any() or filled.filter(none).is_in(GAPS).all())
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeVarTuple
 
 from node.data.sql.query import Query
 from node.store.blobs import BlobRef, Blobs
+from node.workers.progress import leave
 from protocol.errors import FatalError, InputError
 
 if TYPE_CHECKING:
@@ -50,26 +51,43 @@ class Imported:
     notes: tuple[str, ...] = ()
 
 
-def import_file(path: Path, directory: Path, reading: Reading | None = None) -> Imported:
-    """Read `path` and store its copy in `directory`. Runs in a worker. Raises `InputError`."""
+def import_file(
+    path: Path, directory: Path, reading: Reading | None = None, place: Path | None = None
+) -> Imported:
+    """Read `path` and store its copy in `directory`. Runs in a worker. Raises `InputError`.
+
+    Leaves lines of how far it is at `place` (node.workers.progress).
+    """
     from node.data.readers import read_file
 
-    return _kept(read_file(path, reading), directory)
+    leave(place, "reading")
+    return _kept(read_file(path, reading), directory, place)
 
 
-def import_query(query: Query, password: str, directory: Path) -> Imported:
+def import_query(
+    query: Query, password: str, directory: Path, place: Path | None = None
+) -> Imported:
     """Run `query` and store a copy of its rows in `directory`. Runs in a worker. Raises
     `InputError`, which does not hold the password."""
     from node.data.sql.reader import read_query
 
-    return _kept(read_query(query, password), directory)
+    leave(place, "asking the database")
+
+    def tell(rows: int) -> None:
+        leave(place, f"{rows:,} rows read")
+
+    return _kept(read_query(query, password, tell), directory, place)
 
 
-def _kept(table: Table, directory: Path) -> Imported:
+def _kept(table: Table, directory: Path, place: Path | None) -> Imported:
     from node.data.cells import kinds
     from node.data.table import encode_table
 
-    copy = Blobs(directory).put(encode_table(table))
+    def tell(columns: int) -> None:
+        done = 100 * columns // len(table.order)
+        leave(place, f"{table.rows:,} rows read; copying, {done} %")
+
+    copy = Blobs(directory).put(encode_table(table, tell))
     return Imported(copy, table.rows, kinds(table), table.notes)
 
 
@@ -90,7 +108,7 @@ def load_kept_rows(directory: Path, digest: bytes, name: str, terms: Terms) -> K
 
     try:
         copy = Blobs(directory).path(digest)
-        return build_kept_rows(copy, terms.features, terms.target, terms.outside)
+        return build_kept_rows(copy, terms.features, terms.target, terms.beyond)
     except FatalError as error:
         raise FatalError(f"data set {name!r}: {error}") from error
 
@@ -122,47 +140,59 @@ async def add_dataset(
     name: str,
     path: Path,
     reading: Reading | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[Dataset, tuple[str, ...]]:
     """Import the file at `path` (absolute) as data set `name`; and words about how it was read.
 
     It takes no job until its owner sets a policy. Raises `InputError`: a bad or taken name, or
-    whatever is wrong with the file; then nothing was added.
+    whatever is wrong with the file; then nothing was added. `tell` gets lines of how far it is.
     """
     check_name(name)
     if not path.is_absolute():
         # The daemon's working directory is not its user's.
         raise InputError(f"{path} is relative; an absolute path is needed", "path")
-    return await _add(store, compute, name, str(path), import_file, path, home.datasets, reading)
+    given = path, home.datasets, reading
+    return await _add(home, store, compute, name, str(path), tell, import_file, *given)
 
 
 async def add_query(
-    home: Home, store: Store, compute: Compute, name: str, query: Query, password: str
+    home: Home,
+    store: Store,
+    compute: Compute,
+    name: str,
+    query: Query,
+    password: str,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[Dataset, tuple[str, ...]]:
     """The same of the rows that `query` gives now. What the database holds later changes nothing.
 
     The password goes to the worker and nowhere else.
     """
     check_name(name)
+    given = query, password, home.datasets
     dataset, notes = await _add(
-        store, compute, name, query.source, import_query, query, password, home.datasets
+        home, store, compute, name, query.source, tell, import_query, *given
     )
     return dataset, (*notes, SNAPSHOT_SAID)
 
 
 async def _add(
+    home: Home,
     store: Store,
     compute: Compute,
     name: str,
     source: str,
-    imports: Callable[[*Ts], Imported],
+    tell: Callable[[str], None] | None,
+    imports: Callable[[*Ts, Path], Imported],
     *given: *Ts,
 ) -> tuple[Dataset, tuple[str, ...]]:
     from node.store.catalogue import Dataset, load_dataset, save_dataset
+    from node.workers.compute import run_followed
 
     taken = InputError(f"{name!r} is taken; choose another name", "name")
     if await store.read(lambda tx: load_dataset(tx, name)) is not None:
         raise taken
-    imported = await compute.run(imports, *given)
+    imported = await run_followed(compute, home.datasets, tell or (lambda _: None), imports, *given)
     dataset = Dataset(
         name=name,
         source=source,

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def frame_table(file: str, unit: str, frame: pl.DataFrame, lines: Integers) -> Table:
+def frame_table(
+    file: str, unit: str, frame: pl.DataFrame, lines: Integers, *, bare: bool = False
+) -> Table:
     """Columns of floats become numbers, all others text: whole numbers and booleans as they are
-    written."""
+    written. `bare`: no cell of text is known to have blanks around it, or to be empty in quotes."""
     import polars as pl
 
     numbers: dict[str, Numbers] = {}
@@ -23,7 +25,8 @@ def frame_table(file: str, unit: str, frame: pl.DataFrame, lines: Integers) -> T
         if column.dtype.is_float():
             numbers[column.name] = _floats(column)
         else:
-            texts[column.name] = cells_of(column.cast(pl.String))
+            cells = column.cast(pl.String)
+            texts[column.name] = cells if bare else cells_of(cells)
     return Table(file, unit, lines, numbers, texts, tuple(frame.columns))
 
 
@@ -31,9 +34,11 @@ def cells_of(column: pl.Series) -> pl.Series:
     """Text without the blanks around it. An empty cell in quotes is as empty as one without."""
     import polars as pl
 
-    stripped = pl.col("cells").str.strip_chars()
-    filled = pl.when(stripped != "").then(stripped)
-    return column.alias("cells").to_frame().select(filled).to_series()
+    stripped = column.alias("cells").str.strip_chars()
+    if not (stripped == "").any():
+        return stripped
+    filled = pl.when(pl.col("cells") != "").then(pl.col("cells"))
+    return stripped.to_frame().select(filled).to_series()
 
 
 def _floats(column: pl.Series) -> Numbers:

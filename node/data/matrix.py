@@ -50,6 +50,28 @@ def build_matrix(
 
 
 @dataclass(frozen=True, slots=True)
+class InputRows:
+    """Rows that a model is to predict for: features [rows, inputs], which of them cannot be used
+    (their numbers are 0), and, for whoever holds the file, why the first cannot."""
+
+    features: Numbers
+    unused: Flags
+    why: str
+
+
+def input_rows(table: Table, features: Sequence[Feature], outside: Outside) -> InputRows:
+    """The inputs of a table's rows, each cell read as it is for training; no target is needed.
+
+    Raises `InputError` for columns that are missing or of another kind.
+    """
+    _require_columns(table, [feature.name for feature in features])
+    made = _inputs(table, features, outside)
+    unused, why = made.unused()
+    made.features[unused] = 0.0
+    return InputRows(made.features, unused, why)
+
+
+@dataclass(frozen=True, slots=True)
 class OwnedRows:
     """An owner's rows for a job with noise: features [rows, inputs], target [rows], which rows
     cannot be used (their numbers are 0), and, for the data's owner alone, why the first cannot."""
@@ -72,12 +94,7 @@ def owned_rows(copy: Path, features: Sequence[Feature], target: Target) -> Owned
     """
     table = _read(copy, features, target)
     made = _matrix(table, features, target, Outside.CLIP)
-    unused, why = made.left_out(), ""
-    for fault in made.faults:
-        unused |= fault.rows
-    if unused.any():
-        first = min((*made.gaps, *made.faults), key=lambda fault: int(np.argmax(fault.rows)))
-        why = _why(table, first)
+    unused, why = made.unused()
     made.features[unused], made.target[unused] = 0.0, 0.0
     return OwnedRows(made.features, made.target, unused, why)
 
@@ -181,6 +198,16 @@ class _Made:
             found |= gap.rows
         return found
 
+    def unused(self) -> tuple[Flags, str]:
+        """Rows that cannot be used [rows], for a gap or a fault, and why the first cannot."""
+        found = self.left_out()
+        for fault in self.faults:
+            found |= fault.rows
+        if not found.any():
+            return found, ""
+        first = min((*self.gaps, *self.faults), key=lambda fault: int(np.argmax(fault.rows)))
+        return found, _why(self.table, first)
+
     def note(self, column: str, rule: GapRule, gaps: Flags, wrong: Flags, allowed: str) -> None:
         """Note a column's rows with gaps that nothing fills, and those whose cells do not fit."""
         if rule.missing is Missing.REFUSE:
@@ -197,6 +224,16 @@ class _Made:
 def _matrix(table: Table, features: Sequence[Feature], target: Target, outside: Outside) -> _Made:
     """`table_matrix` of all rows, with those that do not fit."""
     _require_columns(table, [*(feature.name for feature in features), target.name])
+    made = _inputs(table, features, outside)
+    if isinstance(target, ClassTarget):
+        made.target = _places(made, target, target.classes)[0].astype(np.float64)
+    else:
+        made.target = _scaled(made, target)[0]
+    return made
+
+
+def _inputs(table: Table, features: Sequence[Feature], outside: Outside) -> _Made:
+    """The features of all rows, with those that do not fit; no target yet."""
     inputs = sum(feature.inputs for feature in features)
     if table.rows * inputs > params.MAX_MATRIX_CELLS:
         raise InputError(
@@ -206,20 +243,17 @@ def _matrix(table: Table, features: Sequence[Feature], target: Target, outside: 
         )
     x = np.zeros((table.rows, inputs))
     made = _Made(table, outside, x, np.zeros(0))
+    firsts = np.arange(0, x.size, inputs)  # of each row, in the flat matrix
     at = 0
     for feature in features:
         if isinstance(feature, NumberFeature):
             x[:, at], gaps = _scaled(made, feature)
         else:
             places, gaps = _places(made, feature, feature.categories)
-            x[np.arange(table.rows), at + places] = 1.0
+            x.reshape(-1)[firsts + (at + places)] = 1.0
         at += feature.inputs
         if gap_rule(feature).indicator:
             x[:, at - 1] = gaps
-    if isinstance(target, ClassTarget):
-        made.target = _places(made, target, target.classes)[0].astype(np.float64)
-    else:
-        made.target = _scaled(made, target)[0]
     return made
 
 
@@ -288,7 +322,9 @@ def _why(table: Table, fault: _Fault) -> str:
     """The fault of the first row that is wrong, and how many more there are."""
     name, row = fault.column, int(np.argmax(fault.rows))
     others = int(np.count_nonzero(fault.rows)) - 1
-    more = f"; so are {others} more rows" if others else ""
+    more = (
+        "" if not others else f"; so are {others} more rows" if others > 1 else "; so is 1 more row"
+    )
     cell = f"{table.at(row)}: {_shown(table, name, row)}"
     return f"{cell}; {fault.allowed}{more}{_hint(table, name, row)}"
 

@@ -66,7 +66,7 @@ def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
             for member in members:
                 name = member.removesuffix(".npy")
                 with archive.open(member) as opened:
-                    shape, kind = _npy_header(opened)
+                    shape, kind = npy_header(opened)
                 _check_array(path.name, name, shape, kind)
                 shapes[name] = shape
     except (ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
@@ -74,7 +74,8 @@ def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """An array's shape and type, as the head of its .npy says. Raises ValueError, EOFError."""
     major, _ = np.lib.format.read_magic(file)
     read: Callable[[IO[bytes]], tuple[tuple[int, ...], bool, np.dtype[Any]]]
     read = (

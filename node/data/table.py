@@ -4,7 +4,8 @@ A column of numbers is one whose file stores numbers (Parquet, .npz). Text stays
 looks like numbers: what a cell means is decided by a job's spec, cell by cell (node/data/cells.py),
 never by what else stands in its column. A missing number is NaN; a missing text is null.
 
-The copy is one .npz (docs/adr/0302): arrays of float64, and an Arrow file for each column of text.
+The copy is one .npz (docs/adr/0302): arrays of float64, and two for each column of text, its cells'
+bytes and how many each has.
 Jobs train on it, whatever happens to the file that it came from. Worker processes only: the daemon
 itself never imports numpy for data.
 """
@@ -14,11 +15,12 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +35,8 @@ Integers: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.bool_]
 
 #: 1 kept a column whose every cell was a number as numbers, and forgot how its cells were written.
-_VERSION: Final = 2
+#: 2 kept an Arrow file for each column of text, twice the size.
+_VERSION: Final = 3
 
 
 class Marks(StrEnum):
@@ -70,35 +73,81 @@ class Table:
     def rows(self) -> int:
         return len(self.lines)
 
+    def part(self, start: int, stop: int) -> Table:
+        """Rows `start` to `stop`, the last left out; nothing is copied."""
+        return replace(
+            self,
+            lines=self.lines[start:stop],
+            numbers={name: column[start:stop] for name, column in self.numbers.items()},
+            texts={name: cells[start:stop] for name, cells in self.texts.items()},
+        )
+
     def at(self, row: int) -> str:
         """Where row `row` (from 0) stands, for a person: 'ward.csv, line 17'."""
         return f"{self.file}, {self.unit} {self.lines[row]}"
 
 
-def encode_table(table: Table) -> memoryview:
-    """The copy's bytes. The same table gives the same bytes (NumPy writes no times)."""
-    arrays: dict[str, NDArray[Any]] = {"lines": table.lines}
-    columns: list[dict[str, Any]] = []
-    for index, name in enumerate(table.order):
-        if name in table.numbers:
-            arrays[f"c{index}"] = table.numbers[name]
-            columns.append({"name": name, "kind": "number"})
-        elif name in table.texts:
-            arrays[f"c{index}"] = _arrow_bytes(table.texts[name])
-            columns.append({"name": name, "kind": "text"})
-        else:
-            columns.append({"name": name, "kind": "other", "is": table.other[name]})
+def encode_table(table: Table, tell: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:
+    """The copy's bytes, in pieces. The same table gives the same bytes (the zip has no times).
+
+    While a piece is hashed and written, a thread makes the next column's: both leave the
+    interpreter's lock. `tell` gets the columns so far.
+    """
     head = {
         "version": _VERSION,
         "file": table.file,
         "unit": table.unit,
         "marks": str(table.marks),
-        "columns": columns,
+        "columns": [_described(table, name) for name in table.order],
     }
-    arrays["head"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    return buffer.getbuffer()
+    out = _Pieces()
+    with ThreadPoolExecutor(1) as ahead, zipfile.ZipFile(cast("IO[bytes]", out), "w") as archive:
+
+        def added(name: str, array: NDArray[Any]) -> Iterator[bytes]:
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+            yield from out.taken()
+
+        kept = [(at, name) for at, name in enumerate(table.order) if name not in table.other]
+        waiting: Future[list[tuple[str, NDArray[Any]]]] | None = None
+        for at, name in [*kept, (-1, "")]:
+            following = ahead.submit(_arrays, table, at, name) if name else None
+            for each, array in waiting.result() if waiting else ():
+                yield from added(each, array)
+            tell(at if name else len(table.order))
+            waiting = following
+        yield from added("lines", table.lines)
+        yield from added("head", np.frombuffer(json.dumps(head).encode(), np.uint8))
+    yield from out.taken()
+
+
+class _Pieces(io.RawIOBase):
+    """A file that is only written: what was, since it was last asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pieces: list[bytes] = []
+
+    def write(self, data: Any) -> int:
+        self._pieces.append(bytes(data))
+        return len(data)
+
+    def taken(self) -> Iterator[bytes]:
+        pieces, self._pieces = self._pieces, []
+        return iter(pieces)
+
+
+def _described(table: Table, name: str) -> dict[str, str]:
+    if name in table.other:
+        return {"name": name, "kind": "other", "is": table.other[name]}
+    return {"name": name, "kind": "number" if name in table.numbers else "text"}
+
+
+def _arrays(table: Table, at: int, name: str) -> list[tuple[str, NDArray[Any]]]:
+    if name in table.numbers:
+        return [(f"c{at}", table.numbers[name])]
+    lengths, content = _joined(table.texts[name])
+    return [(f"n{at}", lengths), (f"c{at}", content)]
 
 
 def read_table(path: Path, wanted: frozenset[str] | None = None) -> Table:
@@ -132,7 +181,7 @@ def _table(head: dict[str, Any], stored: Any, wanted: frozenset[str] | None) -> 
         elif column["kind"] == "number":
             numbers[name] = stored[f"c{index}"]
         else:
-            texts[name] = _from_arrow(stored[f"c{index}"])
+            texts[name] = _parted(stored[f"n{index}"], stored[f"c{index}"])
     order = tuple(column["name"] for column in head["columns"])
     return Table(
         head["file"],
@@ -146,13 +195,31 @@ def _table(head: dict[str, Any], stored: Any, wanted: frozenset[str] | None) -> 
     )
 
 
-def _arrow_bytes(cells: pl.Series) -> NDArray[np.uint8]:
-    buffer = io.BytesIO()
-    cells.alias("cells").to_frame().write_ipc(buffer)
-    return np.frombuffer(buffer.getbuffer(), np.uint8)
+def _joined(cells: pl.Series) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    """The cells' bytes, one after another, and how many each has: 0 where there is none.
 
-
-def _from_arrow(stored: NDArray[np.uint8]) -> pl.Series:
+    About as long as the cells were in a file of text: an Arrow file has 16 bytes more a cell.
+    """
     import polars as pl
 
-    return pl.read_ipc(io.BytesIO(stored.tobytes())).to_series()
+    counts = cells.str.len_bytes()
+    lengths = (counts.fill_null(0) if cells.null_count() else counts).to_numpy()
+    longest = int(lengths.max(initial=0))
+    small = next(kind for kind in (np.uint8, np.uint16, np.uint32) if longest <= np.iinfo(kind).max)
+    content = cells.str.join("").cast(pl.Binary).item() or b""
+    return lengths.astype(small), np.frombuffer(content, np.uint8)
+
+
+def _parted(lengths: NDArray[Any], content: NDArray[np.uint8]) -> pl.Series:
+    import nanoarrow as na
+    import polars as pl
+
+    places = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=places[1:])
+    if places[-1] != len(content):
+        raise ValueError(f"{places[-1]} bytes of text are expected and {len(content)} there")
+    filled = np.packbits(lengths > 0, bitorder="little")
+    array = na.c_array_from_buffers(
+        na.large_string(), len(lengths), [filled, places, content], null_count=-1
+    )
+    return pl.Series(array)

@@ -14,6 +14,7 @@ from typing import IO, Final
 
 import numpy as np
 
+from node.data.cells import GAPS
 from node.data.frames import frame_table
 from node.data.limits import INDEX_SAID, check_names, check_size
 from node.data.reading import SEPARATORS, Reading
@@ -36,12 +37,13 @@ _BOTH_MARKS: Final = r"^[+-]?[0-9]{1,3}(\.[0-9]{3})+,[0-9]+$|^[+-]?[0-9]{1,3}(,[
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Header:
     """A header's names, the separator that it shows, how many lines stand above the rows, and how
-    many of those above the header."""
+    many of those above the header. `above` says that there is one: the names are made up if not."""
 
     names: list[str]
     separator: str
     lines: int
     comments: int
+    above: bool
     notes: tuple[str, ...]
 
 
@@ -52,9 +54,8 @@ def read_text(path: Path, reading: Reading) -> Table:
     text = unpacked(path, reading.encoding)
     header = _header(text, reading, path)
     width, names = len(header.names), header.names
-    indexed = width > 1 and not names[0]
+    indexed = header.above and width > 1 and not names[0]
     check_names(text.name, names[1:] if indexed else names)
-    _check_no_header(text.name, names)
     check_size(text.name, text.breaks, width)
     try:
         frame = pl.read_csv(
@@ -62,6 +63,7 @@ def read_text(path: Path, reading: Reading) -> Table:
             infer_schema=False,
             skip_lines=header.comments,
             separator=header.separator,
+            has_header=header.above,
             glob=False,
         )
     except pl.exceptions.PolarsError as error:
@@ -70,12 +72,15 @@ def read_text(path: Path, reading: Reading) -> Table:
         raise InputError(
             f"{text.name}: the header cannot be read; quote it as RFC 4180 says", "data"
         )
-    filled = frame.select(~pl.all_horizontal(pl.all().is_null())).to_series()
     last = frame.to_series(width - 1)
-    if width > 1 and (last.is_null() & filled).any():
-        _check_short(text, header)
+    # A row that is short, or a blank line, has no last cell.
+    filled = ~last.is_null()
+    if last.null_count():
+        filled = frame.select(~pl.all_horizontal(pl.all().is_null())).to_series()
+        if width > 1 and (last.is_null() & filled).any():
+            _check_short(text, header)
     lines = np.arange(frame.height, dtype=np.int64) + header.lines + 1
-    if text.quoted:
+    if text.quoted and text.breaks + text.open_end > frame.height + header.lines:
         # A quoted cell may hold line breaks: every row below stands that much lower.
         breaks = frame.select(
             pl.sum_horizontal(pl.all().str.count_matches("\n", literal=True).fill_null(0))
@@ -83,8 +88,10 @@ def read_text(path: Path, reading: Reading) -> Table:
         lines[1:] += np.cumsum(breaks.to_numpy().astype(np.int64))[:-1]
     frame.columns = [name or f"\0{place}" for place, name in enumerate(names)]
     frame = frame.drop(frame.columns[0]) if indexed else frame
-    # Blank lines, at the end above all, are no rows.
-    table = frame_table(text.name, "line", frame.filter(filled), lines[filled.to_numpy()])
+    if last.null_count() and not filled.all():
+        # Blank lines, at the end above all, are no rows.
+        frame, lines = frame.filter(filled), lines[filled.to_numpy()]
+    table = frame_table(text.name, "line", frame, lines, bare=text.bare)
     marks, said = _marks(table, header, reading)
     notes = (*text.notes, *header.notes, *((INDEX_SAID,) if indexed else ()), *said)
     return dataclasses.replace(table, marks=marks, notes=notes)
@@ -114,7 +121,15 @@ def _header(text: Text, reading: Reading, path: Path) -> _Header:
     if separator != first and not reading.separator:
         mark = next(name for name, one in SEPARATORS.items() if one == separator)
         notes.append(f"cells are separated by {mark}; --separator declares another")
-    return _Header(names, separator, comments + lines, comments, tuple(notes))
+    named = not _are_values(names)
+    if not named:
+        names = [f"column{place}" for place in range(1, len(names) + 1)]
+        notes.append(
+            f"its first line is numbers, which name nothing: columns are called column1 to "
+            f"column{len(names)}; write a line of names above it to call them otherwise"
+        )
+        lines = 0
+    return _Header(names, separator, comments + lines, comments, named, tuple(notes))
 
 
 def _comments(text: Text) -> int:
@@ -153,17 +168,12 @@ def _bounded_lines(name: str, file: IO[str]) -> Iterator[str]:
         yield line
 
 
-def _check_no_header(file: str, names: Sequence[str]) -> None:
-    """Refuse a first row that stands where names belong. Numbers that count up are names: so they
-    are written for a table whose columns have none."""
-    numbers = [number_of(name) for name in names if name]
+def _are_values(names: Sequence[str]) -> bool:
+    """Whether a row stands where names belong: numbers alone, and gaps. Numbers that count up are
+    names: so they are written for a table whose columns have none."""
+    numbers = [number_of(name) for name in names if name and name not in GAPS]
     counted = [*range(len(numbers))], [*range(1, len(numbers) + 1)]
-    if numbers and None not in numbers and numbers not in counted:
-        raise InputError(
-            f"{file}, line 1: numbers stand where the names of columns belong; write a first line "
-            "with a name for each column",
-            "data",
-        )
+    return bool(numbers) and None not in numbers and numbers not in counted
 
 
 def _check_short(text: Text, header: _Header) -> None:

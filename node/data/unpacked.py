@@ -14,13 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
+import numpy as np
+
 from protocol import params
 from protocol.errors import InputError
 
 #: How a file of text may be packed, by the end of its name.
 PACKED: Final = (".gz", ".zst")
 
-_PIECE_BYTES: Final = 1024 * 1024
+#: What a core's cache holds, with what is made of it.
+_PIECE_BYTES: Final = 128 * 1024
+_BREAK: Final = ord("\n")
+#: What is stripped from cells, in ASCII; and with which bytes others of Unicode's blanks begin.
+_BLANKS: Final = (b" ", b"\t", b"\x0b", b"\x0c")
+_LEADS: Final = (b"\xc2", b"\xe1", b"\xe2", b"\xe3")
 _BOMS: Final = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -28,13 +35,16 @@ _BOMS: Final = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 class Text:
     """A file's name, and its bytes in UTF-8: on disk if they are the file's own, else in memory.
 
-    `breaks` counts its line breaks, `quoted` says whether anything is quoted.
+    `breaks` counts its line breaks, `open_end` is 1 where none ends it, else 0. `quoted` says
+    whether anything is quoted, `bare` that no cell has blanks around it, which is certain then.
     """
 
     name: str
     source: Path | bytes
     breaks: int
+    open_end: int
     quoted: bool
+    bare: bool = False
     notes: tuple[str, ...] = ()
 
     def open(self) -> IO[bytes]:
@@ -62,14 +72,15 @@ def unpacked(path: Path, encoding: str) -> Text:
         notes = ("its characters are UTF-16",)
     if encoding and encoding != "utf-8":
         source = _decoded(path.name, source, encoding)
-    breaks, quoted, valid = _looked_at(path.name, source)
-    if not valid and encoding:
+    seen = _looked_at(path.name, source)
+    if not seen.valid and encoding:
         raise _not_declared(path.name, source)
-    if not valid:
+    if not seen.valid:
         source, count = _by_lines(source)
         lines = "1 line is" if count == 1 else f"{count} lines are"
         notes = (f"{lines} not UTF-8 and read as Windows-1252; --encoding declares another",)
-    return Text(path.name, source, breaks, quoted, notes)
+    bare = not (seen.quoted or seen.blanks) and seen.valid
+    return Text(path.name, source, seen.breaks, seen.open_end, seen.quoted, bare, notes)
 
 
 def _open(source: Path | bytes) -> IO[bytes]:
@@ -120,29 +131,68 @@ def _decoded(name: str, source: Path | bytes, encoding: str) -> bytes:
     return bytes(out)
 
 
-def _looked_at(name: str, source: Path | bytes) -> tuple[int, bool, bool]:
-    """Line breaks (there are at least as many as rows), whether anything is quoted, and whether all
-    of it is UTF-8."""
-    breaks, quoted, valid = 0, False, True
+@dataclass(slots=True)
+class _Seen:
+    """Line breaks (there are at least as many as rows), whether anything is quoted, whether a cell
+    may have blanks around it, and whether all of it is UTF-8."""
+
+    breaks: int = 0
+    open_end: int = 0
+    quoted: bool = False
+    blanks: bool = False
+    valid: bool = True
+
+
+def _looked_at(name: str, source: Path | bytes) -> _Seen:
+    seen, before = _Seen(), b"\n"
     decoder = codecs.getincrementaldecoder("utf-8")()
     with _open(source) as file:
         while piece := file.read(_PIECE_BYTES):
             at = piece.find(b"\0")
             if at >= 0:
-                line = breaks + piece.count(b"\n", 0, at) + 1
+                line = seen.breaks + piece.count(b"\n", 0, at) + 1
                 raise InputError(
                     f"{name}, line {line}: a NUL, which no text "
                     "has; if the file is UTF-16, say so: --encoding utf-16-le",
                     "data",
                 )
-            breaks += piece.count(b"\n")
-            quoted = quoted or b'"' in piece
+            seen.breaks += int(np.count_nonzero(np.frombuffer(piece, np.uint8) == _BREAK))
+            seen.quoted = seen.quoted or b'"' in piece
+            ascii_ = piece.isascii()
+            # Two pieces may share a cell: the border between them is in the later one's look.
+            seen.blanks = seen.blanks or _has_blanks(before + piece, ascii_)
+            before = piece[-1:]
             try:
-                if valid and not (piece.isascii() and not decoder.getstate()[0]):
+                if seen.valid and not (ascii_ and not decoder.getstate()[0]):
                     decoder.decode(piece)
             except UnicodeDecodeError:
-                valid = False
-    return breaks, quoted, valid and not decoder.getstate()[0]
+                seen.valid = False
+    seen.blanks = seen.blanks or before in _BLANKS
+    seen.open_end = int(before != b"\n")
+    seen.valid = seen.valid and not decoder.getstate()[0]
+    return seen
+
+
+def _has_blanks(piece: bytes, ascii_: bool) -> bool:
+    """Whether a blank may stand beside what parts cells. It may beside any byte of a character that
+    could be one of Unicode's blanks."""
+    if not ascii_ and any(lead in piece for lead in _LEADS):
+        return True
+    found = [blank for blank in _BLANKS if blank in piece]
+    if not found:
+        return False
+    codes = np.frombuffer(piece, np.uint8)
+    # What parts cells is below the hyphen, but for two separators. So are a few other marks, which
+    # makes this say too often that there are blanks, and never too seldom.
+    parts = codes < ord("-")
+    for separator in (b";", b"|"):
+        if separator in piece:
+            parts |= codes == separator[0]
+    for blank in found:
+        at = codes == blank[0]
+        if (at[1:] & parts[:-1]).any() or (at[:-1] & parts[1:]).any():
+            return True
+    return False
 
 
 def _by_lines(source: Path | bytes) -> tuple[bytes, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import OrderedDict
+from collections.abc import Mapping
 
 import trio
 
@@ -62,8 +63,9 @@ log = logging.getLogger("assay.inbox")
 #: Judged messages between the judge and the reader of their topic.
 _JUDGED = 256
 
-#: How often a peer is asked for jobs, seconds.
+#: How often a peer is asked for jobs, seconds: those that were not asked yet, and any of them.
 _ASK_SECONDS = 20.0
+_ASK_AGAIN_SECONDS = 300.0
 
 #: Private messages of one peer to machines, a second (four times that at once). Each is answered,
 #: and stored before that; an honest peer sends a few a round.
@@ -181,13 +183,19 @@ class Inbox:
                     log.info("gossip of %s is dropped: %s", author, error)
 
     async def _ask_around(self) -> None:
-        """Ask one peer after the other for jobs that were announced while this node was away."""
+        """Ask one peer after the other for jobs that were announced while this node was away.
+
+        Each peer is asked soon, and then, as what is new is announced, one of them rarely.
+        """
+        asked: dict[str, float] = {}
         while True:
             await trio.sleep(_ASK_SECONDS)
-            peers = sorted(peer.peer_id for peer in self._services.swarm.peers())
-            if not peers:
+            there = {peer.peer_id for peer in self._services.swarm.peers()}
+            asked = {peer: at for peer, at in asked.items() if peer in there}
+            peer = next_asked(there, asked, trio.current_time())
+            if peer is None:
                 continue
-            peer = peers[int(trio.current_time() / _ASK_SECONDS) % len(peers)]
+            asked[peer] = trio.current_time()
             try:
                 await self._ask(peer)
             except PeerError as error:
@@ -310,6 +318,17 @@ class Inbox:
         await self._services.engine.feed(
             job, input_, also=lambda tx: records.count_bytes(tx, job, "in", kind, size)
         )
+
+
+def next_asked(there: set[str], asked: Mapping[str, float], now: float) -> str | None:
+    """Whom to ask for jobs, of the peers that are there: one that never was, else, once in a while,
+    the one that was asked longest ago. `asked` has the moments, in seconds. None: nobody now.
+    """
+    if new := there - asked.keys():
+        return min(new)
+    if not asked or now - max(asked.values()) < _ASK_AGAIN_SECONDS:
+        return None
+    return min(asked, key=asked.__getitem__)
 
 
 def _owed_commitment(tx: Transaction, machine: Machine, asker: bytes) -> bytes | None:

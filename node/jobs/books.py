@@ -29,8 +29,7 @@ from node.store.blobs import BlobRef
 from node.store.jobs import StoredEvent
 from node.store.records import Event
 from node.store.store import Transaction
-from node.work import apply as apply_tasks
-from node.work import tasks
+from node.work import exporting, tasks
 from protocol.addresses import parse_address, to_checksum
 from protocol.books.audit import Check
 from protocol.books.evidence import ClaimProof
@@ -106,6 +105,8 @@ class Books:
             spec_digest=machine.context.spec_digest,
             rounds=round_views(machine, told, history, gas, lists),
             members=standing.members(machine, told, lists, books, refused),
+            decliners=standing.decliners(machine.state),
+            declined=standing.declined(machine.state),
             money=money(machine, told, sum(gas.values())),
             bytes_in=sum(n for (way, _), n in traffic.items() if way == "in"),
             bytes_out=sum(n for (way, _), n in traffic.items() if way == "out"),
@@ -148,7 +149,7 @@ class Books:
             key = await trio.to_thread.run_sync(
                 services.keys.unseal, key_name(machine.context.spec.modulus)
             )
-        await services.compute.run(apply_tasks.export_model, work, key, BlobRef(digest, size), path)
+        await services.compute.run(exporting.export_model, work, key, BlobRef(digest, size), path)
         final = state.phase in (JobPhase.PAYING, JobPhase.CLOSED, JobPhase.FINISHING)
         return j.ModelFile(
             job="0x" + machine.key.hex(),

@@ -27,7 +27,7 @@ from protocol.requester.pay import WINDING_UP
 from protocol.requester.state import RequesterState
 from protocol.wire import identity
 from protocol.wire.envelope import reopen_envelope
-from protocol.wire.messages import Refuse
+from protocol.wire.messages import DeclinedTerm, Refuse
 
 #: Events that say how the latest attempt went; the newest of them counts.
 _ENDS: Final = ("attempt-failed", "contributed", "committed", "commitment-final", "round-applied")
@@ -136,8 +136,48 @@ def _gathering(machine: Machine, state: RequesterState) -> str:
         until = _moment(state.enrol_until // 1000)
         starts = f"it starts when {most} are there, or {least} after {until}"
     return (
-        f"{there} of {most} owners; {starts}, else expires {_moment(expires)}; "
+        f"{there} of {most} owners; {_said_no(state)}{starts}, else expires {_moment(expires)}; "
         "assay job cancel ends it"
+    )
+
+
+def _said_no(state: RequesterState) -> str:
+    """What owners said of their policies: '2 refused: epsilon too large (2); '."""
+    if not state.declined:
+        return ""
+    told = ", ".join(f"{each.why} ({each.owners})" for each in declined(state))
+    return f"{len(state.declined)} refused: {told}; "
+
+
+#: What owners may say of their policies, for the requester.
+_DECLINED: Final[dict[DeclinedTerm, str]] = {
+    DeclinedTerm.NO_NOISE: "adds no noise",
+    DeclinedTerm.EPSILON: "epsilon too large",
+    DeclinedTerm.PAID_IN: "pays in another token",
+    DeclinedTerm.PRICE: "pays too little",
+    DeclinedTerm.PURPOSE: "another purpose",
+    DeclinedTerm.SEALED: "its model is sealed",
+    DeclinedTerm.OPEN: "its model is open",
+    DeclinedTerm.BLOCK: "blocks too small",
+    DeclinedTerm.CORRUPT: "privacy.corrupt too small",
+    DeclinedTerm.FINALITY: "finality_blocks too few",
+    DeclinedTerm.ROUNDS: "too many rounds",
+    DeclinedTerm.SECONDS: "contribute_seconds too short",
+}
+
+
+def decliners(state: RequesterState | OwnerState) -> int:
+    """How many owners said something of that."""
+    return len(state.declined) if isinstance(state, RequesterState) else 0
+
+
+def declined(state: RequesterState | OwnerState) -> tuple[j.Declined, ...]:
+    """What owners said of their policies, most often said first; a requester alone hears it."""
+    if not isinstance(state, RequesterState):
+        return ()
+    said = Counter(term for each in state.declined for term in each.terms)
+    return tuple(
+        j.Declined(term.value, _DECLINED[term], owners) for term, owners in said.most_common()
     )
 
 

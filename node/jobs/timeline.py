@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
 
 from node.chain import events
 from node.control import job_results as j
@@ -14,6 +16,7 @@ from node.store.records import Event
 from protocol.machines.round import Phase
 from protocol.owner.state import OwnerRound, OwnerState
 from protocol.requester.state import RequesterRound, RequesterState
+from protocol.spec.parts import ClassTarget, Target
 
 #: The event that the engine keeps whenever a round's phase changes.
 PHASE_EVENT = "phase"
@@ -83,6 +86,10 @@ def round_views(
                 model=event.model_digest,
                 accuracy=facts.get("accuracy"),
                 loss=facts.get("loss"),
+                auc=facts.get("auc"),
+                r_squared=facts.get("r_squared"),
+                rmse=facts.get("rmse"),
+                recall=_recall(spec.target, facts),
                 transaction="0x" + stored.tx_hash.hex(),
                 gas=spent,
                 bytes=event.count * size,
@@ -92,6 +99,13 @@ def round_views(
     if running is not None and running.number not in commits:
         views.append(_running(running, size, seconds[running.number]))
     return tuple(views)
+
+
+def _recall(target: Target, facts: Mapping[str, Any]) -> dict[str, float]:
+    """What node.work.apply.measured_facts calls recall_K, by the classes' own names."""
+    classes = target.classes if isinstance(target, ClassTarget) else ()
+    told = {name: facts.get(f"recall_{place}") for place, name in enumerate(classes)}
+    return {name: share for name, share in told.items() if share is not None}
 
 
 def _phase(applied: bool, now: RequesterRound | OwnerRound | None) -> str:
@@ -117,6 +131,10 @@ def _running(now: RequesterRound | OwnerRound, size: int, seconds: dict[str, flo
         model=now.opening.model_digest,
         accuracy=None,
         loss=None,
+        auc=None,
+        r_squared=None,
+        rmse=None,
+        recall={},
         transaction="",
         gas=0,
         bytes=contributors * size,

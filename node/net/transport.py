@@ -188,7 +188,7 @@ class ExclusiveTCP(TCP):
             return False
         self._shaking[remote] = stream
         try:
-            self._make_room()
+            self._make_room(remote)
             with trio.move_on_after(params.HANDSHAKE_SECONDS + 4 * self.lag()) as waiting:
                 await stream.settled.wait()
             self.counters["handshakes.late"] += waiting.cancelled_caught
@@ -203,14 +203,16 @@ class ExclusiveTCP(TCP):
             stream.shaken = True
             stream.settled.set()
 
-    def _make_room(self) -> None:
+    def _make_room(self, newcomer: tuple[str, int]) -> None:
         now = trio.current_time()
         shaking = [
             worth.Shaking(remote, remote[0], now - stream.heard_at, stream.heard_bytes)
             for remote, stream in self._shaking.items()
             if not stream.settled.is_set()
         ]
-        out = worth.crowded_out(shaking, params.MAX_HANDSHAKES, params.MAX_HANDSHAKES_OF_ONE)
+        out = worth.crowded_out(
+            shaking, params.MAX_HANDSHAKES, params.MAX_HANDSHAKES_OF_ONE, newcomer
+        )
         if out is not None:
             self.counters["handshakes.crowded_out"] += 1
             self._shaking[out].settled.set()  # type: ignore[index]

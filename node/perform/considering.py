@@ -19,7 +19,8 @@ from protocol.machines.job import OVER
 from protocol.machines.machine import one_line
 from protocol.owner.state import OwnerState
 from protocol.policy.policy import Policy
-from protocol.policy.rules import DatasetFacts, Standing, Verdict, judge, obstacles
+from protocol.policy.rules import DatasetFacts, Standing, Verdict, judge, obstacles, unmet
+from protocol.wire.messages import DeclinedTerm
 
 
 def facts_of(dataset: catalogue.Dataset) -> DatasetFacts:
@@ -70,11 +71,15 @@ async def consider(services: Services, wanted: Wanted) -> None:
     refusals: list[str] = []
     outcome: inputs.ActionConsent | inputs.ActionWithhold | None = None
     hint = ""
+    fits = False
+    untold: list[DeclinedTerm] = []
     for dataset, policy in await services.store.read(_agreed):
         facts = facts_of(dataset)
         known = await standing(services, wanted.machine, dataset)
         decision = judge(policy, spec, facts, known)
+        untold += unmet(policy, spec, facts.columns)
         if decision.verdict is Verdict.ACCEPT:
+            fits = True
             unfit = await compute.misfit(services, dataset.name, spec, owner=True)
             if not unfit:
                 unfit = await set_aside(services, wanted.machine, dataset)
@@ -94,7 +99,9 @@ async def consider(services: Services, wanted: Wanted) -> None:
         # see them.
         told = [*misfits, *waits] or refusals or ["this node has no data set"]
         # Only a job that nothing here can ever serve is declined; data may be added later.
-        outcome = inputs.ActionWithhold(unix_ms(), False, one_line(_fitting(told, hint)))
+        # A policy takes it, so that data or budget are why not: of these nothing is told.
+        terms = () if fits else tuple(each for each in DeclinedTerm if each in set(untold))
+        outcome = inputs.ActionWithhold(unix_ms(), False, one_line(_fitting(told, hint)), terms)
     await services.engine.feed(wanted.machine.key, outcome, wanted.id)
 
 

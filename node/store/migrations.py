@@ -284,6 +284,17 @@ CREATE TABLE own_cards (
 ) STRICT, WITHOUT ROWID;
 """
 
+_EXPLAINED: Final = """
+-- Policies have one more term, explain_refusals, which is false. Owners' machines remember whether
+-- they told why a job is not taken, requesters' machines who did. All are msgpack arrays.
+UPDATE policies SET body = CAST(x'dc0017' || substr(body, 4) || x'c2' AS BLOB)
+    WHERE substr(body, 1, 3) = x'dc0016';
+UPDATE machines SET state = CAST(x'dc0022' || substr(state, 4) || x'c2' AS BLOB)
+    WHERE kind = 'owner' AND substr(state, 1, 3) = x'dc0021';
+UPDATE machines SET state = CAST(x'dc001f' || substr(state, 4) || x'90' AS BLOB)
+    WHERE kind = 'requester' AND substr(state, 1, 3) = x'dc001e';
+"""
+
 #: Step n stands at index n - 1.
 MIGRATIONS: Final[tuple[str, ...]] = (
     _BASE,
@@ -295,4 +306,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _JOINS,
     _PEOPLE,
     _CARDS,
+    _EXPLAINED,
 )

@@ -7,21 +7,24 @@ opens: nothing that is stored or served here holds them in the clear.
 
 from __future__ import annotations
 
-import os
+import math
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from node.store.blobs import BlobRef
 from node.work import sealed as sealed_tasks
 from node.work import tasks
 from node.work.tasks import Result, Rows, Work, get, put
-from protocol.spec.job import Envelope, JobSpec
-from protocol.spec.render import render_toml
+from protocol.spec.job import Envelope, JobSpec, NumberTarget
 
 if TYPE_CHECKING:
+    from protocol.arith.learning.measures import Measures
     from protocol.arith.learning.models import Floats
     from protocol.arith.paillier.private_key import PrivateKey
+
+
+#: Of so many classes a round's recall is told, the lowest first: an event holds few facts.
+RECALLS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +101,28 @@ def apply(
         after = _Standing(held, momentum_held)
         facts.append(("clipped_weights", float(cut)))
     if rows is not None:
-        seen = kernels.evaluate(architecture, after.weights, *rows)
-        facts += [("accuracy", seen.accuracy), ("loss", seen.loss)]
+        facts += measured_facts(spec, kernels.evaluate(architecture, after.weights, *rows))
     blob, extra = _after(work, spec, key, round_ + 1, after, state)
     return Result(blob, extra, tuple(facts), measured)
+
+
+def measured_facts(spec: JobSpec, seen: Measures) -> list[tuple[str, float]]:
+    """What a round's event says of the model on the hold-out set. `rmse` is in the target's own
+    unit; `recall_K` is the recall of the K-th of the target's classes, from 0."""
+    target = spec.target
+    scale = target.high - target.low if isinstance(target, NumberTarget) else 1.0
+    named = {
+        "accuracy": seen.accuracy,
+        "loss": seen.loss,
+        "auc": seen.auc,
+        "r_squared": seen.r_squared,
+        "rmse": None if seen.rmse is None else scale * seen.rmse,
+    }
+    lowest = sorted(seen.recall, key=lambda each: each[1])[:RECALLS]
+    named |= {f"recall_{place}": share for place, share in sorted(lowest)}
+    return [
+        (name, value) for name, value in named.items() if value is not None and math.isfinite(value)
+    ]
 
 
 def _open(
@@ -197,30 +218,3 @@ def worths(work: Work, record: BlobRef, members: int) -> tuple[float, ...] | Non
     from protocol.arith.learning.worth import worth_of_members
 
     return worth_of_members(get(work, record), members, tasks.spec_of(work).cohort.shuffle)
-
-
-def export_model(work: Work, private_key: bytes, model: BlobRef, target: Path) -> None:
-    """Write a model as .npz that is of use without this node. It holds the weights as float64,
-    layer by layer, or for a sealed model the weights and the arrays of its map; and `spec`, the
-    job's file as text (0-d), which has all else that a prediction needs. docs/guides/sealed.md,
-    'Using the model', is a reader.
-
-    `private_key` opens a sealed model, and is not looked at otherwise.
-    """
-    import numpy as np
-
-    from protocol.arith.learning import models
-    from protocol.arith.numbers.vectors import Kind, decode_vector
-
-    spec = tasks.spec_of(work)
-    architecture = tasks.model_of(spec)
-    if spec.privacy.sealed:
-        arrays = sealed_tasks.exported(work, private_key, model)
-    else:
-        vector = decode_vector(Kind.MODEL, get(work, model), architecture.parameter_count)
-        arrays = {"weights": vector}
-        for number, (matrix, bias) in enumerate(models.layers(architecture, vector)):
-            arrays |= {f"layer{number}_weights": matrix, f"layer{number}_bias": bias}
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        np.savez(file, allow_pickle=False, spec=np.array(render_toml(spec)), **arrays)

@@ -95,7 +95,7 @@ class DryRun:
 def read_rows(path: Path, terms: Terms) -> Rows:
     """A file's features and targets as the job has them. Raises InputError as readers and matrix
     do, and where mapped features would be too many numbers."""
-    x, y = table_matrix(read_file(path), terms.features, terms.target, terms.outside)
+    x, y = table_matrix(read_file(path), terms.features, terms.target, terms.beyond)
     if len(x) * terms.feature_count > params.MAX_MATRIX_CELLS:
         most = params.MAX_MATRIX_CELLS // terms.feature_count
         raise InputError(

@@ -205,7 +205,7 @@ def _spec(data: bytes) -> JobSpec:
     return decode_spec(data)
 
 
-def model_of(spec: JobSpec) -> Model:
+def model_of(spec: Terms) -> Model:
     """The spec's architecture as the kernels take it; a sealed one's inputs are its features, and
     its biases stay 0."""
     from protocol.arith.learning.models import Family, Model

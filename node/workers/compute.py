@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeVar, TypeVarTuple
 
 import trio
 import trio_parallel
 
+from node.workers.progress import line_at
 from node.workers.worker import prepare
 from protocol.errors import AssayError, FatalError
 
@@ -32,6 +36,10 @@ _GRACE_SECONDS: Final = 5.0
 
 #: A worker may be killed by the system; the same computation is tried so often before it fails.
 _TRIES: Final = 3
+
+
+#: How often a worker's line is looked at.
+_FOLLOW_SECONDS: Final = 0.5
 
 
 class WorkerDied(AssayError):
@@ -57,6 +65,7 @@ class Compute:
     def __init__(self, context: trio_parallel.WorkerContext, workers: int) -> None:
         self._context = context
         self._limiter = trio.CapacityLimiter(workers)
+        self._aside = trio.CapacityLimiter(1)
         self._done = 0
         self._failed = 0
         self._cancelled = 0
@@ -70,7 +79,17 @@ class Compute:
         turn in order. Cancelling kills the worker at once, so the function must be one whose half
         done work harms nobody. Raises `WorkerDied` when the process ended by itself or was killed.
         """
-        async with self._limiter:
+        return await self._run(self._limiter, function, *args)
+
+    async def run_aside(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """`run`, in a worker beside the others, one such call at a time: for what waits on somebody
+        else, such as a database, so that no round waits with it."""
+        return await self._run(self._aside, function, *args)
+
+    async def _run(
+        self, limiter: trio.CapacityLimiter, function: Callable[[*Ts], T], *args: *Ts
+    ) -> T:
+        async with limiter:
             began = time.monotonic()
             try:
                 value: T = await self._context.run_sync(function, *args, kill_on_cancel=True)
@@ -93,14 +112,14 @@ class Compute:
 
     def statistics(self) -> ComputeStatistics:
         """What the pool has done so far."""
-        limits = self._limiter.statistics()
+        limits, aside = self._limiter.statistics(), self._aside.statistics()
         return ComputeStatistics(
             done=self._done,
             failed=self._failed,
             cancelled=self._cancelled,
             died=self._died,
-            running=limits.borrowed_tokens,
-            waiting=limits.tasks_waiting,
+            running=limits.borrowed_tokens + aside.borrowed_tokens,
+            waiting=limits.tasks_waiting + aside.tasks_waiting,
             busy_seconds=self._busy_seconds,
         )
 
@@ -145,6 +164,53 @@ async def in_worker(compute: Compute, function: Callable[[*Ts], T], *args: *Ts) 
             log.warning("%s; it is tried again", error)
             await trio.sleep(1)
     raise FatalError("unreachable: the last try returns or raises")
+
+
+async def run_followed(
+    compute: Compute,
+    directory: Path,
+    tell: Callable[[str], None],
+    function: Callable[[*Ts, Path], T],
+    *args: *Ts,
+) -> T:
+    """`function(*args, place)` in a worker aside, which leaves lines at `place` (node.workers.progress).
+    `tell` gets each that is there when it is looked at, and the last.
+
+    The place is in `directory`, where what a crash leaves is cleared by the name's beginning
+    (node.store.blobs). Raises what `Compute.run` does.
+    """
+    file, name = tempfile.mkstemp(prefix=".new-", dir=directory)
+    told = ""
+
+    def look() -> None:
+        nonlocal told
+        # A file of one page that was just written is in memory.
+        line = line_at(file)
+        if line and line != told:
+            told = line
+            tell(line)
+
+    async def follow() -> None:
+        while True:
+            await trio.sleep(_FOLLOW_SECONDS)
+            look()
+
+    failed: Exception | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(follow)
+            try:
+                value = await compute.run_aside(function, *args, Path(name))
+            except (AssayError, OSError) as error:
+                failed = error  # raised below: a nursery would put it into a group
+            nursery.cancel_scope.cancel()
+        if failed is not None:
+            raise failed
+        look()
+        return value
+    finally:
+        os.close(file)
+        os.unlink(name)
 
 
 def _end_of(error: trio_parallel.BrokenWorkerError) -> str:

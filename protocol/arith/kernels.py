@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from protocol.arith.encoding.envelope import Envelope
 from protocol.arith.learning import models
+from protocol.arith.learning.measures import Measures, measure
 from protocol.arith.learning.models import Model
 from protocol.arith.learning.pooled import train_to_convergence
 from protocol.arith.learning.training import Training, apply_gradient, local_gradient
@@ -65,15 +66,6 @@ class ApplyFacts:
     contributors: int
     gradient_norm: float
     move_norm: float
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluateFacts:
-    """`accuracy` in [0, 1]; for the linear family R^2, at most 1. `loss` without ridge."""
-
-    accuracy: float
-    loss: float
-    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,15 +285,11 @@ def keep(model: Model, weights: bytes, turn: int) -> bytes:
     return encode_vector(VectorKind.MODEL, vector, turn)
 
 
-def evaluate(model: Model, weights: bytes, x: Rows, y: Rows) -> EvaluateFacts:
+def evaluate(model: Model, weights: bytes, x: Rows, y: Rows) -> Measures:
     """How good the model is on rows that the caller holds."""
     features, targets = models.check_rows(model, x, y)
     vector = decode_vector(VectorKind.MODEL, weights, model.parameter_count)
-    return EvaluateFacts(
-        accuracy=models.accuracy(model, vector, features, targets),
-        loss=models.loss(model, vector, features, targets),
-        rows=len(features),
-    )
+    return measure(model, vector, features, targets)
 
 
 def train_pooled(

@@ -21,6 +21,9 @@ from protocol.wire.cards import Card, Withdrawn
 #: A peer, and one of its slots.
 Key: TypeAlias = tuple[bytes, int]
 
+#: A peer's cards, and its rank: who has the highest makes room first.
+_Place: TypeAlias = tuple[int, bytes]
+
 #: Seconds after which an entry may stand outside the lottery.
 _TENURE_SECONDS: Final = 86_400
 
@@ -83,6 +86,7 @@ class Table:
         self._mine: dict[Key, Entry] = {}
         self._counts: Counter[bytes] = Counter()
         self._ranks: dict[bytes, bytes] = {}
+        self._last: tuple[int, _Place, Key | None] | None = None
         self._pace: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
         for entry in sorted(entries, key=lambda each: each.since):
             self._put(entry)
@@ -164,22 +168,32 @@ class Table:
         Of the entries outside tenure, and the newcomer: one of a peer with the most cards; among
         those, of the peer that the secret ranks last.
         """
+        last, key = self._last_place(now)
+        return key if last > (self._counts[newcomer] + 1, self._rank(newcomer)) else None
+
+    def _last_place(self, now: int) -> tuple[_Place, Key | None]:
+        """The entry that makes room first, and its place. Looked for once for every second and
+        change: those who flood a full table change it ever less."""
+        if self._last is not None and self._last[0] == now:
+            return self._last[1:]
         oldest = islice(self._entries.values(), self._size // 2)
         kept = sum(1 for entry in oldest if entry.since <= now - _TENURE_SECONDS)
-        last = (self._counts[newcomer] + 1, self._rank(newcomer))
+        last: _Place = (0, b"")
         found: Key | None = None
         for entry in islice(self._entries.values(), kept, None):
-            if entry.kept_until <= now:
-                return entry.key
             place = (self._counts[entry.peer], self._ranks[entry.peer])
+            if entry.kept_until <= now:
+                place = (params.MAX_CARDS_OF_PEER + 2, b"")
             if place > last:
                 last, found = place, entry.key
-        return found
+        self._last = now, last, found
+        return last, found
 
     def _rank(self, peer: bytes) -> bytes:
         return hashlib.blake2b(peer, digest_size=8, key=self._secret).digest()
 
     def _put(self, entry: Entry) -> None:
+        self._last = None
         if entry.peer == self._me:
             self._mine[entry.key] = entry
             return
@@ -189,6 +203,7 @@ class Table:
         self._entries[entry.key] = entry
 
     def _drop(self, key: Key) -> None:
+        self._last = None
         self._mine.pop(key, None)
         if self._entries.pop(key, None) is not None:
             self._counts[key[0]] -= 1

@@ -57,6 +57,7 @@ from protocol.wire.codec import Range, Size, Wire
 from protocol.wire.envelope import Envelope
 from protocol.wire.messages import (
     Address,
+    DeclinedTerm,
     Digest,
     Milliseconds,
     Reason,
@@ -149,11 +150,13 @@ class ActionConsent(Wire):
 
 @dataclass(frozen=True, slots=True)
 class ActionWithhold(Wire):
-    """No policy takes the job by itself; `final` when nobody could take it here."""
+    """No policy takes the job by itself; `final` when nobody could take it here. `terms` are what
+    the owner lets its requester know of that."""
 
     at: Milliseconds
     final: bool
     reason: Reason
+    terms: Annotated[tuple[DeclinedTerm, ...], Size(0, len(DeclinedTerm))] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,12 @@ from protocol.machines.job import OVER, JobEvent, JobPhase
 from protocol.machines.machine import JobContext, check_place, kind_of, step_by
 from protocol.owner import attempt, pay, release
 from protocol.owner.state import EnrolRoot, OwnerState
-from protocol.owner.turn import OwnerTurn, ask, awaited, concerned, go
+from protocol.owner.turn import FETCH_MS, OwnerTurn, ask, awaited, concerned, go, send
 from protocol.wire.messages import (
     FROM_REQUESTER,
     Announce,
     Committed,
+    Declined,
     Enrolled,
     Finished,
     Freeze,
@@ -132,6 +133,11 @@ def _send_enrolment(turn: OwnerTurn, at: int) -> None:
 def _withhold(turn: OwnerTurn, input_: inputs.ActionWithhold) -> None:
     event = JobEvent.DECLINED if input_.final else JobEvent.POLICY_WAITS
     go(turn, event, input_.reason)
+    if input_.terms and not turn.state.explained:
+        turn.change(explained=True)
+        send(turn, Declined(input_.terms), input_.at + FETCH_MS)
+        told = ", ".join(term.value for term in input_.terms)
+        turn.notify("explained", f"its requester is told what it does not meet: {told}")
 
 
 def _reconsider(turn: OwnerTurn, input_: inputs.ActionReconsider) -> None:

@@ -138,6 +138,7 @@ class OwnerState(Wire):
     evidence_on_chain: NoDigest = b""
     claims: Annotated[tuple[PaidClaim, ...], Size(0, _MAX_CLAIMS)] = ()
     reason: Annotated[str, Size(0, params.MAX_REASON_BYTES)] = ""
+    explained: bool = False  # the requester was told why the job is not taken: once, for good
 
     @property
     def paid(self) -> int:

@@ -15,7 +15,16 @@ from protocol.machines.job import advance as advance_job
 from protocol.machines.machine import JobContext, Turn, one_line
 from protocol.machines.round import Phase, Role, place_of, type_of
 from protocol.owner.state import OwnerRound, OwnerState
-from protocol.wire.messages import Ask, Contribution, Open, Ready, RefusalCode, Refuse, Result
+from protocol.wire.messages import (
+    Ask,
+    Contribution,
+    Declined,
+    Open,
+    Ready,
+    RefusalCode,
+    Refuse,
+    Result,
+)
 
 
 class OwnerTurn(Turn[OwnerState]):
@@ -123,7 +132,10 @@ def refuse(
 
 
 def send(
-    turn: OwnerTurn, body: Ready | Contribution | Refuse, until: int, attachment: bytes = b""
+    turn: OwnerTurn,
+    body: Ready | Contribution | Refuse | Declined,
+    until: int,
+    attachment: bytes = b"",
 ) -> None:
     """Deliver to the requester, about the present attempt."""
     round_ = turn.state.round

@@ -61,7 +61,8 @@ class Policy(Wire):
     block, of its roster and of its committed list must be among the accounts `known`.
     `corrupt_least`, `finality_least`: the least `privacy.corrupt` and `timing.finality_blocks`.
     `no_noise_jobs`: jobs without noise that the dataset joins in its life
-    (node/privacy/joins.py); 0 joins none.
+    (node/privacy/joins.py); 0 joins none. `explain_refusals`: a requester is told which of these
+    terms its spec does not meet (rules.py, `unmet`).
     """
 
     decided: bool
@@ -86,6 +87,7 @@ class Policy(Wire):
     corrupt_least: Annotated[int, Range(0, params.MAX_BLOCK)]
     finality_least: Annotated[int, Range(0, params.MAX_FINALITY_BLOCKS)]
     no_noise_jobs: Annotated[int, Range(0, MAX_NO_NOISE_JOBS)]
+    explain_refusals: bool
 
     def __post_init__(self) -> None:
         Wire.__post_init__(self)
@@ -130,4 +132,5 @@ class Policy(Wire):
             corrupt_least=DEFAULT_CORRUPT_LEAST,
             finality_least=DEFAULT_FINALITY_LEAST,
             no_noise_jobs=DEFAULT_NO_NOISE_JOBS,
+            explain_refusals=False,
         )

@@ -225,6 +225,14 @@ _TERMS: Final[Mapping[str, _Term]] = {
             _same,
         ),
         _Term(
+            "explain_refusals",
+            "true or false",
+            "tell a requester which terms its spec does not meet (epsilon, price, rounds, ...), "
+            "never anything of the data",
+            _flag,
+            _same,
+        ),
+        _Term(
             "open_models",
             "true or false",
             "take jobs whose model you can read",

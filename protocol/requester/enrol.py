@@ -23,10 +23,10 @@ from protocol.machines.effects import (
 )
 from protocol.machines.job import JobEvent, JobPhase
 from protocol.machines.machine import one_line
-from protocol.params import MAX_GROUPS
-from protocol.requester.state import EnrolmentRecord, GroupRecord
+from protocol.params import MAX_DECLINED, MAX_GROUPS
+from protocol.requester.state import DeclinedRecord, EnrolmentRecord, GroupRecord
 from protocol.requester.turn import RequesterTurn, fail, go
-from protocol.wire.messages import Enrol, Enrolled, RefusalCode, Refuse
+from protocol.wire.messages import Declined, DeclinedTerm, Enrol, Enrolled, RefusalCode, Refuse
 
 #: How long an answer to an enrolment is worth delivering, milliseconds.
 _ANSWER_MS = 30_000
@@ -74,12 +74,30 @@ def enrol(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Enrol) -> No
     else:
         keys = member.account, member.payout, member.sealing_key
         record = EnrolmentRecord(peer, *keys, input_.digest)
-        turn.change(enrolments=(*state.enrolments, record))
+        # Whoever declined has changed its mind.
+        others = tuple(each for each in state.declined if each.peer != peer)
+        turn.change(enrolments=(*state.enrolments, record), declined=others)
         answer(Enrolled(input_.digest))
         turn.notify("enrolled", f"{len(turn.state.enrolments)} of {limits.max_owners} owners")
         full = len(turn.state.enrolments) == limits.max_owners
         if full and turn.state.phase is JobPhase.ENROLLING:
             close(turn)
+
+
+def declined(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Declined) -> None:
+    """An owner says why its policy does not take the job. One word counts for each peer, the first;
+    anybody may say it, so that it decides nothing, and so many are kept and no more."""
+    state, peer = turn.state, input_.envelope.sender
+    if state.phase not in _GATHERING or state.late_refused:
+        raise StateError("nobody is being enrolled any more")
+    known = {*(each.peer for each in state.enrolments), *(each.peer for each in state.declined)}
+    if peer in known:
+        raise StateError("Declined from a peer that is enrolled, or has said so before")
+    if len(state.declined) >= MAX_DECLINED:
+        raise StateError(f"{MAX_DECLINED} peers have declined already, which is as many as count")
+    terms = tuple(sorted(set(body.terms), key=list(DeclinedTerm).index))
+    turn.change(declined=(*state.declined, DeclinedRecord(peer, terms)))
+    turn.notify("not-taken", f"an owner's policy: {', '.join(term.value for term in terms)}")
 
 
 def close(turn: RequesterTurn) -> None:

@@ -19,7 +19,15 @@ from protocol.machines.machine import JobContext, check_place, kind_of, step_by
 from protocol.requester import attempt, commit, course, enrol, pay, unmask
 from protocol.requester.state import RequesterState
 from protocol.requester.turn import RequesterTurn, concerned, fail, go
-from protocol.wire.messages import Announce, Contribution, Enrol, Ready, Refuse, Release
+from protocol.wire.messages import (
+    Announce,
+    Contribution,
+    Declined,
+    Enrol,
+    Ready,
+    Refuse,
+    Release,
+)
 from protocol.wire.topics import JOBS_TOPIC, job_topic
 
 
@@ -67,6 +75,8 @@ def _receive(turn: RequesterTurn, input_: inputs.ReceiveMessage) -> None:
         enrol.enrol(turn, input_, body)
     elif isinstance(body, Refuse):
         _refused(turn, input_, body)
+    elif isinstance(body, Declined):
+        enrol.declined(turn, input_, body)
     elif not isinstance(body, Ready | Contribution | Release):
         raise StateError(f"a requester does not receive {kind_of(body)}")
 

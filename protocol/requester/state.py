@@ -14,6 +14,7 @@ from protocol.wire.messages import (
     Address,
     Attempt,
     BlobSize,
+    DeclinedTerm,
     Digest,
     Index,
     ListSize,
@@ -37,6 +38,14 @@ class EnrolmentRecord(Wire):
     payout: Address
     sealing_key: PublicKey
     message: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class DeclinedRecord(Wire):
+    """A peer that says which terms of its policy the job does not meet."""
+
+    peer: PeerId
+    terms: Annotated[tuple[DeclinedTerm, ...], Size(1, len(DeclinedTerm))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +202,7 @@ class RequesterState(Wire):
     closed_block: int = 0  # the first block seen at or after that moment
     settling: bool = False
     reason: Annotated[str, Size(0, params.MAX_REASON_BYTES)] = ""
+    declined: Annotated[tuple[DeclinedRecord, ...], Size(0, params.MAX_DECLINED)] = ()
 
     @property
     def seeds(self) -> tuple[bytes, ...]:

@@ -26,8 +26,8 @@ from protocol.requester.turn import (
 )
 from protocol.wire.messages import Release
 
-#: With enough shares to open a block: how long the others' are waited for, milliseconds. They come
-#: at about the same time, and one look at all of them costs little more than one at some.
+#: With enough shares to open a block: how long the others' are waited for at least, milliseconds.
+#: They come at about the same time, and one look at all of them costs little more than one at some.
 _GRACE_MS = 1_000
 
 #: How often a member that owes shares may come with bad ones: each time costs a computation.
@@ -98,7 +98,8 @@ def _try(turn: RequesterTurn, number: int, at: int) -> None:
         return
     enough_at = block.enough_at or at
     set_block(turn, number, enough_at=enough_at)
-    if len(good) + len(block.bad) < len(block.members) and at < enough_at + _GRACE_MS:
+    all_there = len(good) + len(block.bad) >= len(block.members)
+    if not all_there and at < enough_at + _grace(turn, enough_at):
         return
     set_block(turn, number, trying=True, asked=len(good))
     roster = round_.roster(number)
@@ -115,6 +116,17 @@ def _try(turn: RequesterTurn, number: int, at: int) -> None:
             tuple(r.message for r in good),
         )
     )
+
+
+def _grace(turn: RequesterTurn, enough_at: int) -> int:
+    """Milliseconds for the members that are not among the first: as long as these took themselves.
+
+    Where everybody is slow, the last is no more at fault than the first. At most half of what is
+    left until `unmask_until`: opening what is there takes time, too.
+    """
+    until = present(turn).unmask_until
+    final_at = until - 1000 * turn.context.spec.timing.unmask_seconds
+    return min(max(_GRACE_MS, enough_at - final_at), max(0, until - enough_at) // 2)
 
 
 def _threshold(turn: RequesterTurn, number: int) -> int:

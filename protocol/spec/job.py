@@ -118,6 +118,12 @@ class Terms(Part):
         return sum(feature.inputs for feature in self.features)
 
     @property
+    def beyond(self) -> Outside:
+        """What becomes of a number outside of its range: with noise it is clipped whatever the file
+        says, because no value may decide whether an owner takes part."""
+        return Outside.CLIP if self.privacy.noisy else self.outside
+
+    @property
     def outputs(self) -> int:
         """Outputs of the model: 1, or one for each class."""
         if isinstance(self.target, NumberTarget) or self.model.family is Family.LOGISTIC:

@@ -209,6 +209,31 @@ class Refuse(Wire):
     reason: Reason
 
 
+class DeclinedTerm(enum.Enum):
+    """A term of an owner's policy that a job's spec does not meet: nothing that its data say."""
+
+    NO_NOISE = "no-noise"
+    EPSILON = "epsilon"
+    PAID_IN = "token"
+    PRICE = "price"
+    PURPOSE = "purpose"
+    SEALED = "sealed"
+    OPEN = "open"
+    BLOCK = "block"
+    CORRUPT = "corrupt"
+    FINALITY = "finality"
+    ROUNDS = "rounds"
+    SECONDS = "seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class Declined(Wire):
+    """Owner to requester, stream, once a job and only where its policy says so: the job is not
+    taken, and these terms are why."""
+
+    terms: Annotated[tuple[DeclinedTerm, ...], Size(1, len(DeclinedTerm))]
+
+
 @dataclass(frozen=True, slots=True)
 class Ask(Wire):
     """Anybody to anybody, stream: what did I miss? For a job, or for all jobs (job id zero).
@@ -266,6 +291,7 @@ Body = (
     | Result
     | Finished
     | Refuse
+    | Declined
     | Ask
     | Told
     | Card

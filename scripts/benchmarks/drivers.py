@@ -50,8 +50,10 @@ SIDES: Mapping[str, Place] = {
     "heu": Place("scripts.benchmarks.sides.heu_encrypt", "heu"),
     "pypaillier": Place("scripts.benchmarks.sides.pypaillier_encrypt", "pypaillier"),
     "tenseal": Place("scripts.benchmarks.sides.tenseal_encrypt", "tenseal"),
+    "rows": Place("scripts.benchmarks.sides.assay_rows", None),
     "matvec": Place("scripts.benchmarks.sides.assay_matvec", None),
     "gmpy2-matvec": Place("scripts.benchmarks.sides.assay_matvec", None),
+    "read": Place("scripts.benchmarks.sides.assay_read", None),
     "heu-matvec": Place("scripts.benchmarks.sides.heu_matvec", "heu"),
 }
 

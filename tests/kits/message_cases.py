@@ -24,6 +24,8 @@ from protocol.wire.messages import (
     Body,
     Committed,
     Contribution,
+    Declined,
+    DeclinedTerm,
     Enrol,
     Enrolled,
     Finished,
@@ -126,6 +128,7 @@ def examples() -> list[Envelope]:
         (REQUESTER, about, Result(digest_of("next model"), 5216)),
         (REQUESTER, whole, Finished(digest_of("last model"), 5216, digest_of("evidence"), 900)),
         (REQUESTER, whole, Refuse(RefusalCode.FULL, "12 owners are enrolled, which is the most")),
+        (OWNER, whole, Declined((DeclinedTerm.EPSILON, DeclinedTerm.ROUNDS))),
         (OWNER, whole, Ask()),
         (REQUESTER, whole, Told((b"one frame", b"another"))),
         (OWNER, nothing, CARD),
@@ -146,7 +149,7 @@ def _value(value: Any) -> Any:
         return value.hex()
     if isinstance(value, tuple):
         return [_value(each) for each in value]
-    if isinstance(value, RefusalCode | ColumnKind):
+    if isinstance(value, RefusalCode | DeclinedTerm | ColumnKind):
         return value.value
     return shown(value) if dataclasses.is_dataclass(value) else value
 

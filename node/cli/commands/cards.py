@@ -90,30 +90,6 @@ def offers(
     return Exit.OK
 
 
-def job_new(
-    *,
-    card: Annotated[str, Parameter(help="A card's id, or its beginning; `assay offers`.")],
-    out: Annotated[Path | None, Parameter(help="The file to write; default: shown.")] = None,
-    session: Here,
-) -> int:
-    """Start a job's spec from a card: its columns, purpose and price; you declare the ranges."""
-    text = spec_from_card(session, card)
-    if out is None:
-        session.emit({"spec": text}, text.splitlines())
-        return Exit.OK
-    try:
-        with out.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise Failure(Exit.USAGE, f"{out} exists", field="out") from None
-    except OSError as error:
-        text = f"{out} cannot be written: {error.strerror}"
-        raise Failure(Exit.USAGE, text, field="out") from None
-    lines = [f"wrote {out}", f"next: declare its ranges, then: assay job check {out}"]
-    session.emit({"out": str(out)}, lines)
-    return Exit.OK
-
-
 def spec_from_card(session: Session, card: str) -> str:
     """A commented spec, TOML text, from a card that the daemon knows. Raises Failure."""
     return str(session.call("offer.show", {"card": card.lower()})["spec"])

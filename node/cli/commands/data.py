@@ -29,16 +29,16 @@ def data_add(
     separator: Annotated[str | None, Parameter(help="comma, semicolon, tab or pipe.")] = None,
     decimal: Annotated[str | None, Parameter(help="The mark before a fraction: . or ,")] = None,
     encoding: Annotated[str | None, Parameter(help="Such as latin-1, cp1252 or utf-16.")] = None,
-    other_people: Annotated[
-        list[str] | None,
-        Parameter(help="A dataset of other people, however alike the rows are; may stand often."),
-    ] = None,
     sql: Annotated[str | None, Parameter(help="A SELECT, in place of a file; with --url.")] = None,
     url: Annotated[
         str | None, Parameter(help="postgresql://USER@HOST/DATABASE or sqlite:///PATH.")
     ] = None,
     password_file: Annotated[
         Path | None, Parameter(help="Its password; or set ASSAY_SQL_PASSWORD or PGPASSWORD.")
+    ] = None,
+    other_people: Annotated[
+        list[str] | None,
+        Parameter(help="A dataset of other people, however alike the rows are; may stand often."),
     ] = None,
     session: Here,
 ) -> int:
@@ -50,7 +50,7 @@ def data_add(
     A statement is run once, to read alone; its password is not kept.
     """
     options = {"separator": separator, "decimal": decimal, "encoding": encoding}
-    given = {key: value for key, value in options.items() if value is not None}
+    given: dict[str, object] = {k: value for k, value in options.items() if value is not None}
     others = {} if other_people is None else {"other_people": other_people}
     if sql is not None or url is not None:
         if sql is None or url is None or file is not None or given:
@@ -58,14 +58,16 @@ def data_add(
             raise Failure(Exit.USAGE, text, next_=_SQL_LINE, field="sql")
         query: dict[str, object] = {"name": name, "sql": sql, "url": _absolute(url)}
         secret = {"password": _password(password_file)}
-        added = session.call("data.add_sql", query | secret | others, timeout=_READING_SECONDS)
+        added = session.call_watched(
+            "data.add_sql", query | secret | others, _READING_SECONDS, "data.reading"
+        )
         session.emit(added, views.dataset(added))
         return Exit.OK
     if file is None:
         text = "give a file, or --sql and --url"
         raise Failure(Exit.USAGE, text, next_="assay data add NAME FILE", field="file")
     asked = {"name": name, "path": str(file.absolute())} | given | others
-    added = session.call("data.add", asked, timeout=_READING_SECONDS)
+    added = session.call_watched("data.add", asked, _READING_SECONDS, "data.reading")
     session.emit(added, views.dataset(added))
     return Exit.OK
 

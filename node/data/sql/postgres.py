@@ -11,13 +11,15 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
-from node.data.sql.query import RESULT, Query, scrubbed, with_password
+from node.data.sql.query import RESULT, Query, scrubbed, too_long, with_password
+from protocol import params
 from protocol.errors import InputError
 
 if TYPE_CHECKING:
     import polars as pl
 
 _CONNECT_SECONDS: Final = 15
+_LOCK_SECONDS: Final = 60
 
 #: Arrow's types that are numbers, words or days; and PostgreSQL's own for one of which Arrow has
 #: none of the right size (digits come as text).
@@ -49,10 +51,16 @@ def batches(query: Query, password: str) -> Generator[tuple[list[str], pl.DataFr
         database = closing(adbc.AdbcDatabase(driver=driver, uri=url))
         with database as opened, closing(adbc.AdbcConnection(opened)) as connection:
             with closing(adbc.AdbcStatement(connection)) as begin:
-                begin.set_sql_query("BEGIN READ ONLY")
+                # A lock of somebody else's is waited for, and a statement run, for so long.
+                begin.set_sql_query(
+                    "BEGIN READ ONLY; "
+                    f"SET LOCAL statement_timeout = '{params.MAX_SQL_SECONDS}s'; "
+                    f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'"
+                )
                 begin.execute_update()
             with closing(adbc.AdbcStatement(connection)) as statement:
-                statement.set_sql_query(query.sql)
+                # The driver puts it into a COPY, whose end a comment would swallow.
+                statement.set_sql_query(f"{query.sql}\n")
                 stream = na.ArrayStream(statement.execute_query()[0])
                 fields = stream.schema.fields
                 for field in fields:
@@ -98,6 +106,8 @@ def _said(error: Any, password: str) -> InputError:
     # Once rows come, the driver hands on the server's words and no longer its code.
     if getattr(error, "sqlstate", None) == _READ_ONLY or "in a read-only transaction" in text:
         return InputError("writes; it is run to read alone: give a SELECT", "sql")
+    if "due to statement timeout" in text:
+        return too_long()
     if found := re.search(r"Failed to connect: (.*)", text, re.DOTALL):
         # The first line: those below are hints, and the last is a state that is not set.
         words = re.sub(r"\s*SQLSTATE.*", "", found.group(1), flags=re.DOTALL).strip().splitlines()

@@ -22,6 +22,14 @@ _ALLOWED: Final = "postgresql://USER@HOST/DATABASE and sqlite:///PATH are allowe
 #: starts a program on the server.
 _READS: Final = ("select", "with", "values", "table")
 _NOTHING: Final = re.compile(r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
+#: As libpq reads a URL, which takes everything before an @ for user and password, a ? included. So
+#: one @ stands behind a user's plain name, and nowhere else.
+_URL: Final = re.compile(r"postgres(?:ql)?://(?:[^:/?#@\s]+@)?[^@#\s]*")
+#: What may stand behind the ?; others hold secrets (password, sslpassword, oauth_client_secret, …).
+_SETTINGS: Final = (
+    *("application_name", "connect_timeout", "dbname", "gssencmode", "host", "port", "service"),
+    *("sslcert", "sslkey", "sslmode", "sslrootcert", "target_session_attrs", "user"),
+)
 #: How much of a statement `data list` shows.
 _SHOWN: Final = 200
 
@@ -80,10 +88,9 @@ def _checked(url: str) -> str:
     try:
         parts = urlsplit(url)
         named = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
-        holds = parts.password is not None or "password" in named
     except ValueError:
         raise InputError(f"cannot be read; {_ALLOWED}", "url") from None
-    if holds:
+    if ("@" in rest and not _URL.fullmatch(url)) or "password" in named:
         error = InputError(
             "holds a password, which other people of this machine can see; leave it out, and set "
             "ASSAY_SQL_PASSWORD or give a file with it: --password-file FILE",
@@ -91,9 +98,22 @@ def _checked(url: str) -> str:
         )
         error.add_note("assay data add NAME --sql … --url postgresql://USER@HOST/DATABASE")
         raise error
-    if parts.fragment or not rest.startswith("//"):
+    if not _URL.fullmatch(url):
         raise InputError(f"cannot be read; {_ALLOWED}", "url")
-    return url
+    if unknown := [name for name in named if name not in _SETTINGS]:
+        raise InputError(
+            f"sets {unknown[0][:80]!r}; {', '.join(_SETTINGS)} are allowed behind the ?", "url"
+        )
+    return url.rstrip("?&")
+
+
+def too_long() -> InputError:
+    """A statement's time is up."""
+    return InputError(
+        f"took more than {params.MAX_SQL_SECONDS} s and was stopped; give a statement that takes "
+        "less, or make a table of its rows first",
+        "sql",
+    )
 
 
 def with_password(url: str, password: str, seconds: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 
 import numpy as np
@@ -15,8 +16,8 @@ from protocol import params
 from protocol.errors import InputError
 
 
-def read_query(query: Query, password: str) -> Table:
-    """The table that `query` gives. Limits hold batch by batch.
+def read_query(query: Query, password: str, tell: Callable[[int], None] = lambda _: None) -> Table:
+    """The table that `query` gives. Limits hold batch by batch; `tell` gets the rows so far.
 
     Raises `InputError`: what is wrong with the database or the statement; no rows, more than are
     allowed; columns without a name or of one name.
@@ -40,6 +41,7 @@ def read_query(query: Query, password: str) -> Table:
                     "sql",
                 )
             frames.append(frame)
+            tell(rows)
     if not rows:
         raise InputError(f"{RESULT} has no rows", "sql")
     whole = pl.concat([frame for frame in frames if frame.height], rechunk=True)

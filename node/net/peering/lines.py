@@ -27,7 +27,7 @@ from protocol import params
 log = logging.getLogger("assay.net")
 
 #: Seconds between two looks at all lines.
-LOOK_SECONDS: Final = 0.5
+LOOK_SECONDS: Final = 1.0
 #: Attentive seconds without a byte after which a line is asked for one: yamux of both sides asks
 #: every 30 seconds anyway.
 PROBE_SECONDS: Final = 35.0
@@ -59,8 +59,8 @@ class Lines:
         self._closing: WeakKeyDictionary[INetConn, None] = WeakKeyDictionary()
         self._nursery: trio.Nursery | None = None
         self.attention = Attention(LOOK_SECONDS)
-        #: Set when somebody has connected since the last look.
-        self.arrivals = trio.Event()
+        #: Set when somebody has come or gone since the last look.
+        self.changes = trio.Event()
         self.members: Callable[[], Iterable[str]] = tuple
         self.chosen: Callable[[], Iterable[ID]] = tuple
         self.counters: Counter[str] = Counter()
@@ -68,11 +68,11 @@ class Lines:
     def watch(self, nursery: trio.Nursery) -> None:
         """Begin to hold the number of connections; what it takes runs in `nursery`."""
         self._nursery = nursery
-        self._network.register_notifee(_Newcomers(self._arrived))
+        self._network.register_notifee(_Changes(self._changed))
 
-    def _arrived(self) -> None:
+    def _changed(self) -> None:
         self.make_room()
-        self.arrivals.set()
+        self.changes.set()
 
     # -- who is there --------------------------------------------------------------------------
 
@@ -129,7 +129,7 @@ class Lines:
 
     def look(self) -> None:
         """Look at all lines: ask the quiet ones for a byte, close those that owe one too long."""
-        self.arrivals = trio.Event()
+        self.changes = trio.Event()
         now = trio.current_time()
         attentive = self.attention.looked(now)
         for peer, conn in self.open():
@@ -231,16 +231,17 @@ async def _cut(conn: SwarmConn) -> None:
         await conn.muxed_conn.secured_conn.close()
 
 
-class _Newcomers(INotifee):
-    """Tells of each new connection."""
+class _Changes(INotifee):
+    """Tells of each connection that comes or goes."""
 
-    def __init__(self, arrived: Callable[[], None]) -> None:
-        self._arrived = arrived
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
 
     async def connected(self, network: INetwork, conn: INetConn) -> None:
-        self._arrived()
+        self._changed()
 
-    async def disconnected(self, network: INetwork, conn: INetConn) -> None: ...
+    async def disconnected(self, network: INetwork, conn: INetConn) -> None:
+        self._changed()
 
     async def opened_stream(self, network: INetwork, stream: object) -> None: ...
 

@@ -11,7 +11,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -65,7 +65,7 @@ class _Asked:
     """When a connected peer is asked next, and after what pause again."""
 
     at: float
-    pause: float = pace.FIRST_PAUSE
+    pause: float = field(default_factory=lambda: pace.FIRST_PAUSE)
 
 
 #: Asks one connected peer one question; raises PeerError.
@@ -308,7 +308,7 @@ class Peers:
                     nursery.start_soon(self._try, peer)
                 self._schedule_exchange(nursery, now)
                 with trio.move_on_after(LOOK_SECONDS):
-                    await self.lines.arrivals.wait()
+                    await self.lines.changes.wait()
                     # A newcomer is asked at once: until it answers, it is the first to go. A crowd
                     # of them is asked together.
                     await trio.sleep(_CROWD_SECONDS)

@@ -23,6 +23,9 @@ USEFUL_SECONDS: Final = 600.0
 OLD_SECONDS: Final = 3600.0
 #: The part of all places that newcomers may take from company that is no more than that.
 _NEW_SHARE: Final = 8
+#: More than multistream's first word, and less than it and a second one: whoever has said the first
+#: alone is where everybody begins.
+_WORD_BYTES: Final = 24
 
 
 class Rank(IntEnum):
@@ -121,15 +124,27 @@ class Shaking:
     said: int = 0
 
 
-def crowded_out(shaking: Sequence[Shaking], most: int, most_of_one: int) -> Hashable | None:
+def crowded_out(
+    shaking: Sequence[Shaking], most: int, most_of_one: int, newcomer: Hashable = None
+) -> Hashable | None:
     """Whose handshake is given up so that `most` are under way, and `most_of_one` from one address.
 
     The address with the most pays, with the one that has got least far, and of these the one that
     has been quiet for longest: what a handshake has to say takes the dialler work, and a word that
-    does not belong there ends it. None while there is room.
+    does not belong there ends it. It is not `newcomer`, unless that is alone at its address. None
+    while there is room.
     """
     crowds = Counter(group(each.address) for each in shaking)
     if not crowds or (len(shaking) <= most and max(crowds.values()) <= most_of_one):
         return None
-    goes = max(shaking, key=lambda each: (crowds[group(each.address)], -each.said, each.quiet))
+    goes = max(
+        shaking,
+        key=lambda each: (
+            crowds[group(each.address)],
+            # A newcomer's first word is still unread.
+            each.key != newcomer,
+            -(each.said // _WORD_BYTES),
+            each.quiet,
+        ),
+    )
     return goes.key

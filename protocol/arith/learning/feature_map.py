@@ -20,7 +20,7 @@ the last bits of libm. docs/spec/sealed-statistics.md.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -54,7 +54,8 @@ class MapKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class FeatureMap:
     """`inputs` d numbers to `features` p numbers. `width`, `scale` and `seed` are those of a map's
-    random weights; none has no use for them.
+    random weights; none has no use for them. `drawn` are the matrix and offsets themselves, as a
+    model's file has them, in place of the seed.
 
     Raises InputError, naming the spec's field, where a value makes no map.
     """
@@ -67,6 +68,7 @@ class FeatureMap:
     bias: float
     clip_norm: float
     seed: bytes
+    drawn: tuple[Floats, Floats] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.kind not in tuple(MapKind):
@@ -96,7 +98,13 @@ class FeatureMap:
         if not 0.0 < self.scale <= _LARGEST:
             allowed = f"must lie in (0, {_LARGEST:g}]"
             raise InputError(f"is {self.scale}, {allowed}", "model.map_scale")
-        if len(self.seed) != SEED_BYTES:
+        if self.drawn is not None:
+            shapes = tuple(array.shape for array in self.drawn)
+            wide = self.width // 2 if self.kind is MapKind.FOURIER else self.width
+            offsets = 0 if self.kind is MapKind.FOURIER else self.width
+            if shapes != ((self.inputs, wide), (offsets,)):
+                raise InputError(f"weights of shapes {shapes} make no such map", "model.map")
+        elif len(self.seed) != SEED_BYTES:
             raise InputError(f"has {len(self.seed)} bytes, {SEED_BYTES} are needed", "seed")
 
     @property
@@ -134,14 +142,19 @@ class FeatureMap:
         """The map's random weights by name, for use of the model elsewhere."""
         if self.kind is MapKind.NONE:
             return {}
-        matrix, offsets = _weights(self.kind, self.inputs, self.width, self.scale, self.seed)
+        matrix, offsets = self._random()
         return {"map_matrix": matrix} | ({"map_offsets": offsets} if offsets.size else {})
+
+    def _random(self) -> tuple[Floats, Floats]:
+        if self.drawn is not None:
+            return self.drawn
+        return _weights(self.kind, self.inputs, self.width, self.scale, self.seed)
 
     def _map(self, z: Floats, out: Floats) -> None:
         if self.kind is MapKind.NONE:
             out[:] = z
             return
-        matrix, offsets = _weights(self.kind, self.inputs, self.width, self.scale, self.seed)
+        matrix, offsets = self._random()
         if self.kind is MapKind.FOURIER:
             angles = z @ matrix
             np.cos(angles, out=out[: len(angles)])

@@ -149,8 +149,14 @@ def _forward(model: Model, weights: Floats, x: Floats) -> tuple[list[Floats], Fl
     return inputs, inputs[-1] @ matrix + bias
 
 
-def _link(model: Model, scores: Floats) -> Floats:
-    """Raw outputs to predictions; no intermediate overflows, whatever the weights."""
+def scores(model: Model, weights: Floats, x: Floats) -> Floats:
+    """The last layer's output before its link function, (rows, outputs)."""
+    return _forward(model, weights, x)[1]
+
+
+def link(model: Model, scores: Floats) -> Floats:
+    """Raw outputs (rows, outputs) to predictions: a linear model's numbers, the probability of
+    class 1, or of each class. No intermediate overflows, whatever the weights."""
     if model.family is Family.LINEAR:
         return scores
     if model.family is Family.LOGISTIC:
@@ -192,7 +198,7 @@ def _deltas(
 ) -> Iterator[tuple[int, Floats, Floats]]:
     """(layer, its inputs, the losses' derivative by its outputs), from the last layer back."""
     inputs, scores = _forward(model, weights, x)
-    delta = _link(model, scores).copy()
+    delta = link(model, scores).copy()
     if model.family in _ONE_OUTPUT:
         delta[:, 0] -= y
     else:

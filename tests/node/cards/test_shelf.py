@@ -356,6 +356,20 @@ async def test_a_card_goes_with_its_data_set(node: Node, nursery: trio.Nursery) 
     assert await node.titles() == []
 
 
+async def test_a_home_without_its_store_withdraws_what_it_is_told_of(
+    node: Node, nursery: trio.Nursery
+) -> None:
+    """It said so before it was restored from its keys; nobody here means it any more."""
+    assert await node.shelf.take([card(node.person, "of old", slot=3)]) == 1
+    node.others = [Person(50)]
+    nursery.start_soon(node.own.run)
+    await until(lambda: bool(node.published))
+    gone = node.published[0][1].body
+    assert isinstance(gone, Withdrawn)
+    assert gone.slot == 3
+    assert await node.titles() == []
+
+
 async def test_what_a_card_may_not_say(node: Node) -> None:
     await node.add("ward")
     with pytest.raises(InputError, match="there is no data set 'other'"):

@@ -6,12 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
 from node.chain.cursor import Cursor
 from node.chain.errors import Unreachable
 from node.chain.events import ChainEvent, Claimed
 from node.chain.replies import Head
-from node.chain.watch import Batch, Watcher
+from node.chain.watch import IDLE_SECONDS, Batch, Watcher
 
 
 def hash_of(number: int, fork: int = 0) -> bytes:
@@ -130,3 +132,59 @@ async def test_machines_hear_an_event_once_though_it_comes_again(tmp_path: Any) 
         # Above a reorganisation nothing stands of what was kept.
         moved = Batch(10, (first, second), head, Cursor(9))
         assert await follower._untold(moved) == [first, second]
+
+
+def waiting(chain: Played, busy: list[bool]) -> tuple[Watcher, list[Batch]]:
+    """A watcher that looks ten seconds apart while no job waits for an event."""
+    watcher, batches = watching(chain)
+    watcher._busy = lambda: busy[0]
+    return watcher, batches
+
+
+async def test_while_nothing_hangs_on_the_chain_blocks_are_not_asked_for_one_by_one(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    async def header(number: int) -> Head:
+        asked.append(number)
+        return played._header(number)
+
+    monkeypatch.setattr(played, "header", header)
+    for busy, most in ((False, 0), (True, 9)):
+        watcher, _ = waiting(played, [busy])
+        await watcher._look()
+        asked.clear()
+        played.number += 10
+        await watcher._look()
+        assert len(asked) == most
+
+
+async def test_an_event_that_is_shown_late_to_one_that_waits_is_told(played: Played) -> None:
+    watcher, batches = waiting(played, [False])
+    await watcher._look()
+    played.claims(12)
+    played.hidden, played.number = {12}, 16
+    await watcher._look()
+    assert told(batches) == []
+    played.hidden, played.number = set(), 20
+    await watcher._look()
+    assert told(batches) == [12]
+
+
+async def test_one_that_waits_looks_when_it_is_hurried(
+    played: Played, autojump_clock: trio.testing.MockClock
+) -> None:
+    busy = [False]
+    watcher, _ = waiting(played, busy)
+    began = trio.current_time()
+    await watcher._rest(0.5)
+    assert trio.current_time() - began == IDLE_SECONDS
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watcher._rest, 0.5)
+        await trio.sleep(1)
+        watcher.hurry()
+    assert trio.current_time() - began == IDLE_SECONDS + 1
+    busy[0] = True
+    await watcher._rest(0.5)
+    assert trio.current_time() - began == IDLE_SECONDS + 1.5

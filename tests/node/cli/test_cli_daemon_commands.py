@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +96,28 @@ async def test_where_a_password_comes_from(assay: Any, tmp_path: Path) -> None:
         # The daemon's directory is not the user's.
         relative = await assay(*line, "--url", "sqlite:ward.db", "--json")
         assert relative.json["path"] == f"sqlite://{assay.home.parent}/ward.db: select 1"
+
+
+async def test_a_terminal_shows_how_far_data_add_is(assay: Any) -> None:
+    ours, theirs = os.openpty()
+    shown = b""
+    try:
+        async with assay.daemon() as running, trio.open_nursery() as nursery:
+            command = [sys.executable, "-m", "node.cli.main", "data", "add", "blocks", "x.csv"]
+            options: dict[str, Any] = {"env": assay.environ, "stdout": subprocess.DEVNULL}
+            nursery.start_soon(partial(trio.run_process, command, stderr=theirs, **options))
+            await running.node.enter_blocked.wait()
+            for name, line in (("other", "of another"), ("blocks", "3 rows read; copying, 50 %")):
+                running.bus.publish("data.reading", line, facts={"dataset": name})
+            while b"50 %" not in shown:
+                await trio.lowlevel.wait_readable(ours)
+                shown += os.read(ours, 4096)
+            running.node.blocked.set()
+    finally:
+        os.close(theirs)
+        os.close(ours)
+    assert b"\r\x1b[2K3 rows read; copying, 50 %" in shown
+    assert b"of another" not in shown
 
 
 @pytest.mark.parametrize(

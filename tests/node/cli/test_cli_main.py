@@ -57,6 +57,7 @@ COMMANDS = [
     "job watch",
     "job cancel",
     "model get",
+    "predict",
     "claim",
     "audit",
     "demo",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.cli import policy_views, views
+from node.cli import measure_views, policy_views, views
 from node.console import amounts
 from node.console.show import Pairs, Table, _plain, clean
 from node.control import examples as ex
@@ -145,3 +147,21 @@ def test_an_event_shows_the_accuracy_it_carries() -> None:
     assert views.event(told).endswith("round-applied     round 0: 1 of 8 done")
     measured = told | {"facts": {"accuracy": 0.93}}
     assert views.event(measured).endswith("1 of 8 done, accuracy 93.00 %")
+
+
+def test_a_linear_models_measures_have_their_names() -> None:
+    told = {"time": 0.0, "kind": "round-applied", "text": "round 0", "facts": {}}
+    told["facts"] = {"r_squared": 0.8125, "rmse": 3.25, "loss": 0.01}
+    assert views.event(told).endswith("round 0, R² 0.8125, RMSE 3.25")
+    plain = dataclasses.asdict(ex.DETAIL.rounds[0])
+    linear = plain | {"accuracy": None, "auc": None, "r_squared": 0.8125, "rmse": 3.25}
+    linear["recall"] = {}
+    none = linear | {"r_squared": None, "rmse": None, "loss": None}
+    assert measure_views.columns([none]) == ("accuracy",)
+    assert measure_views.columns([linear, none]) == ("R²", "RMSE")
+    assert measure_views.cells(linear, ("R²", "RMSE")) == ("0.8125", "3.25")
+    assert measure_views.recalls([linear]) == []
+    assert measure_views.columns([plain, none]) == ("accuracy", "log loss", "AUC")
+    assert measure_views.cells(none, ("accuracy", "log loss", "AUC")) == ("", "", "")
+    (table,) = measure_views.recalls([plain, none])
+    assert _plain(table).splitlines()[-1].split() == ["care", "74.00", "%"]

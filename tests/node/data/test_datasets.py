@@ -148,7 +148,7 @@ def test_the_copy_holds_what_the_file_held(tmp_path: Path, rows: list[tuple[floa
     with file.open("w", newline="", encoding="utf-8") as out:
         csv.writer(out).writerows([("value", "word"), *((repr(v), "w" + w) for v, w in rows)])
     table = read_file(file)
-    (tmp_path / "copy").write_bytes(encode_table(table))
+    (tmp_path / "copy").write_bytes(b"".join(encode_table(table)))
     copy = read_table(tmp_path / "copy")
     for found in (table, copy):
         assert found.texts["value"].to_list() == [repr(value) for value, _ in rows]
@@ -172,7 +172,6 @@ def test_the_copy_holds_what_the_file_held(tmp_path: Path, rows: list[tuple[floa
         ("age,,sick\n1,2,0\n", "column 2 has no name"),
         ("age,sick\n1,0\n2\n", "line 3: 1 cell, the header names 2"),
         ('age,sick\n"1\n2",0\n"2"\n', "line 4: 1 cell, the header names 2"),
-        ("61,2.5\n1,0\n", "line 1: numbers stand where the names of columns belong"),
         ("age,sick\n1,0\n2,1,3\n", "line 3: 3 cells, the header names 2"),
         ('age,sick\n"1\n2",0\n2,1,3\n', "line 4: 3 cells, the header names 2"),
         ('age,sick\n1,0\n"2,1\n', "line 3: unexpected end of data"),
@@ -405,7 +404,11 @@ async def test_adding_through_a_worker(tmp_path: Path) -> None:
     await file.write_text(GOOD)
     with Store.open(home.database) as store:
         async with open_compute() as compute:
-            added, _ = await add_dataset(home, store, compute, "ward", Path(file))
+            lines: list[str] = []
+            added, _ = await add_dataset(
+                home, store, compute, "ward", Path(file), tell=lines.append
+            )
+            assert lines[-1] == "3 rows read; copying, 100 %"
             assert (added.name, added.rows) == ("ward", 3)
             assert added.columns == (
                 ("age", "number"),

@@ -15,8 +15,12 @@ import numpy as np
 import polars as pl
 import pytest
 import zstandard
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
+from kits.examples import examples
 from kits.workbooks import as_xlsx
 
+from node.data import unpacked
 from node.data.cells import kinds, numbers_of
 from node.data.datasets import import_file
 from node.data.matrix import owned_rows, table_matrix
@@ -146,6 +150,14 @@ def blanks() -> None:
     assert text(table, "grade") == ["high", "high", "low"]
 
 
+def no_header() -> None:
+    table = read_file(CASES / "no-header.csv")
+    assert table.order == ("column1", "column2", "column3")
+    assert text(table, "column1")[0] == "61"
+    assert table.lines[0] == 1
+    assert "columns are called column1 to column3" in said(table)
+
+
 def hint(name: str, column: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         table_matrix(
@@ -172,12 +184,12 @@ WHAT_BECOMES: dict[str, Callable[[], object]] = {
     "comment.csv": comment,
     "dates.csv": dates,
     "blanks.csv": blanks,
+    "no-header.csv": no_header,
     "unicode-minus.csv": lambda: hint("unicode-minus.csv", "a", "not the '-' of a keyboard"),
     "percent.csv": lambda: hint("percent.csv", "share", "a percent sign makes it text"),
 }
 REFUSED = {
     "ragged.csv": "ragged.csv, line 3: 1 cell, the header names 3; mend that line",
-    "no-header.csv": "no-header.csv, line 1: numbers stand where the names of columns belong",
     "nul.csv": "nul.csv, line 2: a NUL",
 }
 
@@ -312,6 +324,45 @@ def test_booleans_are_the_same_in_every_format(tmp_path: Path) -> None:
 # How text is written
 
 
+blank_cells = st.lists(
+    st.text(" \t\x0bab,;\u00a0\u3000ö", max_size=4).filter(lambda cell: "," not in cell),
+    min_size=1,
+    max_size=9,
+)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+@given(first=blank_cells, second=blank_cells)
+@examples(1, allow=[HealthCheck.function_scoped_fixture])
+def test_blanks_are_found_wherever_they_stand(
+    first: list[str], second: list[str], end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cells are stripped only where a look at the bytes, piece by piece, found that one may need
+    it."""
+    rows = list(zip(first, second, strict=False))
+    lines = ["x,y", *(f"{x},{y}" for x, y in rows)]
+    path = tmp_path / "in.csv"
+    path.write_bytes((end or "\n").join(lines).encode() + end.encode())
+    for size in (1, 7, 1 << 17):
+        monkeypatch.setattr(unpacked, "_PIECE_BYTES", size)
+        filled = [(x.strip(), y.strip()) for x, y in rows if x or y]
+        try:
+            table = read_file(path)
+        except InputError:
+            assert not filled
+            return
+        found = list(zip(text(table, "x"), text(table, "y"), strict=True))
+        assert found == [(x or None, y or None) for x, y in filled]
+
+
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_lines_are_counted_through_quoted_cells(tmp_path: Path, end: str) -> None:
+    path = written(tmp_path, f'x,y\n1,"a"\n2,"b\nc"\n3,"d"{end}')
+    assert read_file(path).lines.tolist() == [2, 3, 5]
+    path = written(tmp_path, f'x,y\n1,"a"\n2,"b"\n3,"d\n\n\ne"{end}')
+    assert read_file(path).lines.tolist() == [2, 3, 4]
+
+
 def written(tmp_path: Path, content: str | bytes, name: str = "in.csv") -> Path:
     path = tmp_path / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -400,6 +451,28 @@ def test_a_declared_encoding_holds(tmp_path: Path) -> None:
     assert text(read_file(path, Reading(encoding="utf-16-le")), "a") == ["1"]
     path.write_bytes("a,y\n1,0\n".encode("utf-16-le")[:-1])
     assert "not utf-16-le" in refused(path, Reading(encoding="utf-16-le"))
+
+
+@pytest.mark.parametrize(
+    ("content", "first", "lines"),
+    [
+        ("\ufeff61,2.5\n4,5\n", ["61", "4"], [1, 2]),
+        ("# cm\n# kg\n61,2.5\n4,5", ["61", "4"], [3, 4]),
+        ("61\t2.5\n\n4\t5\n", ["61", "4"], [1, 3]),
+        ("61,NA\n,\n4,1\n", ["61", "4"], [1, 3]),
+        ("7,7,7\n7,7,8\n", ["7", "7"], [1, 2]),
+    ],
+)
+def test_a_first_line_of_numbers_is_a_row(
+    tmp_path: Path, content: str, first: list[str], lines: list[int]
+) -> None:
+    table = read_file(written(tmp_path, content))
+    assert text(table, "column1") == first
+    assert table.lines.tolist() == lines
+    assert "write a line of names above it" in said(table)
+    longer = "1,1,1,1,1".replace(",", "\t" if "\t" in content else ",")
+    with pytest.raises(InputError, match=r"line [0-9]: 5 cells, the header names"):
+        read_file(written(tmp_path, content.rstrip("\n") + f"\n{longer}\n"))
 
 
 def test_numbers_that_count_up_are_names(tmp_path: Path) -> None:

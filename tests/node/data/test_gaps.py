@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from kits.books import make_spec
+from kits.paths import ROOT
 
 from node.data.datasets import import_file
 from node.data.matrix import KeptRows, OwnedRows, build_kept_rows, owned_rows
@@ -33,6 +34,7 @@ from protocol.spec.job import (
     encode_spec,
 )
 from protocol.spec.parts import Feature, Target
+from protocol.spec.toml import parse_toml
 
 #: tests/cases/data: NA, ? and nothing are its gaps, in three of its four rows.
 FILE = Path(__file__).parents[2] / "cases" / "data" / "gaps.csv"
@@ -164,6 +166,26 @@ def test_stored_numbers_have_gaps_too(tmp_path: Path) -> None:
     held = plain(tmp_path, features, target, path)
     assert held.features.tolist() == [[0.61, 0, 1, 0, 0], [0, 1, 0, 1, 0], [0, 1, 0, 0, 1]]
     assert held.left_out.tolist() == [False, False, False, True]
+
+
+PENGUINS = """species,island,bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g,sex,year
+Adelie,Torgersen,39.1,18.7,181,3750,male,2007
+Adelie,Torgersen,NA,NA,NA,NA,NA,2007
+Gentoo,Biscoe,44.5,14.3,216,NA,NA,2007
+"""
+
+
+def test_the_example_takes_a_table_as_it_is(tmp_path: Path) -> None:
+    terms = parse_toml((ROOT / "docs" / "examples" / "penguins.toml").read_text()).terms
+    held = plain(tmp_path, terms.features, terms.target, PENGUINS)
+    assert held.left_out.tolist() == [False, True, False]
+    assert held.target.tolist() == [0.0, 2.0]
+    assert held.features.shape == (2, terms.inputs)
+    # Mass and its indicator, the island, the sex.
+    assert held.features[:, 3:].tolist() == [
+        [0.3125, 0, 0, 0, 1, 0, 1, 0],
+        [0.425, 1, 1, 0, 0, 0, 0, 1],
+    ]
 
 
 # Jobs on it

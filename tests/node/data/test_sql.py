@@ -17,6 +17,7 @@ from node.data.datasets import add_query, import_file, import_query
 from node.data.matrix import build_matrix
 from node.data.sql.query import Query, query, scrubbed
 from node.data.sql.reader import read_query
+from node.data.sql.sqlite import batches
 from node.home.home import Home
 from node.store import catalogue
 from node.store.blobs import Blobs
@@ -227,6 +228,28 @@ def test_a_limit_ends_a_result_that_has_no_end(
         assert "more than the 1000000 bytes" in str(refused(asked))
 
 
+def test_a_statement_has_its_time(
+    file: Path, server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(params, "MAX_SQL_SECONDS", 1)
+    endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select max(i) from n"
+    for url in (f"sqlite://{file}", server.url):
+        assert "took more than 1 s and was stopped" in str(refused(query(endless, url)))
+
+
+def test_long_cells_make_small_batches(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.data.sql.sqlite._CHARACTERS", 1000)
+    asked = query(f"select '{'x' * 400}' as a from people, people", f"sqlite://{file}")
+    heights = [frame.height for _, frame in batches(asked)][1:]
+    assert set(heights[:-1]) == {3}
+    assert sum(heights) == len(list(read_query(asked, "").texts["a"]))
+
+
+def test_a_comment_may_end_a_statement_and_a_mark_a_url(server: Postgres) -> None:
+    asked = query("select age from people -- all of them", server.url + "?")
+    assert read_query(asked, PASSWORD).rows == 3
+
+
 # Passwords
 
 
@@ -253,6 +276,10 @@ def test_a_wrong_password_and_no_server(server: Postgres) -> None:
         "postgresql://reader:@db/ward",
         "postgres://db/ward?user=reader&password=hunter2",
         "postgres://db/ward?%70assword=hunter2",
+        # libpq takes all of what stands before an @ for user and password.
+        "postgresql://reader:hun?ter2@db/ward?sslmode=disable",
+        "postgresql://reader:hun#ter2@db/ward",
+        "postgresql://reader:hun@ter2@db/ward",
     ],
 )
 def test_a_password_in_the_url_is_refused(url: str) -> None:
@@ -269,6 +296,8 @@ def test_a_password_in_the_url_is_refused(url: str) -> None:
         ("select 1", "postgresql://[db/ward", "url: cannot be read"),
         ("select 1", "postgresql:ward", "url: cannot be read"),
         ("select 1", "sqlite:ward.db", "url: names no absolute path"),
+        ("select 1", "postgresql://db/ward?sslpassword=hunter2", "url: sets 'sslpassword'; "),
+        ("select 1", "postgresql://db/ward?options=-c%20x", "are allowed behind the ?"),
         ("delete from people", "sqlite:///x", "sql: is no statement that reads"),
         ("copy (select 1) to program 'id'", "postgresql://db/ward", "sql: is no statement that"),
         ("-- select\nattach 'x' as y", "sqlite:///x", "sql: is no statement that reads"),

@@ -30,6 +30,7 @@ from kits.inbox import (
 from trio.testing import wait_all_tasks_blocked
 
 from node.engine.engine import Machine
+from node.feeds.inbox import next_asked
 from node.net.fetch import BlobSink
 from node.store.blobs import BlobRef
 from protocol.books.enrolment import job_id
@@ -167,3 +168,16 @@ def contributing(posted: Job) -> RequesterState:
     rosters = (RosterRecord(0, tuple(posted.members_of([0])), ROSTER, 1),)
     round_ = RequesterRound(0, 0, Phase.CONTRIBUTE, opening, DIGEST, 0, rosters=rosters)
     return training(posted, round=round_)
+
+
+def test_peers_are_asked_for_jobs_soon_once_and_then_rarely() -> None:
+    there, asked, now, when = {"a", "b", "c"}, dict[str, float](), 0.0, list[tuple[float, str]]()
+    while now < 2000:
+        now += 20
+        peer = next_asked(there, asked, now)
+        if peer is not None:
+            asked[peer] = now
+            when.append((now, peer))
+    assert when[:5] == [(20, "a"), (40, "b"), (60, "c"), (360, "a"), (660, "b")]
+    assert next_asked({"d", *there}, asked, now) == "d"
+    assert next_asked(set(), {}, now) is None

@@ -85,8 +85,9 @@ async def test_a_job_that_fits_passes_every_rule(services: Any, store: Store) ->
     names = [rule.rule for rule in found.rules]
     assert len(names) == len(set(names))
     terms = {term.name for term in describe(Policy.closed())}
-    # `known` and `delta` decide nothing by themselves: known_least and the budget do.
-    assert terms - set(names) == {"known", "delta"}
+    # `known` and `delta` decide nothing by themselves: known_least and the budget do;
+    # `explain_refusals` decides what is told.
+    assert terms - set(names) == {"known", "delta", "explain_refusals"}
     assert set(names) - terms == {"decided", "columns", "rows", "admission", "data", "budget"}
     values = {rule.rule: rule.value for rule in found.rules}
     assert (values["accept"], values["corrupt_least"], values["data"]) == ("auto", 1, None)

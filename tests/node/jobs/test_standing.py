@@ -24,6 +24,7 @@ from protocol.machines.machine import JobContext
 from protocol.machines.round import Phase, Role
 from protocol.owner.state import OwnerState
 from protocol.requester.state import (
+    DeclinedRecord,
     EnrolmentRecord,
     GroupRecord,
     OwedRelease,
@@ -32,7 +33,7 @@ from protocol.requester.state import (
     RequesterState,
     RosterRecord,
 )
-from protocol.wire.messages import Open, RefusalCode, Refuse
+from protocol.wire.messages import DeclinedTerm, Open, RefusalCode, Refuse
 
 JOB = make_job(6, block_size=6, min_owners=6)
 
@@ -192,3 +193,21 @@ def test_who_owes_shares_is_shown_with_the_round(store: Store) -> None:
     state = dataclasses.replace(training(), owed=(owed,), liars=(4,))
     shown = standing.members(machine(state), [], {}, None, {})
     assert [(m.withheld, m.owes) for m in shown[2:5]] == [(False, None), (True, 0), (True, None)]
+
+
+def test_what_owners_say_of_their_policies_is_counted_by_reason(store: Store) -> None:
+    price, epsilon = DeclinedTerm.PRICE, DeclinedTerm.EPSILON
+    said = (
+        DeclinedRecord(b"\x01" * 38, (epsilon,)),
+        DeclinedRecord(b"\x02" * 38, (epsilon, price)),
+    )
+    gathering = machine(RequesterState(phase=JobPhase.ENROLLING, declined=said))
+    text = standing.reason(gathering, look(store, gathering))
+    told = "0 of 6 owners; 2 refused: epsilon too large (2), pays too little (1); it starts when"
+    assert text.startswith(told)
+    assert [(each.term, each.owners) for each in standing.declined(gathering.state)] == [
+        ("epsilon", 2),
+        ("price", 1),
+    ]
+    assert standing.declined(OwnerState()) == ()
+    assert set(standing._DECLINED) == set(DeclinedTerm)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import signal
 import sqlite3
 import subprocess
@@ -18,8 +19,11 @@ from node.store.migrations import MIGRATIONS
 from node.store.records import Machine, StoredMessage
 from node.store.store import APPLICATION_ID, Store, StoreDamaged, StoreFull, Transaction
 from protocol.errors import InputError
+from protocol.owner.state import OwnerState
 from protocol.policy.policy import Policy
 from protocol.policy.terms import with_changes
+from protocol.requester.state import RequesterState
+from protocol.wire.codec import Wire, decode, encode
 
 JOB = b"j" * 32
 
@@ -65,6 +69,36 @@ def test_an_older_store_is_brought_up_step_by_step(path: Path) -> None:
         assert tx.execute("SELECT x FROM added").fetchall() == [(7,)]
     with Store.open(path, more) as store, store.snapshot() as tx:
         assert tx.execute("SELECT x FROM added").fetchall() == [(7,)]
+
+
+def test_states_and_policies_from_before_a_term_are_read_with_it(path: Path) -> None:
+    """explain_refusals, and what machines remember of it, stand at the end of msgpack arrays."""
+    step = next(n for n, sql in enumerate(MIGRATIONS) if "explain_refusals" in sql)
+    owner, requester = OwnerState(dataset="ward"), RequesterState(posted_block=7)
+    policy = dataclasses.replace(Policy.closed(), max_rounds=9)
+
+    def before(value: Wire) -> bytes:
+        """Without its last field, which took a byte."""
+        body = encode(value)
+        assert body[:1] == b"\xdc"
+        return body[:1] + (int.from_bytes(body[1:3], "big") - 1).to_bytes(2, "big") + body[3:-1]
+
+    with Store.open(path, MIGRATIONS[:step]) as store, store.transaction() as tx:
+        for kind, state in (("owner", owner), ("requester", requester)):
+            records.save_machine(tx, records.Machine(kind, b"k" * 32, 1, before(state)))
+        tx.execute(
+            "INSERT INTO datasets (name, source, digest, rows, bytes, columns, added)"
+            " VALUES ('ward', '', x'00', 1, 1, '[]', 0)"
+        )
+        tx.execute("INSERT INTO policies VALUES ('ward', ?, 0)", (before(policy),))
+    with Store.open(path, MIGRATIONS[: step + 1]) as store, store.snapshot() as tx:
+        read = {kind: records.load_machine(tx, kind, b"k" * 32) for kind in ("owner", "requester")}
+        (body,) = tx.execute("SELECT body FROM policies").fetchone()
+    for kind, state in (("owner", owner), ("requester", requester)):
+        found = read[kind]
+        assert found is not None
+        assert decode(type(state), found.state, 1 << 20) == state
+    assert decode(Policy, body, 1 << 20) == policy
 
 
 def test_a_step_that_fails_leaves_nothing_of_itself(path: Path) -> None:

@@ -114,6 +114,16 @@ def test_without_noise_and_of_a_hold_out_set_every_value_must_fit(tmp_path: Path
             tasks.fits(rows, terms, owner)
 
 
+def test_a_hold_out_set_is_measured_as_its_owners_rows_are_read(tmp_path: Path) -> None:
+    """And as `assay predict` reads it: with noise a number outside is clipped."""
+    rows = rows_of(tmp_path, "130,a,short\n-7,b,long\n")
+    assert not tasks.fits(rows, terms_of(NOISY), False)
+    tasks.matrix_of.cache_clear()
+    x, _ = tasks.matrix_of(encode_spec(NOISY), rows)
+    assert x[:, 0].tolist() == [1.0, 0.0]
+    tasks.matrix_of.cache_clear()
+
+
 def test_columns_must_be_there_with_noise_too(tmp_path: Path) -> None:
     other = dataclasses.replace(NOISY, features=(NumberFeature("weight", 0.0, 300.0),))
     with pytest.raises(InputError, match="no column 'weight'"):

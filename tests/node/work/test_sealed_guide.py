@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from kits.books import make_spec
 from kits.paths import ROOT
 
 from node.data.matrix import table_matrix
 from node.data.readers import read_file
+from node.data.reading import Reading
 from node.work import apply as apply_tasks
+from node.work import exporting, tasks
 from node.work import sealed as sealed_tasks
-from node.work import tasks
+from node.work.files import asked
 from protocol.arith.learning.models import check_rows
 from protocol.arith.numbers.vectors import Kind, encode_vector
 from protocol.arith.paillier.cryptosystem import PrivateKey
@@ -134,9 +137,14 @@ def test_the_guides_lines_predict_as_the_product_measures(
     tasks.matrix_of.cache_clear()
     assert done.blob is not None
     file = tmp_path / "model.npz"
-    apply_tasks.export_model(work, key.private, done.blob, file)
+    exporting.export_model(work, key.private, done.blob, file)
 
-    found, measured = predict(file, held), dict(done.facts)["accuracy"]
+    facts = dict(done.facts)
+    found = predict(file, held)
+    measured = facts["r_squared" if family is Family.LINEAR else "accuracy"]
+    told = asked.predict(file, tmp_path / "rows.csv", Reading(), tmp_path / "out.csv", False)
+    assert (told.rows, told.unused) == (len(target), 0)
+    by_command = pl.read_csv(tmp_path / "out.csv", schema_overrides={"prediction": pl.String})
     if family is Family.LINEAR:
         known = np.array(target)
         fit = 1 - np.sum((known - found) ** 2) / np.sum((known - known.mean()) ** 2)
@@ -147,6 +155,18 @@ def test_the_guides_lines_predict_as_the_product_measures(
         assert measured > 1.5 / len(STAYS)
     with np.load(file, allow_pickle=False) as arrays:
         scores = u @ arrays["weights"]
+    said = by_command["prediction"].to_list()
+    if family is Family.LINEAR:
+        assert [float(each) for each in said] == pytest.approx(found.tolist())
+        assert facts["rmse"] == pytest.approx(
+            np.sqrt(np.mean((np.array(target) - found) ** 2)), 0.01
+        )
+    else:
+        assert said == found.tolist()
+        named = TARGETS[family].classes[1 if family is Family.LOGISTIC else 0 :]
+        raw = by_command.select(f"score_{name}" for name in named).to_numpy()
+        np.testing.assert_allclose(raw, scores, rtol=1e-9, atol=1e-9)
+        assert {f"recall_{k}" for k in range(len(TARGETS[family].classes))} < set(facts)
     if family is Family.LINEAR:
         assert found == pytest.approx(50.0 * scores[:, 0] - 5.0)
     elif family is Family.LOGISTIC:
@@ -161,7 +181,7 @@ def test_a_file_says_of_which_job_it_is(key: tasks.JobKey, sealed: bool, tmp_pat
     work, file = tasks.Work(tmp_path, encode_spec(spec)), tmp_path / "model.npz"
     model = sealed_tasks.initial_model(work) if sealed else tasks.initial_model(work)
     assert model.blob is not None
-    apply_tasks.export_model(work, key.private if sealed else b"", model.blob, file)
+    exporting.export_model(work, key.private if sealed else b"", model.blob, file)
     with np.load(file, allow_pickle=False) as arrays:
         text, names = str(arrays["spec"]), set(arrays.files)
         assert arrays["spec"].shape == ()
@@ -169,4 +189,5 @@ def test_a_file_says_of_which_job_it_is(key: tasks.JobKey, sealed: bool, tmp_pat
     assert parse_toml(text).terms.model == spec.model
     assert tomllib.loads(text)["training"]["clip_norm"] == spec.training.clip_norm
     maps = {"map_matrix", "map_offsets"} if sealed else {"layer0_weights", "layer0_bias"}
-    assert names == {"weights", "spec"} | maps
+    inputs = {"columns", "words", "low", "high", "classes"}
+    assert names == {"weights", "spec"} | inputs | maps

@@ -143,6 +143,17 @@ async def test_calls_wait_their_turn_for_the_one_worker(pipe: str) -> None:
     assert order == [0, 1, 2, 3, 4]
 
 
+async def test_what_waits_for_others_holds_up_no_computation(pipe: str) -> None:
+    """A database that does not answer kept the only worker."""
+    async with open_compute(workers=1) as compute, trio.open_nursery() as nursery:
+        nursery.start_soon(compute.run_aside, announce_and_spin, pipe)
+        await read_pid(pipe)
+        with trio.fail_after(60):
+            assert await compute.run(add, 1, 2) == 3
+        assert compute.statistics().running == 1
+        nursery.cancel_scope.cancel()
+
+
 async def test_closing_never_hides_what_the_body_raised(caplog: pytest.LogCaptureFixture) -> None:
     async def body(error: Exception | None) -> None:
         async with open_compute() as compute:

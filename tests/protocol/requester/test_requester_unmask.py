@@ -61,7 +61,7 @@ def test_fewer_than_the_threshold_are_never_tried(noise: bool, threshold: int) -
         kit.release(member)
     assert tries(kit.tick(kit.now + 10 * GRACE_MS)) == []
     kit.release(threshold - 1)
-    assert len(tries(kit.tick(kit.now + GRACE_MS))) == 1
+    assert len(tries(kit.tick(kit.now + 10 * GRACE_MS))) == 1
 
 
 def test_others_have_a_grace_once_there_are_enough(final: RequesterKit) -> None:
@@ -73,6 +73,27 @@ def test_others_have_a_grace_once_there_are_enough(final: RequesterKit) -> None:
     (compute,) = tries(final.tick(enough + GRACE_MS))
     assert len(compute.releases) == 3
     assert tries(final.tick(enough + 2 * GRACE_MS)) == [], "one try at a time"
+
+
+def test_where_everybody_is_slow_the_last_have_as_long_as_the_first_took(
+    final: RequesterKit,
+) -> None:
+    took = 7 * GRACE_MS
+    final.tick(final.now + took)
+    for member in range(3):
+        assert tries(final.release(member)) == []
+    enough = final.now
+    assert tries(final.tick(enough + took - 1)) == []
+    assert len(tries(final.tick(enough + took))) == 1
+
+
+def test_what_is_there_is_opened_before_the_time_for_shares_is_over(final: RequesterKit) -> None:
+    until = final.round.unmask_until
+    final.tick(until - 1_000)
+    for member in range(3):
+        assert tries(final.release(member)) == []
+    assert tries(final.tick(until - 501)) == []
+    assert len(tries(final.tick(until - 500))) == 1
 
 
 def test_shares_that_come_before_the_commitment_is_final_here_are_kept() -> None:

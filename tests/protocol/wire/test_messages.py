@@ -96,6 +96,7 @@ def test_a_field_holds_its_limit_and_not_one_more(
 #: What a list of a message holds, by its field.
 ELEMENTS: dict[tuple[type[Any], str], tuple[Any, ...]] = {
     (messages.Ask, "held"): (bytes(8),),
+    (messages.Declined, "terms"): (messages.DeclinedTerm.PRICE,),
     (messages.Told, "frames"): (b"\0",),
     (messages.ToldCards, "frames"): (b"\0",),
     (messages.Ready, "seed_hashes"): (bytes(16),),

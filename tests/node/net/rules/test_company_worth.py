@@ -146,4 +146,14 @@ def test_a_handshake_that_goes_on_is_not_given_up_for_one_that_does_not(
     assert crowds[goes.address] == max(crowds.values())
     for each in shaking:
         if crowds[each.address] == crowds[goes.address]:
-            assert (each.said, -each.quiet) >= (goes.said, -goes.quiet)
+            assert (each.said // 24, -each.quiet) >= (goes.said // 24, -goes.quiet)
+    if max(crowds.values()) > 1:
+        assert crowded_out(shaking, most, most_of_one, out) != out
+
+
+def test_a_newcomer_takes_the_place_of_one_that_stopped_after_its_first_word() -> None:
+    """Its own first word is unread when room is made for it."""
+    stopped = [Shaking(n, "192.0.2.1", n / 10, 20) for n in range(32)]
+    far = Shaking("far", "192.0.2.1", 4, 62)
+    fresh, newcomer = Shaking("fresh", "192.0.2.1", 0.01, 0), Shaking("new", "192.0.2.1", 0)
+    assert crowded_out([*stopped, far, fresh, newcomer], 64, 32, "new") == 31
