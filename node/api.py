@@ -9,7 +9,7 @@ import dataclasses
 import os
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from node.cards.offers import CardCalls
 from node.cards.shelf import Shelf
 from node.chain.watch import Watcher
 from node.control import results as r
+from node.control.data_results import DatasetChanged, DatasetRemoved, DatasetView
 from node.control.events import EventBus
 from node.control.job_results import (
     Audit,
@@ -30,9 +31,6 @@ from node.control.job_results import (
     ModelFile,
     Posted,
 )
-from node.data.datasets import add_dataset, add_query
-from node.data.reading import declared
-from node.data.sql.query import query
 from node.engine.engine import Machine, unix_ms
 from node.engine.services import Services
 from node.feeds.chain import ChainFollower
@@ -40,13 +38,15 @@ from node.home.config import load_config, save_config
 from node.jobs import standing
 from node.jobs.books import Books
 from node.jobs.cancelling import Cancelling
+from node.jobs.datasets.answers import Datasets, offered
+from node.jobs.datasets.keeping import find
 from node.jobs.explaining import explain
 from node.jobs.posting import Posting
 from node.perform import considering
-from node.perform.compute import misfit
-from node.privacy import budgets, settling
+from node.perform.compute import owner_fit
+from node.privacy import budgets
 from node.privacy import reserving as privacy
-from node.store import catalogue, people
+from node.store import catalogue
 from node.store.store import Transaction
 from node.version import VERSION
 from protocol.addresses import to_checksum
@@ -82,6 +82,7 @@ class Api(CardCalls):
         self._started = time.time()
         self._datasets = 0
         self.join_line = ""
+        self._data = Datasets(services, bus, self._data_changed)
         self._books = Books(services)
         self._posting = Posting(services)
         self._cancelling = Cancelling(services, self._books, lambda: follower.head_time)
@@ -185,19 +186,12 @@ class Api(CardCalls):
         decimal: str | None,
         encoding: str | None,
         other_people: tuple[str, ...] = (),
+        columns: str | None = None,
+        holdout: bool = False,
     ) -> r.Dataset:
-        services, reading = self._services, declared(separator, decimal, encoding)
-        await settling.check_names(services, other_people)
-        dataset, notes = await add_dataset(
-            services.home,
-            services.store,
-            services.compute,
-            name,
-            Path(path),
-            reading,
-            self._reading(name),
+        return await self._data.add(
+            name, path, separator, decimal, encoding, other_people, columns, holdout
         )
-        return await self._added(dataset, notes, other_people)
 
     async def data_add_sql(
         self,
@@ -207,84 +201,28 @@ class Api(CardCalls):
         password: str | None,
         other_people: tuple[str, ...] = (),
     ) -> r.Dataset:
-        services, asked = self._services, query(sql, url)
-        await settling.check_names(services, other_people)
-        dataset, notes = await add_query(
-            services.home,
-            services.store,
-            services.compute,
-            name,
-            asked,
-            password or "",
-            self._reading(name),
-        )
-        return await self._added(dataset, notes, other_people)
-
-    def _reading(self, name: str) -> Callable[[str], None]:
-        """Events of how far `data add` is."""
-
-        def tell(line: str) -> None:
-            self._bus.publish("data.reading", f"{name}: {line}", facts={"dataset": name})
-
-        return tell
-
-    async def _added(
-        self, dataset: catalogue.Dataset, notes: tuple[str, ...], other_people: tuple[str, ...]
-    ) -> r.Dataset:
-        services, name = self._services, dataset.name
-        await settling.settle(services, name, other_people)
-        self._bus.publish("data.added", f"{name}: {dataset.rows} rows")
-        await self.refresh()
-        await self._consider_again()
-        # A name that is used again keeps what it has told.
-        spent = await budgets.spent(services, name)
-        return self._dataset(dataset, False, spent, await self._same(name), notes)
-
-    async def _same(self, name: str) -> tuple[str, ...]:
-        """Other names that share a data set's budget."""
-        group = await self._services.store.read(lambda tx: people.group(tx, name))
-        return tuple(each for each in group if each != name)
+        return await self._data.add_sql(name, sql, url, password, other_people)
 
     async def data_list(self) -> tuple[r.Dataset, ...]:
-        def load(tx: Transaction) -> list[tuple[catalogue.Dataset, bool]]:
-            policies = catalogue.policies(tx)
-            return [(each, each.name in policies) for each in catalogue.datasets(tx)]
+        return await self._data.list()
 
-        found = await self._services.store.read(load)
-        shown = []
-        for each, decided in found:
-            spent = await budgets.spent(self._services, each.name)
-            shown.append(self._dataset(each, decided, spent, await self._same(each.name)))
-        return tuple(shown)
+    async def data_show(self, name: str, job: str | None) -> DatasetView:
+        return await self._data.show(name, None if job is None else self._find(job))
 
-    def _dataset(
-        self,
-        dataset: catalogue.Dataset,
-        decided: bool,
-        spent: float | None,
-        same: tuple[str, ...],
-        notes: tuple[str, ...] = (),
-    ) -> r.Dataset:
-        names = tuple(name for name, _ in dataset.columns)
-        machines = self._services.engine.machines.values()
-        used = sum(
-            isinstance(m.state, OwnerState) and m.state.dataset == dataset.name for m in machines
-        )
-        return r.Dataset(
-            name=dataset.name,
-            path=dataset.source,
-            rows=dataset.rows,
-            columns=names[:256],
-            column_count=len(names),
-            bytes=dataset.bytes,
-            digest=dataset.digest,
-            added_at=dataset.added,
-            decided=decided,
-            jobs=used,
-            epsilon_spent=spent,
-            same=same,
-            notes=notes,
-        )
+    async def data_replace(
+        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+    ) -> DatasetChanged:
+        return await self._data.replace(name, path, separator, decimal, encoding)
+
+    async def data_map(self, name: str, columns: str | None) -> DatasetChanged:
+        return await self._data.map(name, columns)
+
+    async def data_remove(self, name: str) -> DatasetRemoved:
+        return await self._data.remove(name)
+
+    async def _data_changed(self) -> None:
+        await self.refresh()
+        await self._consider_again()
 
     async def policy_show(self, dataset: str) -> r.Policy:
         policy = await self._policy(dataset)
@@ -311,14 +249,8 @@ class Api(CardCalls):
         return await budgets.privacy(self._services, dataset)
 
     async def _policy(self, dataset: str) -> Policy:
-        def load(tx: Transaction) -> Policy:
-            if catalogue.load_dataset(tx, dataset) is None:
-                error = InputError(f"there is no data set {dataset!r}", "dataset")
-                error.add_note("assay data list")
-                raise error
-            return catalogue.policy_of(tx, dataset)
-
-        return await self._services.store.read(load)
+        offered(await find(self._services, dataset))
+        return await self._services.store.read(partial(catalogue.policy_of, name=dataset))
 
     async def _consider_again(self) -> None:
         """Jobs that waited may fit the new policy."""
@@ -347,9 +279,7 @@ class Api(CardCalls):
                 f"the job is {machine.state.phase.value}: it does not wait for consent"
             )
         policy = await self._policy(dataset)
-        found = await self._services.store.read(partial(catalogue.load_dataset, name=dataset))
-        if found is None:
-            raise InputError(f"there is no data set {dataset!r}", "dataset")
+        found = await find(self._services, dataset)
         facts = considering.facts_of(found)
         known = await considering.standing(self._services, machine, found)
         never = impossible(machine.context.spec, facts, known)
@@ -360,9 +290,9 @@ class Api(CardCalls):
             refused = StateError("; ".join(wrong))
             refused.add_note(f"assay policy show {dataset}")
             raise refused
-        unfit = await misfit(self._services, dataset, machine.context.spec, owner=True)
-        if unfit:
-            raise InputError(f"{dataset} does not fit the job: {unfit}", "dataset")
+        fit = await owner_fit(self._services, dataset, machine.key, machine.context.spec)
+        if fit.refused:
+            raise InputError(f"{dataset} does not fit the job: {fit.refused}", "dataset")
         costs = await considering.set_aside(self._services, machine, found)
         if costs:
             over = StateError(costs)
@@ -371,7 +301,19 @@ class Api(CardCalls):
         given = considering.consent(self._services, found, policy)
         await self._services.engine.feed(machine.key, given)
         summary = await self._books.summary(machine)
-        return Consent(summary.job, dataset, summary.state, summary.noisy, summary.sealed)
+        return Consent(
+            summary.job, dataset, summary.state, summary.noisy, summary.sealed, summary.fits
+        )
+
+    async def job_decline(self, job: str) -> JobSummary:
+        machine = self._find(job)
+        if machine.state.phase is not JobPhase.WAITING:
+            raise StateError(
+                f"the job is {machine.state.phase.value}: it does not wait for consent"
+            )
+        text = "kept out by its owner's hand"
+        await self._services.engine.feed(machine.key, inputs.ActionWithhold(unix_ms(), True, text))
+        return await self._books.summary(machine)
 
     async def job_cancel(self, job: str) -> Cancelled:
         cancelled = await self._cancelling.cancel(self._find(job))

@@ -194,6 +194,8 @@ def _of(tx: Transaction, dataset: str) -> tuple[catalogue.Dataset, Policy]:
         error = InputError(f"there is no data set {dataset!r}", "dataset")
         error.add_note("assay data list")
         raise error
+    if found.holdout:
+        raise InputError(f"{dataset} is a hold-out, and offered to no job", "dataset")
     return found, policy
 
 

@@ -19,6 +19,7 @@ from node.cli.commands import (
     params,
     swarm,
 )
+from node.cli.commands import datasets as inside
 from node.cli.commands.requester import new, predict
 from node.console.failure import Failure
 from node.console.session import Session
@@ -64,6 +65,10 @@ def build() -> App:
     datasets = App(name="data", help="Datasets of this home.", group=own)
     datasets.command(data.data_add, name="add")
     datasets.command(data.data_list, name="list")
+    datasets.command(inside.data_show, name="show")
+    datasets.command(inside.data_map, name="map")
+    datasets.command(inside.data_replace, name="replace")
+    datasets.command(inside.data_remove, name="remove")
     app.command(datasets)
     policy = App(name="policy", help="What a dataset may be used for.", group=own)
     policy.command(data.policy_show, name="show")
@@ -81,13 +86,14 @@ def build() -> App:
     app.command(jobs.jobs, group=work)
     app.command(params.params, group=work)
     app.command(cards.offers, group=work)
-    job = App(name="job", help="Check, post, show, follow and cancel jobs.", group=work)
+    job = App(name="job", help="Check, post, show, follow, cancel and decline jobs.", group=work)
     job.command(new.job_new, name="new")
     job.command(check.job_check, name="check")
     job.command(jobs.job_post, name="post")
     job.command(jobs.job_show, name="show")
     job.command(jobs.job_watch, name="watch")
     job.command(jobs.job_cancel, name="cancel")
+    job.command(jobs.job_decline, name="decline")
     app.command(job)
     model = App(name="model", help="Trained models.", group=work)
     model.command(jobs.model_get, name="get")

@@ -46,7 +46,7 @@ def explained(found: Sequence[shapes.Explained]) -> list[Part]:
 
 
 def _explained(e: shapes.Explained) -> str:
-    name, job = e["dataset"], short(e["job"])
+    name, job = e["dataset"], e["job"][:10]  # enough for the command that follows
     if e["taken"]:
         return f"{name} was taken for {job}; these are the rules of now"
     return {

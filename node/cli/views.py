@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from node.cli import measure_views
+from node.cli import data_views, measure_views
 from node.console.amounts import money, short, size, span
 from node.console.show import Pairs, Part, Table
 
@@ -82,7 +82,7 @@ def datasets(found: Sequence[shapes.Dataset]) -> list[Part]:
             str(d["rows"]),
             str(d["column_count"]),
             size(d["bytes"]),
-            "yes" if d["decided"] else f"none yet: assay policy set {d['name']}",
+            _policy(d),
             str(d["jobs"]),
             _epsilon(d["epsilon_spent"]),
             d["path"],
@@ -100,6 +100,12 @@ def _shared(found: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
     """A line for each budget that several datasets share."""
     groups = sorted({tuple(sorted((name, *same))) for name, same in found if same})
     return [f"one budget for {', '.join(each)}: rows of one are in another" for each in groups]
+
+
+def _policy(d: shapes.Dataset) -> str:
+    if d["holdout"]:
+        return "hold-out: offered to no job"
+    return "yes" if d["decided"] else f"none yet: assay policy set {d['name']}"
 
 
 def _epsilon(value: float | None) -> str:
@@ -158,7 +164,9 @@ def dataset(d: shapes.Dataset) -> list[Part]:
             f"note: it has rows of {names}: they share one privacy budget, and what one tells "
             "counts for all (assay privacy); of other people: --other-people"
         )
-    if not d["decided"]:
+    if d["holdout"]:
+        parts.append("it is a hold-out, and offered to no job")
+    elif not d["decided"]:
         parts.append(f"it takes no job yet; next: assay policy show {d['name']}")
     return parts
 
@@ -203,7 +211,7 @@ def _no_noise(job: Noisy) -> str:
 
 
 def _warned(job: shapes.JobSummary) -> str:
-    parts = [job["reason"], _no_noise(job)]
+    parts = [job["reason"], _no_noise(job), *data_views.fit_of_rows(job["fits"])]
     return "; ".join(part for part in parts if part)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Literal, Protocol
 
 from node.control.cards.results import Matches, OfferDetail, Offers, OwnCard, WithdrawnCard
+from node.control.data_results import DatasetChanged, DatasetRemoved, DatasetView
 from node.control.job_results import (
     Audit,
     Cancelled,
@@ -61,10 +62,35 @@ class NodeApi(Protocol):
         decimal: str | None,
         encoding: str | None,
         other_people: tuple[str, ...] = (),
+        columns: str | None = None,
+        holdout: bool = False,
     ) -> Dataset:
         """Read, check and register a file at an absolute path, read as its owner declares.
 
-        Raises InputError (name taken, unreadable, no rows, ...).
+        Raises InputError (name taken, unreadable, no rows, a map that does not fit, ...).
+        """
+
+    async def data_show(self, name: str, job: str | None) -> DatasetView:
+        """Look into a dataset, and hold its rows against a job. Nothing is told to anybody.
+
+        Raises InputError (no such dataset or job).
+        """
+
+    async def data_replace(
+        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+    ) -> DatasetChanged:
+        """Register a file as the next version of a dataset: budget, policy, map and jobs stay.
+
+        Raises InputError (no such dataset, unreadable, ...), StateError (changed meanwhile).
+        """
+
+    async def data_map(self, name: str, columns: str | None) -> DatasetChanged:
+        """Give a dataset a column map, or take it away. Raises InputError, StateError."""
+
+    async def data_remove(self, name: str) -> DatasetRemoved:
+        """Remove a dataset, its policy and its copies; its ledger stays.
+
+        Raises InputError (no such dataset), StateError (a job that runs needs it).
         """
 
     async def data_add_sql(
@@ -151,6 +177,12 @@ class NodeApi(Protocol):
 
         Raises InputError (no such job, dataset or column), StateError (not waiting any more; the
         policy rules the job out, or the privacy budget does not hold the whole of it).
+        """
+
+    async def job_decline(self, job: str) -> JobSummary:
+        """Keep out of a job that waits for this owner, for good. Nobody is told.
+
+        Raises InputError (no such job), StateError (it does not wait for consent).
         """
 
     async def job_cancel(self, job: str) -> Cancelled:

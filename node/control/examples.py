@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
+from node.control import data_results as d
 from node.control import job_results as j
 from node.control import results as r
 
@@ -76,6 +77,57 @@ DATASET: Final = r.Dataset(
     jobs=1,
     epsilon_spent=0.5,
     same=(),
+)
+
+COLUMN_MAP: Final = '[columns]\nlac = { name = "lactate" }\n'
+
+DATASET_VIEW: Final = d.DatasetView(
+    name="ward-3",
+    path="/srv/ward-3.csv",
+    rows=4120,
+    bytes=190_220,
+    added_at=NOW - 1800,
+    holdout=False,
+    mapped=True,
+    format={"file": "csv", "separator": "comma", "decimal mark": ".", "encoding": "utf-8"},
+    columns=(
+        d.DatasetColumn(
+            "age", "age", "number", 12, 4108, 18.0, 97.0, 80, (d.DatasetWord("71", 99),)
+        ),
+        d.DatasetColumn("lactate", "lac", "number", 0, 4120, 0.4, 17.2, 151, ()),
+        d.DatasetColumn(
+            "sepsis",
+            "sepsis",
+            "text",
+            0,
+            0,
+            None,
+            None,
+            2,
+            (d.DatasetWord("no", 3900), d.DatasetWord("yes", 220)),
+        ),
+    ),
+    column_count=3,
+    fit=d.DatasetFit(
+        job=JOB,
+        rows=4120,
+        usable=4108,
+        refused="",
+        older=False,
+        unit="line",
+        reasons=(
+            d.DatasetMisfit("age", True, "a number from 0 to 120 is declared", 12, (7, 91), ()),
+        ),
+    ),
+)
+
+DATASET_CHANGED: Final = d.DatasetChanged(
+    name="ward-3",
+    rows=4120,
+    columns=("age", "lactate", "sepsis"),
+    column_count=3,
+    kept=(JOB,),
+    notes=(),
 )
 
 SQL: Final = "select age, lactate, sepsis from stays"
@@ -164,6 +216,11 @@ SUMMARY: Final = j.JobSummary(
     merit=ETHER // 10,
     expires_at=NOW + 86_400,
     dataset="ward-3",
+    fits=(j.RowsFit("ward-3", 4120, 4108, "12 of 4120 rows cannot be used"),),
+)
+
+DECLINED: Final = dataclasses.replace(
+    SUMMARY, role="bystander", state="declined", reason="kept out by its owner's hand", dataset=""
 )
 
 MONEY: Final = j.Money(

@@ -43,6 +43,22 @@ Part = Literal[
 
 
 @dataclass(frozen=True)
+class RowsFit:
+    """How many rows of a dataset a job can use. For this home's user alone.
+
+    dataset: the dataset
+    rows: records in it
+    usable: those that the job can use
+    why: why it cannot use the others; empty if it can use all
+    """
+
+    dataset: DatasetName
+    rows: int
+    usable: int
+    why: str
+
+
+@dataclass(frozen=True)
 class JobSummary:
     """One job, one row.
 
@@ -64,6 +80,7 @@ class JobSummary:
     merit: pot for measured worth, paid at the end
     expires_at: when the contract lets everybody settle
     dataset: the dataset that trains here; empty if none
+    fits: how many rows of it, or before it was taken of each that was looked at, the job can use
     """
 
     job: JobId
@@ -83,6 +100,7 @@ class JobSummary:
     merit: Wei
     expires_at: Timestamp
     dataset: str
+    fits: tuple[RowsFit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -267,6 +285,7 @@ class Consent:
     state: where the job stands now
     noisy: whether owners add noise, as in JobSummary
     sealed: whether owners train weights that they cannot read
+    fits: how many rows the job can use
     """
 
     job: JobId
@@ -274,6 +293,7 @@ class Consent:
     state: JobState
     noisy: bool
     sealed: bool
+    fits: tuple[RowsFit, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
+from node.control import data_results as d
 from node.control import examples as ex
 from node.control import job_results as j
 from node.control import openrpc
@@ -120,6 +121,42 @@ METHODS: Final = Registry(
             _api(NodeApi.data_list),
             (),
             (_NOTHING, (ex.DATASET,)),
+        ),
+        Method(
+            "data.show",
+            "Look into a dataset: columns, gaps, ranges, and which rows a job can use.",
+            p.DataShowParams,
+            d.DatasetView,
+            _api(NodeApi.data_show),
+            (Code.INPUT,),
+            (p.DataShowParams("ward-3", ex.JOB), ex.DATASET_VIEW),
+        ),
+        Method(
+            "data.replace",
+            "A dataset's next version. Budget, policy, column map and jobs stay.",
+            p.DataReplaceParams,
+            d.DatasetChanged,
+            _api(NodeApi.data_replace),
+            (Code.INPUT, Code.STATE),
+            (p.DataReplaceParams("ward-3", "/srv/ward-3.csv"), ex.DATASET_CHANGED),
+        ),
+        Method(
+            "data.map",
+            "Give a dataset a column map, or take it away.",
+            p.DataMapParams,
+            d.DatasetChanged,
+            _api(NodeApi.data_map),
+            (Code.INPUT, Code.STATE),
+            (p.DataMapParams("ward-3", ex.COLUMN_MAP), ex.DATASET_CHANGED),
+        ),
+        Method(
+            "data.remove",
+            "Remove a dataset and its copies. What was told of it stays in the ledger.",
+            p.DatasetNameParams,
+            d.DatasetRemoved,
+            _api(NodeApi.data_remove),
+            (Code.INPUT, Code.STATE),
+            (p.DatasetNameParams("ward-3"), d.DatasetRemoved("ward-3", 1, True)),
         ),
         Method(
             "policy.show",
@@ -249,6 +286,15 @@ METHODS: Final = Registry(
                 p.ConsentParams(ex.JOB, "ward-3"),
                 ex.CONSENT,
             ),
+        ),
+        Method(
+            "job.decline",
+            "Keep out of a job that waits for this owner, for good. Nobody is told.",
+            p.JobParams,
+            j.JobSummary,
+            _api(NodeApi.job_decline),
+            (Code.INPUT, Code.STATE),
+            (p.JobParams(ex.JOB), ex.DECLINED),
         ),
         Method(
             "job.cancel",

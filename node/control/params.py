@@ -34,6 +34,8 @@ class DataAddParams:
     encoding: of a file of text, such as latin-1 or utf-16; null: line by line
     other_people: datasets, of now or of before, that hold other people however alike their rows
         are: no budget is shared with them
+    columns: its column map, TOML text; null for none
+    holdout: whether it is a hold-out, which is offered to no job
     """
 
     name: DatasetName
@@ -42,6 +44,60 @@ class DataAddParams:
     decimal: str | None = None
     encoding: str | None = None
     other_people: tuple[DatasetName, ...] = ()
+    columns: str | None = None
+    holdout: bool = False
+
+
+@dataclass(frozen=True)
+class DataReplaceParams:
+    """The next version of a dataset.
+
+    name: the dataset
+    path: as in `data.add`
+    separator: as in `data.add`
+    decimal: as in `data.add`
+    encoding: as in `data.add`
+    """
+
+    name: DatasetName
+    path: AbsolutePath
+    separator: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+
+
+@dataclass(frozen=True)
+class DataShowParams:
+    """Which dataset to look into.
+
+    name: the dataset
+    job: a job to hold its rows against, by id or an unambiguous prefix; null for none
+    """
+
+    name: DatasetName
+    job: JobId | None = None
+
+
+@dataclass(frozen=True)
+class DataMapParams:
+    """A dataset's column map.
+
+    name: the dataset
+    columns: the map, TOML text; null takes it away
+    """
+
+    name: DatasetName
+    columns: str | None = None
+
+
+@dataclass(frozen=True)
+class DatasetNameParams:
+    """One dataset.
+
+    name: its name
+    """
+
+    name: DatasetName
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,7 @@ class Dataset:
         contributed to
     same: other datasets, removed ones too, that share its budget: rows of one are in the other
     notes: how its file was read, where that was not plain; said once, when it is added
+    holdout: whether it measures this home's own jobs, and is offered to none
     """
 
     name: DatasetName
@@ -166,6 +167,7 @@ class Dataset:
     epsilon_spent: float | None
     same: tuple[DatasetName, ...]
     notes: tuple[str, ...] = ()
+    holdout: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,19 +16,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVarTuple
 
+from node.data.maps.declared import decode_map
 from node.data.sql.query import Query
 from node.store.blobs import BlobRef, Blobs
 from node.workers.progress import leave
-from protocol.errors import FatalError, InputError
+from protocol.errors import FatalError, InputError, StateError
 
 if TYPE_CHECKING:
     # Workers import this module; the store would bring trio along, matrices numpy.
     from node.data.matrix import KeptRows, OwnedRows
     from node.data.reading import Reading
     from node.data.table import Numbers, Table
+    from node.data.view.columns import Seen
+    from node.data.view.fitting import Fitting
     from node.home.home import Home
     from node.store.catalogue import Dataset
-    from node.store.store import Store
+    from node.store.store import Store, Transaction
     from node.workers.compute import Compute
     from protocol.spec.job import Terms
 
@@ -42,26 +45,32 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A worker's report of an import: the copy, rows, each column's name and kind, and words to the
-    owner about how the file was read."""
+    """A worker's report of an import: the copy, rows, each column's name and kind as jobs see it,
+    words to the owner about how the file was read, and how it is written."""
 
     copy: BlobRef
     rows: int
     columns: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = ()
+    written: tuple[tuple[str, str], ...] = ()
 
 
 def import_file(
-    path: Path, directory: Path, reading: Reading | None = None, place: Path | None = None
+    path: Path,
+    directory: Path,
+    reading: Reading | None = None,
+    renames: str = "",
+    place: Path | None = None,
 ) -> Imported:
-    """Read `path` and store its copy in `directory`. Runs in a worker. Raises `InputError`.
+    """Read `path` and store its copy in `directory`, which must fit the column map `renames`. Runs
+    in a worker. Raises `InputError`.
 
     Leaves lines of how far it is at `place` (node.workers.progress).
     """
     from node.data.readers import read_file
 
     leave(place, "reading")
-    return _kept(read_file(path, reading), directory, place)
+    return _kept(read_file(path, reading), directory, place, renames)
 
 
 def import_query(
@@ -79,48 +88,84 @@ def import_query(
     return _kept(read_query(query, password, tell), directory, place)
 
 
-def _kept(table: Table, directory: Path, place: Path | None) -> Imported:
+def _kept(table: Table, directory: Path, place: Path | None, renames: str = "") -> Imported:
     from node.data.cells import kinds
+    from node.data.maps.mapped import mapped
     from node.data.table import encode_table
 
     def tell(columns: int) -> None:
         done = 100 * columns // len(table.order)
         leave(place, f"{table.rows:,} rows read; copying, {done} %")
 
+    columns = decode_map(renames)
+    columns.names(table.order)
+    found = kinds(mapped(table, columns))
     copy = Blobs(directory).put(encode_table(table, tell))
-    return Imported(copy, table.rows, kinds(table), table.notes)
+    return Imported(copy, table.rows, found, table.notes, table.written)
 
 
-def load_matrix(directory: Path, digest: bytes, name: str, terms: Terms) -> tuple[Numbers, Numbers]:
+def kinds_under(directory: Path, digest: bytes, renames: str) -> tuple[tuple[str, str], ...]:
+    """Name and kind of a copy's columns under a column map. Runs in a worker. Raises `InputError`
+    if the map does not fit it."""
+    from node.data.cells import kinds
+    from node.data.maps.mapped import mapped
+    from node.data.table import read_table
+
+    table, columns = read_table(Blobs(directory).path(digest)), decode_map(renames)
+    columns.names(table.order)
+    return kinds(mapped(table, columns))
+
+
+def load_matrix(
+    directory: Path, digest: bytes, name: str, terms: Terms, renames: str = ""
+) -> tuple[Numbers, Numbers]:
     """A job's view of data set `name`: features [rows, inputs] and target [rows], float64.
 
-    `directory` and `digest` say where its copy is. Runs in a worker. Raises what
-    `node.data.matrix.table_matrix` does; an `InputError` holds a value of one record, so it is for
-    the data's owner alone and must never go to a peer.
+    `directory` and `digest` say where its copy is, `renames` is its owner's column map. Runs in
+    a worker. Raises what `node.data.matrix.table_matrix` does; an `InputError` holds a value of one
+    record, so it is for the data's owner alone and must never go to a peer.
     """
-    kept = load_kept_rows(directory, digest, name, terms)
+    kept = load_kept_rows(directory, digest, name, terms, renames)
     return kept.features, kept.target
 
 
-def load_kept_rows(directory: Path, digest: bytes, name: str, terms: Terms) -> KeptRows:
+def load_kept_rows(
+    directory: Path, digest: bytes, name: str, terms: Terms, renames: str = ""
+) -> KeptRows:
     """The same, with which rows were left out for their gaps."""
     from node.data.matrix import build_kept_rows
 
     try:
         copy = Blobs(directory).path(digest)
-        return build_kept_rows(copy, terms.features, terms.target, terms.beyond)
+        return build_kept_rows(copy, terms.features, terms.target, terms.beyond, renames)
     except FatalError as error:
         raise FatalError(f"data set {name!r}: {error}") from error
 
 
-def load_owned_rows(directory: Path, digest: bytes, name: str, terms: Terms) -> OwnedRows:
+def load_owned_rows(
+    directory: Path, digest: bytes, name: str, terms: Terms, renames: str = ""
+) -> OwnedRows:
     """The same for an owner in a job with noise: `node.data.matrix.owned_rows`."""
     from node.data.matrix import owned_rows
 
     try:
-        return owned_rows(Blobs(directory).path(digest), terms.features, terms.target)
+        return owned_rows(Blobs(directory).path(digest), terms.features, terms.target, renames)
     except FatalError as error:
         raise FatalError(f"data set {name!r}: {error}") from error
+
+
+def columns_in(directory: Path, digest: bytes, renames: str) -> tuple[Seen, ...]:
+    """What stands in a copy's columns, for its owner alone: `node.data.view.columns`."""
+    from node.data.view.columns import columns_of
+
+    return columns_of(Blobs(directory).path(digest), renames)
+
+
+def fit_in(directory: Path, digest: bytes, renames: str, terms: Terms) -> Fitting:
+    """How a job's spec fits a copy's rows, for its owner alone: `node.data.view.fitting`."""
+    from node.data.view.fitting import fit_of
+
+    return fit_of(Blobs(directory).path(digest), renames, terms)
 
 
 def check_name(name: str) -> None:
@@ -140,19 +185,23 @@ async def add_dataset(
     name: str,
     path: Path,
     reading: Reading | None = None,
+    *,
+    renames: str = "",
+    holdout: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> tuple[Dataset, tuple[str, ...]]:
     """Import the file at `path` (absolute) as data set `name`; and words about how it was read.
 
-    It takes no job until its owner sets a policy. Raises `InputError`: a bad or taken name, or
-    whatever is wrong with the file; then nothing was added. `tell` gets lines of how far it is.
+    It takes no job until its owner sets a policy, and none ever if it is a `holdout`. Raises
+    `InputError`: a bad or taken name, or whatever is wrong with the file or
+    with the map `renames`; then nothing was added. `tell` gets lines of how far it is.
     """
     check_name(name)
-    if not path.is_absolute():
-        # The daemon's working directory is not its user's.
-        raise InputError(f"{path} is relative; an absolute path is needed", "path")
-    given = path, home.datasets, reading
-    return await _add(home, store, compute, name, str(path), tell, import_file, *given)
+    check_path(path)
+    given = path, home.datasets, reading, renames
+    return await _add(
+        home, store, compute, name, str(path), renames, holdout, tell, import_file, *given
+    )
 
 
 async def add_query(
@@ -171,7 +220,7 @@ async def add_query(
     check_name(name)
     given = query, password, home.datasets
     dataset, notes = await _add(
-        home, store, compute, name, query.source, tell, import_query, *given
+        home, store, compute, name, query.source, "", False, tell, import_query, *given
     )
     return dataset, (*notes, SNAPSHOT_SAID)
 
@@ -182,6 +231,8 @@ async def _add(
     compute: Compute,
     name: str,
     source: str,
+    renames: str,
+    holdout: bool,
     tell: Callable[[str], None] | None,
     imports: Callable[[*Ts, Path], Imported],
     *given: *Ts,
@@ -201,25 +252,57 @@ async def _add(
         bytes=imported.copy.size,
         columns=imported.columns,
         added=time.time(),
+        holdout=holdout,
+        renames=renames,
+        format=imported.written,
     )
-    if not await store.run(lambda tx: save_dataset(tx, dataset)):
+
+    def enter(tx: Transaction) -> bool:
+        # Copies go in this store's order: what was there before may have been removed since.
+        if Blobs(home.datasets).size(dataset.digest) is None:
+            raise StateError(f"the same file was removed at this moment; add {name} again")
+        return save_dataset(tx, dataset)
+
+    if not await store.run(enter):
         raise taken
     return dataset, imported.notes
 
 
+def check_path(path: Path) -> None:
+    """Raise `InputError` for a relative path: the daemon's directory is not its user's."""
+    if not path.is_absolute():
+        raise InputError(f"{path} is relative; an absolute path is needed", "path")
+
+
+async def drop_copies(home: Home, store: Store, name: str) -> int:
+    """Remove the copies that a name has had and that no data set and no job needs; how many.
+
+    Call it once what made them superfluous is stored. A crash before leaves them to `clear_copies`.
+    """
+    from node.store.versions import copies, digests_of
+
+    def drop(tx: Transaction) -> int:
+        # Inside of a transaction, so that nobody enters a data set with that copy meanwhile.
+        unused = digests_of(tx, name) - copies(tx)
+        return sum(Blobs(home.datasets).delete(digest) for digest in unused)
+
+    return await store.run(drop)
+
+
 async def clear_copies(home: Home, store: Store) -> int:
-    """Remove copies that no data set names; how many. An import that a crash cut off leaves them.
+    """Remove copies that no data set names and no job uses; how many. An import, a replacement or a
+    removal that a crash cut off leaves them.
 
     For the daemon's start, with the home's lock held and before its workers run.
     """
     import trio
 
-    from node.store.catalogue import datasets
+    from node.store.versions import copies
 
-    keep = frozenset(dataset.digest for dataset in await store.read(datasets))
+    keep = await store.read(copies)
 
     def clear() -> int:
-        copies = Blobs(home.datasets)
-        return copies.clear_unfinished() + copies.collect(keep, grace=0.0).files
+        held = Blobs(home.datasets)
+        return held.clear_unfinished() + held.collect(keep, grace=0.0).files
 
     return await trio.to_thread.run_sync(clear)

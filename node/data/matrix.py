@@ -22,7 +22,8 @@ import numpy as np
 
 from node.data.cells import number_gaps, number_places, numbers_of, text_gaps, text_places
 from node.data.limits import name_list
-from node.data.table import Flags, Integers, Numbers, Table, read_table
+from node.data.maps.mapped import read_mapped
+from node.data.table import Flags, Integers, Numbers, Table
 from protocol import params
 from protocol.errors import InputError
 from protocol.spec.gaps import GapRule, Missing, gap_rule
@@ -43,9 +44,11 @@ def build_matrix(
     features: Sequence[Feature],
     target: Target,
     outside: Outside = Outside.REFUSE,
+    renames: str = "",
 ) -> tuple[Numbers, Numbers]:
-    """`table_matrix` of the imported data set at `copy`; `FatalError` if that is damaged."""
-    kept = build_kept_rows(copy, features, target, outside)
+    """`table_matrix` of the imported data set at `copy`, as its owner's column map `renames` has
+    jobs see it; `FatalError` if that is damaged."""
+    kept = build_kept_rows(copy, features, target, outside, renames)
     return kept.features, kept.target
 
 
@@ -82,7 +85,9 @@ class OwnedRows:
     why: str
 
 
-def owned_rows(copy: Path, features: Sequence[Feature], target: Target) -> OwnedRows:
+def owned_rows(
+    copy: Path, features: Sequence[Feature], target: Target, renames: str = ""
+) -> OwnedRows:
     """The rows of the imported data set at `copy`, whatever stands in them.
 
     For jobs with noise. No value may decide whether an owner takes part: the requester declares
@@ -92,7 +97,7 @@ def owned_rows(copy: Path, features: Sequence[Feature], target: Target) -> Owned
     `InputError` for columns that are missing or of another kind, which says nothing of a row;
     `FatalError` for a damaged copy.
     """
-    table = _read(copy, features, target)
+    table = _read(copy, features, target, renames)
     made = _matrix(table, features, target, Outside.CLIP)
     unused, why = made.unused()
     made.features[unused], made.target[unused] = 0.0, 0.0
@@ -115,9 +120,10 @@ def build_kept_rows(
     features: Sequence[Feature],
     target: Target,
     outside: Outside = Outside.REFUSE,
+    renames: str = "",
 ) -> KeptRows:
     """`kept_rows` of the imported data set at `copy`; `FatalError` if that is damaged."""
-    return kept_rows(_read(copy, features, target), features, target, outside)
+    return kept_rows(_read(copy, features, target, renames), features, target, outside)
 
 
 def kept_rows(
@@ -164,12 +170,24 @@ def table_matrix(
     return kept.features, kept.target
 
 
-def _read(copy: Path, features: Sequence[Feature], target: Target) -> Table:
-    return read_table(copy, frozenset([*(feature.name for feature in features), target.name]))
+def fit_rows(
+    table: Table, features: Sequence[Feature], target: Target, outside: Outside
+) -> tuple[Fault, ...]:
+    """Every reason for which a row of the table is left out or does not fit, column by column.
+
+    For the data's owner alone. Raises `InputError` for columns that are missing or of another kind.
+    """
+    made = _matrix(table, features, target, outside)
+    return (*made.gaps, *made.faults)
+
+
+def _read(copy: Path, features: Sequence[Feature], target: Target, renames: str) -> Table:
+    wanted = frozenset([*(feature.name for feature in features), target.name])
+    return read_mapped(copy, renames, wanted)
 
 
 @dataclass(frozen=True, slots=True)
-class _Fault:
+class Fault:
     """Rows that cannot be used for one column's sake [rows], at least one; and what is allowed."""
 
     column: str
@@ -188,8 +206,8 @@ class _Made:
     outside: Outside
     features: Numbers
     target: Numbers
-    gaps: list[_Fault] = field(default_factory=list)
-    faults: list[_Fault] = field(default_factory=list)
+    gaps: list[Fault] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
 
     def left_out(self) -> Flags:
         """Rows with a gap for which they are left out [rows]."""
@@ -216,9 +234,9 @@ class _Made:
             wrong = wrong & ~gaps
             if rule.missing is Missing.DROP_ROW:
                 allowed_gap = 'a gap, and missing = "drop-row" is declared'
-                self.gaps.append(_Fault(column, gaps, allowed_gap))
+                self.gaps.append(Fault(column, gaps, allowed_gap))
         if wrong.any():
-            self.faults.append(_Fault(column, wrong, allowed))
+            self.faults.append(Fault(column, wrong, allowed))
 
 
 def _matrix(table: Table, features: Sequence[Feature], target: Target, outside: Outside) -> _Made:
@@ -318,7 +336,7 @@ def _places(
     return np.maximum(places, 0), gaps
 
 
-def _why(table: Table, fault: _Fault) -> str:
+def _why(table: Table, fault: Fault) -> str:
     """The fault of the first row that is wrong, and how many more there are."""
     name, row = fault.column, int(np.argmax(fault.rows))
     others = int(np.count_nonzero(fault.rows)) - 1

@@ -7,6 +7,7 @@ leaves this node: messages are for the user's eyes, never for a peer's.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -50,7 +51,8 @@ def read_file(path: Path, reading: Reading | None = None) -> Table:
         raise InputError(f"{path.name} has no rows", "data")
     if not (table.numbers or table.texts):
         raise InputError(f"{path.name} has no column of numbers or text", "data")
-    return table
+    kind = " ".join(suffix.lower().lstrip(".") for suffix in path.suffixes[-2:])
+    return dataclasses.replace(table, written=(("file", kind), *table.written))
 
 
 def _reader(path: Path, reading: Reading | None) -> Callable[[Path], Table]:

@@ -56,7 +56,8 @@ class Table:
     1: lines of a CSV, otherwise rows (`unit`). `texts` are stripped of blanks, and null where that
     leaves nothing. `other` are columns of kinds that nothing here can use, by name, with their
     kind. `marks` says which marks a number's text has here. `notes` is what the owner is told about
-    how the file was read; the copy does not keep it.
+    how the file was read, and `written` how it is written, as pairs of words; the copy keeps
+    neither.
     """
 
     file: str
@@ -68,6 +69,7 @@ class Table:
     other: Mapping[str, str] = field(default_factory=dict)
     marks: Marks = Marks.PLAIN
     notes: tuple[str, ...] = ()
+    written: tuple[tuple[str, str], ...] = ()
 
     @property
     def rows(self) -> int:

@@ -33,6 +33,14 @@ _GROUPS: Final = r"^[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?$"
 _COMMA: Final = r"^[+-]?[0-9]+,[0-9]+$"
 _BOTH_MARKS: Final = r"^[+-]?[0-9]{1,3}(\.[0-9]{3})+,[0-9]+$|^[+-]?[0-9]{1,3}(,[0-9]{3})+\.[0-9]+$"
 
+#: Marks in words, for whoever asks how a file was read.
+_MARKS: Final = {
+    Marks.PLAIN: ".",
+    Marks.EITHER: ". or ,",
+    Marks.POINT: ". (, between groups)",
+    Marks.COMMA: ", (. between groups)",
+}
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Header:
@@ -94,7 +102,13 @@ def read_text(path: Path, reading: Reading) -> Table:
     table = frame_table(text.name, "line", frame, lines, bare=text.bare)
     marks, said = _marks(table, header, reading)
     notes = (*text.notes, *header.notes, *((INDEX_SAID,) if indexed else ()), *said)
-    return dataclasses.replace(table, marks=marks, notes=notes)
+    separator = next(name for name, one in SEPARATORS.items() if one == header.separator)
+    written = (
+        ("separator", separator),
+        ("decimal mark", _MARKS[marks]),
+        ("encoding", text.encoding),
+    )
+    return dataclasses.replace(table, marks=marks, notes=notes, written=written)
 
 
 def _header(text: Text, reading: Reading, path: Path) -> _Header:

@@ -36,7 +36,8 @@ class Text:
     """A file's name, and its bytes in UTF-8: on disk if they are the file's own, else in memory.
 
     `breaks` counts its line breaks, `open_end` is 1 where none ends it, else 0. `quoted` says
-    whether anything is quoted, `bare` that no cell has blanks around it, which is certain then.
+    whether anything is quoted, `bare` that no cell has blanks around it, which is certain then,
+    `encoding` how its characters were written.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Text:
     quoted: bool
     bare: bool = False
     notes: tuple[str, ...] = ()
+    encoding: str = "utf-8"
 
     def open(self) -> IO[bytes]:
         return io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source.open("rb")
@@ -72,6 +74,7 @@ def unpacked(path: Path, encoding: str) -> Text:
         notes = ("its characters are UTF-16",)
     if encoding and encoding != "utf-8":
         source = _decoded(path.name, source, encoding)
+    found = encoding or "utf-8"
     seen = _looked_at(path.name, source)
     if not seen.valid and encoding:
         raise _not_declared(path.name, source)
@@ -79,8 +82,9 @@ def unpacked(path: Path, encoding: str) -> Text:
         source, count = _by_lines(source)
         lines = "1 line is" if count == 1 else f"{count} lines are"
         notes = (f"{lines} not UTF-8 and read as Windows-1252; --encoding declares another",)
+        found = "utf-8, other lines windows-1252"
     bare = not (seen.quoted or seen.blanks) and seen.valid
-    return Text(path.name, source, seen.breaks, seen.open_end, seen.quoted, bare, notes)
+    return Text(path.name, source, seen.breaks, seen.open_end, seen.quoted, bare, notes, found)
 
 
 def _open(source: Path | bytes) -> IO[bytes]:

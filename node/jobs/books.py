@@ -282,6 +282,7 @@ def _summary(machine: Machine, known: Known) -> j.JobSummary:
         merit=spec.payment.merit,
         expires_at=float(spec.expires_at),
         dataset=state.dataset if isinstance(state, OwnerState) else "",
+        fits=standing.fits(machine, known),
     )
 
 

@@ -51,7 +51,7 @@ async def explain(
         return [
             (each, catalogue.policy_of(tx, each.name))
             for each in catalogue.datasets(tx)
-            if dataset in (None, each.name)
+            if dataset in (None, each.name) and (dataset is not None or not each.holdout)
         ]
 
     found = await services.store.read(load)
@@ -59,6 +59,8 @@ async def explain(
         missing = InputError(f"there is no data set {dataset!r}", "dataset")
         missing.add_note("assay data list")
         raise missing
+    if any(each.holdout for each, _ in found):
+        raise InputError(f"{dataset} is a hold-out: it is offered to no job", "dataset")
     return tuple([await _explained(services, machine, *each) for each in found])
 
 
@@ -94,8 +96,10 @@ async def _measured(
 ) -> list[r.ExplainedRule]:
     """What the policy does not say: whether the rows fit, and whether the budget holds the job."""
     spec = machine.context.spec
-    why, unused = await fit(services, dataset.name, spec, owner=True)
-    data = r.ExplainedRule("data", None, "impossible" if why else "passes", why or unused)
+    found = await fit(services, dataset.name, spec, owner=True)
+    why = found.refused
+    told = why or found.unused or f"all {found.rows} rows can be used"
+    data = r.ExplainedRule("data", None, "impossible" if why else "passes", told)
     if spec.privacy.epsilon is None:
         return [data]
     over = await privacy.lacking(services, dataset.name, machine.key, spec, dataset.rows)

@@ -13,7 +13,7 @@ from node.data.datasets import add_dataset
 from node.engine.engine import Machine, unix_ms
 from node.engine.services import Services
 from node.perform.compute import key_name, misfit
-from node.store import catalogue, jobs, records
+from node.store import catalogue, jobs, records, versions
 from node.store.store import Transaction
 from node.work import tasks
 from protocol.addresses import to_checksum
@@ -74,6 +74,9 @@ class Posting:
         await trio.to_thread.run_sync(services.blobs.put, content)
 
         def write(tx: Transaction) -> None:
+            measured = catalogue.load_dataset(tx, holdout) if holdout else None
+            if measured is not None:
+                versions.use(tx, job, measured)
             records.save_spec(tx, digest, content)
             jobs.save_job(tx, job, Role.REQUESTER.value, digest, holdout)
 
@@ -105,21 +108,43 @@ class Posting:
         """The data set to measure on: one by name, or a file that is imported now.
 
         It must fit, because otherwise it could not measure later, when owners have worked already.
+        From now on it is a hold-out, which no job may train on: a data set whose owner has offered
+        it to jobs is none.
         """
         services, name = self._services, given
         imported = given.startswith("/")
         if imported:
             name = f"holdout-{secrets.token_hex(4)}"
-            await add_dataset(services.home, services.store, services.compute, name, Path(given))
-        elif await services.store.read(lambda tx: catalogue.load_dataset(tx, given)) is None:
-            raise InputError(f"{given!r} is neither a file nor a data set of this home", "holdout")
+            home, store, compute = services.home, services.store, services.compute
+            await add_dataset(home, store, compute, name, Path(given), holdout=True)
+        else:
+            await self._check_holdout(given)
         unfit = await misfit(services, name, draft.terms, owner=False)
         if unfit and imported:
             # The next start removes its copy, with all others that nothing names.
             await services.store.run(lambda tx: catalogue.delete_dataset(tx, name))
         if unfit:
             raise InputError(f"does not fit the job: {unfit}", "holdout")
+        await services.store.run(lambda tx: catalogue.mark_holdout(tx, name))
         return name
+
+    async def _check_holdout(self, name: str) -> None:
+        """Raise InputError unless a data set of this home may measure."""
+
+        def load(tx: Transaction) -> tuple[catalogue.Dataset | None, bool]:
+            return catalogue.load_dataset(tx, name), name in catalogue.policies(tx)
+
+        found, offered = await self._services.store.read(load)
+        if found is None:
+            raise InputError(f"{name!r} is neither a file nor a data set of this home", "holdout")
+        if offered:
+            error = InputError(
+                f"{name} has a policy, by which jobs may train on it: then it measures nothing; "
+                "give a file that no job trains on",
+                "holdout",
+            )
+            error.add_note("assay data add NAME FILE --holdout")
+            raise error
 
     async def _check_funds(self, draft: Draft) -> None:
         terms, services = draft.terms, self._services

@@ -16,7 +16,7 @@ from node.engine.engine import Machine
 from node.jobs.audits import Lists
 from node.jobs.timeline import part_in
 from node.privacy import ledger as privacy_ledger
-from node.store import jobs, records
+from node.store import jobs, records, versions
 from node.store.jobs import StoredEvent
 from node.store.store import Transaction
 from protocol.addresses import to_checksum
@@ -42,12 +42,13 @@ class Known:
 
     `told` are the contract's events. `failed` says how the latest attempt failed; it is empty if
     that went well. `halted` says why no further round runs on this node's data, though the job goes
-    on.
+    on. `fits` says how many rows of this owner's data sets the job can use.
     """
 
     told: list[StoredEvent]
     failed: str = ""
     halted: str = ""
+    fits: tuple[versions.Fit, ...] = ()
 
     @property
     def committed(self) -> int:
@@ -62,7 +63,8 @@ def look(tx: Transaction, machine: Machine) -> Known:
     if latest is not None and latest.kind == "attempt-failed":
         place = f"round {latest.facts['round']}, attempt {latest.facts['attempt']}"
         failed = f"{place} failed: {latest.facts['text']}"
-    return Known(jobs.contract_events(tx, machine.key), failed, _halted(tx, machine))
+    told = jobs.contract_events(tx, machine.key)
+    return Known(told, failed, _halted(tx, machine), versions.fits_of(tx, machine.key))
 
 
 def _halted(tx: Transaction, machine: Machine) -> str:
@@ -84,6 +86,18 @@ def is_halted(tx: Transaction, job: bytes) -> bool:
     if held is None or held.released is not None:
         return False
     return not privacy_ledger.limit_of(tx, held.dataset).allows(held.limit)
+
+
+def fits(machine: Machine, known: Known) -> tuple[j.RowsFit, ...]:
+    """What this owner is to know of its rows: of the data set that trains, or that may be asked."""
+    state = machine.state
+    if not isinstance(state, OwnerState):
+        return ()
+    return tuple(
+        j.RowsFit(each.dataset, each.rows, each.usable, each.why)
+        for each in known.fits
+        if state.dataset in ("", each.dataset)
+    )
 
 
 def ended_early(machine: Machine, known: Known) -> bool:

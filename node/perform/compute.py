@@ -7,6 +7,7 @@ import hmac
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import trio
 
@@ -16,7 +17,7 @@ from node.perform.sealing import attempt_of, mask_name
 from node.privacy import draws as gradients
 from node.privacy import ledger as privacy_ledger
 from node.privacy import settling
-from node.store import catalogue, jobs, records
+from node.store import catalogue, jobs, records, versions
 from node.store.blobs import BlobRef
 from node.store.store import Transaction
 from node.work import apply as apply_tasks
@@ -288,47 +289,76 @@ async def unmask(services: Services, wanted: Wanted, effect: effects.ComputeUnma
 
 
 async def _own_rows(services: Services, wanted: Wanted) -> tasks.Rows:
-    state = wanted.machine.state
-    if not isinstance(state, OwnerState):
+    machine = wanted.machine
+    if not isinstance(machine.state, OwnerState):
         raise FatalError("only an owner contributes")
-    return await dataset_rows(services, state.dataset)
+    return await _used_rows(services, machine.key, machine.state.dataset)
 
 
 async def dataset_rows(services: Services, name: str) -> tasks.Rows:
-    """A data set of this node. Raises InputError where its owner has removed it."""
+    """A data set of this node, as it is now. Raises InputError where its owner has removed it."""
     dataset = await services.store.read(lambda tx: catalogue.load_dataset(tx, name))
     if dataset is None:
         raise InputError(f"the data set {name!r} is gone; add it again", "dataset")
-    return tasks.Rows(services.home.datasets, dataset.digest, name)
+    return tasks.Rows(services.home.datasets, dataset.digest, name, dataset.renames)
+
+
+async def _used_rows(services: Services, job: bytes, name: str) -> tasks.Rows:
+    """The version of a data set that a job was joined or posted with."""
+    used = await services.store.read(lambda tx: versions.use_of(tx, job))
+    if used is None or used.dataset != name:  # joined before versions were kept
+        return await dataset_rows(services, name)
+    return tasks.Rows(services.home.datasets, used.digest, name, used.renames)
 
 
 async def misfit(services: Services, name: str, terms: Terms, *, owner: bool) -> str:
     """Why a job could not train on a data set, for its owner alone; empty if it could.
 
-    Asked before an owner enrols (`owner`), because an owner that cannot train would hold up its
-    whole block, every round. Asked too of a requester's own hold-out set, in which every value must
-    fit.
+    Asked too of a requester's own hold-out set, in which every value must fit (`owner` is false).
     """
-    why, unused = await fit(services, name, terms, owner=owner)
-    if unused:
-        log.warning("%s, for the job %r: %s", name, terms.title, unused)
-    return why
+    return (await fit(services, name, terms, owner=owner)).refused
 
 
-async def fit(services: Services, name: str, terms: Terms, *, owner: bool) -> tuple[str, str]:
-    """Why a job could not train on a data set, or nothing; and why some rows are not used, or
-    nothing. Both are for its owner alone."""
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How a data set fits a job: why it cannot serve it at all, or nothing; how many of its rows
+    are used, and why not the others. For its owner alone."""
+
+    refused: str
+    rows: int = 0
+    usable: int = 0
+    unused: str = ""
+
+
+async def fit(services: Services, name: str, terms: Terms, *, owner: bool) -> Fit:
+    """Hold a data set against a job.
+
+    Asked before an owner enrols, because an owner that cannot train would hold up its whole block,
+    every round.
+    """
     rows = await dataset_rows(services, name)
     try:
-        return "", await in_worker(services.compute, tasks.fits, rows, terms, owner)
+        found = await in_worker(services.compute, tasks.fits, rows, terms, owner)
     except InputError as error:
-        return str(error), ""
+        return Fit(str(error))
+    return Fit("", found.rows, found.usable, found.why)
+
+
+async def owner_fit(services: Services, name: str, job: bytes, spec: JobSpec) -> Fit:
+    """The same for an owner, kept for its eyes: `assay jobs` shows it."""
+    found = await fit(services, name, spec, owner=True)
+    if found.unused:
+        log.warning("%s, for the job %r: %s", name, spec.title, found.unused)
+    why = found.refused or found.unused
+    kept = versions.Fit(name, found.rows, found.usable, why)
+    await services.store.run(lambda tx: versions.save_fit(tx, job, kept))
+    return found
 
 
 async def _holdout(services: Services, job: bytes) -> tasks.Rows | None:
     rows = await services.store.read(jobs.jobs)
     name = next((row.holdout for row in rows if row.job == job), "")
-    return await dataset_rows(services, name) if name else None
+    return await _used_rows(services, job, name) if name else None
 
 
 def _batch_seed(services: Services, job: bytes, round_: int) -> bytes:

@@ -10,7 +10,7 @@ from node.engine.services import Services
 from node.perform import compute
 from node.privacy import joins, settling
 from node.privacy import reserving as privacy
-from node.store import catalogue
+from node.store import catalogue, versions
 from node.store.store import Transaction
 from protocol import params
 from protocol.errors import InputError
@@ -50,8 +50,9 @@ def unpaid_rounds(services: Services, requester: bytes) -> int:
 
 
 async def set_aside(services: Services, machine: Machine, dataset: catalogue.Dataset) -> str:
-    """Set aside, durably and before consent, what a job may tell of a data set: its epsilon, or its
-    place among the jobs without noise. Why that is not possible, for the owner alone; else empty.
+    """Set aside, durably and before consent, what a job may tell of a data set (its epsilon,
+    or its place among the jobs without noise), and note the version that it joins with. Why that is
+    not possible, for the owner alone; else empty.
     """
     spec = machine.context.spec
     try:
@@ -59,8 +60,14 @@ async def set_aside(services: Services, machine: Machine, dataset: catalogue.Dat
     except InputError as error:
         return str(error)
     if spec.privacy.epsilon is None:
-        return await joins.join(services, dataset, machine.key, spec.requester.account)
-    return await privacy.reserve_job(services, dataset.name, machine.key, spec, dataset.rows)
+        why = await joins.join(services, dataset, machine.key, spec.requester.account)
+    else:
+        why = await privacy.reserve_job(services, dataset.name, machine.key, spec, dataset.rows)
+    if why:
+        return why
+    if not await services.store.run(lambda tx: versions.use(tx, machine.key, dataset)):
+        return f"{dataset.name} was changed or removed at this moment"
+    return ""
 
 
 async def consider(services: Services, wanted: Wanted) -> None:
@@ -80,7 +87,8 @@ async def consider(services: Services, wanted: Wanted) -> None:
         untold += unmet(policy, spec, facts.columns)
         if decision.verdict is Verdict.ACCEPT:
             fits = True
-            unfit = await compute.misfit(services, dataset.name, spec, owner=True)
+            found = await compute.owner_fit(services, dataset.name, wanted.machine.key, spec)
+            unfit = found.refused
             if not unfit:
                 unfit = await set_aside(services, wanted.machine, dataset)
             if not unfit:
@@ -92,6 +100,8 @@ async def consider(services: Services, wanted: Wanted) -> None:
         reasons = [f"{dataset.name}: {first}", *others]
         (waits if decision.verdict is Verdict.WAIT else refusals).extend(reasons)
         if not hint and not obstacles(policy, spec, facts, known):
+            # Its owner sees how many rows the job could use before it says yes.
+            await compute.owner_fit(services, dataset.name, wanted.machine.key, spec)
             key = wanted.machine.key.hex()[:8]
             hint = f"; to take it by hand: assay train 0x{key} --data {dataset.name}"
     if outcome is None:
@@ -102,6 +112,10 @@ async def consider(services: Services, wanted: Wanted) -> None:
         # A policy takes it, so that data or budget are why not: of these nothing is told.
         terms = () if fits else tuple(each for each in DeclinedTerm if each in set(untold))
         outcome = inputs.ActionWithhold(unix_ms(), False, one_line(_fitting(told, hint)), terms)
+        job = wanted.machine.key
+        if await services.store.read(lambda tx: versions.use_of(tx, job)) is not None:
+            # A crash came between an earlier look's note and its consent.
+            await services.store.run(lambda tx: versions.over(tx, job))
     await services.engine.feed(wanted.machine.key, outcome, wanted.id)
 
 
@@ -130,5 +144,9 @@ def consent(services: Services, dataset: catalogue.Dataset, policy: Policy) -> i
 
 
 def _agreed(tx: Transaction) -> list[tuple[catalogue.Dataset, Policy]]:
-    """Every data set with what its owner agreed to."""
-    return [(each, catalogue.policy_of(tx, each.name)) for each in catalogue.datasets(tx)]
+    """Every data set that is offered to jobs, with what its owner agreed to."""
+    return [
+        (each, catalogue.policy_of(tx, each.name))
+        for each in catalogue.datasets(tx)
+        if not each.holdout
+    ]

@@ -18,7 +18,7 @@ from node.perform.sealing import held_sealing_key, mask_name, roster, sealing_na
 from node.privacy import draws as gradients
 from node.privacy import joins
 from node.privacy import ledger as privacy_ledger
-from node.store import records, releases
+from node.store import records, releases, versions
 from node.store.store import Transaction
 from node.work import secagg as secagg_tasks
 from node.workers.compute import in_worker
@@ -93,6 +93,7 @@ async def forget_job(services: Services, wanted: Wanted) -> None:
     def close(tx: Transaction) -> None:
         privacy_ledger.release(tx, job)
         joins.over(tx, job, used=used)
+        versions.over(tx, job)
 
     # A draw that is still on its way would be kept after all was forgotten, and stay.
     async with gradients.drawing(services.home, job):

@@ -14,7 +14,13 @@ from protocol.wire.codec import decode, encode
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """An imported data set. `digest` (32 bytes) names its copy; `columns` are name and kind."""
+    """An imported data set. `digest` (32 bytes) names its copy; `columns` are name and kind, as
+    jobs see them.
+
+    A `holdout` measures this node's own jobs and is offered to none. `renames` is the owner's
+    column map (node.data.maps), empty if there is none. `format` says how the file was read, for
+    people.
+    """
 
     name: str
     source: str
@@ -23,25 +29,54 @@ class Dataset:
     bytes: int
     columns: tuple[tuple[str, str], ...]
     added: float
+    holdout: bool = False
+    renames: str = ""
+    format: tuple[tuple[str, str], ...] = ()
 
 
 def save_dataset(tx: Transaction, dataset: Dataset) -> bool:
     """Enter a data set; False, and nothing changed, if its name is taken."""
+    entered = tx.execute(
+        "INSERT INTO datasets (name, source, digest, rows, bytes, columns, added, holdout, renames,"
+        " format) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING",
+        (dataset.name, *_values(dataset)),
+    ).rowcount
+    if entered:
+        _remember(tx, dataset)
+    return entered > 0
+
+
+def change_dataset(tx: Transaction, dataset: Dataset) -> bool:
+    """Another version under the same name, policy and budget; False if there is no such name."""
+    changed = tx.execute(
+        "UPDATE datasets SET source = ?, digest = ?, rows = ?, bytes = ?, columns = ?, added = ?,"
+        " holdout = ?, renames = ?, format = ? WHERE name = ?",
+        (*_values(dataset), dataset.name),
+    ).rowcount
+    if changed:
+        _remember(tx, dataset)
+    return changed > 0
+
+
+def _values(dataset: Dataset) -> tuple[str | bytes | int | float, ...]:
     return (
-        tx.execute(
-            "INSERT INTO datasets (name, source, digest, rows, bytes, columns, added)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING",
-            (
-                dataset.name,
-                dataset.source,
-                dataset.digest,
-                dataset.rows,
-                dataset.bytes,
-                json.dumps(dataset.columns),
-                dataset.added,
-            ),
-        ).rowcount
-        > 0
+        dataset.source,
+        dataset.digest,
+        dataset.rows,
+        dataset.bytes,
+        json.dumps(dataset.columns),
+        dataset.added,
+        int(dataset.holdout),
+        dataset.renames,
+        json.dumps(dataset.format),
+    )
+
+
+def _remember(tx: Transaction, dataset: Dataset) -> None:
+    """Note for good that a name had this copy."""
+    tx.execute(
+        "INSERT INTO dataset_digests (name, digest, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        (dataset.name, dataset.digest, dataset.added),
     )
 
 
@@ -54,6 +89,11 @@ def load_dataset(tx: Transaction, name: str) -> Dataset | None:
 def datasets(tx: Transaction) -> list[Dataset]:
     """All data sets, by name."""
     return [_dataset(row) for row in tx.execute(f"{_SELECT} ORDER BY name")]
+
+
+def mark_holdout(tx: Transaction, name: str) -> None:
+    """From now on a data set measures this node's own jobs, and is offered to none."""
+    tx.execute("UPDATE datasets SET holdout = 1 WHERE name = ?", (name,))
 
 
 def delete_dataset(tx: Transaction, name: str) -> bool:
@@ -90,10 +130,29 @@ def _policy(body: bytes) -> Policy:
     return decode(Policy, body, MAX_SPEC_BYTES)
 
 
-_SELECT = "SELECT name, source, digest, rows, bytes, columns, added FROM datasets"
+_SELECT = (
+    "SELECT name, source, digest, rows, bytes, columns, added, holdout, renames, format"
+    " FROM datasets"
+)
 
 
-def _dataset(row: tuple[str, str, bytes, int, int, str, float]) -> Dataset:
-    name, source, digest, rows, size, columns, added = row
-    pairs = tuple((column, kind) for column, kind in json.loads(columns))
-    return Dataset(name, source, digest, rows, size, pairs, added)
+def _dataset(
+    row: tuple[str, str, bytes, int, int, str, float, int, str, str],
+) -> Dataset:
+    name, source, digest, rows, size, columns, added, holdout, renames, format_ = row
+    return Dataset(
+        name,
+        source,
+        digest,
+        rows,
+        size,
+        _pairs(columns),
+        added,
+        bool(holdout),
+        renames,
+        _pairs(format_),
+    )
+
+
+def _pairs(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple((first, second) for first, second in json.loads(text))

@@ -295,6 +295,49 @@ UPDATE machines SET state = CAST(x'dc001f' || substr(state, 4) || x'90' AS BLOB)
     WHERE kind = 'requester' AND substr(state, 1, 3) = x'dc001e';
 """
 
+_VERSIONS: Final = """
+-- holdout: it measures this node's own jobs and is offered to none. renames: its owner's column
+-- map, as node.data.maps writes it. format: how its file was read, as pairs of words.
+ALTER TABLE datasets ADD COLUMN holdout INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE datasets ADD COLUMN renames TEXT NOT NULL DEFAULT '';
+ALTER TABLE datasets ADD COLUMN format TEXT NOT NULL DEFAULT '[]';
+
+-- A hold-out was a data set like any other, and was offered to jobs once it had a policy.
+UPDATE datasets SET holdout = 1 WHERE name IN (SELECT holdout FROM jobs)
+    AND name NOT IN (SELECT name FROM policies);
+
+-- Which version of a data set each job was joined, or posted, with: it stays, whatever becomes of
+-- the name. over: when nothing of it can be asked for any more.
+CREATE TABLE dataset_uses (
+    job BLOB PRIMARY KEY,
+    dataset TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    rows INTEGER NOT NULL,
+    renames TEXT NOT NULL,
+    at REAL NOT NULL,
+    over REAL
+) STRICT;
+
+-- Every copy that a name has ever had. No reference to datasets: what was told stays told.
+CREATE TABLE dataset_digests (
+    name TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (name, digest)
+) STRICT, WITHOUT ROWID;
+INSERT INTO dataset_digests (name, digest, at) SELECT name, digest, added FROM datasets;
+
+-- How many rows of a data set a job can use, for the owner's eyes alone.
+CREATE TABLE dataset_fits (
+    job BLOB NOT NULL,
+    dataset TEXT NOT NULL,
+    rows INTEGER NOT NULL,
+    usable INTEGER NOT NULL,
+    why TEXT NOT NULL,
+    PRIMARY KEY (job, dataset)
+) STRICT, WITHOUT ROWID;
+"""
+
 #: Step n stands at index n - 1.
 MIGRATIONS: Final[tuple[str, ...]] = (
     _BASE,
@@ -307,4 +350,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _PEOPLE,
     _CARDS,
     _EXPLAINED,
+    _VERSIONS,
 )

@@ -42,11 +42,12 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A local data set: its imported copy, and what messages call it."""
+    """A local data set: its imported copy, what messages call it, and its owner's column map."""
 
     directory: Path
     digest: bytes
     name: str
+    renames: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +81,22 @@ def generate_key(bits: int, sealed: bool) -> JobKey:
     return JobKey(key.public.to_bytes(), key.public.base_bytes(), proof, key.to_bytes())
 
 
-def fits(rows: Rows, terms: Terms, owner: bool) -> str:
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """How many of a data set's rows a job can use, and why not the others; empty if it can all."""
+
+    rows: int
+    usable: int
+    why: str
+
+
+def fits(rows: Rows, terms: Terms, owner: bool) -> Fitted:
     """Check that a job could train on these rows and, if it is posted already, encrypt to its key.
     Raises InputError, which is for the data's owner alone.
 
     An owner in a job with noise takes part whatever its rows hold (node.data.matrix.owned_rows).
-    Without noise every row must fit, but for those that the spec leaves out for their gaps. The
-    text that comes back tells it alone why some rows are not used; it is empty if all are.
+    Without noise every row must fit, but for those that the spec leaves out for their gaps. What
+    comes back tells the owner alone how many rows are used, and why not the others.
     """
     if isinstance(terms, JobSpec) and terms.encryption.envelope is Envelope.PAILLIER:
         _ = envelope_of(terms).public  # n and h: what the spec's own checks leave open
@@ -94,25 +104,26 @@ def fits(rows: Rows, terms: Terms, owner: bool) -> str:
         from protocol.arith.paillier import key_proof
 
         key_proof.verify(envelope_of(terms).public, terms.proof)
-    why = ""
+    why, unused = "", 0
     if owner and terms.privacy.noisy:
-        held = load_owned_rows(rows.directory, rows.digest, rows.name, terms)
+        held = load_owned_rows(rows.directory, rows.digest, rows.name, terms, rows.renames)
         x = held.features
+        unused = int(held.unused.sum())
         if held.why:
-            why = f"{int(held.unused.sum())} of {len(x)} rows cannot be used: {held.why}"
+            why = f"{unused} of {len(x)} rows cannot be used: {held.why}"
     else:
-        kept = load_kept_rows(rows.directory, rows.digest, rows.name, terms)
-        x = kept.features
+        kept = load_kept_rows(rows.directory, rows.digest, rows.name, terms, rows.renames)
+        x, unused = kept.features, int(kept.left_out.sum())
         if kept.why:
             count = len(kept.left_out)
-            why = f"{int(kept.left_out.sum())} of {count} rows are left out: {kept.why}"
+            why = f"{unused} of {count} rows are left out: {kept.why}"
     if terms.privacy.sealed and len(x) * terms.feature_count > params.MAX_MATRIX_CELLS:
         raise InputError(
             f"{len(x)} rows of {terms.feature_count} features are more numbers than the "
             f"{params.MAX_MATRIX_CELLS} that are allowed",
             "data",
         )
-    return why
+    return Fitted(len(x), len(x) - unused, why)
 
 
 def initial_model(work: Work) -> Result:
@@ -283,7 +294,7 @@ def matrix_of(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
     its daemon. A sealed model's rows are features: what its public map makes of the inputs.
     """
     spec = _spec(spec_bytes)
-    x, y = load_matrix(rows.directory, rows.digest, rows.name, spec)
+    x, y = load_matrix(rows.directory, rows.digest, rows.name, spec, rows.renames)
     return (feature_map_of(spec).rows(x), y) if spec.privacy.sealed else (x, y)
 
 
@@ -302,7 +313,7 @@ def noised_rows(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats, Flags]:
     No value in them keeps the owner out, and none changes what is computed for how many rows: a row
     that cannot be used is zeros, which are sampled and computed like any other and add nothing."""
     spec = _spec(spec_bytes)
-    held = load_owned_rows(rows.directory, rows.digest, rows.name, spec)
+    held = load_owned_rows(rows.directory, rows.digest, rows.name, spec, rows.renames)
     if not spec.privacy.sealed:
         return held.features, held.target, ~held.unused
     features = feature_map_of(spec).rows(held.features)

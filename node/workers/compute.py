@@ -173,8 +173,8 @@ async def run_followed(
     function: Callable[[*Ts, Path], T],
     *args: *Ts,
 ) -> T:
-    """`function(*args, place)` in a worker aside, which leaves lines at `place` (node.workers.progress).
-    `tell` gets each that is there when it is looked at, and the last.
+    """`function(*args, place)` in a worker aside, which leaves lines at `place`
+    (node.workers.progress). `tell` gets each that is there when it is looked at, and the last.
 
     The place is in `directory`, where what a crash leaves is cleared by the name's beginning
     (node.store.blobs). Raises what `Compute.run` does.

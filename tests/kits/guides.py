@@ -138,6 +138,10 @@ class Reader:
                 self.words[word] = found[1]
         return said
 
+    def end(self, command: str, who: str = "") -> None:
+        """Type a command that ends what the guide began, whatever it says: for a test's own end."""
+        self._run(who, command, self.seconds)
+
     def said(self, beginning: str) -> str:
         """What the last command that begins so printed."""
         return next(said for text, said in reversed(self.typed) if text.startswith(beginning))

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 
 from node.cli import policy_views, views
+from node.cli.commands.datasets import read_map
 from node.cli.options import Dataset, Here, Job
 from node.console.failure import Failure
 from node.control.codes import Exit
@@ -29,16 +30,23 @@ def data_add(
     separator: Annotated[str | None, Parameter(help="comma, semicolon, tab or pipe.")] = None,
     decimal: Annotated[str | None, Parameter(help="The mark before a fraction: . or ,")] = None,
     encoding: Annotated[str | None, Parameter(help="Such as latin-1, cp1252 or utf-16.")] = None,
+    other_people: Annotated[
+        list[str] | None,
+        Parameter(help="A dataset of other people, however alike the rows are; may stand often."),
+    ] = None,
+    map_: Annotated[
+        Path | None, Parameter(name="--map", help="Its column map; see `assay data map`.")
+    ] = None,
+    holdout: Annotated[
+        bool,
+        Parameter(negative="", help="A hold-out: it measures your jobs, and none trains on it."),
+    ] = False,
     sql: Annotated[str | None, Parameter(help="A SELECT, in place of a file; with --url.")] = None,
     url: Annotated[
         str | None, Parameter(help="postgresql://USER@HOST/DATABASE or sqlite:///PATH.")
     ] = None,
     password_file: Annotated[
         Path | None, Parameter(help="Its password; or set ASSAY_SQL_PASSWORD or PGPASSWORD.")
-    ] = None,
-    other_people: Annotated[
-        list[str] | None,
-        Parameter(help="A dataset of other people, however alike the rows are; may stand often."),
     ] = None,
     session: Here,
 ) -> int:
@@ -49,7 +57,13 @@ def data_add(
     How a file of text is written is seen at its header, and shown; options declare it by hand.
     A statement is run once, to read alone; its password is not kept.
     """
-    options = {"separator": separator, "decimal": decimal, "encoding": encoding}
+    options = {
+        "separator": separator,
+        "decimal": decimal,
+        "encoding": encoding,
+        "columns": None if map_ is None else read_map(map_),
+        "holdout": holdout or None,
+    }
     given: dict[str, object] = {k: value for k, value in options.items() if value is not None}
     others = {} if other_people is None else {"other_people": other_people}
     if sql is not None or url is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
-from node.cli import views
+from node.cli import data_views, views
 from node.cli.options import Here, Job, NoNoise, Spec, holdout_file, read_spec
 from node.console.failure import Failure
 from node.console.session import Session, write_json
@@ -118,6 +118,16 @@ def job_cancel(job: Job, *, session: Here) -> int:
     return Exit.OK
 
 
+def job_decline(job: Job, *, session: Here) -> int:
+    """Keep out of a job that waits for you, for good.
+
+    Nobody is told. Whoever waits for your enrolment sees that none comes, and not why.
+    """
+    found = session.call("job.decline", {"job": job})
+    session.emit(found, [f"{found['job']} is {found['state']}: {found['reason']}"])
+    return Exit.OK
+
+
 def train(
     job: Job,
     *,
@@ -133,7 +143,8 @@ def train(
     """
     taken = session.call("job.consent", {"job": job, "dataset": data})
     text = f"{taken['dataset']} trains {taken['job']}; it is {taken['state']}"
-    session.emit(taken, [text, *views.noise_warning(taken)])
+    warnings = [f"warning: {each}" for each in data_views.fit_of_rows(taken["fits"])]
+    session.emit(taken, [text, *views.noise_warning(taken), *warnings])
     return Exit.OK
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import trio
 
+from node.control import data_results as d
 from node.control import examples as ex
 from node.control import job_results as j
 from node.control import results as r
@@ -38,6 +39,9 @@ class FakeNode:
         self.model = ex.MODEL
         self.budgets: tuple[r.Privacy, ...] = (ex.PRIVACY,)
         self.explained = ex.EXPLAINED
+        self.view = ex.DATASET_VIEW
+        self.maps: dict[str, str | None] = {}
+        self.needed: set[str] = set()
         self.shows = 0
         self.cards: list[tuple[str, str, bool]] = []
         self.searched: list[tuple[object, ...]] = []
@@ -72,6 +76,8 @@ class FakeNode:
         decimal: str | None,
         encoding: str | None,
         other_people: tuple[str, ...] = (),
+        columns: str | None = None,
+        holdout: bool = False,
     ) -> r.Dataset:
         if name == "blocks":
             self.enter_blocked.set()
@@ -90,7 +96,10 @@ class FakeNode:
             path=path,
             decided=False,
             same=tuple(each for each in self.same if each not in other_people),
-            notes=tuple(f"read with {each}" for each in (separator, decimal, encoding) if each),
+            notes=tuple(
+                f"read with {each}" for each in (separator, decimal, encoding, columns) if each
+            ),
+            holdout=holdout,
         )
         return self.datasets[name]
 
@@ -104,6 +113,30 @@ class FakeNode:
     ) -> r.Dataset:
         self.passwords.append(password)
         return dataclasses.replace(ex.DATASET, name=name, path=f"{url}: {sql}")
+
+    async def data_show(self, name: str, job: str | None) -> d.DatasetView:
+        self._dataset(name)
+        view = dataclasses.replace(self.view, name=name)
+        return dataclasses.replace(view, fit=None) if job is None else view
+
+    async def data_replace(
+        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+    ) -> d.DatasetChanged:
+        self.datasets[name] = dataclasses.replace(self._dataset(name), path=path)
+        notes = tuple(f"read with {each}" for each in (separator, decimal, encoding) if each)
+        return dataclasses.replace(ex.DATASET_CHANGED, name=name, notes=notes)
+
+    async def data_map(self, name: str, columns: str | None) -> d.DatasetChanged:
+        self._dataset(name)
+        self.maps[name] = columns
+        return dataclasses.replace(ex.DATASET_CHANGED, name=name, kept=())
+
+    async def data_remove(self, name: str) -> d.DatasetRemoved:
+        self._dataset(name)
+        if name in self.needed:
+            raise StateError(f"a job uses {name} until it is over: 0x5a5a5a5a; nothing was removed")
+        del self.datasets[name]
+        return d.DatasetRemoved(name, 1, True)
 
     async def data_list(self) -> tuple[r.Dataset, ...]:
         return tuple(self.datasets[name] for name in sorted(self.datasets))
@@ -195,7 +228,15 @@ class FakeNode:
         summary = (await self.job_show(job)).summary
         if summary.state != "waiting":
             raise StateError(f"the job is {summary.state}, not waiting")
-        return j.Consent(summary.job, dataset, "enrolling", summary.noisy, summary.sealed)
+        return j.Consent(
+            summary.job, dataset, "enrolling", summary.noisy, summary.sealed, summary.fits
+        )
+
+    async def job_decline(self, job: str) -> j.JobSummary:
+        summary = (await self.job_show(job)).summary
+        if summary.state != "waiting":
+            raise StateError(f"the job is {summary.state}: it does not wait for consent")
+        return ex.DECLINED
 
     async def job_cancel(self, job: str) -> j.Cancelled:
         summary = (await self.job_show(job)).summary

@@ -315,8 +315,89 @@ async def test_train_takes_a_waiting_job(assay: Any) -> None:
     taken = {"job": ex.JOB, "dataset": "ward-3", "state": "enrolling"} | {
         "noisy": True,
         "sealed": False,
+        "fits": [
+            {
+                "dataset": "ward-3",
+                "rows": 4120,
+                "usable": 4108,
+                "why": "12 of 4120 rows cannot be used",
+            }
+        ],
     }
     assert ended.json == taken
+
+
+async def test_an_owner_sees_how_many_rows_a_job_can_use(assay: Any) -> None:
+    none = dataclasses.replace(ex.SUMMARY.fits[0], usable=0, why="4120 of 4120 rows cannot be used")
+    waiting = dataclasses.replace(ex.SUMMARY, state="waiting", role="bystander", fits=(none,))
+    async with assay.daemon() as running:
+        running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=waiting)
+        for command in (
+            ("jobs",),
+            ("job", "show", ex.JOB),
+            ("train", ex.JOB, "--data", "ward-3"),
+        ):
+            shown = (await assay(*command)).out
+            assert "ward-3: no row can be used: 4120 of 4120 rows" in shown, command
+        whole = dataclasses.replace(none, usable=4120, why="")
+        all_ = dataclasses.replace(waiting, fits=(whole,))
+        running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=all_)
+        assert "can be used" not in (await assay("jobs")).out
+
+
+async def test_a_data_set_is_shown_from_the_inside(assay: Any) -> None:
+    async with assay.daemon() as running:
+        plain = (await assay("data", "show", "ward-3")).out
+        against = (await assay("data", "show", "ward-3", "--job", ex.JOB)).out
+        refused = dataclasses.replace(ex.DATASET_VIEW.fit, refused="no column 'x'", older=True)
+        running.node.view = dataclasses.replace(ex.DATASET_VIEW, fit=refused)
+        other = (await assay("data", "show", "ward-3", "--job", ex.JOB)).out
+        printed = (await assay("data", "show", "ward-3", "--json")).json
+    for text in ("separator comma", "in the file", "lac", "17.2", "no (3900), yes (220)"):
+        assert text in plain, text
+    assert "can use" not in plain
+    assert "can use 4108 of 4120 rows" in against
+    (line,) = [each for each in against.splitlines() if "a number from 0 to 120" in each]
+    assert "empty" in line
+    assert "7, 91, …" in line
+    assert "cannot use ward-3: no column 'x'" in other
+    assert "goes on with the version of ward-3 that it was joined with" in other
+    assert printed["fit"] is None
+
+
+async def test_a_data_set_is_mapped_replaced_and_removed(assay: Any, tmp_path: Path) -> None:
+    (tmp_path / "map.toml").write_text(ex.COLUMN_MAP)
+    async with assay.daemon() as running:
+        added = await assay("data", "add", "b", "b.csv", "--map", "map.toml", "--holdout")
+        assert "it is a hold-out, and offered to no job" in added.out
+        assert f"read with {ex.COLUMN_MAP.splitlines()[0]}" in added.out
+        assert "hold-out: offered to no job" in (await assay("data", "list")).out
+        await assay("data", "map", "ward-3", "map.toml")
+        assert running.node.maps == {"ward-3": ex.COLUMN_MAP}
+        await assay("data", "map", "ward-3", "--none")
+        assert running.node.maps == {"ward-3": None}
+        for wrong in ((), ("map.toml", "--none"), ("nowhere.toml",)):
+            assert (await assay("data", "map", "ward-3", *wrong)).code == Exit.USAGE
+        shown = await assay("data", "replace", "ward-3", "new.csv", "--decimal", ",")
+        assert "running jobs keep what they were joined with: 0x5a5a5a5a" in shown.out
+        assert "note: read with ," in shown.out
+        assert running.node.datasets["ward-3"].path == str(tmp_path / "new.csv")
+        running.node.needed.add("ward-3")
+        assert (await assay("data", "remove", "ward-3")).code == Exit.REFUSED
+        running.node.needed.clear()
+        removed = await assay("data", "remove", "ward-3")
+        assert "finds its budget again" in removed.out
+        assert "ward-3" not in running.node.datasets
+
+
+async def test_a_job_that_waits_is_declined(assay: Any) -> None:
+    async with assay.daemon() as running:
+        assert (await assay("job", "decline", ex.JOB)).code == Exit.REFUSED
+        waiting = dataclasses.replace(ex.SUMMARY, state="waiting")
+        running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=waiting)
+        ended = await assay("job", "decline", ex.JOB[:8])
+    assert ended.code == 0
+    assert "is declined: kept out by its owner's hand" in ended.out
 
 
 async def test_a_job_without_noise_says_so_wherever_it_is_shown(assay: Any) -> None:

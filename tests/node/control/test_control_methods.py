@@ -100,7 +100,7 @@ def prepare(running: Any, name: str) -> None:
 
     if name == "data.add":
         running.node.datasets.clear()
-    if name == "job.consent":
+    if name in ("job.consent", "job.decline"):
         waiting = dataclasses.replace(ex.SUMMARY, state="waiting")
         running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=waiting)
     if name == "job.cancel":
@@ -109,7 +109,7 @@ def prepare(running: Any, name: str) -> None:
 
 
 def test_the_shapes_are_those_of_the_results() -> None:
-    """node/control/shapes.py is what clients are checked against."""
+    """node/control/shapes/ is what clients are checked against."""
     script = Path(__file__).parents[3] / "scripts" / "json-shapes"
     found = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr

@@ -457,7 +457,7 @@ def test_a_job_reads_by_its_terms(tmp_path: Path) -> None:
     class Terms:
         features = (AGE,)
         target = DOSE
-        outside = Outside.CLIP
+        beyond = Outside.CLIP
 
     copy = imported(tmp_path, "age,dose\n150,0\n")
     digest = bytes.fromhex(copy.name)

@@ -13,6 +13,7 @@ from kits.budgets import ROWS, Inline, enter, fill, job, noisy_spec
 
 from node.control import results as r
 from node.jobs import explaining
+from node.perform.compute import Fit
 from node.privacy import joins, ledger
 from node.privacy import reserving as privacy
 from node.store import catalogue, people
@@ -42,9 +43,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def services(store: Store, monkeypatch: pytest.MonkeyPatch) -> Any:
-    fits = {"ward": ("", "")}
+    fits = {"ward": Fit("", ROWS, ROWS)}
 
-    async def fit(services: Any, name: str, terms: Any, *, owner: bool) -> tuple[str, str]:
+    async def fit(services: Any, name: str, terms: Any, *, owner: bool) -> Fit:
         assert owner
         return fits[name]
 
@@ -117,11 +118,11 @@ async def test_rows_that_are_not_used_are_told_and_rows_that_do_not_fit_decide(
 ) -> None:
     say(store)
     of = machine(services)
-    services.fits["ward"] = ("", "3 of 320 rows cannot be used: line 7")
+    services.fits["ward"] = Fit("", ROWS, 317, "3 of 320 rows cannot be used: line 7")
     found = await explained(services, of)
     assert found.verdict == "passes"
     assert next(e.why for e in found.rules if e.rule == "data").startswith("3 of 320 rows")
-    services.fits["ward"] = ("column x holds text", "")
+    services.fits["ward"] = Fit("column x holds text")
     assert broken(await explained(services, of)) == {"data": "impossible"}
 
 

@@ -16,7 +16,6 @@ from node.privacy import budgets
 from node.privacy import ledger as privacy_ledger
 from node.privacy import reserving as privacy
 from node.store import catalogue
-from node.store.catalogue import Dataset
 from node.store.migrations import MIGRATIONS
 from node.store.store import Store
 from protocol.errors import InputError
@@ -120,6 +119,13 @@ async def test_a_data_set_that_is_not_there_is_named(services: Any) -> None:
         await budgets.privacy(services, "attic")
 
 
+#: As versions wrote it that knew less of a data set.
+_OLD_DATASET = (
+    "INSERT INTO datasets (name, source, digest, rows, bytes, columns, added)"
+    " VALUES ('ward', '/w.csv', ?, 1, 1, '[]', 0)"
+)
+
+
 def test_policies_without_the_newest_terms_keep_their_word_and_get_the_defaults(
     tmp_path: Path,
 ) -> None:
@@ -129,7 +135,7 @@ def test_policies_without_the_newest_terms_keep_their_word_and_get_the_defaults(
     assert msgpack.unpackb(encode(said))[-3:] == newest
     before = msgpack.packb(msgpack.unpackb(encode(said))[:-3], use_bin_type=True)
     with Store.open(path, MIGRATIONS[:6]) as old, old.transaction() as tx:
-        catalogue.save_dataset(tx, Dataset("ward", "/w.csv", b"d" * 32, 1, 1, (), 0.0))
+        tx.execute(_OLD_DATASET, (b"d" * 32,))
         tx.execute("INSERT INTO policies (name, body, updated) VALUES ('ward', ?, 0)", (before,))
     with Store.open(path) as new, new.snapshot() as tx:
         assert catalogue.policy_of(tx, "ward") == said
@@ -138,7 +144,7 @@ def test_policies_without_the_newest_terms_keep_their_word_and_get_the_defaults(
 def test_policies_from_before_there_was_a_budget_are_asked_for_again(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     with Store.open(path, MIGRATIONS[:3]) as old, old.transaction() as tx:
-        catalogue.save_dataset(tx, Dataset("ward", "/w.csv", b"d" * 32, 1, 1, (), 0.0))
+        tx.execute(_OLD_DATASET, (b"d" * 32,))
         tx.execute("INSERT INTO policies (name, body, updated) VALUES ('ward', x'00', 0)")
     with Store.open(path) as new, new.snapshot() as tx:
         assert catalogue.policies(tx) == {}

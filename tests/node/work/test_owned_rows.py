@@ -90,7 +90,7 @@ def test_no_value_keeps_an_owner_out(spec: JobSpec, lines: list[str], tmp_path: 
         rows = rows_of(tmp_path / hashlib.sha256(text.encode()).hexdigest(), text)
     except InputError:
         reject()  # no data set at all, long before there is a job
-    assert isinstance(tasks.fits(rows, terms_of(spec), True), str)
+    assert tasks.fits(rows, terms_of(spec), True).rows == sum(any(e.split(",")) for e in lines)
     x, y, _ = tasks.noised_rows(encode_spec(spec), rows)
     assert np.isfinite(x).all()
     assert np.isfinite(y).all()
@@ -98,10 +98,12 @@ def test_no_value_keeps_an_owner_out(spec: JobSpec, lines: list[str], tmp_path: 
 
 
 def test_the_owner_alone_is_told_what_is_not_used(tmp_path: Path) -> None:
-    why = tasks.fits(rows_of(tmp_path, BAD), terms_of(NOISY), True)
-    assert why.startswith("3 of 5 rows cannot be used: ")
-    assert "line 3: the cell is empty" in why
-    assert tasks.fits(rows_of(tmp_path, "1,a,short\n"), terms_of(NOISY), True) == ""
+    found = tasks.fits(rows_of(tmp_path, BAD), terms_of(NOISY), True)
+    assert (found.rows, found.usable) == (5, 2)
+    assert found.why.startswith("3 of 5 rows cannot be used: ")
+    assert "line 3: the cell is empty" in found.why
+    whole = tasks.fits(rows_of(tmp_path, "1,a,short\n"), terms_of(NOISY), True)
+    assert whole == tasks.Fitted(1, 1, "")
 
 
 def test_without_noise_and_of_a_hold_out_set_every_value_must_fit(tmp_path: Path) -> None:

@@ -143,10 +143,12 @@ def job(
         x[:, 0] = (x[:, 0] + y) / 3
         data[f"owner-{owner}"] = x, y
 
-    def load(directory: Path, digest: bytes, name: str, terms: object) -> object:
+    def load(directory: Path, digest: bytes, name: str, terms: object, renames: str) -> object:
         return data[name]
 
-    def load_owned(directory: Path, digest: bytes, name: str, terms: object) -> OwnedRows:
+    def load_owned(
+        directory: Path, digest: bytes, name: str, terms: object, renames: str
+    ) -> OwnedRows:
         x, y = data[name]
         return OwnedRows(x, y, np.zeros(len(x), dtype=np.bool_), "")
 
@@ -297,7 +299,7 @@ def test_an_echo_of_the_model_is_no_contribution(job: Job) -> None:
 
 
 def test_enrolment_checks_the_keys_proof(job: Job) -> None:
-    assert tasks.fits(job.rows(0), job.spec, True) == ""
+    assert tasks.fits(job.rows(0), job.spec, True).why == ""
     size = len(job.spec.modulus)
     forged = job.spec.proof[:-size] + secrets.token_bytes(size - 1) + b"\1"
     with pytest.raises(InputError, match="proof"):

@@ -1,0 +1,97 @@
+"""data show, map, replace and remove: an owner's own view of its data, and their life."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from node.cli import data_views
+from node.cli.options import Dataset, Here
+from node.console.failure import Failure
+from node.control.codes import Exit
+
+#: A large file takes minutes to read.
+_READING_SECONDS = 3600.0
+
+
+def data_show(
+    name: Dataset,
+    *,
+    job: Annotated[
+        str | None, Parameter(help="A job: how many rows it can use, and why not the others.")
+    ] = None,
+    session: Here,
+) -> int:
+    """Look into a dataset: columns, kinds, gaps, ranges, words.
+
+    For your eyes: values of records are shown, and nothing of it leaves this machine.
+    """
+    found = session.call("data.show", {"name": name, "job": job}, timeout=_READING_SECONDS)
+    session.emit(found, data_views.shown(found))
+    return Exit.OK
+
+
+def data_map(
+    name: Dataset,
+    file: Annotated[Path | None, Parameter(help="A TOML file with one table, [columns].")] = None,
+    *,
+    none: Annotated[bool, Parameter(negative="", help="Take the map away.")] = False,
+    session: Here,
+) -> int:
+    """Say what columns are called and measured in for jobs: other names, units, words.
+
+    Jobs that run keep the map that they were joined with.
+    """
+    if (file is None) != none:
+        text = "give a file, or --none to take the map away"
+        raise Failure(Exit.USAGE, text, next_=f"assay data map {name} map.toml", field="file")
+    columns = None if file is None else read_map(file)
+    found = session.call("data.map", {"name": name, "columns": columns}, timeout=_READING_SECONDS)
+    session.emit(found, data_views.changed(found))
+    return Exit.OK
+
+
+def data_replace(
+    name: Dataset,
+    file: Annotated[Path, Parameter(help="Any file that `data add` takes.")],
+    *,
+    separator: Annotated[str | None, Parameter(help="comma, semicolon, tab or pipe.")] = None,
+    decimal: Annotated[str | None, Parameter(help="The mark before a fraction: . or ,")] = None,
+    encoding: Annotated[str | None, Parameter(help="Such as latin-1, cp1252 or utf-16.")] = None,
+    session: Here,
+) -> int:
+    """Register a file as the next version of a dataset.
+
+    Its policy, column map, privacy budget and the jobs that it joined stay. Jobs that run keep the
+    version that they were joined with.
+    """
+    options = {"separator": separator, "decimal": decimal, "encoding": encoding}
+    given = {key: value for key, value in options.items() if value is not None}
+    asked = {"name": name, "path": str(file.absolute())} | given
+    found = session.call("data.replace", asked, timeout=_READING_SECONDS)
+    session.emit(found, data_views.changed(found))
+    return Exit.OK
+
+
+def data_remove(name: Dataset, *, session: Here) -> int:
+    """Remove a dataset, its policy and this node's copies of it. Your own file stays.
+
+    What jobs were told of it stays in the ledger: the same name or the same file finds its budget
+    again. A job that still trains on it must be over first (exit code 6).
+    """
+    found = session.call("data.remove", {"name": name})
+    session.emit(found, data_views.removed(found))
+    return Exit.OK
+
+
+def read_map(file: Path) -> str:
+    """A column map's text. Raises Failure."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        text = f"{file} cannot be read: {error.strerror}"
+        raise Failure(Exit.USAGE, text, field="map") from None
+    except UnicodeDecodeError:
+        raise Failure(Exit.USAGE, f"{file} is not UTF-8 text", field="map") from None

@@ -1,0 +1,197 @@
+"""Answers of the control socket about this home's data sets: added, listed, changed, removed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from node.control import data_results as d
+from node.control import results as r
+from node.control.events import EventBus
+from node.data.datasets import add_dataset, add_query
+from node.data.maps.declared import encode_map, parse_map
+from node.data.reading import declared
+from node.data.sql.query import query
+from node.engine.engine import Machine
+from node.engine.services import Services
+from node.jobs.datasets import keeping, showing
+from node.privacy import budgets, settling
+from node.store import catalogue, people, versions
+from node.store.catalogue import Dataset
+from node.store.store import Transaction
+from protocol.errors import InputError
+from protocol.owner.state import OwnerState
+
+#: Columns that one answer names.
+_SHOWN = 256
+
+
+class Datasets:
+    """Data sets of this node. `changed` is awaited after each change: counts, jobs that wait."""
+
+    def __init__(
+        self, services: Services, bus: EventBus, changed: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._services = services
+        self._bus = bus
+        self._changed = changed
+
+    async def add(
+        self,
+        name: str,
+        path: str,
+        separator: str | None,
+        decimal: str | None,
+        encoding: str | None,
+        other_people: tuple[str, ...],
+        columns: str | None,
+        holdout: bool,
+    ) -> r.Dataset:
+        """`NodeApi.data_add`."""
+        services, reading = self._services, declared(separator, decimal, encoding)
+        await settling.check_names(services, other_people)
+        renames = "" if columns is None else encode_map(parse_map(columns))
+        dataset, notes = await add_dataset(
+            services.home,
+            services.store,
+            services.compute,
+            name,
+            Path(path),
+            reading,
+            renames=renames,
+            holdout=holdout,
+            tell=self._reading(name),
+        )
+        return await self.added(dataset, notes, other_people)
+
+    async def add_sql(
+        self, name: str, sql: str, url: str, password: str | None, other_people: tuple[str, ...]
+    ) -> r.Dataset:
+        """`NodeApi.data_add_sql`."""
+        services, asked = self._services, query(sql, url)
+        await settling.check_names(services, other_people)
+        dataset, notes = await add_query(
+            services.home,
+            services.store,
+            services.compute,
+            name,
+            asked,
+            password or "",
+            self._reading(name),
+        )
+        return await self.added(dataset, notes, other_people)
+
+    def _reading(self, name: str) -> Callable[[str], None]:
+        """Events of how far `data add` is."""
+
+        def tell(line: str) -> None:
+            self._bus.publish("data.reading", f"{name}: {line}", facts={"dataset": name})
+
+        return tell
+
+    async def added(
+        self, dataset: Dataset, notes: tuple[str, ...], other_people: tuple[str, ...] = ()
+    ) -> r.Dataset:
+        """A new data set as it is shown, compared with the others and held against jobs."""
+        services, name = self._services, dataset.name
+        await settling.settle(services, name, other_people)
+        self._bus.publish("data.added", f"{name}: {dataset.rows} rows")
+        await self._changed()
+        # A name that is used again keeps what it has told.
+        spent = await budgets.spent(services, name)
+        return self._shown(dataset, False, spent, await self._same(name), notes)
+
+    async def _same(self, name: str) -> tuple[str, ...]:
+        """Other names that share a data set's budget."""
+        group = await self._services.store.read(lambda tx: people.group(tx, name))
+        return tuple(each for each in group if each != name)
+
+    async def list(self) -> tuple[r.Dataset, ...]:
+        """`NodeApi.data_list`."""
+
+        def load(tx: Transaction) -> list[tuple[Dataset, bool]]:
+            policies = catalogue.policies(tx)
+            return [(each, each.name in policies) for each in catalogue.datasets(tx)]
+
+        found = await self._services.store.read(load)
+        shown = []
+        for each, decided in found:
+            spent = await budgets.spent(self._services, each.name)
+            shown.append(self._shown(each, decided, spent, await self._same(each.name)))
+        return tuple(shown)
+
+    async def show(self, name: str, machine: Machine | None) -> d.DatasetView:
+        """`NodeApi.data_show`."""
+        return await showing.show(self._services, name, machine)
+
+    async def replace(
+        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+    ) -> d.DatasetChanged:
+        """`NodeApi.data_replace`."""
+        reading = declared(separator, decimal, encoding)
+        dataset, notes, kept = await keeping.replace(self._services, name, Path(path), reading)
+        self._bus.publish("data.replaced", f"{name}: {dataset.rows} rows")
+        await self._changed()
+        return _changed(dataset, kept, notes)
+
+    async def map(self, name: str, columns: str | None) -> d.DatasetChanged:
+        """`NodeApi.data_map`."""
+        dataset, kept = await keeping.set_map(self._services, name, columns or "")
+        self._bus.publish("data.mapped", name)
+        await self._changed()
+        return _changed(dataset, kept, ())
+
+    async def remove(self, name: str) -> d.DatasetRemoved:
+        """`NodeApi.data_remove`."""
+        _, copies = await keeping.remove(self._services, name)
+        told = await self._services.store.read(lambda tx: versions.has_told(tx, name))
+        self._bus.publish("data.removed", name)
+        await self._changed()
+        return d.DatasetRemoved(name, copies, told)
+
+    def _shown(
+        self,
+        dataset: Dataset,
+        decided: bool,
+        spent: float | None,
+        same: tuple[str, ...],
+        notes: tuple[str, ...] = (),
+    ) -> r.Dataset:
+        names = tuple(name for name, _ in dataset.columns)
+        machines = self._services.engine.machines.values()
+        used = sum(
+            isinstance(m.state, OwnerState) and m.state.dataset == dataset.name for m in machines
+        )
+        return r.Dataset(
+            name=dataset.name,
+            path=dataset.source,
+            rows=dataset.rows,
+            columns=names[:_SHOWN],
+            column_count=len(names),
+            bytes=dataset.bytes,
+            digest=dataset.digest,
+            added_at=dataset.added,
+            decided=decided,
+            jobs=used,
+            epsilon_spent=spent,
+            same=same,
+            notes=notes,
+            holdout=dataset.holdout,
+        )
+
+
+def offered(dataset: Dataset) -> None:
+    """Raise `InputError` for a hold-out, which is offered to no job and has no policy."""
+    if dataset.holdout:
+        error = InputError(
+            f"{dataset.name} is a hold-out: it measures your own jobs and is offered to none",
+            "dataset",
+        )
+        error.add_note("assay data list")
+        raise error
+
+
+def _changed(dataset: Dataset, kept: tuple[bytes, ...], notes: tuple[str, ...]) -> d.DatasetChanged:
+    names = tuple(name for name, _ in dataset.columns)
+    ids = tuple("0x" + job.hex() for job in kept)
+    return d.DatasetChanged(dataset.name, dataset.rows, names[:_SHOWN], len(names), ids, notes)

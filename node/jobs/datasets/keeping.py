@@ -1,0 +1,159 @@
+"""Removing and replacing data sets, and their column maps. What was told of them stays told.
+
+The catalogue changes in one transaction, and only then do copies go: a crash at any instant leaves
+the old data set or the new one, whole, and the next start removes what neither needs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+from node.data.datasets import check_path, drop_copies, import_file, kinds_under
+from node.data.maps.declared import encode_map, parse_map
+from node.data.reading import Reading
+from node.engine.engine import Machine
+from node.engine.services import Services
+from node.privacy import settling
+from node.store import catalogue, jobs, versions
+from node.store.catalogue import Dataset
+from node.store.store import Transaction
+from protocol.errors import InputError, StateError
+from protocol.machines.job import OVER, JobPhase
+from protocol.owner.state import OwnerState
+
+#: No more is asked of the data in these, and in `OVER`.
+_SETTLING = (JobPhase.FINISHING, JobPhase.PAYING)
+
+
+async def find(services: Services, name: str) -> Dataset:
+    """A data set by name. Raises InputError."""
+    found = await services.store.read(lambda tx: catalogue.load_dataset(tx, name))
+    if found is None:
+        raise _unknown(name)
+    return found
+
+
+async def remove(services: Services, name: str) -> tuple[Dataset, int]:
+    """Take a data set, its policy and its copies out; and how many copies went.
+
+    Raises InputError (no such data set), StateError (a job that runs needs it). Its ledger and the
+    jobs that it joined stay, and the same name or the same file finds them again.
+    """
+    ended = _ended(services)
+    needed = await _without_note(services, name)
+
+    def write(tx: Transaction) -> Dataset:
+        dataset = catalogue.load_dataset(tx, name)
+        if dataset is None:
+            raise _unknown(name)
+        using = {use.job for use in versions.uses(tx) if use.dataset == name} - ended
+        if using | needed:
+            raise _in_use(name, sorted(using | needed))
+        for use in versions.uses(tx):
+            if use.dataset == name:
+                versions.over(tx, use.job)
+        versions.forget_fits(tx, name)
+        catalogue.delete_dataset(tx, name)
+        return dataset
+
+    dataset = await services.store.run(write)
+    return dataset, await drop_copies(services.home, services.store, name)
+
+
+async def replace(
+    services: Services, name: str, path: Path, reading: Reading
+) -> tuple[Dataset, tuple[str, ...], tuple[bytes, ...]]:
+    """Import the file at `path` (absolute) as the next version of a data set; words about how it
+    was read, and the jobs that go on with the version that they have.
+
+    Name, policy, column map, budget and joined jobs stay. Raises InputError (no such data set, or
+    whatever is wrong with the file), StateError (it was changed meanwhile); then nothing changed.
+    """
+    check_path(path)
+    before = await find(services, name)
+    imported = await services.compute.run_aside(
+        import_file, path, services.home.datasets, reading, before.renames
+    )
+    after = dataclasses.replace(
+        before,
+        source=str(path),
+        digest=imported.copy.digest,
+        rows=imported.rows,
+        bytes=imported.copy.size,
+        columns=imported.columns,
+        added=time.time(),
+        format=imported.written,
+    )
+    kept = await _change(services, before, after)
+    await settling.settle(services, name)
+    return after, imported.notes, kept
+
+
+async def set_map(services: Services, name: str, text: str) -> tuple[Dataset, tuple[bytes, ...]]:
+    """Give a data set the column map that a TOML text declares (empty: none); and the jobs that go
+    on with the one that they have. Raises InputError, StateError, as `replace` does."""
+    renames = encode_map(parse_map(text)) if text else ""
+    before = await find(services, name)
+    columns = await services.compute.run(
+        kinds_under, services.home.datasets, before.digest, renames
+    )
+    after = dataclasses.replace(before, renames=renames, columns=columns)
+    return after, await _change(services, before, after)
+
+
+async def _change(services: Services, before: Dataset, after: Dataset) -> tuple[bytes, ...]:
+    """Put `after` in the place of `before`; the jobs that keep `before`."""
+    ended = _ended(services)
+    unnoted = await _without_note(services, before.name)
+
+    def write(tx: Transaction) -> tuple[bytes, ...]:
+        if catalogue.load_dataset(tx, before.name) != before:
+            raise StateError(f"{before.name} was changed meanwhile; look again, then try again")
+        versions.keep(tx, unnoted, before)
+        using = [use.job for use in versions.uses(tx) if use.dataset == before.name]
+        catalogue.change_dataset(tx, after)
+        versions.forget_fits(tx, before.name)
+        return tuple(job for job in using if job not in ended)
+
+    kept = await services.store.run(write)
+    await drop_copies(services.home, services.store, before.name)
+    return kept
+
+
+def _ended(services: Services) -> frozenset[bytes]:
+    """Jobs that ask nothing more of anybody's data. They never begin again."""
+    machines = services.engine.machines.items()
+    return frozenset(job for job, m in machines if m.state.phase in (*OVER, *_SETTLING))
+
+
+async def _without_note(services: Services, name: str) -> frozenset[bytes]:
+    """Jobs that run and use a data set, of before their versions were noted."""
+    rows = await services.store.read(jobs.jobs)
+    holdouts = {row.job for row in rows if row.holdout == name}
+    ended = _ended(services)
+
+    def uses(machine: Machine) -> bool:
+        state = machine.state
+        if isinstance(state, OwnerState):
+            return state.dataset == name
+        return machine.key in holdouts
+
+    using = [m.key for m in services.engine.machines.values() if uses(m)]
+    return frozenset(using) - ended
+
+
+def _in_use(name: str, using: list[bytes]) -> StateError:
+    shown = ", ".join(f"0x{job.hex()[:8]}" for job in using[:5])
+    more = f" and {len(using) - 5} more" if len(using) > 5 else ""
+    one = "a job uses" if len(using) == 1 else f"{len(using)} jobs use"
+    error = StateError(f"{one} {name} until it is over: {shown}{more}; nothing was removed")
+    error.add_note(f"assay job show {using[0].hex()[:8]}")
+    return error
+
+
+def _unknown(name: str) -> InputError:
+    error = InputError(f"there is no data set {name!r}", "dataset")
+    error.add_note("assay data list")
+    return error
