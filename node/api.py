@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import resource
 import time
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 
 import trio
 
@@ -49,6 +47,7 @@ from node.privacy import reserving as privacy
 from node.store import catalogue
 from node.store.store import Transaction
 from node.version import VERSION
+from node.workers.memory import resident_bytes
 from protocol.addresses import to_checksum
 from protocol.errors import InputError, StateError
 from protocol.machines import inputs
@@ -365,12 +364,3 @@ def _runs(machine: Machine) -> bool:
     """Whether this node has something to do in the job."""
     idle = (*OVER, JobPhase.SEEN, JobPhase.CONSIDERING, JobPhase.WAITING)
     return not machine.broken and machine.state.phase not in idle
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process; its peak where the system does not tell the present."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return pages * resource.getpagesize()

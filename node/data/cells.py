@@ -118,17 +118,20 @@ def text_gaps(cells: pl.Series, words: Sequence[str], values: Numbers | None) ->
     if words:
         gaps = gaps | cells.is_in(list(words)).fill_null(False)
     found: Flags = gaps.to_numpy()
-    return found if values is None else found | _valued(values, words)
+    return found if values is None else _or_valued(found, values, words)
 
 
 def number_gaps(values: Numbers, words: Sequence[str]) -> Flags:
     """Which cells of a file that stores numbers are gaps [rows]: NaN, or the value of a word."""
-    return np.isnan(values) | _valued(values, words)
+    return _or_valued(np.isnan(values), values, words)
 
 
-def _valued(values: Numbers, words: Sequence[str]) -> Flags:
-    found: Flags = np.isin(values, [n for word in words if (n := number_of(word)) is not None])
-    return found
+def _or_valued(gaps: Flags, values: Numbers, words: Sequence[str]) -> Flags:
+    """`gaps`, and what has the value of a word."""
+    for word in words:
+        if (number := number_of(word)) is not None:
+            gaps = gaps | (values == number)
+    return gaps
 
 
 def kinds(table: Table) -> tuple[tuple[str, str], ...]:

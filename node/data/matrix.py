@@ -261,18 +261,54 @@ def _inputs(table: Table, features: Sequence[Feature], outside: Outside) -> _Mad
         )
     x = np.zeros((table.rows, inputs))
     made = _Made(table, outside, x, np.zeros(0))
-    firsts = np.arange(0, x.size, inputs)  # of each row, in the flat matrix
-    at = 0
+    waiting, at = _Waiting(x), 0
     for feature in features:
         if isinstance(feature, NumberFeature):
-            x[:, at], gaps = _scaled(made, feature)
+            values, gaps = _scaled(made, feature)
+            waiting.put(at, values)
         else:
             places, gaps = _places(made, feature, feature.categories)
-            x.reshape(-1)[firsts + (at + places)] = 1.0
+            waiting.put(at, places)
         at += feature.inputs
         if gap_rule(feature).indicator:
-            x[:, at - 1] = gaps
+            waiting.put(at - 1, gaps.astype(np.float64))
+    waiting.write()
     return made
+
+
+class _Waiting:
+    """Columns on their way into a matrix [rows, inputs] of zeros, some of them at a time.
+
+    Written one by one, each column would pass through all of the matrix's memory: a block of rows
+    that a processor's cache holds takes many columns at once.
+    """
+
+    _BLOCK: Final = 2048
+    _MOST: Final = 16 * 1024 * 1024  # numbers that wait, 128 MiB
+
+    def __init__(self, matrix: Numbers) -> None:
+        self._matrix = matrix
+        self._columns: list[tuple[int, Numbers | Integers]] = []
+
+    def put(self, at: int, column: Numbers | Integers) -> None:
+        """Input `at` of each row; of whole numbers, the place behind `at` that is 1."""
+        self._columns.append((at, column))
+        if len(self._columns) * len(column) >= self._MOST:
+            self.write()
+
+    def write(self) -> None:
+        """Write what waits."""
+        rows, inputs = self._matrix.shape
+        firsts = np.arange(0, self._BLOCK * inputs, inputs)  # of each row, in a flat block
+        for start in range(0, rows, self._BLOCK):
+            block = self._matrix[start : start + self._BLOCK]
+            for at, column in self._columns:
+                part = column[start : start + self._BLOCK]
+                if part.dtype == np.float64:
+                    block[:, at] = part
+                else:
+                    block.reshape(-1)[firsts[: len(part)] + (at + part)] = 1.0
+        self._columns.clear()
 
 
 def _require_columns(table: Table, needed: Sequence[str]) -> None:
@@ -311,7 +347,9 @@ def _scaled(made: _Made, column: NumberFeature | NumberTarget) -> tuple[Numbers,
         wrong |= (values < low) | (values > high)
     made.note(name, rule, gaps, wrong, allowed)
     # The spec refuses ranges whose width is no float.
-    scaled: Numbers = (np.clip(values, low, high) - low) / (high - low)
+    scaled: Numbers = np.clip(values, low, high)
+    scaled -= low
+    scaled /= high - low
     return scaled, gaps
 
 

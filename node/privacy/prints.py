@@ -5,7 +5,8 @@ does not enter it, and empty cells add nothing. A cell counts by what it means: 
 value, to a float's precision, however it is written; a text without regard to case and width.
 
 A copy whose columns have other names, or of which some are gone, has other sums. So a row has
-further prints: one without names, and eight of a selection of its cells. Which cells are selected
+further prints: one without names, one without each column, which is what a whole row is where that
+column is gone, and eight of a selection of its cells. Which cells are selected
 follows from name and value alone, or from the value: where no cell that is gone was selected, the
 print is the old one. Three pairs of families select each other's rest, about half of the cells, one
 pair of them without names; two more select a quarter and an eighth.
@@ -17,6 +18,8 @@ data set that has them (bottom-k, Cohen and Kaplan, PODC 2007). Runs in workers.
 from __future__ import annotations
 
 import hashlib
+import itertools
+import math
 import struct
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -35,23 +38,25 @@ if TYPE_CHECKING:
 
 Prints: TypeAlias = NDArray[np.uint64]
 
-#: Prints kept of whole rows with names, and of each other family: 3 MB for the largest data sets,
-#: and all prints of those with fewer rows.
+#: Prints kept of whole rows with names, of each family of selections, and of rows without a column:
+#: 5 MB for the largest data sets, and all prints of those with fewer rows.
 WHOLE_KEPT: Final = 1 << 18
 PART_KEPT: Final = 1 << 14
+LESS_KEPT: Final = 1 << 12
 
 #: Whole rows with names and without; halves, the last pair without names; a quarter, an eighth.
 FAMILIES: Final = 10
+#: Tables of more columns are not tried without each one: selections tell their rows apart.
+_MOST_COLUMNS: Final = 64
 #: Bits of a cell's selector that must be set for a half, the other half, a quarter, an eighth.
 _SELECTED: Final = (1, 2, 12, 112)
 
 #: A selection of fewer cells says too little of a row.
 _LEAST_CELLS: Final = 2
-#: Any other family than the first counts where it tells this part of the rows apart that the first
-#: does.
-_TELLING: Final = 0.95
-#: Common prints of such a family that are no chance.
+#: Common prints, but for those of whole rows with names, that are no chance.
 _LEAST_COMMON: Final = 3
+#: More is not asked for by any setting, and not looked for.
+_ENOUGH: Final = 0.5
 
 _ROWS_AT_ONCE: Final = 1 << 16
 _LAST: Final = (1 << 64) - 1
@@ -85,14 +90,19 @@ Sketch: TypeAlias = tuple[Family, ...]
 
 def sketch_of(table: Table, key: bytes, whole: int = WHOLE_KEPT, part: int = PART_KEPT) -> Sketch:
     """All families of a table's rows, under a key of 32 bytes; `whole` and `part` prints kept."""
-    kept = [np.zeros(0, np.uint64)] * FAMILIES
-    rows, cut = [0] * FAMILIES, [False] * FAMILIES
-    for sums in _sums(table, key):
+    columns = len(table.numbers) + len(table.texts)
+    families = FAMILIES + (columns if columns <= _MOST_COLUMNS else 0)
+    kept = [np.zeros(0, np.uint64)] * families
+    rows, cut = [0] * families, [False] * families
+    for sums in _sums(table, key, families > FAMILIES):
         for index, each in enumerate(sums):
             least = _LEAST_CELLS if index > 1 else 1
             usable = each[(each & _COUNT) >= least]
             rows[index] += len(usable)
-            most, fresh = part if index else whole, _mixed(usable, _words(key, b"row %d" % index))
+            less = index >= FAMILIES
+            most = min(part, LESS_KEPT) if less else part if index else whole
+            # Rows without a column are whole rows of a table that never had it.
+            fresh = _mixed(usable, _words(key, b"row %d" % (0 if less else index)))
             if cut[index]:
                 fresh = fresh[fresh < kept[index][-1]]
             merged = _merged(kept[index], fresh)
@@ -108,21 +118,36 @@ def shared_part(one: Sketch, other: Sketch) -> float:
     """The part of the smaller data set's distinct rows that the other one has too, 0 to 1: an
     estimate where not all prints are kept. Selections count as rows.
 
-    A family that does not tell all rows apart finds rows of other people by chance: by Good and
-    Turing's estimate as many as are not alone in the larger set. That part is taken off.
+    Prints that do not tell all rows apart find rows of other people by chance: by Good and Turing's
+    estimate as many as are not alone in the larger set. That part, and three deviations of it, are
+    taken off. More than a half is not looked for further.
     """
     found = 0.0
-    for index, (a, b) in enumerate(zip(one, other, strict=True)):
+    for first, second in _pairs(len(one), len(other)):
+        a, b = one[first], other[second]
         limit = min(a.limit, b.limit)
-        smaller = a if a.distinct <= b.distinct else b
-        sample = len(smaller.below(limit))
-        common = len(np.intersect1d(a.below(limit), b.below(limit), assume_unique=True))
-        told = min(_told(one, index), _told(other, index))
-        if not sample or (index and (common < _LEAST_COMMON or told < _TELLING)):
-            continue
-        # Of rows that are not alone, two or more fall together: each print too few is two rows.
-        found = max(found, common / sample - 2 * (1 - told))
-    return min(found, 1.0)
+        ours, theirs = a.below(limit), b.below(limit)
+        sample = len(ours if a.distinct <= b.distinct else theirs)
+        common = len(np.intersect1d(ours, theirs, assume_unique=True))
+        if not first and not second:
+            found = common / sample if sample else 0.0
+        elif sample and common >= _LEAST_COMMON:
+            # Of rows that are not alone, two or more fall together: a print too few is two rows.
+            told = min(_told(one, first), _told(other, second))
+            chance = 2 * (1 - told) + 3 / min(a.rows, b.rows)
+            found = max(found, common / sample - chance - 3 * math.sqrt(chance / sample))
+        if found > _ENOUGH:
+            break
+    return found
+
+
+def _pairs(one: int, other: int) -> Iterator[tuple[int, int]]:
+    """Which families of two sketches are held against each other: like and like, and whole rows and
+    rows without a column in every way."""
+    yield from ((index, index) for index in range(FAMILIES))
+    yield from ((index, 0) for index in range(FAMILIES, one))
+    yield from ((0, index) for index in range(FAMILIES, other))
+    yield from itertools.product(range(FAMILIES, one), range(FAMILIES, other))
 
 
 def encode_sketch(sketch: Sketch) -> bytes:
@@ -145,8 +170,12 @@ def decode_sketch(content: bytes) -> Sketch:
             at += 8 * count
     except (ValueError, struct.error) as error:
         raise InputError(f"a sketch of rows cannot be read: {error}", "sketch") from error
-    if len(found) != FAMILIES:
-        raise InputError(f"a sketch has {len(found)} families; {FAMILIES} are needed", "sketch")
+    if not FAMILIES <= len(found) <= FAMILIES + _MOST_COLUMNS:
+        raise InputError(
+            f"a sketch has {len(found)} families; {FAMILIES} and up to {_MOST_COLUMNS} more are "
+            "needed",
+            "sketch",
+        )
     return tuple(found)
 
 
@@ -167,11 +196,12 @@ def _told(sketch: Sketch, index: int) -> float:
     return min(part.distinct / expected, 1.0) if expected else 1.0
 
 
-def _sums(table: Table, key: bytes) -> Iterator[list[Prints]]:
-    """Some rows at a time: each family's sums [rows]."""
+def _sums(table: Table, key: bytes, each_less: bool) -> Iterator[list[Prints]]:
+    """Some rows at a time: each family's sums [rows], those without a column if `each_less`."""
     bare, named, selector = (_words(key, each) for each in (b"bare", b"named", b"selector"))
     for begin in range(0, table.rows, _ROWS_AT_ONCE):
         count = min(_ROWS_AT_ONCE, table.rows - begin)
+        columns: list[Prints] = []
         whole, nameless, bare_half, *parts = (np.zeros(count, np.uint64) for _ in range(7))
         for name, cells, filled in _columns(table, key, begin, count):
             mixed = _mixed(cells, bare)
@@ -181,12 +211,14 @@ def _sums(table: Table, key: bytes) -> Iterator[list[Prints]]:
             mixed = _mixed(cells ^ np.uint64(_hashed(_said(name), key)), named)
             summand = _summand(mixed, filled)
             whole += summand
+            if each_less:
+                columns.append(summand)
             chosen = _mixed(mixed, selector) >> np.uint64(57)
             for total, bits in zip(parts, map(np.uint64, _SELECTED), strict=True):
                 total += summand * ((chosen & bits) == bits)
         half, other, quarter, eighth = parts
         halves = [half, whole - half, other, whole - other, bare_half, nameless - bare_half]
-        yield [whole, nameless, *halves, quarter, eighth]
+        yield [whole, nameless, *halves, quarter, eighth, *(whole - each for each in columns)]
 
 
 def _summand(mixed: Prints, filled: Prints) -> Prints:

@@ -161,6 +161,6 @@ def _take_apart(tx: Transaction, version: Version, apart: Collection[str]) -> No
 def _version(tx: Transaction, dataset: str) -> tuple[Version | None, bool]:
     """A data set's version, and whether it is still to be compared."""
     found = catalogue.load_dataset(tx, dataset)
-    if found is None:
-        return None, False
+    if found is None or found.holdout:
+        return None, False  # a hold-out set takes no job, and must not hold two others together
     return Version(dataset, found.digest), not people.is_compared(tx, dataset)

@@ -150,6 +150,9 @@ class _Here:
         await trio.lowlevel.checkpoint()
         return function(*arguments)
 
+    async def run_aside(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await self.run(function, *arguments)
+
 
 class _Secrets:
     """A node's keys, as far as sketches need them."""

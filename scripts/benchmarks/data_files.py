@@ -29,6 +29,8 @@ _ARCHIVE: Final = "pydataset/resources.tar.gz"
 _SUFFIXES: Final = (".csv", ".csv.gz")
 #: What macOS leaves beside each file that it packs.
 _JUNK: Final = "._"
+#: Characters of a refusal that the page shows.
+_SHOWN: Final = 100
 
 
 def tables(*folders: Path) -> list[Path]:
@@ -71,14 +73,12 @@ def real_files(context: Context) -> Measurement:
         paths = tables(*folders)
         context.say(f"adding {len(paths):,} files")
         refused = taken(paths, copies)
-    names = ", ".join(f"`{path.name}`" for path in refused)
     return Measurement(
         ours=100.0 * (len(paths) - len(refused)) / len(paths),
         notes=[
             f"{len(paths) - len(refused):,} of {len(paths):,} files inside {', '.join(PACKAGES)} "
             "and pydataset, .csv.gz among them, macOS's `._*` left out",
-            f"refused: {names or 'none'}",
-            *(f"{words}" for words in refused.values()),
+            *(f"refused: {words[:_SHOWN].removeprefix('data: ')}" for words in refused.values()),
         ],
     )
 

@@ -79,12 +79,6 @@ def stranger(title: str, sequence: int) -> Card:
     return Card(0, sequence, until, title, 3, numbers(100), (), bytes(20), 0)
 
 
-def write_card(swarm: Swarm, text: str = CARD) -> Path:
-    path = swarm.folder / "card.toml"
-    path.write_text(text)
-    return path
-
-
 def assay(daemon: Daemon, *arguments: str) -> str:
     done = run("--home", str(daemon.home.path), *arguments)
     assert done.returncode == 0, done.stderr
@@ -95,9 +89,8 @@ async def test_nothing_is_published_unless_its_owner_does(swarm: Swarm) -> None:
     """A data set and a policy are no card; neither is a dry run."""
     owner = swarm.owners[0]
     owner.call("policy.set", dataset="clouds", changes={"accept": "auto", "no_noise": True})
-    shown = assay(owner, "card", "publish", "clouds", str(write_card(swarm)), "--dry-run")
-    assert "nothing is published" in shown
-    assert "100 to 300" in shown
+    shown = owner.call("card.publish", dataset="clouds", card=CARD, dry_run=True)
+    assert (shown["published"], shown["offer"]["rows"]) == (False, "100 to 300")
     for daemon in (swarm.requester, *swarm.owners):
         assert daemon.call("offers")["offers"] == []
         assert stored(daemon, "SELECT count(*) FROM cards") == [(0,)]

@@ -65,6 +65,9 @@ class Inline:
         await trio.lowlevel.checkpoint()
         return computed(function, *args)
 
+    async def run_aside(self, function: Callable[..., Any], *args: Any) -> Any:
+        return await self.run(function, *args)
+
 
 def enter(tx: Transaction, dataset: Dataset) -> None:
     """A data set that was compared with all others, and shares nothing."""

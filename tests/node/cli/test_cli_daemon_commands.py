@@ -15,7 +15,6 @@ import pytest
 import trio
 from kits.paths import ROOT
 
-from node.console.amounts import short
 from node.control import examples as ex
 from node.control import results as r
 from node.control.cards import examples as cx
@@ -43,7 +42,7 @@ LINE = ex.STATUS.join_line
             [
                 "the price floor is 0.01 ether",
                 "12 of 4120 rows cannot be used",
-                f"ward-3 leaves {short(ex.JOB)} to you; next: assay train",
+                "ward-3 leaves 0x5a5a5a5a to you; next: assay train",
             ],
         ),
         ("privacy", ["ward-3", "3.4", "4.1", "1e-05", "0x5a5a5a5a…5a5a", "0.0078", "0.61"]),

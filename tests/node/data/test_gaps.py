@@ -13,6 +13,7 @@ import pytest
 from kits.books import make_spec
 from kits.paths import ROOT
 
+from node.data import matrix
 from node.data.datasets import import_file
 from node.data.matrix import KeptRows, OwnedRows, build_kept_rows, owned_rows
 from node.store.blobs import Blobs
@@ -166,6 +167,21 @@ def test_stored_numbers_have_gaps_too(tmp_path: Path) -> None:
     held = plain(tmp_path, features, target, path)
     assert held.features.tolist() == [[0.61, 0, 1, 0, 0], [0, 1, 0, 1, 0], [0, 1, 0, 0, 1]]
     assert held.left_out.tolist() == [False, False, False, True]
+
+
+@pytest.mark.parametrize("most", [1, 10_000, 1 << 24])
+def test_many_rows_are_written_as_few_are(
+    tmp_path: Path, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A matrix is written in blocks of rows, some columns at a time: neither shows."""
+    monkeypatch.setattr(matrix._Waiting, "_MOST", most)
+    ward = GapCategoryFeature("ward", ("a", "b", "c"), (), Missing.FILL, "c", True)
+    features = (*SHOWN, ward, NumberFeature("visits", 0.0, 10.0))
+    head = "age,dose,ward,visits,outcome\n"
+    lines = "61,NA,a,1,1\n,2.5,b,2,0\n55,?,,3,1\n48,1.0,c,4,0\n5,5,a,5,1\n"
+    few = plain(tmp_path, features, content=head + lines).features
+    many = plain(tmp_path, features, content=head + 1001 * lines).features
+    assert np.array_equal(many, np.tile(few, (1001, 1)))
 
 
 PENGUINS = """species,island,bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g,sex,year

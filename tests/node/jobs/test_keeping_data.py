@@ -44,6 +44,8 @@ class Here:
         await trio.lowlevel.checkpoint()
         return function(*args)
 
+    run_aside = run
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
@@ -310,6 +312,8 @@ def die(*_, **__):
 class Here:
     async def run(self, function, *args):
         return function(*args)
+
+    run_aside = run
 
 if moment == "imported":
     keeping._change = die

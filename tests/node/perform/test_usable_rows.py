@@ -48,6 +48,8 @@ class Here:
         await trio.lowlevel.checkpoint()
         return function(*args)
 
+    run_aside = run
+
 
 @pytest.fixture
 def services(tmp_path: Path) -> Iterator[Any]:

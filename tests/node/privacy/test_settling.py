@@ -245,6 +245,15 @@ async def test_no_word_makes_the_same_bytes_other_people(services: Any) -> None:
     assert group(services, "ward") == ("again", "ward")
 
 
+async def test_a_hold_out_set_is_compared_with_nothing(services: Any) -> None:
+    await settled(services, "ward", WARD)
+    await add(services, "held", WARD)
+    with services.store.transaction() as tx:
+        catalogue.mark_holdout(tx, "held")
+    await settling.settle_all(services)
+    assert group(services, "ward") == ("ward",)
+
+
 async def test_the_setting_says_how_much_is_shared(services: Any) -> None:
     await settled(services, "ward", WARD)
     services.config = dataclasses.replace(Config(), overlap=0.3)
