@@ -14,6 +14,7 @@ from kits.daemons.jobs import stored
 from kits.daemons.processes import Swarm, until
 
 from node.net.errors import ConversationError, Refused
+from node.net.peering.whois import parse_peer
 from node.perform.messages import PROTOCOL
 from protocol.params import (
     MAX_GOSSIP_BYTES,
@@ -121,7 +122,7 @@ class TestPrivateMessages:
         assert offences(swarm.requester, peer.swarm.peer_id) == 3
 
     async def test_more_bytes_than_allowed(self, peer: Hostile, swarm: Swarm) -> None:
-        stream = await peer.swarm._open(peer.victim, PROTOCOL)
+        stream = await peer.swarm._open(parse_peer(peer.victim), PROTOCOL)
         await stream.write((1 << 31).to_bytes(4, "big") + b"\x00" * 1000)
         await until(lambda: offences(swarm.requester, peer.swarm.peer_id) == 1, 10, "it is counted")
 

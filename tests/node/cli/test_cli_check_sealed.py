@@ -265,9 +265,9 @@ def test_what_cannot_be_done_is_said(
 def test_a_file_that_does_not_fit_names_its_line(spec: Path, tmp_path: Path, capsys: Any) -> None:
     path = tmp_path / "mine.csv"
     rows(path, 20)
-    path.write_text(path.read_text() + "0.1,0.2,0.3,2,a\n")
+    path.write_text(path.read_text() + "0.1,0.2,0.3,two,a\n")
     assert main(["job", "check", str(spec), "--dry-run", str(path)]) == Exit.USAGE
-    assert "mine.csv, line 22: '2'; a number from 0 to 1 is declared" in capsys.readouterr().err
+    assert "mine.csv, line 22: 'two'; a number from 0 to 1 is declared" in capsys.readouterr().err
     rows(path, 6)
     assert main(["job", "check", str(spec), "--dry-run", str(path)]) == Exit.OK
     assert "5 owners of 1 rows each" in capsys.readouterr().out

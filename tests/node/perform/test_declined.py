@@ -41,13 +41,13 @@ async def considered(store: Store, monkeypatch: pytest.MonkeyPatch, unfit: str =
     async def feed(job: bytes, outcome: Any, done: int) -> None:
         fed.append(outcome)
 
-    async def misfit(services: Any, name: str, terms: Any, *, owner: bool) -> str:
-        return unfit
+    async def owner_fit(services: Any, name: str, job: bytes, spec: Any) -> Any:
+        return considering.compute.Fit(unfit)
 
     async def set_aside(services: Any, machine: Any, dataset: Any) -> str:
         return ""
 
-    monkeypatch.setattr(considering.compute, "misfit", misfit)
+    monkeypatch.setattr(considering.compute, "owner_fit", owner_fit)
     monkeypatch.setattr(considering, "set_aside", set_aside)
     engine = SimpleNamespace(machines={}, feed=feed)
     services: Any = SimpleNamespace(

@@ -287,8 +287,8 @@ def test_rows_are_read_as_owners_read_theirs(tmp_path: Path) -> None:
     known = clouds(30)
     assert np.abs(x - known[0]).max() < 1e-4
     assert (y == known[1]).all()
-    bad = write(tmp_path / "bad.csv", 3, "0.1,0.2,0.3,0.4,0.5,7,a")
-    with pytest.raises(InputError, match=r"bad\.csv, line 5: '7'; a number from 0 to 1"):
+    bad = write(tmp_path / "bad.csv", 3, "0.1,0.2,0.3,0.4,0.5,seven,a")
+    with pytest.raises(InputError, match=r"bad\.csv, line 5: 'seven'; a number from 0 to 1"):
         read_rows(bad, draft().terms)
 
 

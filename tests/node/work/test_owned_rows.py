@@ -119,7 +119,7 @@ def test_without_noise_and_of_a_hold_out_set_every_value_must_fit(tmp_path: Path
 def test_a_hold_out_set_is_measured_as_its_owners_rows_are_read(tmp_path: Path) -> None:
     """And as `assay predict` reads it: with noise a number outside is clipped."""
     rows = rows_of(tmp_path, "130,a,short\n-7,b,long\n")
-    assert not tasks.fits(rows, terms_of(NOISY), False)
+    assert tasks.fits(rows, terms_of(NOISY), False).why == ""
     tasks.matrix_of.cache_clear()
     x, _ = tasks.matrix_of(encode_spec(NOISY), rows)
     assert x[:, 0].tolist() == [1.0, 0.0]

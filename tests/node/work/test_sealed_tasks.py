@@ -152,7 +152,9 @@ def job(
         x, y = data[name]
         return OwnedRows(x, y, np.zeros(len(x), dtype=np.bool_), "")
 
-    def load_kept(directory: Path, digest: bytes, name: str, terms: object) -> KeptRows:
+    def load_kept(
+        directory: Path, digest: bytes, name: str, terms: object, renames: str
+    ) -> KeptRows:
         x, y = data[name]
         return KeptRows(x, y, np.zeros(len(x), dtype=np.bool_), "")
 
