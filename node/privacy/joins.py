@@ -81,10 +81,11 @@ def over(tx: Transaction, job: bytes, *, used: str) -> None:
 
 def allowed(tx: Transaction, dataset: str) -> int:
     """How many jobs without noise a data set and those of the same people join, by the strictest of
-    their policies."""
+    their policies: none where one of those others takes no job without noise at all."""
     decided = policies(tx)
-    others = [decided[each] for each in people.group(tx, dataset) if each in decided]
-    return min(each.no_noise_jobs for each in (policy_of(tx, dataset), *others))
+    own, names = policy_of(tx, dataset), set(people.group(tx, dataset)) - {dataset}
+    others = [decided[each] for each in names if each in decided]
+    return min([own.no_noise_jobs, *(each.no_noise_jobs * each.no_noise for each in others)])
 
 
 def _names(tx: Transaction, dataset: Dataset) -> tuple[str, ...]:

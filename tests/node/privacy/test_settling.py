@@ -283,6 +283,15 @@ async def test_jobs_without_noise_are_counted_together(services: Any) -> None:
     assert await joins.join(services, sets["near"], job(3), asker) != ""
 
 
+async def test_who_takes_no_job_without_noise_holds_for_copies_too(services: Any) -> None:
+    await settled(services, "ward", WARD, no_noise=False)
+    await settled(services, "near", NEAR, no_noise=True, no_noise_jobs=2)
+    with services.store.snapshot() as tx:
+        near = catalogue.load_dataset(tx, "near")
+    why = await joins.join(services, near, job(1), b"\x11" * 20)
+    assert "joined 0 of 0 jobs without noise that the strictest of their policies allows" in why
+
+
 # When
 
 
