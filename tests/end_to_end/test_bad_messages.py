@@ -39,7 +39,6 @@ from protocol.wire.messages import (
     Release,
 )
 from protocol.wire.topics import JOBS_TOPIC, block_topic, job_topic
-from protocol.wire.verdict import Verdict
 
 pytestmark = pytest.mark.waits(110)
 
@@ -236,8 +235,7 @@ class TestGossip:
             (JOBS_TOPIC, peer.frame(peer.sealed(Announce(DIGEST, 5), DIGEST), b"other")),
         ]
         for known in {topic for topic, _ in bad}:
-            await peer.swarm.subscribe(known, _accept)
-            await peer.swarm.wait_topic(known, 1, 10)
+            await peer.follow(known)
         for number, (where, data) in enumerate(bad, start=1):
             await peer.swarm.publish(where, data)
             await until(
@@ -247,8 +245,7 @@ class TestGossip:
             )
 
     async def test_oversized(self, peer: Hostile, swarm: Swarm) -> None:
-        await peer.swarm.subscribe(JOBS_TOPIC, _accept)
-        await peer.swarm.wait_topic(JOBS_TOPIC, 1, 10)
+        await peer.follow(JOBS_TOPIC)
         await peer.swarm._parts.pubsub.publish(JOBS_TOPIC, bytes(MAX_GOSSIP_BYTES + 1))
         await until(
             lambda: offences(swarm.requester, peer.swarm.peer_id) == 1, 10, "it is rejected"
@@ -257,8 +254,7 @@ class TestGossip:
     async def test_replayed(self, peer: Hostile, swarm: Swarm, job: bytes) -> None:
         """The requester's own announcement once more, by somebody else: true, and nothing new."""
         rows = stored(swarm.requester, "SELECT body FROM messages WHERE kind = 'Announce'")
-        await peer.swarm.subscribe(JOBS_TOPIC, _accept)
-        await peer.swarm.wait_topic(JOBS_TOPIC, 1, 10)
+        await peer.follow(JOBS_TOPIC)
         await peer.swarm.publish(JOBS_TOPIC, encode(Frame(rows[0][0], b"")))
         await heard_after(peer, swarm, job)
         assert offences(swarm.requester, peer.swarm.peer_id) == 1  # the message after it alone
@@ -269,8 +265,8 @@ class TestGossip:
         batch = os.urandom(1000)
         header = Contribution(0, 0, DIGEST, blob_digest(batch), len(batch))
         topic = block_topic(job, 0)
-        await peer.swarm.subscribe(topic, _accept)
-        await peer.swarm.publish(topic, peer.frame(peer.sealed(header, job), batch))
+        await peer.follow(JOBS_TOPIC)
+        await peer.push(topic, peer.frame(peer.sealed(header, job), batch))
         await heard_after(peer, swarm, job)
 
     async def test_another_spec_for_a_posted_job(
@@ -282,18 +278,13 @@ class TestGossip:
         forged = spec.replace(b"Two clouds", b"Two crowds")
         assert forged != spec
         body = Announce(blob_digest(forged), len(forged))
-        await peer.swarm.subscribe(JOBS_TOPIC, _accept)
-        await peer.swarm.wait_topic(JOBS_TOPIC, 1, 10)
+        await peer.follow(JOBS_TOPIC)
         await peer.swarm.publish(JOBS_TOPIC, peer.frame(peer.sealed(body, job), forged))
         unposted = blob_digest(b"nobody has posted this")
         await peer.swarm.publish(JOBS_TOPIC, peer.frame(peer.sealed(body, unposted), forged))
         await heard_after(peer, swarm, job)
         # Whoever does not know the job passes such a thing on in good faith: none of it is blamed.
         assert offences(swarm.requester, peer.swarm.peer_id) == 1  # the message after it alone
-
-
-def _accept(data: bytes, author: str) -> Verdict:
-    return Verdict.ACCEPT
 
 
 async def heard_after(peer: Hostile, swarm: Swarm, job: bytes) -> None:

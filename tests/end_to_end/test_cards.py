@@ -55,7 +55,7 @@ def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swarm]:
 @pytest.fixture
 async def peer(swarm: Swarm, tmp_path: Path) -> AsyncIterator[Hostile]:
     async with hostile(tmp_path / "hostile", swarm.contract, swarm.peer, swarm.address) as found:
-        await found.swarm.wait_topic(CARDS_TOPIC, 1, 20)
+        await found.follow(CARDS_TOPIC)
         yield found
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from eth_hash.auto import keccak
 
-from kits.daemons.processes import CHAIN_ID, Daemon
+from kits.daemons.processes import CHAIN_ID, Daemon, until
 from node.home.config import Config, init_home
 from node.home.home import Home
 from node.home.keys import Keys
+from node.net.peering.whois import parse_peer
 from node.net.swarm import Swarm, SwarmConfig, open_swarm
 from node.perform.messages import PROTOCOL
 from node.work.secagg import new_sealing_key
@@ -22,6 +23,7 @@ from protocol.params import MAX_STREAM_MESSAGE_BYTES
 from protocol.wire.codec import decode, encode
 from protocol.wire.envelope import Context, Envelope, Frame, open_envelope, seal
 from protocol.wire.messages import AskCards, Body, Enrol
+from protocol.wire.verdict import Verdict
 
 NOWHERE = bytes(32)
 
@@ -45,6 +47,21 @@ class Hostile:
         if not isinstance(envelope.body, AskCards):
             self.heard.append(envelope)
         return b""
+
+    async def follow(self, topic: str) -> None:
+        """Follow a topic, and wait until the victim is known to follow it.
+
+        What this peer publishes goes to the followers that it knows at that moment, and to nobody
+        later: that somebody else follows the topic says nothing of the victim.
+        """
+        await self.swarm.subscribe(topic, _accept)
+        victim, followers = parse_peer(self.victim), self.swarm._parts.pubsub.peer_topics
+        await until(lambda: victim in followers.get(topic, ()), 10, f"the victim follows {topic}")
+
+    async def push(self, topic: str, data: bytes) -> None:
+        """Publish to the victim on a topic that it does not follow."""
+        self.swarm._parts.pubsub.peer_topics.setdefault(topic, set()).add(parse_peer(self.victim))
+        await self.swarm.publish(topic, data)
 
     def place(self, job: bytes = NOWHERE, round_: int = 0, attempt: int = 0) -> Context:
         return Context(self.domain.chain_id, self.domain.contract, job, round_, attempt)
@@ -78,6 +95,10 @@ class Hostile:
         signature = self.keys.sign_digest(enrolment_digest(self.domain, statement))
         honest = Enrol(account, account, rows, self.sealing_key[1], signature)
         return dataclasses.replace(honest, **lies)
+
+
+def _accept(data: bytes, author: str) -> Verdict:
+    return Verdict.ACCEPT
 
 
 def opened(data: bytes) -> Envelope:
