@@ -35,11 +35,37 @@ class FromBothEnds(LoadScopeScheduling):  # type: ignore[misc]
             self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
         super()._assign_work_unit(node)
 
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Take back what a worker that has died was given; the test that it died of, if any.
+
+        That test is over, as a failure. The library would give it, and the modules that are done,
+        to the next worker: the one ends that worker too, of the others no worker ever reports.
+        """
+        workload = self.assigned_work.pop(node)
+        begun = [
+            (unit, test) for unit in workload.values() for test, over in unit.items() if not over
+        ]
+        if not begun:
+            return None
+        unit, crashed = begun[0]
+        unit[crashed] = True
+        self.workqueue.update(
+            (name, unit) for name, unit in workload.items() if not all(unit.values())
+        )
+        for other in self.assigned_work:
+            self._reschedule(other)
+        return str(crashed)
+
     def _reschedule(self, node: WorkerController) -> None:
-        """Give a module ahead when one test is left: it cannot be taken back from a worker."""
-        if self.workqueue and self._pending_of(self.assigned_work[node]) > 1:
-            return
-        super()._reschedule(node)
+        """Give modules ahead while less than two tests are left, for a worker keeps its last test
+        until it is given another or sent home; none earlier, as they cannot be taken back."""
+        while not node.shutting_down:
+            if not self.workqueue:
+                node.shutdown()
+            elif self._pending_of(self.assigned_work[node]) > 1:
+                return
+            else:
+                self._assign_work_unit(node)
 
 
 def scheduler(config: pytest.Config, log: object) -> FromBothEnds:
