@@ -98,6 +98,7 @@ def test_rows_fall_where_noise_is_left_out(key: PrivateKey) -> None:
     assert not spy.gram_row(block, owner, almost_none, 1, seeded(7)).holds
 
 
+@pytest.mark.ci
 def test_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spy, "DRAWS", 8)
     table = spy.run(seeded(8), bits=512, tries=300)

@@ -95,6 +95,7 @@ def test_accuracies_and_their_lead(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gap.ours == pair.gap == abs(spread.fmean(pair.sealed) - spread.fmean(pair.clear)) < 0.5
 
 
+@pytest.mark.ci
 def test_rounds_by_the_workers_come_out_as_the_integers_say() -> None:
     found = sealed_rounds.run(BREAST_CANCER, BITS, 1)
     sizes = {len(each) for each in (found.empty, found.full, found.filling, found.first)}

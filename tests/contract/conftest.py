@@ -7,8 +7,14 @@ from collections.abc import Iterator
 import pytest
 from kits.bounty import World
 
+#: The first is what is deployed.
+GENERATORS = [
+    pytest.param(False, id="legacy"),
+    pytest.param(True, id="venom", marks=pytest.mark.ci),
+]
 
-@pytest.fixture(scope="session", params=[False, True], ids=["legacy", "venom"])
+
+@pytest.fixture(scope="session", params=GENERATORS)
 def chain(request: pytest.FixtureRequest) -> World:
     return World(experimental=request.param)
 

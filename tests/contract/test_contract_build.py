@@ -33,6 +33,7 @@ def test_the_interface_that_is_checked_in_is_the_compilers() -> None:
     assert {entry["type"] for entry in compiled["abi"]} == ENTRIES
 
 
+@pytest.mark.ci
 def test_the_bytecode_fits_the_chains_limit_and_repeats(checkout: Path) -> None:
     here = build.compile_contract()["bytecode"]
     # EIP-170; the creation code is a little longer than what it leaves on the chain.

@@ -316,7 +316,11 @@ class VenomBounties(Bounties):
 
 
 @pytest.mark.parametrize(
-    ("machine", "part"), [(Bounties, 0.1), (VenomBounties, 0.05)], ids=["legacy", "venom"]
+    ("machine", "part"),
+    [
+        pytest.param(Bounties, 0.1, id="legacy"),
+        pytest.param(VenomBounties, 0.05, id="venom", marks=pytest.mark.ci),
+    ],
 )
 def test_money_out_never_exceeds_money_in_whoever_tries_what(
     machine: type[Bounties], part: float

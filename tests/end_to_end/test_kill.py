@@ -62,6 +62,7 @@ async def test_one_kill_of_an_owner_and_one_of_the_requester(swarm: Swarm) -> No
     await holds(swarm, job, rounds)
 
 
+@pytest.mark.ci
 async def test_an_owner_that_dies_between_the_list_and_the_root(swarm: Swarm, proxy: Proxy) -> None:
     """It has examined the cohort's list and has not seen the root final when it dies: the list is
     no part of its state, and what comes next relies on it."""
@@ -81,6 +82,7 @@ async def test_an_owner_that_dies_between_the_list_and_the_root(swarm: Swarm, pr
     await holds(swarm, job, 2)
 
 
+@pytest.mark.ci
 async def test_down_and_up_in_the_middle_of_a_job(swarm: Swarm) -> None:
     """The polite end: drained and told so; the job goes on at the next start."""
     rounds = 3

@@ -122,6 +122,7 @@ async def test_without_noise_the_attempt_opens_nothing_and_the_next_succeeds(swa
         assert released_once(owner, job) == succeeded
 
 
+@pytest.mark.ci
 async def test_more_vanish_while_shares_are_awaited_than_may(swarm: Swarm) -> None:
     """Three of six are gone once their batches are committed, where four must give their shares:
     the round is paid and moves nothing, and the next one runs when they are back. Batches go under

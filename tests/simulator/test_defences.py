@@ -142,6 +142,7 @@ def leaking() -> Iterator[None]:
         yield
 
 
+@pytest.mark.ci
 def test_the_property_fails_where_owners_give_both_kinds() -> None:
     with leaking(), pytest.raises(AssertionError, match="1"):
         run_state_machine_as_test(

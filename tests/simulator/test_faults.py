@@ -324,6 +324,7 @@ def test_an_owner_may_ask_for_members_that_it_knows() -> None:
     check_done(world)
 
 
+@pytest.mark.ci
 def test_an_owner_stops_where_too_much_went_unpaid() -> None:
     """Five contribute, the requester never commits; one of them has had enough after two."""
     world = World(Settings(seed=75, rounds=1, ready_seconds=3, contribute_seconds=4))

@@ -35,6 +35,7 @@ def test_a_mesh_hears_as_much_as_it_says() -> None:
     assert meter.of("o3") == {"Open": 600, "Ready": 50}
 
 
+@pytest.mark.ci
 def test_a_round_of_two_blocks_is_counted() -> None:
     told = scaling.measure(32)
     requester, owner = told["requester"], told["owner"]

@@ -375,6 +375,7 @@ def test_a_job_whose_finish_comes_too_late_is_wound_up() -> None:
     _check_wound_up(world)
 
 
+@pytest.mark.ci
 def test_a_job_gives_up_when_an_owner_never_comes_back() -> None:
     world = World(Settings(seed=55, rounds=4, ready_seconds=4))
     lost = world.owners[3]

@@ -88,7 +88,9 @@ NOISY = _TEXT.format(
 
 
 guarded = pytest.mark.parametrize("swarm", ["guarded"], indirect=True)
-unguarded = pytest.mark.parametrize("swarm", ["unguarded"], indirect=True)
+unguarded = pytest.mark.parametrize(
+    "swarm", [pytest.param("unguarded", marks=pytest.mark.ci)], indirect=True
+)
 
 
 def owners(kind: str, folders: pytest.TempPathFactory) -> Iterator[OwnerSwarm]:

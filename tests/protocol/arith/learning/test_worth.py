@@ -298,6 +298,7 @@ def test_regression_finds_planted_worths_under_shuffling(seed: int, missing: int
     assert np.corrcoef(found, case.worths)[0, 1] > 0.98
 
 
+@pytest.mark.ci
 def test_noise_makes_the_estimate_shrink_towards_equal() -> None:
     """It errs less than equal worths do, and little more where nothing can be told."""
     widths, errors = [], []
@@ -368,6 +369,7 @@ def test_values_of_any_size_are_fitted_alike() -> None:
     assert worth_of_members(nothing, 48, shuffled=True) is None
 
 
+@pytest.mark.ci
 def test_the_longest_job_of_the_largest_cohort_is_fitted() -> None:
     random = np.random.default_rng(2)
     worths = random.uniform(0, 1, MAX_COHORT)

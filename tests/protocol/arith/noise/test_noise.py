@@ -362,6 +362,7 @@ def test_noise_takes_one_step_a_round(entropy_from: Callable[[int], Entropy]) ->
         noisy_gradient(model, weights, x, y, two, fixed_point(two), plan, entropy_from(1))
 
 
+@pytest.mark.ci
 def test_digits_are_learnt_at_epsilon_eight(entropy_from: Callable[[int], Entropy]) -> None:
     """Five owners, forty rounds: some ten points under these settings' accuracy is a defect."""
     data, target = digits()

@@ -58,6 +58,7 @@ def test_lengths_of_which_there_is_no_short_order_key(entropy_from, bits: int) -
     assert caught.value.field == "key.bits"
 
 
+@pytest.mark.ci
 def test_a_full_length_key(full_short_key: PrivateKey, entropy_from) -> None:
     assert full_short_key.public.bits == 3072
     assert full_short_key.public.exponent_bits == 512
