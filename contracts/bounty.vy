@@ -39,15 +39,6 @@ initializes: ledger
 exports: ledger.__interface__
 
 
-struct Payment:
-    round: uint16
-    position: uint16
-    block_index: uint16
-    roster_digest: bytes32
-    contribution_digest: bytes32
-    proof: DynArray[bytes32, trees.MAX_DEPTH]
-
-
 struct Merit:
     position: uint16
     # Zero claims no merit.
@@ -56,6 +47,14 @@ struct Merit:
 
 
 _MERIT_BIT: constant(uint256) = 1 << 255
+# Payments of one claim: an account with more rounds claims several times.
+MAX_PAYMENTS: public(constant(uint256)) = 32
+# A payment without its proof: round (1), position (2), block (2), roster
+# digest (32), contribution digest (32).
+_LEAF_BYTES: constant(uint256) = 69
+_MAX_PAYMENT_BYTES: constant(uint256) = _LEAF_BYTES + trees.MAX_DEPTH * trees.NODE_BYTES
+# Where the offset of `payments` stands in a claim's data.
+_PAYMENTS: constant(uint256) = 4 + 2 * 32
 
 
 event Posted:
@@ -145,21 +144,24 @@ def post(
     @return bytes32 The job's id.
     """
     job: bytes32 = ledger._job_id(msg.sender, spec_digest)
-    assert ledger.jobs[job].requester == empty(address), "bounty: posted already"
+    assert ledger.words[job].head == 0, "bounty: posted already"
     assert rounds != 0 and convert(rounds, uint256) <= ledger.MAX_ROUNDS, "bounty: rounds not in 1 to 255"
     assert cohort != 0 and convert(cohort, uint256) <= ledger.MAX_COHORT, "bounty: cohort not in 1 to 4096"
     assert convert(expiry, uint256) > block.timestamp, "bounty: expiry is past"
+    assert rate <= ledger.MAX_RATE, "bounty: rate is 2 ** 96 or more"
 
     escrow: uint256 = convert(rounds, uint256) * convert(cohort, uint256) * rate + merit
-    ledger.jobs[job].requester = msg.sender
-    ledger.jobs[job].token = token
-    ledger.jobs[job].rounds = rounds
-    ledger.jobs[job].cohort = cohort
-    ledger.jobs[job].rate = rate
-    ledger.jobs[job].merit = merit
-    ledger.jobs[job].closes = expiry
-    ledger.jobs[job].merit_left = merit
-    ledger.jobs[job].held = escrow
+    assert escrow <= ledger.MAX_ESCROW, "bounty: escrow is 2 ** 128 or more"
+    ledger.words[job].head = (
+        convert(msg.sender, uint256)
+        | (convert(expiry, uint256) << ledger.CLOSES)
+        | (convert(rounds, uint256) << ledger.ROUNDS)
+        | (convert(cohort, uint256) << ledger.COHORT)
+    )
+    ledger.words[job].state = escrow
+    ledger.words[job].pay = convert(token, uint256) | (rate << ledger.RATE)
+    # A merit is at most its escrow.
+    ledger.words[job].pot = merit | (merit << ledger.MERIT_LEFT)
     log Posted(
         job=job,
         requester=msg.sender,
@@ -187,17 +189,20 @@ def enrol(job: bytes32, root: bytes32, count: uint16):
     @param root The root of the index tree over the owners' enrolments.
     @param count The number of owners under it.
     """
-    ledger._require_requester(job)
-    ledger._require_open(job)
+    head: uint256 = ledger._of_requester(job)
+    ledger._require_open(head)
     assert root != empty(bytes32), "bounty: root is empty"
     assert count != 0, "bounty: count is zero"
-    enrolled: uint256 = convert(ledger.jobs[job].enrolled, uint256) + convert(count, uint256)
-    assert enrolled <= convert(ledger.jobs[job].cohort, uint256), "bounty: cohort is full"
+    state: uint256 = ledger.words[job].state
+    enrolled: uint256 = ((state >> ledger.ENROLLED) & ledger.BITS_16) + convert(count, uint256)
+    assert enrolled <= (head >> ledger.COHORT) & ledger.BITS_16, "bounty: cohort is full"
 
-    index: uint16 = ledger.jobs[job].enrolments
-    ledger.jobs[job].enrolments = index + 1
-    ledger.jobs[job].enrolled = convert(enrolled, uint16)
-    ledger.enrolments[job][index] = ledger.Enrolment(root=root, count=count)
+    # Each enrolment has an owner at least, so that indices end below the cohort.
+    index: uint16 = convert((state >> ledger.ENROLMENTS) & ledger.BITS_16, uint16)
+    ledger.words[job].state = (
+        state + (1 << ledger.ENROLMENTS) + (convert(count, uint256) << ledger.ENROLLED)
+    )
+    ledger.enrolled[job][convert(index, uint256)] = ledger._packed(root, count)
     log Enrolled(job=job, index=index, root=root, count=count)
 
 
@@ -225,24 +230,31 @@ def commit(
     @param valid_until The last moment, in seconds, of the commitment's validity.
     @param signature The requester's EIP-712 signature, r, s, v.
     """
-    ledger._require_posted(job)
-    ledger._require_open(job)
-    assert round == ledger.jobs[job].next_round, "bounty: not the next round"
-    assert round < ledger.jobs[job].rounds, "bounty: no rounds left"
+    head: uint256 = ledger._posted(job)
+    ledger._require_open(head)
+    state: uint256 = ledger.words[job].state
+    number: uint256 = convert(round, uint256)
+    assert number == (state >> ledger.NEXT_ROUND) & ledger.BITS_8, "bounty: not the next round"
+    assert number < (head >> ledger.ROUNDS) & ledger.BITS_8, "bounty: no rounds left"
     assert root != empty(bytes32), "bounty: root is empty"
-    assert count != 0 and count <= ledger.jobs[job].cohort, "bounty: count not in 1 to cohort"
+    owed: uint256 = convert(count, uint256)
+    assert owed != 0 and owed <= (head >> ledger.COHORT) & ledger.BITS_16, "bounty: count not in 1 to cohort"
     until: uint256 = convert(valid_until, uint256)
     assert block.timestamp <= until, "bounty: commitment has expired"
     assert until <= block.timestamp + ledger.MAX_VALIDITY, "bounty: commitment is valid for too long"
     digest: bytes32 = signing._commitment_digest(
         job, round, root, count, model_digest, valid_until
     )
-    assert signing._signer(digest, signature) == ledger.jobs[job].requester, "bounty: not signed by the requester"
+    signer: address = signing._signer(digest, signature)
+    assert convert(signer, uint256) == head & ledger.BITS_160, "bounty: not signed by the requester"
 
-    ledger.jobs[job].next_round = round + 1
-    ledger.jobs[job].contributions += convert(count, uint32)
-    ledger.jobs[job].unpaid += convert(count, uint32)
-    ledger.rounds[job][round] = ledger.Round(root=root, model_digest=model_digest, count=count)
+    ledger.words[job].state = (
+        state
+        + (owed << ledger.UNPAID)
+        + (owed << ledger.CONTRIBUTIONS)
+        + (1 << ledger.NEXT_ROUND)
+    )
+    ledger.committed[job][number] = ledger._packed(root, count)
     log Committed(
         job=job,
         round=round,
@@ -273,17 +285,20 @@ def finish(
     @param merit_root The root hash of the sum tree over merit.
     @param merit_total The root's total: the whole pot.
     """
-    ledger._require_requester(job)
-    ledger._require_open(job)
+    head: uint256 = ledger._of_requester(job)
+    ledger._require_open(head)
     pot: uint256 = 0
-    if ledger.jobs[job].contributions != 0:
-        pot = ledger.jobs[job].merit
+    if (ledger.words[job].state >> ledger.CONTRIBUTIONS) & ledger.BITS_24 != 0:
+        pot = ledger.words[job].pot & ledger.BITS_128
     assert merit_total == pot, "bounty: merit total is not the pot"
     assert (merit_root == empty(bytes32)) == (pot == 0), "bounty: merit root does not fit the pot"
 
-    ledger.jobs[job].finished = True
-    ledger.jobs[job].merit_left = pot
-    ledger.jobs[job].merit_root = merit_root
+    ledger.words[job].head = head | (1 << ledger.FINISHED)
+    if pot == 0:
+        # What was promised stays readable; nothing of it is left.
+        ledger.words[job].pot &= ledger.BITS_128
+    else:
+        ledger.words[job].merit_root = merit_root
     log Finished(
         job=job,
         model_digest=model_digest,
@@ -303,18 +318,22 @@ def cancel(job: bytes32):
          earlier cancellation.
     @param job The job's id.
     """
-    ledger._require_requester(job)
-    ledger._require_open(job)
+    head: uint256 = ledger._of_requester(job)
+    ledger._require_open(head)
     effective: uint256 = block.timestamp + ledger.NOTICE
-    assert effective < convert(ledger.jobs[job].closes, uint256), "bounty: closes sooner already"
+    closes: uint256 = (head >> ledger.CLOSES) & ledger.BITS_64
+    assert effective < closes, "bounty: closes sooner already"
 
-    ledger.jobs[job].closes = convert(effective, uint64)
+    # The greater moment gives way to the lesser, in its own bits.
+    ledger.words[job].head = head - ((closes - effective) << ledger.CLOSES)
     log Cancelled(job=job, effective=convert(effective, uint64))
 
 
 @external
 @nonreentrant
-def claim(job: bytes32, account: address, payments: DynArray[Payment, ledger.MAX_ROUNDS], merit: Merit):
+def claim(
+    job: bytes32, account: address, payments: Bytes[MAX_PAYMENTS * _MAX_PAYMENT_BYTES], merit: Merit
+):
     """
     @notice Pays an account for its contributions, and its merit. Anybody may
             send the claim; the money goes to the account.
@@ -324,63 +343,103 @@ def claim(job: bytes32, account: address, payments: DynArray[Payment, ledger.MAX
          for all rounds that the account was ever paid for, named or not.
     @param job The job's id.
     @param account The account that stands in the leaves, and is paid.
-    @param payments One proof for each round to be paid, in any order.
+    @param payments One payment for each round to be paid, in any order, back
+           to back: round (1 byte), position (2), block (2), roster digest
+           (32), contribution digest (32), and the proof's siblings (24 each).
     @param merit The proof of the account's merit; an amount of zero for none.
     """
-    ledger._require_posted(job)
-    before: uint256 = ledger.paid[job][account]
-    after: uint256 = before
-    number: uint256 = 0
-    for payment: Payment in payments:
-        committed: ledger.Round = ledger.rounds[job][payment.round]
-        # Rounds end at 254, so that no payment can reach the merit's bit.
-        assert committed.count != 0, "bounty: round is not committed"
-        bit: uint256 = 1 << convert(payment.round, uint256)
-        if after & bit != 0:
-            continue
-        leaf: bytes32 = trees._contribution_leaf(
-            account, payment.block_index, payment.roster_digest, payment.contribution_digest
-        )
-        assert trees._is_at(
-            committed.root,
-            convert(committed.count, uint256),
-            convert(payment.position, uint256),
-            leaf,
-            payment.proof,
-        ), "bounty: contribution is not under the round's root"
-        after |= bit
-        number += 1
-    rounds_bits: uint256 = after ^ before
+    ledger._posted(job)
+    after: uint256 = ledger.paid[job][account]
+    # Proofs are read where they lie. The compiler has checked that `payments`
+    # lies in the call's data, at this offset.
+    at: uint256 = convert(slice(msg.data, _PAYMENTS, 32), uint256) + 36
+    end: uint256 = at + len(payments)
+    for _: uint256 in range(MAX_PAYMENTS):
+        if at == end:
+            break
+        after, at = self._proved(job, account, after, at)
+    assert at == end, "bounty: payments do not end with a proof, or are more than 32"
+    rounds_bits: uint256 = after ^ ledger.paid[job][account]
 
+    head: uint256 = ledger.words[job].head
+    state: uint256 = ledger.words[job].state
+    pot: uint256 = 0
     worth: uint256 = 0
-    if ledger.jobs[job].finished:
+    if ledger._is_finished(head):
         if merit.amount != 0 and after & _MERIT_BIT == 0:
             root: trees.SumNode = trees._sum_root(
                 convert(merit.position, uint256), account, merit.amount, merit.proof
             )
-            assert root.hash == ledger.jobs[job].merit_root, "bounty: merit is not under the root"
-            assert root.total == ledger.jobs[job].merit, "bounty: merit does not add up to the pot"
+            pot = ledger.words[job].pot
+            assert root.hash == ledger.words[job].merit_root, "bounty: merit is not under the root"
+            assert root.total == pot & ledger.BITS_128, "bounty: merit does not add up to the pot"
             worth = merit.amount
             after |= _MERIT_BIT
     else:
         assert merit.amount == 0, "bounty: merit without finish"
-        if ledger._is_closed(job):
+        if ledger._is_closed(head):
             due: uint256 = after & ~ledger.shared[job][account]
             if due != 0:
-                share: uint256 = ledger.jobs[job].merit // convert(ledger.jobs[job].contributions, uint256)
-                worth = share * ledger._ones(due)
+                pot = ledger.words[job].pot
+                contributions: uint256 = (state >> ledger.CONTRIBUTIONS) & ledger.BITS_24
+                worth = (pot & ledger.BITS_128) // contributions * ledger._ones(due)
                 ledger.shared[job][account] = after
     assert rounds_bits != 0 or worth != 0, "bounty: nothing to pay"
 
-    amount: uint256 = number * ledger.jobs[job].rate + worth
+    pay: uint256 = ledger.words[job].pay
+    number: uint256 = ledger._ones(rounds_bits)
+    amount: uint256 = number * (pay >> ledger.RATE) + worth
     ledger.paid[job][account] = after
-    # Checked subtractions: the two liabilities and the job's own money bound
-    # what its trees can prove.
-    ledger.jobs[job].unpaid -= convert(number, uint32)
-    ledger.jobs[job].merit_left -= worth
-    ledger.jobs[job].held -= amount
+    # The two liabilities and the job's own money bound what its trees can
+    # prove: no field borrows from its neighbour.
+    assert number <= (state >> ledger.UNPAID) & ledger.BITS_24, "bounty: more than the rate owed"
+    assert amount <= state & ledger.BITS_128, "bounty: more than the job holds"
+    ledger.words[job].state = state - (number << ledger.UNPAID) - amount
+    if worth != 0:
+        assert worth <= pot >> ledger.MERIT_LEFT, "bounty: more than the merit left"
+        ledger.words[job].pot = pot - (worth << ledger.MERIT_LEFT)
     log Claimed(job=job, account=account, amount=amount, rounds_bits=rounds_bits, merit=worth)
-    money._push(ledger.jobs[job].token, account, amount)
+    money._push(convert(convert(pay & ledger.BITS_160, uint160), address), account, amount)
+
+
+@internal
+@view
+def _proved(job: bytes32, account: address, known: uint256, at: uint256) -> (uint256, uint256):
+    """
+    @dev Reads one payment of a claim, and reverts unless it proves. A round
+         whose bit is set is skipped, its proof unread.
+    @param job The job's id.
+    @param account The account that the leaf pays.
+    @param known The rounds that were paid, as bits.
+    @param at Where the payment begins in msg.data.
+    @return (uint256, uint256) The bits with this round's, and where the next
+            payment begins.
+    """
+    fields: uint256 = convert(slice(msg.data, at, 32), uint256)
+    round: uint256 = fields >> 248
+    committed: uint256 = ledger.committed[job][round]
+    # Rounds end at 254, so that no payment can reach the merit's bit.
+    assert committed != 0, "bounty: round is not committed"
+    count: uint256 = committed & ledger.BITS_16
+    depth: uint256 = trees._depth(count)
+    # Unchecked: `slice` read there, so that `at` is small.
+    proof: uint256 = unsafe_add(at, _LEAF_BYTES)
+    end: uint256 = unsafe_add(proof, unsafe_mul(depth, trees.NODE_BYTES))
+    bit: uint256 = 1 << round
+    if known & bit != 0:
+        return known, end
+    position: uint256 = (fields >> 232) & ledger.BITS_16
+    leaf: bytes32 = trees._contribution_leaf(
+        account,
+        convert((fields >> 216) & ledger.BITS_16, uint16),
+        convert(slice(msg.data, at + 5, 32), bytes32),
+        convert(slice(msg.data, at + 37, 32), bytes32),
+    )
+    root: uint256 = convert(trees._index_root(position, depth, leaf, proof), uint256)
+    assert (
+        position < count and root >> 16 == committed >> 16
+    ), "bounty: contribution is not under the round's root"
+    return known | bit, end
 
 
 @external
@@ -390,13 +449,15 @@ def withdraw(job: bytes32):
     @notice Pays the requester what lies above the job's liabilities.
     @param job The job's id.
     """
-    ledger._require_requester(job)
+    ledger._of_requester(job)
     amount: uint256 = ledger._surplus(job)
     assert amount != 0, "bounty: nothing to withdraw"
 
-    ledger.jobs[job].held -= amount
+    # A surplus is at most what is held, the state's lowest bits.
+    ledger.words[job].state -= amount
     log Withdrawn(job=job, amount=amount)
-    money._push(ledger.jobs[job].token, msg.sender, amount)
+    token: uint160 = convert(ledger.words[job].pay & ledger.BITS_160, uint160)
+    money._push(convert(token, address), msg.sender, amount)
 
 
 @external

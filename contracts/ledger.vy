@@ -5,9 +5,15 @@
 @license Apache-2.0
 @author The authors of assay
 @notice What each job promised, where it stands, and what its money is bound to.
+@dev A job is four words, and a fifth once it finished with merit; a round and
+     an enrolment are one word each. docs/spec/contract.md, 'Storage', has them.
+     Of a root 240 bits are stored: to find two trees with one such root takes
+     2 ** 120 hashes.
 """
 
 
+# What a job promised and where it stands, for whoever reads it; storage holds
+# it packed (`Words`).
 struct Job:
     requester: address
     # Zero is ether.
@@ -32,14 +38,30 @@ struct Job:
     held: uint256
 
 
+# A job's storage. Bits are named from the lowest. No field can grow into its
+# neighbour: `post` bounds what it writes, a sum of 255 rounds of 4096
+# contributions fits in 24 bits, and what shrinks is compared first.
+struct Words:
+    # requester 0..159, closes 160..223, rounds 224..231, cohort 232..247,
+    # finished 248; zero for a job that was never posted
+    head: uint256
+    # held 0..127, unpaid 128..151, contributions 152..175, next round
+    # 176..183, enrolments 184..199, enrolled 200..215
+    state: uint256
+    # token 0..159, rate 160..255
+    pay: uint256
+    # merit 0..127, merit left 128..255
+    pot: uint256
+    merit_root: bytes32
+
+
 struct Enrolment:
-    root: bytes32
+    root: bytes30
     count: uint16
 
 
 struct Round:
-    root: bytes32
-    model_digest: bytes32
+    root: bytes30
     count: uint16
 
 
@@ -57,16 +79,41 @@ MAX_VALIDITY: public(constant(uint256)) = 3600
 # From `cancel` to its effect: longer than MAX_VALIDITY, so that a commitment
 # signed before the cancellation can still be put on the chain.
 NOTICE: public(constant(uint256)) = 7200
+# The greatest rate, and the greatest escrow: what their fields hold.
+MAX_RATE: public(constant(uint256)) = 2**96 - 1
+MAX_ESCROW: public(constant(uint256)) = 2**128 - 1
+
+# Where fields begin.
+CLOSES: constant(uint256) = 160
+ROUNDS: constant(uint256) = 224
+COHORT: constant(uint256) = 232
+FINISHED: constant(uint256) = 248
+UNPAID: constant(uint256) = 128
+CONTRIBUTIONS: constant(uint256) = 152
+NEXT_ROUND: constant(uint256) = 176
+ENROLMENTS: constant(uint256) = 184
+ENROLLED: constant(uint256) = 200
+RATE: constant(uint256) = 160
+MERIT_LEFT: constant(uint256) = 128
+
+# How wide they are.
+BITS_8: constant(uint256) = 2**8 - 1
+BITS_16: constant(uint256) = 2**16 - 1
+BITS_24: constant(uint256) = 2**24 - 1
+BITS_64: constant(uint256) = 2**64 - 1
+BITS_128: constant(uint256) = 2**128 - 1
+BITS_160: constant(uint256) = 2**160 - 1
 
 
-# @dev What a job promised and where it stands, by id.
-jobs: public(HashMap[bytes32, Job])
+# @dev Jobs, by id.
+words: HashMap[bytes32, Words]
 
-# @dev Enrolment roots, by job and index.
-enrolments: public(HashMap[bytes32, HashMap[uint16, Enrolment]])
+# @dev Enrolment roots, by job and index: the root's first 240 bits, then the
+# count in 16.
+enrolled: HashMap[bytes32, HashMap[uint256, uint256]]
 
-# @dev Commitments, by job and round.
-rounds: public(HashMap[bytes32, HashMap[uint16, Round]])
+# @dev Commitments, by job and round, in the same form.
+committed: HashMap[bytes32, HashMap[uint256, uint256]]
 
 # @dev Rounds whose rate was paid, by job and account; the top bit says that
 # the merit of a finished job was.
@@ -74,6 +121,43 @@ paid: public(HashMap[bytes32, HashMap[address, uint256]])
 
 # @dev Rounds whose equal share of an unfinished job's merit was paid.
 shared: public(HashMap[bytes32, HashMap[address, uint256]])
+
+
+@external
+@view
+def jobs(job: bytes32) -> Job:
+    """
+    @dev Reads a job.
+    @param job The job's id.
+    @return Job What it promised and where it stands; all zero for none.
+    """
+    return self._job(job)
+
+
+@external
+@view
+def enrolments(job: bytes32, index: uint16) -> Enrolment:
+    """
+    @dev Reads an enrolment root; the log of `enrol` has all of it.
+    @param job The job's id.
+    @param index Which one, from zero.
+    @return Enrolment The root's first 30 bytes, and the count; zero for none.
+    """
+    word: uint256 = self.enrolled[job][convert(index, uint256)]
+    return Enrolment(root=self._root(word), count=convert(word & BITS_16, uint16))
+
+
+@external
+@view
+def rounds(job: bytes32, round: uint16) -> Round:
+    """
+    @dev Reads a commitment; the log of `commit` has all of it.
+    @param job The job's id.
+    @param round The round, from zero.
+    @return Round The root's first 30 bytes, and the count; zero for none.
+    """
+    word: uint256 = self.committed[job][convert(round, uint256)]
+    return Round(root=self._root(word), count=convert(word & BITS_16, uint16))
 
 
 @external
@@ -97,7 +181,8 @@ def is_open(job: bytes32) -> bool:
     @return bool False once it finished, expired, or its cancellation took
             effect, and for a job that was never posted.
     """
-    return not self.jobs[job].finished and not self._is_closed(job)
+    head: uint256 = self.words[job].head
+    return not self._is_finished(head) and not self._is_closed(head)
 
 
 @external
@@ -136,47 +221,117 @@ def _job_id(requester: address, spec_digest: bytes32) -> bytes32:
 
 
 @internal
+@pure
+def _packed(root: bytes32, count: uint16) -> uint256:
+    """
+    @dev Packs a root and its count into the word that is stored.
+    @param root The root; its last two bytes give way.
+    @param count The count.
+    @return uint256 The word.
+    """
+    return ((convert(root, uint256) >> 16) << 16) | convert(count, uint256)
+
+
+@internal
+@pure
+def _root(word: uint256) -> bytes30:
+    """
+    @dev Reads the root in a packed word.
+    @param word The word.
+    @return bytes30 The root's first 30 bytes.
+    """
+    return convert(convert(word >> 16, uint240), bytes30)
+
+
+@internal
 @view
-def _require_posted(job: bytes32):
+def _posted(job: bytes32) -> uint256:
     """
     @dev Reverts unless the job exists.
     @param job The job's id.
+    @return uint256 The job's head.
     """
-    assert self.jobs[job].requester != empty(address), "bounty: unknown job"
+    head: uint256 = self.words[job].head
+    assert head != 0, "bounty: unknown job"
+    return head
 
 
 @internal
 @view
-def _require_requester(job: bytes32):
+def _of_requester(job: bytes32) -> uint256:
     """
-    @dev Reverts unless the sender posted the job. The zero address sends
-         nothing, so that a job that does not exist has no requester.
+    @dev Reverts unless the sender posted the job.
     @param job The job's id.
+    @return uint256 The job's head.
     """
-    self._require_posted(job)
-    assert msg.sender == self.jobs[job].requester, "bounty: not the requester"
+    head: uint256 = self._posted(job)
+    assert convert(msg.sender, uint256) == head & BITS_160, "bounty: not the requester"
+    return head
 
 
 @internal
 @view
-def _require_open(job: bytes32):
+def _require_open(head: uint256):
     """
     @dev Reverts once the job finished or closed.
-    @param job The job's id.
+    @param head The job's head.
     """
-    assert not self.jobs[job].finished, "bounty: finished"
-    assert not self._is_closed(job), "bounty: closed"
+    assert not self._is_finished(head), "bounty: finished"
+    assert not self._is_closed(head), "bounty: closed"
+
+
+@internal
+@pure
+def _is_finished(head: uint256) -> bool:
+    """
+    @dev Says whether the job finished.
+    @param head The job's head.
+    @return bool True from then on.
+    """
+    return head >> FINISHED != 0
 
 
 @internal
 @view
-def _is_closed(job: bytes32) -> bool:
+def _is_closed(head: uint256) -> bool:
     """
     @dev Says whether the expiry or the cancellation has taken effect.
-    @param job The job's id.
-    @return bool True from that moment on.
+    @param head The job's head.
+    @return bool True from that moment on, and for a job that does not exist.
     """
-    return block.timestamp >= convert(self.jobs[job].closes, uint256)
+    return block.timestamp >= (head >> CLOSES) & BITS_64
+
+
+@internal
+@view
+def _job(job: bytes32) -> Job:
+    """
+    @dev Unpacks a job.
+    @param job The job's id.
+    @return Job Its fields.
+    """
+    head: uint256 = self.words[job].head
+    state: uint256 = self.words[job].state
+    pay: uint256 = self.words[job].pay
+    pot: uint256 = self.words[job].pot
+    return Job(
+        requester=convert(convert(head & BITS_160, uint160), address),
+        token=convert(convert(pay & BITS_160, uint160), address),
+        rounds=convert((head >> ROUNDS) & BITS_8, uint16),
+        cohort=convert((head >> COHORT) & BITS_16, uint16),
+        rate=pay >> RATE,
+        merit=pot & BITS_128,
+        closes=convert((head >> CLOSES) & BITS_64, uint64),
+        finished=self._is_finished(head),
+        next_round=convert((state >> NEXT_ROUND) & BITS_8, uint16),
+        enrolments=convert((state >> ENROLMENTS) & BITS_16, uint16),
+        enrolled=convert((state >> ENROLLED) & BITS_16, uint16),
+        contributions=convert((state >> CONTRIBUTIONS) & BITS_24, uint32),
+        unpaid=convert((state >> UNPAID) & BITS_24, uint32),
+        merit_left=pot >> MERIT_LEFT,
+        merit_root=self.words[job].merit_root,
+        held=state & BITS_128,
+    )
 
 
 @internal
@@ -189,24 +344,26 @@ def _liabilities(job: bytes32) -> Liabilities:
     @param job The job's id.
     @return Liabilities Rate owed, merit owed, and the reserve.
     """
+    head: uint256 = self.words[job].head
+    state: uint256 = self.words[job].state
+    pot: uint256 = self.words[job].pot
+    rate: uint256 = self.words[job].pay >> RATE
     owed: Liabilities = Liabilities(
-        rate=convert(self.jobs[job].unpaid, uint256) * self.jobs[job].rate,
-        merit=self.jobs[job].merit_left,
+        rate=((state >> UNPAID) & BITS_24) * rate,
+        merit=pot >> MERIT_LEFT,
         reserve=0,
     )
-    if self.jobs[job].finished:
+    if self._is_finished(head):
         return owed
-    if self._is_closed(job):
-        contributions: uint256 = convert(self.jobs[job].contributions, uint256)
+    if self._is_closed(head):
+        contributions: uint256 = (state >> CONTRIBUTIONS) & BITS_24
         if contributions == 0:
             owed.merit = 0
         else:
-            owed.merit -= self.jobs[job].merit % contributions
+            owed.merit -= (pot & BITS_128) % contributions
         return owed
-    left: uint16 = self.jobs[job].rounds - self.jobs[job].next_round
-    owed.reserve = (
-        convert(left, uint256) * convert(self.jobs[job].cohort, uint256) * self.jobs[job].rate
-    )
+    left: uint256 = ((head >> ROUNDS) & BITS_8) - ((state >> NEXT_ROUND) & BITS_8)
+    owed.reserve = left * ((head >> COHORT) & BITS_16) * rate
     return owed
 
 
@@ -220,7 +377,7 @@ def _surplus(job: bytes32) -> uint256:
     @return uint256 The amount.
     """
     owed: Liabilities = self._liabilities(job)
-    return self.jobs[job].held - (owed.rate + owed.merit + owed.reserve)
+    return (self.words[job].state & BITS_128) - (owed.rate + owed.merit + owed.reserve)
 
 
 @internal

@@ -7,9 +7,10 @@
 @notice Proofs that a contribution stands at one position of a round, and that
         an account's merit is part of a pot. docs/spec/trees.md states both
         trees; `protocol/trees.py` builds them.
-@dev Each kind of node is hashed under a prefix byte of its own, so that no leaf
-     can pass for an inner node, nor a node of one tree for one of the other
-     (RFC 6962, section 2.1).
+@dev Each kind of node is hashed under a prefix byte of its own, but inner nodes
+     of the index tree, which alone are hashes of 64 bytes: so no leaf can pass
+     for an inner node, nor a node of one tree for one of the other (RFC 6962,
+     section 2.1).
 """
 
 
@@ -20,10 +21,12 @@ struct SumNode:
 
 # Deepest tree: 2 ** 12 = 4096 leaves, the largest cohort.
 MAX_DEPTH: constant(uint256) = 12
+# What a parent hashes of each child in an index tree, and what a proof carries.
+NODE_BYTES: constant(uint256) = 24
+_NODE_MASK: constant(uint256) = (2**192 - 1) * 2**64
 
 
 _CONTRIBUTION_LEAF: constant(bytes1) = 0x00
-_INDEX_NODE: constant(bytes1) = 0x01
 _SUM_LEAF: constant(bytes1) = 0x02
 _SUM_NODE: constant(bytes1) = 0x03
 
@@ -52,42 +55,59 @@ def _contribution_leaf(
 
 @internal
 @pure
-def _is_at(
-    root: bytes32,
-    count: uint256,
-    position: uint256,
-    leaf: bytes32,
-    proof: DynArray[bytes32, MAX_DEPTH],
-) -> bool:
+def _depth(count: uint256) -> uint256:
     """
-    @dev Says whether `leaf` stands at `position` of the tree of `count` leaves.
-         The depth follows from `count` and the path from `position`, so that
-         no position has two leaves, and positions that only pad the tree to a
-         power of two prove nothing.
-    @param root The tree's root.
-    @param count The number of leaves, without padding.
-    @param position The leaf's position, from zero.
-    @param leaf The leaf's hash.
-    @param proof The siblings, from the leaf up.
-    @return bool True if the proof holds.
+    @dev Computes the depth of an index tree, ceil(log2(count)), by halves.
+    @param count The number of leaves, 1 to 65536.
+    @return uint256 The depth, which is the number of a proof's siblings.
     """
-    if position >= count:
-        return False
-    # ceil(log2(count)) is the one depth whose width holds count leaves while
-    # half of that width does not.
-    depth: uint256 = len(proof)
-    if count > 1 << depth or (depth != 0 and count <= 1 << (depth - 1)):
-        return False
+    # The number of bits of count - 1. A count of zero reverts.
+    bits: uint256 = count - 1
+    depth: uint256 = 0
+    if bits > 255:
+        bits >>= 8
+        depth = 8
+    if bits > 15:
+        bits >>= 4
+        depth = unsafe_add(depth, 4)
+    if bits > 3:
+        bits >>= 2
+        depth = unsafe_add(depth, 2)
+    if bits > 1:
+        bits >>= 1
+        depth = unsafe_add(depth, 1)
+    return unsafe_add(depth, bits)
 
-    node: bytes32 = leaf
+
+@internal
+@view
+def _index_root(position: uint256, depth: uint256, leaf: bytes32, start: uint256) -> bytes32:
+    """
+    @dev Climbs from a leaf to the root of an index tree, with siblings that lie
+         in the call's data, from the leaf up, NODE_BYTES each. Reading past the
+         end of the data reverts.
+    @param position The leaf's position, from zero.
+    @param depth The tree's depth, which its count fixes (`_depth`).
+    @param leaf The leaf's hash.
+    @param start Where the first sibling begins in msg.data; at least 8.
+    @return bytes32 The root that the proof leads to.
+    """
+    node: uint256 = convert(leaf, uint256)
     path: uint256 = position
-    for sibling: bytes32 in proof:
+    # A parent hashes the first 24 bytes of each child as words with 8 zero
+    # bytes behind. The shift drops what precedes a sibling in the data.
+    at: uint256 = start - 8
+    for _: uint256 in range(depth, bound=MAX_DEPTH):
+        node = node & _NODE_MASK
+        sibling: uint256 = convert(slice(msg.data, at, 32), uint256) << 64
         if path & 1 == 0:
-            node = keccak256(concat(_INDEX_NODE, node, sibling))
+            node = convert(keccak256(abi_encode(node, sibling)), uint256)
         else:
-            node = keccak256(concat(_INDEX_NODE, sibling, node))
+            node = convert(keccak256(abi_encode(sibling, node)), uint256)
         path >>= 1
-    return node == root
+        # Unchecked: `slice` reverts before `at` could come near 2 ** 256.
+        at = unsafe_add(at, NODE_BYTES)
+    return convert(node, bytes32)
 
 
 @internal

@@ -58,6 +58,9 @@ MAX_LOST_ROUNDS: Final = 3
 #: Rounds of a job: one word of round bits a job and account, its top bit kept for merit.
 MAX_ROUNDS: Final = 255
 
+#: Rounds in one claim: the contract's limit, which bounds its memory. More rounds are more claims.
+MAX_CLAIM_ROUNDS: Final = 32
+
 #: Owners enrolled in one job.
 MAX_COHORT: Final = 4096
 
@@ -174,6 +177,10 @@ MAX_FINALITY_BLOCKS: Final = 1024
 
 #: What a job may escrow, in the token's smallest unit: no token has more, no product overflows.
 MAX_ESCROW: Final = 2**128 - 1
+
+#: Pay for one contribution, in the token's smallest unit: the contract holds it in 96 bits, which
+#: are 79 billion ether.
+MAX_RATE: Final = 2**96 - 1
 
 #: Longest gossip topic or stream protocol name: "/assay/<kind>/<32-byte digest in hex>" fits twice.
 MAX_TOPIC_BYTES: Final = 160

@@ -29,16 +29,15 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class RoundView:
-    """A round's commitment on the chain."""
+    """A round's commitment on the chain: the root's first 30 bytes (all 32 are in the event)."""
 
     root: bytes
-    model_digest: bytes
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentView:
-    """An enrolment root on the chain."""
+    """An enrolment root on the chain: its first 30 bytes (all 32 are in the event)."""
 
     root: bytes
     count: int

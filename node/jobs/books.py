@@ -32,7 +32,7 @@ from node.store.store import Transaction
 from node.work import exporting, tasks
 from protocol.addresses import parse_address, to_checksum
 from protocol.books.audit import Check
-from protocol.books.evidence import ClaimProof
+from protocol.books.evidence import ClaimProof, split_claim
 from protocol.errors import InputError, StateError
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Phase
@@ -180,7 +180,7 @@ class Books:
         wanted = None if account is None else parse_address(account)
         proofs = await trio.to_thread.run_sync(claims, services, machine, wanted)
         sent = []
-        for proof in proofs:
+        for proof in (part for whole in proofs for part in split_claim(whole)):
             if not await self._due(machine, proof):
                 owner, of = to_checksum(proof.account), "0x" + machine.key.hex()
                 sent.append(j.Claim(of, owner, 0, 0, 0, "", 0))

@@ -29,6 +29,9 @@ T = TypeVar("T")
 #: The event of a job whose transaction was final and is not on the chain any more.
 TAKEN_BACK: Final = "transaction-taken-back"
 
+#: Marks a claim's part that others follow; no account's and no round's digits have such a letter.
+_PART: Final = "part"
+
 _PAUSE, _MAX_PAUSE = 1.0, 15.0
 
 
@@ -105,9 +108,29 @@ async def sign_commitment(
 
 async def transact(services: Services, wanted: Wanted, effect: effects.Transact) -> None:
     """Store the intent; its outcome comes when the chain has it (`settled`)."""
-    intent = await trio.to_thread.run_sync(_intent, services, wanted, effect)
-    await services.intents.submit(intent)
+    for intent in await trio.to_thread.run_sync(_intents, services, wanted, effect):
+        await services.intents.submit(intent)
     await services.engine.complete(wanted.id)
+
+
+def _intents(services: Services, wanted: Wanted, effect: effects.Transact) -> list[Intent]:
+    """One intent, or a claim's parts: the machine is told of the last (`settled`)."""
+    if not isinstance(effect, effects.TransactClaim):
+        return [_intent(services, wanted, effect)]
+    context, job = wanted.machine.context, wanted.machine.key
+    proof = prove(services, context, _requester(wanted), effect.account)
+    parts = evidence.split_claim(proof)
+    intents = []
+    for number, part in enumerate(parts, start=1):
+        mark = effect.account.hex() if number == len(parts) else _part(effect.account, number)
+        args = (job, effect.account, *claim_args(part))
+        intents.append(Intent(f"{job.hex()}/claim/{mark}", "claim", args))
+    return intents
+
+
+def _part(account: bytes, number: int) -> str:
+    """The mark of a claim's part that others follow."""
+    return f"{account.hex()}.{_PART}{number}"
 
 
 def _intent(services: Services, wanted: Wanted, effect: effects.Transact) -> Intent:
@@ -156,9 +179,6 @@ def _intent(services: Services, wanted: Wanted, effect: effects.Transact) -> Int
                 effect.merit_root,
                 pot,
             )
-        case effects.TransactClaim():
-            proof = prove(services, context, _requester(wanted), effect.account)
-            return intent("claim", effect.account.hex(), job, effect.account, *claim_args(proof))
         case effects.TransactCancel():
             return intent("cancel", "0", job)
         case effects.TransactWithdraw():
@@ -195,16 +215,12 @@ def prove(
 
 def claim_args(proof: ClaimProof) -> tuple[Any, Any]:
     """`claim`'s payments and merit, as the contract's ABI has them."""
-    payments = [
-        (r.round, r.position, r.block, r.roster_digest, r.contribution_digest, list(r.proof))
-        for r in proof.rounds
-    ]
     merit = (
         proof.merit_position,
         proof.merit,
         [(node.hash, node.total) for node in proof.merit_proof],
     )
-    return payments, merit
+    return evidence.encode_payments(proof.rounds), merit
 
 
 def claim_mark(proof: ClaimProof, turn: int) -> str:
@@ -229,6 +245,8 @@ async def settled(services: Services, outcome: IntentOutcome) -> None:
     account = bytes.fromhex(mark.partition(".")[0]) if call is inputs.Call.CLAIM else b""
     told: inputs.TransactionFinal | inputs.TransactionFailed
     if outcome.state == "final":
+        if f".{_PART}" in mark:
+            return  # the account is paid once the last part is, which has a later nonce
         told = inputs.TransactionFinal(unix_ms(), call, account)
     elif outcome.state in ("failed", "superseded"):
         reason = one_line(outcome.error or outcome.state)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Protocol
 
 from protocol import params
@@ -84,6 +84,36 @@ class ClaimProof:
     merit_position: int
     merit: int
     merit_proof: tuple[SumNode, ...]
+
+
+def split_claim(proof: ClaimProof) -> tuple[ClaimProof, ...]:
+    """A claim as the contract takes it: MAX_CLAIM_ROUNDS rounds each, merit with the last.
+
+    A round that is proved twice, because two members share an account, is paid once: its second
+    proof is left out, so that no part has only what another part pays.
+    """
+    rounds = tuple({each.round: each for each in reversed(proof.rounds)}.values())[::-1]
+    size = params.MAX_CLAIM_ROUNDS
+    parts = [rounds[at : at + size] for at in range(0, len(rounds), size)] or [()]
+    whole = [ClaimProof(proof.account, part, 0, 0, ()) for part in parts[:-1]]
+    last = replace(proof, rounds=parts[-1])
+    return (*whole, last)
+
+
+def encode_payments(rounds: Sequence[RoundClaim]) -> bytes:
+    """`claim`'s payments: round (1 byte), position (2), block (2), roster digest (32), contribution
+    digest (32) and the proof's siblings of each round, back to back.
+
+    Raises ValueError past MAX_CLAIM_ROUNDS and OverflowError on a number that does not fit.
+    """
+    if len(rounds) > params.MAX_CLAIM_ROUNDS:
+        raise ValueError(f"a claim has at most {params.MAX_CLAIM_ROUNDS} rounds, not {len(rounds)}")
+    out = bytearray()
+    for each in rounds:
+        out += each.round.to_bytes(1, "big")
+        out += each.position.to_bytes(2, "big") + each.block.to_bytes(2, "big")
+        out += each.roster_digest + each.contribution_digest + b"".join(each.proof)
+    return bytes(out)
 
 
 def encode_evidence(evidence: Evidence) -> bytes:

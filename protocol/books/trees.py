@@ -2,8 +2,9 @@
 
 docs/spec/trees.md states both; contracts/trees.vy verifies them. Every kind of node is hashed
 under a prefix byte of its own (RFC 6962, section 2.1), so that no leaf passes for an inner node,
-nor a node of one tree for one of the other. Digests are Keccak-256, 32 bytes; integers are hashed
-as 32-byte big-endian words, addresses left-padded to a word (the contract's abi.encode).
+nor a node of one tree for one of the other. The index tree's inner nodes alone have none: they alone
+are hashes of 64 bytes. Digests are Keccak-256, 32 bytes; integers are hashed as 32-byte big-endian
+words, addresses left-padded to a word (the contract's abi.encode).
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ from protocol.addresses import ADDRESS_BYTES
 from protocol.params import MAX_COHORT
 
 _CONTRIBUTION_LEAF: Final = b"\x00"
-_INDEX_NODE: Final = b"\x01"
 _SUM_LEAF: Final = b"\x02"
 _SUM_NODE: Final = b"\x03"
 _ENROLMENT_LEAF: Final = b"\x04"
 
 DIGEST_BYTES: Final = 32
+
+#: What an index tree's inner node hashes of each child, and a proof carries of a sibling. To find two
+#: trees with one root takes 2^96 hashes (docs/adr/0017).
+NODE_BYTES: Final = 24
+_NODE_PADDING: Final = bytes(DIGEST_BYTES - NODE_BYTES)
 
 #: Pads an index tree to a power of two. It proves nothing: positions from count on are refused.
 EMPTY: Final = bytes(DIGEST_BYTES)
@@ -102,10 +107,13 @@ class IndexTree:
         return self._levels[-1][0]
 
     def proof(self, position: int) -> tuple[bytes, ...]:
-        """The siblings of a leaf, from the leaf up. Raises IndexError past the last leaf."""
+        """The siblings of a leaf, from the leaf up, NODE_BYTES each.
+
+        Raises IndexError past the last leaf.
+        """
         if not 0 <= position < self.count:
             raise IndexError(f"position {position} of a tree of {self.count} leaves")
-        return _siblings(self._levels, position)
+        return tuple(node[:NODE_BYTES] for node in _siblings(self._levels, position))
 
 
 def index_root(leaves: Sequence[bytes]) -> bytes:
@@ -126,7 +134,9 @@ def verify_index(
         return False
     if len(proof) != depth_of(count):
         return False
-    if any(len(digest) != DIGEST_BYTES for digest in (root, leaf, *proof)):
+    if any(len(digest) != DIGEST_BYTES for digest in (root, leaf)):
+        return False
+    if any(len(node) != NODE_BYTES for node in proof):
         return False
     node = leaf
     for height, sibling in enumerate(proof):
@@ -235,7 +245,7 @@ def _siblings(levels: list[list[N]], position: int) -> tuple[N, ...]:
 
 
 def _index_node(left: bytes, right: bytes) -> bytes:
-    return keccak(_INDEX_NODE + left + right)
+    return keccak(left[:NODE_BYTES] + _NODE_PADDING + right[:NODE_BYTES] + _NODE_PADDING)
 
 
 def _sum_leaf(position: int, merit: Merit) -> SumNode:

@@ -278,6 +278,8 @@ class PaymentSpec(Part):
     def faults(self) -> Iterator[Fault]:
         if self.rate == 0:
             yield Fault("rate", "is 0; a contribution must be worth at least 1")
+        if self.rate > params.MAX_RATE:
+            yield Fault("rate", f"is {self.rate}; the contract holds at most 2^96 - 1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,9 @@ def test_addresses_are_encoded_from_bytes() -> None:
 
 def test_tuples_are_encoded_from_sequences() -> None:
     contract = Web3().eth.contract(abi=list(interface().abi))
-    payment = (0, 1, 2, bytes(32), bytes(32), [bytes(32)])
-    data = contract.encode_abi("claim", [bytes(32), bytes(20), [payment], (0, 0, [])])
-    assert len(data) > 2 + 8 + 64 * 8
+    merit = (1, 2, [(bytes(32), 3)])
+    data = contract.encode_abi("claim", [bytes(32), bytes(20), b"", merit])
+    assert len(data) == 2 + 8 + 64 * (4 + 1 + 3 + 1 + 2)
 
 
 def test_eth_account_raises_the_recursion_limit() -> None:

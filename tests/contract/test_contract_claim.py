@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kits.bounty import Book, Contribution, World, book, merit_claim, owner
+from eth_tester.exceptions import TransactionFailed
+from kits.bounty import NOTHING, Book, Contribution, World, book, merit_claim, owner, packed
 
-from protocol.books.trees import Merit, SumTree
+from protocol.books.trees import NODE_BYTES, Merit, SumTree
 
 MERIT_BIT = 1 << 255
 
@@ -90,7 +91,7 @@ def test_a_round_or_job_that_does_not_exist_pays_nothing(world: World) -> None:
     payment = listed.payment_of(owner(1))
     world.refused(world.claiming(job, owner(1), [payment]), "round is not committed")
     world.commit(job, listed)
-    for number in (1, 255, 256, 65535):
+    for number in (1, 2, 254, 255):
         ahead = world.claiming(job, owner(1), [(number, *payment[1:])])
         world.refused(ahead, "round is not committed")
     world.refused(world.claiming(bytes([5]) * 32, owner(1), [payment]), "unknown job")
@@ -116,6 +117,7 @@ def test_a_payment_altered_anywhere_is_refused(world: World) -> None:
     listed = book(0, *(owner(number) for number in range(5)))
     world.commit(job, listed)
     number, position, block, roster, digest, proof = listed.payment(1)
+    node = bytes(NODE_BYTES)
     altered: list[Any] = [
         (number, 0, block, roster, digest, proof),
         (number, 5, block, roster, digest, proof),
@@ -123,14 +125,15 @@ def test_a_payment_altered_anywhere_is_refused(world: World) -> None:
         (number, position, block + 1, roster, digest, proof),
         (number, position, block, digest, roster, proof),
         (number, position, block, roster, digest, proof[:-1]),
-        (number, position, block, roster, digest, [*proof, bytes(32)]),
-        (number, position, block, roster, digest, [bytes(32), *proof[1:]]),
+        (number, position, block, roster, digest, [node, *proof[1:]]),
         (number, position, block, roster, digest, proof[::-1]),
         (number, position, block, roster, digest, []),
     ]
     for payment in altered:
         claiming = world.claiming(job, owner(1), [payment])
         world.refused(claiming, "contribution is not under the round's root")
+    longer = [(number, position, block, roster, digest, [*proof, node])]
+    world.refused(world.claiming(job, owner(1), longer), "do not end with a proof")
     world.claim(job, owner(1), [listed.payment(1)])
 
 
@@ -143,17 +146,54 @@ def test_one_bad_payment_fails_the_whole_claim(world: World) -> None:
     world.refused(claiming, "contribution is not under the round's root")
 
 
-def test_255_rounds_are_claimed_in_one_transaction(world: World) -> None:
+def test_255_rounds_are_claimed_by_32(world: World) -> None:
     job = world.post(rounds=255, cohort=2, merit=255)
     books = [book(number, owner(1), owner(2)) for number in range(255)]
     for listed in books:
         world.commit(job, listed)
     world.send(world.finishing(job, SumTree([Merit(owner(1), 255)])))
     payments = [listed.payment(0) for listed in books]
-    claimed = world.claim(job, owner(1), payments, (0, 255, []))
-    assert (claimed["amount"], claimed["rounds_bits"]) == (25_500 + 255, MERIT_BIT - 1)
+    rest = "are more than 32"
+    world.refused(world.claiming(job, owner(1), payments[:33]), rest)
+    for first in range(0, 224, 32):
+        claimed = world.claim(job, owner(1), payments[first : first + 32])
+        bits = (1 << 32) - 1 << first
+        assert (claimed["amount"], claimed["rounds_bits"]) == (3_200, bits)
+    claimed = world.claim(job, owner(1), payments[224:], (0, 255, []))
+    assert (claimed["amount"], claimed["merit"]) == (3_100 + 255, 255)
     paid = world.bounty.functions.paid(job, world.w3.to_checksum_address(owner(1))).call()
     assert paid == 2**256 - 1
+
+
+def raw_claim(world: World, job: bytes, payments: bytes, length: int, offset: int = 128) -> Any:
+    """A claim's data by hand: `payments` under another length or at another place than it has."""
+    words = (offset, 128 + 32 + -len(payments) % 32 + len(payments), length)
+    at, merit, size = (value.to_bytes(32, "big") for value in words)
+    head = world.bounty.encode_abi("claim", [job, world.anybody, b"", NOTHING])[:10]
+    data = bytes.fromhex(head[2:]) + job + owner(1).rjust(32, b"\0") + at + merit + size + payments
+    data += bytes(-len(payments) % 32)
+    nothing = 0, 0, 96, 0
+    data += b"".join(value.to_bytes(32, "big") for value in nothing)
+    return {"to": world.bounty.address, "from": world.anybody, "data": data, "gas": 12_000_000}
+
+
+def test_a_claim_reads_its_payments_and_nothing_beside_them(world: World) -> None:
+    job = world.post()
+    listed = book(0, owner(1), owner(2))
+    world.commit(job, listed)
+    whole = packed([listed.payment(0)])
+    snapshot = world.tester.take_snapshot()
+    assert world.w3.eth.call(raw_claim(world, job, whole, len(whole))) == b""
+    for length in (len(whole) - 1, len(whole) + 1, 1, 5, 69, len(whole) + 24):
+        with pytest.raises(TransactionFailed, match="do not end with a proof"):
+            world.w3.eth.call(raw_claim(world, job, whole, length))
+    with pytest.raises(TransactionFailed, match="nothing to pay"):
+        world.w3.eth.call(raw_claim(world, job, whole, 0))
+    for offset in (2**256 - 1, 2**256 - 36, 2**255, 4096):
+        with pytest.raises(TransactionFailed):
+            world.w3.eth.call(raw_claim(world, job, whole, len(whole), offset))
+    world.tester.revert_to_snapshot(snapshot)
+    world.claim(job, owner(1), [listed.payment(0)])
 
 
 def test_merit_is_paid_once(world: World) -> None:

@@ -30,7 +30,7 @@ def test_anybody_brings_the_requesters_signed_commitment(world: World) -> None:
         "submitter": world.anybody,
     }
     stored = world.bounty.functions.rounds(job, 0).call()
-    assert tuple(stored) == (listed.tree.root, commitment.model_digest, 3)
+    assert tuple(stored) == (listed.tree.root[:30], 3)
     # Three contributions are owed, the fourth place of the round is free again.
     assert world.liabilities(job) == (300, 1000, 800)
     assert world.surplus(job) == 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from kits.bounty import HOUR, NOTHING, UNNAMED, Book, Contribution, World, book, owner
+from kits.bounty import HOUR, NOTHING, UNNAMED, Book, Contribution, World, book, owner, packed
 
 from protocol.books.trees import Merit, SumTree
 
@@ -104,7 +104,7 @@ def test_an_account_that_claims_again_while_it_is_paid_is_paid_once(world: World
     listed = book(0, bytes.fromhex(attacker.address[2:]))
     world.commit(job, listed)
     payments = [listed.payment(0)]
-    data = world.bounty.encode_abi("claim", [job, attacker.address, payments, NOTHING])
+    data = world.bounty.encode_abi("claim", [job, attacker.address, packed(payments), NOTHING])
     world.send(attacker.functions.call_back(world.bounty.address, data))
     world.claim(job, attacker.address, payments)
     assert attacker.functions.calls().call() == 1
@@ -169,7 +169,7 @@ def test_a_token_that_calls_back_changes_nothing(world: World) -> None:
     world.commit(job, listed)
     claim = world.bounty.encode_abi(
         "claim",
-        [job, world.w3.to_checksum_address(owner(1)), [listed.payment(0)], NOTHING],
+        [job, world.w3.to_checksum_address(owner(1)), packed([listed.payment(0)]), NOTHING],
     )
     world.send(token.functions.call_back(world.bounty.address, claim))
     world.claim(job, owner(1), [listed.payment(0)])
@@ -209,11 +209,21 @@ def test_an_account_that_refuses_its_pay_harms_itself_alone(world: World) -> Non
     assert world.ether(proud.address) == 100
 
 
-def test_a_claim_of_more_than_255_payments_is_refused(world: World) -> None:
+def test_a_claim_of_more_than_32_payments_is_refused(world: World) -> None:
     job = world.post()
     listed = book(0, owner(1))
     world.commit(job, listed)
-    claiming = world.claiming(job, owner(1), [listed.payment(0)] * 256)
-    world.refused(claiming, UNNAMED)
-    world.claim(job, owner(1), [listed.payment(0)] * 255)
+    claiming = world.claiming(job, owner(1), [listed.payment(0)] * 33)
+    world.refused(claiming, "are more than 32")
+    world.claim(job, owner(1), [listed.payment(0)] * 32)
     assert world.ether(owner(1)) == 100
+
+
+def test_payments_longer_than_32_of_the_deepest_are_refused_unread(world: World) -> None:
+    job = world.post()
+    # 32 payments under 4096 leaves have 32 * (69 + 12 * 24) bytes.
+    address = world.w3.to_checksum_address(owner(1))
+    longest = 32 * (69 + 12 * 24)
+    for size, reason in ((longest, "round is not committed"), (longest + 1, UNNAMED)):
+        claiming = world.bounty.functions.claim(job, address, bytes(size), NOTHING)
+        world.refused(claiming, reason)

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from eth_abi import encode
 from eth_hash.auto import keccak
-from kits.bounty import ETHER, HOUR, UNNAMED, World
+from kits.bounty import ETHER, HOUR, UNNAMED, World, book, owner
 
 from protocol.addresses import ZERO_ADDRESS
+from protocol.books.trees import Merit, SumTree
 
 SPEC = bytes([1]) * 32
 
@@ -93,9 +94,64 @@ def test_ether_must_be_the_exact_escrow(world: World, value: int) -> None:
     world.refused(world.posting(world.terms(SPEC)), "value is not the escrow", value=value)
 
 
-def test_an_escrow_past_256_bits_is_refused(world: World) -> None:
-    terms = world.terms(SPEC, rate=2**255)
-    world.refused(world.posting(terms), UNNAMED)
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"rate": 2**96}, "rate is 2"),
+        ({"rate": 2**255}, "rate is 2"),
+        ({"rate": 0, "merit": 2**128}, "escrow is 2"),
+        ({"rate": 1, "rounds": 1, "cohort": 1, "merit": 2**128 - 1}, "escrow is 2"),
+        ({"rate": 2**96 - 1, "rounds": 16, "cohort": 4096, "merit": 2**128 - 2**112 + 2**16}, "escrow is 2"),
+        ({"rate": 1, "merit": 2**256 - 1}, UNNAMED),
+    ],
+)
+def test_an_amount_past_its_field_is_refused(
+    world: World, changes: dict[str, Any], reason: str
+) -> None:
+    world.refused(world.posting(world.terms(SPEC, **changes)), reason)
+
+
+def test_the_greatest_amounts_are_held_and_paid_to_the_last_unit(world: World) -> None:
+    token, rate, escrow = world.mock("token_mock"), 2**96 - 1, 2**128 - 1
+    world.send(token.functions.mint(world.requester, escrow))
+    world.send(token.functions.approve(world.bounty.address, escrow))
+    merit = escrow - rate
+    job = world.post(SPEC, token=token.address, rounds=1, cohort=1, rate=rate, merit=merit)
+    stood = world.job(job)
+    assert (stood["rate"], stood["merit"], stood["held"]) == (rate, merit, escrow)
+    assert (stood["merit_left"], stood["token"]) == (merit, token.address.lower())
+    assert world.liabilities(job) == (0, merit, rate)
+    listed = book(0, owner(1))
+    world.commit(job, listed)
+    entries = [Merit(owner(1), merit)]
+    tree = SumTree(entries)
+    world.send(world.finishing(job, tree))
+    assert world.claim(job, owner(1), [listed.payment(0)], (0, merit, []))["amount"] == escrow
+    stood = world.job(job)
+    assert (stood["held"], stood["unpaid"], stood["merit_left"]) == (0, 0, 0)
+    assert (stood["contributions"], stood["next_round"], stood["merit"]) == (1, 1, merit)
+
+
+def test_a_job_of_the_greatest_counts_stands_as_it_was_posted(world: World) -> None:
+    """Every field at its limit at once: none reaches into its neighbour."""
+    job = world.post(SPEC, rounds=255, cohort=4096, rate=1, merit=7, expiry=2**64 - 1)
+    for index in range(2):
+        world.send(world.bounty.functions.enrol(job, bytes([1]) * 32, 2048))
+        assert world.job(job)["enrolments"] == index + 1
+    for number in range(255):
+        world.commit(job, book(number, owner(1)), count=4096)
+    stood = world.job(job)
+    counts = stood["rounds"], stood["cohort"], stood["next_round"], stood["enrolled"]
+    assert counts == (255, 4096, 255, 4096)
+    assert stood["contributions"] == stood["unpaid"] == 255 * 4096
+    assert (stood["held"], stood["closes"]) == (255 * 4096 + 7, 2**64 - 1)
+    assert stood["requester"] == world.requester.lower()
+    assert not stood["finished"]
+    assert world.surplus(job) == 0
+    world.send(world.bounty.functions.cancel(job))
+    after = world.job(job)
+    assert after["closes"] < 2**40
+    assert {**after, "closes": 0} == {**stood, "closes": 0}
 
 
 @pytest.mark.parametrize("name", ["token_mock", "silent_token_mock"])
@@ -160,7 +216,7 @@ def test_enrolments_are_numbered_and_kept(world: World) -> None:
         enrolled = world.event(receipt, "Enrolled")
         assert enrolled == {"job": job, "index": index, "root": root, "count": count}
         stored = world.bounty.functions.enrolments(job, index).call()
-        assert tuple(stored) == (root, count)
+        assert tuple(stored) == (root[:30], count)
     assert (world.job(job)["enrolments"], world.job(job)["enrolled"]) == (2, 4)
 
 

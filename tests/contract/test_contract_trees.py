@@ -17,10 +17,12 @@ from kits.examples import examples
 from protocol.addresses import to_checksum
 from protocol.books.trees import (
     MAX_DEPTH,
+    NODE_BYTES,
     IndexTree,
     Merit,
     SumTree,
     contribution_leaf,
+    depth_of,
     verify_index,
     verify_sum,
 )
@@ -40,7 +42,7 @@ class Code:
         self.functions = world.deploy(compiled(MOCKS / "trees_mock.vy")).functions
 
     def is_at(self, root: bytes, count: int, position: int, leaf: bytes, proof: Any) -> bool:
-        return bool(self.functions.is_at(root, count, position, leaf, list(proof)).call())
+        return bool(self.functions.is_at(root, count, position, leaf, b"".join(proof)).call())
 
     def sum_root(self, position: int, merit: Merit, proof: Any) -> tuple[bytes, int]:
         pairs = [(node.hash, node.total) for node in proof]
@@ -91,7 +93,7 @@ def test_python_and_the_contract_agree_on_altered_index_proofs(
     alteration = data.draw(st.sampled_from(["longer", "shorter", "count", "position", "swap"]))
     count, claimed = tree.count, position
     if alteration == "longer" and len(proof) < MAX_DEPTH:
-        proof.append(bytes(32))
+        proof.append(bytes(NODE_BYTES))
     elif alteration == "shorter":
         proof = proof[:-1]
     elif alteration == "count":
@@ -102,6 +104,11 @@ def test_python_and_the_contract_agree_on_altered_index_proofs(
         proof.reverse()
     arguments = tree.root, count, claimed, leaves[position], proof
     assert code.is_at(*arguments) == verify_index(*arguments)
+
+
+def test_a_depth_is_pythons(code: Code) -> None:
+    for count in (*range(1, 18), 255, 256, 257, 1024, 1025, 4095, 4096):
+        assert code.functions.depth(count).call() == depth_of(count)
 
 
 @few

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,24 @@ class Book:
 
     def payment(self, position: int) -> tuple[Any, ...]:
         listed = self.contributions[position]
-        proof = list(self.tree.proof(position))
+        proof = self.tree.proof(position)
         return self.round, position, listed.block, listed.roster, listed.digest, proof
 
     def payment_of(self, account: bytes) -> tuple[Any, ...]:
         return self.payment([listed.account for listed in self.contributions].index(account))
+
+
+def packed(payments: Sequence[tuple[Any, ...]]) -> bytes:
+    """Payments as `claim` takes them, without the encoder's own limits."""
+    return b"".join(
+        number.to_bytes(1, "big")
+        + position.to_bytes(2, "big")
+        + block.to_bytes(2, "big")
+        + roster
+        + digest
+        + b"".join(proof)
+        for number, position, block, roster, digest, proof in payments
+    )
 
 
 def book(round_number: int, *accounts: bytes) -> Book:
@@ -208,7 +222,7 @@ class World:
         self, job: bytes, account: bytes | str, payments: list[Any], merit: Any = NOTHING
     ) -> Any:
         address = to_checksum(account) if isinstance(account, bytes) else account
-        return self.bounty.functions.claim(job, address, payments, merit)
+        return self.bounty.functions.claim(job, address, packed(payments), merit)
 
     def claim(
         self, job: bytes, account: bytes | str, payments: list[Any], merit: Any = NOTHING

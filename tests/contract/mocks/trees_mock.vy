@@ -24,9 +24,23 @@ def is_at(
     count: uint256,
     position: uint256,
     leaf: bytes32,
-    proof: DynArray[bytes32, trees.MAX_DEPTH],
+    proof: Bytes[(trees.MAX_DEPTH + 1) * trees.NODE_BYTES],
 ) -> bool:
-    return trees._is_at(root, count, position, leaf, proof)
+    # As `claim` has it: the count fixes how many siblings are read, and no
+    # byte is left over.
+    if position >= count:
+        return False
+    depth: uint256 = trees._depth(count)
+    if len(proof) != depth * trees.NODE_BYTES:
+        return False
+    # Behind the selector, five words of head, and the length.
+    return trees._index_root(position, depth, leaf, 4 + 6 * 32) == root
+
+
+@external
+@view
+def depth(count: uint256) -> uint256:
+    return trees._depth(count)
 
 
 @external

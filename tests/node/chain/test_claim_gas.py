@@ -10,6 +10,7 @@ from node.chain.client import ChainClient
 from node.chain.intents.intents import Intent, Intents
 from node.chain.intents.sequencer import IntentPolicy
 from node.store.store import Store
+from protocol.books.evidence import RoundClaim, encode_payments
 from protocol.books.trees import IndexTree, contribution_leaf
 from protocol.books.typed_data import Commitment, Domain, commitment_digest
 
@@ -63,8 +64,8 @@ async def test_who_burns_gas_is_not_paid_at_anothers_expense(
     signature = signer.sign_digest(commitment_digest(Domain(CHAIN_ID, contract), commitment))
 
     def claim(position: int) -> Intent:
-        payment = (0, position, 0, ROSTER, BATCH, tree.proof(position))
-        args = (job, payouts[position], [payment], (0, 0, []))
+        payment = RoundClaim(0, position, 0, ROSTER, BATCH, tree.proof(position))
+        args = (job, payouts[position], encode_payments([payment]), (0, 0, []))
         return Intent(f"claim/{position}", "claim", args)
 
     intents = Intents(client, signer, store, IntentPolicy(depth=1, interval=0.05))

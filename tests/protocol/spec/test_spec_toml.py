@@ -197,7 +197,7 @@ MISTAKES = [
     ('"0.001 ether"', "-1", "payment.rate", "is -1; an amount is from 0"),
     ('"0.001 ether"', "0", "payment.rate", "is 0; a contribution must be worth"),
     ('"0.001 ether"', '"0.5 wei"', "payment.rate", "no whole number of the smallest unit"),
-    ('"0.001 ether"', f"{2**127}", "payment", "makes an escrow of"),
+    ('"0.001 ether"', f"{2**127}", "payment.rate", "at most 2^96 - 1"),
     ("[payment]", "[payment]\ntoken = '0x12'", "payment.token", "40 hex digits"),
     ("[payment]", f"[payment]\ntoken = '0x{'ab' * 20}'", "payment.rate", "smallest unit"),
     (
