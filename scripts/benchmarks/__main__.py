@@ -9,13 +9,30 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from scripts.benchmarks import daemon, data, drivers, encrypt, machine, report, sealed, secagg
+from scripts.benchmarks import (
+    contract,
+    daemon,
+    data,
+    drivers,
+    encrypt,
+    machine,
+    report,
+    sealed,
+    secagg,
+)
 from scripts.benchmarks.drivers import Driver
 from scripts.benchmarks.figures import BenchError, Figure, Result, Suite
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 
-SUITES: Sequence[Suite] = (encrypt.SUITE, secagg.SUITE, sealed.SUITE, data.SUITE, daemon.SUITE)
+SUITES: Sequence[Suite] = (
+    encrypt.SUITE,
+    secagg.SUITE,
+    sealed.SUITE,
+    data.SUITE,
+    daemon.SUITE,
+    contract.SUITE,
+)
 
 #: Runs of each side that a median is taken of: odd, so that it is one of them.
 RUNS = 5

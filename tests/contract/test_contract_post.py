@@ -101,7 +101,10 @@ def test_ether_must_be_the_exact_escrow(world: World, value: int) -> None:
         ({"rate": 2**255}, "rate is 2"),
         ({"rate": 0, "merit": 2**128}, "escrow is 2"),
         ({"rate": 1, "rounds": 1, "cohort": 1, "merit": 2**128 - 1}, "escrow is 2"),
-        ({"rate": 2**96 - 1, "rounds": 16, "cohort": 4096, "merit": 2**128 - 2**112 + 2**16}, "escrow is 2"),
+        (
+            {"rate": 2**96 - 1, "rounds": 16, "cohort": 4096, "merit": 2**128 - 2**112 + 2**16},
+            "escrow is 2",
+        ),
         ({"rate": 1, "merit": 2**256 - 1}, UNNAMED),
     ],
 )
