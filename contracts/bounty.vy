@@ -355,7 +355,7 @@ def claim(
     at: uint256 = convert(slice(msg.data, _PAYMENTS, 32), uint256) + 36
     end: uint256 = at + len(payments)
     for _: uint256 in range(MAX_PAYMENTS):
-        if at == end:
+        if at >= end:
             break
         after, at = self._proved(job, account, after, at)
     assert at == end, "bounty: payments do not end with a proof, or are more than 32"

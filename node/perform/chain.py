@@ -183,6 +183,8 @@ def _intent(services: Services, wanted: Wanted, effect: effects.Transact) -> Int
             return intent("cancel", "0", job)
         case effects.TransactWithdraw():
             return intent("withdraw", str(effect.turn), job)
+        case effects.TransactClaim():
+            raise FatalError("a claim may be several intents: `_intents` makes them")
 
 
 def _requester(wanted: Wanted) -> RequesterState:

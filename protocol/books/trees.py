@@ -2,8 +2,8 @@
 
 docs/spec/trees.md states both; contracts/trees.vy verifies them. Every kind of node is hashed
 under a prefix byte of its own (RFC 6962, section 2.1), so that no leaf passes for an inner node,
-nor a node of one tree for one of the other. The index tree's inner nodes alone have none: they alone
-are hashes of 64 bytes. Digests are Keccak-256, 32 bytes; integers are hashed as 32-byte big-endian
+nor a node of one tree for one of the other. The index tree's inner nodes have none: they alone are
+hashes of 64 bytes. Digests are Keccak-256, 32 bytes; integers are hashed as 32-byte big-endian
 words, addresses left-padded to a word (the contract's abi.encode).
 """
 
@@ -25,8 +25,8 @@ _ENROLMENT_LEAF: Final = b"\x04"
 
 DIGEST_BYTES: Final = 32
 
-#: What an index tree's inner node hashes of each child, and a proof carries of a sibling. To find two
-#: trees with one root takes 2^96 hashes (docs/adr/0206).
+#: What an index tree's inner node hashes of each child, and a proof carries of a sibling. To find
+#: two trees with one root takes 2^96 hashes (docs/adr/0206).
 NODE_BYTES: Final = 24
 _NODE_PADDING: Final = bytes(DIGEST_BYTES - NODE_BYTES)
 

@@ -1,8 +1,8 @@
 """What calls of the bounty contract cost in gas, on a chain in memory.
 
-The chain is py-evm by eth-tester's newest rules (Prague: EIP-7623's floor for calldata counts). Gas is
-what the receipt says, and the same on every machine. Accounts that are paid hold ether already; one
-that never did costs 25,000 more, once.
+The chain is py-evm by eth-tester's newest rules (Prague: EIP-7623's floor for calldata counts). Gas
+is what the receipt says, and the same on every machine. Accounts that are paid hold ether already;
+one that never did costs 25,000 more, once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Final
 from eth_hash.auto import keccak
 from eth_tester import EthereumTester, PyEVMBackend
 from web3 import EthereumTesterProvider, Web3
+from web3.types import TxParams, Wei
 
 from contracts.build import SOURCE, compile_contract
 from protocol.addresses import to_checksum
@@ -79,8 +80,14 @@ class Meter:
 
     def fund(self, account: bytes) -> None:
         """Give an account its first wei."""
-        terms = {"from": self.sender, "to": to_checksum(account), "value": 1}
-        self.w3.eth.send_transaction(terms | {"gas": 21_000, "gasPrice": 10**10})
+        terms: TxParams = {
+            "from": self.sender,
+            "to": to_checksum(account),
+            "value": Wei(1),
+            "gas": 21_000,
+            "gasPrice": Wei(10**10),
+        }
+        self.w3.eth.send_transaction(terms)
 
     def post(self, rounds: int, cohort: int) -> tuple[bytes, int]:
         """A job that pays in ether, with merit; and the gas."""
@@ -144,7 +151,7 @@ def calls(count: int, experimental: bool = False) -> dict[str, int]:
 
 
 def whole_job(experimental: bool = False, owners: int = 5, rounds: int = 10) -> dict[str, int]:
-    """Gas of all calls of a job, by call, from `post` to the last claim, every owner paid with merit."""
+    """Gas of all calls of a job, by call, `post` to the last claim; all owners have merit."""
     meter = Meter(experimental)
     job, post = meter.post(rounds, owners)
     gas = {"post": post, "enrol": meter.enrol(job, owners)}
@@ -178,7 +185,7 @@ def main() -> None:
     """Writes the table: `python -m scripts.benchmarks.contract_gas > tests/contract/gas.json`."""
     import json
 
-    print(json.dumps({"legacy": row(False), "venom": row(True)}, indent=1))  # noqa: T201
+    print(json.dumps({"legacy": row(False), "venom": row(True)}, indent=1))
 
 
 if __name__ == "__main__":

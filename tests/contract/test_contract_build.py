@@ -95,7 +95,7 @@ def test_the_interface_names_what_clients_call() -> None:
 def test_every_function_and_parameter_is_documented(path: Path) -> None:
     source = path.read_text()
     pattern = re.compile(
-        r'^def (\w+)\(([^)]*)\)(?: -> [\w.\[\], ]+)?:\n    """\n(.*?)\n    """', re.M | re.S
+        r'^def (\w+)\(([^)]*)\)(?: -> [\w.\[\], ()]+)?:\n    """\n(.*?)\n    """', re.M | re.S
     )
     documented = {match[1]: match for match in pattern.finditer(source)}
     assert set(documented) == set(re.findall(r"^def (\w+)\(", source, re.M))

@@ -16,8 +16,8 @@ from kits.examples import examples
 from protocol.books.trees import (
     EMPTY,
     MAX_DEPTH,
-    NODE_BYTES,
     NO_MERIT,
+    NODE_BYTES,
     IndexTree,
     Merit,
     SumNode,
