@@ -31,7 +31,14 @@ PROGRAM: Final = (sys.executable, "-m", "node.cli.main")
 POSSIBLE: Final = hasattr(os, "pidfd_open")
 
 #: What each command imports, its own late imports included.
-_DAEMON: Final = ("node.cli.app", "node.cli.commands.lifecycle", "node.daemon", "node.net.host")
+_DAEMON: Final = (
+    "node.cli.app",
+    "node.cli.commands.lifecycle",
+    "node.daemon",
+    "node.net.assemble",
+    "node.chain.contract",
+    "eth_keyfile",
+)
 _CHAIN: Final = ("node.cli.app", "node.cli.commands.demo", "node.devnet.server")
 
 
