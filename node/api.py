@@ -100,6 +100,7 @@ class Api(CardCalls):
         machines = services.engine.machines.values()
         statistics = services.swarm.statistics()
         problems = [] if chain.reachable else [chain.last_error or "the chain was not reached yet"]
+        problems += [problem for problem in chain.left if problem != chain.last_error]
         problems += [f"job {m.key.hex()[:12]} is stopped: {m.broken}" for m in machines if m.broken]
         compute = services.compute.statistics()
         return r.Status(
