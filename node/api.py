@@ -122,7 +122,7 @@ class Api(CardCalls):
                 reachable=chain.reachable,
                 problem=chain.last_error,
             ),
-            peers=len(services.swarm.peers()),
+            peers=len(services.swarm.connected()),
             datasets=self._datasets,
             jobs_running=sum(_runs(m) for m in machines),
             jobs_waiting=sum(m.state.phase is JobPhase.WAITING for m in machines),
@@ -156,7 +156,7 @@ class Api(CardCalls):
         await self._services.swarm.join(address)
         await trio.to_thread.run_sync(self._remember, address)
         peer = address.rpartition("/p2p/")[2]
-        return r.Joined(peer, address, len(self._services.swarm.peers()))
+        return r.Joined(peer, address, len(self._services.swarm.connected()))
 
     def _remember(self, address: str) -> None:
         """Join again after a restart: the address goes into config.toml, once."""

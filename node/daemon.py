@@ -299,7 +299,9 @@ async def _tick(engine: Engine) -> None:
     """Tell the time to every machine that still waits for something."""
     while True:
         at = unix_ms()
-        await engine.feed_all([(machine.key, inputs.Tick(at)) for machine in _live(engine)])
+        ticks = [(machine.key, inputs.Tick(at)) for machine in _live(engine)]
+        if ticks:
+            await engine.feed_all(ticks)
         await trio.sleep(_TICK_SECONDS)
 
 

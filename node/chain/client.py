@@ -20,11 +20,15 @@ from node.chain.events import ChainEvent
 from node.chain.fees import Fees
 from node.chain.replies import Head, Receipt
 from node.chain.views import EnrolmentView, JobView, RoundView
+from node.hollow import without
 from protocol.errors import ChainError
 
 if TYPE_CHECKING:
     from node.chain.contract import Codec
     from node.chain.provider import BoundedProvider
+
+#: What web3 loads and a codec with a transport of its own never uses: 11 MB, a second.
+_UNUSED: Final = ("aiohttp", "ens", "eth_keyfile", "eth_utils.pydantic", "websockets")
 
 #: Logs of one query; a range that holds more is asked for in parts.
 MAX_LOGS: Final = 10_000
@@ -70,8 +74,9 @@ class ChainClient:
             raise ValueError(f"{agree} of {len(urls)} nodes cannot agree")
 
         def build() -> tuple[list[BoundedProvider], Codec]:
-            from node.chain.contract import Codec
-            from node.chain.provider import BoundedProvider
+            with without(*_UNUSED):
+                from node.chain.contract import Codec
+                from node.chain.provider import BoundedProvider
 
             return [BoundedProvider(each, timeout, MAX_CALLS) for each in urls], Codec()
 

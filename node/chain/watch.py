@@ -47,7 +47,7 @@ READ_AGAIN: Final = 16
 MAX_PAUSE: Final = 15.0
 
 #: Seconds between looks while nothing hangs on the chain: a look takes six requests.
-IDLE_SECONDS: Final = 10.0
+IDLE_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
