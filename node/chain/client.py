@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
+from node.bounds.hollow import without
 from node.chain import fees, replies
 from node.chain.bloom import may_hold
 from node.chain.endpoints.endpoints import MAX_CALLS, Ask, Endpoints
@@ -20,7 +21,6 @@ from node.chain.events import ChainEvent
 from node.chain.fees import Fees
 from node.chain.replies import Head, Receipt
 from node.chain.views import EnrolmentView, JobView, RoundView
-from node.hollow import without
 from protocol.errors import ChainError
 
 if TYPE_CHECKING:

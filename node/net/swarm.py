@@ -11,15 +11,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
-from node.hollow import without
 from node.net import fetch as blobs
-from node.net import guard, streams
+from node.net import guard, library, streams
 from node.net.config import PeerInfo, SwarmConfig
-from node.net.errors import Broken, ConversationError, TimedOut, Unreachable
+from node.net.errors import Broken, ConversationError, TimedOut, Unreachable, only
 from protocol import params
 from protocol.errors import FatalError, InputError, Malformed
 from protocol.wire.verdict import Verdict
@@ -41,21 +40,6 @@ Judge = Callable[[bytes, str], Verdict]
 _PUBLISH_PATIENCE: Final = 3.0
 _POLL_SECONDS: Final = 0.01
 _RELAY_SECONDS: Final = 1.0
-
-#: What libp2p loads and a node of TCP, Noise and yamux never uses: 28 MB, half a second.
-_UNUSED: Final = (
-    "aioquic",
-    "libp2p.bitswap",
-    "libp2p.discovery",
-    "libp2p.kad_dht",
-    "libp2p.relay",
-    "libp2p.security.tls",
-    "libp2p.transport.quic",
-    "libp2p.transport.websocket",
-    "prometheus_client",
-    "websockets",
-    "zeroconf",
-)
 
 
 class Swarm:
@@ -395,7 +379,7 @@ async def open_swarm(config: SwarmConfig) -> AsyncIterator[Swarm]:
     """
     if len(config.seed) != 32:
         raise InputError("a peer identity's seed has 32 bytes", "seed")
-    with without(*_UNUSED):
+    with library.slim():
         from node.net.assemble import assembled
 
     body: list[BaseException] = []
@@ -416,7 +400,7 @@ async def open_swarm(config: SwarmConfig) -> AsyncIterator[Swarm]:
         if body and not isinstance(body[0], trio.Cancelled):
             # The caller's own error, which the nurseries inside have wrapped.
             raise body[0] from None
-        alone = _only(group)
+        alone = only(group)
         if isinstance(alone, InputError) or not isinstance(group, Exception):
             raise alone or group from None
         raise FatalError(f"the network failed: {alone or group}") from group
@@ -428,13 +412,3 @@ async def _ask_for_peers(swarm: Swarm, peer: str, data: bytes) -> bytes:
     return await swarm._ask(
         whois.PROTOCOL, peer, data, whois.MAX_ANSWER_BYTES, peers.ASK_SECONDS, "peers"
     )
-
-
-def _only(group: BaseExceptionGroup[Any]) -> BaseException | None:
-    """The one exception in a group of groups, or None if there are more."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        if len(error.exceptions) != 1:
-            return None
-        error = error.exceptions[0]
-    return error

@@ -25,7 +25,9 @@ class _Hollow(type):
     """A class that may be named, inherited from and compared with, and never made one of."""
 
     def __call__(cls, *args: Any, **options: Any) -> Any:
-        raise NotLoaded(f"{cls.__module__}.{cls.__qualname__} is not loaded (node/hollow.py)")
+        raise NotLoaded(
+            f"{cls.__module__}.{cls.__qualname__} is not loaded (node/bounds/hollow.py)"
+        )
 
     def __getattr__(cls, name: str) -> Any:
         return _hollow(cls.__module__, f"{cls.__qualname__}.{name}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from node.hollow import NotLoaded, without
+from node.bounds.hollow import NotLoaded, without
 
 #: A swarm of two that talk and a chain's codec, in a process of its own, as the daemon has them.
 _SCRIPT = """
