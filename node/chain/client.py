@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from node.bounds.hollow import without
-from node.chain import fees, replies
+from node.chain import fees, library, replies
 from node.chain.bloom import may_hold
 from node.chain.endpoints.endpoints import MAX_CALLS, Ask, Endpoints
 from node.chain.errors import BadReply, Busy, NoContract, OtherContract, Refused, WrongChain
@@ -26,9 +25,6 @@ from protocol.errors import ChainError
 if TYPE_CHECKING:
     from node.chain.contract import Codec
     from node.chain.provider import BoundedProvider
-
-#: What web3 loads and a codec with a transport of its own never uses: 11 MB, a second.
-_UNUSED: Final = ("aiohttp", "ens", "eth_keyfile", "eth_utils.pydantic", "websockets")
 
 #: Logs of one query; a range that holds more is asked for in parts.
 MAX_LOGS: Final = 10_000
@@ -74,9 +70,9 @@ class ChainClient:
             raise ValueError(f"{agree} of {len(urls)} nodes cannot agree")
 
         def build() -> tuple[list[BoundedProvider], Codec]:
-            with without(*_UNUSED):
-                from node.chain.contract import Codec
-                from node.chain.provider import BoundedProvider
+            library.load()
+            from node.chain.contract import Codec
+            from node.chain.provider import BoundedProvider
 
             return [BoundedProvider(each, timeout, MAX_CALLS) for each in urls], Codec()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Final
 
 from node.bounds.hollow import without
@@ -23,6 +22,7 @@ UNUSED: Final = (
 )
 
 
-def slim() -> AbstractContextManager[None]:
-    """While it is open, what this thread imports of libp2p comes without the rest."""
-    return without(*UNUSED)
+def load() -> None:
+    """Import what `open_swarm` needs, unless it is there already. Half a second."""
+    with without(*UNUSED):
+        import node.net.assemble  # noqa: F401 (kept for who imports it next)

@@ -379,8 +379,8 @@ async def open_swarm(config: SwarmConfig) -> AsyncIterator[Swarm]:
     """
     if len(config.seed) != 32:
         raise InputError("a peer identity's seed has 32 bytes", "seed")
-    with library.slim():
-        from node.net.assemble import assembled
+    library.load()
+    from node.net.assemble import assembled
 
     body: list[BaseException] = []
     try:
