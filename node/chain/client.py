@@ -29,7 +29,7 @@ from node.chain.events import ChainEvent
 from node.chain.fees import Fees
 from node.chain.replies import Head, Receipt
 from node.chain.views import EnrolmentView, JobView, RoundView
-from node.hollow import without
+from node.libs.hollow import WEB3, without
 from protocol.errors import FatalError
 
 if TYPE_CHECKING:
@@ -40,9 +40,6 @@ T = TypeVar("T")
 
 #: Calls to the node at once.
 MAX_CALLS: Final = 4
-
-#: What web3 loads and a codec with a transport of its own never uses: 11 MB, a second.
-_UNUSED: Final = ("aiohttp", "ens", "eth_keyfile", "eth_utils.pydantic", "websockets")
 
 #: Logs of one query; a range that holds more is asked for in parts.
 MAX_LOGS: Final = 10_000
@@ -101,7 +98,7 @@ class ChainClient:
         """Prepare a client; nothing is sent yet. Raises InputError for text that is no URL."""
 
         def build() -> tuple[BoundedProvider, Codec]:
-            with without(*_UNUSED):
+            with without(*WEB3):
                 from node.chain.contract import Codec
                 from node.chain.provider import BoundedProvider
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from node.hollow import without
+from node.libs.hollow import LIBP2P, without
 from node.net import fetch as blobs
 from node.net import guard, streams
 from node.net.config import PeerInfo, SwarmConfig
@@ -41,21 +41,6 @@ Judge = Callable[[bytes, str], Verdict]
 _PUBLISH_PATIENCE: Final = 3.0
 _POLL_SECONDS: Final = 0.01
 _RELAY_SECONDS: Final = 1.0
-
-#: What libp2p loads and a node of TCP, Noise and yamux never uses: 28 MB, half a second.
-_UNUSED: Final = (
-    "aioquic",
-    "libp2p.bitswap",
-    "libp2p.discovery",
-    "libp2p.kad_dht",
-    "libp2p.relay",
-    "libp2p.security.tls",
-    "libp2p.transport.quic",
-    "libp2p.transport.websocket",
-    "prometheus_client",
-    "websockets",
-    "zeroconf",
-)
 
 
 class Swarm:
@@ -89,17 +74,13 @@ class Swarm:
 
     async def join(self, address: str) -> None:
         """Connect to a peer and keep connected: it is redialled whenever the connection is lost.
-
         Raises InputError for text that is no peer address, Unreachable if nobody answers there now;
-        dialling goes on.
-        """
+        dialling goes on."""
         await self._parts.peers.connect(self._parts.peers.remember(address))
 
     def cherish(self, members: Callable[[], Iterable[str]]) -> None:
-        """Peers whose connections stay when there are too many: `members` of jobs that run here.
-
-        It is called whenever that is to be decided, and must be cheap.
-        """
+        """Peers whose connections stay when there are too many: `members` of jobs that run here;
+        it is called whenever that is to be decided, and must be cheap."""
         self._parts.peers.lines.members = members
 
     def peers(self) -> list[PeerInfo]:
@@ -107,7 +88,7 @@ class Swarm:
         return self._parts.describe_peers()
 
     def connected(self) -> list[str]:
-        """The ids of everybody connected now; what `peers` says beside costs more."""
+        """The ids of everybody connected now; `peers` says more, and costs more."""
         return [str(peer) for peer in self._parts.peers.connected()]
 
     async def wait_connected(self, count: int, timeout: float) -> None:
@@ -395,7 +376,7 @@ async def open_swarm(config: SwarmConfig) -> AsyncIterator[Swarm]:
     """
     if len(config.seed) != 32:
         raise InputError("a peer identity's seed has 32 bytes", "seed")
-    with without(*_UNUSED):
+    with without(*LIBP2P):
         from node.net.assemble import assembled
 
     body: list[BaseException] = []

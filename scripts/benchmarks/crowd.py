@@ -28,7 +28,7 @@ from scripts.benchmarks.figures import BenchError, Context, Measurement
 _ROOT = Path(__file__).resolve().parents[2]
 
 _CROWD = 200
-_DIALS = 25
+_DIALS = int(os.environ.get("CROWD_DIALS", "25"))
 _SECONDS = 5.0
 #: The crowd is back so soon after it was closed, seconds.
 _BACK = 0.5

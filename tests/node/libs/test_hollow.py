@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from node.hollow import NotLoaded, without
+from node.libs.hollow import NotLoaded, without
 
 #: A swarm of two that talk and a chain's codec, in a process of its own, as the daemon has them.
 _SCRIPT = """
@@ -53,7 +53,7 @@ _ABSENT = {
 def test_a_swarm_and_a_chain_work_without_what_they_never_use() -> None:
     done = subprocess.run(
         [sys.executable, "-c", _SCRIPT],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
         timeout=120,

@@ -14,7 +14,29 @@ from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
+
+#: What libp2p loads and a node of TCP, Noise and yamux never uses: 30 MB, half a second.
+LIBP2P: Final = (
+    "aioquic",
+    "libp2p.bitswap",
+    "libp2p.discovery",
+    "libp2p.kad_dht",
+    "libp2p.peer.persistent",
+    "libp2p.rcmgr.prometheus_exporter",
+    "libp2p.relay",
+    "libp2p.security.secio",
+    "libp2p.security.tls",
+    "libp2p.stream_muxer.mplex",
+    "libp2p.transport.quic",
+    "libp2p.transport.websocket",
+    "prometheus_client",
+    "websockets",
+    "zeroconf",
+)
+
+#: What web3 loads and a codec with a transport of its own never uses: 11 MB, a second.
+WEB3: Final = ("aiohttp", "ens", "eth_keyfile", "eth_utils.pydantic", "websockets")
 
 
 class NotLoaded(Exception):
@@ -25,7 +47,7 @@ class _Hollow(type):
     """A class that may be named, inherited from and compared with, and never made one of."""
 
     def __call__(cls, *args: Any, **options: Any) -> Any:
-        raise NotLoaded(f"{cls.__module__}.{cls.__qualname__} is not loaded (node/hollow.py)")
+        raise NotLoaded(f"{cls.__module__}.{cls.__qualname__} is not loaded (node/libs/hollow.py)")
 
     def __getattr__(cls, name: str) -> Any:
         return _hollow(cls.__module__, f"{cls.__qualname__}.{name}")
