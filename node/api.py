@@ -100,6 +100,7 @@ class Api(CardCalls):
         machines = services.engine.machines.values()
         statistics = services.swarm.statistics()
         problems = [] if chain.reachable else [chain.last_error or "the chain was not reached yet"]
+        problems += [problem for problem in chain.left if problem != chain.last_error]
         problems += [f"job {m.key.hex()[:12]} is stopped: {m.broken}" for m in machines if m.broken]
         compute = services.compute.statistics()
         return r.Status(
@@ -121,7 +122,7 @@ class Api(CardCalls):
                 reachable=chain.reachable,
                 problem=chain.last_error,
             ),
-            peers=len(services.swarm.peers()),
+            peers=len(services.swarm.connected()),
             datasets=self._datasets,
             jobs_running=sum(_runs(m) for m in machines),
             jobs_waiting=sum(m.state.phase is JobPhase.WAITING for m in machines),
@@ -155,7 +156,7 @@ class Api(CardCalls):
         await self._services.swarm.join(address)
         await trio.to_thread.run_sync(self._remember, address)
         peer = address.rpartition("/p2p/")[2]
-        return r.Joined(peer, address, len(self._services.swarm.peers()))
+        return r.Joined(peer, address, len(self._services.swarm.connected()))
 
     def _remember(self, address: str) -> None:
         """Join again after a restart: the address goes into config.toml, once."""

@@ -136,7 +136,12 @@ async def _serve(
     blobs.clear_unfinished()
     await clear_copies(home, store)
     await store.run(partial(outbox.prune, older_than=time.time() - _KEEP_EFFECTS_SECONDS))
-    chain = await ChainClient.open(config.chain_url, config.chain_id, config.contract)
+    chain = await ChainClient.open(
+        (config.chain_url, *config.chain_urls),
+        config.chain_id,
+        config.contract,
+        agree=config.agree,
+    )
     async with (
         open_compute(config.workers) as compute,
         open_swarm(SwarmConfig(config.listen, config.bootstrap, keys.peer_seed)) as swarm,
@@ -294,7 +299,9 @@ async def _tick(engine: Engine) -> None:
     """Tell the time to every machine that still waits for something."""
     while True:
         at = unix_ms()
-        await engine.feed_all([(machine.key, inputs.Tick(at)) for machine in _live(engine)])
+        ticks = [(machine.key, inputs.Tick(at)) for machine in _live(engine)]
+        if ticks:
+            await engine.feed_all(ticks)
         await trio.sleep(_TICK_SECONDS)
 
 

@@ -120,7 +120,7 @@ class OwnCards:
         was restored from its keys withdraws the cards that peers tell it of.
         """
         while True:
-            while not self._services.swarm.peers():  # noqa: ASYNC110 (a swarm has no event for it)
+            while not self._services.swarm.connected():  # noqa: ASYNC110 (a swarm has no event for it)
                 await trio.sleep(_LOOK_SECONDS)
             await self._withdraw_orphans()
             words, _ = await self._words()

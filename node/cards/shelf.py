@@ -152,7 +152,7 @@ class Shelf:
 
     def _next_peer(self) -> str | None:
         """The connected peer that was asked longest ago, or never; None where all were lately."""
-        connected = [peer.peer_id for peer in self._services.swarm.peers()]
+        connected = self._services.swarm.connected()
         due = [(self._marks[peer][1] if peer in self._marks else 0.0, peer) for peer in connected]
         at, peer = min(due, default=(0.0, None))
         return peer if peer is not None and at <= trio.current_time() else None

@@ -1,4 +1,4 @@
-"""The chain as the daemon sees it: typed questions to one JSON-RPC node, asked in worker threads.
+"""The chain as the daemon sees it: typed questions to JSON-RPC nodes, asked in worker threads.
 
 Every failure is a ChainError that names the node and the cause. web3 blocks, so each call runs in a
 thread; few at a time, so that a slow node costs a bounded number of threads.
@@ -8,51 +8,26 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from node.chain import fees, replies
+from node.chain import fees, library, replies
 from node.chain.bloom import may_hold
-from node.chain.errors import (
-    BadReply,
-    Busy,
-    NoContract,
-    OtherContract,
-    Refused,
-    Reverted,
-    Slow,
-    Unreachable,
-    WrongChain,
-)
+from node.chain.endpoints.endpoints import MAX_CALLS, Ask, Endpoints
+from node.chain.errors import BadReply, Busy, NoContract, OtherContract, Refused, WrongChain
 from node.chain.events import ChainEvent
 from node.chain.fees import Fees
 from node.chain.replies import Head, Receipt
 from node.chain.views import EnrolmentView, JobView, RoundView
-from protocol.errors import FatalError
+from protocol.errors import ChainError
 
 if TYPE_CHECKING:
     from node.chain.contract import Codec
     from node.chain.provider import BoundedProvider
 
-T = TypeVar("T")
-
-#: Calls to the node at once.
-MAX_CALLS: Final = 4
-
 #: Logs of one query; a range that holds more is asked for in parts.
 MAX_LOGS: Final = 10_000
-
-#: Tries of one call, and the first pause between them, seconds; each pause is twice the last, times
-#: 0.5 to 1.5. Of a node that fails a third of its calls one call in 700 fails, after 3 s.
-MAX_TRIES: Final = 6
-FIRST_PAUSE: Final = 0.1
-
-#: JSON-RPC's code for too many requests (EIP-1474); of logs it says that there are too many.
-_LIMIT_CODE: Final = -32005
-
-#: JSON-RPC's code for a revert (geth, anvil, erigon).
-_REVERT_CODE: Final = 3
 
 _RANDOM: Final = secrets.SystemRandom()
 
@@ -60,26 +35,16 @@ Block = int | str
 
 
 class ChainClient:
-    """One node, one chain, one contract (20 bytes; None before it is deployed).
+    """One chain, one contract (20 bytes; None before it is deployed), asked of one node or several.
 
-    `timeout` is in seconds, for each try of a call. A call that finds nobody, or a node that has no
-    room, is tried again by itself; `chance` (0 to 1) spreads the tries of many daemons. Build it
-    with `open`.
+    Build it with `open`. How calls are tried again is `Endpoints`'.
     """
 
     def __init__(
-        self,
-        provider: BoundedProvider,
-        codec: Codec,
-        chain_id: int,
-        contract: bytes | None,
-        timeout: float,
-        chance: Callable[[], float],
+        self, endpoints: Endpoints, codec: Codec, chain_id: int, contract: bytes | None
     ) -> None:
-        self._provider = provider
-        self._limiter = trio.CapacityLimiter(MAX_CALLS)
-        self._timeout = timeout
-        self._chance = chance
+        self._endpoints = endpoints
+        self._ask, self._agreed = endpoints.ask, endpoints.agreed
         self.codec = codec
         self.chain_id = chain_id
         self.contract = contract
@@ -87,54 +52,76 @@ class ChainClient:
     @classmethod
     async def open(
         cls,
-        url: str,
+        url: str | Sequence[str],
         chain_id: int,
         contract: bytes | None = None,
         *,
+        agree: int = 1,
         timeout: float = 10.0,
         chance: Callable[[], float] = _RANDOM.random,
     ) -> ChainClient:
-        """Prepare a client; nothing is sent yet. Raises InputError for text that is no URL."""
+        """Prepare a client; nothing is sent yet. Raises InputError for text that is no URL.
 
-        def build() -> tuple[BoundedProvider, Codec]:
+        Of several URLs the first is asked, and the others where it fails; `agree` of them must show
+        the same blocks and logs. `timeout` is in seconds, for each try of a call.
+        """
+        urls = [url] if isinstance(url, str) else list(url)
+        if not 1 <= agree <= len(urls):
+            raise ValueError(f"{agree} of {len(urls)} nodes cannot agree")
+
+        def build() -> tuple[list[BoundedProvider], Codec]:
+            library.load()
             from node.chain.contract import Codec
             from node.chain.provider import BoundedProvider
 
-            return BoundedProvider(url, timeout, MAX_CALLS), Codec()
+            return [BoundedProvider(each, timeout, MAX_CALLS) for each in urls], Codec()
 
-        provider, codec = await trio.to_thread.run_sync(build)
-        return cls(provider, codec, chain_id, contract, timeout, chance)
+        providers, codec = await trio.to_thread.run_sync(build)
+        endpoints = Endpoints(providers, timeout, codec.reason, agree, chance)
+        return cls(endpoints, codec, chain_id, contract)
 
     @property
     def url(self) -> str:
-        """The node's URL, without what may be a secret."""
-        return self._provider.shown
+        """The URL of the node that is asked now, without what may be a secret."""
+        return self._endpoints.url
+
+    @property
+    def nodes(self) -> tuple[tuple[str, str], ...]:
+        """Each node's URL and what speaks against it now, in the user's order."""
+        return tuple((each.url, each.problem) for each in self._endpoints.standings.all)
 
     def close(self) -> None:
         """Close the connections."""
-        self._provider.close()
+        self._endpoints.close()
 
     # --- the node ---------------------------------------------------------------------------
 
     async def check(self) -> None:
-        """Raise WrongChain, NoContract or OtherContract unless the node serves what was expected.
+        """Raise WrongChain, NoContract or OtherContract unless a node serves what was expected.
 
         The contract's code is compared whole, because a join line may come from anybody.
         """
-        got = await self._ask("eth_chainId", [], replies.quantity)
+        await self._endpoints.check(self._verify)
+
+    async def _verify(self, url: str, ask: Ask) -> None:
+        got = await ask("eth_chainId", [], replies.quantity)
         if got != self.chain_id:
-            raise WrongChain(self.url, self.chain_id, got)
+            raise WrongChain(url, self.chain_id, got)
         if self.contract is None:
             return
-        code = await self.code(self.contract)
+        code = await ask("eth_getCode", [_hex(self.contract), "latest"], replies.octets)
         if not code:
-            raise NoContract(self.url, self.contract)
+            raise NoContract(url, self.contract)
         if code != self.codec.runtime:
-            raise OtherContract(self.url, self.contract)
+            raise OtherContract(url, self.contract)
+
+    def leave(self, error: ChainError) -> None:
+        """What the node that is asked now shows cannot be used: ask another, where there is one."""
+        self._endpoints.leave(error)
 
     async def head(self) -> Head:
         """The newest block."""
-        return await self._ask("eth_getBlockByNumber", ["latest", False], replies.head)
+        return await self._endpoints.head()
 
     async def header(self, number: int) -> Head | None:
         """A chain block by number; None where the chain is shorter."""
@@ -145,7 +132,7 @@ class ChainClient:
                 raise replies.Invalid(f"asked for block {number}, got {found.number}")
             return found
 
-        return await self._ask("eth_getBlockByNumber", [hex(number), False], parse)
+        return await self._agreed("eth_getBlockByNumber", [hex(number), False], parse)
 
     async def block_hash(self, number: int) -> bytes | None:
         """The hash of a chain block; None where the chain is shorter."""
@@ -302,7 +289,7 @@ class ChainClient:
         def parse(value: Any) -> list[ChainEvent]:
             return [self.codec.event(log) for log in replies.logs(value, address, MAX_LOGS)]
 
-        return await self._ask("eth_getLogs", [query], parse)
+        return await self._agreed("eth_getLogs", [query], parse)
 
     # --- underneath -------------------------------------------------------------------------
 
@@ -310,60 +297,6 @@ class ChainClient:
         if self.contract is None:
             raise NoContract(self.url, bytes(20))
         return self.contract
-
-    async def _ask(self, method: str, params: Sequence[Any], parse: Callable[[Any], T]) -> T:
-        """Ask, and again where the node was not there or had no room.
-
-        Every method here may be asked twice: a transaction that came twice is known by its hash.
-        """
-        pause = FIRST_PAUSE
-        for left in reversed(range(MAX_TRIES)):
-            try:
-                return await self._try(method, params, parse)
-            except (Unreachable, Busy):
-                if not left:
-                    raise
-            await trio.sleep(pause * (0.5 + self._chance()))
-            pause *= 2
-        raise FatalError("a call without a try")
-
-    async def _try(self, method: str, params: Sequence[Any], parse: Callable[[Any], T]) -> T:
-        def work() -> T:
-            reply = self._provider.make_request(method, params)  # type: ignore[arg-type]
-            if "error" in reply:
-                self._raise(method, reply["error"])
-            try:
-                return parse(reply["result"])
-            except replies.Invalid as error:
-                raise BadReply(self.url, method, str(error)) from error
-
-        # The thread ends by itself at the provider's timeout. So nobody waits for it when the
-        # caller is cancelled, or when a node lets headers drip in.
-        with trio.move_on_after(2 * self._timeout):
-            return await trio.to_thread.run_sync(
-                work,
-                limiter=self._limiter,
-                abandon_on_cancel=True,  # type: ignore[call-arg]  # trio-typing's stubs are older
-            )
-        raise Slow(self.url, method, 2 * self._timeout)
-
-    def _raise(self, method: str, error: Any) -> None:
-        if not isinstance(error, dict):
-            raise BadReply(self.url, method, "an error that is no object")
-        code, text = error.get("code"), str(error.get("message", ""))[:500]
-        code = code if isinstance(code, int) else 0
-        data = error.get("data")
-        if code == _REVERT_CODE or "revert" in text.lower():
-            found = b""
-            if isinstance(data, str) and data.startswith("0x") and len(data) <= 2 * 4096:
-                try:
-                    found = bytes.fromhex(data[2:])
-                except ValueError:
-                    found = b""
-            raise Reverted(self.url, method, self.codec.reason(found, text), found)
-        if code == 429 or (code == _LIMIT_CODE and method != "eth_getLogs"):
-            raise Busy(self.url, method, code, text)
-        raise Refused(self.url, method, code, text)
 
 
 def _hex(value: bytes) -> str:

@@ -8,6 +8,8 @@ ChainError
 │   ├── Busy        too many calls, or a gateway that finds nobody: retried
 │   └── Reverted    the contract said no; `reason` is its word
 ├── Lagging         its logs lag behind its head: retried
+├── Contradicted    two nodes that must agree do not: asked again
+├── TooFew          fewer nodes answer than must agree: asked again
 ├── WrongChain      another chain id: a person must look
 ├── NoContract      no code at the contract's address: a person must look
 ├── OtherContract   other code at the contract's address: a person must look
@@ -76,6 +78,28 @@ class Lagging(ChainError):
         )
         self.url = url
         self.number = number
+
+
+class Contradicted(ChainError):
+    """Two nodes that must agree answer the same question differently."""
+
+    def __init__(self, url: str, other: str, method: str) -> None:
+        super().__init__(
+            f"chain nodes {url} and {other} answer {method} differently, and chain.agree wants the "
+            "same: nothing is acted on until they agree; if it lasts, one of them is wrong"
+        )
+        self.url = url
+        self.other = other
+
+
+class TooFew(ChainError):
+    """Fewer nodes answer than must agree."""
+
+    def __init__(self, wanted: int, found: int) -> None:
+        super().__init__(
+            f"{found} chain nodes answer, and chain.agree wants {wanted} that say the same: "
+            "nothing is acted on until they do; name another in chain.urls"
+        )
 
 
 class WrongChain(ChainError):

@@ -19,8 +19,8 @@ from urllib3.exceptions import HTTPError
 from web3 import HTTPProvider
 from web3.types import RPCEndpoint, RPCResponse
 
+from node.bounds.nesting import depth_exceeds
 from node.chain.errors import BadReply, Busy, Refused, Slow, Unreachable
-from node.nesting import depth_exceeds
 from protocol.errors import InputError
 
 #: A reply: ten thousand logs of half a kilobyte each fit.

@@ -47,7 +47,7 @@ READ_AGAIN: Final = 16
 MAX_PAUSE: Final = 15.0
 
 #: Seconds between looks while nothing hangs on the chain: a look takes six requests.
-IDLE_SECONDS: Final = 10.0
+IDLE_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,16 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class ChainStatus:
-    """How it stands with the chain. `head` is the chain node's; None before the first answer."""
+    """How it stands with the chain. `head` is the chain node's; None before the first answer.
+
+    `left`: of several chain nodes, what speaks against those that are not asked now.
+    """
 
     url: str
     reachable: bool
     head: int | None
     last_error: str
+    left: tuple[str, ...] = ()
 
 
 class Watcher:
@@ -122,6 +126,7 @@ class Watcher:
             reachable=self._answered and not self._error,
             head=head,
             last_error=self._error,
+            left=tuple(problem for _, problem in self._client.nodes if problem),
         )
 
     async def run(self) -> None:
@@ -140,6 +145,7 @@ class Watcher:
             except Lagging as error:
                 pause, self._error = min(2 * pause, MAX_PAUSE), str(error)
                 log.info("%s", error)
+                self._client.leave(error)
             except ChainError as error:
                 # The node may come back as another one: it is checked again. One that has no room
                 # is the same, and has no room for that.

@@ -16,12 +16,12 @@ from typing import Any, Final, Generic, NoReturn, Protocol, TypeVar
 
 import trio
 
+from node.bounds.nesting import depth_exceeds
 from node.control import wire
 from node.control.api import NodeApi
 from node.control.codes import Code
 from node.control.results import Subscribed, Unsubscribed
 from node.control.wire import Json
-from node.nesting import depth_exceeds
 from protocol.errors import (
     AssayError,
     ChainError,

@@ -189,7 +189,7 @@ class Inbox:
         asked: dict[str, float] = {}
         while True:
             await trio.sleep(_ASK_SECONDS)
-            there = {peer.peer_id for peer in self._services.swarm.peers()}
+            there = set(self._services.swarm.connected())
             asked = {peer: at for peer, at in asked.items() if peer in there}
             peer = next_asked(there, asked, trio.current_time())
             if peer is None:

@@ -23,6 +23,7 @@ from protocol.errors import InputError
 MAX_CONFIG_BYTES: Final = 256 * 1024
 MAX_ADDRESSES: Final = 64
 MAX_WORKERS: Final = 64
+MAX_CHAIN_URLS: Final = 7
 #: Six minutes of two-second blocks, or Ethereum's two epochs with room: deeper is a typing error.
 MAX_FINALITY: Final = 256
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -50,6 +51,10 @@ class Config:
     bootstrap: tuple[str, ...] = ()
     #: Hidden in reprs: hosted endpoints carry their access key in the path.
     chain_url: str | None = field(default=None, repr=False)
+    #: Asked where the first fails, in this order.
+    chain_urls: tuple[str, ...] = field(default=(), repr=False)
+    #: How many of all these must show the same blocks and events.
+    agree: int = 1
     chain_id: int | None = None
     contract: bytes | None = None
     finality: int = DEFAULT_FINALITY
@@ -75,7 +80,8 @@ class Config:
         for address in self.bootstrap:
             check_address(address, "network.bootstrap", peer=True)
         if self.chain_url is not None:
-            _check_url(self.chain_url)
+            _check_url(self.chain_url, "chain.url")
+        self._check_urls()
         if self.chain_id is not None:
             _check_range(self.chain_id, 1, 2**63 - 1, "chain.id")
         if self.contract is not None and len(self.contract) != 20:
@@ -94,12 +100,34 @@ class Config:
                 f"is {self.log_level!r}; allowed: {', '.join(LOG_LEVELS)}", "node.log_level"
             )
 
+    def _check_urls(self) -> None:
+        if len(self.chain_urls) > MAX_CHAIN_URLS:
+            raise InputError(
+                f"has {len(self.chain_urls)} addresses; at most {MAX_CHAIN_URLS} are allowed",
+                "chain.urls",
+            )
+        for url in self.chain_urls:
+            _check_url(url, "chain.urls")
+        if self.chain_urls and self.chain_url is None:
+            raise InputError("needs chain.url, the node that is asked first", "chain.urls")
+        named = [self.chain_url, *self.chain_urls]
+        if len(set(named)) < len(named):
+            raise InputError("names a chain node twice, with chain.url counted", "chain.urls")
+        if not 1 <= self.agree <= len(named):
+            raise InputError(
+                f"is {self.agree}; 1 to {len(named)} is allowed, with chain.url and chain.urls as "
+                "they are",
+                "chain.agree",
+            )
+
 
 #: Dotted TOML name -> field of `Config`, in the file's order.
 _SETTINGS: Final[dict[str, str]] = {
     "network.listen": "listen",
     "network.bootstrap": "bootstrap",
     "chain.url": "chain_url",
+    "chain.urls": "chain_urls",
+    "chain.agree": "agree",
     "chain.id": "chain_id",
     "chain.contract": "contract",
     "chain.finality": "finality",
@@ -161,6 +189,8 @@ def render_config(config: Config) -> str:
         listen=_toml_list(config.listen),
         bootstrap=_toml_list(config.bootstrap),
         url=_toml_setting("url", config.chain_url, "http://127.0.0.1:8545"),
+        urls=_toml_list(config.chain_urls),
+        agree=config.agree,
         id=_toml_setting("id", config.chain_id, 1337),
         contract=_toml_setting(
             "contract",
@@ -222,7 +252,7 @@ def check_address(text: str, name: str, *, peer: bool) -> None:
         raise InputError(f"has {text!r}; {match['host']!r} is no {match['kind']}", name) from None
 
 
-def _check_url(url: str) -> None:
+def _check_url(url: str, name: str) -> None:
     # The value stays out of the message: hosted endpoints carry their access key in it.
     try:
         parts = urlsplit(url)
@@ -232,7 +262,7 @@ def _check_url(url: str) -> None:
     if not good or len(url) > 2048 or not url.isprintable() or " " in url:
         raise InputError(
             "is no address of an Ethereum node; http://HOST:PORT or https://HOST/… is needed",
-            "chain.url",
+            name,
         )
 
 
@@ -252,9 +282,10 @@ def _flatten(table: Mapping[str, object]) -> dict[str, object]:
 
 
 def _convert(name: str, value: object) -> object:
-    if name in ("network.listen", "network.bootstrap"):
+    if name in _LISTS:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise InputError(f"is {value!r:.200}; a list of strings is needed", name)
+            shown = type(value).__name__ if name == "chain.urls" else f"{value!r:.200}"
+            raise InputError(f"is {shown}; a list of strings is needed", name)
         return tuple(value)
     if name == "privacy.overlap":
         if not isinstance(value, int | float) or isinstance(value, bool):
@@ -270,7 +301,14 @@ def _convert(name: str, value: object) -> object:
     return value
 
 
-_NUMBERS: Final = ("chain.id", "chain.finality", "chain.max_fee_gwei", "node.workers")
+_LISTS: Final = ("network.listen", "network.bootstrap", "chain.urls")
+_NUMBERS: Final = (
+    "chain.agree",
+    "chain.id",
+    "chain.finality",
+    "chain.max_fee_gwei",
+    "node.workers",
+)
 
 
 def _toml_list(values: tuple[str, ...]) -> str:
@@ -305,6 +343,11 @@ bootstrap = {bootstrap}
 [chain]
 # Any Ethereum JSON-RPC endpoint that you trust to tell you the truth about the chain.
 {url}
+# Others of the same chain: one is asked where those before it fail, lag or contradict the others.
+urls = {urls}
+# So many of all these must show the same blocks and events before the node acts on them. With 2,
+# no single endpoint can make it release or pay anything; it waits while fewer answer.
+agree = {agree}
 # The chain's number and the bounty contract's address; `assay join` fills them in.
 {id}
 {contract}

@@ -96,15 +96,19 @@ def _finished(machine: Machine) -> bool:
 
 
 async def audit_job(
-    services: Services, machine: Machine, told: list[StoredEvent]
+    services: Services, machine: Machine, told: list[StoredEvent], read_to: int
 ) -> tuple[Check, ...]:
-    """All checks of a finished job. Raises StateError where the evidence is not here."""
+    """All checks of a finished job. Raises StateError where the evidence is not here.
+
+    `told` are the contract's events up to chain block `read_to`. What the contract holds is asked
+    as of that block: a claim that was mined since would be money gone that nobody claimed.
+    """
     context = machine.context
     if machine.state.phase in _TRAINED and not any(
         isinstance(stored.event, events.Committed) for stored in told
     ):
         raise StateError("the job ended and nothing was committed: there is nothing to audit")
-    view = await services.chain.job(machine.key)
+    view = await services.chain.job(machine.key, at=read_to)
     blocks = [stored.block for stored in told if isinstance(stored.event, events.Enrolled)]
     if view is None or not blocks:
         raise StateError("the job has not come far enough to be audited")

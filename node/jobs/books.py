@@ -12,6 +12,7 @@ from typing import Final
 import trio
 
 from node.chain import events
+from node.chain.cursor import load_cursor
 from node.chain.intents import rows as intent_rows
 from node.chain.intents.intents import Intent
 from node.control import job_results as j
@@ -228,9 +229,13 @@ class Books:
     async def audit(self, machine: Machine) -> j.Audit:
         """Check the books against the chain. Faults are results."""
         services = self._services
-        told = await services.store.read(partial(jobs.contract_events, job=machine.key))
+
+        def read(tx: Transaction) -> tuple[list[StoredEvent], int]:
+            return jobs.contract_events(tx, machine.key), load_cursor(tx, 0).number
+
+        told, read_to = await services.store.read(read)
         gas = await services.store.read(partial(_gas, job=machine.key))
-        checks = await audit_job(services, machine, told)
+        checks = await audit_job(services, machine, told, read_to)
         lost = await services.store.read(partial(taken_back, job=machine.key))
         checks = (*checks, *lost)
         return j.Audit(

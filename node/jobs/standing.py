@@ -32,6 +32,12 @@ from protocol.wire.messages import DeclinedTerm, Refuse
 #: Events that say how the latest attempt went; the newest of them counts.
 _ENDS: Final = ("attempt-failed", "contributed", "committed", "commitment-final", "round-applied")
 
+#: A job that no policy was asked about yet, or that they are asked about again.
+_LOOKED_AT: Final = {
+    JobPhase.SEEN: "its terms are being compared with the chain's",
+    JobPhase.CONSIDERING: "it is being held against your policies and data",
+}
+
 #: Nobody trains any more. A job that was not cancelled has had all of its rounds, or ended early.
 _TRAINED: Final = (JobPhase.FINISHING, JobPhase.PAYING, JobPhase.CLOSED)
 
@@ -129,6 +135,8 @@ def reason(machine: Machine, known: Known) -> str:
 
 
 def _owners_reason(machine: Machine, state: OwnerState, known: Known) -> str:
+    if state.phase in _LOOKED_AT:
+        return _LOOKED_AT[state.phase]
     if state.phase is JobPhase.WAITING:
         return state.reason
     parts = [state.reason, known.halted]

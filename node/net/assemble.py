@@ -175,6 +175,8 @@ async def assembled(config: SwarmConfig) -> AsyncIterator[tuple[Parts, trio.Nurs
                                 closing.start_soon(_hang_up, host, str(peer))
                         await host.close()
         finally:
+            # The library's thread that sweeps what was seen would outlive the swarm.
+            pubsub.seen_messages.stop()
             nursery.cancel_scope.cancel()
 
 

@@ -65,3 +65,13 @@ def first_leaf(group: BaseExceptionGroup[Any]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def only(group: BaseExceptionGroup[Any]) -> BaseException | None:
+    """The one exception in a group of groups, or None if there are more."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        if len(error.exceptions) != 1:
+            return None
+        error = error.exceptions[0]
+    return error

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -65,6 +65,8 @@ class GuardedPubsub(Pubsub):
         #: topic of ours.
         self.on_news: Callable[[ID], None] = lambda peer: None
         self.on_follower: Callable[[ID], None] = lambda peer: None
+        #: Waits so many seconds before more of a peer is read.
+        self.pause: Callable[[float], Awaitable[None]] = trio.sleep
         self.counters: Counter[str] = Counter()
         self.peer_queues = Queues(self.counters)
         self._locks: WeakKeyDictionary[INetStream, trio.Lock] = WeakKeyDictionary()
@@ -130,7 +132,7 @@ class GuardedPubsub(Pubsub):
                 self.counters["guard.throttled"] += 1
                 # Limits of a frame keep this below the five seconds after which the sender's
                 # library would drop the stream.
-                await trio.sleep(delay)
+                await self.pause(delay)
             await self._handle(peer, rpc)
 
     async def _handle(self, peer: ID, rpc: Any) -> None:

@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from node.net import fetch as blobs
-from node.net import guard, streams
+from node.net import guard, library, streams
 from node.net.config import PeerInfo, SwarmConfig
-from node.net.errors import Broken, ConversationError, TimedOut, Unreachable
+from node.net.errors import Broken, ConversationError, TimedOut, Unreachable, only
 from protocol import params
 from protocol.errors import FatalError, InputError, Malformed
 from protocol.wire.verdict import Verdict
@@ -89,6 +89,10 @@ class Swarm:
     def peers(self) -> list[PeerInfo]:
         """Everybody connected now."""
         return self._parts.describe_peers()
+
+    def connected(self) -> list[str]:
+        """The ids of everybody connected now; what `peers` says beside costs more."""
+        return [str(peer) for peer in self._parts.peers.connected()]
 
     async def wait_connected(self, count: int, timeout: float) -> None:
         """Wait until at least `count` peers are connected and gossip with us; a daemon never waits.
@@ -375,6 +379,7 @@ async def open_swarm(config: SwarmConfig) -> AsyncIterator[Swarm]:
     """
     if len(config.seed) != 32:
         raise InputError("a peer identity's seed has 32 bytes", "seed")
+    library.load()
     from node.net.assemble import assembled
 
     body: list[BaseException] = []
@@ -395,7 +400,7 @@ async def open_swarm(config: SwarmConfig) -> AsyncIterator[Swarm]:
         if body and not isinstance(body[0], trio.Cancelled):
             # The caller's own error, which the nurseries inside have wrapped.
             raise body[0] from None
-        alone = _only(group)
+        alone = only(group)
         if isinstance(alone, InputError) or not isinstance(group, Exception):
             raise alone or group from None
         raise FatalError(f"the network failed: {alone or group}") from group
@@ -407,13 +412,3 @@ async def _ask_for_peers(swarm: Swarm, peer: str, data: bytes) -> bytes:
     return await swarm._ask(
         whois.PROTOCOL, peer, data, whois.MAX_ANSWER_BYTES, peers.ASK_SECONDS, "peers"
     )
-
-
-def _only(group: BaseExceptionGroup[Any]) -> BaseException | None:
-    """The one exception in a group of groups, or None if there are more."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        if len(error.exceptions) != 1:
-            return None
-        error = error.exceptions[0]
-    return error

@@ -41,6 +41,15 @@ log = logging.getLogger("assay.net")
 _CLEANUP_SECONDS = 0.5
 _HANDSHAKE_CLEANUP_SECONDS = 30.0
 
+#: Kinds of names in an address, and which addresses each may have.
+_FAMILIES = {
+    "dns": trio.socket.AF_UNSPEC,
+    "dns4": trio.socket.AF_INET,
+    "dns6": trio.socket.AF_INET6,
+}
+#: Addresses of one name that are tried.
+_MAX_OF_NAME = 4
+
 
 class _TellingStream(TrioTCPStream):
     """A TCP stream that says when it was closed, and how its handshake goes."""
@@ -173,8 +182,14 @@ class ExclusiveTCP(TCP):
         return _Listener(handler_function, self)
 
     async def dial(self, maddr: Multiaddr) -> IRawConnection:
+        failure: Exception | None = None
         with trio.move_on_after(params.DIAL_SECONDS + self.lag()):
-            return await super().dial(maddr)
+            for address in await _resolved(maddr):
+                try:
+                    return await super().dial(address)
+                except OpenConnectionError as error:
+                    failure = error
+            raise OpenConnectionError(f"no answer from {maddr}") from failure
         raise OpenConnectionError(f"no answer from {maddr} in {params.DIAL_SECONDS} seconds")
 
     async def shakes_hands(self, stream: _TellingStream) -> bool:
@@ -216,6 +231,28 @@ class ExclusiveTCP(TCP):
         if out is not None:
             self.counters["handshakes.crowded_out"] += 1
             self._shaking[out].settled.set()  # type: ignore[index]
+
+
+async def _resolved(maddr: Multiaddr) -> list[Multiaddr]:
+    """Addresses in numbers. The system is asked for a name's: the library reads no /etc/hosts.
+
+    Raises OpenConnectionError for a name that is unknown.
+    """
+    kind = maddr.protocols()[0].name
+    if kind not in _FAMILIES:
+        return [maddr]
+    host = maddr.value_for_protocol(kind)
+    try:
+        found = await trio.socket.getaddrinfo(
+            host, None, _FAMILIES[kind], type=trio.socket.SOCK_STREAM
+        )
+    except (OSError, UnicodeError) as error:
+        raise OpenConnectionError(f"{host}: {error}") from error
+    port = maddr.value_for_protocol("tcp")
+    return [
+        Multiaddr(f"/{'ip6' if family == trio.socket.AF_INET6 else 'ip4'}/{where[0]}/tcp/{port}")
+        for family, _, _, _, where in found[:_MAX_OF_NAME]
+    ]
 
 
 def port_in_use(error: OSError) -> bool:

@@ -15,7 +15,7 @@ from node.store.store import Transaction
 from protocol import params
 from protocol.errors import InputError
 from protocol.machines import inputs
-from protocol.machines.job import OVER
+from protocol.machines.job import OVER, JobPhase
 from protocol.machines.machine import one_line
 from protocol.owner.state import OwnerState
 from protocol.policy.policy import Policy
@@ -71,7 +71,23 @@ async def set_aside(services: Services, machine: Machine, dataset: catalogue.Dat
 
 
 async def consider(services: Services, wanted: Wanted) -> None:
-    """Hold a job against every data set's policy; the first that takes it and fits is used."""
+    """Hold a job against every data set's policy; the first that takes it and fits is used.
+
+    What changed meanwhile is looked at as well: whoever changed it found no job that waited.
+    """
+    agreed = await services.store.read(_agreed)
+    await _judge(services, wanted, agreed)
+    machine = services.engine.machines.get(wanted.machine.key)
+    if machine is None or machine.state.phase is not JobPhase.WAITING:
+        return
+    # From here on the job waits: whoever changes something now finds it by itself.
+    if await services.store.read(_agreed) != agreed:
+        await services.engine.feed(machine.key, inputs.ActionReconsider(unix_ms()))
+
+
+async def _judge(
+    services: Services, wanted: Wanted, agreed: list[tuple[catalogue.Dataset, Policy]]
+) -> None:
     spec = wanted.machine.context.spec
     misfits: list[str] = []
     waits: list[str] = []
@@ -80,7 +96,7 @@ async def consider(services: Services, wanted: Wanted) -> None:
     hint = ""
     fits = False
     untold: list[DeclinedTerm] = []
-    for dataset, policy in await services.store.read(_agreed):
+    for dataset, policy in agreed:
         facts = facts_of(dataset)
         known = await standing(services, wanted.machine, dataset)
         decision = judge(policy, spec, facts, known)

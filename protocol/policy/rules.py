@@ -117,7 +117,7 @@ def judge(
 
 #: Rules that look at the spec and the policy alone, by what a requester is told of them. What of
 #: the data, of the owner's past or of who asks decides is not among them.
-_TOLD: Final[Mapping[str, DeclinedTerm]] = {
+_NAMED: Final[Mapping[str, DeclinedTerm]] = {
     "no_noise": DeclinedTerm.NO_NOISE,
     "epsilon": DeclinedTerm.EPSILON,
     "token": DeclinedTerm.PAID_IN,
@@ -143,8 +143,8 @@ def unmet(policy: Policy, spec: JobSpec, columns: Sequence[str]) -> tuple[Declin
     if not (policy.explain_refusals and policy.decided and set(spec.columns) <= set(columns)):
         return ()
     case = Case(policy, spec, DatasetFacts(tuple(columns), 1), Standing())
-    broken = {rule.name for rule in RULES if rule.name in _TOLD and rule.broken(case) is not None}
-    return tuple(term for name, term in _TOLD.items() if name in broken)
+    broken = {rule.name for rule in RULES if rule.name in _NAMED and rule.broken(case) is not None}
+    return tuple(term for name, term in _NAMED.items() if name in broken)
 
 
 #: Why every job waits for a dataset whose policy nobody has set.

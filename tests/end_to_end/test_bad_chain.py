@@ -113,3 +113,34 @@ async def test_it_goes_on_by_itself_once_the_chain_is_back(world: World, name: s
     assert daemon.call("status")["problems"] == []
     posted = daemon.call("job.post", spec=spec(), holdout=None)
     await until(lambda: daemon.state(posted["job"]) == "enrolling", 30, "the job is posted")
+
+
+async def test_another_endpoint_carries_it_and_the_first_is_named(
+    world: World, tmp_path: Path
+) -> None:
+    """`chain.urls`, from the file to the status: it posts a job though the first node is gone."""
+    daemon, gone = Daemon(tmp_path / "spare"), Proxy(world.chain.url, "down")
+    account = daemon.make(Config()).account
+    world.chain.rpc("assay_fund", "0x" + account.hex(), hex(10**18))
+    known = world.daemons["slow"].call("status")["chain"]
+    config = Config(
+        listen=("/ip4/127.0.0.1/tcp/0",),
+        chain_url=gone.url,
+        chain_urls=(world.chain.url,),
+        chain_id=CHAIN_ID,
+        contract=bytes.fromhex(known["contract"][2:]),
+        finality=1,
+    )
+    save_config(daemon.home, config)
+    try:
+        await daemon.start()
+        await until(lambda: daemon.call("status")["chain"]["reachable"], 40, "it is followed")
+        posted = daemon.call("job.post", spec=spec(), holdout=None)
+        await until(lambda: daemon.state(posted["job"]) == "enrolling", 30, "it is on the chain")
+        status = daemon.call("status")
+    finally:
+        daemon.destroy()
+        gone.close()
+    assert status["chain"]["url"] == world.chain.url
+    assert len(status["problems"]) == 1
+    assert f"chain node {gone.url} is unreachable" in status["problems"][0]

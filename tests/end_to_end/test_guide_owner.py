@@ -121,7 +121,7 @@ async def test_an_owner_is_paid_as_the_guide_says(swarm: Swarm, tmp_path: Path) 
         learns={"JOB": r"(0x[0-9a-f]{8})…[0-9a-f]{4} +Length of stay"},
         until={
             "assay peers": "12D3",
-            "assay jobs": r"Length of stay .*waiting",
+            "assay jobs": r"Length of stay .*waiting .*rows cannot be used",
             "assay account": r"balance +0\.0",
         },
     )

@@ -64,7 +64,7 @@ async def test_the_guide_leads_from_a_table_to_a_model_in_use(swarm: Swarm, tmp_
     assert "declare what you know of the population" in proposed
     assert "by 1 owners, in their own words: epsilon too large (1)" in _shown(reader)
     last = reader.said("assay job show")
-    for measure in ("accuracy", "log loss", "AUC", "recall after round 3"):
+    for measure in ("accuracy", "log loss", "AUC", "recall after round 7"):
         assert measure in last
     assert "1 rows have an empty prediction; the first: new.csv, line 4" in reader.said(
         "assay predict model.npz"

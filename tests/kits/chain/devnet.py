@@ -19,6 +19,7 @@ import trio
 from eth_account import Account
 
 from kits.paths import ROOT
+from node.chain.client import ChainClient
 
 CHAIN_ID = 31_337
 ETHER = 10**18
@@ -169,6 +170,35 @@ def closed_port() -> int:
 def post_args(spec: bytes, rounds: int = 3, cohort: int = 5, rate: int = 100) -> tuple[Any, ...]:
     """Arguments of `post`; rounds * cohort * rate is the value to send along."""
     return (spec, bytes(20), rounds, cohort, rate, 0, int(time.time()) + 3600)
+
+
+class Poster:
+    """Posts jobs without intents; `specs` lists their digests in order."""
+
+    def __init__(self, client: ChainClient, signer: LocalSigner) -> None:
+        self._client = client
+        self._signer = signer
+        self.specs: list[bytes] = []
+
+    async def post(self, count: int = 1) -> None:
+        nonce = await self._client.nonce(self._signer.account, "pending")
+        for n in range(count):
+            spec = self._signer.account + len(self.specs).to_bytes(12, "big")
+            raw = self._signer.sign_transaction(
+                {
+                    "type": 2,
+                    "chainId": CHAIN_ID,
+                    "nonce": nonce + n,
+                    "gas": 400_000,
+                    "maxFeePerGas": 10**10,
+                    "maxPriorityFeePerGas": 10**9,
+                    "to": self._client.contract,
+                    "value": 1500,
+                    "data": self._client.codec.encode("post", post_args(spec)),
+                }
+            )
+            await self._client.send(raw)
+            self.specs.append(spec)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -30,8 +30,15 @@ PROGRAM: Final = (sys.executable, "-m", "node.cli.main")
 #: Elsewhere processes are started as any other.
 POSSIBLE: Final = hasattr(os, "pidfd_open")
 
-#: What each command imports, its own late imports included.
-_DAEMON: Final = ("node.cli.app", "node.cli.commands.lifecycle", "node.daemon", "node.net.host")
+#: What each command imports, its own late imports included, some by a function as it does itself.
+_DAEMON: Final = (
+    "node.cli.app",
+    "node.cli.commands.lifecycle",
+    "node.daemon",
+    "node.net.library:load",
+    "node.chain.library:load",
+    "eth_keyfile",
+)
 _CHAIN: Final = ("node.cli.app", "node.cli.commands.demo", "node.devnet.server")
 
 

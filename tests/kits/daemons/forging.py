@@ -16,8 +16,11 @@ import sys
 
 def main(asking: socket.socket, modules: list[str]) -> None:
     """Import, then fork for every question until nobody can ask any more."""
-    for name in modules:
-        importlib.import_module(name)
+    for each in modules:
+        name, _, function = each.partition(":")
+        module = importlib.import_module(name)
+        if function:
+            getattr(module, function)()
     # A thread would not be forked, and what it holds locked would stay so.
     assert len(os.listdir("/proc/self/task")) == 1, "an import starts a thread"
     gc.freeze()

@@ -57,7 +57,7 @@ class Node:
         self.thanked: list[str] = []
         swarm = SimpleNamespace(
             peer_id_bytes=person.peer,
-            peers=lambda: [SimpleNamespace(peer_id=peer_id_text(p.peer)) for p in self.others],
+            connected=lambda: [peer_id_text(p.peer) for p in self.others],
             request=self._request,
             publish=self._publish,
             blame=lambda peer, offence: self.blamed.append(offence),

@@ -24,7 +24,8 @@ from kits.chain.devnet import (
 )
 
 from node.chain import provider
-from node.chain.client import MAX_TRIES, ChainClient
+from node.chain.client import ChainClient
+from node.chain.endpoints.endpoints import MAX_TRIES
 from node.chain.errors import (
     BadReply,
     Busy,

@@ -16,10 +16,10 @@ from kits.chain.devnet import (
     SIGNERS,
     Devnet,
     LocalSigner,
+    Poster,
     Proxy,
     closed_port,
     failure,
-    post_args,
     result,
     until,
 )
@@ -86,35 +86,6 @@ def follow(shared: Devnet, contract: bytes, consumer: Consumer) -> Follow:
 @pytest.fixture
 async def poster(shared: Devnet, contract: bytes, signer: LocalSigner) -> Poster:
     return Poster(await ChainClient.open(shared.url, CHAIN_ID, contract), signer)
-
-
-class Poster:
-    """Posts jobs without intents; `specs` lists their digests in order."""
-
-    def __init__(self, client: ChainClient, signer: LocalSigner) -> None:
-        self._client = client
-        self._signer = signer
-        self.specs: list[bytes] = []
-
-    async def post(self, count: int = 1) -> None:
-        nonce = await self._client.nonce(self._signer.account, "pending")
-        for n in range(count):
-            spec = self._signer.account + len(self.specs).to_bytes(12, "big")
-            raw = self._signer.sign_transaction(
-                {
-                    "type": 2,
-                    "chainId": CHAIN_ID,
-                    "nonce": nonce + n,
-                    "gas": 400_000,
-                    "maxFeePerGas": 10**10,
-                    "maxPriorityFeePerGas": 10**9,
-                    "to": self._client.contract,
-                    "value": 1500,
-                    "data": self._client.codec.encode("post", post_args(spec)),
-                }
-            )
-            await self._client.send(raw)
-            self.specs.append(spec)
 
 
 async def test_events_come_once_and_in_order(

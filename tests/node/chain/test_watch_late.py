@@ -24,6 +24,10 @@ class Played:
     """Blocks without blooms. `hidden` blocks show no logs yet; a `fail` ends one call."""
 
     url = "played"
+    nodes: tuple[tuple[str, str], ...] = ()
+
+    def leave(self, error: Exception) -> None:
+        """There is no other."""
 
     def __init__(self) -> None:
         self.number, self.fork_at, self.fork = 10, 99, 0

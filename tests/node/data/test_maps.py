@@ -154,7 +154,7 @@ cell = st.one_of(
 
 
 @given(renamed, st.lists(cell, min_size=1, max_size=6), st.sampled_from(list(Marks)))
-@examples(60)
+@examples(4)
 def test_a_cell_becomes_the_same_whatever_stands_beside_it(
     said: Renamed, cells: list[str | None], marks: Marks
 ) -> None:

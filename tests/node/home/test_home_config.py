@@ -48,6 +48,12 @@ configs = st.builds(
 )
 
 
+def test_several_chain_nodes_are_read_back() -> None:
+    config = Config(chain_url="http://a", chain_urls=("http://b", "https://c/key"), agree=2)
+    assert parse_config(tomllib.loads(render_config(config))) == config
+    assert "key" not in repr(config)
+
+
 @given(configs)
 def test_what_is_written_is_read_back(config: Config) -> None:
     assert parse_config(tomllib.loads(render_config(config))) == config
@@ -103,6 +109,12 @@ def test_endpoints_key_stays_out_of_repr_and_errors() -> None:
         ("[chain]\nurl = 'http://'", "chain.url", "http://HOST:PORT"),
         ("[chain]\nurl = 'http://a:99999'", "chain.url", "http://HOST:PORT"),
         ("[chain]\nurl = 7", "chain.url", "is int; a string"),
+        ("[chain]\nurls = ['http://a']", "chain.urls", "needs chain.url"),
+        ("[chain]\nurl = 'http://a'\nurls = 'http://b'", "chain.urls", "is str; a list"),
+        ("[chain]\nurl = 'http://a'\nurls = ['b']", "chain.urls", "http://HOST:PORT"),
+        ("[chain]\nurl = 'http://a'\nurls = ['http://a']", "chain.urls", "twice"),
+        ("[chain]\nagree = 2", "chain.agree", "is 2; 1 to 1 is allowed"),
+        ("[chain]\nagree = 0", "chain.agree", "is 0; 1 to 1"),
         ("[chain]\ncontract = '0x12'", "chain.contract", "40 hexadecimal digits"),
         (f"[chain]\ncontract = '{CONTRACT.replace('A', 'a')}'", "chain.contract", "EIP-55"),
         ("[node]\nworkers = 0", "node.workers", "is 0; 1 to 64"),

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from kits.books import Books, make_books, make_job
 
+from node.chain import events
+from node.chain.views import JobView
 from node.engine.engine import Machine
 from node.jobs.audits import audit_job, claims, known_lists
 from node.store.blobs import BlobRef, Blobs
+from node.store.jobs import StoredEvent
 from protocol.books.evidence import encode_evidence
 from protocol.errors import StateError
 from protocol.machines.job import JobPhase
@@ -132,4 +135,59 @@ async def test_of_a_job_that_ended_without_a_round_there_is_nothing_to_audit(
 ) -> None:
     over = machine(books, OwnerState(phase=phase))
     with pytest.raises(StateError, match="nothing was committed: there is nothing to audit"):
-        await audit_job(shelf, over, [])
+        await audit_job(shelf, over, [], 10)
+
+
+@dataclasses.dataclass
+class ClaimedSince:
+    """A chain on which an account's pay was claimed in the block after `read_to`."""
+
+    books: Books
+    read_to: int
+    pay: int
+
+    async def job(self, job: bytes, at: int | str = "latest") -> JobView:
+        spec, held = self.books.job.spec, self.books.job.spec.escrow
+        if at != self.read_to:
+            held -= self.pay
+        terms = spec.payment.token, 2, 11, spec.payment.rate, spec.payment.merit, 0, True
+        return JobView(b"\x01" * 20, *terms, 2, 1, 11, 0, 0, 0, bytes(32), held)
+
+    async def block_hash(self, number: int) -> bytes:
+        return self.books.job.seeds[0]
+
+
+async def test_a_claim_that_is_mined_meanwhile_is_no_fault(books: Books, shelf: Any) -> None:
+    """What was claimed and what is held are asked of one chain block."""
+    job, chain = books.job, books.chain
+    terms = job.spec.payment
+    said = [
+        events.Posted(
+            job.id,
+            job.people[0].account,
+            chain.spec_digest,
+            terms.token,
+            3,
+            11,
+            terms.rate,
+            terms.merit,
+            0,
+        ),
+        events.Enrolled(job.id, 0, chain.enrol_roots[0], 11),
+        *(
+            events.Committed(job.id, number, each.root, each.count, each.model_digest, bytes(20))
+            for number, each in chain.rounds.items()
+        ),
+        events.Finished(
+            job.id, chain.final_model, chain.evidence_digest, chain.merit_root, terms.merit
+        ),
+    ]
+    told = [StoredEvent(10 + at, bytes(32), each) for at, each in enumerate(said)]
+    shelf.chain = ClaimedSince(books, 20, terms.rate)
+    posted = said[0]
+    assert isinstance(posted, events.Posted)
+    assert posted.rounds * posted.cohort * posted.rate + posted.merit == job.spec.escrow
+    over = machine(books, owner(books, books.evidence_digest))
+    checks = await audit_job(shelf, over, told, 20)
+    assert [each for each in checks if not each.ok] == []
+    assert "money: claimed, returned and held" in {each.name for each in checks}

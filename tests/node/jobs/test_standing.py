@@ -103,6 +103,16 @@ def test_a_waiting_job_says_what_its_policies_said(store: Store) -> None:
     assert standing.reason(waiting, look(store, waiting)) == told
 
 
+@pytest.mark.parametrize(
+    ("phase", "says"),
+    [(JobPhase.SEEN, "compared with the chain's"), (JobPhase.CONSIDERING, "policies and data")],
+)
+def test_a_job_that_was_not_yet_judged_says_so(store: Store, phase: JobPhase, says: str) -> None:
+    """It is `waiting` for its user as well, who would look for a reason in vain."""
+    fresh = machine(OwnerState(phase=phase))
+    assert says in standing.reason(fresh, look(store, fresh))
+
+
 async def test_a_budget_that_shrank_below_a_job_halts_it_and_says_so(store: Store) -> None:
     fill(store, "ward", epsilon=8)
     engine = SimpleNamespace(machines={})

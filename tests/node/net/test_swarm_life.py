@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -91,6 +92,16 @@ async def test_when_the_networks_machinery_fails_the_block_ends_with_fatal() -> 
 
     with pytest.raises(FatalError, match="the library's loop broke"):
         await run()
+
+
+async def test_a_swarm_that_is_closed_leaves_no_thread_of_the_library() -> None:
+    def sweepers() -> list[threading.Thread]:
+        return [each for each in threading.enumerate() if "_background_cleanup" in each.name]
+
+    before = len(sweepers())
+    async with swarm(), swarm():
+        assert len(sweepers()) == before + 2
+    assert len(sweepers()) == before
 
 
 async def test_a_task_of_the_library_that_fails_is_survived() -> None:

@@ -1,0 +1,4 @@
+"""Bounds for what others wrote: how deep their JSON may nest, how much of their code is loaded.
+
+Every room of node/ may import it; it imports nothing of ours.
+"""

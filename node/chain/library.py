@@ -1,0 +1,17 @@
+"""How much of web3 a node loads: its codec and contracts, and nothing of its transports."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from node.bounds.hollow import without
+
+#: What web3 loads and a codec with a transport of its own never uses: 11 MB, a second.
+UNUSED: Final = ("aiohttp", "ens", "eth_keyfile", "eth_utils.pydantic", "websockets")
+
+
+def load() -> None:
+    """Import what `ChainClient.open` needs, unless it is there already. A second."""
+    with without(*UNUSED):
+        import node.chain.contract
+        import node.chain.provider  # noqa: F401 (kept for who imports them next)
