@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from node.store import records
 from node.store.blobs import BlobRef, Blobs
 from node.store.store import Store
 from protocol.books.evidence import encode_evidence
+from protocol.books.trees import depth_of
 from protocol.machines import inputs
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext
@@ -31,7 +33,8 @@ from protocol.owner.state import EarnedRound, OwnerState
 class Chain:
     """Takes claims as the contract would: each round and the merit once."""
 
-    def __init__(self) -> None:
+    def __init__(self, ledger: Ledger) -> None:
+        self.counts = {each.number: each.count for each in ledger.evidence.rounds}
         self.words: dict[bytes, int] = {}
         self.sent: dict[str, tuple[Intent, str]] = {}
         self.refuses = False
@@ -44,8 +47,16 @@ class Chain:
         self.sent[intent.id] = intent, "failed" if self.refuses else "final"
         _, account, payments, merit = intent.args
         if not self.refuses:
-            bits = sum(1 << payment[0] for payment in payments) | (merit[1] > 0) << 255
+            bits = sum(1 << each for each in self.rounds(payments)) | (merit[1] > 0) << 255
             self.words[account] = self.words.get(account, 0) | bits
+
+    def rounds(self, payments: bytes) -> Iterator[int]:
+        """The rounds of a claim: a payment is as long as its round's tree is deep."""
+        at = 0
+        while at < len(payments):
+            yield payments[at]
+            at += 69 + 24 * depth_of(self.counts[payments[at]])
+        assert at == len(payments)
 
     async def get(self, ident: str) -> IntentOutcome | None:
         known = self.sent.get(ident)
@@ -65,8 +76,8 @@ def ledger() -> Ledger:
 
 
 @pytest.fixture
-def chain() -> Chain:
-    return Chain()
+def chain(ledger: Ledger) -> Chain:
+    return Chain(ledger)
 
 
 @pytest.fixture
@@ -144,6 +155,20 @@ async def test_a_claim_that_was_refused_can_be_made_again_and_told(
     assert [type(each) for each in told] == [inputs.TransactionFailed, inputs.TransactionFinal]
     assert {each.account for each in told} == {bytes.fromhex(account[2:])}
     assert {job for job, _ in services.engine.fed} == {ledger.job.id}
+
+
+async def test_the_machine_is_told_of_a_claims_last_part_and_of_every_failure(
+    services: Any, ledger: Ledger
+) -> None:
+    job, account = ledger.job.id, bytes([7]) * 20
+    first, last = (f"{job.hex()}/claim/{account.hex()}{mark}" for mark in (".part1", ""))
+    await settled(services, outcome(first, "final"))
+    assert services.engine.fed == []
+    await settled(services, outcome(first, "failed"))
+    await settled(services, outcome(last, "final"))
+    told = [input_ for _, input_ in services.engine.fed]
+    assert [type(each) for each in told] == [inputs.TransactionFailed, inputs.TransactionFinal]
+    assert {each.account for each in told} == {account}
 
 
 async def test_the_end_of_a_transfer_that_fills_a_gap_is_nobodys(services: Any) -> None:

@@ -9,15 +9,19 @@ from kits.books import Books, digest_of, make_books, make_job
 
 from protocol import params
 from protocol.books.evidence import (
+    ClaimProof,
     MeritShare,
+    RoundClaim,
     decode_evidence,
     encode_evidence,
+    encode_payments,
     merit_tree,
     payouts,
     prove_claim,
+    split_claim,
 )
 from protocol.books.merit import MAX_WEIGHT
-from protocol.books.trees import Merit, contribution_leaf, verify_index, verify_sum
+from protocol.books.trees import NO_MERIT, Merit, contribution_leaf, verify_index, verify_sum
 from protocol.errors import Malformed
 
 
@@ -118,3 +122,39 @@ def test_the_largest_evidence_fits_its_limit() -> None:
         seeds=(bytes(32),) * params.MAX_GROUPS,
     ).evidence
     assert decode_evidence(encode_evidence(largest)) == largest
+
+
+def claim_of(*rounds: int) -> ClaimProof:
+    """A claim with merit of these rounds, each at the position that its place says."""
+    claims = [RoundClaim(n, at, 1, b"r" * 32, b"c" * 32, ()) for at, n in enumerate(rounds)]
+    return ClaimProof(bytes(20), tuple(claims), 3, 500, (NO_MERIT,))
+
+
+@pytest.mark.parametrize(
+    ("rounds", "parts"), [(0, [0]), (1, [1]), (32, [32]), (33, [32, 1]), (255, [32] * 7 + [31])]
+)
+def test_a_claim_is_split_where_the_contract_takes_no_more(rounds: int, parts: list[int]) -> None:
+    whole = claim_of(*range(rounds))
+    split = split_claim(whole)
+    assert [len(part.rounds) for part in split] == parts
+    assert tuple(each for part in split for each in part.rounds) == whole.rounds
+    assert [part.merit for part in split] == [0] * (len(parts) - 1) + [500]
+    assert (split[-1].merit_position, split[-1].merit_proof) == (3, (NO_MERIT,))
+    assert {part.account for part in split} == {whole.account}
+
+
+def test_a_round_that_two_members_prove_for_one_account_is_claimed_once() -> None:
+    """Else a part could hold only what another part pays, and be refused."""
+    (part,) = split_claim(claim_of(*range(32), 31))
+    assert [(each.round, each.position) for each in part.rounds] == [(n, n) for n in range(32)]
+
+
+def test_payments_are_flat_bytes() -> None:
+    first = RoundClaim(254, 4095, 258, b"r" * 32, b"c" * 32, (b"s" * 24, b"t" * 24))
+    head = bytes([254, 0x0F, 0xFF, 1, 2])
+    said = head + b"r" * 32 + b"c" * 32 + b"s" * 24 + b"t" * 24
+    assert encode_payments([first]) == said
+    assert encode_payments([first] * 32) == said * 32
+    assert encode_payments([]) == b""
+    with pytest.raises(ValueError, match="at most 32 rounds, not 33"):
+        encode_payments([first] * 33)
