@@ -155,7 +155,7 @@ def specs(draw: st.DrawFn) -> JobSpec:
         ),
         payment=PaymentSpec(
             draw(st.binary(min_size=20, max_size=20)),
-            draw(st.integers(1, 10**30)),
+            draw(st.integers(1, params.MAX_RATE)),
             draw(st.integers(0, 10**30)),
         ),
         timing=TimingSpec(*(draw(st.integers(1, 3600)) for _ in range(6)), draw(st.integers(0, 9))),
