@@ -26,7 +26,7 @@ _ENROLMENT_LEAF: Final = b"\x04"
 DIGEST_BYTES: Final = 32
 
 #: What an index tree's inner node hashes of each child, and a proof carries of a sibling. To find
-#: two trees with one root takes 2^96 hashes (docs/adr/0206).
+#: two trees with one root takes 2^96 hashes (docs/adr/0205).
 NODE_BYTES: Final = 24
 _NODE_PADDING: Final = bytes(DIGEST_BYTES - NODE_BYTES)
 
