@@ -229,6 +229,7 @@ class Books:
     async def audit(self, machine: Machine) -> j.Audit:
         """Check the books against the chain. Faults are results."""
         services = self._services
+
         def read(tx: Transaction) -> tuple[list[StoredEvent], int]:
             return jobs.contract_events(tx, machine.key), load_cursor(tx, 0).number
 
