@@ -188,9 +188,20 @@ class Api(CardCalls):
         other_people: tuple[str, ...] = (),
         columns: str | None = None,
         holdout: bool = False,
+        header: bool | None = None,
+        names: tuple[str, ...] = (),
     ) -> r.Dataset:
         return await self._data.add(
-            name, path, separator, decimal, encoding, other_people, columns, holdout
+            name,
+            path,
+            separator,
+            decimal,
+            encoding,
+            other_people,
+            columns,
+            holdout,
+            header,
+            names,
         )
 
     async def data_add_sql(
@@ -200,8 +211,10 @@ class Api(CardCalls):
         url: str,
         password: str | None,
         other_people: tuple[str, ...] = (),
+        columns: str | None = None,
+        holdout: bool = False,
     ) -> r.Dataset:
-        return await self._data.add_sql(name, sql, url, password, other_people)
+        return await self._data.add_sql(name, sql, url, password, other_people, columns, holdout)
 
     async def data_list(self) -> tuple[r.Dataset, ...]:
         return await self._data.list()
@@ -210,9 +223,21 @@ class Api(CardCalls):
         return await self._data.show(name, None if job is None else self._find(job))
 
     async def data_replace(
-        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+        self,
+        name: str,
+        path: str,
+        separator: str | None,
+        decimal: str | None,
+        encoding: str | None,
+        header: bool | None = None,
+        names: tuple[str, ...] = (),
     ) -> DatasetChanged:
-        return await self._data.replace(name, path, separator, decimal, encoding)
+        return await self._data.replace(name, path, separator, decimal, encoding, header, names)
+
+    async def data_replace_sql(
+        self, name: str, sql: str, url: str, password: str | None
+    ) -> DatasetChanged:
+        return await self._data.replace_sql(name, sql, url, password)
 
     async def data_map(self, name: str, columns: str | None) -> DatasetChanged:
         return await self._data.map(name, columns)

@@ -22,6 +22,13 @@ File: TypeAlias = Annotated[Path, Parameter(help="A file.")]
 Separator: TypeAlias = Annotated[str | None, Parameter(help="comma, semicolon, tab or pipe.")]
 DecimalMark: TypeAlias = Annotated[str | None, Parameter(help="The mark before a fraction: . or ,")]
 Encoding: TypeAlias = Annotated[str | None, Parameter(help="Such as latin-1, cp1252 or utf-16.")]
+Header: TypeAlias = Annotated[
+    bool | None,
+    Parameter(help="Whether the first row names the columns; default: unless it is numbers alone."),
+]
+Names: TypeAlias = Annotated[
+    str | None, Parameter(help="Columns' names without a header: a,b,c; else column_1 and so on.")
+]
 NoNoise: TypeAlias = Annotated[
     bool,
     Parameter(
@@ -30,6 +37,26 @@ NoNoise: TypeAlias = Annotated[
         "crafted weights: only owners whose policy names you in `trusted` take it.",
     ),
 ]
+
+
+def reading_options(
+    separator: str | None,
+    decimal: str | None,
+    encoding: str | None,
+    header: bool | None,
+    names: str | None,
+) -> dict[str, object]:
+    """How a file is written, as the control socket takes it; what was not said is left out."""
+    from node.data.reading import split_names
+
+    given = {
+        "separator": separator,
+        "decimal": decimal,
+        "encoding": encoding,
+        "header": header,
+        "names": split_names(names) or None,
+    }
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def holdout_file(given: str | None) -> Path | None:

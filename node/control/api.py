@@ -64,6 +64,8 @@ class NodeApi(Protocol):
         other_people: tuple[str, ...] = (),
         columns: str | None = None,
         holdout: bool = False,
+        header: bool | None = None,
+        names: tuple[str, ...] = (),
     ) -> Dataset:
         """Read, check and register a file at an absolute path, read as its owner declares.
 
@@ -77,12 +79,25 @@ class NodeApi(Protocol):
         """
 
     async def data_replace(
-        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+        self,
+        name: str,
+        path: str,
+        separator: str | None,
+        decimal: str | None,
+        encoding: str | None,
+        header: bool | None = None,
+        names: tuple[str, ...] = (),
     ) -> DatasetChanged:
         """Register a file as the next version of a dataset: budget, policy, map and jobs stay.
 
         Raises InputError (no such dataset, unreadable, ...), StateError (changed meanwhile).
         """
+
+    async def data_replace_sql(
+        self, name: str, sql: str, url: str, password: str | None
+    ) -> DatasetChanged:
+        """The same by the rows of a statement, which is run once. Raises what `data_replace` and
+        `data_add_sql` do."""
 
     async def data_map(self, name: str, columns: str | None) -> DatasetChanged:
         """Give a dataset a column map, or take it away. Raises InputError, StateError."""
@@ -100,6 +115,8 @@ class NodeApi(Protocol):
         url: str,
         password: str | None,
         other_people: tuple[str, ...] = (),
+        columns: str | None = None,
+        holdout: bool = False,
     ) -> Dataset:
         """Run a statement once, to read alone, and register its rows.
 

@@ -141,6 +141,18 @@ METHODS: Final = Registry(
             (p.DataReplaceParams("ward-3", "/srv/ward-3.csv"), ex.DATASET_CHANGED),
         ),
         Method(
+            "data.replace_sql",
+            "The same by the rows that a database gives now. The password is not kept.",
+            p.DataReplaceSqlParams,
+            d.DatasetChanged,
+            _api(NodeApi.data_replace_sql),
+            (Code.INPUT, Code.STATE),
+            (
+                p.DataReplaceSqlParams("ward-3", ex.SQL, "postgresql://reader@db.example/ward"),
+                ex.DATASET_CHANGED,
+            ),
+        ),
+        Method(
             "data.map",
             "Give a dataset a column map, or take it away.",
             p.DataMapParams,

@@ -36,6 +36,8 @@ class DataAddParams:
         are: no budget is shared with them
     columns: its column map, TOML text; null for none
     holdout: whether it is a hold-out, which is offered to no job
+    header: whether its first row names the columns; null: it does, unless it is numbers alone
+    names: its columns' names, where there is no header
     """
 
     name: DatasetName
@@ -46,6 +48,8 @@ class DataAddParams:
     other_people: tuple[DatasetName, ...] = ()
     columns: str | None = None
     holdout: bool = False
+    header: bool | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class DataReplaceParams:
     separator: as in `data.add`
     decimal: as in `data.add`
     encoding: as in `data.add`
+    header: as in `data.add`
+    names: as in `data.add`
     """
 
     name: DatasetName
@@ -64,6 +70,24 @@ class DataReplaceParams:
     separator: str | None = None
     decimal: str | None = None
     encoding: str | None = None
+    header: bool | None = None
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DataReplaceSqlParams:
+    """A statement whose rows become the next version of a dataset.
+
+    name: the dataset
+    sql: as in `data.add_sql`
+    url: as in `data.add_sql`
+    password: as in `data.add_sql`
+    """
+
+    name: DatasetName
+    sql: str
+    url: str
+    password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -109,6 +133,8 @@ class DataAddSqlParams:
     url: postgresql://USER@HOST/DATABASE without a password, or sqlite:///PATH
     password: for this call alone; it is not kept and stands in no error
     other_people: as in data.add
+    columns: as in data.add
+    holdout: as in data.add
     """
 
     name: DatasetName
@@ -116,6 +142,8 @@ class DataAddSqlParams:
     url: str
     password: str | None = field(default=None, repr=False)
     other_people: tuple[DatasetName, ...] = ()
+    columns: str | None = None
+    holdout: bool = False
 
 
 @dataclass(frozen=True)

@@ -74,10 +74,10 @@ def import_file(
 
 
 def import_query(
-    query: Query, password: str, directory: Path, place: Path | None = None
+    query: Query, password: str, directory: Path, renames: str = "", place: Path | None = None
 ) -> Imported:
-    """Run `query` and store a copy of its rows in `directory`. Runs in a worker. Raises
-    `InputError`, which does not hold the password."""
+    """Run `query` and store a copy of its rows in `directory`, which must fit the column map
+    `renames`. Runs in a worker. Raises `InputError`, which does not hold the password."""
     from node.data.sql.reader import read_query
 
     leave(place, "asking the database")
@@ -85,7 +85,7 @@ def import_query(
     def tell(rows: int) -> None:
         leave(place, f"{rows:,} rows read")
 
-    return _kept(read_query(query, password, tell), directory, place)
+    return _kept(read_query(query, password, tell), directory, place, renames)
 
 
 def _kept(table: Table, directory: Path, place: Path | None, renames: str = "") -> Imported:
@@ -211,6 +211,9 @@ async def add_query(
     name: str,
     query: Query,
     password: str,
+    *,
+    renames: str = "",
+    holdout: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> tuple[Dataset, tuple[str, ...]]:
     """The same of the rows that `query` gives now. What the database holds later changes nothing.
@@ -218,9 +221,9 @@ async def add_query(
     The password goes to the worker and nowhere else.
     """
     check_name(name)
-    given = query, password, home.datasets
+    given = query, password, home.datasets, renames
     dataset, notes = await _add(
-        home, store, compute, name, query.source, "", False, tell, import_query, *given
+        home, store, compute, name, query.source, renames, holdout, tell, import_query, *given
     )
     return dataset, (*notes, SNAPSHOT_SAID)
 

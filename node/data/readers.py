@@ -25,9 +25,9 @@ _STORED: Final[dict[str, Callable[[Path], Table]]] = {
     ".parquet": read_parquet,
     ".feather": read_arrow,
     ".arrow": read_arrow,
-    ".xlsx": read_excel,
     ".npz": read_npz,
 }
+_EXCEL: Final = ".xlsx"
 
 
 def read_file(path: Path, reading: Reading | None = None) -> Table:
@@ -61,13 +61,23 @@ def _reader(path: Path, reading: Reading | None) -> Callable[[Path], Table]:
     kind = "".join(suffixes[-2:-1] if packed else suffixes[-1:])
     if kind in _TEXT:
         return lambda found: read_text(found, reading or Reading())
+    if kind == _EXCEL and not packed:
+        given = reading or Reading()
+        if given != Reading(header=given.header, names=given.names):
+            raise InputError(
+                f"{path.name} is no text; separator, decimal and encoding are for "
+                f"{', '.join(_TEXT)}",
+                "data",
+            )
+        return lambda found: read_excel(found, given)
     if packed or kind not in _STORED:
-        allowed = ", ".join([*_TEXT, *_STORED])
+        allowed = ", ".join([*_TEXT, _EXCEL, *_STORED])
         also = f"; {', '.join(_TEXT)} may end in {' or '.join(PACKED)}"
         raise InputError(f"{path.name} is none of {allowed}{also}", "data")
     if reading not in (None, Reading()):
         raise InputError(
-            f"{path.name} is no text; separator, decimal and encoding are for {', '.join(_TEXT)}",
+            f"{path.name} is no text; separator, decimal and encoding are for {', '.join(_TEXT)}, "
+            f"a header and names also for {_EXCEL}",
             "data",
         )
     return _STORED[kind]

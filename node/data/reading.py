@@ -5,6 +5,8 @@ This module is light: the daemon imports it.
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,15 +23,25 @@ class Reading:
 
     `separator` is one character of `SEPARATORS`; `decimal` is the mark before a fraction, and its
     declaration allows marks between groups of three digits; `encoding` is one of `ENCODINGS`.
+    `header` says whether the first row names the columns; None leaves it to that row, which is one
+    of values where it is numbers alone. `names` are the columns' where there is no header.
     """
 
     separator: str = ""
     decimal: str = ""
     encoding: str = ""
+    header: bool | None = None
+    names: tuple[str, ...] = ()
 
 
-def declared(separator: str | None, decimal: str | None, encoding: str | None) -> Reading:
-    """A reading of three options as they are typed. Raises `InputError`, which names the option."""
+def declared(
+    separator: str | None,
+    decimal: str | None,
+    encoding: str | None,
+    header: bool | None = None,
+    names: Sequence[str] = (),
+) -> Reading:
+    """A reading of the options as they are typed. Raises `InputError`, which names the option."""
     mark = SEPARATORS.get(separator or "", separator or "")
     if mark and mark not in SEPARATORS.values():
         raise InputError(
@@ -45,4 +57,15 @@ def declared(separator: str | None, decimal: str | None, encoding: str | None) -
         raise InputError(f"is {name[:20]!r}; allowed are {', '.join(ENCODINGS)}", "encoding")
     if mark and mark == decimal:
         raise InputError(f"is {decimal!r}, which is the separator too", "decimal")
-    return Reading(mark, decimal or "", name)
+    if names and header is not False:
+        raise InputError(
+            "are for a file without a header: --no-header --names a,b,c; a column map gives other "
+            "names to those of a header",
+            "names",
+        )
+    return Reading(mark, decimal or "", name, header, tuple(each.strip() for each in names))
+
+
+def split_names(text: str | None) -> tuple[str, ...]:
+    """Names as they are typed: a,b,c, quoted as in a CSV."""
+    return tuple(next(csv.reader([text]), [])) if text else ()

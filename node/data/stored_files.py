@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from node.data.frames import frame_table
+from node.data.headers import column_names
 from node.data.limits import INDEX_SAID, check_names, check_size
+from node.data.reading import Reading
 from node.data.table import Table
 from protocol import params
 from protocol.errors import InputError
@@ -62,7 +64,7 @@ def _usable(kind: pl.DataType) -> bool:
     return kind.is_numeric() or kind in words
 
 
-def read_excel(path: Path) -> Table:
+def read_excel(path: Path, reading: Reading) -> Table:
     """The first sheet. Every cell is taken as text, because a type that is found for a whole column
     would let one row change the others."""
     import fastexcel
@@ -79,16 +81,17 @@ def read_excel(path: Path) -> Table:
         raise InputError(f"{file}: {str(error).splitlines()[0]}", "data") from error
     if not frame.height:
         raise InputError(f"{file} has no columns", "data")
-    names = [(cell or "").strip() for cell in frame.row(0)]
-    notes = []
-    if names[0] == "" and len(names) > 1:
+    cells = [(cell or "").strip() for cell in frame.row(0)]
+    names, above, said = column_names(f"{file}, row 1", cells, reading)
+    notes = list(said)
+    if above and names[0] == "" and len(names) > 1:
         notes.append(INDEX_SAID)
         frame, names = frame[:, 1:], names[1:]
     check_names(file, names)
     frame.columns = names
-    frame = frame[1:]
+    frame = frame[1:] if above else frame
     filled = frame.select(~pl.all_horizontal(pl.all().is_null())).to_series()
-    lines = np.arange(2, frame.height + 2, dtype=np.int64)[filled.to_numpy()]
+    lines = np.arange(frame.height, dtype=np.int64)[filled.to_numpy()] + (2 if above else 1)
     if len(book.sheet_names) > 1:
         notes.append(f"its first sheet, {book.sheet_names[0]!r}, was read, and no other")
     table = frame_table(file, "row", frame.filter(filled), lines)

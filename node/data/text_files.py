@@ -1,7 +1,7 @@
 """CSV and its kin into tables: RFC 4180, or with tabs, semicolons or bars between cells.
 
 How a file is written follows from its header or from what its owner declares. No row decides it,
-so that no row changes what another means.
+so that no row changes what another means (but for a first line of numbers: node/data/headers.py).
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from typing import IO, Final
 
 import numpy as np
 
-from node.data.cells import GAPS
 from node.data.frames import frame_table
+from node.data.headers import column_names
 from node.data.limits import INDEX_SAID, check_names, check_size
 from node.data.reading import SEPARATORS, Reading
 from node.data.table import Marks, Table
 from node.data.unpacked import PACKED, Text, unpacked
 from protocol import params
 from protocol.errors import InputError
-from protocol.spec.words import number_of
 
 __all__ = ["PACKED", "read_text"]
 
@@ -102,7 +101,7 @@ def read_text(path: Path, reading: Reading) -> Table:
     table = frame_table(text.name, "line", frame, lines, bare=text.bare)
     marks, said = _marks(table, header, reading)
     notes = (*text.notes, *header.notes, *((INDEX_SAID,) if indexed else ()), *said)
-    separator = next(name for name, one in SEPARATORS.items() if one == header.separator)
+    separator = _called(header.separator)
     written = (
         ("separator", separator),
         ("decimal mark", _MARKS[marks]),
@@ -117,6 +116,7 @@ def _header(text: Text, reading: Reading, path: Path) -> _Header:
     tabs = {".tsv", ".tab"} & {suffix.lower() for suffix in path.suffixes}
     first = "\t" if tabs else ","
     tried = [reading.separator] if reading.separator else [first, *SEPARATORS.values()]
+    bare = reading.header is False and not reading.separator
     found: list[tuple[list[str], int, str]] = []
     for separator in tried:
         try:
@@ -133,17 +133,22 @@ def _header(text: Text, reading: Reading, path: Path) -> _Header:
         above = "its first line is a comment" if comments == 1 else f"{comments} lines are comments"
         notes.append(f"{above} (#) and left out")
     if separator != first and not reading.separator:
-        mark = next(name for name, one in SEPARATORS.items() if one == separator)
+        mark = _called(separator)
+        if bare:
+            # Without a header this line is a row like others, and one row decides nothing.
+            raise InputError(
+                f"{text.name}, line {comments + 1}: cells seem to be separated by {mark}; without "
+                f"a header, say so: --separator {mark} (or {_called(first)})",
+                "data",
+            )
         notes.append(f"cells are separated by {mark}; --separator declares another")
-    named = not _are_values(names)
-    if not named:
-        names = [f"column{place}" for place in range(1, len(names) + 1)]
-        notes.append(
-            f"its first line is numbers, which name nothing: columns are called column1 to "
-            f"column{len(names)}; write a line of names above it to call them otherwise"
-        )
-        lines = 0
-    return _Header(names, separator, comments + lines, comments, named, tuple(notes))
+    names, named, said = column_names(f"{text.name}, line {comments + 1}", names, reading)
+    lines = lines if named else 0
+    return _Header(names, separator, comments + lines, comments, named, (*notes, *said))
+
+
+def _called(separator: str) -> str:
+    return next(name for name, one in SEPARATORS.items() if one == separator)
 
 
 def _comments(text: Text) -> int:
@@ -180,14 +185,6 @@ def _bounded_lines(name: str, file: IO[str]) -> Iterator[str]:
                 f"{name}: the header is longer than {params.MAX_HEADER_BYTES} bytes", "data"
             )
         yield line
-
-
-def _are_values(names: Sequence[str]) -> bool:
-    """Whether a row stands where names belong: numbers alone, and gaps. Numbers that count up are
-    names: so they are written for a table whose columns have none."""
-    numbers = [number_of(name) for name in names if name and name not in GAPS]
-    counted = [*range(len(numbers))], [*range(1, len(numbers) + 1)]
-    return bool(numbers) and None not in numbers and numbers not in counted
 
 
 def _check_short(text: Text, header: _Header) -> None:

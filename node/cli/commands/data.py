@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -11,14 +10,23 @@ from cyclopts import Parameter
 
 from node.cli import policy_views, views
 from node.cli.commands.datasets import read_map
-from node.cli.options import Dataset, Here, Job
+from node.cli.commands.statements import PasswordFile, Sql, Url, statement
+from node.cli.options import (
+    Dataset,
+    DecimalMark,
+    Encoding,
+    Header,
+    Here,
+    Job,
+    Names,
+    Separator,
+    reading_options,
+)
 from node.console.failure import Failure
 from node.control.codes import Exit
 
 #: A large file takes minutes to read, and a database as long as it likes to answer.
 _READING_SECONDS: Final = 3600.0
-_PASSWORD_CHARACTERS: Final = 4096
-_SQL_LINE: Final = "assay data add NAME --sql 'SELECT …' --url postgresql://USER@HOST/DATABASE"
 
 
 def data_add(
@@ -27,9 +35,11 @@ def data_add(
         Path | None, Parameter(help="CSV, TSV (.gz, .zst), Excel, Parquet, Arrow or .npz.")
     ] = None,
     *,
-    separator: Annotated[str | None, Parameter(help="comma, semicolon, tab or pipe.")] = None,
-    decimal: Annotated[str | None, Parameter(help="The mark before a fraction: . or ,")] = None,
-    encoding: Annotated[str | None, Parameter(help="Such as latin-1, cp1252 or utf-16.")] = None,
+    separator: Separator = None,
+    decimal: DecimalMark = None,
+    encoding: Encoding = None,
+    header: Header = None,
+    names: Names = None,
     other_people: Annotated[
         list[str] | None,
         Parameter(help="A dataset of other people, however alike the rows are; may stand often."),
@@ -41,13 +51,9 @@ def data_add(
         bool,
         Parameter(negative="", help="A hold-out: it measures your jobs, and none trains on it."),
     ] = False,
-    sql: Annotated[str | None, Parameter(help="A SELECT, in place of a file; with --url.")] = None,
-    url: Annotated[
-        str | None, Parameter(help="postgresql://USER@HOST/DATABASE or sqlite:///PATH.")
-    ] = None,
-    password_file: Annotated[
-        Path | None, Parameter(help="Its password; or set ASSAY_SQL_PASSWORD or PGPASSWORD.")
-    ] = None,
+    sql: Sql = None,
+    url: Url = None,
+    password_file: PasswordFile = None,
     session: Here,
 ) -> int:
     """Register a file, or the rows that a database gives now, as a dataset.
@@ -57,52 +63,26 @@ def data_add(
     How a file of text is written is seen at its header, and shown; options declare it by hand.
     A statement is run once, to read alone; its password is not kept.
     """
-    options = {
-        "separator": separator,
-        "decimal": decimal,
-        "encoding": encoding,
+    written = reading_options(separator, decimal, encoding, header, names)
+    others = None if other_people is None else list(other_people)
+    more = {
+        "other_people": others,
         "columns": None if map_ is None else read_map(map_),
         "holdout": holdout or None,
     }
-    given: dict[str, object] = {k: value for k, value in options.items() if value is not None}
-    others = {} if other_people is None else {"other_people": other_people}
-    if sql is not None or url is not None:
-        if sql is None or url is None or file is not None or given:
-            text = "--sql and --url belong together, and take the place of a file and its options"
-            raise Failure(Exit.USAGE, text, next_=_SQL_LINE, field="sql")
-        query: dict[str, object] = {"name": name, "sql": sql, "url": _absolute(url)}
-        secret = {"password": _password(password_file)}
-        added = session.call_watched(
-            "data.add_sql", query | secret | others, _READING_SECONDS, "data.reading"
-        )
-        session.emit(added, views.dataset(added))
-        return Exit.OK
-    if file is None:
+    given: dict[str, object] = {k: value for k, value in more.items() if value is not None}
+    of_file = file is not None or bool(written)
+    query = statement("data add", sql, url, password_file, of_file)
+    if query is not None:
+        method, asked = "data.add_sql", {"name": name} | query | given
+    elif file is None:
         text = "give a file, or --sql and --url"
         raise Failure(Exit.USAGE, text, next_="assay data add NAME FILE", field="file")
-    asked = {"name": name, "path": str(file.absolute())} | given | others
-    added = session.call_watched("data.add", asked, _READING_SECONDS, "data.reading")
+    else:
+        method, asked = "data.add", {"name": name, "path": str(file.absolute())} | written | given
+    added = session.call_watched(method, asked, _READING_SECONDS, "data.reading")
     session.emit(added, views.dataset(added))
     return Exit.OK
-
-
-def _absolute(url: str) -> str:
-    """A URL of an SQLite file with its whole path: the daemon's directory is not the user's."""
-    if not url.startswith("sqlite:"):
-        return url
-    return f"sqlite://{Path(url.removeprefix('sqlite:').removeprefix('//')).absolute()}"
-
-
-def _password(file: Path | None) -> str | None:
-    """The first line of `file`, else what the environment says; the file comes before it."""
-    if file is None:
-        return os.environ.get("ASSAY_SQL_PASSWORD") or os.environ.get("PGPASSWORD") or None
-    try:
-        with file.open(encoding="utf-8") as opened:
-            return opened.readline(_PASSWORD_CHARACTERS).rstrip("\r\n") or None
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise Failure(Exit.USAGE, f"{file} cannot be read: {why}", field="password_file") from None
 
 
 def data_list(*, session: Here) -> int:

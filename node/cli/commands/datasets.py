@@ -8,7 +8,17 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from node.cli import data_views
-from node.cli.options import Dataset, Here
+from node.cli.commands.statements import PasswordFile, Sql, Url, statement
+from node.cli.options import (
+    Dataset,
+    DecimalMark,
+    Encoding,
+    Header,
+    Here,
+    Names,
+    Separator,
+    reading_options,
+)
 from node.console.failure import Failure
 from node.control.codes import Exit
 
@@ -55,22 +65,33 @@ def data_map(
 
 def data_replace(
     name: Dataset,
-    file: Annotated[Path, Parameter(help="Any file that `data add` takes.")],
+    file: Annotated[Path | None, Parameter(help="Any file that `data add` takes.")] = None,
     *,
-    separator: Annotated[str | None, Parameter(help="comma, semicolon, tab or pipe.")] = None,
-    decimal: Annotated[str | None, Parameter(help="The mark before a fraction: . or ,")] = None,
-    encoding: Annotated[str | None, Parameter(help="Such as latin-1, cp1252 or utf-16.")] = None,
+    separator: Separator = None,
+    decimal: DecimalMark = None,
+    encoding: Encoding = None,
+    header: Header = None,
+    names: Names = None,
+    sql: Sql = None,
+    url: Url = None,
+    password_file: PasswordFile = None,
     session: Here,
 ) -> int:
-    """Register a file as the next version of a dataset.
+    """Register a file, or the rows that a database gives now, as the next version of a dataset.
 
     Its policy, column map, privacy budget and the jobs that it joined stay. Jobs that run keep the
     version that they were joined with.
     """
-    options = {"separator": separator, "decimal": decimal, "encoding": encoding}
-    given = {key: value for key, value in options.items() if value is not None}
-    asked = {"name": name, "path": str(file.absolute())} | given
-    found = session.call("data.replace", asked, timeout=_READING_SECONDS)
+    written = reading_options(separator, decimal, encoding, header, names)
+    query = statement("data replace", sql, url, password_file, file is not None or bool(written))
+    if query is not None:
+        method, asked = "data.replace_sql", {"name": name} | query
+    elif file is None:
+        text = "give a file, or --sql and --url"
+        raise Failure(Exit.USAGE, text, next_=f"assay data replace {name} FILE", field="file")
+    else:
+        method, asked = "data.replace", {"name": name, "path": str(file.absolute())} | written
+    found = session.call(method, asked, timeout=_READING_SECONDS)
     session.emit(found, data_views.changed(found))
     return Exit.OK
 

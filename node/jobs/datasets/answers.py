@@ -46,11 +46,13 @@ class Datasets:
         other_people: tuple[str, ...],
         columns: str | None,
         holdout: bool,
+        header: bool | None,
+        names: tuple[str, ...],
     ) -> r.Dataset:
         """`NodeApi.data_add`."""
-        services, reading = self._services, declared(separator, decimal, encoding)
+        reading = declared(separator, decimal, encoding, header, names)
+        services, renames = self._services, _renames(columns)
         await settling.check_names(services, other_people)
-        renames = "" if columns is None else encode_map(parse_map(columns))
         dataset, notes = await add_dataset(
             services.home,
             services.store,
@@ -65,10 +67,17 @@ class Datasets:
         return await self.added(dataset, notes, other_people)
 
     async def add_sql(
-        self, name: str, sql: str, url: str, password: str | None, other_people: tuple[str, ...]
+        self,
+        name: str,
+        sql: str,
+        url: str,
+        password: str | None,
+        other_people: tuple[str, ...],
+        columns: str | None,
+        holdout: bool,
     ) -> r.Dataset:
         """`NodeApi.data_add_sql`."""
-        services, asked = self._services, query(sql, url)
+        services, asked, renames = self._services, query(sql, url), _renames(columns)
         await settling.check_names(services, other_people)
         dataset, notes = await add_query(
             services.home,
@@ -77,7 +86,9 @@ class Datasets:
             name,
             asked,
             password or "",
-            self._reading(name),
+            renames=renames,
+            holdout=holdout,
+            tell=self._reading(name),
         )
         return await self.added(dataset, notes, other_people)
 
@@ -125,11 +136,34 @@ class Datasets:
         return await showing.show(self._services, name, machine)
 
     async def replace(
-        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+        self,
+        name: str,
+        path: str,
+        separator: str | None,
+        decimal: str | None,
+        encoding: str | None,
+        header: bool | None,
+        names: tuple[str, ...],
     ) -> d.DatasetChanged:
         """`NodeApi.data_replace`."""
-        reading = declared(separator, decimal, encoding)
-        dataset, notes, kept = await keeping.replace(self._services, name, Path(path), reading)
+        reading = declared(separator, decimal, encoding, header, names)
+        return await self._replaced(
+            name, await keeping.replace(self._services, name, Path(path), reading)
+        )
+
+    async def replace_sql(
+        self, name: str, sql: str, url: str, password: str | None
+    ) -> d.DatasetChanged:
+        """`NodeApi.data_replace_sql`."""
+        asked = query(sql, url)
+        return await self._replaced(
+            name, await keeping.replace_by_query(self._services, name, asked, password or "")
+        )
+
+    async def _replaced(
+        self, name: str, done: tuple[Dataset, tuple[str, ...], tuple[bytes, ...]]
+    ) -> d.DatasetChanged:
+        dataset, notes, kept = done
         self._bus.publish("data.replaced", f"{name}: {dataset.rows} rows")
         await self._changed()
         return _changed(dataset, kept, notes)
@@ -189,6 +223,10 @@ def offered(dataset: Dataset) -> None:
         )
         error.add_note("assay data list")
         raise error
+
+
+def _renames(columns: str | None) -> str:
+    return "" if columns is None else encode_map(parse_map(columns))
 
 
 def _changed(dataset: Dataset, kept: tuple[bytes, ...], notes: tuple[str, ...]) -> d.DatasetChanged:

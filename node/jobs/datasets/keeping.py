@@ -10,9 +10,18 @@ import dataclasses
 import time
 from pathlib import Path
 
-from node.data.datasets import check_path, drop_copies, import_file, kinds_under
+from node.data.datasets import (
+    SNAPSHOT_SAID,
+    Imported,
+    check_path,
+    drop_copies,
+    import_file,
+    import_query,
+    kinds_under,
+)
 from node.data.maps.declared import encode_map, parse_map
 from node.data.reading import Reading
+from node.data.sql.query import Query
 from node.engine.engine import Machine
 from node.engine.services import Services
 from node.privacy import settling
@@ -76,9 +85,27 @@ async def replace(
     imported = await services.compute.run_aside(
         import_file, path, services.home.datasets, reading, before.renames
     )
+    return await _replace(services, before, str(path), imported)
+
+
+async def replace_by_query(
+    services: Services, name: str, asked: Query, password: str
+) -> tuple[Dataset, tuple[str, ...], tuple[bytes, ...]]:
+    """The same by the rows that `asked` gives now. The password goes to the worker alone."""
+    before = await find(services, name)
+    imported = await services.compute.run_aside(
+        import_query, asked, password, services.home.datasets, before.renames
+    )
+    after, notes, kept = await _replace(services, before, asked.source, imported)
+    return after, (*notes, SNAPSHOT_SAID), kept
+
+
+async def _replace(
+    services: Services, before: Dataset, source: str, imported: Imported
+) -> tuple[Dataset, tuple[str, ...], tuple[bytes, ...]]:
     after = dataclasses.replace(
         before,
-        source=str(path),
+        source=source,
         digest=imported.copy.digest,
         rows=imported.rows,
         bytes=imported.copy.size,
@@ -87,7 +114,7 @@ async def replace(
         format=imported.written,
     )
     kept = await _change(services, before, after)
-    await settling.settle(services, name)
+    await settling.settle(services, before.name)
     return after, imported.notes, kept
 
 

@@ -78,6 +78,8 @@ class FakeNode:
         other_people: tuple[str, ...] = (),
         columns: str | None = None,
         holdout: bool = False,
+        header: bool | None = None,
+        names: tuple[str, ...] = (),
     ) -> r.Dataset:
         if name == "blocks":
             self.enter_blocked.set()
@@ -97,7 +99,9 @@ class FakeNode:
             decided=False,
             same=tuple(each for each in self.same if each not in other_people),
             notes=tuple(
-                f"read with {each}" for each in (separator, decimal, encoding, columns) if each
+                f"read with {each}"
+                for each in (separator, decimal, encoding, columns, header is False, *names)
+                if each
             ),
             holdout=holdout,
         )
@@ -110,9 +114,14 @@ class FakeNode:
         url: str,
         password: str | None,
         other_people: tuple[str, ...] = (),
+        columns: str | None = None,
+        holdout: bool = False,
     ) -> r.Dataset:
         self.passwords.append(password)
-        return dataclasses.replace(ex.DATASET, name=name, path=f"{url}: {sql}")
+        notes = (f"read with {columns}",) if columns else ()
+        return dataclasses.replace(
+            ex.DATASET, name=name, path=f"{url}: {sql}", holdout=holdout, notes=notes
+        )
 
     async def data_show(self, name: str, job: str | None) -> d.DatasetView:
         self._dataset(name)
@@ -120,11 +129,26 @@ class FakeNode:
         return dataclasses.replace(view, fit=None) if job is None else view
 
     async def data_replace(
-        self, name: str, path: str, separator: str | None, decimal: str | None, encoding: str | None
+        self,
+        name: str,
+        path: str,
+        separator: str | None,
+        decimal: str | None,
+        encoding: str | None,
+        header: bool | None = None,
+        names: tuple[str, ...] = (),
     ) -> d.DatasetChanged:
         self.datasets[name] = dataclasses.replace(self._dataset(name), path=path)
-        notes = tuple(f"read with {each}" for each in (separator, decimal, encoding) if each)
+        given = (separator, decimal, encoding, header is False, *names)
+        notes = tuple(f"read with {each}" for each in given if each)
         return dataclasses.replace(ex.DATASET_CHANGED, name=name, notes=notes)
+
+    async def data_replace_sql(
+        self, name: str, sql: str, url: str, password: str | None
+    ) -> d.DatasetChanged:
+        self.passwords.append(password)
+        self.datasets[name] = dataclasses.replace(self._dataset(name), path=f"{url}: {sql}")
+        return dataclasses.replace(ex.DATASET_CHANGED, name=name)
 
     async def data_map(self, name: str, columns: str | None) -> d.DatasetChanged:
         self._dataset(name)

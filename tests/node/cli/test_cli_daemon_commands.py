@@ -35,6 +35,10 @@ LINE = ex.STATUS.join_line
             ["note: read with semicolon", "note: read with ,", "note: read with latin-1"],
         ),
         ("data add ward-9 --sql table(x) --url sqlite:///x", ["ward-9", "4120 rows, 3 columns"]),
+        ("data add ward-9 x.csv --no-header", ["note: read with True"]),
+        ("data add ward-9 x.csv --no-header --names a,b", ["note: read with b"]),
+        ("data replace ward-3 x.csv --no-header --names a,b", ["note: read with b"]),
+        ("data replace ward-3 --sql table(x) --url sqlite:///x", ["ward-3: 4120 rows"]),
         ("policy show ward-3", ["accept", "never, ask or auto"]),
         ("policy set ward-3 accept=ask", ["accept", "ask"]),
         (

@@ -152,10 +152,17 @@ def blanks() -> None:
 
 def no_header() -> None:
     table = read_file(CASES / "no-header.csv")
-    assert table.order == ("column1", "column2", "column3")
-    assert text(table, "column1")[0] == "61"
+    assert table.order == ("column_1", "column_2", "column_3")
+    assert text(table, "column_1")[0] == "61"
     assert table.lines[0] == 1
-    assert "columns are called column1 to column3" in said(table)
+    by_hand = read_file(
+        CASES / "no-header.csv", declared(None, None, None, False, ["age", "dose", "sick"])
+    )
+    assert by_hand.order == ("age", "dose", "sick")
+    assert (by_hand.lines[0], by_hand.notes) == (1, ())
+    names = read_file(CASES / "no-header.csv", declared(None, None, None, True))
+    assert (names.order[0], names.lines[0], names.rows) == ("61", 2, by_hand.rows - 1)
+    assert "columns are called column_1 to column_3" in said(table)
 
 
 def hint(name: str, column: str, words: str) -> None:
@@ -467,12 +474,64 @@ def test_a_first_line_of_numbers_is_a_row(
     tmp_path: Path, content: str, first: list[str], lines: list[int]
 ) -> None:
     table = read_file(written(tmp_path, content))
-    assert text(table, "column1") == first
+    assert text(table, "column_1") == first
     assert table.lines.tolist() == lines
-    assert "write a line of names above it" in said(table)
+    assert "--no-header --names a,b,c, or by --header" in said(table)
     longer = "1,1,1,1,1".replace(",", "\t" if "\t" in content else ",")
     with pytest.raises(InputError, match=r"line [0-9]: 5 cells, the header names"):
         read_file(written(tmp_path, content.rstrip("\n") + f"\n{longer}\n"))
+
+
+NO_HEADER = declared(None, None, None, False)
+
+
+@pytest.mark.parametrize("name", ["in.csv", "in.tsv", "in.xlsx"])
+@pytest.mark.parametrize("first", ["61|2.5|x", "NA|b|c", "x|y|z", "0|1|2", "|1|2"])
+def test_without_a_header_no_first_row_is_names(tmp_path: Path, name: str, first: str) -> None:
+    """Whatever stands in it: from the file's bytes on, the first row is as good as any."""
+    rows = [first.split("|"), ["5", "6", "7"], ["x", "y", "z"]]
+    path = tmp_path / name
+    for told in (rows, [rows[1], rows[0], rows[2]]):
+        if name.endswith("xlsx"):
+            path.write_bytes(as_xlsx([[cell or None for cell in row] for row in told]))
+        else:
+            mark = "," if name.endswith("csv") else "\t"
+            path.write_text("\n".join(mark.join(row) for row in told) + "\n")
+        table = read_file(path, NO_HEADER)
+        assert table.order == ("column_1", "column_2", "column_3")
+        assert table.lines.tolist() == [1, 2, 3]
+        found = [[text(table, column)[row] for column in table.order] for row in range(3)]
+        assert found == [[cell or None for cell in row] for row in told]
+        assert said(table) == (
+            "columns are called column_1 to column_3; --names a,b,c calls them otherwise"
+        )
+
+
+def test_names_by_hand_are_as_many_as_cells(tmp_path: Path) -> None:
+    path = written(tmp_path, "x,y\n1,2\n")
+    with pytest.raises(InputError, match=r"in.csv, line 1: 2 cells, and --names gives 1: 'a'"):
+        read_file(path, declared(None, None, None, False, ["a"]))
+    with pytest.raises(InputError, match="more than one column named 'a'"):
+        read_file(path, declared(None, None, None, False, ["a", "a"]))
+    for header in (None, True):
+        with pytest.raises(InputError, match="--no-header --names a,b,c; a column map"):
+            declared(None, None, None, header, ["a"])
+
+
+def test_without_a_header_the_separator_is_said_by_hand(tmp_path: Path) -> None:
+    """A header shows it; a row must not, since another row might stand in its place."""
+    path = written(tmp_path, "61;2,5;x\n5;6;7\n")
+    with pytest.raises(InputError, match=r"line 1: .* semicolon; .* say so: --separator semicolon"):
+        read_file(path, NO_HEADER)
+    table = read_file(path, declared("semicolon", None, None, False))
+    assert numbers(table, "column_2") == [2.5, 6.0]
+    # A row of decimal commas alone is one of numbers as well.
+    assert read_file(written(tmp_path, "61;2,5;1\n5;6;7\n")).order[2] == "column_3"
+
+
+def test_a_kind_that_stores_names_takes_no_word_on_its_header(tmp_path: Path) -> None:
+    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "in.parquet")
+    assert "a header and names also for .xlsx" in refused(tmp_path / "in.parquet", NO_HEADER)
 
 
 def test_numbers_that_count_up_are_names(tmp_path: Path) -> None:

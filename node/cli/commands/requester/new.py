@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from node.cli import model_views
 from node.cli.aside import in_worker
 from node.cli.commands.cards import spec_from_card
-from node.cli.options import DecimalMark, Encoding, Here, Separator
+from node.cli.options import DecimalMark, Encoding, Header, Here, Names, Separator
 from node.console.failure import Failure
 from node.console.session import Session
 from node.control.codes import Exit
@@ -40,6 +40,8 @@ def job_new(
     separator: Separator = None,
     decimal: DecimalMark = None,
     encoding: Encoding = None,
+    header: Header = None,
+    names: Names = None,
 ) -> int:
     """Write a job's spec, with comments, for a table like those that owners have, or from a card.
 
@@ -51,10 +53,13 @@ def job_new(
         raise Failure(Exit.USAGE, text, next_="assay job new --help", field="file")
     if card is not None:
         return _of_card(session, card, out, force)
-    from node.data.reading import declared
+    from node.data.reading import declared, split_names
     from node.work.files import asked
 
-    reading, target_file = declared(separator, decimal, encoding), out or Path("job.toml")
+    reading, target_file = (
+        declared(separator, decimal, encoding, header, split_names(names)),
+        out or Path("job.toml"),
+    )
     _check_free(target_file, force)
     path = Path(file or "").absolute()
     found = in_worker(asked.propose_job, path, reading, target, str(target_file))

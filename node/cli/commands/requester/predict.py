@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from node.cli import model_views
 from node.cli.aside import in_worker
-from node.cli.options import DecimalMark, Encoding, Here, Separator
+from node.cli.options import DecimalMark, Encoding, Header, Here, Names, Separator
 from node.console.failure import Failure
 from node.control.codes import Exit
 
@@ -35,6 +35,8 @@ def predict(
     separator: Separator = None,
     decimal: DecimalMark = None,
     encoding: Encoding = None,
+    header: Header = None,
+    names: Names = None,
 ) -> int:
     """Predict for every row of a file, into a CSV: prediction, and each class's probability.
 
@@ -44,10 +46,10 @@ def predict(
     An .npz needs no daemon. Of a job the daemon writes its model first, and opens a sealed one with
     the key that it holds.
     """
-    from node.data.reading import declared
+    from node.data.reading import declared, split_names
     from node.work.files import asked
 
-    reading = declared(separator, decimal, encoding)
+    reading = declared(separator, decimal, encoding, header, split_names(names))
     target = (out or Path(f"{_stem(file)}-predicted.csv")).absolute()
     if target.exists() and not force:
         text = f"{target} exists"
