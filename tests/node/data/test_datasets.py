@@ -184,7 +184,7 @@ def test_bad_csv(tmp_path: Path, content: str | bytes, says: str) -> None:
 
 
 def test_other_bad_files(tmp_path: Path) -> None:
-    assert "none of .csv, .tsv, .tab, .parquet" in refusal(tmp_path, "x", "ward.ods")
+    assert "none of .csv, .tsv, .tab, .xlsx, .parquet" in refusal(tmp_path, "x", "ward.ods")
     assert "ward.parquet" in refusal(tmp_path, b"PAR1 and no more", "ward.parquet")
     assert "no .npz of plain arrays" in refusal(tmp_path, b"no zip", "ward.npz")
     for path in (tmp_path / "nothing.csv", tmp_path):
