@@ -17,6 +17,7 @@ from node.cli.commands import (
     jobs,
     lifecycle,
     params,
+    rpc,
     swarm,
 )
 from node.cli.commands import datasets as inside
@@ -54,6 +55,7 @@ def build() -> App:
     app.command(swarm.peers, group=node)
     app.command(swarm.join, group=node)
     app.command(account.account, group=node)
+    app.command(rpc.rpc, group=node)
     keys = App(name="keys", help="Back up and restore this home's keys.", group=node)
     keys.command(account.backup)
     keys.command(account.restore)

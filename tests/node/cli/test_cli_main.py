@@ -34,6 +34,7 @@ COMMANDS = [
     "peers",
     "join",
     "account",
+    "rpc",
     "keys backup",
     "keys restore",
     "service print",
