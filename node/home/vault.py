@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from node.bounds.nesting import depth_exceeds
 from node.home.home import Home
 from protocol.errors import InputError
 
@@ -29,6 +30,7 @@ MIN_PASSPHRASE: Final = 8
 MAX_PASSPHRASE: Final = 1024
 #: A key file is a few hundred bytes; the largest sealed secret is 1 MiB.
 MAX_JSON_BYTES: Final = 64 * 1024
+MAX_JSON_DEPTH: Final = 16
 
 
 def starting_point(home: Home, passphrase: str | None, *, by_passphrase: bool) -> tuple[bytes, int]:
@@ -120,7 +122,10 @@ def read_bounded(path: Path, limit: int) -> bytes:
 def read_json(path: Path, wanted: Mapping[str, type]) -> dict[str, Any]:
     """A JSON object with fields of these types; `InputError` names file and field."""
     try:
-        content = json.loads(read_bounded(path, MAX_JSON_BYTES))
+        stored = read_bounded(path, MAX_JSON_BYTES)
+        if depth_exceeds(stored, MAX_JSON_DEPTH):
+            raise InputError(f"{path} is damaged: no JSON of keys; restore a backup", "keys")
+        content = json.loads(stored)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; make keys with `assay init`", "keys") from None
     except (ValueError, RecursionError):

@@ -60,7 +60,8 @@ class FromBothEnds(LoadScopeScheduling):  # type: ignore[misc]
         """Give modules ahead while less than two tests are left, for a worker keeps its last test
         until it is given another or sent home; none earlier, as they cannot be taken back."""
         while not node.shutting_down:
-            if not self.workqueue:
+            # A worker that collected other tests than the rest has none that it could be given.
+            if not self.workqueue or node not in self.registered_collections:
                 node.shutdown()
             elif self._pending_of(self.assigned_work[node]) > 1:
                 return

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 
+from node.bounds.nesting import depth_exceeds
 from node.cli.options import Here
 from node.console.failure import Failure
 from node.console.session import write_json
 from node.control.codes import Exit
+
+#: Objects and arrays within each other: no method takes more than a few.
+MAX_DEPTH: Final = 64
 
 
 def rpc(
@@ -28,8 +32,10 @@ def rpc(
 def parse(text: str) -> dict[str, object]:
     """Parameters from one JSON object. Raises Failure (usage)."""
     try:
+        if depth_exceeds(text.encode(errors="replace"), MAX_DEPTH):
+            raise ValueError(f"nested more than {MAX_DEPTH} deep")
         found = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         said = f"the parameters are not JSON: {error}"
         raise Failure(Exit.USAGE, said, next_="assay rpc status '{}'", field="params") from None
     if not isinstance(found, dict):
