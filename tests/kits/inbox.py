@@ -120,7 +120,7 @@ async def open_desk(tmp_path: Path) -> AsyncIterator[Desk]:
             keys=SimpleNamespace(account=OWNER.account, sign_peer=OWNER._peer_key.sign),
             place=lambda job, *at: Context(DOMAIN.chain_id, DOMAIN.contract, job, *at),
             swarm=SimpleNamespace(
-                peer_id_bytes=OWNER.peer, peers=list, fetch=fetch, subscribe=_subscribe
+                peer_id_bytes=OWNER.peer, connected=list, fetch=fetch, subscribe=_subscribe
             ),
         )
         await store.run(lambda tx: save_cursor(tx, Cursor(0, ((READ, bytes(32)),))))
