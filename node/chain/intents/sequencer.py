@@ -85,9 +85,10 @@ class Sequencer:
             await self._follow(row, head, count)
         if signed:
             await self._close_gap(signed, head, count)
+        waits = False
         for row in await self._live():
-            if row.state == rows.QUEUED:
-                await self._launch(row, head, count)
+            if row.state == rows.QUEUED and not await self._launch(row, head, count, waits):
+                waits = True
 
     async def _whole(self, head: Head, count: int) -> bool:
         """Whether the chain still holds all that ended on it; what it lost is followed again.
@@ -115,23 +116,27 @@ class Sequencer:
 
     # --- from queued to sent ----------------------------------------------------------------
 
-    async def _launch(self, row: Row, head: Head, count: int) -> None:
-        """Simulate, sign, store, send. An obstacle is noted and the intent tried again."""
+    async def _launch(self, row: Row, head: Head, count: int, waits: bool) -> bool:
+        """Simulate, sign, store, send: True. An obstacle is noted and the intent tried again.
+
+        Where an earlier one `waits`, this one goes only if the chain stands where it did: a block
+        that came in between may be what the earlier one waited for, and be overtaken.
+        """
         account = self._signer.account
         others = await self._live()
         try:
             gas = await self._client.estimate(account, row.target, row.args, row.value)
         except Reverted as error:
             await self._refuse(row, head, error.reason, others)
-            return
+            return False
         except Refused as error:
             await self._trouble(row, await self._why_refused(row, error))
-            return
+            return False
         allowed = _GAS_ALLOWED + _GAS_ALLOWED_PER_BYTE * len(row.args)
         if gas > allowed:
             reason = f"it would use {gas} gas, more than the {allowed} that the contract can need"
             await self._refuse(row, head, reason, others)
-            return
+            return False
         gas += gas * _GAS_MARGIN_PERCENT // 100
         fees = await self._client.fees()
         balance = await self._client.balance(account)
@@ -139,13 +144,16 @@ class Sequencer:
             max_fee, _ = fees.offer(self._policy.max_fee)
         except TooDear as error:
             await self._trouble(row, str(error))
-            return
+            return False
         cost = row.value + gas * max_fee
         if balance < cost:
             await self._trouble(row, _lacks(account, balance, cost))
-            return
+            return False
+        if waits and (await self._client.head()).hash != head.hash:
+            return False
         taken = [other.nonce + 1 for other in others if other.nonce is not None]
         await self._begin(row, max([count, *taken]), gas, fees)
+        return True
 
     async def _begin(self, row: Row, nonce: int, gas: int, fees: Fees) -> None:
         """Sign and store, then send; not if the intent was given up meanwhile."""
