@@ -13,6 +13,7 @@ from protocol.cards.draft import draft_spec, rows_text
 from protocol.cards.file import MAX_CARD_FILE_BYTES, CardDraft, parse_card
 from protocol.cards.search import Meeting, Query, meet
 from protocol.errors import InputError
+from protocol.params import MAX_RATE
 from protocol.spec.job import Terms
 from protocol.spec.read import Problem, SpecError
 from protocol.spec.toml import parse_toml
@@ -203,14 +204,16 @@ def test_a_spec_is_begun_from_a_card() -> None:
 
 @given(wire(Card))
 def test_no_card_breaks_the_spec_that_is_begun_from_it(card: Card) -> None:
-    """Its texts end no string and no comment: what is wrong is what is to be declared."""
+    """Its texts end no string and no comment: what is wrong is what is to be declared, and a least
+    rate that no contract holds, which the spec's own words name."""
     problems: tuple[Problem, ...] = ()
     try:
         parse_toml(draft_spec(card, "0x" + "00" * 32))
     except SpecError as error:
         problems = error.problems
     fields = {problem.field.partition("[")[0].partition(".")[0] for problem in problems}
-    assert fields <= {"features", "target", "model"}, problems
+    too_dear = {"payment"} if card.rate > MAX_RATE else set()
+    assert too_dear <= fields <= {"features", "target", "model"} | too_dear, problems
 
 
 def test_hostile_texts_stay_in_their_strings() -> None:
