@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Calls to the nodes at once.
+#: Calls to one node at once: one that hangs keeps no thread from the others.
 MAX_CALLS: Final = 4
 
 #: Tries of one call, and the first pause between them, seconds; each pause is twice the last, times
@@ -85,7 +85,7 @@ class Endpoints:
         chance: Callable[[], float] = _RANDOM.random,
     ) -> None:
         self._providers = providers
-        self._limiter = trio.CapacityLimiter(MAX_CALLS)
+        self._limiters = [trio.CapacityLimiter(MAX_CALLS) for _ in providers]
         self._timeout = timeout
         self._chance = chance
         self._reason = reason
@@ -123,10 +123,9 @@ class Endpoints:
         """
         if len(self._providers) == 1:
             return await self._ask(0, MAX_TRIES, method, params, parse)
-        _, value = await self._first(
+        return await self._first(
             lambda place, tries: self._ask(place, tries, method, params, parse)
         )
-        return value
 
     async def agreed(self, method: str, params: Sequence[Any], parse: Callable[[Any], T]) -> T:
         """What as many nodes say as must agree.
@@ -166,21 +165,21 @@ class Endpoints:
     def _order(self) -> list[int]:
         return self.standings.order(trio.current_time())
 
-    async def _first(self, ask: Callable[[int, int], Awaitable[T]]) -> tuple[int, T]:
-        """The first node's answer, and its place. `ask(place, tries)` asks one."""
+    async def _first(self, ask: Callable[[int, int], Awaitable[T]]) -> T:
+        """The first answer of the nodes in their order. `ask(place, tries)` asks one."""
         order = self._order()
-        failure: ChainError = FatalError("no chain node")  # type: ignore[assignment]
         for place in order:
             try:
                 await self._hold(place)
                 value = await ask(place, MAX_TRIES if place == order[-1] else FEW_TRIES)
             except _FAULTS as error:
-                failure = error
                 self._leave(place, error)
+                if place == order[-1]:
+                    raise
                 continue
             self.standings.answered(place, trio.current_time())
-            return place, value
-        raise failure
+            return value
+        raise FatalError("a client without a chain node")
 
     async def _several(
         self, method: str, params: Sequence[Any], parse: Callable[[Any], T]
@@ -227,21 +226,16 @@ class Endpoints:
         if len(self._providers) == 1 or now - self._compared < COMPARE_SECONDS:
             return
         self._compared = now
-        places = range(len(self._providers))
-        heads = {
-            place: found.number for place, found in (await self._each(places, "latest")).items()
-        }
-        if len(heads) < 2:
+        newest = await self._each(range(len(self._providers)), "latest")
+        if len(newest) < 2:
             return
-        self.standings.compare_heads(heads, trio.current_time())
-        number = min(heads.values()) - COMPARED_DEPTH
-        if number < 0:
-            return
-        found = await self._each(heads, hex(number))
-        hashes = {place: head.hash for place, head in found.items() if head.number == number}
-        self.standings.compare_hashes(number, hashes, trio.current_time())
+        heads = {place: found.number for place, found in newest.items()}
+        number = max(0, min(heads.values()) - COMPARED_DEPTH)
+        old = await self._each(heads, hex(number))
+        hashes = {place: found.hash for place, found in old.items() if found.number == number}
+        self.standings.compare(heads, number, hashes)
 
-    async def _each(self, places: Sequence[int] | dict[int, int], tag: str) -> dict[int, Head]:
+    async def _each(self, places: Iterable[int], tag: str) -> dict[int, Head]:
         """A block's header as each node has it, of those that answer in time."""
         found: dict[int, Head] = {}
 
@@ -294,7 +288,7 @@ class Endpoints:
         with trio.move_on_after(2 * self._timeout):
             return await trio.to_thread.run_sync(
                 work,
-                limiter=self._limiter,
+                limiter=self._limiters[place],
                 abandon_on_cancel=True,  # type: ignore[call-arg]  # trio-typing's stubs are older
             )
         raise Slow(provider.shown, method, 2 * self._timeout)

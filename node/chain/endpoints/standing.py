@@ -24,13 +24,20 @@ LAG_TIMES: Final = 2
 
 @dataclass
 class Standing:
-    """How it stands with one chain node. `problem` says why it was left; empty while nothing is."""
+    """How it stands with one chain node. `problem` says what speaks against it; empty for nothing.
+
+    `doubted`: a comparison showed that it lags or is alone with what it says. It answers calls all
+    the same, so that only a comparison can clear it. `disputed`: it contradicts others, and there
+    is no majority.
+    """
 
     url: str
     problem: str = ""
     failures: int = 0
     until: float = float("-inf")
     lagged: int = 0
+    doubted: bool = False
+    disputed: bool = False
 
 
 class Standings:
@@ -40,13 +47,14 @@ class Standings:
         self.all = [Standing(url) for url in urls]
 
     def order(self, now: float) -> list[int]:
-        """All places, the one to ask first in front: who was left stands behind, by when it ends.
+        """All places, the one to ask first in front: who was left stands behind, by when it ends,
+        and who is doubted behind those.
 
         Nobody is ever out of it: if all were left, the one whose time ends first is asked.
         """
         return sorted(
             range(len(self.all)),
-            key=lambda place: (max(0.0, self.all[place].until - now), place),
+            key=lambda at: (self.all[at].doubted, max(0.0, self.all[at].until - now), at),
         )
 
     def leave(self, place: int, now: float, problem: str) -> None:
@@ -57,43 +65,59 @@ class Standings:
         found.problem = problem
 
     def answered(self, place: int, now: float) -> None:
-        """It is asked again, and answers: what was said of it is over."""
+        """It is asked again, and answers: what was said of it is over, but for what a comparison
+        found."""
         found = self.all[place]
-        if now >= found.until and not found.lagged:
+        if now >= found.until and not found.doubted and not found.disputed:
             found.problem, found.failures = "", 0
 
-    def compare_heads(self, heads: Mapping[int, int], now: float) -> None:
-        """Leave who lags, by the newest block's number at each place."""
+    def compare(self, heads: Mapping[int, int], number: int, hashes: Mapping[int, bytes]) -> None:
+        """Doubt who lags, by the newest block's number at each place, and who contradicts most
+        about the hash of block `number`. Where there is no most, all are named and none is doubted:
+        a person must look.
+
+        Who did not answer stays what it was; of who did, an earlier comparison's word is over.
+        """
+        lagging, (alone, disputed) = self._lagging(heads), self._contradicting(number, hashes)
+        for place in heads:
+            found = self.all[place]
+            was = found.doubted or found.disputed
+            problem = alone.get(place) or lagging.get(place) or disputed.get(place, "")
+            found.doubted = place in alone or place in lagging
+            found.disputed = place in disputed
+            if problem or was:
+                found.problem = problem
+
+    def _lagging(self, heads: Mapping[int, int]) -> dict[int, str]:
+        problems = {}
         furthest = max(heads, key=lambda place: heads[place])
         for place, number in heads.items():
             found, behind = self.all[place], heads[furthest] - number
             found.lagged = found.lagged + 1 if behind >= LAG_BLOCKS else 0
             if found.lagged >= LAG_TIMES:
-                problem = (
+                problems[place] = (
                     f"chain node {found.url} is {behind} blocks behind {self.all[furthest].url}"
                 )
-                self.leave(place, now, problem)
+        return problems
 
-    def compare_hashes(self, number: int, hashes: Mapping[int, bytes], now: float) -> None:
-        """Leave who contradicts most about an old block. Where there is no most, all are named: a
-        person must look, and nobody is believed less than before."""
+    def _contradicting(
+        self, number: int, hashes: Mapping[int, bytes]
+    ) -> tuple[dict[int, str], dict[int, str]]:
+        """Words about those that a majority contradicts, and about all where there is none."""
         groups: dict[bytes, list[int]] = {}
         for place, found in hashes.items():
             groups.setdefault(found, []).append(place)
         if len(groups) < 2:
-            return
+            return {}, {}
         most = max(groups.values(), key=len)
         clear = 2 * len(most) > len(hashes)
-        for group in groups.values():
-            if clear and group is most:
+        problems = {}
+        for place, found in hashes.items():
+            if clear and place in most:
                 continue
-            others = most if clear else next(each for each in groups.values() if each is not group)
-            for place in group:
-                problem = (
-                    f"chain node {self.all[place].url} contradicts {self.all[others[0]].url} about "
-                    f"block {number}: one of them serves another chain, or lies; look at both"
-                )
-                if clear:
-                    self.leave(place, now, problem)
-                else:
-                    self.all[place].problem = problem
+            other = most[0] if clear else next(p for p, one in hashes.items() if one != found)
+            problems[place] = (
+                f"chain node {self.all[place].url} contradicts {self.all[other].url} about block "
+                f"{number}: one of them serves another chain, or lies; look at both"
+            )
+        return (problems, {}) if clear else ({}, problems)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -189,6 +191,61 @@ async def test_a_node_that_stands_still_is_left(
     assert found.number >= head + 5
     assert client.url == second.url
     assert "blocks behind" in client.nodes[0][1]
+
+
+async def test_a_node_that_tells_of_another_chain_is_left_for_good(
+    ways: tuple[Proxy, Proxy], of: Open, shared: Devnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the right chain id and contract, and other blocks: two that are alike show it."""
+    monkeypatch.setattr(several, "COMPARE_SECONDS", 0.0)
+    monkeypatch.setattr(several, "COMPARED_DEPTH", 1)
+    first, second = ways
+
+    def forked(request: dict[str, Any], forward: Callable[[], bytes]) -> bytes:
+        reply = json.loads(forward())
+        if request["method"] == "eth_getBlockByNumber" and reply["result"] is not None:
+            reply["result"]["hash"] = "0x" + "ab" * 32
+        return json.dumps(reply).encode()
+
+    first.rule = forked
+    client = await of(first.url, second.url, shared.url)
+    for _ in range(3):
+        found = await client.head()
+        assert found.hash != b"\xab" * 32
+    assert client.url == second.url
+    assert f"{first.url} contradicts" in client.nodes[0][1]
+    first.rule = lambda request, forward: forward()
+    await client.head()
+    assert client.url == first.url
+    assert client.nodes[0][1] == ""
+
+
+async def test_a_node_that_hangs_keeps_nobody_from_the_next(
+    ways: tuple[Proxy, Proxy], of: Open
+) -> None:
+    """More calls wait for it than may run at once; the next node answers meanwhile."""
+    first, second = ways
+    client = await of(first.url, second.url)
+    await client.check()
+    released = threading.Event()
+
+    def hang(request: dict[str, Any], forward: Callable[[], bytes]) -> bytes:
+        released.wait(30)
+        return forward()
+
+    first.rule = hang
+    try:
+        async with trio.open_nursery() as nursery:
+            for _ in range(several.MAX_CALLS):
+                nursery.start_soon(client.balance, SIGNERS[0].account)
+            await until(lambda: len(first.seen) >= 2 + several.MAX_CALLS)
+            client.leave(TooFew(1, 0))
+            with trio.fail_after(5):
+                await client.balance(SIGNERS[0].account)
+            released.set()
+    finally:
+        released.set()
+    assert "eth_getBalance" in second.seen
 
 
 async def test_the_watcher_goes_on_by_another_and_says_which_it_left(

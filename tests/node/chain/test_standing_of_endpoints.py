@@ -51,12 +51,16 @@ def test_an_answer_while_it_is_away_forgives_nothing() -> None:
     assert nodes.order(FIRST_AWAY - 1) == [1, 0]
 
 
+SAME = {0: b"same", 1: b"same", 2: b"same"}
+
+
 def test_who_lags_is_left_and_named() -> None:
     nodes = Standings([A, B])
+    heads = {0: 10, 1: 10 + LAG_BLOCKS}
     for _ in range(LAG_TIMES - 1):
-        nodes.compare_heads({0: 10, 1: 10 + LAG_BLOCKS}, 0)
+        nodes.compare(heads, 7, {})
     assert nodes.order(0) == [0, 1]
-    nodes.compare_heads({0: 10, 1: 10 + LAG_BLOCKS}, 0)
+    nodes.compare(heads, 7, {})
     assert nodes.order(0) == [1, 0]
     assert problems(nodes) == [f"chain node {A} is {LAG_BLOCKS} blocks behind {B}", ""]
 
@@ -64,14 +68,14 @@ def test_who_lags_is_left_and_named() -> None:
 def test_a_block_or_two_behind_is_no_lag() -> None:
     nodes = Standings([A, B])
     for _ in range(10):
-        nodes.compare_heads({0: 10, 1: 9 + LAG_BLOCKS}, 0)
+        nodes.compare({0: 10, 1: 9 + LAG_BLOCKS}, 7, {})
     assert nodes.order(0) == [0, 1]
     assert problems(nodes) == ["", ""]
 
 
 def test_who_contradicts_most_is_left() -> None:
     nodes = Standings([A, B, C])
-    nodes.compare_hashes(7, {0: b"lie", 1: b"true", 2: b"true"}, 0)
+    nodes.compare({0: 9, 1: 9, 2: 9}, 7, {0: b"lie", 1: b"true", 2: b"true"})
     assert nodes.order(0) == [1, 2, 0]
     assert f"{A} contradicts {B} about block 7" in problems(nodes)[0]
     assert problems(nodes)[1:] == ["", ""]
@@ -79,9 +83,31 @@ def test_who_contradicts_most_is_left() -> None:
 
 def test_of_two_that_contradict_each_other_both_are_named_and_none_is_left() -> None:
     nodes = Standings([A, B])
-    nodes.compare_hashes(7, {0: b"one", 1: b"other"}, 0)
+    nodes.compare({0: 9, 1: 9}, 7, {0: b"one", 1: b"other"})
     assert nodes.order(0) == [0, 1]
+    nodes.answered(0, 1)
+    nodes.answered(1, 1)
     assert all(problems(nodes))
+
+
+def test_what_a_comparison_found_only_a_comparison_takes_back() -> None:
+    """Who lags or lies answers every call: neither time nor an answer speaks for it."""
+    nodes = Standings([A, B, C])
+    nodes.compare({0: 9, 1: 9, 2: 9}, 7, {0: b"lie", 1: b"true", 2: b"true"})
+    nodes.answered(0, 10 * MAX_AWAY)
+    assert nodes.order(10 * MAX_AWAY) == [1, 2, 0]
+    nodes.compare({1: 9, 2: 9}, 7, {1: b"true", 2: b"true"})
+    assert nodes.order(10 * MAX_AWAY) == [1, 2, 0]
+    nodes.compare({0: 9, 1: 9, 2: 9}, 7, SAME)
+    assert nodes.order(10 * MAX_AWAY) == [0, 1, 2]
+    assert problems(nodes) == ["", "", ""]
+
+
+def test_a_comparison_says_nothing_of_what_a_call_found() -> None:
+    nodes = Standings([A, B])
+    nodes.leave(0, 0, "a hung up")
+    nodes.compare({0: 9, 1: 9}, 7, {0: b"same", 1: b"same"})
+    assert problems(nodes) == ["a hung up", ""]
 
 
 @given(
