@@ -247,8 +247,8 @@ async def settled(services: Services, outcome: IntentOutcome) -> None:
     account = bytes.fromhex(mark.partition(".")[0]) if call is inputs.Call.CLAIM else b""
     told: inputs.TransactionFinal | inputs.TransactionFailed
     if outcome.state == "final":
-        if f".{_PART}" in mark:
-            return  # the account is paid once the last part is, which has a later nonce
+        if call is inputs.Call.CLAIM and not await _whole(services, job, account, mark):
+            return
         told = inputs.TransactionFinal(unix_ms(), call, account)
     elif outcome.state in ("failed", "superseded"):
         reason = one_line(outcome.error or outcome.state)
@@ -256,6 +256,23 @@ async def settled(services: Services, outcome: IntentOutcome) -> None:
     else:
         return
     await services.engine.feed(bytes.fromhex(job), told)
+
+
+async def _whole(services: Services, job: str, account: bytes, mark: str) -> bool:
+    """Whether all parts of the claim that the machine makes are final, which pays the account.
+
+    A claim that a person asked for is whole by itself.
+    """
+    whole = account.hex()
+    if mark != whole and f".{_PART}" not in mark:
+        return True
+    last, number = await services.intents.get(f"{job}/claim/{whole}"), 1
+    while last is not None and last.state == "final":
+        part = await services.intents.get(f"{job}/claim/{_part(account, number)}")
+        if part is None:
+            return True
+        last, number = part, number + 1
+    return False
 
 
 async def _taken_back(services: Services, outcome: IntentOutcome) -> None:

@@ -15,11 +15,11 @@ from protocol.errors import InputError
 
 T = TypeVar("T")
 
-#: Longest id, function name and error kept, characters; longest calldata, bytes: a claim of 255
-#: rounds with proofs of 12 nodes is half of it.
+#: Longest id, function name and error kept, characters; longest calldata, bytes: a claim of 32
+#: rounds with proofs of 12 nodes takes 12 KiB, and geth's pool 128.
 MAX_ID: Final = 200
 MAX_ERROR: Final = 500
-MAX_CALLDATA: Final = 256 * 1024
+MAX_CALLDATA: Final = 64 * 1024
 
 #: The prefix of ids of transfers that fill a gap between nonces; no other ids begin so.
 GAP: Final = "gap/"

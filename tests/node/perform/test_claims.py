@@ -157,18 +157,36 @@ async def test_a_claim_that_was_refused_can_be_made_again_and_told(
     assert {job for job, _ in services.engine.fed} == {ledger.job.id}
 
 
-async def test_the_machine_is_told_of_a_claims_last_part_and_of_every_failure(
-    services: Any, ledger: Ledger
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+async def test_an_account_is_paid_once_every_part_of_its_claim_is(
+    services: Any, ledger: Ledger, chain: Chain, order: tuple[int, ...]
+) -> None:
+    """Whichever is final last: a part may wait while later ones go."""
+    job, account = ledger.job.id, bytes([7]) * 20
+    parts = [f"{job.hex()}/claim/{account.hex()}{mark}" for mark in (".part1", ".part2", "")]
+    claim = Intent("", "claim", ())
+    chain.sent.update(dict.fromkeys(parts, (claim, "sent")))
+    for number in order:
+        assert services.engine.fed == []
+        chain.sent[parts[number]] = claim, "final"
+        await settled(services, outcome(parts[number], "final"))
+    ((_, told),) = services.engine.fed
+    assert isinstance(told, inputs.TransactionFinal)
+    assert told.account == account
+
+
+async def test_a_claim_of_which_a_part_failed_was_not_paid(
+    services: Any, ledger: Ledger, chain: Chain
 ) -> None:
     job, account = ledger.job.id, bytes([7]) * 20
     first, last = (f"{job.hex()}/claim/{account.hex()}{mark}" for mark in (".part1", ""))
-    await settled(services, outcome(first, "final"))
-    assert services.engine.fed == []
+    claim = Intent("", "claim", ())
+    chain.sent.update({first: (claim, "failed"), last: (claim, "final")})
     await settled(services, outcome(first, "failed"))
     await settled(services, outcome(last, "final"))
-    told = [input_ for _, input_ in services.engine.fed]
-    assert [type(each) for each in told] == [inputs.TransactionFailed, inputs.TransactionFinal]
-    assert {each.account for each in told} == {account}
+    ((_, told),) = services.engine.fed
+    assert isinstance(told, inputs.TransactionFailed)
+    assert told.account == account
 
 
 async def test_the_end_of_a_transfer_that_fills_a_gap_is_nobodys(services: Any) -> None:
