@@ -23,6 +23,7 @@ from kits.chain.devnet import (
 from kits.chain.intents import Opener, events, post, send_foreign, until_error
 
 from node.chain.client import ChainClient
+from node.chain.errors import Reverted
 from node.chain.intents import rows as intent_rows
 from node.chain.intents.intents import Intent, IntentOutcome
 from node.chain.intents.sequencer import IntentPolicy
@@ -102,6 +103,36 @@ async def test_a_chain_of_dependent_calls_goes_through_in_one_go(
     view = await client.job(job)
     assert view is not None
     assert (view.finished, view.enrolled, view.held) == (True, 2, 0)
+
+
+async def test_none_overtakes_another_that_waits_for_the_same_block(
+    opened: Opener, shared: Devnet, contract: bytes, signer: LocalSigner
+) -> None:
+    """The block that both wait for comes between their simulations: the first keeps its place."""
+    async with opened() as intents:
+        client = intents._client
+        job = await client.call("job_id", signer.account, b"\x01" * 32)
+        estimate = client.estimate
+
+        async def with_a_block_behind(*args: Any) -> int:
+            try:
+                return await estimate(*args)
+            except Reverted:
+                head = shared.number
+                await until(lambda: shared.number > head + 1)
+                raise
+
+        client.estimate = with_a_block_behind  # type: ignore[method-assign]
+        wanted = [
+            post(1),
+            Intent("enrol", "enrol", (job, b"\x02" * 32, 2)),
+            Intent("finish", "finish", (job, bytes(32), bytes(32), bytes(32), 0)),
+        ]
+        for intent in wanted:
+            await intents.submit(intent)
+        assert [(await intents.settled(i.id)).state for i in wanted] == ["final"] * 3
+    names = [type(event).__name__ for event in await events(shared, contract, signer)]
+    assert names == ["Posted", "Enrolled", "Finished"]
 
 
 async def test_what_somebody_else_did_first_fails_with_the_contracts_word(
