@@ -2,7 +2,7 @@
 
 A library imports all that it can do with its first line: py-libp2p QUIC, WebSocket, TLS with ACME,
 mDNS and a DHT, web3 an asyncio client. A daemon that waits would hold 45 MB of them, and would
-have read them for a second at each start. Neither library has a setting for it.
+have read them for a second at each start. Neither library has a setting for it (docs/adr/0016).
 """
 
 from __future__ import annotations

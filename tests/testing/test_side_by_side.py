@@ -63,3 +63,27 @@ def test_the_last_module_of_all(tmp_path: Path) -> None:
     (tmp_path / "test_a.py").write_text(CRASH.format(tests=2, deadly=0))
     (tmp_path / "test_b.py").write_text(FINE)
     assert "1 failed, 2 passed" in run(tmp_path)
+
+
+#: The first run of its first test ends the worker; whoever collects it later finds more tests.
+GROWS = """
+import os, pathlib, pytest
+
+mark = pathlib.Path(__file__).with_suffix(".died")
+
+@pytest.mark.parametrize("number", range(2 + mark.exists()))
+def test_it(number):
+    if number == 0:
+        mark.touch()
+        os._exit(11)
+"""
+
+
+def test_a_worker_that_collects_other_tests_ends_the_run_and_not_itself(tmp_path: Path) -> None:
+    """It is given nothing, and the run neither waits for it nor breaks: others do what is left."""
+    (tmp_path / "test_a.py").write_text(GROWS)
+    for number in range(6):
+        (tmp_path / f"test_b{number}.py").write_text(FINE)
+    output = run(tmp_path)
+    assert "INTERNALERROR" not in output
+    assert "crashed while running" in output
