@@ -60,7 +60,8 @@ def _scanned(path: Path, scanned: Callable[[], pl.LazyFrame]) -> Table:
 def _usable(kind: pl.DataType) -> bool:
     import polars as pl
 
-    words = (pl.Boolean, pl.String, pl.Categorical, pl.Enum, pl.Date, pl.Datetime, pl.Time)
+    # A column without any value has the kind Null, and another once one row has one.
+    words = (pl.Null, pl.Boolean, pl.String, pl.Categorical, pl.Enum, pl.Date, pl.Datetime, pl.Time)
     return kind.is_numeric() or kind in words
 
 
