@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from node.data.cells import numbers_of
 from node.data.frames import frame_table
 from node.data.headers import column_names
 from node.data.limits import INDEX_SAID, check_names, check_size
@@ -78,10 +79,12 @@ def read_excel(path: Path, reading: Reading) -> Table:
         sheet = book.load_sheet(0, header_row=None, dtypes="string", skip_rows=0)
         check_size(file, sheet.height, sheet.width)
         frame = sheet.to_polars()
+        values = book.load_sheet(0, header_row=None, dtypes="float", skip_rows=0).to_polars()
     except fastexcel.FastExcelError as error:
         raise InputError(f"{file}: {str(error).splitlines()[0]}", "data") from error
     if not frame.height:
-        raise InputError(f"{file} has no columns", "data")
+        raise InputError(f"{file} is empty: its first sheet has no columns", "data")
+    frame = pl.DataFrame([_exact(*both) for both in zip(frame, values, strict=True)])
     cells = [(cell or "").strip() for cell in frame.row(0)]
     names, above, said = column_names(f"{file}, row 1", cells, reading)
     notes = list(said)
@@ -97,6 +100,20 @@ def read_excel(path: Path, reading: Reading) -> Table:
         notes.append(f"its first sheet, {book.sheet_names[0]!r}, was read, and no other")
     table = frame_table(file, "row", frame.filter(filled), lines)
     return dataclasses.replace(table, notes=tuple(notes))
+
+
+def _exact(cells: pl.Series, values: pl.Series) -> pl.Series:
+    """Cells of text with all digits of those that are stored as numbers: the text of a number has
+    at most nine behind the point, as a person sees it, and 1e-12 is 0 by it.
+
+    What is stored as text is the same number in both, or none.
+    """
+    import polars as pl
+
+    cells, values = cells.cast(pl.String), values.cast(pl.Float64)  # neither of a kind: empty
+    stored, seen = values.fill_null(np.nan).to_numpy(), numbers_of(cells)
+    cut = np.isfinite(stored) & np.isfinite(seen) & (stored != seen)
+    return values.cast(pl.String).zip_with(pl.Series(cut), cells).alias(cells.name)
 
 
 def _check_unpacked(path: Path) -> None:

@@ -210,6 +210,35 @@ def test_a_row_is_the_same_in_every_format(each: Row, job: int, tmp_path: Path) 
     assert all(one == found["csv"] for one in found.values())
 
 
+@given(numbers=st.lists(st.floats(-20, 20) | st.floats(width=64, allow_nan=False), max_size=5))
+@example(numbers=[1e-12, 1 / 3, 0.1 + 0.2, 123456.12345678901, 2.5e-300, -0.0, 1e300, 1e16])
+@examples(0.3, allow=[HealthCheck.function_scoped_fixture])
+def test_a_number_is_the_same_to_the_last_bit_in_every_format(
+    numbers: list[float], tmp_path: Path
+) -> None:
+    """Stored as a number where the format has any: a sheet's text has nine digits at most."""
+    kept = [each for each in numbers if np.isfinite(each)] + [1.5]
+    feature = NumberFeature("x", -1e308 / 2, 1e308 / 2), NumberFeature("small", -1e-9, 1e-9)
+    rows = [(each, each * 1e-10, 1) for each in kept]
+    names = ("x", "small", "kind")
+    out, text = io.BytesIO(), io.StringIO()
+    pl.DataFrame(
+        rows, schema=dict(zip(names, (pl.Float64, pl.Float64, pl.Int64), strict=True)), orient="row"
+    ).write_parquet(out)
+    csv.writer(text).writerows([names, *rows])
+    files = {
+        "csv": text.getvalue().encode(),
+        "parquet": out.getvalue(),
+        "xlsx": as_xlsx([names, *rows]),
+    }
+    found = []
+    for suffix, content in files.items():
+        held = owned_rows(copied(tmp_path, suffix, content), feature, TARGET)
+        assert not held.unused.any()
+        found.append(held.features.tobytes())
+    assert found[1:] == found[:-1]
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("odd", ["?", "45.00x", "", "5E400", "true"])
 def test_one_odd_cell_takes_no_other_row_with_it(tmp_path: Path, suffix: str, odd: str) -> None:
