@@ -118,7 +118,7 @@ def read_text(path: Path, reading: Reading) -> Table:
 
 
 def _check_lines(text: Text) -> None:
-    """Refuse a file that has no first line, or whose lines end as nothing here reads them."""
+    """Refuse a file that has no first line."""
     with text.open() as file:
         begins = file.read(params.MAX_HEADER_BYTES).removeprefix(codecs.BOM_UTF8)
     if not begins.strip():
@@ -127,11 +127,6 @@ def _check_lines(text: Text) -> None:
         raise InputError(
             f"{text.name}, line 1: it is empty, so that the file has no columns; names of columns "
             "belong there: take empty lines above them out",
-            "data",
-        )
-    if not text.breaks and b"\r" in begins.rstrip():
-        raise InputError(
-            f"{text.name}: its lines end in CR alone; save it with line ends of LF or CR LF",
             "data",
         )
 
@@ -157,7 +152,9 @@ def _header(text: Text, reading: Reading, path: Path) -> _Header:
         except csv.Error as error:
             if len(tried) == 1 or (separator == tried[-1] and not found):
                 raise InputError(
-                    f"{text.name}: the header cannot be read: {error}", "data"
+                    f"{text.name}, line {comments + 1}: the header cannot be read ({error}); "
+                    f"between cells may stand a {', a '.join(SEPARATORS)}",
+                    "data",
                 ) from error
     # The first of those that make equally many.
     names, lines, separator = max(found, key=lambda each: len(each[0]))

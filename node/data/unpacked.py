@@ -76,12 +76,17 @@ def unpacked(path: Path, encoding: str) -> Text:
         source = _decoded(path.name, source, encoding)
     found = encoding or "utf-8"
     seen = _looked_at(path.name, source)
+    if seen.carriages and not seen.breaks:
+        with _open(source) as file:
+            source = file.read().replace(b"\r", b"\n")
+        seen = _looked_at(path.name, source)
+        notes = (*notes, "its lines end in CR alone")
     if not seen.valid and encoding:
         raise _not_declared(path.name, source)
     if not seen.valid:
         source, count = _by_lines(source)
         lines = "1 line is" if count == 1 else f"{count} lines are"
-        notes = (f"{lines} not UTF-8 and read as Windows-1252; --encoding declares another",)
+        notes = (*notes, f"{lines} not UTF-8 and read as Windows-1252; --encoding declares another")
         found = "utf-8, other lines windows-1252"
     bare = not (seen.quoted or seen.blanks) and seen.valid
     return Text(path.name, source, seen.breaks, seen.open_end, seen.quoted, bare, notes, found)
@@ -137,10 +142,11 @@ def _decoded(name: str, source: Path | bytes, encoding: str) -> bytes:
 
 @dataclass(slots=True)
 class _Seen:
-    """Line breaks (there are at least as many as rows), whether anything is quoted, whether a cell
-    may have blanks around it, and whether all of it is UTF-8."""
+    """Line breaks (there are at least as many as rows), whether there is a CR, whether anything is
+    quoted, whether a cell may have blanks around it, and whether all of it is UTF-8."""
 
     breaks: int = 0
+    carriages: bool = False
     open_end: int = 0
     quoted: bool = False
     blanks: bool = False
@@ -161,6 +167,7 @@ def _looked_at(name: str, source: Path | bytes) -> _Seen:
                     "data",
                 )
             seen.breaks += int(np.count_nonzero(np.frombuffer(piece, np.uint8) == _BREAK))
+            seen.carriages = seen.carriages or b"\r" in piece
             seen.quoted = seen.quoted or b'"' in piece
             ascii_ = piece.isascii()
             # Two pieces may share a cell: the border between them is in the later one's look.

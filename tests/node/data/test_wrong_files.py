@@ -31,7 +31,7 @@ QUOTES = "a cell with quotes stands in quotes, and has each of its own twice"
             "\na,b\n1,2\n",
             "line 1: it is empty, .*; .*: take empty lines above them out",
         ),
-        ("a,b\r1,2\r3,4\r", "its lines end in CR alone; save it with line ends of LF or CR LF"),
+        ('"a" "b"\n1 2\n', "line 1: the header cannot be read .*; between cells may stand a comma"),
         ('a,b\n1,5" pipe\n2,y\n', f"line 2: has a quote inside of a cell; {QUOTES}"),
         ('a,b\n1,x\n5" x,1\n2,y\n6" z,3\n', f"line 3: has a quote inside of a cell; {QUOTES}"),
         ('a,b\n1,x\n2,"y\n3,z\n', f"line 3: has a quote that is never closed; {QUOTES}"),
@@ -53,6 +53,26 @@ def test_what_is_wrong_is_said_with_its_place_and_a_remedy(
     packed.write_bytes(gzip.compress(content.encode()))
     with pytest.raises(InputError, match=says.replace("ward.csv is", "ward.csv.gz is")):
         read_file(packed)
+
+
+@pytest.mark.parametrize("end", ["\r", ""])
+def test_lines_that_end_in_cr_alone(tmp_path: Path, end: str) -> None:
+    """As Excel wrote them on old Macs."""
+    path = tmp_path / "ward.csv"
+    path.write_bytes(f'age;ort\r61;"K\xf6ln"\r\r55;Bonn{end}'.encode("latin-1"))
+    table = read_file(path)
+    assert table.texts["ort"].to_list() == ["Köln", "Bonn"]
+    assert table.lines.tolist() == [2, 4]
+    assert table.notes[:2] == (
+        "its lines end in CR alone",
+        "1 line is not UTF-8 and read as Windows-1252; --encoding declares another",
+    )
+    path.write_bytes(b"age,ort\r61\r")
+    with pytest.raises(InputError, match="line 2: 1 cell, the header names 2"):
+        read_file(path)
+    # A CR before each LF, or inside of a cell, is none of these.
+    path.write_bytes(b'age,ort\r\n61,"a\rb"\r\n')
+    assert read_file(path).notes == ()
 
 
 def test_excels_own_line_says_what_separates_cells(tmp_path: Path) -> None:
