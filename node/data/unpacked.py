@@ -167,7 +167,7 @@ def _looked_at(name: str, source: Path | bytes) -> _Seen:
                     "data",
                 )
             seen.breaks += int(np.count_nonzero(np.frombuffer(piece, np.uint8) == _BREAK))
-            seen.carriages = seen.carriages or b"\r" in piece
+            seen.carriages = seen.carriages or (not seen.breaks and b"\r" in piece)
             seen.quoted = seen.quoted or b'"' in piece
             ascii_ = piece.isascii()
             # Two pieces may share a cell: the border between them is in the later one's look.
