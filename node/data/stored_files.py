@@ -13,7 +13,7 @@ import numpy as np
 from node.data.cells import numbers_of
 from node.data.frames import frame_table
 from node.data.headers import column_names
-from node.data.limits import INDEX_SAID, check_names, check_size
+from node.data.limits import INDEX_SAID, check_names, check_size, name_list
 from node.data.reading import Reading
 from node.data.table import Table
 from protocol import params
@@ -54,8 +54,11 @@ def _scanned(path: Path, scanned: Callable[[], pl.LazyFrame]) -> Table:
     other = {name: str(schema[name]) for name in names if name not in usable}
     lines = np.arange(1, frame.height + 1, dtype=np.int64)
     table = frame_table(path.name, "row", frame, lines)
-    notes = (INDEX_SAID,) if len(names) < len(schema) else ()
-    return dataclasses.replace(table, order=tuple(names), other=other, notes=notes)
+    notes = [INDEX_SAID] if len(names) < len(schema) else []
+    if other:
+        kinds = ", ".join(sorted(set(other.values()))[:5])
+        notes.append(f"no job can use {name_list(list(other))}, of kind {kinds}")
+    return dataclasses.replace(table, order=tuple(names), other=other, notes=tuple(notes))
 
 
 def _usable(kind: pl.DataType) -> bool:
@@ -122,7 +125,9 @@ def _check_unpacked(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
     except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise InputError(f"{path.name} is no .xlsx: {error}", "data") from error
+        raise InputError(
+            f"{path.name} is no .xlsx ({error}); if it is text, call it .csv", "data"
+        ) from error
     if size > params.MAX_DATASET_FILE_BYTES:
         raise InputError(
             f"{path.name} holds {size} bytes; {params.MAX_DATASET_FILE_BYTES} are allowed", "data"

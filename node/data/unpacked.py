@@ -28,6 +28,16 @@ _BREAK: Final = ord("\n")
 #: What is stripped from cells, in ASCII; and with which bytes others of Unicode's blanks begin.
 _BLANKS: Final = (b" ", b"\t", b"\x0b", b"\x0c")
 _LEADS: Final = (b"\xc2", b"\xe1", b"\xe2", b"\xe3")
+#: Other kinds of files, by how they begin.
+_OTHERS: Final = {
+    b"PK\x03\x04": "a zip archive, as .xlsx and .npz are",
+    b"\xd0\xcf\x11\xe0": "a document of an old Office, as .xls is: save it as .xlsx or .csv",
+    b"\x1f\x8b": "packed by gzip, as .csv.gz is",
+    b"\x28\xb5\x2f\xfd": "packed by zstd, as .csv.zst is",
+    b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow file",
+    b"SQLite format 3": "an SQLite database: --sql 'SELECT …' --url sqlite:///PATH",
+}
 _BOMS: Final = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -67,10 +77,13 @@ def unpacked(path: Path, encoding: str) -> Text:
     if path.suffix.lower() in PACKED:
         source = _unpack(path)
     with _open(source) as file:
-        begins = file.read(2)
+        begins = file.read(16)
+    for start, kind in _OTHERS.items():
+        if begins.startswith(start):
+            raise InputError(f"{path.name} is no text, and begins like {kind}", "data")
     notes: tuple[str, ...] = ()
-    if not encoding and begins in _BOMS:
-        encoding = _BOMS[begins]
+    if not encoding and begins[:2] in _BOMS:
+        encoding = _BOMS[begins[:2]]
         notes = ("its characters are UTF-16",)
     if encoding and encoding != "utf-8":
         source = _decoded(path.name, source, encoding)

@@ -210,6 +210,46 @@ def test_a_row_is_the_same_in_every_format(each: Row, job: int, tmp_path: Path) 
     assert all(one == found["csv"] for one in found.values())
 
 
+#: Cells as a sheet or a database stores them, each of a type of its own.
+stored = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-20, 20),
+    st.floats(-20, 20),
+    st.floats(-1e-9, 1e-9),
+    cells,
+)
+TYPED: dict[str, Callable[[Sequence[Sequence[object]]], bytes]] = {
+    "xlsx": lambda rows: as_xlsx([NAMES, *rows]),
+    "sqlite": lambda rows: as_sqlite(rows),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("suffix", TYPED)
+@given(
+    rows=st.lists(st.tuples(stored, stored, cells), min_size=1, max_size=5),
+    other=st.tuples(stored, stored, cells),
+    data=st.data(),
+)
+@examples(0.5, allow=[HealthCheck.function_scoped_fixture])
+def test_no_row_moves_another_whatever_types_its_cells_have(
+    suffix: str,
+    rows: list[tuple[object, ...]],
+    other: tuple[object, ...],
+    data: st.DataObject,
+    tmp_path: Path,
+) -> None:
+    make = TYPED[suffix]
+    at = data.draw(st.integers(0, len(rows) - 1), label="at")
+    job = data.draw(st.sampled_from(range(len(JOBS))), label="job")
+    whole = vectors(used(tmp_path, suffix, make(rows), job))
+    assert len(whole) == len(rows)
+    added = vectors(used(tmp_path, suffix, make([*rows[:at], other, *rows[at:]]), job))
+    assert added[:at] + added[at + 1 :] == whole
+    changed = vectors(used(tmp_path, suffix, make([*rows[:at], other, *rows[at + 1 :]]), job))
+    assert changed[:at] + changed[at + 1 :] == whole[:at] + whole[at + 1 :]
+
+
 @given(numbers=st.lists(st.floats(-20, 20) | st.floats(width=64, allow_nan=False), max_size=5))
 @example(numbers=[1e-12, 1 / 3, 0.1 + 0.2, 123456.12345678901, 2.5e-300, -0.0, 1e300, 1e16])
 @examples(0.3, allow=[HealthCheck.function_scoped_fixture])

@@ -151,3 +151,43 @@ def test_a_column_of_nothing_is_of_the_kind_that_one_more_row_gives_it(
     nothing = vectors([(None, None, 0), (None, None, 1)])
     assert [unused for _, unused in nothing] == [True, True]
     assert vectors([(None, None, 0), (None, None, 1), ("1", "b", 0)])[:2] == nothing
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (as_xlsx([["a"], [1]]), "a zip archive, as .xlsx and .npz are"),
+        (gzip.compress(b"a\n1\n"), "packed by gzip, as .csv.gz is"),
+        (b"PAR1....", "a Parquet file"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "save it as .xlsx or .csv"),
+        (b"SQLite format 3\x00", "--sql 'SELECT …' --url sqlite:///PATH"),
+    ],
+)
+def test_a_file_that_is_called_what_it_is_not(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "ward.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_file(path)
+    assert "ward.csv is no text, and begins like " in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_names_that_say_nothing(tmp_path: Path) -> None:
+    for name in ("ward.ods", "ward.xls", "ward"):
+        with pytest.raises(InputError, match="; save it as one of them, or call it what it is"):
+            read_file(tmp_path / name)
+    (tmp_path / "ward.csv").mkdir()
+    with pytest.raises(InputError, match=r"ward\.csv is a directory, not a file"):
+        read_file(tmp_path / "ward.csv")
+    (tmp_path / "ward.xlsx").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"is no .xlsx .*; if it is text, call it \.csv"):
+        read_file(tmp_path / "ward.xlsx")
+    np.savez(tmp_path / "ward.npz", a=np.array(["x", None], dtype=object))
+    with pytest.raises(InputError, match=r"numbers or text needed, as \.astype\(str\) makes"):
+        read_file(tmp_path / "ward.npz")
+
+
+def test_columns_that_no_job_can_use_are_said(tmp_path: Path) -> None:
+    pl.DataFrame({"age": [1], "visits": [[1]], "raw": [b"x"]}).write_parquet(tmp_path / "w.parquet")
+    table = read_file(tmp_path / "w.parquet")
+    assert table.notes == ("no job can use 'visits', 'raw', of kind Binary, List(Int64)",)
