@@ -152,25 +152,31 @@ class Datasets:
         names: tuple[str, ...],
     ) -> d.DatasetChanged:
         """`NodeApi.data_replace`."""
-        reading = declared(separator, decimal, encoding, header, names)
-        return await self._replaced(
-            name,
-            await keeping.replace(self._services, name, Path(path), reading, self._reading(name)),
-        )
+        given = Path(path), declared(separator, decimal, encoding, header, names)
+        before = await self._same(name)
+        done = await keeping.replace(self._services, name, *given, self._reading(name))
+        return await self._replaced(name, before, done)
 
     async def replace_sql(
         self, name: str, sql: str, url: str, password: str | None
     ) -> d.DatasetChanged:
         """`NodeApi.data_replace_sql`."""
-        given = query(sql, url), password or "", self._reading(name)
-        return await self._replaced(
-            name, await keeping.replace_by_query(self._services, name, *given)
-        )
+        given = query(sql, url), password or ""
+        before = await self._same(name)
+        done = await keeping.replace_by_query(self._services, name, *given, self._reading(name))
+        return await self._replaced(name, before, done)
 
     async def _replaced(
-        self, name: str, done: tuple[Dataset, tuple[str, ...], tuple[bytes, ...]]
+        self,
+        name: str,
+        before: tuple[str, ...],
+        done: tuple[Dataset, tuple[str, ...], tuple[bytes, ...]],
     ) -> d.DatasetChanged:
+        """A new version as it is shown; names that share its budget only now are said."""
         dataset, notes, kept = done
+        if fresh := [each for each in await self._same(name) if each not in before]:
+            said = f"it has rows of {', '.join(fresh)}: they share one privacy budget now"
+            notes = (*notes, f"{said} (assay privacy)")
         self._bus.publish("data.replaced", f"{name}: {dataset.rows} rows")
         await self._changed()
         return _changed(dataset, kept, notes)

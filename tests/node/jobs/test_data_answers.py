@@ -174,6 +174,17 @@ async def test_a_statement_replaces_rows_and_keeps_map_policy_and_budget(
         await api.data_replace_sql("nowhere", "select * from first", database, None)
 
 
+async def test_a_version_that_shares_rows_with_others_says_so_once(
+    api: Any, tmp_path: Path
+) -> None:
+    for name in ("first", "second"):
+        assert (await api.data_add(*plain(tmp_path / f"{name}.csv", name))).same == ()
+    (tmp_path / "both.csv").write_text("\n".join([HEAD, *FIRST, *SECOND]) + "\n")
+    said = "it has rows of second: they share one privacy budget now (assay privacy)"
+    assert said in (await api.data_replace(*plain(tmp_path / "both.csv", "first"))).notes
+    assert said not in (await api.data_replace(*plain(tmp_path / "both.csv", "first"))).notes
+
+
 # Hold-outs
 
 
