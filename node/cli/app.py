@@ -14,6 +14,7 @@ from node.cli.commands import (
     check,
     data,
     demo,
+    doctor,
     jobs,
     lifecycle,
     params,
@@ -55,6 +56,7 @@ def build() -> App:
     app.command(swarm.peers, group=node)
     app.command(swarm.join, group=node)
     app.command(account.account, group=node)
+    app.command(doctor.doctor, group=node)
     app.command(rpc.rpc, group=node)
     keys = App(name="keys", help="Back up and restore this home's keys.", group=node)
     keys.command(account.backup)
