@@ -24,8 +24,15 @@ _LONG: Final = re.compile(r"[A-Za-z0-9_+=]{24,}")
 #: As repr() writes a value; the apostrophe of a word is none.
 _QUOTED: Final = re.compile(r"(?<!\w)'(?:[^'\\]|\\.)*'(?!\w)|\"(?:[^\"\\]|\\.)*\"")
 _HOST: Final = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])|(?<=/ip6/)[^/\s]+")
+#: Addresses that mean nothing outside of a house (RFC 1918, RFC 4193).
+_NEAR: Final = tuple(
+    ipaddress.ip_network(each)
+    for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+)
 #: An absolute path; multiaddresses begin alike, and stay.
-_PATH: Final = re.compile(r"(?<![\w./])/(?!(?:ip4|ip6|dns|dns4|dns6|tcp|p2p|assay)/)[^\s:,;'\")]+")
+_PATH: Final = re.compile(
+    r"(?<![\w./])/(?!/|(?:ip4|ip6|dns|dns4|dns6|tcp|p2p|assay)/)[^\s:,;'\")]+"
+)
 _LINE: Final = re.compile(
     r"(?P<head>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ (?P<logger>[\w.]+)): (?P<said>.*)"
 )
@@ -54,7 +61,9 @@ _PLAIN: Final = (
     "node.store",
     "libp2p",
 )
-_JOB: Final = re.compile(r"job [0-9a-f]{8}: [a-z-]+")
+_JOB: Final = re.compile(r"job [0-9a-f]{8,64}(?P<what> stops|: [a-z-]+(?=:))?")
+#: "job " and eight digits of its id, as `assay jobs` takes them.
+_SHOWN_JOB: Final = 12
 _LEFT_OUT: Final = "[left out]"
 
 
@@ -68,15 +77,15 @@ class Redactor:
         self._salt = secrets.token_bytes(16)
         self._home = re.compile(rf"{re.escape(str(home))}(?![\w-])")
         names = {each for each in names if each}
-        self._known = _words({each for each in known if len(each) >= _SHORTEST} | names)
-        self._names = _words(names)
+        self._known = _any(each for each in known if len(each) >= _SHORTEST)
+        self._names = _any(names, words=True)
 
     def text(self, text: str) -> str:
         """A sentence of assay's own, redacted."""
         text = _QUOTED.sub("'…'", self._home.sub("HOME", text))
-        text = self._known.sub(self._mark, text)
-        text = _HOST.sub(self._host, text)
         text = _URL.sub(lambda match: origin(match[0]), text)
+        text = self._names.sub(self._mark, self._known.sub(self._mark, text))
+        text = _HOST.sub(self._host, text)
         text = _LONG.sub(self._mark, text)
         # What origin left of a URL has no path, and begins with no slash.
         return _PATH.sub("PATH", text)
@@ -95,9 +104,8 @@ class Redactor:
         return _LEFT_OUT
 
     def _said(self, logger: str, said: str) -> str:
-        job = _JOB.match(said) if logger == "assay.jobs" else None
-        if job is not None:
-            return f"{job[0]} {_LEFT_OUT}"
+        if job := _JOB.match(said):
+            return f"{said[:_SHOWN_JOB]}{job['what'] or ''} {_LEFT_OUT}"
         plain = any(logger == each or logger.startswith(f"{each}.") for each in _PLAIN)
         if not plain or self._names.search(said):
             return _LEFT_OUT
@@ -106,18 +114,22 @@ class Redactor:
     def _host(self, match: re.Match[str]) -> str:
         """An address of this machine or network stays; others' are marked."""
         try:
-            return self._mark(match) if ipaddress.ip_address(match[0]).is_global else match[0]
+            host = ipaddress.ip_address(match[0])
         except ValueError:
             return match[0]
+        own = host.is_loopback or host.is_unspecified or host.is_link_local
+        near = any(host in network for network in _NEAR if network.version == host.version)
+        return match[0] if own or near else self._mark(match)
 
     def _mark(self, match: re.Match[str]) -> str:
         return f"[{hashlib.sha256(self._salt + match[0].encode()).hexdigest()[:8]}]"
 
 
-def _words(texts: Iterable[str]) -> re.Pattern[str]:
-    """Any of these as a whole word, the longest first; of none, a pattern that never matches."""
-    each = sorted({re.escape(text) for text in texts}, key=len, reverse=True)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(each)})(?!\w)" if each else r"(?!)", re.IGNORECASE)
+def _any(texts: Iterable[str], words: bool = False) -> re.Pattern[str]:
+    """Any of these, or as whole words alone, the longest first; of none, what never matches."""
+    each = "|".join(sorted({re.escape(text) for text in texts}, key=len, reverse=True))
+    whole = rf"(?<!\w)(?:{each})(?!\w)" if words else each
+    return re.compile(whole if each else r"(?!)", re.IGNORECASE)
 
 
 def origin(url: str) -> str:

@@ -1,4 +1,4 @@
-"""Homes for the doctor: a real one with keys, rows and a log, and a chain node that says anything."""
+"""Homes for the doctor: a real one with keys and rows, and a chain node that says anything."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from kits.chain.devnet import Proxy, failure, result
-
 from node.chain import library
 from node.data.datasets import import_file
 from node.doctor import examine as examination

@@ -37,6 +37,7 @@ COMMANDS = [
     "peers",
     "join",
     "account",
+    "doctor",
     "rpc",
     "keys backup",
     "keys restore",

@@ -1,4 +1,4 @@
-"""The doctor on real homes: whole ones, and each kind of damage. Every check still says its word."""
+"""The doctor on real homes: whole ones, and each kind of damage. Every check says its word."""
 
 from __future__ import annotations
 
