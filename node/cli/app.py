@@ -14,7 +14,6 @@ from node.cli.commands import (
     check,
     data,
     demo,
-    doctor,
     jobs,
     lifecycle,
     params,
@@ -22,6 +21,7 @@ from node.cli.commands import (
     swarm,
 )
 from node.cli.commands import datasets as inside
+from node.cli.commands.health import doctor, events, logs
 from node.cli.commands.requester import new, predict
 from node.console.failure import Failure
 from node.console.session import Session
@@ -57,6 +57,8 @@ def build() -> App:
     app.command(swarm.join, group=node)
     app.command(account.account, group=node)
     app.command(doctor.doctor, group=node)
+    app.command(logs.logs, group=node)
+    app.command(events.events, group=node)
     app.command(rpc.rpc, group=node)
     keys = App(name="keys", help="Back up and restore this home's keys.", group=node)
     keys.command(account.backup)

@@ -38,6 +38,8 @@ COMMANDS = [
     "join",
     "account",
     "doctor",
+    "logs",
+    "events",
     "rpc",
     "keys backup",
     "keys restore",
