@@ -55,10 +55,17 @@ def report(home: Home, seen: Seen, found: dict[str, Finding]) -> dict[str, Any]:
     }
 
 
+def check_place(path: Path) -> None:
+    """Raise InputError where no bundle can be written: before the examination, which takes long."""
+    if os.path.lexists(path):
+        raise InputError(f"{path} exists already; name another file", "bundle")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(f"{path.parent} is no directory that can be written to", "bundle")
+
+
 def write_bundle(path: Path, home: Home, seen: Seen, found: dict[str, Finding]) -> None:
     """Write the bundle to `path`, mode 0600. Raises InputError: it exists, or cannot be written."""
-    if path.exists():
-        raise InputError(f"{path} exists already; name another file", "bundle")
+    check_place(path)
     redactor = Redactor(home.path, _known(home, seen), _names(seen))
     untold = {name: replace(each, told="") for name, each in found.items()}
     parts = {

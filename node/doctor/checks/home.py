@@ -51,9 +51,14 @@ def permissions(seen: Seen) -> Finding:
         return failure(text, f"sudo chown -R $(id -u) {found.path}")
     # What is neither file nor directory is a socket, or is gone by now: the home closes it off.
     wide = [e.name for e in found.entries if e.mode & 0o077 and e.kind != "other"]
+    # The daemon refuses folders that are open. Files in closed ones are shut off all the same; of
+    # keys that is not enough, because a folder is opened sooner than one thinks.
+    grave = [e.name for e in found.entries if e.mode & 0o077 and e.kind == "directory"]
+    grave += [name for name in wide if name.startswith("keys/")]
     if wide:
-        text = f"{named(wide)} in {found.path} can be read by other users of this machine"
-        return failure(text, f"chmod -R go-rwx {found.path}")
+        text = f"{named(grave or wide)} in {found.path} can be read by other users of this machine"
+        fix = f"chmod -R go-rwx {found.path}"
+        return failure(text, fix) if grave else warning(f"{text}, once they get into it", fix)
     tail = "; there are more, which were not looked at" if found.more else ""
     return ok(f"{count(len(found.entries), 'name')} are closed to other users{tail}")
 

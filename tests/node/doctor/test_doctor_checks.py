@@ -125,8 +125,20 @@ TROUBLE: list[tuple[str, dict[str, Any], State, str]] = [
     (
         "permissions",
         {"home": HomeSeen("/h", (*HOME.entries, Entry("x", "file", 0o640, True)), False)},
-        F,
+        W,
         "x in /h can be read",
+    ),
+    (
+        "permissions",
+        {"home": HomeSeen("/h", (*HOME.entries, Entry("keys/x", "file", 0o640, True)), False)},
+        F,
+        "keys/x in /h can be read",
+    ),
+    (
+        "permissions",
+        {"home": HomeSeen("/h", (Entry(".", "directory", 0o755, True),), False)},
+        F,
+        ". in /h can be read",
     ),
     (
         "permissions",

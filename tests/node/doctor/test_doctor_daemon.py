@@ -13,6 +13,7 @@ import pytest
 from kits.daemons.processes import Swarm, run
 
 from node.control.codes import Exit
+from node.home.keys import Keys
 
 
 @pytest.fixture
@@ -39,7 +40,15 @@ async def test_the_doctor_beside_a_daemon(swarm: Swarm, tmp_path: Path) -> None:
         assert checks[name]["state"] == "ok", checks[name]
     assert str(swarm.requester.pid) in checks["daemon"]["sentence"]
     assert "loopback" in checks["reachability"]["sentence"]
-    assert zipfile.ZipFile(tmp_path / "bundle.zip").testzip() is None
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
+        packed = b"".join(archive.read(name) for name in archive.namelist())
+    keys = Keys.open(home)
+    for secret in (keys.peer_seed, keys.sign_digest(bytes(32)), keys._account_key.to_bytes()):
+        assert secret not in packed
+        assert secret.hex().encode() not in packed.lower()
+    assert (home.keys / "unlock").read_bytes().strip() not in packed
+    again = run("--home", str(home.path), "doctor", "--bundle", str(tmp_path / "bundle.zip"))
+    assert again.returncode == Exit.USAGE
     # A chain that is gone, and a daemon that does not answer, which is no daemon that is gone.
     swarm.chain.destroy()
     swarm.requester.send(signal.SIGSTOP)

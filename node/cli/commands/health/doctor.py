@@ -25,11 +25,13 @@ def doctor(
     Works with and without a running daemon, and changes nothing. Ends with 7 where a check failed;
     warnings and what could not be asked do not count.
     """
-    from node.doctor.bundle import report, write_bundle
+    from node.doctor.bundle import check_place, report, write_bundle
     from node.doctor.examine import examine, healthy, judge
     from node.doctor.findings import State
 
     home = session.home
+    if bundle is not None:
+        check_place(bundle.absolute())
     seen = examine(home)
     found = judge(seen)
     said = report(home, seen, found)
