@@ -96,7 +96,8 @@ def keys(seen: Seen) -> Finding:
             return not_asked(f"{text}; the daemon has opened them", fix)
         return warning(f"{text}: `assay up` would not start from here", fix)
     if found.why:
-        return failure(f"the keys do not open: {found.why}", restore)
+        fix = f"look at ASSAY_PASSPHRASE_FILE; else: {restore}"
+        return failure(f"the keys do not open: {found.why}", fix)
     if found.damaged:
         text = f"{count(len(found.damaged), 'sealed secret')} does not open: "
         return failure(text + named(list(found.damaged)), restore)
@@ -110,6 +111,6 @@ def log(seen: Seen) -> Finding:
         return blank("the log", found)
     if found.errors:
         text = f"the log's end has {count(found.errors, 'error')}, the last"
-        fix = "docs/guides/operations.md says what each means; assay.log in the home"
+        fix = "assay logs; docs/guides/operations.md says what each line means"
         return warning(text, fix, found.last)
     return ok(f"the log's end has no error ({count(found.bytes, 'byte')} in all)")

@@ -15,6 +15,8 @@ from kits.daemons.processes import Swarm, run
 from node.control.codes import Exit
 from node.home.keys import Keys
 
+pytestmark = pytest.mark.waits(20)
+
 
 @pytest.fixture
 def swarm(tmp_path: Path) -> Iterator[Swarm]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
@@ -23,9 +24,13 @@ from kits.doctor import (
     whole_chain,
 )
 
+from node.cli.main import main
+from node.control.codes import Exit
+from node.doctor import examine as examination
 from node.doctor.examine import CHECKS
 from node.doctor.findings import Finding, State
 from node.doctor.looking import nodes
+from node.doctor.seen import WorkersSeen
 from node.home.home import Home
 from node.home.keys import Keys
 from node.store.blobs import Blobs
@@ -372,3 +377,29 @@ def test_a_port_that_another_program_has(
     _, found = examined(home, monkeypatch)
     assert failures(found) == {"ports"}
     assert "another program listens there" in found["ports"].sentence
+
+
+def test_the_command_shows_what_is_wrong_first_and_ends_with_a_fault(
+    tmp_path: Path,
+    chain: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    home = home_at(tmp_path / "home", chain.url)
+    monkeypatch.setattr(examination, "look_workers", lambda: WorkersSeen(1.0))
+    assert main(["--home", str(home.path), "doctor"]) == Exit.OK
+    zero_key(home)
+    capsys.readouterr()
+    assert main(["--home", str(home.path), "doctor"]) == Exit.FAULT
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[0][:2] == ["check", "state"]
+    assert rows[1][:2] == ["keys", "failure"]
+    assert rows[-1][:2] == ["1", "failed,"]
+    shown = [row[1] for row in rows[1:-1]]
+    assert shown == sorted(shown, key=["failure", "warning", "not-asked", "ok"].index)
+    assert main(["--home", str(home.path), "--json", "doctor"]) == Exit.FAULT
+    said = json.loads(capsys.readouterr().out)
+    assert (said["failures"], len(said["checks"])) == (1, len(CHECKS))
+    # Where no bundle can be written, that is said before all looking.
+    bundle = ["doctor", "--bundle", str(tmp_path / "nowhere" / "b.zip")]
+    assert main(["--home", str(home.path), *bundle]) == Exit.USAGE

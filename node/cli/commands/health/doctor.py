@@ -38,7 +38,14 @@ def doctor(
     if bundle is not None:
         write_bundle(bundle.absolute(), home, seen, found)
         said["bundle"] = str(bundle.absolute())
-    rows = [(name, str(each.state), each.whole, each.fix or "-") for name, each in found.items()]
+    # What asks for something stands first, since thirty lines are many to read.
+    order = (State.FAILURE, State.WARNING, State.NOT_ASKED, State.OK)
+    rows = [
+        (name, str(each.state), each.whole, each.fix or "-")
+        for state in order
+        for name, each in found.items()
+        if each.state is state
+    ]
     counts = f"{said['failures']} failed, {said['warnings']} to look at, of {len(found)} checks"
     silent = sum(each.state is State.NOT_ASKED for each in found.values())
     tail = f"; {silent} could not be asked" if silent else ""
