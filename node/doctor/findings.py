@@ -54,6 +54,7 @@ def not_asked(sentence: str, fix: str = "") -> Finding:
     return Finding(State.NOT_ASKED, sentence, fix)
 
 
-def count(number: int, thing: str) -> str:
-    """A number and its thing: '1 blob', '3 blobs'."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+def count(number: int, thing: str, one: str = "", many: str = "") -> str:
+    """A number, its thing and what it does: '1 blob', '3 blobs', '1 peer waits', '2 peers wait'."""
+    verb = one if number == 1 else many
+    return f"{number:,} {thing}{'' if number == 1 else 's'}{' ' if verb else ''}{verb}"

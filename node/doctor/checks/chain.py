@@ -37,12 +37,13 @@ def reached(seen: Seen) -> Finding:
         return failure(silent[0].why if silent else "the settings name no chain node", _URL)
     agree = 1 if isinstance(seen.config, Blank) else seen.config.agree
     if len(found.serving) < agree:
-        text = f"{len(found.serving)} chain nodes answer, and chain.agree wants {agree}"
-        return failure(f"{text}; {silent[0].why}", "name another in chain.urls")
+        answer = count(len(found.serving), "chain node", "answers", "answer")
+        text = f"{answer}, and chain.agree wants {agree}; {silent[0].why}"
+        return failure(text, "name another in chain.urls")
     if silent:
         return warning(silent[0].why, "look at it, or take it out of config.toml")
     shown = ", ".join(each.url for each in found.serving)
-    return ok(f"{count(len(found.serving), 'chain node')} answers: {shown}")
+    return ok(f"{count(len(found.serving), 'chain node', 'answers', 'answer')}: {shown}")
 
 
 def chain_id(seen: Seen) -> Finding:

@@ -99,7 +99,7 @@ def keys(seen: Seen) -> Finding:
         fix = f"look at ASSAY_PASSPHRASE_FILE; else: {restore}"
         return failure(f"the keys do not open: {found.why}", fix)
     if found.damaged:
-        text = f"{count(len(found.damaged), 'sealed secret')} does not open: "
+        text = count(len(found.damaged), "sealed secret", "does", "do") + " not open: "
         return failure(text + named(list(found.damaged)), restore)
     return ok(f"the keys of {found.account} open, and {count(found.sealed, 'sealed secret')}")
 

@@ -45,7 +45,7 @@ def transactions(seen: Seen) -> Finding:
     if found.faults or found.counts is None:
         return not_asked("transactions: the store is damaged")
     if found.troubles:
-        text = f"{count(found.waiting, 'transaction')} waits"
+        text = count(found.waiting, "transaction", "waits", "wait")
         return warning(text, "assay jobs says what waits for it", found.troubles[0])
     return ok(f"{count(found.waiting, 'transaction')} under way, none with trouble")
 
@@ -56,7 +56,9 @@ def blobs(seen: Seen) -> Finding:
     if isinstance(found, Blank):
         return blank("blobs", found)
     if found.damaged:
-        text = f"{count(len(found.damaged), 'blob')} does not hold what its name says: "
+        text = (
+            count(len(found.damaged), "damaged blob") + " (its content is not what its name says): "
+        )
         fix = "check the disk; remove them from blobs/: what peers have is fetched again"
         return failure(text + named([name[:16] for name in found.damaged]), fix)
     held = f"{count(found.blobs, 'blob')}, {size(found.bytes)}; {found.compared} compared"

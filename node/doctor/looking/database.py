@@ -57,7 +57,7 @@ def look_store(home: Home, running: bool) -> StoreSeen:
 
 def _open(path: Path, running: bool) -> sqlite3.Connection:
     # Without a writer and without its log the file is all there is, and "immutable" keeps SQLite
-    # from making files beside it.
+    # from making files beside it. With a log, SQLite may renew its index (-shm), and nothing else.
     log = path.with_name(path.name + "-wal")
     still = not running and not (log.exists() and log.stat().st_size)
     url = f"file:{quote(os.fspath(path))}?mode=ro{'&immutable=1' if still else ''}"
