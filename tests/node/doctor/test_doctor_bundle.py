@@ -59,6 +59,7 @@ def lines(home: Home, url: str, file: Path) -> list[str]:
         f"error: {COLUMNS[0]} holds {ROWS[0][0]}",
         f"  next: look at {file}",
         *account.splitlines(),
+        f"{STAMP} ERROR assay.compute: {ROWS[0][1]} is the log's last error",
     ]
 
 
@@ -121,7 +122,7 @@ def test_a_bundle_holds_no_key_no_row_and_no_passphrase(
     assert "job 0123abcd: training-failed [left out]" in log
     assert "assay.engine: job 0123abcd stops [left out]" in log
     checks = {each["check"]: each for each in json.loads(parts["doctor.json"])["checks"]}
-    assert checks["log"]["sentence"].startswith("the log's end has 5 errors")
+    assert checks["log"]["sentence"].startswith("the log's end has 6 errors")
     assert json.loads(parts["store.json"])["rows"]["datasets"] == 1
     assert json.loads(parts["config.json"])["chain.url"] == proxy.url
     with pytest.raises(InputError, match="exists already"):
