@@ -344,6 +344,22 @@ async def test_logs_that_the_contract_cannot_have_written(proxy: Proxy) -> None:
             await client.logs(1, 8)
 
 
+async def test_the_chains_own_final_block(proxy: Proxy) -> None:
+    client = await ChainClient.open(proxy.url, CHAIN_ID, chance=lambda: 0.0)
+    final = await client.finalized()
+    assert final is not None
+    proxy.rule = lambda request, forward: result(request, None)
+    assert await client.finalized() is None
+    proxy.rule = lambda request, forward: failure(request, -32602, "unknown tag")
+    assert await client.finalized() is None
+    proxy.rule = lambda request, forward: result(request, {})
+    with pytest.raises(BadReply):
+        await client.finalized()
+    proxy.rule = lambda request, forward: 429
+    with pytest.raises(Busy):
+        await client.finalized()
+
+
 async def test_redirects_are_not_followed(proxy: Proxy, shared: Devnet) -> None:
     """A node that answers 302 cannot send us, and our requests, elsewhere."""
     listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
