@@ -21,6 +21,7 @@ from node.cli.commands import (
     swarm,
 )
 from node.cli.commands import datasets as inside
+from node.cli.commands.money import token
 from node.cli.commands.requester import new, predict
 from node.console.failure import Failure
 from node.console.session import Session
@@ -55,6 +56,11 @@ def build() -> App:
     app.command(swarm.peers, group=node)
     app.command(swarm.join, group=node)
     app.command(account.account, group=node)
+    tokens = App(name="token", help="ERC-20 tokens that are called by name here.", group=node)
+    tokens.command(token.token_add, name="add")
+    tokens.command(token.token_list, name="list")
+    tokens.command(token.token_remove, name="remove")
+    app.command(tokens)
     app.command(rpc.rpc, group=node)
     keys = App(name="keys", help="Back up and restore this home's keys.", group=node)
     keys.command(account.backup)

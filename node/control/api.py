@@ -22,8 +22,8 @@ from node.control.job_results import (
     ModelFile,
     Posted,
 )
+from node.control.money.results import Account
 from node.control.results import (
-    Account,
     Dataset,
     Explained,
     Joined,
@@ -226,4 +226,4 @@ class NodeApi(Protocol):
         """Check the job's books from the chain and the stored evidence. Faults are results."""
 
     async def account(self) -> Account:
-        """This home's account and its balance as last seen."""
+        """This home's account, and what it has in each currency. Raises ChainError."""

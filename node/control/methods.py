@@ -16,6 +16,8 @@ from node.control.cards import examples as cx
 from node.control.cards import params as cp
 from node.control.cards import results as cr
 from node.control.codes import Code
+from node.control.money import examples as mx
+from node.control.money import results as mr
 from node.control.rpc import Context, Encoded, Method, Registry
 from node.control.wire import hints
 
@@ -349,10 +351,10 @@ METHODS: Final = Registry(
             "account",
             "This home's account and its balance as last seen.",
             p.Nothing,
-            r.Account,
+            mr.Account,
             _api(NodeApi.account),
             (),
-            (_NOTHING, ex.ACCOUNT),
+            (_NOTHING, mx.ACCOUNT),
         ),
         Method(
             "events.subscribe",

@@ -11,6 +11,7 @@ from node.engine.engine import Engine
 from node.home.config import Config
 from node.home.home import Home
 from node.home.keys import Keys
+from node.home.tokens import load_all
 from node.net.swarm import Swarm
 from node.store import records
 from node.store.blobs import BlobRef, Blobs
@@ -19,6 +20,7 @@ from node.workers.compute import Compute
 from protocol.books.typed_data import Domain
 from protocol.errors import FatalError
 from protocol.machines.machine import JobContext
+from protocol.tokens import Tokens
 from protocol.wire.envelope import Context
 
 
@@ -45,6 +47,10 @@ class Services:
         if self.chain.contract is None:
             raise FatalError("the node runs without a contract")
         return Domain(self.chain.chain_id, self.chain.contract)
+
+    def tokens(self) -> Tokens:
+        """The tokens of this chain that the user calls by name, read anew. Raises InputError."""
+        return load_all(self.home).on(self.chain.chain_id)
 
     def place(self, job: bytes, round_: int = 0, attempt: int = 0) -> Context:
         """Where a message of this node belongs."""

@@ -12,11 +12,11 @@ from node.control.job_results import Posted
 from node.data.datasets import add_dataset
 from node.engine.engine import Machine, unix_ms
 from node.engine.services import Services
+from node.jobs.books import token_of
 from node.perform.compute import key_name, misfit
 from node.store import catalogue, jobs, records, versions
 from node.store.store import Transaction
 from node.work import tasks
-from protocol.addresses import to_checksum
 from protocol.amounts import format_amount
 from protocol.books.enrolment import job_id, spec_domain
 from protocol.errors import ChainError, InputError
@@ -44,7 +44,7 @@ class Posting:
         Raises InputError (the file, the hold-out set), ChainError (too little money, no chain).
         """
         services = self._services
-        draft = parse_toml(text, no_noise)
+        draft = parse_toml(text, no_noise, services.tokens())
         await services.chain.check()
         await self._check_funds(draft)
         name = "" if holdout is None else await self._holdout(holdout, draft)
@@ -100,7 +100,7 @@ class Posting:
                 tx_hash = (outcome.tx_hash or b"") if outcome is not None else b""
                 await trio.sleep(0.05)
         shown = "0x" + tx_hash.hex() if tx_hash else ""
-        token = None if spec.payment.token == ETHER else to_checksum(spec.payment.token)
+        token = token_of(spec)
         noisy, sealed = spec.privacy.noisy, spec.privacy.sealed
         return Posted("0x" + job.hex(), digest, spec.escrow, token, noisy, sealed, shown)
 

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from node.cli.options import Here
 from node.console.amounts import money
+from node.console.asking import agree
 from node.console.failure import Failure
 from node.console.session import Session, write_json
 from node.console.show import Pairs
@@ -142,17 +143,7 @@ async def _deploy(config: Config, keys: Keys, yes: bool) -> bytes:
         if held < price.most:
             raise Failure(Exit.REFUSED, text, next_="send ether to the account: assay account")
         if not yes:
-            _agree(text)
+            agree(text, "deploy it?", command="assay deploy", left="nothing was deployed")
         return await deploy_bounty(client, keys, price=price)
     finally:
         client.close()
-
-
-def _agree(text: str) -> None:
-    """Ask whoever sits at the terminal. Raises Failure where nobody does, or the answer is no."""
-    if not sys.stdin.isatty():
-        raise Failure(Exit.REFUSED, f"{text}; nobody is there to agree", next_="assay deploy --yes")
-    sys.stderr.write(f"{text}\ndeploy it? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise Failure(Exit.REFUSED, "nothing was deployed", next_="assay deploy")

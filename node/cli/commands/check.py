@@ -68,9 +68,11 @@ def job_check(
     from protocol.cost.estimate import estimate
     from protocol.spec.read import SpecError
     from protocol.spec.toml import parse_toml
+    from protocol.tokens import NO_TOKENS
 
     try:
-        draft = parse_toml(text, no_noise)
+        tokens = session.tokens or NO_TOKENS
+        draft = parse_toml(text, no_noise, tokens)
         wanted = check_sealed.asked(draft.terms.privacy.sealed, held_out, dry_run, rows_per_owner)
         sealed = check_sealed.facts(draft, wanted) if draft.terms.privacy.sealed else None
     except SpecError as error:
@@ -81,7 +83,7 @@ def job_check(
             f"--holdout {holdout!r} is no file here; as a data set's name the daemon reads it"
         )
     found["cards"] = _cards(session, text, no_noise)
-    session.emit(found, check_views.estimate(found))
+    session.emit(found, check_views.estimate(found, tokens))
     return Exit.OK
 
 

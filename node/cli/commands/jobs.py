@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import Parameter
 
 from node.cli import data_views, views
+from node.cli.money_views import claims, pay
 from node.cli.options import Here, Job, NoNoise, Spec, holdout_file, read_spec
 from node.console.failure import Failure
 from node.console.session import Session, write_json
@@ -40,7 +41,7 @@ _NO_HOLDOUT: Final = (
 def jobs(*, session: Here) -> int:
     """Jobs known here, newest first, and why each stands where it stands."""
     found = session.call("jobs")
-    session.emit(found, views.jobs(found))
+    session.emit(found, views.jobs(found, session.tokens))
     return Exit.OK
 
 
@@ -59,7 +60,7 @@ def job_post(
     posted = session.call("job.post", {"spec": text, "holdout": given, "no_noise": no_noise})
     lines = [
         f"posted {posted['job']}",
-        f"escrowed {views.pay(posted['escrowed'], posted['token'])}",
+        f"escrowed {pay(posted['escrowed'], posted['token'], session.tokens)}",
         *([f"transaction {posted['transaction']}"] if posted["transaction"] else []),
         *([] if holdout is not None else [_NO_HOLDOUT]),
         *views.noise_warning(posted),
@@ -72,7 +73,7 @@ def job_post(
 def job_show(job: Job, *, session: Here) -> int:
     """All that this node knows of a job: rounds, owners, money, bytes, seconds."""
     found = session.call("job.show", {"job": job})
-    session.emit(found, views.job(found))
+    session.emit(found, views.job(found, session.tokens))
     return Exit.OK
 
 
@@ -205,7 +206,7 @@ def claim(
     """
     given = {"job": job, "account": account, "everybody": everybody}
     found = session.call("claim", given)
-    session.emit(found, views.claims(found))
+    session.emit(found, claims(found, session.tokens))
     return Exit.OK
 
 

@@ -40,8 +40,11 @@ from node.control.shapes.job_results import (
     Round,
     RowsFit,
 )
-from node.control.shapes.results import (
+from node.control.shapes.money_results import (
     Account,
+    Currency,
+)
+from node.control.shapes.results import (
     ChainStatus,
     Dataset,
     Event,
@@ -68,6 +71,7 @@ __all__ = [
     "Check",
     "Claim",
     "Consent",
+    "Currency",
     "Dataset",
     "DatasetChanged",
     "DatasetColumn",

@@ -172,6 +172,31 @@ def post_args(spec: bytes, rounds: int = 3, cohort: int = 5, rate: int = 100) ->
     return (spec, bytes(20), rounds, cohort, rate, 0, int(time.time()) + 3600)
 
 
+def transact(
+    chain: Devnet, signer: LocalSigner, to: bytes | None, data: bytes, value: int = 0
+) -> bytes:
+    """Send one transaction without assay's client and wait for it; what it created, if it did."""
+    raw = signer.sign_transaction(
+        {
+            "type": 2,
+            "chainId": CHAIN_ID,
+            "nonce": chain.nonce(signer.account, "pending"),
+            "gas": 3_000_000,
+            "maxFeePerGas": 10**10,
+            "maxPriorityFeePerGas": 10**9,
+            "value": value,
+            "data": data,
+            **({} if to is None else {"to": to}),
+        }
+    )
+    sent = chain.rpc("eth_sendRawTransaction", "0x" + raw.hex())
+    chain.rpc("evm_mine")
+    while (receipt := chain.rpc("eth_getTransactionReceipt", sent)) is None:
+        time.sleep(0.02)
+    assert receipt["status"] == "0x1"
+    return bytes.fromhex((receipt["contractAddress"] or "0x")[2:])
+
+
 class Poster:
     """Posts jobs without intents; `specs` lists their digests in order."""
 

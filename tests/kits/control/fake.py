@@ -17,6 +17,8 @@ from node.control import results as r
 from node.control.cards import examples as cx
 from node.control.cards import results as cr
 from node.control.events import EventBus
+from node.control.money import examples as mx
+from node.control.money import results as mr
 from node.control.server import ControlServer
 from protocol.errors import ChainError, FatalError, InputError, PeerError, StateError
 
@@ -47,6 +49,9 @@ class FakeNode:
         self.searched: list[tuple[object, ...]] = []
         self.matches = cx.MATCHES
         self.audit_ok = True
+        self.offers_shown = cx.OFFERS
+        self.claim_shown = ex.CLAIM
+        self.account_shown = mx.ACCOUNT
         self.passwords: list[str | None] = []
         self.state: r.Status = ex.STATUS
         self.blocked = trio.Event()
@@ -221,7 +226,7 @@ class FakeNode:
         limit: int,
     ) -> cr.Offers:
         self.searched.append((columns, kind, purpose, max_rate, token, limit))
-        return cx.OFFERS
+        return self.offers_shown
 
     async def offer_show(self, card: str) -> cr.OfferDetail:
         if not cx.OFFER.card.hex().startswith(card.removeprefix("0x")):
@@ -283,15 +288,15 @@ class FakeNode:
     async def claim(self, job: str, account: str | None, everybody: bool) -> tuple[j.Claim, ...]:
         await self.job_show(job)
         self.claimed.append("everybody" if everybody else account)
-        return (ex.CLAIM,)
+        return (self.claim_shown,)
 
     async def audit(self, job: str) -> j.Audit:
         await self.job_show(job)
         checks = (*ex.AUDIT.checks, j.Check("roots", self.audit_ok, "round 3"))
         return dataclasses.replace(ex.AUDIT, ok=self.audit_ok, checks=checks)
 
-    async def account(self) -> r.Account:
-        return ex.ACCOUNT
+    async def account(self) -> mr.Account:
+        return self.account_shown
 
     def _dataset(self, name: str) -> r.Dataset:
         if name not in self.datasets:

@@ -1,0 +1,59 @@
+"""What this home has, currency by currency, and what moves of it by its user's word.
+
+The methods of the control socket that are about money; node/api.py has them as its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+
+import trio
+
+from node.chain.tokens import reading
+from node.control.money import results as r
+from node.engine.services import Services
+from node.jobs.earnings import Earned, earned, told_of
+from protocol.addresses import to_checksum
+from protocol.errors import InputError
+from protocol.spec.parts import ETHER
+
+
+class MoneyCalls:
+    """Calls of node.control.api.NodeApi that are about money."""
+
+    def __init__(self, services: Services) -> None:
+        self._money = services
+
+    async def account(self) -> r.Account:
+        services, own = self._money, self._money.keys.account
+        rate: Counter[bytes] = Counter()
+        merit: Counter[bytes] = Counter()
+        for line in await self._earned():
+            (merit if line.round is None else rate)[line.token] += line.due - line.paid
+        paying = (m.context.spec.payment.token for m in services.engine.machines.values())
+        named = (token.address for token in services.tokens())
+        # Each currency once, the coin first, in an order that stays.
+        found = []
+        for token in dict.fromkeys([ETHER, *named, *paying]):
+            found.append(await self._currency(token, rate[token], merit[token]))
+        payout = services.config.payout or own
+        return r.Account(to_checksum(own), to_checksum(payout), tuple(found))
+
+    async def _currency(self, token: bytes, rate: int, merit: int) -> r.Currency:
+        chain, own = self._money.chain, self._money.keys.account
+        if token == ETHER:
+            return r.Currency(None, await chain.balance(own), rate, merit, 0, "")
+        named, balance, allowed, problem = to_checksum(token), None, 0, ""
+        try:
+            balance = await reading.balance(chain, token, own)
+            allowed = await reading.allowance(chain, token, own, self._money.domain.contract)
+        except InputError as error:
+            problem = str(error)
+        return r.Currency(named, balance, rate, merit, allowed, problem)
+
+    async def _earned(self) -> list[Earned]:
+        services = self._money
+        known = tuple(services.engine.machines)
+        told = await services.store.read(partial(told_of, wanted=known))
+        return await trio.to_thread.run_sync(earned, services, told)
