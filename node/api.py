@@ -285,8 +285,14 @@ class Api(CardCalls, MoneyCalls):
     async def jobs(self) -> tuple[JobSummary, ...]:
         return await self._books.summaries()
 
-    async def job_post(self, spec: str, holdout: str | None, no_noise: bool = False) -> Posted:
-        posted = await self._posting.post(spec, holdout, no_noise)
+    async def job_post(
+        self,
+        spec: str,
+        holdout: str | None,
+        no_noise: bool = False,
+        max_fee: int | None = None,
+    ) -> Posted:
+        posted = await self._posting.post(spec, holdout, no_noise, max_fee)
         await self.refresh()
         return posted
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from node.cli import sealed_views
-from node.cli.money_views import pay
+from node.cli.money_views import pay, rounded
 from node.cli.sealed_views import Result
-from node.console.amounts import brief, size, span
+from node.console.amounts import brief, money, size, span
 from node.console.show import Part, Table
 
 if TYPE_CHECKING:
@@ -89,9 +89,11 @@ def estimate(c: Result, tokens: Tokens | None = None) -> list[Part]:
             pay(e["owner_earns"], token, tokens),
             "in all rounds" + (", and its share of merit" if merit else ""),
         ),
+        *_gas(c, tokens),
         *_cards(c),
     ]
-    warnings = [f"warning: {text}" for text in c["warnings"]]
+    problem = (c["quote"] or {}).get("problem")
+    warnings = [f"warning: {text}" for text in (*c["warnings"], *([problem] if problem else []))]
     protects = Table(("what", "value", "how"), _protection(c), title="what protects an owner")
     more = [_envelopes(c)] if sealed is None else sealed_views.parts(c)
     return [Table(("what", "value", "how"), rows), _gaps(c), protects, *more, "", *warnings]
@@ -119,6 +121,27 @@ def _becomes(rule: Result, *, noisy: bool) -> str:
     if rule["missing"] == "drop-row":
         return "drop-row: its row is left out"
     return "refuse: a data set with one cannot take part"
+
+
+def _gas(c: Result, tokens: Tokens | None) -> _Rows:
+    """What the requester's transactions use, and cost at what is offered now."""
+    g, quote = c["gas"], c["quote"]
+    approve = f"approve {g['approve']:,}, " if g["approve"] else ""
+    how = (
+        f"{approve}post {g['post']:,}, enrol {g['enrol']:,}, commit {g['commit']:,}, "
+        f"finish {g['finish']:,}, claim for all {g['claim']:,}"
+    )
+    rows = [("the requester's gas", f"about {g['all']:,}", how)]
+    if quote is not None and int(quote["fee"]):
+        fee = int(quote["fee"])
+        most = f"at most {money(rounded(g['all'] * fee))}"
+        rows.append(("gas costs", most, f"at {fee / 10**9:.6g} gwei, the most that is offered now"))
+    if quote is not None and quote["balance"] is not None:
+        held = pay(quote["balance"], quote["token"], tokens)
+        allowed = int(quote["allowance"])
+        may = f"; the contract may take {pay(str(allowed), quote['token'], tokens)} of it"
+        rows.append(("the account holds", held, "for the escrow" + may * bool(allowed)))
+    return rows
 
 
 def _cards(c: Result) -> _Rows:

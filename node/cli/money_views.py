@@ -66,3 +66,44 @@ def _unnamed(token: str | None, tokens: Tokens | None) -> str:
     if token is None or (tokens is not None and tokens.at(bytes.fromhex(token[2:]))):
         return "-"
     return f"next: assay token add {token}"
+
+
+def quoted(q: shapes.Quote, tokens: Tokens | None = None) -> str:
+    """What posting a job takes, for whoever is to agree."""
+    escrow, held = (pay(q[name] or "0", q["token"], tokens) for name in ("escrow", "balance"))
+    before = ", after one approval of exactly that" if q["approves"] else ""
+    cost = money(rounded(q["gas"] * int(q["fee"])))
+    return (
+        f"the job locks up {escrow}{before}; posting uses about {q['gas']:,} gas, at most {cost} "
+        f"now; the account holds {held}" + (f" and {money(q['coin'])}" if q["token"] else "")
+    )
+
+
+def sent(s: shapes.Sent, tokens: Tokens | None = None) -> list[Part]:
+    """Where a payment stands."""
+    what = f"{pay(s['amount'], s['token'], tokens)} to {s['to']}"
+    if s["state"] in ("failed", "superseded"):
+        lines = [f"not sent: {what}: {s['problem']}"]
+    elif s["state"] in ("mined", "final"):
+        lines = [f"sent {what}", f"transaction {s['transaction']}, {s['gas']:,} gas"]
+    else:
+        waits = f": {s['problem']}" if s["problem"] else ""
+        again = f"the same with --id {s['id']} says where it stands, and sends nothing twice"
+        lines = [f"on its way{waits}: {what}", again]
+    return list(lines)
+
+
+def to_agree(s: shapes.Sent, tokens: Tokens | None = None) -> str:
+    """What a payment takes, for whoever is to agree."""
+    code = " (a contract stands there)" if s["contract"] else ""
+    cost = money(rounded(s["gas"] * int(s["fee"])))
+    return (
+        f"{pay(s['amount'], s['token'], tokens)} go to {s['to']}{code}; it uses about {s['gas']:,} "
+        f"gas, at most {cost} now; what is sent cannot be taken back"
+    )
+
+
+def rounded(wei: int) -> int:
+    """Up to a millionth of an ether: a cost is a bound, and short."""
+    step = 10**12
+    return -(-wei // step) * step

@@ -130,6 +130,7 @@ DATASET_CHANGED: Final = d.DatasetChanged(
     notes=(),
 )
 
+DATABASE: Final = "postgresql://reader@db.example/ward"
 SQL: Final = "select age, lactate, sepsis from stays"
 
 DATASET_OF_SQL: Final = dataclasses.replace(

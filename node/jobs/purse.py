@@ -14,9 +14,12 @@ from node.chain.tokens import reading
 from node.control.money import results as r
 from node.engine.services import Services
 from node.jobs.earnings import Earned, earned, told_of
-from protocol.addresses import to_checksum
+from node.jobs.paying import plan
+from node.jobs.payments import Payment, Payments
+from protocol.addresses import parse_address, to_checksum
 from protocol.errors import InputError
 from protocol.spec.parts import ETHER
+from protocol.spec.toml import parse_toml
 
 
 class MoneyCalls:
@@ -24,6 +27,7 @@ class MoneyCalls:
 
     def __init__(self, services: Services) -> None:
         self._money = services
+        self._payments = Payments(services)
 
     async def account(self) -> r.Account:
         services, own = self._money, self._money.keys.account
@@ -51,6 +55,28 @@ class MoneyCalls:
         except InputError as error:
             problem = str(error)
         return r.Currency(named, balance, rate, merit, allowed, problem)
+
+    async def job_quote(self, spec: str, no_noise: bool = False) -> r.Quote:
+        draft = parse_toml(spec, no_noise, self._money.tokens())
+        await self._money.chain.check()
+        return (await plan(self._money, draft.terms)).shown()
+
+    async def send(
+        self,
+        id: str,
+        to: str,
+        amount: int,
+        token: str | None = None,
+        max_fee: int | None = None,
+        dry_run: bool = False,
+    ) -> r.Sent:
+        payment = Payment(
+            id, parse_address(to, "to"), amount, ETHER if token is None else parse_address(token)
+        )
+        return await self._payments.send(payment, max_fee, dry_run)
+
+    async def token_revoke(self, id: str, token: str) -> r.Sent:
+        return await self._payments.revoke(id, parse_address(token, "token"))
 
     async def _earned(self) -> list[Earned]:
         services = self._money

@@ -26,3 +26,42 @@ ACCOUNT: Final = r.Account(
         r.Currency(token=USDC, balance=2_500_000, rate=40_000, merit=0, allowance=0, problem=""),
     ),
 )
+
+QUOTE: Final = r.Quote(
+    token=USDC,
+    escrow=2_500_000,
+    balance=4_000_000,
+    allowance=0,
+    approves=True,
+    gas=227_000,
+    gas_job=1_100_000,
+    fee=3 * 10**9,
+    coin=ex.ETHER,
+    problem="",
+)
+
+SENT: Final = r.Sent(
+    id="4f2a9c01",
+    to=ex.REQUESTER,
+    token=USDC,
+    amount=2_500_000,
+    contract=False,
+    gas=48_000,
+    fee=3 * 10**9,
+    state="mined",
+    transaction=ex.TRANSACTION,
+    problem="",
+)
+
+REVOKED: Final = r.Sent(
+    id="4f2a9c02",
+    to=ex.OWNER,
+    token=USDC,
+    amount=0,
+    contract=True,
+    gas=26_000,
+    fee=3 * 10**9,
+    state="mined",
+    transaction=ex.TRANSACTION,
+    problem="",
+)

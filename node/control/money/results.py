@@ -42,3 +42,59 @@ class Account:
     address: Address
     payout: Address
     currencies: tuple[Currency, ...]
+
+
+@dataclass(frozen=True)
+class Quote:
+    """What posting a job would take now. Nothing was sent.
+
+    token: the ERC-20 token that pays; null for ether
+    escrow: what the contract would take, in the token's smallest unit
+    balance: what the account holds of it; null if the token does not say
+    allowance: what the contract may take of the token already; 0 for ether
+    approves: whether an approval of exactly the escrow would be sent before
+    gas: about what the transactions that post it use
+    gas_job: about what all transactions of the requester use, to the last claim
+    fee: the most that is offered for a unit of gas now, wei
+    coin: what the account holds of the chain's coin, wei
+    problem: what stands in its way; empty if nothing does
+    """
+
+    token: Address | None
+    escrow: Wei
+    balance: Wei | None
+    allowance: Wei
+    approves: bool
+    gas: int
+    gas_job: int
+    fee: Wei
+    coin: Wei
+    problem: str
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A payment from this home's account, or what it would take.
+
+    id: the caller's word for it; the same again is sent once
+    to: who receives it
+    token: the ERC-20 token; null for the chain's coin
+    amount: in the token's smallest unit
+    contract: whether code stands at `to`
+    gas: about what it uses, or what it used
+    fee: the most that is offered for a unit of gas, wei
+    state: where it stands, as in docs/daemon.md; empty if it was only asked for
+    transaction: its transaction's hash; empty until it is mined
+    problem: what it waits for, or why it failed; empty if nothing is wrong
+    """
+
+    id: str
+    to: Address
+    token: Address | None
+    amount: Wei
+    contract: bool
+    gas: int
+    fee: Wei
+    state: str
+    transaction: str
+    problem: str

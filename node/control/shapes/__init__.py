@@ -43,6 +43,8 @@ from node.control.shapes.job_results import (
 from node.control.shapes.money_results import (
     Account,
     Currency,
+    Quote,
+    Sent,
 )
 from node.control.shapes.results import (
     ChainStatus,
@@ -101,8 +103,10 @@ __all__ = [
     "Posted",
     "Privacy",
     "PrivacyJob",
+    "Quote",
     "Round",
     "RowsFit",
+    "Sent",
     "Status",
     "Stopping",
     "Subscribed",

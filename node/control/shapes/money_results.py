@@ -20,3 +20,31 @@ class Currency(TypedDict):
     merit: str
     allowance: str
     problem: str
+
+
+class Quote(TypedDict):
+    # node.control.money.results.Quote
+    token: str | None
+    escrow: str
+    balance: str | None
+    allowance: str
+    approves: bool
+    gas: int
+    gas_job: int
+    fee: str
+    coin: str
+    problem: str
+
+
+class Sent(TypedDict):
+    # node.control.money.results.Sent
+    id: str
+    to: str
+    token: str | None
+    amount: str
+    contract: bool
+    gas: int
+    fee: str
+    state: str
+    transaction: str
+    problem: str

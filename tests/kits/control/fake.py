@@ -49,6 +49,8 @@ class FakeNode:
         self.searched: list[tuple[object, ...]] = []
         self.matches = cx.MATCHES
         self.audit_ok = True
+        self.quote = mx.QUOTE
+        self.sent: list[tuple[object, ...]] = []
         self.offers_shown = cx.OFFERS
         self.claim_shown = ex.CLAIM
         self.account_shown = mx.ACCOUNT
@@ -239,7 +241,34 @@ class FakeNode:
     async def jobs(self) -> tuple[j.JobSummary, ...]:
         return tuple(detail.summary for detail in self.jobs_known.values())
 
-    async def job_post(self, spec: str, holdout: str | None, no_noise: bool = False) -> j.Posted:
+    async def job_quote(self, spec: str, no_noise: bool = False) -> mr.Quote:
+        return self.quote
+
+    async def send(
+        self,
+        id: str,
+        to: str,
+        amount: int,
+        token: str | None = None,
+        max_fee: int | None = None,
+        dry_run: bool = False,
+    ) -> mr.Sent:
+        self.sent.append((id, to, amount, token, max_fee, dry_run))
+        return dataclasses.replace(
+            mx.SENT, id=id, to=to, amount=amount, token=token, state="" if dry_run else "mined"
+        )
+
+    async def token_revoke(self, id: str, token: str) -> mr.Sent:
+        self.sent.append((id, "", 0, token, None, False))
+        return dataclasses.replace(mx.REVOKED, id=id, token=token)
+
+    async def job_post(
+        self,
+        spec: str,
+        holdout: str | None,
+        no_noise: bool = False,
+        max_fee: int | None = None,
+    ) -> j.Posted:
         if "poor" in spec:
             raise ChainError("the account holds 0 wei, the bounty is 200000000000000000 wei")
         self.posted.append((spec, holdout))
