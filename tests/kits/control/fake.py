@@ -50,6 +50,8 @@ class FakeNode:
         self.matches = cx.MATCHES
         self.audit_ok = True
         self.quote = mx.QUOTE
+        self.sent_state = "mined"
+        self.fees: list[int | None] = []
         self.sent: list[tuple[object, ...]] = []
         self.offers_shown = cx.OFFERS
         self.claim_shown = ex.CLAIM
@@ -254,9 +256,8 @@ class FakeNode:
         dry_run: bool = False,
     ) -> mr.Sent:
         self.sent.append((id, to, amount, token, max_fee, dry_run))
-        return dataclasses.replace(
-            mx.SENT, id=id, to=to, amount=amount, token=token, state="" if dry_run else "mined"
-        )
+        state = "" if dry_run else self.sent_state
+        return dataclasses.replace(mx.SENT, id=id, to=to, amount=amount, token=token, state=state)
 
     async def token_revoke(self, id: str, token: str) -> mr.Sent:
         self.sent.append((id, "", 0, token, None, False))
@@ -272,6 +273,7 @@ class FakeNode:
         if "poor" in spec:
             raise ChainError("the account holds 0 wei, the bounty is 200000000000000000 wei")
         self.posted.append((spec, holdout))
+        self.fees.append(max_fee)
         return dataclasses.replace(ex.POSTED, noisy=False, sealed=True) if no_noise else ex.POSTED
 
     async def job_show(self, job: str) -> j.JobDetail:

@@ -37,6 +37,8 @@ COMMANDS = [
     "token add",
     "token list",
     "token remove",
+    "token revoke",
+    "send",
     "rpc",
     "keys backup",
     "keys restore",
