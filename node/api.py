@@ -74,7 +74,7 @@ class Api(CardCalls, MoneyCalls):
         shelf: Shelf,
     ) -> None:
         CardCalls.__init__(self, services, shelf)
-        MoneyCalls.__init__(self, services)
+        MoneyCalls.__init__(self, services, self._find)
         self._services = services
         self._watcher = watcher
         self._follower = follower

@@ -21,7 +21,7 @@ from node.cli.commands import (
     swarm,
 )
 from node.cli.commands import datasets as inside
-from node.cli.commands.money import send, token
+from node.cli.commands.money import earnings, send, token
 from node.cli.commands.requester import new, predict
 from node.console.failure import Failure
 from node.console.session import Session
@@ -63,6 +63,8 @@ def build() -> App:
     tokens.command(send.token_revoke, name="revoke")
     app.command(tokens)
     app.command(send.send, group=node)
+    app.command(earnings.earnings, group=own)
+    app.command(earnings.receipts, group=own)
     app.command(rpc.rpc, group=node)
     keys = App(name="keys", help="Back up and restore this home's keys.", group=node)
     keys.command(account.backup)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from node.console.amounts import money, short
+from node.console.amounts import money, short, size
 from node.console.show import Pairs, Part, Table
 
 if TYPE_CHECKING:
@@ -107,3 +107,46 @@ def rounded(wei: int) -> int:
     """Up to a millionth of an ether: a cost is a bound, and short."""
     step = 10**12
     return -(-wei // step) * step
+
+
+def earnings(lines: Sequence[shapes.Earning], tokens: Tokens | None = None) -> list[Part]:
+    """A row a round, and what it comes to in each currency."""
+    rows = [
+        (
+            short(e["job"]),
+            e["title"],
+            "merit" if e["round"] is None else str(e["round"]),
+            "-" if e["batch"] is None else f"{e['batch'][:10]}, {size(e['bytes'])}",
+            "no bound" if e["epsilon"] is None else f"{e['epsilon']:.3g}",
+            pay(e["due"], e["token"], tokens),
+            pay(e["paid"], e["token"], tokens),
+            short(e["transaction"]) or "-",
+        )
+        for e in lines
+    ]
+    headings = ("job", "title", "round", "what left", "epsilon", "due", "paid", "transaction")
+    parts: list[Part] = [Table(headings, rows, "nothing is earned yet")]
+    for token in dict.fromkeys(e["token"] for e in lines):
+        due, paid = (
+            pay(str(sum(int(e[name]) for e in lines if e["token"] == token)), token, tokens)
+            for name in ("due", "paid")
+        )
+        parts.append(f"in all {due}, of which {paid} are paid")
+    return parts
+
+
+def plain(e: shapes.Earning, tokens: Tokens | None = None) -> tuple[str, str, str]:
+    """Currency, due and paid as a spreadsheet has them: decimal numbers, exact."""
+    token = e["token"]
+    known = None if token is None or tokens is None else tokens.at(bytes.fromhex(token[2:]))
+    if token is None:
+        return "ether", _decimal(e["due"], 18), _decimal(e["paid"], 18)
+    if known is None:
+        return f"units of {token}", e["due"], e["paid"]
+    return known.name, _decimal(e["due"], known.decimals), _decimal(e["paid"], known.decimals)
+
+
+def _decimal(amount: str, decimals: int) -> str:
+    whole, rest = divmod(int(amount), 10**decimals)
+    digits = f"{rest:0{decimals}d}".rstrip("0") if decimals else ""
+    return f"{whole}.{digits}" if digits else str(whole)

@@ -22,7 +22,7 @@ from node.control.job_results import (
     ModelFile,
     Posted,
 )
-from node.control.money.results import Account, Quote, Sent
+from node.control.money.results import Account, Earnings, Quote, Sent
 from node.control.results import (
     Dataset,
     Explained,
@@ -257,6 +257,9 @@ class NodeApi(Protocol):
 
         Raises InputError (a token that refuses), ChainError (chain).
         """
+
+    async def earnings(self, job: str | None = None, signed: bool = False) -> Earnings:
+        """What this home's data sets earned, of one job or all. Raises InputError (no such job)."""
 
     async def account(self) -> Account:
         """This home's account, and what it has in each currency. Raises ChainError."""

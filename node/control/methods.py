@@ -370,6 +370,15 @@ METHODS: Final = Registry(
             (mp.RevokeParams("4f2a9c02", mx.USDC), mx.REVOKED),
         ),
         Method(
+            "earnings",
+            "What was earned and paid, by job and round; as signed receipts, too.",
+            mp.EarningsParams,
+            mr.Earnings,
+            _api(NodeApi.earnings),
+            (Code.INPUT,),
+            (mp.EarningsParams(), mx.EARNINGS),
+        ),
+        Method(
             "account",
             "This home's account and its balance as last seen.",
             p.Nothing,

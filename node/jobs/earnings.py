@@ -46,11 +46,12 @@ class Earned:
 def earned(services: Services, told: dict[bytes, list[StoredEvent]]) -> list[Earned]:
     """Every line of every job here, job by job in the order of their first block, then by round.
 
-    `told` are the contract's events by job. Blocks on the disk: to be called in a thread.
+    `told` are the contract's events by job, of the jobs that are asked for. Blocks on the disk: to
+    be called in a thread.
     """
     found = []
-    for machine in services.engine.machines.values():
-        lines = _of_job(services, machine, told.get(machine.key, []))
+    for job, said in told.items():
+        lines = _of_job(services, services.engine.machines[job], said)
         if lines:
             found.append(lines)
     found.sort(key=lambda lines: (lines[0].at, lines[0].job))

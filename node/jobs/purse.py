@@ -6,27 +6,36 @@ The methods of the control socket that are about money; node/api.py has them as 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 
 import trio
 
 from node.chain.tokens import reading
+from node.control import wire
 from node.control.money import results as r
+from node.engine.engine import Machine
 from node.engine.services import Services
 from node.jobs.earnings import Earned, earned, told_of
 from node.jobs.paying import plan
 from node.jobs.payments import Payment, Payments
+from node.privacy.budgets import job_spent
 from protocol.addresses import parse_address, to_checksum
+from protocol.books import receipts
 from protocol.errors import InputError
 from protocol.spec.parts import ETHER
 from protocol.spec.toml import parse_toml
 
 
 class MoneyCalls:
-    """Calls of node.control.api.NodeApi that are about money."""
+    """Calls of node.control.api.NodeApi that are about money.
 
-    def __init__(self, services: Services) -> None:
+    `find` finds a job as people name it.
+    """
+
+    def __init__(self, services: Services, find: Callable[[str], Machine]) -> None:
         self._money = services
+        self._job = find
         self._payments = Payments(services)
 
     async def account(self) -> r.Account:
@@ -78,8 +87,49 @@ class MoneyCalls:
     async def token_revoke(self, id: str, token: str) -> r.Sent:
         return await self._payments.revoke(id, parse_address(token, "token"))
 
-    async def _earned(self) -> list[Earned]:
+    async def earnings(self, job: str | None = None, signed: bool = False) -> r.Earnings:
+        machine = None if job is None else self._job(job)
+        found = await self._earned(None if machine is None else machine.key)
+        told: dict[bytes, float | None] = {}
+        for key in dict.fromkeys(line.job for line in found):
+            told[key] = await job_spent(self._money, self._money.engine.machines[key])
+        lines = tuple(self._line(line, told[line.job]) for line in found)
+        text = await trio.to_thread.run_sync(self._receipts, lines) if signed else ""
+        return r.Earnings(lines, text)
+
+    def _line(self, line: Earned, epsilon: float | None) -> r.Earning:
+        spec = self._money.engine.machines[line.job].context.spec
+        return r.Earning(
+            job="0x" + line.job.hex(),
+            title=spec.title,
+            requester=to_checksum(spec.requester.account),
+            round=line.round,
+            block=line.at,
+            batch=line.batch or None,
+            bytes=line.size,
+            epsilon=epsilon,
+            account=to_checksum(line.account),
+            token=None if line.token == ETHER else to_checksum(line.token),
+            due=line.due,
+            paid=line.paid,
+            transaction="0x" + line.transaction.hex() if line.transaction else "",
+        )
+
+    def _receipts(self, lines: tuple[r.Earning, ...]) -> str:
+        """A signed file. Signing takes milliseconds, and imports what signs."""
         services = self._money
-        known = tuple(services.engine.machines)
+        head = {
+            "account": to_checksum(services.keys.account),
+            "chain_id": services.chain.chain_id,
+            "contract": to_checksum(services.domain.contract),
+        }
+        rows = [dict(wire.encode(line, r.Earning)) for line in lines]  # type: ignore[arg-type]
+        made = receipts.chain_lines(head, rows)
+        return receipts.seal(made, services.keys.sign_digest(receipts.signed_digest(made)))
+
+    async def _earned(self, only: bytes | None = None) -> list[Earned]:
+        """Every line; with `only` those of one job."""
+        services = self._money
+        known = tuple(services.engine.machines) if only is None else (only,)
         told = await services.store.read(partial(told_of, wanted=known))
         return await trio.to_thread.run_sync(earned, services, told)

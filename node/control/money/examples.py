@@ -65,3 +65,39 @@ REVOKED: Final = r.Sent(
     transaction=ex.TRANSACTION,
     problem="",
 )
+
+EARNINGS: Final = r.Earnings(
+    lines=(
+        r.Earning(
+            job=ex.JOB,
+            title="Sepsis",
+            requester=ex.REQUESTER,
+            round=0,
+            block=120,
+            batch=bytes.fromhex("3d" * 32),
+            bytes=17_000,
+            epsilon=0.5,
+            account=ex.OWNER,
+            token=USDC,
+            due=250_000,
+            paid=250_000,
+            transaction=ex.TRANSACTION,
+        ),
+        r.Earning(
+            job=ex.JOB,
+            title="Sepsis",
+            requester=ex.REQUESTER,
+            round=None,
+            block=0,
+            batch=None,
+            bytes=0,
+            epsilon=0.5,
+            account=ex.OWNER,
+            token=USDC,
+            due=40_000,
+            paid=0,
+            transaction="",
+        ),
+    ),
+    receipts="",
+)

@@ -53,3 +53,15 @@ class RevokeParams:
 
     id: PaymentId
     token: Address
+
+
+@dataclass(frozen=True)
+class EarningsParams:
+    """Which earnings.
+
+    job: of one job, by id or an unambiguous prefix; null for all
+    signed: as receipts, too
+    """
+
+    job: str | None = None
+    signed: bool = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from node.control.wire import Address, Wei
+from node.control.wire import Address, Digest, JobId, Wei
 
 
 @dataclass(frozen=True)
@@ -98,3 +98,50 @@ class Sent:
     state: str
     transaction: str
     problem: str
+
+
+@dataclass(frozen=True)
+class Earning:
+    """Pay of one committed round, or a job's merit.
+
+    job: the job
+    title: its spec's title; the requester's words, unverified
+    requester: the account that posted it
+    round: from 0; null for merit
+    block: the chain block that binds the contract to it, or that paid merit; 0 for merit that waits
+    batch: digest of what left this node for the round; null for merit, or if it is not known here
+    bytes: its size
+    epsilon: what the job's rounds so far told of the data set, at the spec's delta; null if there
+        is no bound
+    account: who is paid
+    token: the ERC-20 token that it is in; null for ether
+    due: what was earned
+    paid: what the contract has paid of it
+    transaction: the claim that paid it; empty while nobody has claimed
+    """
+
+    job: JobId
+    title: str
+    requester: Address
+    round: int | None
+    block: int
+    batch: Digest | None
+    bytes: int
+    epsilon: float | None
+    account: Address
+    token: Address | None
+    due: Wei
+    paid: Wei
+    transaction: str
+
+
+@dataclass(frozen=True)
+class Earnings:
+    """What this home's data sets have earned.
+
+    lines: job by job, and round by round
+    receipts: the same as a signed file, docs/spec/receipts.md; empty if it was not asked for
+    """
+
+    lines: tuple[Earning, ...]
+    receipts: str

@@ -43,6 +43,8 @@ from node.control.shapes.job_results import (
 from node.control.shapes.money_results import (
     Account,
     Currency,
+    Earning,
+    Earnings,
     Quote,
     Sent,
 )
@@ -83,6 +85,8 @@ __all__ = [
     "DatasetView",
     "DatasetWord",
     "Declined",
+    "Earning",
+    "Earnings",
     "Event",
     "Explained",
     "ExplainedRule",

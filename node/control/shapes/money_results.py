@@ -22,6 +22,29 @@ class Currency(TypedDict):
     problem: str
 
 
+class Earning(TypedDict):
+    # node.control.money.results.Earning
+    job: str
+    title: str
+    requester: str
+    round: int | None
+    block: int
+    batch: str | None
+    bytes: int
+    epsilon: float | None
+    account: str
+    token: str | None
+    due: str
+    paid: str
+    transaction: str
+
+
+class Earnings(TypedDict):
+    # node.control.money.results.Earnings
+    lines: list[Earning]
+    receipts: str
+
+
 class Quote(TypedDict):
     # node.control.money.results.Quote
     token: str | None

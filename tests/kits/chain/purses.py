@@ -10,7 +10,7 @@ from typing import Any
 import trio
 
 from kits.bounty import MOCKS, compiled
-from kits.chain.devnet import CHAIN_ID, SIGNERS, Devnet, LocalSigner, transact
+from kits.chain.devnet import CHAIN_ID, SIGNERS, Asked, Devnet, LocalSigner, transact
 from node.chain.client import ChainClient
 from node.chain.intents.intents import Intents
 from node.chain.intents.sequencer import IntentPolicy
@@ -27,19 +27,19 @@ FAST = IntentPolicy(depth=1, stuck_blocks=3, interval=0.05)
 MINT, REFUSE, TAKE_FEE = "40c10f19", "10773d14", "55694ca6"
 
 
-def deploy_mock(chain: Devnet, name: str) -> bytes:
+def deploy_mock(chain: Asked, name: str) -> bytes:
     """A contract of tests/contract/mocks; its address."""
     code = bytes.fromhex(compiled(MOCKS / f"{name}.vy")["bytecode"][2:])
     return transact(chain, SIGNERS[8], None, code)
 
 
-def command(chain: Devnet, token: bytes, selector: str, *words: int | bytes) -> None:
+def command(chain: Asked, token: bytes, selector: str, *words: int | bytes) -> None:
     """Call a function of a mock."""
     said = [w.to_bytes(32, "big") if isinstance(w, int) else w.rjust(32, b"\0") for w in words]
     transact(chain, SIGNERS[8], token, bytes.fromhex(selector) + b"".join(said))
 
 
-def read(chain: Devnet, token: bytes, signature: str, *words: int | bytes) -> int:
+def read(chain: Asked, token: bytes, signature: str, *words: int | bytes) -> int:
     """A number that a token says."""
     data = "0x" + calls.call(signature, *words).hex()
     return int(chain.rpc("eth_call", {"to": "0x" + token.hex(), "data": data}, "latest"), 16)

@@ -50,6 +50,9 @@ class FakeNode:
         self.matches = cx.MATCHES
         self.audit_ok = True
         self.quote = mx.QUOTE
+        self.earned = mx.EARNINGS
+        self.receipts = ""
+        self.receipts_asked: list[tuple[str | None, bool]] = []
         self.sent_state = "mined"
         self.fees: list[int | None] = []
         self.sent: list[tuple[object, ...]] = []
@@ -325,6 +328,10 @@ class FakeNode:
         await self.job_show(job)
         checks = (*ex.AUDIT.checks, j.Check("roots", self.audit_ok, "round 3"))
         return dataclasses.replace(ex.AUDIT, ok=self.audit_ok, checks=checks)
+
+    async def earnings(self, job: str | None = None, signed: bool = False) -> mr.Earnings:
+        self.receipts_asked.append((job, signed))
+        return dataclasses.replace(self.earned, receipts=self.receipts if signed else "")
 
     async def account(self) -> mr.Account:
         return self.account_shown

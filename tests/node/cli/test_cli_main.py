@@ -39,6 +39,8 @@ COMMANDS = [
     "token remove",
     "token revoke",
     "send",
+    "earnings",
+    "receipts",
     "rpc",
     "keys backup",
     "keys restore",

@@ -185,6 +185,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("dry_run", "no"),
     ],
     "token.revoke": [("id", ""), ("token", "USDC")],
+    "earnings": [("job", 5), ("signed", 1)],
     "job.show": [("job", "../..")],
     "job.consent": [("job", 1), ("dataset", 1)],
     "job.cancel": [("job", 7)],
