@@ -104,7 +104,7 @@ def to_agree(s: shapes.Sent, tokens: Tokens | None = None) -> str:
 
 
 def rounded(wei: int) -> int:
-    """Up to a millionth of an ether: a cost is a bound, and short."""
+    """Up to a millionth of an ether: a cost of gas is shown as a bound, in few digits."""
     step = 10**12
     return -(-wei // step) * step
 

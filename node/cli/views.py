@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from node.cli import data_views, measure_views
-from node.cli.money_views import pay
+from node.cli.money_views import pay, rounded
 from node.console.amounts import money, short, size, span
 from node.console.show import Pairs, Part, Table
 
@@ -238,7 +238,7 @@ def job(d: shapes.JobDetail, tokens: Tokens | None = None) -> list[Part]:
         ("earned", f"{pay(m['earned'], token, tokens)}, by all owners"),
         ("paid", f"{pay(m['paid'], token, tokens)}, to all owners"),
         ("returned", pay(m["returned"], token, tokens)),
-        ("gas", f"{m['gas']:,}, which cost {money(m['gas_cost'])}"),
+        ("gas", f"{m['gas']:,}, which cost about {money(rounded(int(m['gas_cost'])))}"),
         ("traffic", f"{size(d['bytes_in'])} in, {size(d['bytes_out'])} out"),
         ("shares", f"released {d['releases']} times, to open sums" * (d["releases"] > 0)),
         ("epsilon", _epsilon(d["epsilon_spent"]) if s["role"] == "owner" else ""),

@@ -1,4 +1,4 @@
-"""`assay earnings` and `assay receipts`: amounts to the last unit, and a file that shows changes."""
+"""`assay earnings` and `assay receipts`: exact amounts, and a file that shows what was changed."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ async def test_every_amount_is_shown_in_its_token(assay: Any) -> None:
         job = (await assay("job", "show", ex.JOB)).out
         assert "2.5 USDC" in job
         assert "0.000001 USDC" in job
-        assert "91,000, which cost 0.000182 ether" in job
+        assert "91,000, which cost about 0.000182 ether" in job
         account = (await assay("account")).out
         assert "2.5 USDC" in account
         assert "0.04 USDC" in account
