@@ -209,7 +209,7 @@ async def test_an_end_that_a_reorganisation_took_back_is_in_the_books(
         assert "claim was final, and a reorganisation took" in event.facts["text"]
         (lost,) = await store.read(lambda tx: taken_back(tx, job))
         assert (lost.ok, lost.detail.endswith("queued now")) == (False, True)
-        await store.run(lambda tx: rows.set_mined(tx, 1, "final", b"\x07" * 32, 9, 1, ""))
+        await store.run(lambda tx: rows.set_mined(tx, 1, "final", b"\x07" * 32, 9, 1, 1, ""))
         (found,) = await store.read(lambda tx: taken_back(tx, job))
         assert found.ok
     assert services.engine.fed == []
