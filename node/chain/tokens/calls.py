@@ -33,10 +33,12 @@ SELECTORS: Final = {
 
 def call(signature: str, *arguments: int | bytes) -> bytes:
     """Calldata: addresses are 20 bytes, numbers below 2^256, bytes32 whole."""
-    words = (
-        a.to_bytes(WORD, "big") if isinstance(a, int) else a.rjust(WORD, b"\0") for a in arguments
-    )
-    return bytes.fromhex(SELECTORS[signature]) + b"".join(words)
+    return bytes.fromhex(SELECTORS[signature]) + b"".join(word(each) for each in arguments)
+
+
+def word(value: int | bytes) -> bytes:
+    """One argument as the ABI has it: a number, or bytes that end its word."""
+    return value.to_bytes(WORD, "big") if isinstance(value, int) else value.rjust(WORD, b"\0")
 
 
 def number(data: bytes) -> int:
