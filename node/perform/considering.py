@@ -34,7 +34,7 @@ async def standing(services: Services, machine: Machine, dataset: catalogue.Data
         services.keys.account,
         unpaid_rounds(services, machine.context.spec.requester.account),
         len(await joins.others(services, dataset, machine.key)),
-        services.tokens(),
+        services.tokens_shown(),
     )
 
 

@@ -83,7 +83,7 @@ class Sent:
     contract: whether code stands at `to`
     gas: about what it uses, or what it used
     fee: the most that is offered for a unit of gas, wei
-    state: where it stands, as in docs/daemon.md; empty if it was only asked for
+    state: queued, stored, sent, mined, final, failed or superseded; empty if it was only asked for
     transaction: its transaction's hash; empty until it is mined
     problem: what it waits for, or why it failed; empty if nothing is wrong
     """

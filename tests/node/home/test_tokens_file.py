@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import stat
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from node.engine.services import Services
 from node.home.config import Config, init_home
 from node.home.home import Home
 from node.home.tokens import MAX_FILE_BYTES, change_tokens, load_all, load_tokens
@@ -64,3 +68,17 @@ def test_a_damaged_file_is_refused_whole(home: Home, content: bytes) -> None:
     with pytest.raises(InputError) as caught:
         load_tokens(home)
     assert str(home.tokens) in str(caught.value)
+
+
+def test_a_damaged_list_costs_the_names_and_stops_no_job(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    services: Any = SimpleNamespace(home=home, chain=SimpleNamespace(chain_id=7))
+    services.tokens = partial(Services.tokens, services)
+    change_tokens(home, lambda known: Tokens((*known, HERE, ELSEWHERE)))
+    assert Services.tokens_shown(services).all == (HERE,)
+    home.tokens.write_text("{")
+    assert Services.tokens_shown(services) == NO_TOKENS
+    assert "amounts are shown without tokens' names" in caplog.text
+    with pytest.raises(InputError):
+        Services.tokens(services)

@@ -31,7 +31,7 @@ class Shelf:
     def __init__(self, path: Path) -> None:
         self.blobs = Blobs(path)
 
-    def tokens(self) -> Tokens:
+    def tokens_shown(self) -> Tokens:
         return NO_TOKENS
 
     def blob(self, digest: bytes) -> BlobRef:

@@ -54,7 +54,12 @@ def services(store: Store, monkeypatch: pytest.MonkeyPatch) -> Any:
     engine = SimpleNamespace(machines={})
     keys = SimpleNamespace(account=b"\x22" * 20)
     return SimpleNamespace(
-        store=store, engine=engine, keys=keys, compute=Inline(), fits=fits, tokens=lambda: NO_TOKENS
+        store=store,
+        engine=engine,
+        keys=keys,
+        compute=Inline(),
+        fits=fits,
+        tokens_shown=lambda: NO_TOKENS,
     )
 
 

@@ -66,7 +66,7 @@ async def test_what_changed_while_a_job_was_judged_is_looked_at(
         engine=engine,
         keys=SimpleNamespace(account=b"\x01" * 20),
         config=SimpleNamespace(payout=None),
-        tokens=lambda: NO_TOKENS,
+        tokens_shown=lambda: NO_TOKENS,
     )
     await considering.consider(services, Wanted(7, machine, Consider()))
     withheld, *again = fed

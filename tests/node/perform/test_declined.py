@@ -56,7 +56,7 @@ async def considered(store: Store, monkeypatch: pytest.MonkeyPatch, unfit: str =
         engine=engine,
         keys=SimpleNamespace(account=b"\x01" * 20),
         config=SimpleNamespace(payout=None),
-        tokens=lambda: NO_TOKENS,
+        tokens_shown=lambda: NO_TOKENS,
     )
     machine: Any = SimpleNamespace(key=digest_of("job"), context=SimpleNamespace(spec=spec))
     await considering.consider(services, Wanted(7, machine, Consider()))

@@ -69,7 +69,7 @@ def services(tmp_path: Path) -> Iterator[Any]:
             compute=Here(),
             keys=SimpleNamespace(account=b"\x22" * 20, derive=lambda _: bytes(32)),
             config=SimpleNamespace(overlap=0.1, payout=None),
-            tokens=lambda: NO_TOKENS,
+            tokens_shown=lambda: NO_TOKENS,
             fed=fed,
         )
 
