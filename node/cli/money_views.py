@@ -6,7 +6,7 @@ Results come as the JSON that the daemon sent: whole numbers of the smallest uni
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from node.console.amounts import money, short, size
 from node.console.show import Pairs, Part, Table
@@ -14,6 +14,9 @@ from node.console.show import Pairs, Part, Table
 if TYPE_CHECKING:
     from node.control import shapes
     from protocol.tokens import Tokens
+
+#: A millionth of an ether, wei.
+_STEP: Final = 10**12
 
 
 def pay(amount: str, token: str | None, tokens: Tokens | None = None) -> str:
@@ -70,12 +73,13 @@ def _unnamed(token: str | None, tokens: Tokens | None) -> str:
 
 def quoted(q: shapes.Quote, tokens: Tokens | None = None) -> str:
     """What posting a job takes, for whoever is to agree."""
-    escrow, held = (pay(q[name] or "0", q["token"], tokens) for name in ("escrow", "balance"))
+    escrow, coin = pay(q["escrow"], q["token"], tokens), money(_brief(q["coin"]))
+    held = f"{pay(q['balance'] or '0', q['token'], tokens)} and {coin}" if q["token"] else coin
     before = ", after one approval of exactly that" if q["approves"] else ""
     cost = money(rounded(q["gas"] * int(q["fee"])))
     return (
         f"the job locks up {escrow}{before}; posting uses about {q['gas']:,} gas, at most {cost} "
-        f"now; the account holds {held}" + (f" and {money(q['coin'])}" if q["token"] else "")
+        f"now; the account holds {held}"
     )
 
 
@@ -103,10 +107,14 @@ def to_agree(s: shapes.Sent, tokens: Tokens | None = None) -> str:
     )
 
 
+def _brief(wei: str) -> int:
+    """Down to a millionth of an ether, for what an account holds beside what it is to pay."""
+    return int(wei) // _STEP * _STEP
+
+
 def rounded(wei: int) -> int:
     """Up to a millionth of an ether: a cost of gas is shown as a bound, in few digits."""
-    step = 10**12
-    return -(-wei // step) * step
+    return -(-wei // _STEP) * _STEP
 
 
 def earnings(lines: Sequence[shapes.Earning], tokens: Tokens | None = None) -> list[Part]:
