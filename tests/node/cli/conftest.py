@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, redirect_stderr, redirect_stdout
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import trio
 from kits.control.fake import Running, serving
+from kits.daemons import forge
 from kits.paths import ROOT
 
-from node.cli.main import main
 from node.home.config import Config, init_home
 from node.home.home import Home
 from scripts.testing.keeper import mark
@@ -43,10 +43,14 @@ class Ended:
 
 
 class Command:
-    """Runs `assay` with one home and a bare environment."""
+    """Runs `assay` with one home and a bare environment.
 
-    def __init__(self, home: Path) -> None:
+    `fresh`: by an interpreter that has imported nothing, as a user does; else off the forge.
+    """
+
+    def __init__(self, home: Path, fresh: bool) -> None:
         self.home = home
+        self.fresh = fresh or not forge.POSSIBLE
         self.environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(home.parent),
@@ -57,6 +61,8 @@ class Command:
         }
 
     async def __call__(self, *arguments: str, stdin: str = "") -> Ended:
+        if not self.fresh:
+            return await self._forged(arguments, stdin)
         done = await trio.run_process(
             [sys.executable, "-m", "node.cli.main", *arguments],
             stdin=stdin.encode(),
@@ -68,6 +74,17 @@ class Command:
         )
         return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
+    async def _forged(self, arguments: Sequence[str], stdin: str) -> Ended:
+        with tempfile.TemporaryDirectory() as made:
+            files = forge.Files(
+                Path(made, "out"), Path(made, "err"), self.home.parent, Path(made, "in")
+            )
+            files.reads.write_text(stdin)
+            process = forge.command(arguments, self.environ, files)
+            await trio.lowlevel.wait_readable(process.end)
+            code = process.wait(0)
+            return Ended(code, files.writes.read_text(), files.complains.read_text())
+
     @asynccontextmanager
     async def daemon(self) -> AsyncIterator[Running]:
         """A fake node that answers on this home's socket."""
@@ -78,31 +95,7 @@ class Command:
             yield running
 
 
-class Inside(Command):
-    """Runs `assay` within this process, in a thread: for tests of what is said, a hundred times
-    quicker than a process each."""
-
-    async def __call__(self, *arguments: str, stdin: str = "") -> Ended:
-        out, err = io.StringIO(), io.StringIO()
-
-        def run() -> int:
-            with redirect_stdout(out), redirect_stderr(err):
-                return main(["--home", str(self.home), *arguments])
-
-        code = await trio.to_thread.run_sync(run)
-        return Ended(code, out.getvalue(), err.getvalue())
-
-
 @pytest.fixture
-def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inside:
-    """A command that runs within this process; nobody sits at its terminal."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    return Inside(tmp_path / "home")
-
-
-@pytest.fixture
-def assay(tmp_path: Path) -> Command:
-    """A command on a home that does not exist yet."""
-    return Command(tmp_path / "home")
+def assay(tmp_path: Path, request: pytest.FixtureRequest) -> Command:
+    """A command on a home that does not exist yet; a module says by `FRESH` how it is run."""
+    return Command(tmp_path / "home", getattr(request.module, "FRESH", False))

@@ -33,9 +33,9 @@ def signed() -> str:
     return receipts.seal(lines, bytes(signature))
 
 
-async def test_what_was_earned_is_shown_and_written_for_a_spreadsheet(inside: Any) -> None:
-    async with inside.daemon() as running:
-        home = Home(inside.home)
+async def test_what_was_earned_is_shown_and_written_for_a_spreadsheet(assay: Any) -> None:
+    async with assay.daemon() as running:
+        home = Home(assay.home)
         home.config.write_text("[chain]\nid = 1337\nurl = 'http://127.0.0.1:1'\n")
         change_tokens(home, lambda known: Tokens((*known, USDC)))
         first, merit = running.node.earned.lines
@@ -43,31 +43,31 @@ async def test_what_was_earned_is_shown_and_written_for_a_spreadsheet(inside: An
         running.node.earned = dataclasses.replace(
             running.node.earned, lines=(first, merit, hostile)
         )
-        shown = await inside("earnings")
+        shown = await assay("earnings")
         assert "0.25 USDC" in shown.out
         assert "in all 0.29 USDC, of which 0.25 USDC are paid" in shown.out
         assert "in all 1000000000000000001 wei, of which 0 are paid" in shown.out
-        rows = list(csv.DictReader(io.StringIO((await inside("earnings", "--csv")).out)))
+        rows = list(csv.DictReader(io.StringIO((await assay("earnings", "--csv")).out)))
         assert [(r["round"], r["currency"], r["due"], r["paid"]) for r in rows] == [
             ("0", "USDC", "0.25", "0.25"),
             ("merit", "USDC", "0.04", "0"),
             ("0", "ether", "1.000000000000000001", "0"),
         ]
         assert rows[2]["title"] == "'=1+2"
-        assert len((await inside("earnings", "--json")).json) == 3
-        await inside("earnings", first.job[:10])
+        assert len((await assay("earnings", "--json")).json) == 3
+        await assay("earnings", first.job[:10])
         assert running.node.receipts_asked[-1] == (first.job[:10], False)
 
 
 async def test_receipts_are_written_once_and_checked_without_a_daemon(
-    inside: Any, tmp_path: Path
+    assay: Any, tmp_path: Path
 ) -> None:
-    async with inside.daemon() as running:
+    async with assay.daemon() as running:
         running.node.receipts = signed()
-        assert (await inside("receipts")).out == running.node.receipts
-        written = await inside("receipts", "--out", "mine.jsonl")
+        assert (await assay("receipts")).out == running.node.receipts
+        written = await assay("receipts", "--out", "mine.jsonl")
         assert (written.code, "2 receipts" in written.out) == (Exit.OK, True)
-        assert (await inside("receipts", "--out", "mine.jsonl")).code == Exit.USAGE
+        assert (await assay("receipts", "--out", "mine.jsonl")).code == Exit.USAGE
     assert (tmp_path / "mine.jsonl").read_text() == signed()
 
 

@@ -117,9 +117,9 @@ def test_a_contract_that_is_no_token_is_refused_in_words(
     assert not load_tokens(home).all
 
 
-async def test_every_amount_is_shown_in_its_token(inside: Any) -> None:
-    async with inside.daemon() as running:
-        node, home = running.node, Home(inside.home)
+async def test_every_amount_is_shown_in_its_token(assay: Any) -> None:
+    async with assay.daemon() as running:
+        node, home = running.node, Home(assay.home)
         detail = ex.DETAIL
         summary = dataclasses.replace(detail.summary, token=mx.USDC, rate=250_000, merit=3_000_000)
         money = dataclasses.replace(detail.money, escrowed=2_500_000)
@@ -132,31 +132,31 @@ async def test_every_amount_is_shown_in_its_token(inside: Any) -> None:
         node.offers_shown = dataclasses.replace(cx.OFFERS, offers=(card,))
         for name, value in (("token", mx.USDC), ("price_floor", "50000")):
             node.policy[name] = r.PolicyTerm(name, value, "", "")
-        assert "250000 units of 0x5FbDB231…0aa3" in (await inside("jobs")).out
-        assert f"assay token add {mx.USDC}" in (await inside("account")).out
+        assert "250000 units of 0x5FbDB231…0aa3" in (await assay("jobs")).out
+        assert f"assay token add {mx.USDC}" in (await assay("account")).out
         home.config.write_text("[chain]\nid = 1337\nurl = 'http://127.0.0.1:1'\n")
         change_tokens(home, lambda known: Tokens((*known, USDC)))
-        listed = (await inside("jobs")).out
+        listed = (await assay("jobs")).out
         assert "0.25 USDC" in listed
         assert "3 USDC" in listed
-        job = (await inside("job", "show", ex.JOB)).out
+        job = (await assay("job", "show", ex.JOB)).out
         assert "2.5 USDC" in job
         assert "0.000001 USDC" in job
         assert "91,000, which cost about 0.000182 ether" in job
-        account = (await inside("account")).out
+        account = (await assay("account")).out
         assert "2.5 USDC" in account
         assert "0.04 USDC" in account
         assert "0.02 ether" in account
-        claimed = (await inside("claim", ex.JOB)).out
+        claimed = (await assay("claim", ex.JOB)).out
         assert "0.04 USDC" in claimed
         assert "0.000001 USDC" in claimed
-        assert "0.25 USDC" in (await inside("offers")).out
-        policy = (await inside("policy", "show", "ward-3")).out
+        assert "0.25 USDC" in (await assay("offers")).out
+        policy = (await assay("policy", "show", "ward-3")).out
         assert "0.05 USDC" in policy
         assert f"USDC ({mx.USDC})" in policy
-        await inside("offers", "--max-price", "1.5 USDC")
-        await inside("offers", "--token", "usdc", "--max-price", "2")
-        await inside("offers", "--token", "usdc")
+        await assay("offers", "--max-price", "1.5 USDC")
+        await assay("offers", "--token", "usdc", "--max-price", "2")
+        await assay("offers", "--token", "usdc")
         assert [search[3:5] for search in node.searched[-3:]] == [
             (1_500_000, mx.USDC),
             (2, mx.USDC),
