@@ -2,7 +2,7 @@
 
 The contract takes the escrow itself (`transferFrom`), so it must be allowed to: by one approval of
 exactly the escrow, sent before. Approval and posting are two intents that are stored together with
-the job, so that a crash in between neither doubles nor loses one (docs/adr/0206).
+the job, so that a crash in between neither doubles nor loses one (docs/adr/0208).
 """
 
 from __future__ import annotations
