@@ -338,6 +338,19 @@ CREATE TABLE dataset_fits (
 ) STRICT, WITHOUT ROWID;
 """
 
+_MONEY: Final = """
+-- Where an intent's transaction goes, if not to the contract; what must be mined first; the most
+-- that it offers, wei per gas, if not the setting; what a unit of gas cost once it was mined, wei.
+ALTER TABLE intents ADD COLUMN recipient BLOB;
+ALTER TABLE intents ADD COLUMN needs TEXT NOT NULL DEFAULT '';
+ALTER TABLE intents ADD COLUMN max_fee TEXT NOT NULL DEFAULT '';
+ALTER TABLE intents ADD COLUMN gas_price TEXT NOT NULL DEFAULT '';
+
+-- Policies have one more term, payout, which is empty. A policy is a msgpack array.
+UPDATE policies SET body = CAST(x'dc0018' || substr(body, 4) || x'c400' AS BLOB)
+    WHERE substr(body, 1, 3) = x'dc0017';
+"""
+
 #: Step n stands at index n - 1.
 MIGRATIONS: Final[tuple[str, ...]] = (
     _BASE,
@@ -351,4 +364,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _CARDS,
     _EXPLAINED,
     _VERSIONS,
+    _MONEY,
 )

@@ -22,6 +22,7 @@ from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
 from protocol.owner.state import EarnedRound, OwnerState
 from protocol.requester.state import RequesterState
+from protocol.tokens import NO_TOKENS, Tokens
 
 
 class Shelf:
@@ -29,6 +30,9 @@ class Shelf:
 
     def __init__(self, path: Path) -> None:
         self.blobs = Blobs(path)
+
+    def tokens_shown(self) -> Tokens:
+        return NO_TOKENS
 
     def blob(self, digest: bytes) -> BlobRef:
         size = self.blobs.size(digest)
