@@ -184,7 +184,7 @@ class Hostile(RuleBasedStateMachine):
         size = spec.packing.batch_bytes(spec.parameter_count)
         content = b"assay" + bytes([self._mark() % 256]) * (size - 5)
         me.blobs[blob_digest(content)] = content
-        roster = round_.rosters[0].digest
+        roster = next(iter(round_.rosters)).digest
         honest = Contribution(0, member, roster, blob_digest(content), size)
         others = [c.batch for c in round_.contributions] or [digest("nobody's")]
         changes: list[dict[str, Any]] = [

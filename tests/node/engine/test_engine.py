@@ -26,7 +26,7 @@ from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
 from protocol.owner import machine as owner
 from protocol.owner.state import OwnerState
-from protocol.requester.state import EnrolmentRecord, RequesterState
+from protocol.requester.state import EnrolmentRecord, Enrolments, RequesterState
 from protocol.wire.envelope import envelope_digest
 from protocol.wire.messages import RefusalCode, Refuse
 
@@ -104,7 +104,7 @@ async def test_an_effect_that_breaks_stops_its_job_alone(tmp_path: Path) -> None
 async def test_a_refusal_is_told_with_the_account_that_refuses(tmp_path: Path) -> None:
     who = JOB.people[3]
     record = EnrolmentRecord(who.peer, who.account, who.payout, who.sealing_key, bytes(32))
-    state = RequesterState(phase=JobPhase.ROOTING, enrolments=(record,))
+    state = RequesterState(phase=JobPhase.ROOTING, enrolments=Enrolments.of([record]))
     asked = Machine(Role.REQUESTER, CONTEXT, state)
     said = who.say(JOB.place(), Refuse(RefusalCode.INVALID, "this owner could not train"))
     told: list[str] = []
