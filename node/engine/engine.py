@@ -67,10 +67,10 @@ class Machine:
     role: Role
     context: JobContext
     state: State
-    #: The state that is on disk, None before the first step: what is stored is what changed.
-    kept: State | None = None
     seq: int = 0
     broken: str = ""
+    #: The state that is on disk, None before the first step: what is stored is what changed.
+    kept: State | None = None
 
     @property
     def key(self) -> bytes:
@@ -179,7 +179,7 @@ class Engine:
                 self.add(Machine(role, context, cls()))
             else:
                 state = join(cls, stored.state, parts, _MAX_HEAD_BYTES)
-                self.add(Machine(role, context, state, kept=state, seq=stored.seq))
+                self.add(Machine(role, context, state, stored.seq, kept=state))
 
     async def drain(self) -> None:
         """Wait until everything that was fed so far is on disk."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from protocol.owner.state import OwnerState
 from protocol.requester.state import EnrolmentRecord, Enrolments, RequesterState
 from protocol.wire.envelope import envelope_digest
 from protocol.wire.messages import RefusalCode, Refuse
+from protocol.wire.parts import Part
 
 JOB = make_job(11)
 ME = JOB.people[0]
@@ -166,8 +168,8 @@ async def test_a_step_that_waits_for_room_is_counted_once(
     refused: list[int] = []
     real = records.save_machine
 
-    def save(tx: Any, row: records.Machine) -> None:
-        real(tx, row)
+    def save(tx: Any, row: records.Machine, parts: Sequence[Part]) -> None:
+        real(tx, row, parts)
         if len(refused) < 3:
             refused.append(row.seq)
             raise StoreFull("the disk is full")
