@@ -237,7 +237,7 @@ class Hostile(RuleBasedStateMachine):
         round_, requester = self.round, self.world.requester
         if round_ is None or not round_.ready:
             return
-        kept = [requester.messages[r.message] for r in round_.ready[: 4 if partial else 1]]
+        kept = [requester.messages[r.message] for r in [*round_.ready][: 4 if partial else 1]]
         content = encode_roster(kept)
         requester.blobs[blob_digest(content)] = content
         roster = Roster(block, blob_digest(content), len(content))
