@@ -166,7 +166,7 @@ def roster_stored(
         stored = dataclasses.replace(stored, digest=input_.digest, size=input_.size)
         rosters = rosters.put(stored)
     set_round(turn, rosters=rosters)
-    if all(roster.digest for roster in rosters):
+    if rosters.done == len(rosters):
         set_round(turn, phase=Phase.CONTRIBUTE)
         told = tuple(Roster(r.block, r.digest, r.size) for r in rosters)
         publish(turn, Freeze(round_.opening_digest, told))
@@ -281,7 +281,7 @@ def _commit_when_complete(turn: RequesterTurn, at: int) -> None:
     """Every roster member's batch is here and judged, or will not come."""
     round_ = present(turn)
     # Counted first, as in `_freeze_when_complete`.
-    if round_.contributions.weight + len(round_.refused) < round_.rosters.weight:
+    if round_.contributions.done + len(round_.refused) < round_.rosters.weight:
         return
     if all(_heard(round_, member) for roster in round_.rosters for member in roster.members):
         commit(turn, at)

@@ -154,7 +154,7 @@ class ReadyMembers(Table[ReadyRecord]):
 
 
 class Rosters(Table[RosterRecord]):
-    """Frozen rosters by block; their weight is how many members stand in them."""
+    """Frozen rosters by block, done once stored; their weight is how many members stand in them."""
 
     item, most, key = RosterRecord, params.MAX_BLOCKS, "block"
 
@@ -162,25 +162,34 @@ class Rosters(Table[RosterRecord]):
     def weigh(value: RosterRecord) -> int:
         return len(value.members)
 
+    @staticmethod
+    def over(value: RosterRecord) -> bool:
+        return bool(value.digest)
+
 
 class Contributions(Table[ContributionRecord]):
-    """Contributions by member; their weight is how many of them were judged."""
+    """Contributions by member, done once judged."""
 
     item, most, key = ContributionRecord, params.MAX_COHORT, "member"
 
     @staticmethod
-    def weigh(value: ContributionRecord) -> int:
-        return int(value.sound or value.bad)
+    def over(value: ContributionRecord) -> bool:
+        return value.sound or value.bad
 
 
 class Blocks(Table[BlockRecord]):
-    """Committed blocks by number; their weight is how many contributions the commitment lists."""
+    """Committed blocks by number, done once open or lost; their weight is how many contributions
+    the commitment lists."""
 
     item, most, key = BlockRecord, params.MAX_BLOCKS, "block"
 
     @staticmethod
     def weigh(value: BlockRecord) -> int:
         return len(value.members)
+
+    @staticmethod
+    def over(value: BlockRecord) -> bool:
+        return bool(value.unmask) or value.lost
 
 
 class Releases(Table[ReleaseRecord]):

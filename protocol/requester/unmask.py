@@ -188,7 +188,7 @@ def _name_liars(turn: RequesterTurn, input_: inputs.Unmasked) -> None:
 def _finish_unmask(turn: RequesterTurn, *, late: bool) -> None:
     """Go on once every block is open or lost, or none can be waited for any longer."""
     round_ = present(turn)
-    if not late and not all(b.unmask or b.lost for b in round_.blocks):
+    if not late and round_.blocks.done < len(round_.blocks):
         return
     for block in round_.blocks:
         if block.unmask:

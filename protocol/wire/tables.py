@@ -42,8 +42,9 @@ class Table(Generic[V]):
     """A frozen collection; a subclass says of what.
 
     `item` is the annotation of a value, `most` how many a table may hold. `indexed` names fields
-    that `find` looks values up by; a value that is no record is its own (an empty name). `weigh`
-    is added up in `weight`. Compared and hashed as what is stored: values and their places.
+    that `find` looks values up by; a value that is no record is its own (an empty name). What
+    `weigh` says is added up in `weight`, of how many `over` is true is counted in `done`. Compared
+    and hashed as what is stored: values and their places.
     """
 
     item: ClassVar[Any]
@@ -51,14 +52,14 @@ class Table(Generic[V]):
     key: ClassVar[str | None] = None
     indexed: ClassVar[tuple[str, ...]] = ()
 
-    __slots__ = ("_count", "_indices", "_next", "_runs", "weight")
+    __slots__ = ("_count", "_indices", "_next", "_runs", "done", "weight")
 
     def __init__(self) -> None:
         self._runs: _Runs = ()
         self._count = 0
         self._next = 0
         self._indices: dict[str, _Runs] = dict.fromkeys(self.indexed, ())
-        self.weight = 0
+        self.weight = self.done = 0
 
     @classmethod
     def of(cls: type[T], values: Iterable[Any]) -> T:
@@ -80,6 +81,11 @@ class Table(Generic[V]):
     def weigh(value: Any) -> int:
         """What a value adds to `weight`: nothing, where a subclass does not say."""
         return 0
+
+    @staticmethod
+    def over(value: Any) -> bool:
+        """Whether a value is one that nothing more is awaited for."""
+        return False
 
     # --- reading ----------------------------------------------------------------------------
 
@@ -168,12 +174,17 @@ class Table(Generic[V]):
     def _with(self: T, place: int, value: Any) -> T:
         old = self.at(place)
         made = type(self)()
-        made._runs = _trimmed(_set(self._runs, place, value))
+        runs = _set(self._runs, place, value)
+        made._runs = runs if value is not None else _trimmed(runs)
         made._count = self._count + (value is not None) - (old is not None)
         made._next = max(self._next, place + 1)
-        made.weight = self.weight
-        made.weight += 0 if value is None else self.weigh(value)
-        made.weight -= 0 if old is None else self.weigh(old)
+        made.weight, made.done = self.weight, self.done
+        if value is not None:
+            made.weight += self.weigh(value)
+            made.done += self.over(value)
+        if old is not None:
+            made.weight -= self.weigh(old)
+            made.done -= self.over(old)
         for field, runs in self._indices.items():
             had = None if old is None else _field(old, field)
             has = None if value is None else _field(value, field)

@@ -35,6 +35,10 @@ class Entries(Table[Entry]):
     def weigh(value: Entry) -> int:
         return len(value.name)
 
+    @staticmethod
+    def over(value: Entry) -> bool:
+        return value.name > b"m"
+
 
 class Numbers(Table[int]):
     item, most, key = Place, MOST, ""
@@ -82,6 +86,7 @@ def test_a_table_is_a_dictionary_that_is_never_changed(told: list[tuple[str, int
         assert len(table) == len(model)
         assert bool(table) == bool(model)
         assert table.weight == sum(len(name) for name in model.values())
+        assert table.done == sum(name > b"m" for name in model.values())
         assert table == Entries.of(Entry(*each) for each in listed)
         assert hash(table) == hash(Entries.of(Entry(*each) for each in listed))
         for name in {*model.values(), b"none"}:
