@@ -11,6 +11,8 @@ from protocol.wire.parts import Part, changes, head, join
 
 _MAX = 1 << 24
 
+Backup = tuple[bytes, dict[tuple[str, int], bytes]]
+
 
 @dataclass
 class Stored:
@@ -30,6 +32,14 @@ class Stored:
                 self.parts[part.field, part.place] = part.body
             else:
                 del self.parts[part.field, part.place]
+
+    def backup(self) -> Backup:
+        """The state as it is kept now."""
+        return self.head, dict(self.parts)
+
+    def put_back(self, backup: Backup) -> None:
+        """An earlier state, in the place of what is kept."""
+        self.head, self.parts = backup[0], dict(backup[1])
 
     def read(self, cls: type[Any]) -> Any:
         """The state that is kept."""

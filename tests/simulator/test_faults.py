@@ -20,7 +20,6 @@ from protocol.machines.job import JobPhase
 from protocol.machines.round import Role
 from protocol.owner.state import OwnerState
 from protocol.spec.job import encode_spec
-from protocol.wire.codec import encode
 from protocol.wire.messages import Ready, Release
 
 MOMENTS = ["before ready", "after ready", "after freeze", "after contributing", "during unmasking"]
@@ -275,7 +274,7 @@ def test_huge_values_cost_a_paid_round_and_move_nothing() -> None:
     world.owners[3].tricks.batch = huge
     run(world)
     assert opened_rounds(world) == [0, 5]
-    records = world.books.records
+    records = tuple(world.books.records)
     assert records[0].next_model != records[0].model_digest
     before, after = (
         world.requester.blobs[d] for d in (records[0].model_digest, records[0].next_model)
@@ -350,13 +349,14 @@ def test_a_restored_node_releases_nothing_for_old_attempts() -> None:
         assert isinstance(state, OwnerState)
         if state.round is not None and state.round.batch_digest and not taken:
             stored = owner.jobs[world.job]
-            taken.append((encode(state), dict(stored.effects)))
+            taken.append((stored.backup(), dict(stored.effects)))
             world.after(0.5, restore)
 
     def restore() -> None:
         owner.crash()
         stored = owner.jobs[world.job]
-        stored.state, stored.effects = taken[0][0], dict(taken[0][1])
+        stored.put_back(taken[0][0])
+        stored.effects = dict(taken[0][1])
         owner.vault.clear()
         owner.releases.clear()
         owner.given.clear()
