@@ -26,6 +26,9 @@ from protocol.errors import (
     StateError,
 )
 
+#: Each command starts from nothing here (conftest.py).
+FRESH = True
+
 COMMANDS = [
     "init",
     "up",
