@@ -65,7 +65,7 @@ def opened_rounds(world: World) -> list[int]:
 
 
 #: Without noise, breadth.
-NOISY = [
+WITH_AND_WITHOUT = [
     pytest.param(True, id="noise"),
     pytest.param(False, id="no noise", marks=pytest.mark.ci),
 ]
@@ -110,7 +110,7 @@ def test_without_noise_one_is_too_many(moment: str) -> None:
     check_private(world)
 
 
-@pytest.mark.parametrize("noisy", NOISY)
+@pytest.mark.parametrize("noisy", WITH_AND_WITHOUT)
 @pytest.mark.parametrize("moment", MOMENTS[3:])
 def test_as_many_may_vanish_with_their_shares_as_leave_a_threshold(
     moment: str, noisy: bool
@@ -127,7 +127,7 @@ def test_as_many_may_vanish_with_their_shares_as_leave_a_threshold(
     assert withheld == {member_of(world, owner) for owner in world.owners[:2]}
 
 
-@pytest.mark.parametrize("noisy", NOISY)
+@pytest.mark.parametrize("noisy", WITH_AND_WITHOUT)
 @pytest.mark.parametrize("moment", MOMENTS[3:])
 def test_one_more_costs_the_requester_the_round_and_nobody_privacy(
     moment: str, noisy: bool
