@@ -136,8 +136,8 @@ class Books:
             if not 0 <= round_ <= len(state.records):
                 raise InputError(f"rounds 0 to {len(state.records)} are done", "round")
             rounds = round_
-            if round_ < len(state.records):
-                digest = state.records[round_].model_digest
+            done = state.records.at(round_)
+            digest = digest if done is None else done.model_digest
         elif round_ is not None and round_ != rounds:
             raise InputError(f"an owner keeps the newest model, of round {rounds}", "round")
         size = services.blobs.size(digest) if digest else None

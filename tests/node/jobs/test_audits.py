@@ -21,7 +21,7 @@ from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
 from protocol.owner.state import EarnedRound, OwnerState
-from protocol.requester.state import RequesterState
+from protocol.requester.state import RequesterState, RoundRecords
 from protocol.tokens import NO_TOKENS, Tokens
 
 
@@ -80,7 +80,7 @@ def owner(books: Books, evidence_on_chain: bytes = b"", **changes: Any) -> Owner
 
 def requester(books: Books, settling: bool) -> RequesterState:
     return RequesterState(
-        records=books.evidence.rounds,
+        records=RoundRecords.of(books.evidence.rounds),
         evidence_digest=books.evidence_digest,
         settling=settling,
     )
