@@ -29,30 +29,23 @@
 
 from . import ledger
 from . import money
+from . import proofs
+from . import settlement
 from . import signing
-from . import trees
+from . import refusals
 
 
 initializes: ledger
+initializes: proofs[ledger := ledger]
+initializes: settlement[ledger := ledger, proofs := proofs]
 
 
-exports: ledger.__interface__
-
-
-struct Merit:
-    position: uint16
-    # Zero claims no merit.
-    amount: uint256
-    proof: DynArray[trees.SumNode, trees.MAX_DEPTH]
+exports: (ledger.__interface__, settlement.__interface__)
 
 
 _MERIT_BIT: constant(uint256) = 1 << 255
 # Payments of one claim: an account with more rounds claims several times.
 MAX_PAYMENTS: public(constant(uint256)) = 32
-# A payment without its proof: round (1), position (2), block (2), roster
-# digest (32), contribution digest (32).
-_LEAF_BYTES: constant(uint256) = 69
-_MAX_PAYMENT_BYTES: constant(uint256) = _LEAF_BYTES + trees.MAX_DEPTH * trees.NODE_BYTES
 # Where the offset of `payments` stands in a claim's data.
 _PAYMENTS: constant(uint256) = 4 + 2 * 32
 
@@ -99,14 +92,6 @@ event Cancelled:
     effective: uint64
 
 
-event Claimed:
-    job: indexed(bytes32)
-    account: indexed(address)
-    amount: uint256
-    rounds_bits: uint256
-    merit: uint256
-
-
 event Withdrawn:
     job: indexed(bytes32)
     amount: uint256
@@ -145,14 +130,20 @@ def post(
     @return bytes32 The job's id.
     """
     job: bytes32 = ledger._job_id(msg.sender, spec_digest)
-    assert ledger.words[job].head == 0, "bounty: posted already"
-    assert rounds != 0 and convert(rounds, uint256) <= ledger.MAX_ROUNDS, "bounty: rounds not in 1 to 255"
-    assert cohort != 0 and convert(cohort, uint256) <= ledger.MAX_COHORT, "bounty: cohort not in 1 to 4096"
-    assert convert(expiry, uint256) > block.timestamp, "bounty: expiry is past"
-    assert rate <= ledger.MAX_RATE, "bounty: rate is 2 ** 96 or more"
+    if ledger.words[job].head != 0:
+        refusals._refuse("bounty: posted already")
+    if not (rounds != 0 and convert(rounds, uint256) <= ledger.MAX_ROUNDS):
+        refusals._refuse("bounty: rounds not in 1 to 255")
+    if not (cohort != 0 and convert(cohort, uint256) <= ledger.MAX_COHORT):
+        refusals._refuse("bounty: cohort not in 1 to 4096")
+    if convert(expiry, uint256) <= block.timestamp:
+        refusals._refuse("bounty: expiry is past")
+    if rate > ledger.MAX_RATE:
+        refusals._refuse("bounty: rate is 2**96 or more")
 
     escrow: uint256 = convert(rounds, uint256) * convert(cohort, uint256) * rate + merit
-    assert escrow <= ledger.MAX_ESCROW, "bounty: escrow is 2 ** 128 or more"
+    if escrow > ledger.MAX_ESCROW:
+        refusals._refuse("bounty: escrow is 2**128 or more")
     ledger.words[job].head = (
         convert(msg.sender, uint256)
         | (convert(expiry, uint256) << ledger.CLOSES)
@@ -192,11 +183,14 @@ def enrol(job: bytes32, root: bytes32, count: uint16):
     """
     head: uint256 = ledger._of_requester(job)
     ledger._require_open(head)
-    assert root != empty(bytes32), "bounty: root is empty"
-    assert count != 0, "bounty: count is zero"
+    if root == empty(bytes32):
+        refusals._refuse("bounty: root is empty")
+    if count == 0:
+        refusals._refuse("bounty: count is zero")
     state: uint256 = ledger.words[job].state
     enrolled: uint256 = ((state >> ledger.ENROLLED) & ledger.BITS_16) + convert(count, uint256)
-    assert enrolled <= (head >> ledger.COHORT) & ledger.BITS_16, "bounty: cohort is full"
+    if enrolled > (head >> ledger.COHORT) & ledger.BITS_16:
+        refusals._refuse("bounty: cohort is full")
 
     # Each enrolment has an owner at least, so that indices end below the cohort.
     index: uint16 = convert((state >> ledger.ENROLMENTS) & ledger.BITS_16, uint16)
@@ -233,22 +227,30 @@ def commit(
     """
     head: uint256 = ledger._posted(job)
     # A job that is finishing accepts commitments until it closes.
-    assert not ledger._is_closed(head), "bounty: closed"
+    if ledger._is_closed(head):
+        refusals._refuse("bounty: closed")
     state: uint256 = ledger.words[job].state
     number: uint256 = convert(round, uint256)
-    assert number == (state >> ledger.NEXT_ROUND) & ledger.BITS_8, "bounty: not the next round"
-    assert number < (head >> ledger.ROUNDS) & ledger.BITS_8, "bounty: no rounds left"
-    assert root != empty(bytes32), "bounty: root is empty"
+    if number != (state >> ledger.NEXT_ROUND) & ledger.BITS_8:
+        refusals._refuse("bounty: not the next round")
+    if number >= (head >> ledger.ROUNDS) & ledger.BITS_8:
+        refusals._refuse("bounty: no rounds left")
+    if root == empty(bytes32):
+        refusals._refuse("bounty: root is empty")
     owed: uint256 = convert(count, uint256)
-    assert owed != 0 and owed <= (head >> ledger.COHORT) & ledger.BITS_16, "bounty: count not in 1 to cohort"
+    if not (owed != 0 and owed <= (head >> ledger.COHORT) & ledger.BITS_16):
+        refusals._refuse("bounty: count not in 1 to cohort")
     until: uint256 = convert(valid_until, uint256)
-    assert block.timestamp <= until, "bounty: commitment has expired"
-    assert until <= block.timestamp + ledger.MAX_VALIDITY, "bounty: commitment is valid for too long"
+    if block.timestamp > until:
+        refusals._refuse("bounty: commitment has expired")
+    if until > block.timestamp + ledger.MAX_VALIDITY:
+        refusals._refuse("bounty: valid for too long")
     digest: bytes32 = signing._commitment_digest(
         job, round, root, count, model_digest, valid_until
     )
     signer: address = signing._signer(digest, signature)
-    assert convert(signer, uint256) == head & ledger.BITS_160, "bounty: not signed by the requester"
+    if convert(signer, uint256) != head & ledger.BITS_160:
+        refusals._refuse("bounty: signed by somebody else")
 
     ledger.words[job].state = (
         state
@@ -295,10 +297,10 @@ def finish(
     ledger._require_open(head)
     if merit_total != ledger.words[job].pot & ledger.BITS_128:
         contributions: uint256 = (ledger.words[job].state >> ledger.CONTRIBUTIONS) & ledger.BITS_24
-        assert merit_total == 0 and contributions == 0, "bounty: merit total is not the pot"
-    assert (merit_root == empty(bytes32)) == (
-        merit_total == 0
-    ), "bounty: merit root does not fit the total"
+        if not (merit_total == 0 and contributions == 0):
+            refusals._refuse("bounty: merit is not the pot")
+    if (merit_root == empty(bytes32)) != ( merit_total == 0 ):
+        refusals._refuse("bounty: merit root does not fit")
 
     closes: uint256 = (head >> ledger.CLOSES) & ledger.BITS_64
     effective: uint256 = min(closes, block.timestamp + ledger.NOTICE)
@@ -332,7 +334,8 @@ def cancel(job: bytes32):
     ledger._require_open(head)
     effective: uint256 = block.timestamp + ledger.NOTICE
     closes: uint256 = (head >> ledger.CLOSES) & ledger.BITS_64
-    assert effective < closes, "bounty: closes sooner already"
+    if effective >= closes:
+        refusals._refuse("bounty: closes sooner already")
 
     # The greater moment gives way to the lesser, in its own bits.
     ledger.words[job].head = head - ((closes - effective) << ledger.CLOSES)
@@ -342,11 +345,12 @@ def cancel(job: bytes32):
 @external
 @nonreentrant
 def claim(
-    job: bytes32, account: address, payments: Bytes[MAX_PAYMENTS * _MAX_PAYMENT_BYTES], merit: Merit
+    job: bytes32, account: address, payments: Bytes[MAX_PAYMENTS * proofs.MAX_PAYMENT_BYTES], merit: proofs.Merit
 ):
     """
     @notice Pays an account for its contributions, and its merit. Anybody may
-            send the claim; the money goes to the account.
+            send the claim; the money goes to the account. Where a settlement
+            stands, `collect` and `pay` take its place.
     @dev Rounds and merit that were paid before are ignored, so that two claims
          that overlap both go through; a claim with nothing to pay reverts.
          Where a job closed without a sum tree, equal shares of the merit
@@ -358,7 +362,8 @@ def claim(
            (32), contribution digest (32), and the proof's siblings (24 each).
     @param merit The proof of the account's merit; an amount of zero for none.
     """
-    ledger._posted(job)
+    if ledger._stands(ledger._posted(job)):
+        refusals._refuse("bounty: settled")
     after: uint256 = ledger.paid[job][account]
     # Proofs are read where they lie. The compiler has checked that `payments`
     # lies in the call's data, at this offset.
@@ -367,8 +372,9 @@ def claim(
     for _: uint256 in range(MAX_PAYMENTS):
         if at >= end:
             break
-        after, at = self._proved(job, account, after, at)
-    assert at == end, "bounty: payments do not end with a proof, or are more than 32"
+        after, at = proofs._payment(job, account, after, at)
+    if at != end:
+        refusals._refuse("bounty: payments do not end with a proof, or are more than 32")
     rounds_bits: uint256 = after ^ ledger.paid[job][account]
 
     head: uint256 = ledger.words[job].head
@@ -377,16 +383,14 @@ def claim(
     worth: uint256 = 0
     if ledger._is_by_tree(head):
         if merit.amount != 0 and after & _MERIT_BIT == 0:
-            root: trees.SumNode = trees._sum_root(
-                convert(merit.position, uint256), account, merit.amount, merit.proof
-            )
-            pot = ledger.words[job].pot
-            assert root.hash == ledger.words[job].merit_root, "bounty: merit is not under the root"
-            assert root.total == pot & ledger.BITS_128, "bounty: merit does not add up to the pot"
+            pot = proofs._check_merit(job, account, merit)
             worth = merit.amount
             after |= _MERIT_BIT
+            if (head >> ledger.MERIT_CLAIMED) & 1 == 0:
+                ledger.words[job].head = head | (1 << ledger.MERIT_CLAIMED)
     else:
-        assert merit.amount == 0, "bounty: merit without a sum tree"
+        if merit.amount != 0:
+            refusals._refuse("bounty: merit without a sum tree")
         if ledger._is_closed(head):
             due: uint256 = after & ~ledger.shared[job][account]
             if due != 0:
@@ -396,7 +400,8 @@ def claim(
                 if share != 0:
                     worth = share * ledger._ones(due)
                     ledger.shared[job][account] = after
-    assert rounds_bits != 0 or worth != 0, "bounty: nothing to pay"
+    if not (rounds_bits != 0 or worth != 0):
+        refusals._refuse("bounty: nothing to pay")
 
     pay: uint256 = ledger.words[job].pay
     number: uint256 = ledger._ones(rounds_bits)
@@ -404,54 +409,17 @@ def claim(
     ledger.paid[job][account] = after
     # The two liabilities and the job's own money bound what its trees can
     # prove: no field borrows from its neighbour.
-    assert number <= (state >> ledger.UNPAID) & ledger.BITS_24, "bounty: more than the rate owed"
-    assert amount <= state & ledger.BITS_128, "bounty: more than the job holds"
+    if number > (state >> ledger.UNPAID) & ledger.BITS_24:
+        refusals._refuse("bounty: more than the rate owed")
+    if amount > state & ledger.BITS_128:
+        refusals._refuse("bounty: more than the job holds")
     ledger.words[job].state = state - (number << ledger.UNPAID) - amount
     if worth != 0:
-        assert worth <= pot >> ledger.MERIT_LEFT, "bounty: more than the merit left"
+        if worth > pot >> ledger.MERIT_LEFT:
+            refusals._refuse("bounty: more than the merit left")
         ledger.words[job].pot = pot - (worth << ledger.MERIT_LEFT)
-    log Claimed(job=job, account=account, amount=amount, rounds_bits=rounds_bits, merit=worth)
+    log ledger.Claimed(job=job, account=account, amount=amount, rounds_bits=rounds_bits, merit=worth)
     money._push(convert(convert(pay & ledger.BITS_160, uint160), address), account, amount)
-
-
-@internal
-@view
-def _proved(job: bytes32, account: address, known: uint256, at: uint256) -> (uint256, uint256):
-    """
-    @dev Reads one payment of a claim, and reverts unless it proves. A round
-         whose bit is set is skipped, its proof unread.
-    @param job The job's id.
-    @param account The account that the leaf pays.
-    @param known The rounds that were paid, as bits.
-    @param at Where the payment begins in msg.data.
-    @return (uint256, uint256) The bits with this round's, and where the next
-            payment begins.
-    """
-    fields: uint256 = convert(slice(msg.data, at, 32), uint256)
-    round: uint256 = fields >> 248
-    committed: uint256 = ledger.committed[job][round]
-    # Rounds end at 254, so that no payment can reach the merit's bit.
-    assert committed != 0, "bounty: round is not committed"
-    count: uint256 = committed & ledger.BITS_16
-    depth: uint256 = trees._depth(count)
-    # Unchecked: `slice` read there, so that `at` is small.
-    proof: uint256 = unsafe_add(at, _LEAF_BYTES)
-    end: uint256 = unsafe_add(proof, unsafe_mul(depth, trees.NODE_BYTES))
-    bit: uint256 = 1 << round
-    if known & bit != 0:
-        return known, end
-    position: uint256 = (fields >> 232) & ledger.BITS_16
-    leaf: bytes32 = trees._contribution_leaf(
-        account,
-        convert((fields >> 216) & ledger.BITS_16, uint16),
-        convert(slice(msg.data, at + 5, 32), bytes32),
-        convert(slice(msg.data, at + 37, 32), bytes32),
-    )
-    root: uint256 = convert(trees._index_root(position, depth, leaf, proof), uint256)
-    assert (
-        position < count and root >> 16 == committed >> 16
-    ), "bounty: contribution is not under the round's root"
-    return known | bit, end
 
 
 @external
@@ -463,7 +431,8 @@ def withdraw(job: bytes32):
     """
     ledger._of_requester(job)
     amount: uint256 = ledger._surplus(job)
-    assert amount != 0, "bounty: nothing to withdraw"
+    if amount == 0:
+        refusals._refuse("bounty: nothing to withdraw")
 
     # A surplus is at most what is held, the state's lowest bits.
     ledger.words[job].state -= amount

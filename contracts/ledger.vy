@@ -12,6 +12,9 @@
 """
 
 
+from . import refusals
+
+
 # What a job promised and where it stands, for whoever reads it; storage holds
 # it packed (`Words`).
 struct Job:
@@ -37,6 +40,11 @@ struct Job:
     merit_left: uint256
     merit_root: bytes32
     held: uint256
+    # All parts of a settlement came: `closes` is then when it stands, and
+    # 2 ** 64 - 1 where it was voided.
+    settled: bool
+    # How many contributions' rates are held as a settlement's bond.
+    bond: uint32
 
 
 # A job's storage. Bits are named from the lowest. No field can grow into its
@@ -44,11 +52,13 @@ struct Job:
 # contributions fits in 24 bits, and what shrinks is compared first.
 struct Words:
     # requester 0..159, closes 160..223, rounds 224..231, cohort 232..247,
-    # finished 248, merit by the sum tree 249; zero for a job that was never
-    # posted
+    # finished 248, merit by the sum tree 249, settled 250, merit was claimed
+    # 251, parts of the settlement less one 252..255; zero for a job that was
+    # never posted
     head: uint256
     # held 0..127, unpaid 128..151, contributions 152..175, next round
-    # 176..183, enrolments 184..199, enrolled 200..215
+    # 176..183, enrolments 184..199, enrolled 200..215, rounds paid by the
+    # settlement 216..235, contributions whose rate is its bond 236..255
     state: uint256
     # token 0..159, rate 160..255
     pay: uint256
@@ -70,7 +80,16 @@ struct Round:
 struct Liabilities:
     rate: uint256
     merit: uint256
+    # For rounds to come, until the job closes; then a settlement's bond.
     reserve: uint256
+
+
+event Claimed:
+    job: indexed(bytes32)
+    account: indexed(address)
+    amount: uint256
+    rounds_bits: uint256
+    merit: uint256
 
 
 # One word holds a bit for each round; its top bit is the merit's.
@@ -81,6 +100,10 @@ MAX_VALIDITY: public(constant(uint256)) = 3600
 # From `cancel` or `finish` to its effect: longer than MAX_VALIDITY, so that a
 # commitment signed before can still be put on the chain, or put back there.
 NOTICE: public(constant(uint256)) = 7200
+# From a settlement's last part to the moment at which it stands.
+WINDOW: public(constant(uint256)) = 3 * 86400
+# From that moment to the return of its bond.
+BOND_TIME: public(constant(uint256)) = 30 * 86400
 # The greatest rate, and the greatest escrow: what their fields hold.
 MAX_RATE: public(constant(uint256)) = 2**96 - 1
 MAX_ESCROW: public(constant(uint256)) = 2**128 - 1
@@ -91,17 +114,23 @@ ROUNDS: constant(uint256) = 224
 COHORT: constant(uint256) = 232
 FINISHED: constant(uint256) = 248
 BY_TREE: constant(uint256) = 249
+SETTLED: constant(uint256) = 250
+MERIT_CLAIMED: constant(uint256) = 251
+PARTS: constant(uint256) = 252
 UNPAID: constant(uint256) = 128
 CONTRIBUTIONS: constant(uint256) = 152
 NEXT_ROUND: constant(uint256) = 176
 ENROLMENTS: constant(uint256) = 184
 ENROLLED: constant(uint256) = 200
+SETTLED_ROUNDS: constant(uint256) = 216
+BOND: constant(uint256) = 236
 RATE: constant(uint256) = 160
 MERIT_LEFT: constant(uint256) = 128
 
 # How wide they are.
 BITS_8: constant(uint256) = 2**8 - 1
 BITS_16: constant(uint256) = 2**16 - 1
+BITS_20: constant(uint256) = 2**20 - 1
 BITS_24: constant(uint256) = 2**24 - 1
 BITS_64: constant(uint256) = 2**64 - 1
 BITS_128: constant(uint256) = 2**128 - 1
@@ -254,7 +283,8 @@ def _posted(job: bytes32) -> uint256:
     @return uint256 The job's head.
     """
     head: uint256 = self.words[job].head
-    assert head != 0, "bounty: unknown job"
+    if head == 0:
+        refusals._refuse("bounty: unknown job")
     return head
 
 
@@ -267,7 +297,8 @@ def _of_requester(job: bytes32) -> uint256:
     @return uint256 The job's head.
     """
     head: uint256 = self._posted(job)
-    assert convert(msg.sender, uint256) == head & BITS_160, "bounty: not the requester"
+    if convert(msg.sender, uint256) != head & BITS_160:
+        refusals._refuse("bounty: not the requester")
     return head
 
 
@@ -278,8 +309,10 @@ def _require_open(head: uint256):
     @dev Reverts once the job finished or closed.
     @param head The job's head.
     """
-    assert not self._is_finished(head), "bounty: finished"
-    assert not self._is_closed(head), "bounty: closed"
+    if self._is_finished(head):
+        refusals._refuse("bounty: finished")
+    if self._is_closed(head):
+        refusals._refuse("bounty: closed")
 
 
 @internal
@@ -313,7 +346,30 @@ def _is_closed(head: uint256) -> bool:
     @param head The job's head.
     @return bool True from that moment on, and for a job that does not exist.
     """
-    return block.timestamp >= (head >> CLOSES) & BITS_64
+    return block.timestamp >= (head >> CLOSES) & BITS_64 or self._is_settled(head)
+
+
+@internal
+@pure
+def _is_settled(head: uint256) -> bool:
+    """
+    @dev Says whether all parts of a settlement came: one that stands, that will
+         stand, or that was voided.
+    @param head The job's head.
+    @return bool True from then on.
+    """
+    return (head >> SETTLED) & 1 != 0
+
+
+@internal
+@view
+def _stands(head: uint256) -> bool:
+    """
+    @dev Says whether a settlement stands, and alone decides who is paid.
+    @param head The job's head.
+    @return bool True from that moment on.
+    """
+    return self._is_settled(head) and block.timestamp >= (head >> CLOSES) & BITS_64
 
 
 @internal
@@ -328,24 +384,27 @@ def _job(job: bytes32) -> Job:
     state: uint256 = self.words[job].state
     pay: uint256 = self.words[job].pay
     pot: uint256 = self.words[job].pot
-    return Job(
-        requester=convert(convert(head & BITS_160, uint160), address),
-        token=convert(convert(pay & BITS_160, uint160), address),
-        rounds=convert((head >> ROUNDS) & BITS_8, uint16),
-        cohort=convert((head >> COHORT) & BITS_16, uint16),
-        rate=pay >> RATE,
-        merit=pot & BITS_128,
-        closes=convert((head >> CLOSES) & BITS_64, uint64),
-        finished=self._is_finished(head),
-        next_round=convert((state >> NEXT_ROUND) & BITS_8, uint16),
-        enrolments=convert((state >> ENROLMENTS) & BITS_16, uint16),
-        enrolled=convert((state >> ENROLLED) & BITS_16, uint16),
-        contributions=convert((state >> CONTRIBUTIONS) & BITS_24, uint32),
-        unpaid=convert((state >> UNPAID) & BITS_24, uint32),
-        merit_left=pot >> MERIT_LEFT,
-        merit_root=self.words[job].merit_root,
-        held=state & BITS_128,
-    )
+    # Field by field: Venom cannot hold so many on the stack at once.
+    found: Job = empty(Job)
+    found.requester = convert(convert(head & BITS_160, uint160), address)
+    found.token = convert(convert(pay & BITS_160, uint160), address)
+    found.rounds = convert((head >> ROUNDS) & BITS_8, uint16)
+    found.cohort = convert((head >> COHORT) & BITS_16, uint16)
+    found.rate = pay >> RATE
+    found.merit = pot & BITS_128
+    found.closes = convert((head >> CLOSES) & BITS_64, uint64)
+    found.finished = self._is_finished(head)
+    found.next_round = convert((state >> NEXT_ROUND) & BITS_8, uint16)
+    found.enrolments = convert((state >> ENROLMENTS) & BITS_16, uint16)
+    found.enrolled = convert((state >> ENROLLED) & BITS_16, uint16)
+    found.contributions = convert((state >> CONTRIBUTIONS) & BITS_24, uint32)
+    found.unpaid = convert((state >> UNPAID) & BITS_24, uint32)
+    found.merit_left = pot >> MERIT_LEFT
+    found.merit_root = self.words[job].merit_root
+    found.held = state & BITS_128
+    found.settled = self._is_settled(head)
+    found.bond = convert(state >> BOND, uint32)
+    return found
 
 
 @internal
@@ -367,6 +426,11 @@ def _liabilities(job: bytes32) -> Liabilities:
         merit=pot >> MERIT_LEFT,
         reserve=0,
     )
+    if self._is_settled(head):
+        closes: uint256 = (head >> CLOSES) & BITS_64
+        if block.timestamp < closes + BOND_TIME:
+            owed.reserve = (state >> BOND) * rate
+        return owed
     if self._is_closed(head):
         if self._is_by_tree(head):
             return owed

@@ -12,6 +12,9 @@
 """
 
 
+from . import refusals
+
+
 _DOMAIN_TYPE_HASH: constant(bytes32) = keccak256(
     "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 )
@@ -74,12 +77,16 @@ def _signer(digest: bytes32, signature: Bytes[65]) -> address:
     @param signature The signature.
     @return address The signer, never the zero address.
     """
-    assert len(signature) == 65, "signing: length is not 65"
+    if len(signature) != 65:
+        refusals._refuse("signing: length is not 65")
     r: uint256 = convert(extract32(signature, 0), uint256)
     s: uint256 = convert(extract32(signature, 32), uint256)
     v: uint256 = convert(slice(signature, 64, 1), uint256)
-    assert s <= convert(_MAX_S, uint256), "signing: s is too high"
-    assert v == 27 or v == 28, "signing: v is neither 27 nor 28"
+    if s > convert(_MAX_S, uint256):
+        refusals._refuse("signing: s is too high")
+    if not (v == 27 or v == 28):
+        refusals._refuse("signing: v is neither 27 nor 28")
     signer: address = ecrecover(digest, v, r, s)
-    assert signer != empty(address), "signing: no signer"
+    if signer == empty(address):
+        refusals._refuse("signing: no signer")
     return signer

@@ -14,6 +14,9 @@
 """
 
 
+from . import refusals
+
+
 struct SumNode:
     hash: bytes32
     total: uint256
@@ -23,12 +26,26 @@ struct SumNode:
 MAX_DEPTH: constant(uint256) = 12
 # What a parent hashes of each child in an index tree, and what a proof carries.
 NODE_BYTES: constant(uint256) = 24
+# Most leaves that are read at once, of a settlement; and each of them.
+MAX_RANGE: constant(uint256) = 256
+RANGE_LEAF_BYTES: constant(uint256) = 68
 _NODE_MASK: constant(uint256) = (2**192 - 1) * 2**64
 
 
 _CONTRIBUTION_LEAF: constant(bytes1) = 0x00
 _SUM_LEAF: constant(bytes1) = 0x02
 _SUM_NODE: constant(bytes1) = 0x03
+
+
+@internal
+@view
+def _word(at: uint256) -> uint256:
+    """
+    @dev Reads a word of the call's data; past its end it reverts.
+    @param at Where the word begins in msg.data.
+    @return uint256 The word.
+    """
+    return convert(slice(msg.data, at, 32), uint256)
 
 
 @internal
@@ -111,6 +128,36 @@ def _index_root(position: uint256, depth: uint256, leaf: bytes32, start: uint256
 
 
 @internal
+@view
+def _range_root(at: uint256, count: uint256) -> uint256:
+    """
+    @dev Builds the index tree over leaves that lie in the call's data, back to
+         back. A leaf is hashed as its bytes stand: nothing else that is hashed
+         has so many.
+    @param at Where the first leaf begins in msg.data.
+    @param count The number of leaves, 1 to 256.
+    @return uint256 The root.
+    """
+    nodes: uint256[MAX_RANGE] = empty(uint256[MAX_RANGE])
+    leaf: uint256 = at
+    for i: uint256 in range(count, bound=MAX_RANGE):
+        nodes[i] = convert(keccak256(slice(msg.data, leaf, RANGE_LEAF_BYTES)), uint256)
+        # Unchecked: `slice` reverts before `leaf` could come near 2 ** 256.
+        leaf = unsafe_add(leaf, RANGE_LEAF_BYTES)
+    # What pads the list is zero, as in every index tree.
+    width: uint256 = 1 << self._depth(count)
+    for _: uint256 in range(8):
+        if width == 1:
+            break
+        width >>= 1
+        for i: uint256 in range(width, bound=128):
+            left: uint256 = nodes[2 * i] & _NODE_MASK
+            right: uint256 = nodes[2 * i + 1] & _NODE_MASK
+            nodes[i] = convert(keccak256(abi_encode(left, right)), uint256)
+    return nodes[0]
+
+
+@internal
 @pure
 def _sum_root(
     position: uint256, account: address, amount: uint256, proof: DynArray[SumNode, MAX_DEPTH]
@@ -126,7 +173,8 @@ def _sum_root(
     @param proof The siblings, from the leaf up.
     @return SumNode The root that the proof leads to.
     """
-    assert position >> len(proof) == 0, "trees: position is past the tree"
+    if position >> len(proof) != 0:
+        refusals._refuse("trees: position is past the tree")
     node: SumNode = SumNode(
         hash=keccak256(concat(_SUM_LEAF, abi_encode(position, account, amount))), total=amount
     )

@@ -219,7 +219,7 @@ def test_merit_that_is_not_in_the_tree_is_refused(world: World) -> None:
     world.send(world.finishing(job, tree))
     position, amount, proof = merit_claim(tree, entries, owner(1))
     [(sibling, total), upper] = proof
-    wrong = "merit is not under the root"
+    wrong = "merit not under the root"
     for merit in (
         (position, amount + 1, proof),
         (position + 1, amount, proof),

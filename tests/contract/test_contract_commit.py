@@ -47,8 +47,8 @@ def test_another_key_commits_nothing(world: World) -> None:
     job = world.post()
     commitment = world.commitment(job, book(0, owner(1)))
     forged = world.committing(commitment, world.sign(commitment, world.other))
-    world.refused(forged, "not signed by the requester", world.other)
-    world.refused(forged, "not signed by the requester", world.requester)
+    world.refused(forged, "signed by somebody else", world.other)
+    world.refused(forged, "signed by somebody else", world.requester)
 
 
 def test_a_signature_covers_every_field(world: World) -> None:
@@ -65,10 +65,10 @@ def test_a_signature_covers_every_field(world: World) -> None:
     ]
     for change in changes:
         altered = dataclasses.replace(commitment, **change)
-        world.refused(world.committing(altered, signature), "not signed by the requester")
+        world.refused(world.committing(altered, signature), "signed by somebody else")
     world.send(world.committing(commitment, signature))
     later = dataclasses.replace(commitment, round=1)
-    world.refused(world.committing(later, signature), "not signed by the requester")
+    world.refused(world.committing(later, signature), "signed by somebody else")
 
 
 def test_a_signature_has_one_form(world: World) -> None:

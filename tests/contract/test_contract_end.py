@@ -48,7 +48,7 @@ def test_merit_must_be_the_whole_pot(world: World, total: int) -> None:
     job = world.post()
     world.commit(job, book(0, owner(1)))
     tree = SumTree([Merit(owner(1), total)])
-    world.refused(world.finishing(job, tree), "merit total is not the pot")
+    world.refused(world.finishing(job, tree), "merit is not the pot")
 
 
 def test_a_merit_root_and_a_pot_come_together(world: World) -> None:
@@ -56,10 +56,10 @@ def test_a_merit_root_and_a_pot_come_together(world: World) -> None:
     zero, root = bytes(32), bytes([1]) * 32
     job = world.post()
     world.commit(job, book(0, owner(1)))
-    world.refused(finish(job, root, root, zero, 1000), "merit root does not fit the total")
+    world.refused(finish(job, root, root, zero, 1000), "merit root does not fit")
     bare = world.post(bytes([1]) * 32, merit=0)
     world.commit(bare, book(0, owner(1)))
-    world.refused(finish(bare, root, root, root, 0), "merit root does not fit the total")
+    world.refused(finish(bare, root, root, root, 0), "merit root does not fit")
     world.send(world.finishing(bare, SumTree([])))
     assert world.liabilities(bare) == (100, 0, 800)
 

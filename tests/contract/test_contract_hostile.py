@@ -188,7 +188,7 @@ def test_a_token_that_stops_paying_fails_its_own_claims_and_no_others(world: Wor
         world.commit(job, listed)
     world.send(token.functions.refuse(True))
     claiming = world.claiming(frozen, owner(1), [listed.payment(0)])
-    world.refused(claiming, "token refused the transfer")
+    world.refused(claiming, "token refused transfer")
     world.claim(ether, owner(1), [listed.payment(0)])
     # Nothing of the failed claim stayed: it goes through once the token pays again.
     world.send(token.functions.refuse(False))

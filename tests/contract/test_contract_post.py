@@ -173,7 +173,7 @@ def test_a_token_pays_in_and_out(world: World, name: str) -> None:
 def test_a_token_job_takes_no_ether(world: World) -> None:
     token = world.mock("token_mock")
     terms = world.terms(SPEC, token=token.address)
-    world.refused(world.posting(terms), "ether for a job that pays in a token", value=1)
+    world.refused(world.posting(terms), "ether for a token's job", value=1)
 
 
 def test_a_token_that_takes_a_fee_is_refused(world: World) -> None:
@@ -182,7 +182,7 @@ def test_a_token_that_takes_a_fee_is_refused(world: World) -> None:
     world.send(token.functions.approve(world.bounty.address, 2200))
     posting = world.posting(world.terms(SPEC, token=token.address))
     world.send(token.functions.take_fee(1))
-    world.refused(posting, "token delivered another amount")
+    world.refused(posting, "token kept some of it")
     world.send(token.functions.take_fee(0))
     world.send(posting)
 
@@ -193,12 +193,12 @@ def test_a_token_that_returns_false_is_refused(world: World) -> None:
     world.send(token.functions.approve(world.bounty.address, 2200))
     posting = world.posting(world.terms(SPEC, token=token.address))
     world.send(token.functions.refuse(True))
-    world.refused(posting, "token refused the transfer")
+    world.refused(posting, "token refused transfer")
     world.send(token.functions.refuse(False))
     job = bytes(world.event(world.send(posting), "Posted")["job"])
     world.travel(world.job(job)["closes"])
     world.send(token.functions.refuse(True))
-    world.refused(world.bounty.functions.withdraw(job), "token refused the transfer")
+    world.refused(world.bounty.functions.withdraw(job), "token refused transfer")
 
 
 def test_a_token_without_the_allowance_is_refused(world: World) -> None:

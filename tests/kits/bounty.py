@@ -19,6 +19,7 @@ from contracts.build import SOURCE, compile_contract
 from kits.paths import TESTS
 from protocol.addresses import to_checksum
 from protocol.books.trees import IndexTree, Merit, SumTree, contribution_leaf
+from protocol.books.settlement import Settlement, settle
 from protocol.books.typed_data import Commitment, Domain, commitment_digest
 
 MOCKS = TESTS / "contract" / "mocks"
@@ -92,6 +93,12 @@ def merit_claim(tree: SumTree, entries: list[Merit], account: bytes) -> tuple[An
     position = [entry.account for entry in entries].index(account)
     proof = [(node.hash, node.total) for node in tree.proof(position)]
     return position, entries[position].amount, proof
+
+
+def honest(books: Sequence[Book], merit: Sequence[Merit] = ()) -> Settlement:
+    """What these rounds and this merit settle to."""
+    rounds = [(each.round, [c.account for c in each.contributions]) for each in books]
+    return settle(rounds, {entry.account: entry.amount for entry in merit})
 
 
 class World:
@@ -229,6 +236,51 @@ class World:
     ) -> dict[str, Any]:
         receipt = self.send(self.claiming(job, account, payments, merit), self.anybody)
         return self.event(receipt, "Claimed")
+
+    def close(self, job: bytes) -> None:
+        """Travel to the moment at which the contract closes the job."""
+        self.travel(max(self.now, self.job(job)["closes"]))
+
+    def settling(
+        self, job: bytes, settled: Settlement, deposit: int = 0, part: int = 0, last: bool = True
+    ) -> Any:
+        leaves = settled.parts[part]
+        return self.bounty.functions.settle(job, part, last, deposit, leaves)
+
+    def settle(self, job: bytes, settled: Settlement, sender: str | None = None) -> int:
+        """Settles with the whole bond as a deposit, in ether; returns when it stands."""
+        stood = self.job(job)
+        bond = stood["unpaid"] * stood["rate"]
+        for part in range(len(settled.parts)):
+            last = part == len(settled.parts) - 1
+            value = bond if last else 0
+            call = self.settling(job, settled, value, part, last)
+            receipt = self.send(call, sender, value)
+        return int(self.event(receipt, "Settled")["stands"])
+
+    def challenging(
+        self,
+        job: bytes,
+        account: bytes,
+        settled: Settlement,
+        payment: tuple[Any, ...] | None = None,
+        merit: Any = NOTHING,
+    ) -> Any:
+        place = settled.place(account)
+        shown = packed([payment]) if payment else b""
+        address = to_checksum(account)
+        return self.bounty.functions.challenge(
+            job, address, shown, merit, place.position, place.proof
+        )
+
+    def collecting(self, job: bytes, settled: Settlement, account: bytes) -> Any:
+        position = settled.position_of(account)
+        assert position is not None
+        proof = settled.leaf_and_proof(position)
+        return self.bounty.functions.collect(job, position, proof)
+
+    def paying(self, job: bytes, settled: Settlement, part: int = 0) -> Any:
+        return self.bounty.functions.pay(job, part, settled.parts[part])
 
     def job(self, job: bytes) -> dict[str, Any]:
         names = [component["name"] for component in self.outputs["jobs"][0]["components"]]
