@@ -72,12 +72,46 @@ class Withdrawn:
     amount: int
 
 
-ContractEvent = Posted | Enrolled | Committed | Finished | Cancelled | Claimed | Withdrawn
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A part of a settlement. `stands` is 0 before the last; leaves as protocol.books.settlement
+    has them."""
+
+    job: bytes
+    part: int
+    stands: int
+    leaves: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Voided:
+    """A settlement fell to a challenge. `rate` is what a contribution is worth from then on."""
+
+    job: bytes
+    account: bytes
+    challenger: bytes
+    reward: int
+    rate: int
+
+
+ContractEvent = (
+    Posted | Enrolled | Committed | Finished | Cancelled | Claimed | Withdrawn | Settled | Voided
+)
 
 #: By the event's name in the ABI.
 EVENTS: Final[dict[str, type[ContractEvent]]] = {
     cls.__name__: cls
-    for cls in (Posted, Enrolled, Committed, Finished, Cancelled, Claimed, Withdrawn)
+    for cls in (
+        Posted,
+        Enrolled,
+        Committed,
+        Finished,
+        Cancelled,
+        Claimed,
+        Withdrawn,
+        Settled,
+        Voided,
+    )
 }
 
 

@@ -25,6 +25,8 @@ class JobView:
     merit_left: int
     merit_root: bytes
     held: int
+    settled: bool
+    bond: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,8 +48,9 @@ class ChainFollower:
         if batch.reorg_to is not None:
             given += [(m.key, inputs.ChainReorg(at, batch.reorg_to)) for m in machines]
         for event in await self._untold(batch):
-            if event.job in self._engine.machines:
-                given.append((event.job, to_input(at, event.block, event.event)))
+            told = to_input(at, event.block, event.event)
+            if told is not None and event.job in self._engine.machines:
+                given.append((event.job, told))
         head = inputs.ChainHead(at, batch.head.number, batch.head.timestamp)
         given += [(m.key, head) for m in machines if _follows_chain(m)]
         await self._engine.feed_all(given, also=partial(self._store, batch=batch))
@@ -94,7 +95,8 @@ class ChainFollower:
             stored = await self._services.store.read(partial(jobs.contract_events, job=machine.key))
             past = [(e.block, e.event) for e in read] or [(e.block, e.event) for e in stored]
             at = unix_ms()
-            told = [(machine.key, to_input(at, block, event)) for block, event in past]
+            inputs_ = (to_input(at, block, event) for block, event in past)
+            told = [(machine.key, each) for each in inputs_ if each is not None]
 
             def write(tx: Transaction) -> None:
                 also(tx)
@@ -141,8 +143,9 @@ def _follows_chain(machine: Machine) -> bool:
     return not machine.broken and (waits or state.phase not in OVER)
 
 
-def to_input(at: int, block: int, said: ContractEvent) -> inputs.Input:
-    """One contract event, mined in `block`, as the machines of its job are told it."""
+def to_input(at: int, block: int, said: ContractEvent) -> inputs.Input | None:
+    """One contract event, mined in `block`, as the machines of its job are told it; None where no
+    machine is: payments by a settlement are claims, and the settlement itself moves nothing."""
     match said:
         case events.Posted():
             return inputs.ChainPosted(at, block)
@@ -161,3 +164,5 @@ def to_input(at: int, block: int, said: ContractEvent) -> inputs.Input:
             return inputs.ChainClaimed(at, block, said.account, said.amount)
         case events.Withdrawn():
             return inputs.ChainWithdrawn(at, block, said.amount)
+        case events.Settled() | events.Voided():
+            return None

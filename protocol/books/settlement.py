@@ -140,9 +140,7 @@ def decode_leaves(data: bytes) -> tuple[SettledAccount, ...]:
     return tuple(found)
 
 
-def settle(
-    rounds: Iterable[tuple[int, Iterable[bytes]]], merit: Mapping[bytes, int]
-) -> Settlement:
+def settle(rounds: Iterable[tuple[int, Iterable[bytes]]], merit: Mapping[bytes, int]) -> Settlement:
     """The honest settlement: `rounds` are (number, the accounts of its contributions), `merit` is
     by account.
 

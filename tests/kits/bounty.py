@@ -18,8 +18,8 @@ from web3 import EthereumTesterProvider, Web3
 from contracts.build import SOURCE, compile_contract
 from kits.paths import TESTS
 from protocol.addresses import to_checksum
-from protocol.books.trees import IndexTree, Merit, SumTree, contribution_leaf
 from protocol.books.settlement import Settlement, settle
+from protocol.books.trees import IndexTree, Merit, SumTree, contribution_leaf
 from protocol.books.typed_data import Commitment, Domain, commitment_digest
 
 MOCKS = TESTS / "contract" / "mocks"
