@@ -44,6 +44,14 @@ event Settled:
     leaves: Bytes[MAX_LEAVES * LEAF_BYTES]
 
 
+# What each of these leaves is worth, less what `Claimed` says that its account
+# was paid by proofs.
+event Paid:
+    job: indexed(bytes32)
+    part: uint16
+    leaves: uint256
+
+
 event Voided:
     job: indexed(bytes32)
     account: indexed(address)
@@ -339,6 +347,7 @@ def pay(job: bytes32, part: uint16, leaves: Bytes[MAX_LEAVES * LEAF_BYTES]):
     refused: uint256 = self._pay_all(job, head, at, count, paid)
     if refused != 0:
         self._set_paid(job, index, word, whole & ~refused)
+    log Paid(job=job, part=part, leaves=whole & ~(paid | refused))
 
 
 @internal
@@ -358,14 +367,16 @@ def _pay_all(job: bytes32, head: uint256, at: uint256, count: uint256, paid: uin
     fresh: bool = self._is_fresh(head, state)
     number: uint256 = 0
     merit: uint256 = 0
-    number, merit = self._sum(job, at, count, paid, fresh)
+    amounts: uint256[MAX_LEAVES] = empty(uint256[MAX_LEAVES])
+    number, merit, amounts = self._sum(job, at, count, paid, rate, fresh)
     # The bond is for `collect` alone: what is given back goes to the unpaid.
     if number > (state >> ledger.UNPAID) & ledger.BITS_24:
         refusals._refuse("settlement: beyond what is owed")
     self._spend(job, head, state, number, number * rate + merit, merit)
-    refused: uint256 = self._push_all(job, at, count, paid, fresh)
+    token: address = self._token(ledger.words[job].pay)
+    refused: uint256 = self._push_all(token, at, count, paid, amounts)
     if refused != 0:
-        number, merit = self._sum(job, at, count, ~refused, fresh)
+        number, merit, amounts = self._sum(job, at, count, ~refused, rate, fresh)
         self._give_back(job, number, number * rate + merit, merit)
     return refused
 
@@ -373,75 +384,64 @@ def _pay_all(job: bytes32, head: uint256, at: uint256, count: uint256, paid: uin
 @internal
 @view
 def _sum(
-    job: bytes32, at: uint256, count: uint256, skipped: uint256, fresh: bool
-) -> (uint256, uint256):
+    job: bytes32, at: uint256, count: uint256, skipped: uint256, rate: uint256, fresh: bool
+) -> (uint256, uint256, uint256[MAX_LEAVES]):
     """
     @dev Adds up what leaves are due.
     @param job The job's id.
     @param at Where the leaves begin in msg.data.
     @param count How many there are.
     @param skipped Those that do not count, as bits.
+    @param rate What each round is worth.
     @param fresh Whether nobody was ever paid by a proof (`_is_fresh`).
-    @return (uint256, uint256) The number of rounds, and the merit.
+    @return (uint256, uint256, uint256[256]) The number of rounds, the merit,
+            and what each leaf is due.
     """
     number: uint256 = 0
     merit: uint256 = 0
+    amounts: uint256[MAX_LEAVES] = empty(uint256[MAX_LEAVES])
     leaf: uint256 = at
     for i: uint256 in range(count, bound=MAX_LEAVES):
         if (skipped >> i) & 1 == 0:
             bits: uint256 = 0
             worth: uint256 = 0
             bits, worth = self._due(job, leaf, fresh)
-            # Unchecked: 256 leaves of 255 rounds, and of merit below 2 ** 128.
-            number = unsafe_add(number, ledger._ones(bits))
+            rounds: uint256 = ledger._ones(bits)
+            # Unchecked: 256 leaves of 255 rounds at less than 2 ** 96 each, and
+            # of merit below 2 ** 128.
+            number = unsafe_add(number, rounds)
             merit = unsafe_add(merit, worth)
+            amounts[i] = unsafe_add(unsafe_mul(rounds, rate), worth)
         leaf = unsafe_add(leaf, LEAF_BYTES)
-    return number, merit
+    return number, merit, amounts
 
 
 @internal
 def _push_all(
-    job: bytes32, at: uint256, count: uint256, skipped: uint256, fresh: bool
+    token: address,
+    at: uint256,
+    count: uint256,
+    skipped: uint256,
+    amounts: uint256[MAX_LEAVES],
 ) -> uint256:
     """
     @dev Pays leaves, all of which are booked as paid.
-    @param job The job's id.
+    @param token The token; zero for ether.
     @param at Where the leaves begin in msg.data.
     @param count How many there are.
     @param skipped Those that are not to be paid, as bits.
-    @param fresh Whether nobody was ever paid by a proof (`_is_fresh`).
+    @param amounts What each is due.
     @return uint256 Which of them refused, as bits.
     """
-    terms: uint256 = ledger.words[job].pay
     refused: uint256 = 0
     leaf: uint256 = at
     for i: uint256 in range(count, bound=MAX_LEAVES):
         if (skipped >> i) & 1 == 0:
-            if not self._push_one(job, leaf, fresh, terms):
+            account: address = convert(convert(trees._word(leaf) >> 96, uint160), address)
+            if not money._try_push(token, account, amounts[i], PAY_GAS, TOKEN_GAS):
                 refused |= 1 << i
         leaf = unsafe_add(leaf, LEAF_BYTES)
     return refused
-
-
-@internal
-def _push_one(job: bytes32, leaf: uint256, fresh: bool, terms: uint256) -> bool:
-    """
-    @dev Pays one leaf, with bounded gas.
-    @param job The job's id.
-    @param leaf Where the leaf begins in msg.data.
-    @param fresh Whether nobody was ever paid by a proof (`_is_fresh`).
-    @param terms The job's word of token and rate.
-    @return bool Whether it was paid.
-    """
-    bits: uint256 = 0
-    worth: uint256 = 0
-    bits, worth = self._due(job, leaf, fresh)
-    amount: uint256 = ledger._ones(bits) * (terms >> ledger.RATE) + worth
-    account: address = self._account(leaf)
-    if not money._try_push(self._token(terms), account, amount, PAY_GAS, TOKEN_GAS):
-        return False
-    log ledger.Claimed(job=job, account=account, amount=amount, rounds_bits=bits, merit=worth)
-    return True
 
 
 @internal

@@ -84,6 +84,16 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class Paid:
+    """Leaves of a settlement's part that one call paid, as bits: what each is worth, less what its
+    account was paid by proofs."""
+
+    job: bytes
+    part: int
+    leaves: int
+
+
+@dataclass(frozen=True, slots=True)
 class Voided:
     """A settlement fell to a challenge. `rate` is what a contribution is worth from then on."""
 
@@ -95,7 +105,16 @@ class Voided:
 
 
 ContractEvent = (
-    Posted | Enrolled | Committed | Finished | Cancelled | Claimed | Withdrawn | Settled | Voided
+    Posted
+    | Enrolled
+    | Committed
+    | Finished
+    | Cancelled
+    | Claimed
+    | Withdrawn
+    | Settled
+    | Paid
+    | Voided
 )
 
 #: By the event's name in the ABI.
@@ -110,6 +129,7 @@ EVENTS: Final[dict[str, type[ContractEvent]]] = {
         Claimed,
         Withdrawn,
         Settled,
+        Paid,
         Voided,
     )
 }

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from node.chain.bloom import BLOOM_BYTES
 
-#: Topics of one log (EVM), and bytes of its data: the contract's largest event has 12 words.
+#: Topics of one log (EVM), and bytes of its data: the contract's largest event has
+#: a part of a settlement, 256 leaves of 68 bytes, behind four words.
 MAX_TOPICS: Final = 4
-MAX_LOG_DATA: Final = 4096
+MAX_LOG_DATA: Final = 4 * 32 + 256 * 68
 
 
 class Invalid(ValueError):

@@ -145,7 +145,7 @@ def _follows_chain(machine: Machine) -> bool:
 
 def to_input(at: int, block: int, said: ContractEvent) -> inputs.Input | None:
     """One contract event, mined in `block`, as the machines of its job are told it; None where no
-    machine is: payments by a settlement are claims, and the settlement itself moves nothing."""
+    machine is: no machine settles yet, and what `collect` pays is a claim."""
     match said:
         case events.Posted():
             return inputs.ChainPosted(at, block)
@@ -164,5 +164,5 @@ def to_input(at: int, block: int, said: ContractEvent) -> inputs.Input | None:
             return inputs.ChainClaimed(at, block, said.account, said.amount)
         case events.Withdrawn():
             return inputs.ChainWithdrawn(at, block, said.amount)
-        case events.Settled() | events.Voided():
+        case events.Settled() | events.Paid() | events.Voided():
             return None

@@ -19,6 +19,7 @@ from web3.types import TxParams, Wei
 from contracts.build import SOURCE, compile_contract
 from protocol.addresses import to_checksum
 from protocol.books.evidence import RoundClaim, encode_payments
+from protocol.books.settlement import MAX_LEAVES, Settlement, settle
 from protocol.books.trees import IndexTree, Merit, SumTree, contribution_leaf
 from protocol.books.typed_data import Commitment, Domain, commitment_digest
 from protocol.params import MAX_CLAIM_ROUNDS
@@ -132,6 +133,25 @@ class Meter:
         )
         return self.send(call)
 
+    def travel(self, seconds: int) -> None:
+        """Let time pass."""
+        self.tester.time_travel(self.tester.backend.chain.header.timestamp + seconds)
+
+    def settle(self, job: bytes, settled: Settlement) -> int:
+        """A settlement of one part, with its bond."""
+        bond = int(self.bounty.functions.jobs(job).call()[12]) * _RATE
+        [leaves] = settled.parts
+        return self.send(self.bounty.functions.settle(job, 0, True, bond, leaves), bond)
+
+    def collect(self, job: bytes, settled: Settlement, position: int) -> int:
+        """One account's pay by a settlement that stands."""
+        place = settled.leaf_and_proof(position)
+        return self.send(self.bounty.functions.collect(job, position, place))
+
+    def pay(self, job: bytes, settled: Settlement) -> int:
+        """Everybody's pay by a settlement that stands."""
+        return self.send(self.bounty.functions.pay(job, 0, settled.parts[0]))
+
     def withdraw(self, job: bytes) -> int:
         """What lies above the liabilities."""
         return self.send(self.bounty.functions.withdraw(job))
@@ -150,8 +170,43 @@ def calls(count: int, experimental: bool = False) -> dict[str, int]:
     return gas
 
 
+#: The contract's notice, the window of a settlement, and how long its bond is held, seconds.
+_NOTICE, _WINDOW, _BOND_TIME = 7200, 3 * 86400, 30 * 86400
+
+
+def settled_calls(experimental: bool = False, rounds: int = 20) -> dict[str, int]:
+    """Gas of a whole part's settlement, by the call; nobody was paid by proofs before.
+
+    A part has 256 leaves and a proof 8 siblings, in a job of that many owners and in any larger.
+    The first of a part's later leaves makes a word that the next one only changes.
+    """
+    meter = Meter(experimental)
+    job, _ = meter.post(rounds, MAX_LEAVES)
+    accounts = [owner(n) for n in range(MAX_LEAVES)]
+    for number in range(rounds):
+        meter.commit(job, number, MAX_LEAVES)
+    merit = SumTree([Merit(accounts[0], _MERIT)])
+    meter.finish(job, merit)
+    meter.travel(_NOTICE)
+    settled = settle([(n, accounts) for n in range(rounds)], {accounts[0]: _MERIT})
+    gas = {"settle, 256 accounts": meter.settle(job, settled)}
+    for account in accounts:
+        meter.fund(account)
+    meter.travel(_WINDOW)
+    whole = meter.tester.take_snapshot()
+    gas["pay, 256 accounts"] = meter.pay(job, settled)
+    meter.tester.revert_to_snapshot(whole)
+    without = [n for n, each in enumerate(settled.accounts) if not each.merit]
+    gas["collect, first"] = meter.collect(job, settled, without[-1])
+    gas["collect, next"] = meter.collect(job, settled, without[-2])
+    return gas
+
+
 def whole_job(experimental: bool = False, owners: int = 5, rounds: int = 10) -> dict[str, int]:
-    """Gas of all calls of a job, by call, `post` to the last claim; all owners have merit."""
+    """Gas of all calls of a job, by call, `post` to the last payment; all owners have merit.
+
+    `claim` is by proofs; `settle`, `pay` and the bond's `withdraw` take its place.
+    """
     meter = Meter(experimental)
     job, post = meter.post(rounds, owners)
     gas = {"post": post, "enrol": meter.enrol(job, owners)}
@@ -159,6 +214,20 @@ def whole_job(experimental: bool = False, owners: int = 5, rounds: int = 10) -> 
     entries = [Merit(owner(n), _MERIT // owners) for n in range(owners)]
     merit = SumTree(entries)
     gas["finish"] = meter.finish(job, merit)
+    for each in entries:
+        meter.fund(each.account)
+    finished = meter.tester.take_snapshot()
+    meter.travel(_NOTICE)
+    everybody = [each.account for each in entries]
+    settled = settle(
+        [(n, everybody) for n in range(rounds)], {each.account: each.amount for each in entries}
+    )
+    gas["settle"] = meter.settle(job, settled)
+    meter.travel(_WINDOW)
+    gas["pay"] = meter.pay(job, settled)
+    meter.travel(_BOND_TIME)
+    gas["withdraw"] = meter.withdraw(job)
+    meter.tester.revert_to_snapshot(finished)
     gas["claim"] = sum(
         meter.claim(
             job,
@@ -178,6 +247,7 @@ def row(experimental: bool) -> dict[str, int]:
     for count in (SMALLEST, LARGEST):
         for call, gas in calls(count, experimental).items():
             found[f"{call}, {count} owners"] = gas
+    found |= settled_calls(experimental)
     return found | {f"all of a job: {c}": n for c, n in whole_job(experimental).items()}
 
 

@@ -16,6 +16,7 @@ from node.chain.events import (
     ContractEvent,
     Enrolled,
     Finished,
+    Paid,
     Posted,
     Settled,
     Voided,
@@ -109,7 +110,7 @@ async def test_from_posting_to_withdrawal(
     first, last = (event for event in seen if event.job == cancelled)
     assert first == Posted(cancelled, signer.account, other, bytes(20), 3, 5, 100, 0, later[6])
     assert isinstance(last, Cancelled)
-    assert {type(event) for event in seen} == {*EVENTS.values()} - {Settled, Voided}
+    assert {type(event) for event in seen} == {*EVENTS.values()} - {Settled, Paid, Voided}
     assert await client.balance(owners[0]) == RATE + 600
     view = await client.job(job)
     assert view is not None

@@ -1,0 +1,324 @@
+"""Several jobs at once, honest and hostile: whatever is tried, the balance covers what is owed."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from eth_tester.exceptions import TransactionFailed
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
+
+from kits.bounty import HOUR, NOTHING, Book, Contribution, World, merit_claim, owner
+from protocol.books.trees import Merit, SumTree
+
+ROUNDS, COHORT = 3, 3
+OWNERS = [owner(number) for number in range(4)]
+
+
+@dataclass
+class Job:
+    """What the test itself knows of a job, to hold the contract against."""
+
+    id: bytes
+    spec: bytes
+    requester: str
+    rate: int
+    merit: int
+    closes: int
+    books: list[Book] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    entries: list[Merit] | None = None
+    paid: dict[bytes, set[int]] = field(default_factory=dict)
+    rate_paid: int = 0
+    deposited: int = 0
+    rewarded: int = 0
+    stands: int | None = None
+    late: dict[bytes, set[int]] = field(default_factory=dict)
+    merit_paid: int = 0
+    withdrawn: int = 0
+
+    escrow: int = 0
+
+    def __post_init__(self) -> None:
+        self.escrow = ROUNDS * COHORT * self.rate + self.merit
+
+    def is_open(self, now: int) -> bool:
+        """Whether commitments are accepted."""
+        return now < self.closes
+
+
+@functools.cache
+def shared_world(experimental: bool) -> World:
+    return World(experimental)
+
+
+class Bounties(RuleBasedStateMachine):
+    """Each rule knows whether the contract may accept; a wrong refusal fails it too."""
+
+    experimental = False
+    jobs = Bundle("jobs")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = shared_world(self.experimental)
+        self.snapshot = self.world.tester.take_snapshot()
+        self.known: list[Job] = []
+        self.before = {account: self.world.ether(account) for account in OWNERS}
+
+    def teardown(self) -> None:
+        try:
+            self.settle()
+        finally:
+            self.world.tester.revert_to_snapshot(self.snapshot)
+
+    def attempt(self, call: Any, sender: str, allowed: bool) -> Any:
+        """Sends, and holds the contract to the model's word on whether it may go through."""
+        if allowed:
+            return self.world.send(call, sender)
+        self.world.tester.mine_blocks(1)
+        with pytest.raises(TransactionFailed):
+            call.call({"from": sender, "gas": 12_000_000})
+        return None
+
+    @initialize(target=jobs)
+    def two_jobs(self) -> Any:
+        world = self.world
+        return multiple(
+            self.post(world.requester, 100, 1000, 24), self.post(world.other, 7, 50, 24)
+        )
+
+    @precondition(lambda self: len(self.known) < 4)
+    @rule(
+        target=jobs,
+        requester=st.sampled_from([0, 1]),
+        rate=st.integers(0, 1000),
+        merit=st.integers(0, 1000),
+        hours=st.integers(1, 6),
+    )
+    def post_another(self, requester: int, rate: int, merit: int, hours: int) -> Any:
+        return self.post(self.world.accounts[requester], rate, merit, hours)
+
+    def post(self, requester: str, rate: int, merit: int, hours: int) -> Job:
+        world = self.world
+        spec = bytes([len(self.known)]) * 32
+        terms = {"rounds": ROUNDS, "cohort": COHORT, "rate": rate, "merit": merit}
+        closes = world.now + hours * HOUR
+        job_id = world.post(spec, requester, expiry=closes, **terms)
+        self.known.append(Job(job_id, spec, requester, rate, merit, closes))
+        return self.known[-1]
+
+    @rule(
+        job=jobs,
+        accounts=st.lists(st.sampled_from(OWNERS), min_size=1, max_size=COHORT + 1),
+        count=st.integers(1, COHORT + 1),
+        by_requester=st.booleans(),
+    )
+    def commit(self, job: Job, accounts: list[bytes], count: int, by_requester: bool) -> None:
+        """Accounts may stand twice, and the count may be less or more than the tree's."""
+        world = self.world
+        listed = Book(
+            len(job.books), [Contribution(account, n) for n, account in enumerate(accounts)]
+        )
+        signer = job.requester if by_requester else world.anybody
+        commitment = world.commitment(job.id, listed, count=count)
+        allowed = (
+            job.is_open(world.now) and by_requester and count <= COHORT and listed.round < ROUNDS
+        )
+        committing = world.committing(commitment, world.sign(commitment, signer))
+        if self.attempt(committing, world.anybody, allowed):
+            job.books.append(listed)
+            job.counts.append(count)
+
+    @rule(job=jobs, data=st.data())
+    def commit_again(self, job: Job, data: st.DataObject) -> None:
+        if job.books:
+            listed = data.draw(st.sampled_from(job.books))
+            commitment = self.world.commitment(job.id, listed)
+            signature = self.world.sign(commitment, job.requester)
+            self.attempt(self.world.committing(commitment, signature), job.requester, False)
+
+    @rule(
+        job=jobs,
+        weights=st.lists(st.integers(0, 10), min_size=len(OWNERS), max_size=len(OWNERS)),
+        surplus=st.sampled_from([0, 0, 0, 1, -1]),
+        sender=st.sampled_from([0, 1]),
+        with_merit=st.sampled_from([True, True, True, False]),
+    )
+    def finish(
+        self, job: Job, weights: list[int], surplus: int, sender: int, with_merit: bool
+    ) -> None:
+        pot = job.merit if with_merit else 0
+        amounts = [pot * weight // (sum(weights) or 1) for weight in weights]
+        amounts[0] += pot - sum(amounts) + surplus
+        if amounts[0] < 0:
+            return
+        entries = [Merit(a, n) for a, n in zip(OWNERS, amounts, strict=True) if n]
+        by = self.world.accounts[sender]
+        now = self.world.now
+        whole = sum(entry.amount for entry in entries) == job.merit
+        allowed = by == job.requester and job.is_open(now) and job.entries is None
+        allowed = allowed and (whole or (not entries and not job.books))
+        if self.attempt(self.world.finishing(job.id, SumTree(entries)), by, allowed):
+            job.entries = entries
+            job.closes = min(job.closes, now + 2 * HOUR)
+
+    @rule(job=jobs, sender=st.sampled_from([0, 1]))
+    def cancel(self, job: Job, sender: int) -> None:
+        by = self.world.accounts[sender]
+        effective = self.world.now + 2 * HOUR
+        allowed = by == job.requester and job.entries is None and effective < job.closes
+        if self.attempt(self.world.bounty.functions.cancel(job.id), by, allowed):
+            job.closes = effective
+
+    @rule(hours=st.integers(1, 3))
+    def wait(self, hours: int) -> None:
+        self.world.travel(self.world.now + hours * HOUR)
+
+    @rule(
+        job=jobs,
+        account=st.sampled_from(OWNERS),
+        rounds=st.sets(st.integers(0, ROUNDS - 1)),
+        merit=st.booleans(),
+    )
+    def claim(self, job: Job, account: bytes, rounds: set[int], merit: bool) -> None:
+        """Proves whatever the account can prove of these rounds, paid before or not."""
+        payments, fresh = [], set()
+        for listed in job.books:
+            places = [
+                n
+                for n, listing in enumerate(listed.contributions[: job.counts[listed.round]])
+                if listing.account == account and self.is_provable(job, listed)
+            ]
+            if listed.round in rounds and places:
+                payments += [listed.payment(place) for place in places]
+                fresh.add(listed.round)
+        fresh -= job.paid.get(account, set())
+        proof, worth = NOTHING, 0
+        if not job.entries:
+            worth = self.share_due(job, account, len(fresh))
+        elif merit and account in {entry.account for entry in job.entries}:
+            proof = merit_claim(SumTree(job.entries), job.entries, account)
+            worth = 0 if self.has_merit(job, account) else proof[1]
+        call = self.world.claiming(job.id, account, payments, proof)
+        settled = job.stands is not None and self.world.now >= job.stands
+        allowed = bool(fresh or worth) and not settled
+        receipt = self.attempt(call, self.world.anybody, allowed)
+        if receipt:
+            event = self.world.event(receipt, "Claimed")
+            assert event["amount"] == job.rate * len(fresh) + worth
+            assert event["merit"] == worth
+            job.paid.setdefault(account, set()).update(fresh)
+            job.rate_paid += job.rate * len(fresh)
+            job.merit_paid += worth
+
+    @rule(job=jobs, other=jobs, account=st.sampled_from(OWNERS), data=st.data())
+    def steal(self, job: Job, other: Job, account: bytes, data: st.DataObject) -> None:
+        """Brings another account's place, another job's, or one past the count."""
+        if not other.books or not job.books:
+            return
+        listed = data.draw(st.sampled_from(other.books))
+        place = data.draw(st.integers(0, len(listed.contributions) - 1))
+        mine = job.books[listed.round] if listed.round < len(job.books) else None
+        if mine is not None and (
+            listed.round in job.paid.get(account, set())
+            or (
+                mine.tree.root == listed.tree.root
+                and place < job.counts[listed.round]
+                and listed.contributions[place].account == account
+            )
+        ):
+            return
+        call = self.world.claiming(job.id, account, [listed.payment(place)])
+        self.attempt(call, self.world.anybody, False)
+
+    @rule(job=jobs, sender=st.sampled_from([0, 1]))
+    def withdraw(self, job: Job, sender: int) -> None:
+        by = self.world.accounts[sender]
+        free = self.world.surplus(job.id)
+        allowed = by == job.requester and free > 0
+        receipt = self.attempt(self.world.bounty.functions.withdraw(job.id), by, allowed)
+        if receipt:
+            job.withdrawn += self.world.event(receipt, "Withdrawn")["amount"]
+
+    @rule(job=consumes(jobs))
+    def post_the_same_spec_again(self, job: Job) -> Any:
+        terms = self.world.terms(job.spec, rate=0, merit=0)
+        self.attempt(self.world.posting(terms), job.requester, False)
+
+    @invariant()
+    def the_balance_covers_all_that_is_owed(self) -> None:
+        world = self.world
+        held = owed = 0
+        for job in self.known:
+            of_job = world.job(job.id)["held"]
+            bound = sum(world.view("liabilities", job.id))
+            out = job.rate_paid + job.merit_paid + job.withdrawn + job.rewarded
+            assert of_job == job.escrow + job.deposited - out
+            assert bound <= of_job
+            # Rate is owed for every contribution that was ever committed, paid or not.
+            if job.stands is None:
+                assert job.rate_paid <= job.rate * sum(job.counts)
+            held += of_job
+            owed += bound
+        assert owed <= held == world.ether(world.bounty.address)
+
+    @invariant()
+    def owners_hold_what_the_claims_said(self) -> None:
+        gained = sum(self.world.ether(account) - self.before[account] for account in OWNERS)
+        assert gained == sum(job.rate_paid + job.merit_paid for job in self.known)
+
+    @staticmethod
+    def is_provable(job: Job, listed: Book) -> bool:
+        """A count of another depth than the tree's makes every proof too long or too short."""
+        count, leaves = job.counts[listed.round], listed.tree.count
+        return (count - 1).bit_length() == (leaves - 1).bit_length()
+
+    def share_due(self, job: Job, account: bytes, fresh: int) -> int:
+        """What an unfinished job's closing owes the account, now that `fresh` rounds join."""
+        contributions = sum(job.counts)
+        if job.is_open(self.world.now) or not contributions:
+            return 0
+        rounds = len(job.paid.get(account, set())) + fresh
+        return job.merit // contributions * rounds - self.shares_paid(job, account)
+
+    def shares_paid(self, job: Job, account: bytes) -> int:
+        address = self.world.w3.to_checksum_address(account)
+        shared = self.world.view("shared", job.id, address)
+        return int(job.merit // sum(job.counts) * shared.bit_count())
+
+    def has_merit(self, job: Job, account: bytes) -> bool:
+        address = self.world.w3.to_checksum_address(account)
+        return bool(self.world.view("paid", job.id, address) >> 255)
+
+    def settle(self) -> None:
+        """At the end all is claimed and withdrawn: what stays is what no proof can reach."""
+        world = self.world
+        if not self.known:
+            return
+        world.travel(max([world.now, *(job.closes for job in self.known)]) + 1)
+        for job in self.known:
+            for account in OWNERS:
+                self.claim(job, account, set(range(ROUNDS)), True)
+            self.withdraw(job, world.accounts.index(job.requester))
+            if job.stands is not None:
+                continue
+            reached = sum(len(rounds) for rounds in job.paid.values())
+            lost = sum(job.counts) - reached
+            stuck = job.rate * lost
+            if not job.entries and job.books:
+                stuck += job.merit // sum(job.counts) * lost
+            assert world.job(job.id)["held"] == stuck
+        self.the_balance_covers_all_that_is_owed()
+        self.owners_hold_what_the_claims_said()
