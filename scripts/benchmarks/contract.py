@@ -28,11 +28,24 @@ def _dearest(names: tuple[str, ...], _: Context) -> Measurement:
 
 
 def _job(_: Context) -> Measurement:
-    """All calls of a job of 50 contributions, divided by them."""
-    job = contract_gas.whole_job()
+    """All calls of a job of 50 contributions, divided by them: paid by its settlement."""
+    job, venom = contract_gas.whole_job(), contract_gas.whole_job(experimental=True)
     parts = {f"{call}": (gas, None) for call, gas in job.items()}
-    parts["all, venom"] = (sum(contract_gas.whole_job(experimental=True).values()), None)
-    return Measurement(sum(job.values()) / 50, parts=parts, notes=(_RULES,))
+    whole = sum(job.values())
+    parts["all, paid by claims"] = (whole - job["settle"] - job["pay"] - job["withdraw"], None)
+    parts["all, paid by settlement, venom"] = (sum(venom.values()) - venom["claim"], None)
+    return Measurement((whole - job["claim"]) / 50, parts=parts, notes=(_RULES,))
+
+
+def _settled(name: str, accounts: int, _: Context) -> Measurement:
+    """A call of a settlement, by the account, as deployed."""
+    found = {each: contract_gas.settled_calls(v) for each, v in _GENERATORS.items()}
+    parts = {
+        f"{call}, {each}": (gas, None)
+        for each, calls in found.items()
+        for call, gas in calls.items()
+    }
+    return Measurement(found["legacy"][name] / accounts, parts=parts, notes=(_RULES,))
 
 
 _RULES = "py-evm, Prague rules; accounts that are paid hold ether already; legacy code is deployed."
@@ -66,8 +79,20 @@ SUITE = Suite(
             partial(_dearest, ("claim, 20 rounds",)),
         ),
         _figure(
+            "gas-settled-claim",
+            "an account's pay for any number of rounds, by a settlement, of 4,096 accounts at most",
+            80_000,
+            partial(_settled, "collect, first", 1),
+        ),
+        _figure(
+            "gas-pay-256",
+            "256 payments in one call, each",
+            12_500,
+            partial(_settled, "pay, 256 accounts", 256),
+        ),
+        _figure(
             "gas-job",
-            "all calls of a job of five owners and ten rounds, per contribution",
+            "all calls of a job of five owners and ten rounds, settled, per contribution",
             20_000,
             _job,
         ),

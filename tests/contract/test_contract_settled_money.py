@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from kits.bounty import HOUR, NOTHING, packed
 from kits.examples import examples
-from kits.solvency import OWNERS, ROUNDS, Bounties, Job
+from kits.solvency import COHORT, OWNERS, ROUNDS, Bounties, Job
 
 from protocol.addresses import to_checksum
 from protocol.books.settlement import SettledAccount, Settlement
@@ -37,19 +37,33 @@ class Settlements(Bounties):
         super().__init__()
         self.books: dict[bytes, Book] = {}
 
-    @precondition(lambda self: any(job.books for job in self.known))
-    @rule(job=Bounties.jobs, first=st.integers(0, len(OWNERS) - 1), share=st.integers(0, 10))
-    def finish_and_close(self, job: Job, first: int, share: int) -> None:
+    @precondition(lambda self: len(self.known) < 5)
+    @rule(
+        target=Bounties.jobs,
+        rounds=st.lists(
+            st.lists(st.sampled_from(OWNERS), min_size=1, max_size=COHORT),
+            min_size=1,
+            max_size=ROUNDS,
+        ),
+        rate=st.integers(0, 1000),
+        first=st.integers(0, len(OWNERS) - 1),
+        share=st.integers(0, 10),
+    )
+    def post_commit_and_finish(
+        self, rounds: list[list[bytes]], rate: int, first: int, share: int
+    ) -> Any:
         """The way to a settlement, which steps drawn one by one seldom take."""
         world = self.world
-        if not job.books or not job.is_open(world.now) or job.entries is not None:
-            return
+        job = self.post(world.requester, rate, 1000, 24)
+        for accounts in rounds:
+            self.commit(job, accounts, len(accounts), True)
         part = job.merit * share // 10
         amounts = {OWNERS[first]: part, OWNERS[first - 1]: job.merit - part}
         job.entries = [Merit(account, n) for account, n in amounts.items() if n]
         world.send(world.finishing(job.id, SumTree(job.entries)), job.requester)
         job.closes = min(job.closes, world.now + 2 * HOUR)
         world.travel(job.closes)
+        return job
 
     @rule(days=st.sampled_from([1, 3, 31]))
     def wait_long(self, days: int) -> None:
@@ -64,9 +78,11 @@ class Settlements(Bounties):
                     found[leaf.account] = found.get(leaf.account, 0) | 1 << listed.round
         return found
 
-    @rule(job=Bounties.jobs, data=st.data(), kind=st.sampled_from(["honest", "honest", "false"]))
-    def bring_settlement(self, job: Job, data: st.DataObject, kind: str) -> None:
+    @precondition(lambda self: any(job.entries for job in self.known))
+    @rule(data=st.data(), kind=st.sampled_from(["honest", "honest", "false", "false"]))
+    def bring_settlement(self, data: st.DataObject, kind: str) -> None:
         world, now = self.world, self.world.now
+        job = data.draw(st.sampled_from([job for job in self.known if job.entries]))
         merit = {entry.account: entry.amount for entry in job.entries or ()}
         bits = dict.fromkeys(merit, 0) | self.earned(job)
         if kind == "false":
@@ -113,10 +129,13 @@ class Settlements(Bounties):
     def standing(self, job: Job) -> bool:
         return self.settled(job) and self.world.now >= (job.stands or 0)
 
-    @rule(job=Bounties.jobs, data=st.data())
-    def challenge(self, job: Job, data: st.DataObject) -> None:
-        if not job.books or not self.settled(job):
-            return
+    def one_settled(self, data: st.DataObject) -> Job:
+        return data.draw(st.sampled_from([job for job in self.known if self.settled(job)]))
+
+    @precondition(lambda self: self.books)
+    @rule(data=st.data())
+    def challenge(self, data: st.DataObject) -> None:
+        job = self.one_settled(data)
         world, book = self.world, self.books[job.id]
         listed = data.draw(st.sampled_from(job.books))
         place = data.draw(st.integers(0, len(listed.contributions) - 1))
@@ -149,10 +168,10 @@ class Settlements(Bounties):
                 book.bond -= 1
                 job.rate_paid += job.rate
 
-    @rule(job=Bounties.jobs, data=st.data())
-    def collect(self, job: Job, data: st.DataObject) -> None:
-        if not self.settled(job):
-            return
+    @precondition(lambda self: self.books)
+    @rule(data=st.data())
+    def collect(self, data: st.DataObject) -> None:
+        job = self.one_settled(data)
         world, book = self.world, self.books[job.id]
         position = data.draw(st.integers(0, len(book.list.accounts) - 1))
         call = world.bounty.functions.collect(job.id, position, book.list.leaf_and_proof(position))
@@ -172,10 +191,12 @@ class Settlements(Bounties):
         assert (event["amount"], event["merit"]) == (number * job.rate + merit, merit)
         self.book(job, {position}, number, merit)
 
-    @rule(job=Bounties.jobs)
+    @precondition(lambda self: self.books)
+    @rule(data=st.data())
+    def pay_all(self, data: st.DataObject) -> None:
+        self.pay(self.one_settled(data))
+
     def pay(self, job: Job) -> None:
-        if not self.settled(job):
-            return
         world, book = self.world, self.books[job.id]
         open_ = set(range(len(book.list.accounts))) - book.paid
         dues = [self.due(job, position) for position in open_]
