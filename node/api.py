@@ -101,6 +101,7 @@ class Api(CardCalls):
         statistics = services.swarm.statistics()
         problems = [] if chain.reachable else [chain.last_error or "the chain was not reached yet"]
         problems += [problem for problem in chain.left if problem != chain.last_error]
+        problems += [doubt for doubt in [chain.doubt(time.time())] if doubt]
         problems += [f"job {m.key.hex()[:12]} is stopped: {m.broken}" for m in machines if m.broken]
         compute = services.compute.statistics()
         return r.Status(

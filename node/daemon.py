@@ -39,6 +39,7 @@ from node.home.home import Home
 from node.home.keys import Keys
 from node.home.systemd import Notifier
 from node.home.vault import read_passphrase
+from node.jobs import telling
 from node.net.swarm import SwarmConfig, open_swarm
 from node.perform import chain as chain_effects
 from node.perform import messages
@@ -226,6 +227,7 @@ def _observe(
     """Follow a step's changes: topics, the chain's pace, and news for subscribers."""
     inbox.machines_changed()
     watcher.hurry()
+    telling.tell(machine, events)
     for event in events:
         text = str(event.facts.get("text", ""))
         facts = {k: v for k, v in event.facts.items() if k != "text"}

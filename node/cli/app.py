@@ -21,6 +21,7 @@ from node.cli.commands import (
     swarm,
 )
 from node.cli.commands import datasets as inside
+from node.cli.commands.health import doctor, events, logs
 from node.cli.commands.requester import new, predict
 from node.console.failure import Failure
 from node.console.session import Session
@@ -55,6 +56,9 @@ def build() -> App:
     app.command(swarm.peers, group=node)
     app.command(swarm.join, group=node)
     app.command(account.account, group=node)
+    app.command(doctor.doctor, group=node)
+    app.command(logs.logs, group=node)
+    app.command(events.events, group=node)
     app.command(rpc.rpc, group=node)
     keys = App(name="keys", help="Back up and restore this home's keys.", group=node)
     keys.command(account.backup)

@@ -65,6 +65,13 @@ def opened_rounds(world: World) -> list[int]:
 # --- owners vanish
 
 
+#: Without noise, breadth.
+NOISY = [
+    pytest.param(True, id="noise"),
+    pytest.param(False, id="no noise", marks=pytest.mark.ci),
+]
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_with_noise_one_owner_may_vanish(moment: str) -> None:
     world = World(Settings(seed=61, rounds=2, ready_seconds=4, contribute_seconds=6, **NOISY))
@@ -104,7 +111,7 @@ def test_without_noise_one_is_too_many(moment: str) -> None:
     check_private(world)
 
 
-@pytest.mark.parametrize("noisy", [True, False], ids=["noise", "no noise"])
+@pytest.mark.parametrize("noisy", NOISY)
 @pytest.mark.parametrize("moment", MOMENTS[3:])
 def test_as_many_may_vanish_with_their_shares_as_leave_a_threshold(
     moment: str, noisy: bool
@@ -121,7 +128,7 @@ def test_as_many_may_vanish_with_their_shares_as_leave_a_threshold(
     assert withheld == {member_of(world, owner) for owner in world.owners[:2]}
 
 
-@pytest.mark.parametrize("noisy", [True, False], ids=["noise", "no noise"])
+@pytest.mark.parametrize("noisy", NOISY)
 @pytest.mark.parametrize("moment", MOMENTS[3:])
 def test_one_more_costs_the_requester_the_round_and_nobody_privacy(
     moment: str, noisy: bool

@@ -134,7 +134,7 @@ OWNER_PHASES = [
 
 
 @pytest.mark.parametrize("phase", REQUESTER_PHASES, ids=lambda p: p.value)
-@pytest.mark.parametrize("down_ms", [20, 45_000])
+@pytest.mark.parametrize("down_ms", [pytest.param(20, marks=pytest.mark.ci), 45_000])
 def test_the_requester_crashes(phase: Phase | JobPhase, down_ms: int) -> None:
     world = World(Settings(seed=11, rounds=1))
     world.crash_at(world.requester, phase, down_ms, times=2)
@@ -145,7 +145,7 @@ def test_the_requester_crashes(phase: Phase | JobPhase, down_ms: int) -> None:
 
 
 @pytest.mark.parametrize("phase", OWNER_PHASES, ids=lambda p: p.value)
-@pytest.mark.parametrize("down_ms", [20, 45_000])
+@pytest.mark.parametrize("down_ms", [pytest.param(20, marks=pytest.mark.ci), 45_000])
 def test_an_owner_crashes(phase: Phase | JobPhase, down_ms: int) -> None:
     world = World(Settings(seed=12, rounds=1, enrol_seconds=60))
     for owner in world.owners[:2]:

@@ -71,6 +71,11 @@ class Lines:
         self._network.register_notifee(_Changes(self._changed))
 
     def _changed(self) -> None:
+        # Ages begin here: who came in one crowd before the next look came one after another all the
+        # same, and the first of them has had the longest time to be of use.
+        now = trio.current_time()
+        for _, conn in self.open():
+            self._silences.setdefault(conn, Silence(now))
         self.make_room()
         self.changes.set()
 

@@ -111,6 +111,8 @@ class _ProxyHandler(BaseHTTPRequestHandler):
             return
         status, reply = (reply, b"") if isinstance(reply, int) else (200, reply)
         self.send_response(status)
+        if status != 200 and proxy.after:
+            self.send_header("Retry-After", proxy.after)
         self.send_header("Content-Length", str(len(reply)))
         self.end_headers()
         self.wfile.write(reply)
@@ -131,6 +133,7 @@ class Proxy(AbstractContextManager["Proxy"]):
         self._target = target
         self.rule: Rule = lambda _, forward: forward()
         self.seen: list[str] = []
+        self.after = ""  # what an error says of when to come back
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _ProxyHandler)
         self._server.daemon_threads = True
         self._server.proxy = self  # type: ignore[attr-defined]

@@ -25,15 +25,19 @@ from protocol.machines.machine import JobContext
 from protocol.machines.round import Phase, Role
 from protocol.owner.state import OwnerState
 from protocol.requester.state import (
+    BlockRecord,
+    ContributionRecord,
     DeclinedRecord,
     EnrolmentRecord,
     GroupRecord,
     OwedRelease,
     ReadyRecord,
+    ReleaseRecord,
     RequesterRound,
     RequesterState,
     RosterRecord,
 )
+from protocol.wire import identity
 from protocol.wire.messages import DeclinedTerm, Open, RefusalCode, Refuse
 
 JOB = make_job(6, block_size=6, min_owners=6)
@@ -223,6 +227,43 @@ def test_members_show_refusals_and_absences(store: Store) -> None:
     rosters = (RosterRecord(0, (0, 2, 3, 4, 5), bytes(32), 1),)
     late = training(phase=Phase.FAILED, rosters=rosters)
     assert standing.members(machine(late), [], {}, None, said)[3].part == "no batch"
+
+
+def test_a_running_round_says_for_whom_it_waits_and_until_when(store: Store) -> None:
+    """An owner that is gone for good leaves no attempt failed: it is named while it is awaited."""
+
+    def said(**changes: Any) -> str:
+        now = machine(training(**changes))
+        return standing.reason(now, look(store, now))
+
+    peers = [identity.peer_id_text(each.peer) for each in JOB.people]
+    assert said() == (
+        f"round 1, attempt 4: 1 of 5 members are ready; it waits for {peers[2]}, {peers[3]}, "
+        f"{peers[4]} and 1 more until 1970-01-01 00:00:01 UTC at the latest"
+    )
+    came = tuple(
+        ContributionRecord(each, digest_of("said", each), digest_of("batch", each), 9, bad=bad)
+        for each, bad in ((0, False), (2, False), (3, True), (4, False))
+    )
+    collecting = {
+        "phase": Phase.CONTRIBUTE,
+        "rosters": (RosterRecord(0, (0, 2, 3, 4, 5), bytes(32), 1),),
+    }
+    assert said(**collecting, contributions=came) == (
+        f"round 1, attempt 4: 3 of 4 contributions are here; it waits for {peers[5]} until "
+        "1970-01-01 00:00:02 UTC at the latest"
+    )
+    opened = BlockRecord(0, (0, 2, 4))
+    released = tuple(ReleaseRecord(each, digest_of("released", each)) for each in (0, 4))
+    unmasking = {"phase": Phase.UNMASK, "unmask_until": 3000, "releases": released}
+    assert f"2 of 3 members have released their shares; it waits for {peers[2]} until" in said(
+        **unmasking, blocks=(opened,)
+    )
+    lost = dataclasses.replace(opened, lost=True)
+    assert said(**unmasking, blocks=(lost,)) == ""
+    assert said(phase=Phase.APPLY) == ""
+    note(store, "attempt-failed", 1, 3, "2 members are ready, which is no block")
+    assert said().startswith("round 1, attempt 3 failed: 2 members are ready, which is no block; ")
 
 
 def test_who_owes_shares_is_shown_with_the_round(store: Store) -> None:

@@ -138,8 +138,12 @@ async def test_more_connections_in_a_life_than_at_once(monkeypatch: pytest.Monke
 
 
 async def test_no_more_connections_at_once_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A newcomer gets in, and the one that has been of no use for longest goes."""
+    """A newcomer gets in, and the one that has been of no use for longest goes.
+
+    That holds in a crowd too, of which nobody was looked at since it came.
+    """
     monkeypatch.setattr(params, "MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(peers, "_CROWD_SECONDS", 3600)
     async with swarm() as a, stranger(a) as first, stranger(a) as second:
         await wait_until(lambda: len(a.peers()) == 2)
         async with stranger(a) as third:
