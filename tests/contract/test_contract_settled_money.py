@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 from kits.bounty import HOUR, NOTHING, packed
 from kits.examples import examples
 from kits.solvency import COHORT, OWNERS, ROUNDS, Bounties, Job
@@ -37,32 +37,34 @@ class Settlements(Bounties):
         super().__init__()
         self.books: dict[bytes, Book] = {}
 
+    @initialize(target=Bounties.jobs, data=st.data())
+    def one_that_is_settled(self, data: st.DataObject) -> Any:
+        return self.make(data)
+
     @precondition(lambda self: len(self.known) < 5)
-    @rule(
-        target=Bounties.jobs,
-        rounds=st.lists(
-            st.lists(st.sampled_from(OWNERS), min_size=1, max_size=COHORT),
-            min_size=1,
-            max_size=ROUNDS,
-        ),
-        rate=st.integers(0, 1000),
-        first=st.integers(0, len(OWNERS) - 1),
-        share=st.integers(0, 10),
-    )
-    def post_commit_and_finish(
-        self, rounds: list[list[bytes]], rate: int, first: int, share: int
-    ) -> Any:
+    @rule(target=Bounties.jobs, data=st.data())
+    def another_that_is_settled(self, data: st.DataObject) -> Any:
+        return self.make(data)
+
+    def make(self, data: st.DataObject) -> Job:
         """The way to a settlement, which steps drawn one by one seldom take."""
         world = self.world
-        job = self.post(world.requester, rate, 1000, 24)
-        for accounts in rounds:
-            self.commit(job, accounts, len(accounts), True)
+        accounts = st.lists(st.sampled_from(OWNERS), min_size=1, max_size=COHORT)
+        rounds = data.draw(st.lists(accounts, min_size=1, max_size=ROUNDS))
+        first, share = data.draw(st.integers(0, len(OWNERS) - 1)), data.draw(st.integers(0, 10))
+        job = self.post(world.requester, data.draw(st.integers(0, 1000)), 1000, 24)
+        for listed in rounds:
+            self.commit(job, listed, len(listed), True)
         part = job.merit * share // 10
         amounts = {OWNERS[first]: part, OWNERS[first - 1]: job.merit - part}
         job.entries = [Merit(account, n) for account, n in amounts.items() if n]
         world.send(world.finishing(job.id, SumTree(job.entries)), job.requester)
         job.closes = min(job.closes, world.now + 2 * HOUR)
         world.travel(job.closes)
+        early = data.draw(st.booleans())
+        if early:
+            self.claim(job, OWNERS[0], {0, 1}, False)
+        self.bring(job, data, data.draw(st.sampled_from(["honest", "false", "puppet"])))
         return job
 
     @rule(days=st.sampled_from([1, 3, 31]))
@@ -79,12 +81,24 @@ class Settlements(Bounties):
         return found
 
     @precondition(lambda self: any(job.entries for job in self.known))
-    @rule(data=st.data(), kind=st.sampled_from(["honest", "honest", "false", "false"]))
+    @rule(data=st.data(), kind=st.sampled_from(["honest", "puppet", "false"]))
     def bring_settlement(self, data: st.DataObject, kind: str) -> None:
-        world, now = self.world, self.world.now
         job = data.draw(st.sampled_from([job for job in self.known if job.entries]))
+        self.bring(job, data, kind)
+
+    def bring(self, job: Job, data: st.DataObject, kind: str) -> None:
+        world, now = self.world, self.world.now
         merit = {entry.account: entry.amount for entry in job.entries or ()}
         bits = dict.fromkeys(merit, 0) | self.earned(job)
+        if kind == "puppet":
+            robbed = data.draw(st.sampled_from(sorted(bits)))
+            others = [account for account in OWNERS if account != robbed]
+            free = ~bits.get(others[0], 0) & ((1 << 8) - 1)
+            taken = bits.pop(robbed).bit_count()
+            word = sum([1 << n for n in range(8) if free >> n & 1][:taken])
+            bits[others[0]] = bits.get(others[0], 0) | word
+            if robbed in merit:
+                merit[others[0]] = merit.get(others[0], 0) + merit.pop(robbed)
         if kind == "false":
             for account in OWNERS:
                 word = data.draw(st.integers(0, (1 << ROUNDS) - 1))
@@ -136,6 +150,8 @@ class Settlements(Bounties):
     @rule(data=st.data())
     def challenge(self, data: st.DataObject) -> None:
         job = self.one_settled(data)
+        if not job.books:
+            return
         world, book = self.world, self.books[job.id]
         listed = data.draw(st.sampled_from(job.books))
         place = data.draw(st.integers(0, len(listed.contributions) - 1))
