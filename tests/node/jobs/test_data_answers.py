@@ -34,6 +34,7 @@ from protocol.owner.state import OwnerState
 from protocol.policy.policy import Policy
 from protocol.policy.terms import with_changes
 from protocol.requester.state import RequesterState
+from protocol.tokens import NO_TOKENS
 
 HEAD = "age,sex,sick"
 FIRST, SECOND = ["30,M,0", "60,F,1", "45,F,1"], ["10,M,1", "20,F,0", "50,M,1"]
@@ -78,6 +79,8 @@ def services(home: Home) -> Iterator[Any]:
             keys=SimpleNamespace(account=b"\x22" * 20, derive=lambda _: bytes(32)),
             config=SimpleNamespace(overlap=0.1),
             domain=None,
+            tokens=lambda: NO_TOKENS,
+            tokens_shown=lambda: NO_TOKENS,
         )
 
 
