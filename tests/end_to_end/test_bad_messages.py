@@ -247,8 +247,9 @@ class TestGossip:
     async def test_oversized(self, peer: Hostile, swarm: Swarm) -> None:
         await peer.follow(JOBS_TOPIC)
         await peer.swarm._parts.pubsub.publish(JOBS_TOPIC, bytes(MAX_GOSSIP_BYTES + 1))
+        # It may come by more than one way, and counts each time.
         await until(
-            lambda: offences(swarm.requester, peer.swarm.peer_id) == 1, 10, "it is rejected"
+            lambda: offences(swarm.requester, peer.swarm.peer_id) >= 1, 10, "it is rejected"
         )
 
     async def test_replayed(self, peer: Hostile, swarm: Swarm, job: bytes) -> None:

@@ -25,6 +25,7 @@ from protocol.machines.round import Role
 from protocol.owner.state import OwnerState
 from protocol.policy.policy import Accept
 from protocol.requester.state import RequesterState
+from protocol.tokens import NO_TOKENS
 
 JOB = make_job(5)
 
@@ -45,7 +46,9 @@ def services(store: Store) -> Any:
     """The parts that are asked here."""
     engine = SimpleNamespace(machines={})
     keys = SimpleNamespace(account=b"\x22" * 20)
-    return SimpleNamespace(store=store, engine=engine, keys=keys, domain=None)
+    return SimpleNamespace(
+        store=store, engine=engine, keys=keys, domain=None, tokens_shown=lambda: NO_TOKENS
+    )
 
 
 def add(services: Any, state: OwnerState | RequesterState, **terms: Any) -> str:

@@ -18,6 +18,7 @@ from node.store.catalogue import Dataset
 from node.store.store import Store
 from protocol.machines.job import JobPhase
 from protocol.owner.state import OwnerState
+from protocol.tokens import NO_TOKENS
 
 ASKER = b"\x11" * 20
 
@@ -37,7 +38,7 @@ def store(path: Path) -> Iterator[Store]:
 def services_of(store: Store) -> Any:
     engine = SimpleNamespace(machines={})
     keys = SimpleNamespace(account=b"\x22" * 20)
-    return SimpleNamespace(store=store, engine=engine, keys=keys)
+    return SimpleNamespace(store=store, engine=engine, keys=keys, tokens_shown=lambda: NO_TOKENS)
 
 
 def data_set(store: Store, name: str = "ward") -> Dataset:
