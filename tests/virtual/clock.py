@@ -1,0 +1,123 @@
+"""Virtual time: trio's loop without a real clock, without threads, in an order that a seed decides.
+
+Everything that a node waits for is one of trio's deadlines, so that MockClock jumps from one to the
+next. `time.time` gives the same virtual time, with the error of the clock of the node that asks.
+What the product hands to a thread runs at once, in the loop (`Threads`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import trio
+import trio._core._run as scheduler
+from trio.testing import MockClock
+
+if TYPE_CHECKING:
+    from virtual.lives import Node
+
+#: When every world begins, seconds since 1970.
+START = 1_750_000_000
+
+#: Whose task runs; None in the world's own tasks.
+current: ContextVar[Node | None] = ContextVar("current", default=None)
+
+
+def wall() -> float:
+    """Seconds since 1970, as the clock of the node that asks shows them."""
+    node = current.get()
+    return START + trio.current_time() + (0.0 if node is None else node.skew)
+
+
+async def _inline(
+    function: Callable[..., Any],
+    *args: Any,
+    limiter: trio.CapacityLimiter | None = None,
+    abandon_on_cancel: bool = False,
+    **_: Any,
+) -> Any:
+    """What trio.to_thread.run_sync does, as far as its caller can tell, without a thread."""
+    await trio.lowlevel.checkpoint_if_cancelled()
+    node, caller = current.get(), object()
+    if limiter is not None:
+        await limiter.acquire_on_behalf_of(caller)
+    try:
+        if node is None:
+            return function(*args)
+        await node.about_to_act()
+        took = len(node.took)
+        try:
+            return function(*args)
+        finally:
+            seconds = sum(node.took[took:])
+            del node.took[took:]
+            with trio.CancelScope(shield=not abandon_on_cancel):
+                await trio.sleep(seconds)
+            await node.has_acted()
+    finally:
+        if limiter is not None:
+            limiter.release_on_behalf_of(caller)
+
+
+@contextlib.contextmanager
+def _deterministic(seed: int) -> Iterator[None]:
+    """trio shuffles what is ready; from a seed it does so in the same way each time."""
+    state = scheduler._r.getstate()
+    scheduler._r.seed(seed)
+    try:
+        with (
+            patch.object(scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
+            patch.object(trio.to_thread, "run_sync", _inline),
+            patch("time.time", wall),
+        ):
+            yield
+    finally:
+        scheduler._r.setstate(state)
+
+
+def run(seed: int, main: Callable[[], Awaitable[Any]]) -> Any:
+    """Run `main` on virtual time from zero."""
+    with _deterministic(seed):
+        return trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+class Calls:
+    """Calls that the world makes later, in the order of their moments and of their asking."""
+
+    def __init__(self) -> None:
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+        self._new = trio.Event()
+
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        import heapq
+
+        self._count += 1
+        heapq.heappush(self._queue, (trio.current_time() + max(0.0, seconds), self._count, call))
+        self._new.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        import heapq
+
+        while True:
+            self._new = trio.Event()
+            if not self._queue:
+                await self._new.wait()
+                continue
+            at = self._queue[0][0]
+            if at > trio.current_time():
+                with trio.move_on_at(at):
+                    await self._new.wait()
+                continue
+            heapq.heappop(self._queue)[2]()
+
+
+def chance(seed: int, what: str) -> random.Random:
+    """A generator of its own for each thing that is left to chance."""
+    return random.Random(f"{what} {seed}")
