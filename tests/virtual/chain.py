@@ -151,7 +151,7 @@ class Habits:
 
 
 class Chain:
-    """Blocks from genesis on. `watch` is called after each change with the new head."""
+    """Blocks from genesis on. `watchers` are told of each as it is mined."""
 
     def __init__(self, seed: int, calls: Calls, funds: Mapping[bytes, int], log: Log_) -> None:
         self._calls, self._say = calls, log
@@ -220,19 +220,13 @@ class Chain:
             # Blocks of the past keep their second; the last is of now.
             last = number == len(gone)
             self._mine(self._now() if last else self.head.timestamp + 1)
-        self._tell()
 
     def _now(self) -> int:
         return max(int(START + trio.current_time()), self.head.timestamp)
 
     def _tick(self) -> None:
         self._mine(self._now())
-        self._tell()
         self._calls.after(self._interval(), self._tick)
-
-    def _tell(self) -> None:
-        for watch in self.watchers:
-            watch(self.head)
 
     def _mine(self, timestamp: int) -> None:
         parent, mined = self.head, []
@@ -273,6 +267,8 @@ class Chain:
         self.blocks.append(block)
         for each in mined:
             self.index[each.tx.hash] = block
+        for watch in self.watchers:
+            watch(block)
 
 
 def _paid(ledger: Ledger, sender: bytes, fee: int) -> Ledger:

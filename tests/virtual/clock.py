@@ -8,6 +8,7 @@ What the product hands to a thread runs at once, in the loop (`Threads`).
 from __future__ import annotations
 
 import contextlib
+import gc
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
@@ -35,33 +36,29 @@ def wall() -> float:
 
 
 async def _inline(
-    function: Callable[..., Any],
-    *args: Any,
-    limiter: trio.CapacityLimiter | None = None,
-    abandon_on_cancel: bool = False,
-    **_: Any,
+    function: Callable[..., Any], *args: Any, abandon_on_cancel: bool = False, **_: Any
 ) -> Any:
-    """What trio.to_thread.run_sync does, as far as its caller can tell, without a thread."""
+    """What trio.to_thread.run_sync does, as far as its caller can tell, without a thread.
+
+    Nothing runs beside it, so that limits on threads mean nothing.
+    """
     await trio.lowlevel.checkpoint_if_cancelled()
-    node, caller = current.get(), object()
-    if limiter is not None:
-        await limiter.acquire_on_behalf_of(caller)
+    node = current.get()
+    if node is None:
+        return function(*args)
+    await node.about_to_act()
+    took = len(node.took)
     try:
-        if node is None:
-            return function(*args)
-        await node.about_to_act()
-        took = len(node.took)
-        try:
-            return function(*args)
-        finally:
+        return function(*args)
+    finally:
+        if len(node.took) > took:
             seconds = sum(node.took[took:])
             del node.took[took:]
             with trio.CancelScope(shield=not abandon_on_cancel):
                 await trio.sleep(seconds)
-            await node.has_acted()
-    finally:
-        if limiter is not None:
-            limiter.release_on_behalf_of(caller)
+        else:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        await node.has_acted()
 
 
 @contextlib.contextmanager
@@ -82,8 +79,14 @@ def _deterministic(seed: int) -> Iterator[None]:
 
 def run(seed: int, main: Callable[[], Awaitable[Any]]) -> Any:
     """Run `main` on virtual time from zero."""
-    with _deterministic(seed):
-        return trio.run(main, clock=MockClock(autojump_threshold=0))
+    # A world's objects live as long as the world: looking for garbage finds none.
+    gc.disable()
+    try:
+        with _deterministic(seed):
+            return trio.run(main, clock=MockClock(autojump_threshold=0))
+    finally:
+        gc.enable()
+        gc.collect()
 
 
 class Calls:

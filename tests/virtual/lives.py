@@ -52,6 +52,8 @@ class Node:
         self.skew = 0.0
         self.slowness = 1.0
         self.workers_die = 0.0
+        #: Until when it does nothing at all (SIGSTOP), on the world's clock.
+        self.stopped_until = 0.0
         self.moods = Moods()
         #: Seconds that calls of this node have taken and were not waited for yet.
         self.took: list[float] = []
@@ -91,6 +93,8 @@ class Node:
     async def _unless_dead(self) -> None:
         if self._scope is None or self._scope.cancel_called:
             await trio.sleep_forever()
+        while self.stopped_until > trio.current_time():
+            await trio.sleep_until(self.stopped_until)
 
     # --- life -------------------------------------------------------------------------------
 
@@ -165,6 +169,7 @@ class Node:
             self._overhear(found)
             found.start(nursery)
             self.store.patient = True
+            world.is_up(self)
             while True:
                 self._asked = trio.Event()
                 while self._deeds:

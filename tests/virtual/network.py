@@ -68,6 +68,8 @@ class Network:
         self.weather = Weather()
         self.dice = chance(seed, "network")
         self.nodes: dict[str, Node] = {}
+        #: Whom no gossip reaches.
+        self.deaf: set[str] = set()
         #: Told of every private request as it leaves: (from, to, protocol, frame).
         self.spies: list[Callable[[Node, Node, str, bytes], None]] = []
         self._friends: dict[str, set[str]] = {}
@@ -105,7 +107,8 @@ class Network:
             line = node.line
             if node is origin or line is None or topic not in line.judges:
                 continue
-            if self.cut(origin, node) or self.dice.random() < weather.loss:
+            lost = self.dice.random() < weather.loss or node.peer in self.deaf
+            if lost or self.cut(origin, node):
                 continue
             for _ in range(1 + (self.dice.random() < weather.duplicates)):
                 # Some hops, and each as slow as it is.
@@ -165,6 +168,10 @@ class Line:
 
     def hear(self, topic: str, data: bytes, author: str) -> None:
         """Gossip that arrives."""
+        later = self._node.stopped_until - trio.current_time()
+        if later > 0:
+            self._network.calls.after(later, lambda: self.hear(topic, data, author))
+            return
         judge = self.judges.get(topic)
         if judge is None or self._node.line is not self:
             return

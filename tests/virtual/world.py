@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from pathlib import Path
 import trio
 from kits.daemons import clouds
 
+from protocol.errors import AssayError
 from protocol.machines.job import OVER, JobPhase
 from protocol.requester.state import RequesterState
 from virtual import clock, entropy, homes, workers
@@ -82,6 +84,7 @@ class World:
         self.errors: list[BaseException] = []
         self.dice = chance(terms.seed, "world")
         self.job = b""
+        self.posts = True
         self.nodes: dict[str, Node] = {}
         #: What the log says of the product's own errors, where a fault explains them.
         self.excused: list[str] = []
@@ -134,7 +137,6 @@ class World:
             self._inject()
             for node in self.nodes.values():
                 node.start()
-            self.requester.do(self._post)
             with trio.move_on_after(self.terms.patience) as patience:
                 await self._over()
                 await self.checks.end()
@@ -165,6 +167,10 @@ class World:
         self.chain.watchers.append(self._block)
 
     def _block(self, block: Block) -> None:
+        for mined in block.mined:
+            for log in mined.logs:
+                if log.name == "Posted":
+                    self.job = log.fields["job"]
         self.checks.block(block)
 
     def _inject(self) -> None:
@@ -172,6 +178,17 @@ class World:
 
         for name in self.terms.faults:
             FAULTS[name].inject(self)
+
+    def is_up(self, node: Node) -> None:
+        """A life of a node begins. The requester's user posts, unless that was done before."""
+        if node is not self.requester or not self.posts:
+            return
+        assert node.running is not None
+        machines = node.running.services.engine.machines
+        if machines:
+            self.job = next(iter(machines))
+        else:
+            node.do(self._post)
 
     async def _post(self) -> None:
         assert self.requester.running is not None
@@ -193,9 +210,13 @@ class World:
             ("lifetime_seconds", terms.lifetime_seconds),
         ):
             text = _with(text, name, value)
-        posted = await self.requester.running.api.job_post(text, "holdout")
-        self.job = bytes.fromhex(posted.job[2:])
-        self.say("r", f"posted {posted.job[2:18]}")
+        try:
+            await self.requester.running.api.job_post(text, "holdout")
+        except AssayError as error:
+            # Its user reads why, and tries again.
+            self.say("r", f"is not posted: {error}")
+            await trio.sleep(2.0)
+            self.is_up(self.requester)
 
     # --- its end ----------------------------------------------------------------------------
 
@@ -205,8 +226,6 @@ class World:
             await trio.sleep(1.0)
 
     def is_over(self) -> bool:
-        if not self.job:
-            return False
         for node in self.nodes.values():
             if node.running is None:
                 return False
@@ -244,6 +263,7 @@ class World:
     def make_home(name: str, path: Path) -> None:
         """A home with the data set of a node of that name, by the calls that its user makes."""
         world, place = World(Terms(seed=0)), homes.folder() / "making"
+        world.posts = False
         homes.blank(name, place / name)
         csv, dataset = homes.csv_of(name)
         holdout = name == "r"
@@ -274,17 +294,20 @@ class World:
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:
         """The product's own log becomes part of the world's."""
-        handler, top = _Handler(self), logging.getLogger("assay")
-        level, passes = top.level, top.propagate
-        top.addHandler(handler)
-        top.setLevel(logging.INFO)
-        top.propagate = False
+        handler = _Handler(self)
+        tops = [logging.getLogger(name) for name in ("assay", "node")]
+        before = [(top.level, top.propagate) for top in tops]
+        for top in tops:
+            top.addHandler(handler)
+            top.setLevel(logging.INFO)
+            top.propagate = False
         try:
             yield
         finally:
-            top.removeHandler(handler)
-            top.setLevel(level)
-            top.propagate = passes
+            for top, (level, passes) in zip(tops, before, strict=True):
+                top.removeHandler(handler)
+                top.setLevel(level)
+                top.propagate = passes
 
 
 class _Handler(logging.Handler):
@@ -298,6 +321,8 @@ class _Handler(logging.Handler):
         text = record.getMessage()
         # Homes have another path in each run.
         text = text.replace(str(homes.folder()), "…")
+        text = re.sub(r"world-\d+", "world", text)
+        text = re.sub(r"\d+ bytes are free", "some bytes are free", text)
         self._world.say(name, f"{record.levelname.lower()} {record.name}: {text}")
         if record.exc_info:
             error = record.exc_info[1]
