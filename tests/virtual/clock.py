@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import heapq
+import math
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
@@ -61,6 +63,55 @@ async def _inline(
         await node.has_acted()
 
 
+class Sleepers:
+    """Tasks that sleep, by when they wake; `trio.sleep` and its like in the place of trio's own.
+
+    Those make a cancel scope and raise an exception for every sleep, which is most of what a world
+    of nodes does. Here the clock, before it jumps, looks who wakes next.
+    """
+
+    def __init__(self, clock: MockClock) -> None:
+        self._clock = clock
+        self._queue: list[tuple[float, int, list[Any]]] = []
+        self._count = 0
+
+    def jump(self) -> None:
+        """Nothing can run: go to the next moment at which something can."""
+        queue = self._queue
+        while queue and queue[0][2][0] is None:
+            heapq.heappop(queue)
+        now = self._clock.current_time()
+        runner = scheduler.GLOBAL_RUN_CONTEXT.runner
+        at = min(runner.deadlines.next_deadline(), queue[0][0] if queue else math.inf)
+        if now < at < math.inf:
+            self._clock.jump(at - now)
+        while queue and queue[0][0] <= at:
+            task = heapq.heappop(queue)[2][0]
+            if task is not None:
+                runner.reschedule(task)
+
+    async def until(self, at: float) -> None:
+        """trio.sleep_until."""
+        if at <= self._clock.current_time():
+            await trio.lowlevel.checkpoint()
+            return
+        entry: list[Any] = [trio.lowlevel.current_task()]
+        self._count += 1
+        heapq.heappush(self._queue, (at, self._count, entry))
+
+        def abort(_: Any) -> trio.lowlevel.Abort:
+            entry[0] = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    async def sleep(self, seconds: float) -> None:
+        """trio.sleep."""
+        if seconds < 0:
+            raise ValueError("`seconds` must be non-negative")
+        await self.until(self._clock.current_time() + seconds)
+
+
 @contextlib.contextmanager
 def _deterministic(seed: int) -> Iterator[None]:
     """trio shuffles what is ready; from a seed it does so in the same way each time."""
@@ -82,8 +133,15 @@ def run(seed: int, main: Callable[[], Awaitable[Any]]) -> Any:
     # A world's objects live as long as the world: looking for garbage finds none.
     gc.disable()
     try:
-        with _deterministic(seed):
-            return trio.run(main, clock=MockClock(autojump_threshold=0))
+        clock = MockClock(autojump_threshold=0)
+        sleepers = Sleepers(clock)
+        clock._autojump = sleepers.jump  # type: ignore[method-assign]
+        with (
+            _deterministic(seed),
+            patch.object(trio, "sleep", sleepers.sleep),
+            patch.object(trio, "sleep_until", sleepers.until),
+        ):
+            return trio.run(main, clock=clock)
     finally:
         gc.enable()
         gc.collect()
@@ -98,16 +156,12 @@ class Calls:
         self._new = trio.Event()
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
-        import heapq
-
         self._count += 1
         heapq.heappush(self._queue, (trio.current_time() + max(0.0, seconds), self._count, call))
         self._new.set()
 
     async def run(self) -> None:
         """Until cancelled."""
-        import heapq
-
         while True:
             self._new = trio.Event()
             if not self._queue:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import trio
+
 from virtual.clock import chance
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _(world: World, dice: random.Random) -> None:
     world.network.weather.duplicates = dice.uniform(0.0, 0.3)
 
 
-@_fault("deaf", "no gossip arrives at some owners, ever")
+@_fault("deaf", "no gossip of the job arrives at some owners, ever")
 def _(world: World, dice: random.Random) -> None:
     deaf = {node.peer for node in _some(dice, world.owners)}
     world.network.deaf = deaf

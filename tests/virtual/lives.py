@@ -93,7 +93,7 @@ class Node:
     async def _unless_dead(self) -> None:
         if self._scope is None or self._scope.cancel_called:
             await trio.sleep_forever()
-        while self.stopped_until > trio.current_time():
+        while self.stopped_until > trio.current_time():  # noqa: ASYNC110 - it may be stopped again
             await trio.sleep_until(self.stopped_until)
 
     # --- life -------------------------------------------------------------------------------

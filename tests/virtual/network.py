@@ -20,6 +20,7 @@ from node.net.errors import Disconnected, Refused, TimedOut, Unreachable
 from node.net.swarm import Judge
 from protocol import params
 from protocol.errors import InputError, PeerError
+from protocol.wire.topics import JOBS_TOPIC
 from protocol.wire.verdict import Verdict
 from virtual.clock import Calls, chance, current
 
@@ -68,7 +69,7 @@ class Network:
         self.weather = Weather()
         self.dice = chance(seed, "network")
         self.nodes: dict[str, Node] = {}
-        #: Whom no gossip reaches.
+        #: Whom no gossip of any job reaches.
         self.deaf: set[str] = set()
         #: Told of every private request as it leaves: (from, to, protocol, frame).
         self.spies: list[Callable[[Node, Node, str, bytes], None]] = []
@@ -107,7 +108,8 @@ class Network:
             line = node.line
             if node is origin or line is None or topic not in line.judges:
                 continue
-            lost = self.dice.random() < weather.loss or node.peer in self.deaf
+            deaf = node.peer in self.deaf and topic != JOBS_TOPIC
+            lost = self.dice.random() < weather.loss or deaf
             if lost or self.cut(origin, node):
                 continue
             for _ in range(1 + (self.dice.random() < weather.duplicates)):

@@ -28,6 +28,7 @@ from virtual.clock import Calls, chance, current
 from virtual.invariants import Invariants
 from virtual.lives import Node, remove
 from virtual.network import Network
+from virtual.once import remembered
 
 _ETHER = 10**18
 _count = itertools.count()
@@ -112,7 +113,7 @@ class World:
         try:
             for name in names:
                 shutil.copytree(templates[name], place / name)
-            with self._listening(), entropy.seeded(), workers.prepared():
+            with self._listening(), entropy.seeded(), workers.prepared(), remembered():
                 clock.run(self.seed, lambda: self._main(place, names))
         finally:
             remove(place)
