@@ -33,15 +33,21 @@ class Fault:
     name: str
     what: str
     inject: Callable[[World], None]
+    #: Whether seeds draw it; one that ends every job alike is looked at by itself.
+    drawn: bool = True
 
 
 FAULTS: Final[dict[str, Fault]] = {}
 
 
-def _fault(name: str, what: str) -> Callable[[Callable[[World, random.Random], None]], None]:
+def _fault(
+    name: str, what: str, drawn: bool = True
+) -> Callable[[Callable[[World, random.Random], None]], None]:
     def enter(inject: Callable[[World, random.Random], None]) -> None:
         assert name not in FAULTS
-        FAULTS[name] = Fault(name, what, lambda world: inject(world, chance(world.seed, name)))
+        FAULTS[name] = Fault(
+            name, what, lambda world: inject(world, chance(world.seed, name)), drawn
+        )
 
     return enter
 
@@ -231,10 +237,18 @@ def _(world: World, dice: random.Random) -> None:
     world.calls.after(dice.uniform(3, 50), lambda: stop(node))
 
 
-@_fault("clocks", "clocks of some nodes are up to an hour off")
+@_fault("clocks", "clocks are some seconds off, and those of owners up to nine minutes late")
 def _(world: World, dice: random.Random) -> None:
-    for node in _some(dice, list(world.nodes.values())):
-        node.skew = dice.uniform(-3600, 3600)
+    for node in world.nodes.values():
+        node.skew = dice.uniform(-2, 2)
+    for node in _some(dice, world.owners):
+        node.skew = dice.uniform(-540, 0)
+
+
+@_fault("clocks-far", "the requester's clock is an hour off, or an owner's", drawn=False)
+def _(world: World, dice: random.Random) -> None:
+    node = dice.choice((world.requester, world.owners[0]))
+    node.skew = dice.choice((-3600, 3600))
 
 
 @_fault("disk-full", "no room for the store, for a while")

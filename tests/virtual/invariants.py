@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import trio
 
 from node.chain.intents import rows
+from node.home.keys import ONCE_PREFIX
 from node.perform import chain as chain_effects
 from node.perform.messages import PROTOCOL
 from node.store import outbox
@@ -29,6 +32,9 @@ from virtual.network import mark_of
 if TYPE_CHECKING:
     from virtual.lives import Node
     from virtual.world import World
+
+#: Looks, each five seconds after the last, until nothing may be left.
+_PATIENCE: Final = 120
 
 
 class Invariants:
@@ -118,13 +124,16 @@ class Invariants:
     # --- when all is over -------------------------------------------------------------------
 
     async def end(self) -> None:
-        """Everybody is paid; nothing is left to do."""
-        import trio
-
-        await trio.sleep(20.0)  # what is on its way arrives, and is done with
+        """Everybody is paid; nothing is left to do, once what is on its way has arrived."""
+        nodes = self._world.nodes.values()
+        for _ in range(_PATIENCE):
+            await trio.sleep(5.0)
+            if not any(self._left_behind(node) for node in nodes):
+                break
         self._paid()
-        for node in self._world.nodes.values():
-            self._left_behind(node)
+        for node in nodes:
+            for each in self._left_behind(node):
+                self._world.broke(node, each)
 
     def _paid(self) -> None:
         """By the rate for every committed contribution, and the whole pot of a finished job."""
@@ -156,25 +165,31 @@ class Invariants:
         if state.phase is JobPhase.CLOSED and job.held:
             world.broke(None, f"the job is closed, and {job.held} wei are held")
 
-    def _left_behind(self, node: Node) -> None:
-        """No effect that is not done, no intent that is not settled, no machine that broke."""
+    def _left_behind(self, node: Node) -> list[str]:
+        """No effect that is not done, no intent that is not settled, no task, no secret of an
+        attempt, no machine that broke."""
         world = self._world
         if node.running is None or node.store is None:
-            world.broke(node, "the node is down at the end")
-            return
-        services = node.running.services
+            return ["the node is down at the end"]
+        services, found = node.running.services, []
         with node.store.snapshot() as tx:
             for each in outbox.pending(tx):
-                name = each.effect[:40]
-                world.broke(node, f"an effect is not done: {name!r}")
+                found.append(f"an effect is not done: {each.effect[:24]!r}")
             for row in rows.live(tx, services.intents._owner):
-                world.broke(node, f"intent {row.id} is {row.state}: {row.error}")
+                found.append(f"intent {row.id} is {row.state}: {row.error}")
+        nursery = services.engine._nursery
+        if nursery is None or nursery.child_tasks:
+            found.append("a task of its engine is left behind")
         for machine in services.engine.machines.values():
             if machine.broken:
-                world.broke(node, f"its machine broke: {machine.broken}")
+                found.append(f"its machine broke: {machine.broken}")
             state = machine.state
             if isinstance(state, OwnerState) and state.phase is JobPhase.CLOSED:
                 job = world.chain.head.ledger.jobs[world.job]
                 held = job.paid.get(state.payout, 0) & ((1 << 255) - 1)
                 if held.bit_count() * job.rate > state.paid:
-                    world.broke(node, "its books say less than the chain paid")
+                    found.append("its books say less than the chain paid")
+        secrets = [name for name in services.keys.sealed() if name.startswith(ONCE_PREFIX)]
+        if secrets:
+            found.append(f"secrets of attempts are left: {', '.join(secrets)}")
+        return found

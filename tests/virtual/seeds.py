@@ -13,7 +13,7 @@ _SHARE = 0.3
 def terms_of(seed: int, owners: int, faults: tuple[str, ...] | None = None) -> Terms:
     """A job of so many owners; `faults` in the place of those that the seed draws."""
     dice = chance(seed, "terms")
-    drawn = tuple(name for name in FAULTS if dice.random() < _SHARE)
+    drawn = tuple(name for name, each in FAULTS.items() if dice.random() < _SHARE and each.drawn)
     kind = dice.random()
     noisy = kind < 0.4
     # Blocks of five without a dropout stand or fall whole; of six and more, one may be missing.

@@ -86,6 +86,8 @@ class World:
         self.dice = chance(terms.seed, "world")
         self.job = b""
         self.posts = True
+        #: Of a node's name: the act at which it crashes, and whether after it.
+        self.crashes: dict[str, tuple[int, bool]] = {}
         self.nodes: dict[str, Node] = {}
         #: What the log says of the product's own errors, where a fault explains them.
         self.excused: list[str] = []
@@ -179,6 +181,8 @@ class World:
 
         for name in self.terms.faults:
             FAULTS[name].inject(self)
+        for name, (act, after) in self.crashes.items():
+            self.nodes[name].crash_at, self.nodes[name].crash_after = act, after
 
     def is_up(self, node: Node) -> None:
         """A life of a node begins. The requester's user posts, unless that was done before."""
