@@ -244,7 +244,9 @@ class World:
             state = machine.state
             if isinstance(state, RequesterState):
                 self.final = state
-                if state.phase in (JobPhase.CANCELLED, JobPhase.FAILED) and not state.withdrawals:
+                held = self.chain.head.ledger.jobs.get(self.job)
+                lost = state.phase in (JobPhase.CANCELLED, JobPhase.FAILED)
+                if lost and held is not None and held.held and not state.withdrawals:
                     return False
             if state.phase not in OVER:
                 return False
