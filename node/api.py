@@ -40,6 +40,7 @@ from node.jobs.datasets.answers import Datasets, offered
 from node.jobs.datasets.keeping import find
 from node.jobs.explaining import explain
 from node.jobs.posting import Posting
+from node.jobs.purse import MoneyCalls
 from node.perform import considering
 from node.perform.compute import owner_fit
 from node.privacy import budgets
@@ -60,7 +61,7 @@ from protocol.policy.terms import describe, with_changes
 _CONSIDERED = (JobPhase.WAITING, JobPhase.CONSIDERING)
 
 
-class Api(CardCalls):
+class Api(CardCalls, MoneyCalls):
     """Implements node.control.api.NodeApi. `join_line` is set once the node's address is known."""
 
     def __init__(
@@ -72,7 +73,8 @@ class Api(CardCalls):
         stop: trio.Event,
         shelf: Shelf,
     ) -> None:
-        super().__init__(services, shelf)
+        CardCalls.__init__(self, services, shelf)
+        MoneyCalls.__init__(self, services, self._find)
         self._services = services
         self._watcher = watcher
         self._follower = follower
@@ -101,6 +103,7 @@ class Api(CardCalls):
         statistics = services.swarm.statistics()
         problems = [] if chain.reachable else [chain.last_error or "the chain was not reached yet"]
         problems += [problem for problem in chain.left if problem != chain.last_error]
+        problems += [doubt for doubt in [chain.doubt(time.time())] if doubt]
         problems += [f"job {m.key.hex()[:12]} is stopped: {m.broken}" for m in machines if m.broken]
         compute = services.compute.statistics()
         return r.Status(
@@ -112,7 +115,7 @@ class Api(CardCalls):
             addresses=tuple(services.swarm.addresses()),
             join_line=self.join_line,
             account=account,
-            payout=account,
+            payout=to_checksum(services.config.payout or services.keys.account),
             chain=r.ChainStatus(
                 url=chain.url,
                 chain_id=services.chain.chain_id,
@@ -169,12 +172,6 @@ class Api(CardCalls):
         self._stop.set()
         running = sum(_runs(m) for m in self._services.engine.machines.values())
         return r.Stopping(os.getpid(), running)
-
-    async def account(self) -> r.Account:
-        services = self._services
-        address = to_checksum(services.keys.account)
-        balance = await services.chain.balance(services.keys.account)
-        return r.Account(address, address, balance, await self._books.claimable())
 
     # --- data and consent -------------------------------------------------------------------
 
@@ -261,7 +258,7 @@ class Api(CardCalls):
         return r.Policy(dataset, policy.decided, terms, _ids(running), _ids(stopped))
 
     async def policy_set(self, dataset: str, changes: Mapping[str, r.PolicyValue]) -> r.Policy:
-        policy = with_changes(await self._policy(dataset), changes)
+        policy = with_changes(await self._policy(dataset), changes, self._services.tokens())
         await privacy.set_policy(self._services, dataset, policy)
         self._bus.publish("policy.set", f"{dataset}: {', '.join(changes)}")
         await self._consider_again()
@@ -289,8 +286,14 @@ class Api(CardCalls):
     async def jobs(self) -> tuple[JobSummary, ...]:
         return await self._books.summaries()
 
-    async def job_post(self, spec: str, holdout: str | None, no_noise: bool = False) -> Posted:
-        posted = await self._posting.post(spec, holdout, no_noise)
+    async def job_post(
+        self,
+        spec: str,
+        holdout: str | None,
+        no_noise: bool = False,
+        max_fee: int | None = None,
+    ) -> Posted:
+        posted = await self._posting.post(spec, holdout, no_noise, max_fee)
         await self.refresh()
         return posted
 

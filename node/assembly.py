@@ -33,6 +33,7 @@ from node.feeds.inbox import Inbox
 from node.home.config import Config
 from node.home.home import Home
 from node.home.keys import Keys
+from node.jobs import telling
 from node.net.swarm import Swarm
 from node.perform import chain as chain_effects
 from node.perform import messages
@@ -155,6 +156,7 @@ def _observe(
     """Follow a step's changes: topics, the chain's pace, and news for subscribers."""
     inbox.machines_changed()
     watcher.hurry()
+    telling.tell(machine, events)
     for event in events:
         text = str(event.facts.get("text", ""))
         facts = {k: v for k, v in event.facts.items() if k != "text"}

@@ -22,6 +22,7 @@ _FILE = re.compile(r"[\w-]+\.(?:py|vy|md|json|toml|cff)")
 #: What a home, a job or a build writes; no file of the repository.
 _MADE = {
     "config.toml",
+    "tokens.json",
     "vault.json",
     "my-job.toml",
     "contracts/build/",

@@ -98,7 +98,7 @@ class CardCalls:
 
     async def offers_match(self, spec: str, no_noise: bool) -> r.Matches:
         # A spec of the largest size takes some milliseconds to read.
-        draft = await trio.to_thread.run_sync(parse_toml, spec, no_noise)
+        draft = await trio.to_thread.run_sync(parse_toml, spec, no_noise, self._node.tokens())
         return await self._look(partial(_matches, terms=draft.terms, me=self._me))
 
     @property

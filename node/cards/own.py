@@ -56,7 +56,7 @@ class OwnCards:
         Raises InputError: no such data set, a file that is no card, a column that the data set
         lacks, a card that is too large, no free slot.
         """
-        draft = parse_card(text)
+        draft = parse_card(text, self._services.tokens())
         async with self._turn:
             found, policy = await self._services.store.read(partial(_of, dataset=dataset))
             _check_columns(draft, found)

@@ -134,6 +134,19 @@ class ChainClient:
 
         return await self._agreed("eth_getBlockByNumber", [hex(number), False], parse)
 
+    async def finalized(self) -> Head | None:
+        """The newest block that the chain's own rules call final; None where it tells of none."""
+        try:
+            return await self._ask(
+                "eth_getBlockByNumber",
+                ["finalized", False],
+                lambda value: None if value is None else replies.head(value),
+            )
+        except Refused as error:
+            if isinstance(error, Busy):
+                raise
+            return None
+
     async def block_hash(self, number: int) -> bytes | None:
         """The hash of a chain block; None where the chain is shorter."""
         found = await self.header(number)

@@ -56,7 +56,14 @@ class Refused(ChainError):
 
 
 class Busy(Refused):
-    """The node, or what stands before it, has no room for the call; the same call may do later."""
+    """The node, or what stands before it, has no room for the call; the same call may do later.
+
+    `after`: in so many seconds, if it said so; else 0.
+    """
+
+    def __init__(self, url: str, method: str, code: int, text: str, after: float = 0.0) -> None:
+        super().__init__(url, method, code, text)
+        self.after = after
 
 
 class Reverted(Refused):

@@ -123,7 +123,7 @@ class BoundedProvider(HTTPProvider):
             raise Unreachable(self.shown, _cause(error)) from error
         if response.status_code in BUSY:
             text = f"HTTP {response.status_code} {response.reason}"
-            raise Busy(self.shown, method, response.status_code, text)
+            raise Busy(self.shown, method, response.status_code, text, _after(response))
         if response.status_code != 200 and not body.lstrip().startswith(b"{"):
             text = f"HTTP {response.status_code} {response.reason}"
             raise Refused(self.shown, method, response.status_code, text)
@@ -131,6 +131,15 @@ class BoundedProvider(HTTPProvider):
 
     def close(self) -> None:
         self._session.close()
+
+
+def _after(response: requests.Response) -> float:
+    """Seconds after which to ask again, as the node wants it (RFC 9110, 10.2.3); 0 if it says none.
+
+    A date instead of a number is not looked at: it would be by the node's clock.
+    """
+    said = response.headers.get("Retry-After", "")
+    return float(said) if len(said) <= 6 and said.isascii() and said.isdecimal() else 0.0
 
 
 def _cause(error: BaseException) -> str:

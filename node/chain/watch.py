@@ -45,9 +45,16 @@ READ_AGAIN: Final = 16
 
 #: Longest pause after failures, seconds.
 MAX_PAUSE: Final = 15.0
+#: The longest that a node may have this one wait (Retry-After), seconds.
+MAX_WANTED: Final = 60.0
 
 #: Seconds between looks while nothing hangs on the chain: a look takes six requests.
 IDLE_SECONDS: Final = 20.0
+
+#: A newest block that is as old, or as far ahead of this machine's clock, is odd: the slowest
+#: chains have one every few minutes, and nodes refuse what is 15 s ahead.
+OLD_HEAD_SECONDS: Final = 600.0
+EARLY_HEAD_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,8 @@ class Batch:
 class ChainStatus:
     """How it stands with the chain. `head` is the chain node's; None before the first answer.
 
-    `left`: of several chain nodes, what speaks against those that are not asked now.
+    `head_time`: that block's own, Unix seconds. `left`: of several chain nodes, what speaks against
+    those that are not asked now.
     """
 
     url: str
@@ -76,6 +84,28 @@ class ChainStatus:
     head: int | None
     last_error: str
     left: tuple[str, ...] = ()
+    head_time: int = 0
+
+    def doubt(self, now: float) -> str:
+        """What is odd about the newest block's age at Unix second `now`; empty for nothing.
+
+        Jobs end by the chain's time and rounds by this machine's: where they differ much, a person
+        must look.
+        """
+        if self.head is None or not self.reachable:
+            return ""
+        age = now - self.head_time
+        if age > OLD_HEAD_SECONDS:
+            return (
+                f"the newest block of the chain, {self.head}, is {age / 60:,.0f} minutes old: the "
+                "chain stands still, its node lags, or this machine's clock is fast"
+            )
+        if age < -EARLY_HEAD_SECONDS:
+            return (
+                f"the newest block of the chain, {self.head}, is {-age / 60:,.0f} minutes in the "
+                "future: this machine's clock is slow"
+            )
+        return ""
 
 
 class Watcher:
@@ -127,6 +157,7 @@ class Watcher:
             head=head,
             last_error=self._error,
             left=tuple(problem for _, problem in self._client.nodes if problem),
+            head_time=0 if self._head is None else self._head.timestamp,
         )
 
     async def run(self) -> None:
@@ -151,6 +182,8 @@ class Watcher:
                 # is the same, and has no room for that.
                 checked = checked and isinstance(error, Busy)
                 pause = min(2 * pause, MAX_PAUSE)
+                if isinstance(error, Busy):
+                    pause = max(pause, min(error.after, MAX_WANTED))
                 if str(error) != self._error:
                     log.warning("the chain is not followed: %s", error)
                 self._error = str(error)

@@ -21,6 +21,8 @@ from node.cli.commands import (
     swarm,
 )
 from node.cli.commands import datasets as inside
+from node.cli.commands.health import doctor, events, logs
+from node.cli.commands.money import earnings, send, token
 from node.cli.commands.requester import new, predict
 from node.console.failure import Failure
 from node.console.session import Session
@@ -55,6 +57,18 @@ def build() -> App:
     app.command(swarm.peers, group=node)
     app.command(swarm.join, group=node)
     app.command(account.account, group=node)
+    app.command(doctor.doctor, group=node)
+    app.command(logs.logs, group=node)
+    app.command(events.events, group=node)
+    tokens = App(name="token", help="ERC-20 tokens that are called by name here.", group=node)
+    tokens.command(token.token_add, name="add")
+    tokens.command(token.token_list, name="list")
+    tokens.command(token.token_remove, name="remove")
+    tokens.command(send.token_revoke, name="revoke")
+    app.command(tokens)
+    app.command(send.send, group=node)
+    app.command(earnings.earnings, group=own)
+    app.command(earnings.receipts, group=own)
     app.command(rpc.rpc, group=node)
     keys = App(name="keys", help="Back up and restore this home's keys.", group=node)
     keys.command(account.backup)

@@ -6,18 +6,19 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from node.cli.views import pay
+from node.cli.money_views import pay
 from node.console.amounts import short, span
 from node.console.show import Pairs, Part, Table
 
 if TYPE_CHECKING:
     from node.control import shapes
+    from protocol.tokens import Tokens
 
 #: How many columns a line of `assay offers` names.
 _NAMED = 6
 
 
-def offers(found: shapes.Offers) -> list[Part]:
+def offers(found: shapes.Offers, tokens: Tokens | None = None) -> list[Part]:
     rows = [
         (
             o["card"][:10],
@@ -25,7 +26,7 @@ def offers(found: shapes.Offers) -> list[Part]:
             o["rows"],
             _columns(o),
             ", ".join(o["purposes"]) or "any",
-            pay(o["least_rate"], o["token"]),
+            pay(o["least_rate"], o["token"], tokens),
             _left(o),
             "this node" if o["mine"] else short(o["peer"]),
         )
@@ -44,7 +45,7 @@ def offers(found: shapes.Offers) -> list[Part]:
     return parts
 
 
-def offer(o: shapes.Offer) -> list[Part]:
+def offer(o: shapes.Offer, tokens: Tokens | None = None) -> list[Part]:
     """All of one card."""
     columns = [(c["name"], c["kind"], ", ".join(c["words"]) or "-") for c in o["columns"]]
     pairs = [
@@ -53,7 +54,7 @@ def offer(o: shapes.Offer) -> list[Part]:
         ("peer", f"{o['peer']} (this node)" if o["mine"] else o["peer"]),
         ("rows", o["rows"]),
         ("purposes", ", ".join(o["purposes"]) or "any"),
-        ("least rate", f"{pay(o['least_rate'], o['token'])}, for a contribution"),
+        ("least rate", f"{pay(o['least_rate'], o['token'], tokens)}, for a contribution"),
         ("valid", _left(o)),
     ]
     headings = ("column", "kind", "words")
@@ -79,13 +80,13 @@ def own_cards(found: Sequence[shapes.OwnCard]) -> list[Part]:
     return [Table(headings, rows, empty, right=frozenset({"rows", "columns"}))]
 
 
-def own_card(c: shapes.OwnCard) -> list[Part]:
+def own_card(c: shapes.OwnCard, tokens: Tokens | None = None) -> list[Part]:
     """What was published, or would be."""
     name = c["dataset"]
     said = f"published; take it back: assay card withdraw {name}"
     if not c["published"]:
         said = "nothing is published: this is what everybody would read, and keep"
-    return [*offer(c["offer"])[:2], *(f"note: {note}" for note in c["notes"]), said]
+    return [*offer(c["offer"], tokens)[:2], *(f"note: {note}" for note in c["notes"]), said]
 
 
 def _columns(o: shapes.Offer) -> str:

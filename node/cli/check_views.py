@@ -6,13 +6,16 @@ The tables show the JSON that the command made (node.cli.commands.check).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from node.cli import sealed_views
+from node.cli.money_views import pay, rounded
 from node.cli.sealed_views import Result
-from node.cli.views import pay
-from node.console.amounts import brief, size, span
+from node.console.amounts import brief, money, size, span
 from node.console.show import Part, Table
+
+if TYPE_CHECKING:
+    from protocol.tokens import Tokens
 
 #: How many columns of one rule are named.
 _NAMES: Final = 6
@@ -30,7 +33,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def estimate(c: Result) -> list[Part]:
+def estimate(c: Result, tokens: Tokens | None = None) -> list[Part]:
     """What a job would cost and do. Bytes and seconds are of one round, money of the whole job."""
     e, token, rounds, sealed = c["estimate"], c["token"], c["rounds"], c["sealed_model"]
     owners = str(c["max_owners"])
@@ -39,8 +42,10 @@ def estimate(c: Result) -> list[Part]:
     blocks = "1 block" if e["blocks"] == 1 else f"at most {e['blocks']} blocks"
     longest = max(e["shortest_seconds"], e["longest_seconds"])
     way = _way(e["inline"])
-    bounty = f"{_count(rounds, 'round')} x {c['max_owners']} owners x {pay(c['rate'], token)}"
-    merit = "" if c["merit"] == "0" else f" + {pay(c['merit'], token)} merit"
+    bounty = (
+        f"{_count(rounds, 'round')} x {c['max_owners']} owners x {pay(c['rate'], token, tokens)}"
+    )
+    merit = "" if c["merit"] == "0" else f" + {pay(c['merit'], token, tokens)} merit"
     rows = [
         ("job", c["title"], f"{c['family']}, {_count(rounds, 'round')}, for {c['purpose']}"),
         ("owners", owners, f"{blocks} of at most {e['largest_block']}"),
@@ -78,15 +83,17 @@ def estimate(c: Result) -> list[Part]:
             f"{span(e['shortest_seconds'])} to {span(longest)}",
             f"a block every {c['block_seconds']:g} s; expires after {span(c['lifetime_seconds'])}",
         ),
-        ("escrow", pay(e["escrow"], token), bounty + merit),
+        ("escrow", pay(e["escrow"], token, tokens), bounty + merit),
         (
             "an owner earns",
-            pay(e["owner_earns"], token),
+            pay(e["owner_earns"], token, tokens),
             "in all rounds" + (", and its share of merit" if merit else ""),
         ),
+        *_gas(c, tokens),
         *_cards(c),
     ]
-    warnings = [f"warning: {text}" for text in c["warnings"]]
+    problem = (c["quote"] or {}).get("problem")
+    warnings = [f"warning: {text}" for text in (*c["warnings"], *([problem] if problem else []))]
     protects = Table(("what", "value", "how"), _protection(c), title="what protects an owner")
     more = [_envelopes(c)] if sealed is None else sealed_views.parts(c)
     return [Table(("what", "value", "how"), rows), _gaps(c), protects, *more, "", *warnings]
@@ -114,6 +121,27 @@ def _becomes(rule: Result, *, noisy: bool) -> str:
     if rule["missing"] == "drop-row":
         return "drop-row: its row is left out"
     return "refuse: a data set with one cannot take part"
+
+
+def _gas(c: Result, tokens: Tokens | None) -> _Rows:
+    """What the requester's transactions use, and cost at what is offered now."""
+    g, quote = c["gas"], c["quote"]
+    approve = f"approve {g['approve']:,}, " if g["approve"] else ""
+    how = (
+        f"{approve}post {g['post']:,}, enrol {g['enrol']:,}, commit {g['commit']:,}, "
+        f"finish {g['finish']:,}, claim for all {g['claim']:,}"
+    )
+    rows = [("the requester's gas", f"about {g['all']:,}", how)]
+    if quote is not None and int(quote["fee"]):
+        fee = int(quote["fee"])
+        most = f"at most {money(rounded(g['all'] * fee))}"
+        rows.append(("gas costs", most, f"at {fee / 10**9:.6g} gwei, the most that is offered now"))
+    if quote is not None and quote["balance"] is not None:
+        held = pay(quote["balance"], quote["token"], tokens)
+        allowed = int(quote["allowance"])
+        may = f"; the contract may take {pay(str(allowed), quote['token'], tokens)} of it"
+        rows.append(("the account holds", held, "for the escrow" + may * bool(allowed)))
+    return rows
 
 
 def _cards(c: Result) -> _Rows:

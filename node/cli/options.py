@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from cyclopts import Parameter
 
 from node.console.failure import Failure
 from node.console.session import Session
 from node.control.codes import Exit
+
+#: As chain.max_fee_gwei is bounded in config.toml.
+_MOST_GWEI: Final = 1_000_000
 
 #: The global options; handed in by the launcher, never parsed by a command.
 Here: TypeAlias = Annotated[Session, Parameter(parse=False)]
@@ -28,6 +31,11 @@ Header: TypeAlias = Annotated[
 ]
 Names: TypeAlias = Annotated[
     str | None, Parameter(help="Columns' names without a header: a,b,c; else column_1 and so on.")
+]
+Yes: TypeAlias = Annotated[bool, Parameter(help="Do it without being asked.", negative="")]
+MaxFee: TypeAlias = Annotated[
+    float | None,
+    Parameter(help="The most to offer for a unit of gas, gwei; default: chain.max_fee_gwei."),
 ]
 NoNoise: TypeAlias = Annotated[
     bool,
@@ -57,6 +65,16 @@ def reading_options(
         "names": split_names(names) or None,
     }
     return {key: value for key, value in given.items() if value is not None}
+
+
+def fee_limit(gwei: float | None) -> int | None:
+    """--max-fee as wei per gas. Raises Failure."""
+    if gwei is None:
+        return None
+    if not 0 < gwei <= _MOST_GWEI:
+        text = f"max_fee: is {gwei:g}; allowed is above 0, up to {_MOST_GWEI:g}"
+        raise Failure(Exit.USAGE, text, field="max_fee")
+    return max(1, round(gwei * 10**9))
 
 
 def holdout_file(given: str | None) -> Path | None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from node.console.amounts import money, short
+from node.cli.money_views import pay
+from node.console.amounts import short
 from node.console.show import Part, Table
 
 if TYPE_CHECKING:
     from node.control import shapes
+    from protocol.tokens import Tokens
+
+    Value: TypeAlias = int | float | str | list[str] | None
 
 
-def policy(p: shapes.Policy) -> list[Part]:
+def policy(p: shapes.Policy, tokens: Tokens | None = None) -> list[Part]:
     values = {t["name"]: t["value"] for t in p["terms"]}
-    if values.get("token") == "ether" and "price_floor" in values:
-        values["price_floor"] = money(str(values["price_floor"]))
+    if "price_floor" in values:
+        values["price_floor"] = _floor(values["price_floor"], values.get("token"), tokens)
+    values["token"] = _token(values.get("token"), tokens)
     rows = [
         (t["name"], _value(values[t["name"]], t["name"]), t["allowed"], t["meaning"])
         for t in p["terms"]
@@ -26,7 +31,7 @@ def policy(p: shapes.Policy) -> list[Part]:
     return [table, f"not decided yet: {p['dataset']} takes no job until you set a term"]
 
 
-def explained(found: Sequence[shapes.Explained]) -> list[Part]:
+def explained(found: Sequence[shapes.Explained], tokens: Tokens | None = None) -> list[Part]:
     """One table a dataset, and what it comes to."""
     if not found:
         return ["no dataset; add one: assay data add NAME FILE"]
@@ -36,13 +41,30 @@ def explained(found: Sequence[shapes.Explained]) -> list[Part]:
         rows = []
         for rule in e["rules"]:
             name, value = rule["rule"], rule["value"]
-            if name == "price_floor" and values.get("token") == "ether":
-                value = money(str(value))
+            if name == "price_floor":
+                value = _floor(value, values.get("token"), tokens)
+            elif name == "token":
+                value = _token(value, tokens)
             shown = "-" if value is None else _value(value, name)
             rows.append((name, shown, rule["outcome"], rule["why"] or "-"))
         parts.append(Table(("rule", "value", "outcome", "why"), rows, title=e["dataset"]))
         parts.append(_explained(e))
     return parts
+
+
+def _floor(value: Value, token: Value, tokens: Tokens | None) -> Value:
+    """A price floor in its currency."""
+    if value is None or token is None:
+        return value
+    return pay(str(value), str(token) if str(token).startswith("0x") else None, tokens)
+
+
+def _token(value: Value, tokens: Tokens | None) -> Value:
+    """A token by its name here."""
+    if tokens is None or not isinstance(value, str) or not value.startswith("0x"):
+        return value
+    known = tokens.at(bytes.fromhex(value[2:]))
+    return value if known is None else f"{known.name} ({value})"
 
 
 def _explained(e: shapes.Explained) -> str:

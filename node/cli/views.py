@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from node.cli import data_views, measure_views
+from node.cli.money_views import pay, rounded
 from node.console.amounts import money, short, size, span
 from node.console.show import Pairs, Part, Table
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from node.control import shapes
+    from protocol.tokens import Tokens
 
     Noisy: TypeAlias = shapes.JobSummary | shapes.Posted | shapes.Consent
 
@@ -171,7 +173,7 @@ def dataset(d: shapes.Dataset) -> list[Part]:
     return parts
 
 
-def jobs(found: Sequence[shapes.JobSummary]) -> list[Part]:
+def jobs(found: Sequence[shapes.JobSummary], tokens: Tokens | None = None) -> list[Part]:
     rows = [
         (
             short(j["job"]),
@@ -180,8 +182,8 @@ def jobs(found: Sequence[shapes.JobSummary]) -> list[Part]:
             state(j),
             f"{j['round']}/{j['rounds']}",
             str(j["enrolled"]),
-            pay(j["rate"], j["token"]),
-            pay(j["merit"], j["token"]),
+            pay(j["rate"], j["token"], tokens),
+            pay(j["merit"], j["token"], tokens),
             j["dataset"] or "-",
             _warned(j),
         )
@@ -215,12 +217,7 @@ def _warned(job: shapes.JobSummary) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def pay(amount: str, token: str | None) -> str:
-    """An amount in ether, or in a token's smallest unit."""
-    return money(amount) if token is None else f"{amount} of {short(token)}"
-
-
-def job(d: shapes.JobDetail) -> list[Part]:
+def job(d: shapes.JobDetail, tokens: Tokens | None = None) -> list[Part]:
     s, m = d["summary"], d["money"]
     measured = measure_views.columns(d["rounds"])
     token = s["token"]
@@ -235,13 +232,13 @@ def job(d: shapes.JobDetail) -> list[Part]:
         ("declined", _declined(d)),
         ("round", f"{s['round']} of {s['rounds']}"),
         ("data", s["dataset"]),
-        ("rate", pay(s["rate"], token)),
-        ("merit", pay(s["merit"], token)),
-        ("escrowed", pay(m["escrowed"], token)),
-        ("earned", f"{pay(m['earned'], token)}, by all owners"),
-        ("paid", f"{pay(m['paid'], token)}, to all owners"),
-        ("returned", pay(m["returned"], token)),
-        ("gas", str(m["gas"])),
+        ("rate", pay(s["rate"], token, tokens)),
+        ("merit", pay(s["merit"], token, tokens)),
+        ("escrowed", pay(m["escrowed"], token, tokens)),
+        ("earned", f"{pay(m['earned'], token, tokens)}, by all owners"),
+        ("paid", f"{pay(m['paid'], token, tokens)}, to all owners"),
+        ("returned", pay(m["returned"], token, tokens)),
+        ("gas", f"{m['gas']:,}, which cost about {money(rounded(int(m['gas_cost'])))}"),
         ("traffic", f"{size(d['bytes_in'])} in, {size(d['bytes_out'])} out"),
         ("shares", f"released {d['releases']} times, to open sums" * (d["releases"] > 0)),
         ("epsilon", _epsilon(d["epsilon_spent"]) if s["role"] == "owner" else ""),
@@ -277,9 +274,9 @@ def job(d: shapes.JobDetail) -> list[Part]:
                 _standing(o),
                 str(o["contributions"]),
                 size(o["bytes"]),
-                pay(o["rate"], token),
-                pay(o["merit"], token),
-                pay(o["claimed"], token),
+                pay(o["rate"], token, tokens),
+                pay(o["merit"], token, tokens),
+                pay(o["claimed"], token, tokens),
             )
             for o in d["members"]
         ],
@@ -360,32 +357,8 @@ def cancelled(c: shapes.Cancelled) -> list[Part]:
     ]
 
 
-def claims(found: Sequence[shapes.Claim]) -> list[Part]:
-    rows = [
-        (
-            c["account"],
-            str(c["rounds"]),
-            money(c["rate"]),
-            money(c["merit"]),
-            str(c["gas"]),
-            c["transaction"] or "nothing to claim",
-        )
-        for c in found
-    ]
-    headings = ("account", "rounds", "rate", "merit", "gas", "transaction")
-    return [Table(headings, rows, "nothing to claim", right=frozenset({"rounds", "gas"}))]
-
-
 def audit(a: shapes.Audit) -> list[Part]:
     rows = [("ok" if c["ok"] else "FAULT", c["name"], c["detail"]) for c in a["checks"]]
     faults = sum(not c["ok"] for c in a["checks"])
     verdict = "no fault found" if a["ok"] else f"{faults} of {len(a['checks'])} checks failed"
     return [Table(("", "check", "found"), rows, "nothing was checked"), verdict]
-
-
-def account(a: shapes.Account) -> list[Part]:
-    rows = [("account", a["address"])]
-    if a["payout"] != a["address"]:
-        rows.append(("payout", a["payout"]))
-    rows += [("balance", money(a["balance"])), ("claimable", money(a["claimable"]))]
-    return [Pairs(rows)]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from node.console.failure import Failure
     from node.control.shapes import Event
     from node.home.home import Home
+    from protocol.tokens import Tokens
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,16 @@ class Session:
         from node.home.home import find_home
 
         return find_home(self.home_option)
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """The tokens that amounts are shown in by name, read anew each time; None without a list,
+        whose reader a command then need not import. Raises InputError."""
+        if not self.home.tokens.exists():
+            return None
+        from node.home.tokens import load_tokens
+
+        return load_tokens(self.home)
 
     def connect(self, timeout: float = CALL_SECONDS) -> Client:
         """A connection to the daemon. Raises NoDaemon."""

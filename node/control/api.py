@@ -22,8 +22,8 @@ from node.control.job_results import (
     ModelFile,
     Posted,
 )
+from node.control.money.results import Account, Earnings, Quote, Sent
 from node.control.results import (
-    Account,
     Dataset,
     Explained,
     Joined,
@@ -178,12 +178,24 @@ class NodeApi(Protocol):
     async def jobs(self) -> tuple[JobSummary, ...]:
         """Jobs known here, newest first."""
 
-    async def job_post(self, spec: str, holdout: str | None, no_noise: bool = False) -> Posted:
+    async def job_quote(self, spec: str, no_noise: bool = False) -> Quote:
+        """What posting a job, TOML text, would take now. What stands in its way is a result.
+
+        Raises InputError (spec), ChainError (no chain).
+        """
+
+    async def job_post(
+        self,
+        spec: str,
+        holdout: str | None,
+        no_noise: bool = False,
+        max_fee: int | None = None,
+    ) -> Posted:
         """Post a job: check the spec, escrow its bounty, announce it.
 
         `spec` is TOML text. `holdout` is a dataset's name or an absolute path; accuracy is
-        measured on it. `no_noise`: as if the spec said so. Raises InputError (spec, hold-out),
-        ChainError (funds, chain).
+        measured on it. `no_noise`: as if the spec said so. `max_fee`: the most that its posting
+        offers, wei per gas. Raises InputError (spec, hold-out), ChainError (funds, chain).
         """
 
     async def job_show(self, job: str) -> JobDetail:
@@ -225,5 +237,29 @@ class NodeApi(Protocol):
     async def audit(self, job: str) -> Audit:
         """Check the job's books from the chain and the stored evidence. Faults are results."""
 
+    async def send(
+        self,
+        id: str,
+        to: str,
+        amount: int,
+        token: str | None = None,
+        max_fee: int | None = None,
+        dry_run: bool = False,
+    ) -> Sent:
+        """Send money from this home's account; with `dry_run` only say what it would take.
+
+        Under one `id` one payment is sent, however often it is asked for. Raises InputError (what
+        would be lost, a token that refuses), ChainError (funds, chain).
+        """
+
+    async def token_revoke(self, id: str, token: str) -> Sent:
+        """Set what the bounty contract may take of a token to zero.
+
+        Raises InputError (a token that refuses), ChainError (chain).
+        """
+
+    async def earnings(self, job: str | None = None, signed: bool = False) -> Earnings:
+        """What this home's data sets earned, of one job or all. Raises InputError (no such job)."""
+
     async def account(self) -> Account:
-        """This home's account and its balance as last seen."""
+        """This home's account, and what it has in each currency. Raises ChainError."""

@@ -66,7 +66,7 @@ EXIT_MEANING: Final = {
     Exit.CHAIN: "the chain refused, is unreachable, or is another chain",
     Exit.PEER: "a peer or the network: nobody answers there, or somebody else does",
     Exit.REFUSED: "refused by the present state or by a policy; nothing was changed",
-    Exit.FAULT: "the command ran and found a fault: an audit or the demo did not hold",
+    Exit.FAULT: "the command ran and found a fault: an audit, the demo or a check did not hold",
     Exit.INTERRUPTED: "interrupted (Ctrl-C)",
 }
 

@@ -130,6 +130,7 @@ DATASET_CHANGED: Final = d.DatasetChanged(
     notes=(),
 )
 
+DATABASE: Final = "postgresql://reader@db.example/ward"
 SQL: Final = "select age, lactate, sepsis from stays"
 
 DATASET_OF_SQL: Final = dataclasses.replace(
@@ -224,7 +225,12 @@ DECLINED: Final = dataclasses.replace(
 )
 
 MONEY: Final = j.Money(
-    escrowed=ETHER // 5, earned=5 * ETHER // 1000, paid=0, returned=0, gas=91_000
+    escrowed=ETHER // 5,
+    earned=5 * ETHER // 1000,
+    paid=0,
+    returned=0,
+    gas=91_000,
+    gas_cost=91_000 * 2 * 10**9,
 )
 
 DETAIL: Final = j.JobDetail(
@@ -316,6 +322,7 @@ MODEL: Final = j.ModelFile(
 CLAIM: Final = j.Claim(
     job=JOB,
     account=OWNER,
+    token=None,
     rounds=20,
     rate=20 * ETHER // 1000,
     merit=ETHER // 50,
@@ -329,5 +336,3 @@ AUDIT: Final = j.Audit(
     checks=(j.Check("money", True, "escrowed = paid + returned + claimable"),),
     money=MONEY,
 )
-
-ACCOUNT: Final = r.Account(address=OWNER, payout=OWNER, balance=ETHER, claimable=20 * ETHER // 1000)

@@ -194,6 +194,7 @@ class Money:
     paid: what was claimed
     returned: what went back to the requester
     gas: gas of this node's transactions for the job
+    gas_cost: what that cost, in wei of the chain's coin
     """
 
     escrowed: Wei
@@ -201,6 +202,7 @@ class Money:
     paid: Wei
     returned: Wei
     gas: int
+    gas_cost: Wei
 
 
 @dataclass(frozen=True)
@@ -346,6 +348,7 @@ class Claim:
 
     job: the job
     account: who is paid
+    token: the ERC-20 token that it is paid in; null for ether
     rounds: rounds that are paid
     rate: pay for them
     merit: merit that is paid
@@ -355,6 +358,7 @@ class Claim:
 
     job: JobId
     account: Address
+    token: Address | None
     rounds: int
     rate: Wei
     merit: Wei

@@ -16,6 +16,9 @@ from node.control.cards import examples as cx
 from node.control.cards import params as cp
 from node.control.cards import results as cr
 from node.control.codes import Code
+from node.control.money import examples as mx
+from node.control.money import params as mp
+from node.control.money import results as mr
 from node.control.rpc import Context, Encoded, Method, Registry
 from node.control.wire import hints
 
@@ -108,10 +111,7 @@ METHODS: Final = Registry(
             r.Dataset,
             _api(NodeApi.data_add_sql),
             (Code.INPUT,),
-            (
-                p.DataAddSqlParams("ward-3", ex.SQL, "postgresql://reader@db.example/ward"),
-                ex.DATASET_OF_SQL,
-            ),
+            (p.DataAddSqlParams("ward-3", ex.SQL, ex.DATABASE), ex.DATASET_OF_SQL),
         ),
         Method(
             "data.list",
@@ -147,10 +147,7 @@ METHODS: Final = Registry(
             d.DatasetChanged,
             _api(NodeApi.data_replace_sql),
             (Code.INPUT, Code.STATE),
-            (
-                p.DataReplaceSqlParams("ward-3", ex.SQL, "postgresql://reader@db.example/ward"),
-                ex.DATASET_CHANGED,
-            ),
+            (p.DataReplaceSqlParams("ward-3", ex.SQL, ex.DATABASE), ex.DATASET_CHANGED),
         ),
         Method(
             "data.map",
@@ -271,6 +268,15 @@ METHODS: Final = Registry(
             (_NOTHING, (ex.SUMMARY,)),
         ),
         Method(
+            "job.quote",
+            "What posting a job would take now. Nothing is sent.",
+            mp.QuoteParams,
+            mr.Quote,
+            _api(NodeApi.job_quote),
+            (Code.INPUT, Code.CHAIN),
+            (mp.QuoteParams(ex.SPEC), mx.QUOTE),
+        ),
+        Method(
             "job.post",
             "Check a spec, escrow its bounty, announce the job.",
             p.PostParams,
@@ -346,13 +352,40 @@ METHODS: Final = Registry(
             (p.JobParams(ex.JOB), ex.AUDIT),
         ),
         Method(
+            "send",
+            "Send ether or a token from this home's account, once.",
+            mp.SendParams,
+            mr.Sent,
+            _api(NodeApi.send),
+            (Code.INPUT, Code.CHAIN),
+            (mp.SendParams("4f2a9c01", ex.REQUESTER, 2_500_000, mx.USDC), mx.SENT),
+        ),
+        Method(
+            "token.revoke",
+            "Take back what the bounty contract may take of a token.",
+            mp.RevokeParams,
+            mr.Sent,
+            _api(NodeApi.token_revoke),
+            (Code.INPUT, Code.CHAIN),
+            (mp.RevokeParams("4f2a9c02", mx.USDC), mx.REVOKED),
+        ),
+        Method(
+            "earnings",
+            "What was earned and paid, by job and round; as signed receipts, too.",
+            mp.EarningsParams,
+            mr.Earnings,
+            _api(NodeApi.earnings),
+            (Code.INPUT,),
+            (mp.EarningsParams(), mx.EARNINGS),
+        ),
+        Method(
             "account",
             "This home's account and its balance as last seen.",
             p.Nothing,
-            r.Account,
+            mr.Account,
             _api(NodeApi.account),
             (),
-            (_NOTHING, ex.ACCOUNT),
+            (_NOTHING, mx.ACCOUNT),
         ),
         Method(
             "events.subscribe",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from node.control.results import PolicyValue
-from node.control.wire import AbsolutePath, Address, DatasetName, JobId
+from node.control.wire import AbsolutePath, Address, DatasetName, JobId, Wei
 
 
 @dataclass(frozen=True)
@@ -197,11 +197,13 @@ class PostParams:
     spec: the spec, TOML text
     holdout: dataset's name or absolute path on which accuracy is measured; null for none
     no_noise: post it without noise, whatever the spec says of epsilon and delta
+    max_fee: the most that its posting offers for a unit of gas, wei; null for the setting
     """
 
     spec: str
     holdout: DatasetName | AbsolutePath | None = None
     no_noise: bool = False
+    max_fee: Wei | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from node.control.wire import Address, DatasetName, Digest, JobId, Timestamp, Wei
+from node.control.wire import Address, DatasetName, Digest, JobId, Timestamp
 
 #: A value of a policy, as JSON has it. Amounts of wei are decimal strings.
 PolicyValue = None | bool | int | float | str | tuple[str, ...]
@@ -298,22 +298,6 @@ class Privacy:
     no_noise_jobs: int
     jobs: tuple[PrivacyJob, ...]
     same: tuple[DatasetName, ...] = ()
-
-
-@dataclass(frozen=True)
-class Account:
-    """This home's account.
-
-    address: signs and pays
-    payout: receives earnings
-    balance: of `address`, as last seen
-    claimable: earned by `payout` and not claimed yet, over all known jobs
-    """
-
-    address: Address
-    payout: Address
-    balance: Wei
-    claimable: Wei
 
 
 @dataclass(frozen=True)

@@ -243,7 +243,10 @@ async def _add(
     from node.store.catalogue import Dataset, load_dataset, save_dataset
     from node.workers.compute import run_followed
 
-    taken = InputError(f"{name!r} is taken; choose another name", "name")
+    taken = InputError(
+        f"{name!r} is taken; choose another name, or give this as its next version", "name"
+    )
+    taken.add_note(f"assay data replace {name} FILE")
     if await store.read(lambda tx: load_dataset(tx, name)) is not None:
         raise taken
     imported = await run_followed(compute, home.datasets, tell or (lambda _: None), imports, *given)

@@ -26,10 +26,16 @@ def check_names(file: str, names: Sequence[str]) -> None:
         )
     for place, name in enumerate(names, start=1):
         if not name:
-            raise InputError(f"{file}: column {place} has no name", "data")
+            raise InputError(
+                f"{file}: column {place} has no name; give it one, or leave the column out", "data"
+            )
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise InputError(f"{file} has more than one column named {name_list(twice)}", "data")
+        raise InputError(
+            f"{file} has more than one column named {name_list(twice)}; give each a name of its "
+            "own",
+            "data",
+        )
 
 
 def check_size(file: str, rows: int, columns: int) -> None:

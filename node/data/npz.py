@@ -87,7 +87,11 @@ def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 def _check_array(file: str, name: str, shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
     if kind.kind not in "fiubU":
-        raise InputError(f"{file}: array {name!r} is of {kind}; numbers or text needed", "data")
+        raise InputError(
+            f"{file}: array {name!r} is of {kind}; numbers or text needed, as .astype(str) makes "
+            "of words",
+            "data",
+        )
     if len(shape) not in ((1,) if kind.kind == "U" else (1, 2)):
         allowed = "1 is" if kind.kind == "U" else "1 or 2 are"
         raise InputError(

@@ -35,6 +35,8 @@ def read_file(path: Path, reading: Reading | None = None) -> Table:
 
     `reading` is what its owner declared of a file of text.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a directory, not a file", "data")
     reader = _reader(path, reading)
     try:
         size = path.stat().st_size
@@ -73,7 +75,11 @@ def _reader(path: Path, reading: Reading | None) -> Callable[[Path], Table]:
     if packed or kind not in _STORED:
         allowed = ", ".join([*_TEXT, _EXCEL, *_STORED])
         also = f"; {', '.join(_TEXT)} may end in {' or '.join(PACKED)}"
-        raise InputError(f"{path.name} is none of {allowed}{also}", "data")
+        raise InputError(
+            f"{path.name} is none of {allowed}{also}; save it as one of them, or call it what it "
+            "is",
+            "data",
+        )
     if reading not in (None, Reading()):
         raise InputError(
             f"{path.name} is no text; separator, decimal and encoding are for {', '.join(_TEXT)}, "

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from node.data.cells import numbers_of
 from node.data.frames import frame_table
 from node.data.headers import column_names
-from node.data.limits import INDEX_SAID, check_names, check_size
+from node.data.limits import INDEX_SAID, check_names, check_size, name_list
 from node.data.reading import Reading
 from node.data.table import Table
 from protocol import params
@@ -53,14 +54,18 @@ def _scanned(path: Path, scanned: Callable[[], pl.LazyFrame]) -> Table:
     other = {name: str(schema[name]) for name in names if name not in usable}
     lines = np.arange(1, frame.height + 1, dtype=np.int64)
     table = frame_table(path.name, "row", frame, lines)
-    notes = (INDEX_SAID,) if len(names) < len(schema) else ()
-    return dataclasses.replace(table, order=tuple(names), other=other, notes=notes)
+    notes = [INDEX_SAID] if len(names) < len(schema) else []
+    if other:
+        kinds = ", ".join(sorted(set(other.values()))[:5])
+        notes.append(f"no job can use {name_list(list(other))}, of kind {kinds}")
+    return dataclasses.replace(table, order=tuple(names), other=other, notes=tuple(notes))
 
 
 def _usable(kind: pl.DataType) -> bool:
     import polars as pl
 
-    words = (pl.Boolean, pl.String, pl.Categorical, pl.Enum, pl.Date, pl.Datetime, pl.Time)
+    # A column without any value has the kind Null, and another once one row has one.
+    words = (pl.Null, pl.Boolean, pl.String, pl.Categorical, pl.Enum, pl.Date, pl.Datetime, pl.Time)
     return kind.is_numeric() or kind in words
 
 
@@ -77,10 +82,12 @@ def read_excel(path: Path, reading: Reading) -> Table:
         sheet = book.load_sheet(0, header_row=None, dtypes="string", skip_rows=0)
         check_size(file, sheet.height, sheet.width)
         frame = sheet.to_polars()
+        values = book.load_sheet(0, header_row=None, dtypes="float", skip_rows=0).to_polars()
     except fastexcel.FastExcelError as error:
         raise InputError(f"{file}: {str(error).splitlines()[0]}", "data") from error
     if not frame.height:
-        raise InputError(f"{file} has no columns", "data")
+        raise InputError(f"{file} is empty: its first sheet has no columns", "data")
+    frame = pl.DataFrame([_exact(*both) for both in zip(frame, values, strict=True)])
     cells = [(cell or "").strip() for cell in frame.row(0)]
     names, above, said = column_names(f"{file}, row 1", cells, reading)
     notes = list(said)
@@ -98,13 +105,29 @@ def read_excel(path: Path, reading: Reading) -> Table:
     return dataclasses.replace(table, notes=tuple(notes))
 
 
+def _exact(cells: pl.Series, values: pl.Series) -> pl.Series:
+    """Cells of text with all digits of those that are stored as numbers: the text of a number has
+    at most nine behind the point, as a person sees it, and 1e-12 is 0 by it.
+
+    What is stored as text is the same number in both, or none.
+    """
+    import polars as pl
+
+    cells, values = cells.cast(pl.String), values.cast(pl.Float64)  # neither of a kind: empty
+    stored, seen = values.fill_null(np.nan).to_numpy(), numbers_of(cells)
+    cut = np.isfinite(stored) & np.isfinite(seen) & (stored != seen)
+    return values.cast(pl.String).zip_with(pl.Series(cut), cells).alias(cells.name)
+
+
 def _check_unpacked(path: Path) -> None:
     """A small .xlsx may hold very much: its own list says how much, before any is unpacked."""
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
     except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise InputError(f"{path.name} is no .xlsx: {error}", "data") from error
+        raise InputError(
+            f"{path.name} is no .xlsx ({error}); if it is text, call it .csv", "data"
+        ) from error
     if size > params.MAX_DATASET_FILE_BYTES:
         raise InputError(
             f"{path.name} holds {size} bytes; {params.MAX_DATASET_FILE_BYTES} are allowed", "data"

@@ -6,8 +6,10 @@ so that no row changes what another means (but for a first line of numbers: node
 
 from __future__ import annotations
 
+import codecs
 import csv
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final
@@ -31,6 +33,10 @@ _LOOKED_AT: Final = 10_000
 _GROUPS: Final = r"^[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?$"
 _COMMA: Final = r"^[+-]?[0-9]+,[0-9]+$"
 _BOTH_MARKS: Final = r"^[+-]?[0-9]{1,3}(\.[0-9]{3})+,[0-9]+$|^[+-]?[0-9]{1,3}(,[0-9]{3})+\.[0-9]+$"
+
+#: A line that only Excel means.
+_EXCEL_MARK: Final = re.compile(r'"?sep=([,;\t|])"?\r?\n', re.IGNORECASE)
+_MARK_CHARACTERS: Final = 12
 
 #: Marks in words, for whoever asks how a file was read.
 _MARKS: Final = {
@@ -59,6 +65,7 @@ def read_text(path: Path, reading: Reading) -> Table:
     import polars as pl
 
     text = unpacked(path, reading.encoding)
+    _check_lines(text)
     header = _header(text, reading, path)
     width, names = len(header.names), header.names
     indexed = header.above and width > 1 and not names[0]
@@ -110,9 +117,30 @@ def read_text(path: Path, reading: Reading) -> Table:
     return dataclasses.replace(table, marks=marks, notes=notes, written=written)
 
 
+def _check_lines(text: Text) -> None:
+    """Refuse a file that has no first line."""
+    with text.open() as file:
+        begins = file.read(params.MAX_HEADER_BYTES).removeprefix(codecs.BOM_UTF8)
+    if not begins.strip():
+        raise InputError(f"{text.name} is empty: it has no columns; export it again", "data")
+    if not begins.splitlines()[0].strip():
+        raise InputError(
+            f"{text.name}, line 1: it is empty, so that the file has no columns; names of columns "
+            "belong there: take empty lines above them out",
+            "data",
+        )
+
+
 def _header(text: Text, reading: Reading, path: Path) -> _Header:
     """The header, by the separator that is declared, or the one that makes the most names of it."""
-    comments = _comments(text)
+    comments, notes = _comments(text), []
+    if comments:
+        above = "its first line is a comment" if comments == 1 else f"{comments} lines are comments"
+        notes.append(f"{above} (#) and left out")
+    elif mark := _mark_above(text):
+        comments = 1
+        notes.append(f"its first line says that cells are separated by {_called(mark)}")
+        reading = dataclasses.replace(reading, separator=reading.separator or mark)
     tabs = {".tsv", ".tab"} & {suffix.lower() for suffix in path.suffixes}
     first = "\t" if tabs else ","
     tried = [reading.separator] if reading.separator else [first, *SEPARATORS.values()]
@@ -124,14 +152,12 @@ def _header(text: Text, reading: Reading, path: Path) -> _Header:
         except csv.Error as error:
             if len(tried) == 1 or (separator == tried[-1] and not found):
                 raise InputError(
-                    f"{text.name}: the header cannot be read: {error}", "data"
+                    f"{text.name}, line {comments + 1}: the header cannot be read ({error}); "
+                    f"between cells may stand a {', a '.join(SEPARATORS)}",
+                    "data",
                 ) from error
     # The first of those that make equally many.
     names, lines, separator = max(found, key=lambda each: len(each[0]))
-    notes = []
-    if comments:
-        above = "its first line is a comment" if comments == 1 else f"{comments} lines are comments"
-        notes.append(f"{above} (#) and left out")
     if separator != first and not reading.separator:
         mark = _called(separator)
         if bare:
@@ -162,6 +188,14 @@ def _comments(text: Text) -> int:
                 return count if several and alone else 0
             count, alone = count + 1, alone and not several
     return 0
+
+
+def _mark_above(text: Text) -> str:
+    """The separator that a line `sep=;` above the header says, as Excel writes and reads it; empty
+    where there is none."""
+    with text.lines() as file:
+        found = _EXCEL_MARK.fullmatch(file.readline(_MARK_CHARACTERS))
+    return found.group(1) if found else ""
 
 
 def _names(text: Text, separator: str, skipped: int) -> tuple[list[str], int]:
@@ -207,9 +241,10 @@ def _check_short(text: Text, header: _Header) -> None:
 
 def _ragged(name: str, line: int, cells: int, width: int) -> InputError:
     has = "1 cell" if cells == 1 else f"{cells} cells"
+    above = "; if the names stand further down, take what is above them out" if width == 1 else ""
     return InputError(
         f"{name}, line {line}: {has}, the header names {width}; mend that line, or say what stands "
-        "between cells: --separator",
+        f"between cells: --separator{above}",
         "data",
     )
 
@@ -218,14 +253,38 @@ def _fault(text: Text, header: _Header, error: Exception) -> InputError:
     """polars does not say in which line a fault is: find it. Only for files that it refused."""
     width = len(header.names)
     with text.lines() as lines:
-        reader = csv.reader(lines, strict=True, delimiter=header.separator)
+        read: list[str] = []  # lines of the row that is read now
+        reader = csv.reader(_noted(lines, read), strict=True, delimiter=header.separator)
+        begins = 1
         try:
             for cells in reader:
                 if reader.line_num > header.lines and len(cells) > width:
                     return _ragged(text.name, reader.line_num, len(cells), width)
+                if "".join(read).count('"') % 2:
+                    return _quoted(text.name, begins, "has a quote inside of a cell")
+                begins = reader.line_num + 1
+                read.clear()
         except csv.Error as fault:
+            if "expected after" in str(fault):
+                return _quoted(text.name, reader.line_num, "has text behind a quote that closes")
+            if "unexpected end" in str(fault):
+                return _quoted(text.name, begins, "has a quote that is never closed")
             return InputError(f"{text.name}, line {reader.line_num}: {fault}", "data")
     return InputError(f"{text.name}: {str(error).splitlines()[0]}", "data")
+
+
+def _noted(lines: IO[str], read: list[str]) -> Iterator[str]:
+    for line in lines:
+        read.append(line)
+        yield line
+
+
+def _quoted(name: str, line: int, what: str) -> InputError:
+    return InputError(
+        f"{name}, line {line}: {what}; a cell with quotes stands in quotes, and has each of its "
+        'own twice: "5"" long"',
+        "data",
+    )
 
 
 def _marks(table: Table, header: _Header, reading: Reading) -> tuple[Marks, list[str]]:

@@ -28,6 +28,16 @@ _BREAK: Final = ord("\n")
 #: What is stripped from cells, in ASCII; and with which bytes others of Unicode's blanks begin.
 _BLANKS: Final = (b" ", b"\t", b"\x0b", b"\x0c")
 _LEADS: Final = (b"\xc2", b"\xe1", b"\xe2", b"\xe3")
+#: Other kinds of files, by how they begin.
+_OTHERS: Final = {
+    b"PK\x03\x04": "a zip archive, as .xlsx and .npz are",
+    b"\xd0\xcf\x11\xe0": "a document of an old Office, as .xls is: save it as .xlsx or .csv",
+    b"\x1f\x8b": "packed by gzip, as .csv.gz is",
+    b"\x28\xb5\x2f\xfd": "packed by zstd, as .csv.zst is",
+    b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow file",
+    b"SQLite format 3": "an SQLite database: --sql 'SELECT …' --url sqlite:///PATH",
+}
 _BOMS: Final = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -67,21 +77,29 @@ def unpacked(path: Path, encoding: str) -> Text:
     if path.suffix.lower() in PACKED:
         source = _unpack(path)
     with _open(source) as file:
-        begins = file.read(2)
+        begins = file.read(16)
+    for start, kind in _OTHERS.items():
+        if begins.startswith(start):
+            raise InputError(f"{path.name} is no text, and begins like {kind}", "data")
     notes: tuple[str, ...] = ()
-    if not encoding and begins in _BOMS:
-        encoding = _BOMS[begins]
+    if not encoding and begins[:2] in _BOMS:
+        encoding = _BOMS[begins[:2]]
         notes = ("its characters are UTF-16",)
     if encoding and encoding != "utf-8":
         source = _decoded(path.name, source, encoding)
     found = encoding or "utf-8"
     seen = _looked_at(path.name, source)
+    if seen.carriages and not seen.breaks:
+        with _open(source) as file:
+            source = file.read().replace(b"\r", b"\n")
+        seen = _looked_at(path.name, source)
+        notes = (*notes, "its lines end in CR alone")
     if not seen.valid and encoding:
         raise _not_declared(path.name, source)
     if not seen.valid:
         source, count = _by_lines(source)
         lines = "1 line is" if count == 1 else f"{count} lines are"
-        notes = (f"{lines} not UTF-8 and read as Windows-1252; --encoding declares another",)
+        notes = (*notes, f"{lines} not UTF-8 and read as Windows-1252; --encoding declares another")
         found = "utf-8, other lines windows-1252"
     bare = not (seen.quoted or seen.blanks) and seen.valid
     return Text(path.name, source, seen.breaks, seen.open_end, seen.quoted, bare, notes, found)
@@ -137,10 +155,11 @@ def _decoded(name: str, source: Path | bytes, encoding: str) -> bytes:
 
 @dataclass(slots=True)
 class _Seen:
-    """Line breaks (there are at least as many as rows), whether anything is quoted, whether a cell
-    may have blanks around it, and whether all of it is UTF-8."""
+    """Line breaks (there are at least as many as rows), whether there is a CR, whether anything is
+    quoted, whether a cell may have blanks around it, and whether all of it is UTF-8."""
 
     breaks: int = 0
+    carriages: bool = False
     open_end: int = 0
     quoted: bool = False
     blanks: bool = False
@@ -161,6 +180,7 @@ def _looked_at(name: str, source: Path | bytes) -> _Seen:
                     "data",
                 )
             seen.breaks += int(np.count_nonzero(np.frombuffer(piece, np.uint8) == _BREAK))
+            seen.carriages = seen.carriages or (not seen.breaks and b"\r" in piece)
             seen.quoted = seen.quoted or b'"' in piece
             ascii_ = piece.isascii()
             # Two pieces may share a cell: the border between them is in the later one's look.

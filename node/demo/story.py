@@ -182,7 +182,7 @@ def _post(plan: Plan, world: World, folder: Path, screen: Screen) -> str:
     file = plan.out / "job.toml"
     file.write_text(spec(TABLES[plan.data], plan.recipe), encoding="utf-8")
     holdout = str(folder / "holdout.csv")
-    posted = world.requester.command("job", "post", str(file), "--holdout", holdout)
+    posted = world.requester.command("job", "post", str(file), "--holdout", holdout, "--yes")
     screen.note(f"job {posted['job']}, {money(posted['escrowed'])} escrowed")
     return str(posted["job"])
 

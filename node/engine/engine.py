@@ -36,7 +36,8 @@ from protocol.owner import machine as owner
 from protocol.owner.state import OwnerState
 from protocol.requester import machine as requester
 from protocol.requester.state import RequesterState
-from protocol.wire.codec import Wire, decode, decode_tagged, encode, encode_tagged
+from protocol.wire.codec import Wire, decode_tagged, encode_tagged
+from protocol.wire.parts import Part, changes, head, join
 
 log = logging.getLogger("assay.engine")
 
@@ -52,8 +53,8 @@ _BATCH: Final = 64
 #: Phases in which an owner awaits nothing. Evidence of closed and cancelled jobs is still fetched.
 ENDED: Final = (JobPhase.DECLINED, JobPhase.FAILED)
 
-#: A stored state: the largest cohort's records at some hundred bytes each.
-_MAX_STATE_BYTES: Final = 16 * 1024 * 1024
+#: The head of a stored state: all of it but the entries of its tables.
+_MAX_HEAD_BYTES: Final = 1024 * 1024
 
 State = RequesterState | OwnerState
 _EFFECTS: Final[tuple[type[Wire], ...]] = get_args(Effect)
@@ -68,6 +69,8 @@ class Machine:
     state: State
     seq: int = 0
     broken: str = ""
+    #: The state that is on disk, None before the first step: what is stored is what changed.
+    kept: State | None = None
 
     @property
     def key(self) -> bytes:
@@ -170,15 +173,13 @@ class Engine:
     async def restore(self, contexts: Sequence[tuple[Role, JobContext]]) -> None:
         """Load the machines of these jobs as they were stored."""
         for role, context in contexts:
-            stored = await self._store.read(
-                partial(records.load_machine, kind=role.value, key=context.job)
-            )
+            stored, parts = await self._store.read(partial(_load, role.value, context.job))
             cls: type[Any] = RequesterState if role is Role.REQUESTER else OwnerState
             if stored is None:
                 self.add(Machine(role, context, cls()))
             else:
-                state = decode(cls, stored.state, _MAX_STATE_BYTES)
-                self.add(Machine(role, context, state, stored.seq))
+                state = join(cls, stored.state, parts, _MAX_HEAD_BYTES)
+                self.add(Machine(role, context, state, stored.seq, kept=state))
 
     async def drain(self) -> None:
         """Wait until everything that was fed so far is on disk."""
@@ -253,7 +254,8 @@ class Engine:
                 seq = seqs[machine.key] = machine.seq + len(lasting)
                 records.save_machine(
                     tx,
-                    records.Machine(machine.role.value, machine.key, seq, encode(machine.state)),
+                    records.Machine(machine.role.value, machine.key, seq, head(machine.state)),
+                    changes(machine.kept, machine.state),
                 )
                 events += [
                     (machine, add_notice(tx, machine.key, e))
@@ -270,7 +272,7 @@ class Engine:
         needed = changed or any(t.completes is not None or t.also is not None for t in turns)
         wanted, events = await self._store.run(write) if needed else ([], [])
         for machine, _ in changed.values():
-            machine.seq = seqs[machine.key]
+            machine.seq, machine.kept = seqs[machine.key], machine.state
         for turn in turns:
             turn.stored.set()
         for machine, _ in changed.values():
@@ -349,14 +351,18 @@ def _with_account(
     peers."""
     if not isinstance(state, RequesterState) or not isinstance(input_, inputs.ReceiveMessage):
         return effects
-    peer = input_.envelope.sender
-    account = next((to_checksum(e.payout) for e in state.enrolments if e.peer == peer), "")
+    enrolled = state.enrolments.find("peer", input_.envelope.sender)
+    account = "" if enrolled is None else to_checksum(enrolled.payout)
     return tuple(
         dataclasses.replace(each, text=one_line(f"{account}: {each.text}"))
         if isinstance(each, Notify) and each.kind == "refusal"
         else each
         for each in effects
     )
+
+
+def _load(kind: str, job: bytes, tx: Transaction) -> tuple[records.Machine | None, list[Part]]:
+    return records.load_machine(tx, kind, job), records.load_parts(tx, kind, job)
 
 
 def _needed(message: bytes, effects: Sequence[Effect]) -> bool:

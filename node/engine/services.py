@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -11,15 +12,19 @@ from node.engine.engine import Engine
 from node.home.config import Config
 from node.home.home import Home
 from node.home.keys import Keys
+from node.home.tokens import load_all
 from node.net.swarm import Swarm
 from node.store import records
 from node.store.blobs import BlobRef, Blobs
 from node.store.store import Store
 from node.workers.compute import Compute
 from protocol.books.typed_data import Domain
-from protocol.errors import FatalError
+from protocol.errors import FatalError, InputError
 from protocol.machines.machine import JobContext
+from protocol.tokens import NO_TOKENS, Tokens
 from protocol.wire.envelope import Context
+
+log = logging.getLogger("assay.services")
 
 
 @dataclass
@@ -45,6 +50,18 @@ class Services:
         if self.chain.contract is None:
             raise FatalError("the node runs without a contract")
         return Domain(self.chain.chain_id, self.chain.contract)
+
+    def tokens(self) -> Tokens:
+        """The tokens of this chain that the user calls by name, read anew. Raises InputError."""
+        return load_all(self.home).on(self.chain.chain_id)
+
+    def tokens_shown(self) -> Tokens:
+        """The same for what is only shown: a damaged list costs the names, and stops no job."""
+        try:
+            return self.tokens()
+        except InputError as error:
+            log.warning("amounts are shown without tokens' names: %s", error)
+            return NO_TOKENS
 
     def place(self, job: bytes, round_: int = 0, attempt: int = 0) -> Context:
         """Where a message of this node belongs."""

@@ -162,7 +162,7 @@ class Inbox:
         if machine is None:
             return None
         cohort = machine.context.cohort
-        members = None if cohort is None else frozenset(m.peer for m in cohort.members)
+        members = None if cohort is None else cohort.peers
         return JobView(machine.context.requester, members)
 
     async def _read(self, channel: trio.MemoryReceiveChannel[tuple[bytes, str]]) -> None:
@@ -329,7 +329,7 @@ def _owed_commitment(tx: Transaction, machine: Machine, asker: bytes) -> bytes |
     if not isinstance(state, RequesterState) or cohort is None:
         return None
     member = cohort.index_of(asker)
-    owed = next((each for each in state.owed if each.member == member), None)
+    owed = None if member is None else state.owed.at(member)
     if owed is None:
         return None
     said = records.messages_of(tx, machine.key, Committed.__name__)

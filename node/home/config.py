@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from node.home.home import Home, write_private
+from protocol.addresses import parse_address, to_checksum
 from protocol.errors import InputError
 
 #: A config is a page of text; anything much longer is not one.
@@ -61,6 +62,8 @@ class Config:
     max_fee_gwei: int = DEFAULT_MAX_FEE_GWEI
     log_level: str = "info"
     workers: int = 1
+    #: Receives what data sets earn, unless their policies name another; None: the home's account.
+    payout: bytes | None = None
     #: Data sets that share more than this part of the smaller one's rows share one privacy budget.
     overlap: float = DEFAULT_OVERLAP
 
@@ -91,6 +94,8 @@ class Config:
         _check_range(self.finality, 0, MAX_FINALITY, "chain.finality")
         _check_range(self.max_fee_gwei, 1, MAX_MAX_FEE_GWEI, "chain.max_fee_gwei")
         _check_range(self.workers, 1, MAX_WORKERS, "node.workers")
+        if self.payout is not None and (len(self.payout) != 20 or not any(self.payout)):
+            raise InputError("is no account: 20 bytes, not all zero", "payout.account")
         if not 0 <= self.overlap <= MAX_OVERLAP:
             raise InputError(
                 f"is {self.overlap:g}; 0 to {MAX_OVERLAP:g} is allowed", "privacy.overlap"
@@ -134,6 +139,7 @@ _SETTINGS: Final[dict[str, str]] = {
     "chain.max_fee_gwei": "max_fee_gwei",
     "node.log_level": "log_level",
     "node.workers": "workers",
+    "payout.account": "payout",
     "privacy.overlap": "overlap",
 }
 
@@ -205,6 +211,11 @@ def render_config(config: Config) -> str:
         log_levels=", ".join(LOG_LEVELS),
         workers=config.workers,
         max_workers=MAX_WORKERS,
+        payout=_toml_setting(
+            "account",
+            None if config.payout is None else to_checksum(config.payout),
+            to_checksum(bytes(19) + b"\x01"),
+        ),
         overlap=config.overlap,
         max_overlap=MAX_OVERLAP,
     )
@@ -298,6 +309,8 @@ def _convert(name: str, value: object) -> object:
         raise InputError(f"is {shown}; {kind} is needed", name)
     if name == "chain.contract":
         return parse_contract(str(value))
+    if name == "payout.account":
+        return parse_address(str(value), name)
     return value
 
 
@@ -362,6 +375,12 @@ max_fee_gwei = {max_fee_gwei}
 log_level = {log_level}
 # Processes that train and encrypt, each on one core at low priority, 1 to {max_workers}.
 workers = {workers}
+
+[payout]
+# Who receives what this home's data sets earn: an account whose keys may lie elsewhere. It is
+# signed with each enrolment, and stays for that job. A data set's policy may name another
+# (`payout`).
+{payout}
 
 [privacy]
 # Data sets that have more than this part of the smaller one's rows in common share one privacy

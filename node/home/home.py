@@ -1,6 +1,7 @@
 """The node's home: one private directory a node, one daemon a home.
 
     config.toml        what `assay init` wrote and the user edits
+    tokens.json        tokens that the user has named (node/home/tokens.py)
     assay.db           machines, outbox, events (node/store/store.py)
     blobs/             content-addressed, served to peers (node/store/blobs.py)
     datasets/          imported private data, never served (node/data/datasets.py)
@@ -59,6 +60,10 @@ class Home:
     @property
     def config(self) -> Path:
         return self.path / "config.toml"
+
+    @property
+    def tokens(self) -> Path:
+        return self.path / "tokens.json"
 
     @property
     def database(self) -> Path:

@@ -115,7 +115,7 @@ async def audit_job(
     # If no chain block follows a root yet, its blocks are not drawn, and nobody of it is in a
     # round.
     hashes = [await services.chain.block_hash(block + 1) for block in blocks]
-    seeds = tuple(found or b"" for found in hashes)
+    seeds, tokens = tuple(found or b"" for found in hashes), services.tokens_shown()
 
     def check() -> tuple[Check, ...]:
         books = held_evidence(services, machine)
@@ -135,6 +135,7 @@ async def audit_job(
             machine.state.evidence_digest,
             held,
             on_chain,
+            tokens,
         )
 
     return await trio.to_thread.run_sync(check)

@@ -6,6 +6,7 @@ it sent, the lists and the evidence that it holds. Nothing here changes a machin
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -41,6 +42,7 @@ from protocol.owner.state import OwnerState
 from protocol.params import MAX_ROUNDS
 from protocol.requester.pay import WINDING_UP
 from protocol.requester.state import RequesterState
+from protocol.spec.job import ETHER, Terms
 from protocol.spec.render import render_toml
 from protocol.wire.messages import Release
 
@@ -104,11 +106,11 @@ class Books:
             summary=_summary(machine, known),
             spec=render_toml(spec),
             spec_digest=machine.context.spec_digest,
-            rounds=round_views(machine, told, history, gas, lists),
+            rounds=round_views(machine, told, history, gas.used, lists),
             members=standing.members(machine, told, lists, books, refused),
             decliners=standing.decliners(machine.state),
             declined=standing.declined(machine.state),
-            money=money(machine, told, sum(gas.values())),
+            money=money(machine, told, gas),
             bytes_in=sum(n for (way, _), n in traffic.items() if way == "in"),
             bytes_out=sum(n for (way, _), n in traffic.items() if way == "out"),
             releases=await services.store.read(count),
@@ -134,8 +136,8 @@ class Books:
             if not 0 <= round_ <= len(state.records):
                 raise InputError(f"rounds 0 to {len(state.records)} are done", "round")
             rounds = round_
-            if round_ < len(state.records):
-                digest = state.records[round_].model_digest
+            done = state.records.at(round_)
+            digest = digest if done is None else done.model_digest
         elif round_ is not None and round_ != rounds:
             raise InputError(f"an owner keeps the newest model, of round {rounds}", "round")
         size = services.blobs.size(digest) if digest else None
@@ -164,27 +166,16 @@ class Books:
 
     # --- claims -----------------------------------------------------------------------------
 
-    async def claimable(self) -> int:
-        """Pay that this node's payout accounts have earned and not received, over all jobs."""
-        total = 0
-        for machine in self._services.engine.machines.values():
-            state = machine.state
-            if isinstance(state, OwnerState):
-                rate = machine.context.spec.payment.rate
-                rounds = sum(1 for each in state.earned if each.block)
-                total += max(0, rate * rounds - state.paid)
-        return total
-
     async def claim(self, machine: Machine, account: str | None) -> tuple[j.Claim, ...]:
         """Send claims for one account, or for all accounts that have something to claim."""
         services, context = self._services, machine.context
         wanted = None if account is None else parse_address(account)
         proofs = await trio.to_thread.run_sync(claims, services, machine, wanted)
-        sent = []
+        sent, token = [], token_of(context.spec)
         for proof in (part for whole in proofs for part in split_claim(whole)):
             if not await self._due(machine, proof):
                 owner, of = to_checksum(proof.account), "0x" + machine.key.hex()
-                sent.append(j.Claim(of, owner, 0, 0, 0, "", 0))
+                sent.append(j.Claim(of, owner, token, 0, 0, 0, "", 0))
                 continue
             args = (machine.key, proof.account, *claim_args(proof))
             ident = await self._claim_id(machine, proof)
@@ -196,6 +187,7 @@ class Books:
                 j.Claim(
                     "0x" + machine.key.hex(),
                     to_checksum(proof.account),
+                    token,
                     len(proof.rounds) if paid else 0,
                     len(proof.rounds) * context.spec.payment.rate if paid else 0,
                     proof.merit if paid else 0,
@@ -242,11 +234,11 @@ class Books:
             job="0x" + machine.key.hex(),
             ok=all(check.ok for check in checks),
             checks=tuple(j.Check(c.name, c.ok, c.detail) for c in checks),
-            money=money(machine, told, sum(gas.values())),
+            money=money(machine, told, gas),
         )
 
 
-def money(machine: Machine, told: list[StoredEvent], gas: int) -> j.Money:
+def money(machine: Machine, told: list[StoredEvent], gas: Gas) -> j.Money:
     """Where the bounty is, by the contract's own words."""
     said = [stored.event for stored in told]
     posted = [e for e in said if isinstance(e, events.Posted)]
@@ -258,7 +250,8 @@ def money(machine: Machine, told: list[StoredEvent], gas: int) -> j.Money:
         earned=committed * machine.context.spec.payment.rate + merit,
         paid=paid,
         returned=sum(e.amount for e in said if isinstance(e, events.Withdrawn)),
-        gas=gas,
+        gas=sum(gas.used.values()),
+        gas_cost=gas.cost,
     )
 
 
@@ -268,7 +261,6 @@ def _summary(machine: Machine, known: Known) -> j.JobSummary:
     if isinstance(state, OwnerState):
         role = "owner" if state.dataset else "bystander"
     said = [stored.event for stored in known.told]
-    ether = spec.payment.token == bytes(20)
     return j.JobSummary(
         job="0x" + machine.key.hex(),
         title=spec.title,
@@ -282,13 +274,18 @@ def _summary(machine: Machine, known: Known) -> j.JobSummary:
         round=known.committed,
         rounds=spec.training.rounds,
         enrolled=_enrolled(machine, said),
-        token=None if ether else to_checksum(spec.payment.token),
+        token=token_of(spec),
         rate=spec.payment.rate,
         merit=spec.payment.merit,
         expires_at=float(spec.expires_at),
         dataset=state.dataset if isinstance(state, OwnerState) else "",
         fits=standing.fits(machine, known),
     )
+
+
+def token_of(spec: Terms) -> str | None:
+    """The token that a job pays in, as the control socket has it: None for ether."""
+    return None if spec.payment.token == ETHER else to_checksum(spec.payment.token)
 
 
 def _enrolled(machine: Machine, said: list[events.ContractEvent]) -> int:
@@ -310,13 +307,22 @@ def _rounds_done(machine: Machine, known: Known) -> int:
     return state.round.number + (state.round.phase is Phase.DONE)
 
 
-def _gas(tx: Transaction, job: bytes) -> dict[str, int]:
-    """Gas of this node's mined transactions for a job, by the intent's name after the job's."""
+@dataclass(frozen=True, slots=True)
+class Gas:
+    """This node's mined transactions for a job: gas by intent, and what all of it cost, wei."""
+
+    used: dict[str, int]
+    cost: int
+
+
+def _gas(tx: Transaction, job: bytes) -> Gas:
+    """Intents go by their name after the job's."""
     rows = tx.execute(
-        "SELECT id, gas_used FROM intents WHERE id LIKE ? AND gas_used IS NOT NULL",
+        "SELECT id, gas_used, gas_price FROM intents WHERE id LIKE ? AND gas_used IS NOT NULL",
         (f"{job.hex()}/%",),
-    )
-    return {ident.split("/", 1)[1]: gas for ident, gas in rows}
+    ).fetchall()
+    used = {ident.split("/", 1)[1]: gas for ident, gas, _ in rows}
+    return Gas(used, sum(gas * int(price or 0) for _, gas, price in rows))
 
 
 def taken_back(tx: Transaction, job: bytes) -> list[Check]:

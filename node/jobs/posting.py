@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 import time
 from pathlib import Path
 
 import trio
 
+from node.chain.intents.intents import Intent
 from node.control.job_results import Posted
 from node.data.datasets import add_dataset
 from node.engine.engine import Machine, unix_ms
 from node.engine.services import Services
+from node.jobs import paying
+from node.jobs.books import token_of
+from node.perform.chain import post_intent
 from node.perform.compute import key_name, misfit
 from node.store import catalogue, jobs, records, versions
 from node.store.store import Transaction
 from node.work import tasks
-from protocol.addresses import to_checksum
-from protocol.amounts import format_amount
 from protocol.books.enrolment import job_id, spec_domain
 from protocol.errors import ChainError, InputError
 from protocol.machines import inputs
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
 from protocol.requester.state import RequesterState
-from protocol.spec.job import ETHER, ChainRef, JobSpec, encode_spec, spec_digest
+from protocol.spec.job import ChainRef, JobSpec, encode_spec, spec_digest
 from protocol.spec.parts import Party
 from protocol.spec.toml import Draft, parse_toml
 
@@ -37,16 +40,32 @@ class Posting:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        #: Two at once would count on the same money.
+        self._one = trio.Lock()
 
-    async def post(self, text: str, holdout: str | None, no_noise: bool = False) -> Posted:
+    async def post(
+        self,
+        text: str,
+        holdout: str | None,
+        no_noise: bool = False,
+        max_fee: int | None = None,
+    ) -> Posted:
         """Post the job that a TOML file describes; `no_noise`: without the noise that it asks for.
 
-        Raises InputError (the file, the hold-out set), ChainError (too little money, no chain).
+        `max_fee` is the most that its posting offers, wei per gas, where the setting is not to
+        hold. Raises InputError (the file, the hold-out set), ChainError (too little money, no
+        chain).
         """
+        async with self._one:
+            return await self._post(text, holdout, no_noise, max_fee)
+
+    async def _post(
+        self, text: str, holdout: str | None, no_noise: bool, max_fee: int | None
+    ) -> Posted:
         services = self._services
-        draft = parse_toml(text, no_noise)
+        draft = parse_toml(text, no_noise, services.tokens())
         await services.chain.check()
-        await self._check_funds(draft)
+        paying.refuse(await paying.plan(services, draft.terms, max_fee))
         name = "" if holdout is None else await self._holdout(holdout, draft)
         terms = draft.terms
         key = await services.compute.run(
@@ -64,21 +83,14 @@ class Posting:
             base=key.base,
             proof=key.proof,
         )
-        return await self._start(spec, name)
+        return await self._start(spec, name, max_fee)
 
-    async def _start(self, spec: JobSpec, holdout: str) -> Posted:
+    async def _start(self, spec: JobSpec, holdout: str, max_fee: int | None) -> Posted:
         services = self._services
         content = encode_spec(spec)
         digest = spec_digest(content)
         job = job_id(spec_domain(spec), services.keys.account, digest)
         await trio.to_thread.run_sync(services.blobs.put, content)
-
-        def write(tx: Transaction) -> None:
-            measured = catalogue.load_dataset(tx, holdout) if holdout else None
-            if measured is not None:
-                versions.use(tx, job, measured)
-            records.save_spec(tx, digest, content)
-            jobs.save_job(tx, job, Role.REQUESTER.value, digest, holdout)
 
         context = JobContext(
             job,
@@ -88,6 +100,19 @@ class Posting:
             services.swarm.peer_id_bytes,
             services.keys.account,
         )
+        # Making the key took seconds: what stands on the chain may be another by now.
+        made = await paying.plan(services, spec, max_fee)
+        paying.refuse(made)
+        insert = services.intents.prepare(*_intents(services, made, context, max_fee))
+
+        def write(tx: Transaction) -> None:
+            insert(tx)
+            measured = catalogue.load_dataset(tx, holdout) if holdout else None
+            if measured is not None:
+                versions.use(tx, job, measured)
+            records.save_spec(tx, digest, content)
+            jobs.save_job(tx, job, Role.REQUESTER.value, digest, holdout)
+
         services.engine.add(Machine(Role.REQUESTER, context, RequesterState()))
         # In one transaction: a job that is stored is posted, whatever crashes in between.
         await services.engine.feed(job, inputs.ActionPost(unix_ms()), also=write)
@@ -100,7 +125,7 @@ class Posting:
                 tx_hash = (outcome.tx_hash or b"") if outcome is not None else b""
                 await trio.sleep(0.05)
         shown = "0x" + tx_hash.hex() if tx_hash else ""
-        token = None if spec.payment.token == ETHER else to_checksum(spec.payment.token)
+        token = token_of(spec)
         noisy, sealed = spec.privacy.noisy, spec.privacy.sealed
         return Posted("0x" + job.hex(), digest, spec.escrow, token, noisy, sealed, shown)
 
@@ -146,13 +171,17 @@ class Posting:
             error.add_note("assay data add NAME FILE --holdout")
             raise error
 
-    async def _check_funds(self, draft: Draft) -> None:
-        terms, services = draft.terms, self._services
-        if terms.payment.token != ETHER:
-            return  # the contract's transferFrom says what is missing
-        balance = await services.chain.balance(services.keys.account)
-        if balance < terms.escrow:
-            raise ChainError(
-                f"the bounty locks up {format_amount(terms.escrow)}, "
-                f"this account has {format_amount(balance)}"
-            )
+
+def _intents(
+    services: Services, made: paying.Plan, context: JobContext, max_fee: int | None
+) -> list[Intent]:
+    """The posting, behind the approval that it needs, if it does. Its machine wants the same
+    posting, and finds it stored."""
+    grant = paying.grant(services, made, context.job)
+    post = post_intent(context)
+    if grant is None:
+        return [dataclasses.replace(post, max_fee=max_fee)]
+    return [
+        dataclasses.replace(grant, max_fee=max_fee),
+        dataclasses.replace(post, needs=grant.id, max_fee=max_fee),
+    ]

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +13,7 @@ from node.chain import events
 from node.control import job_results as j
 from node.engine.engine import Machine
 from node.jobs.audits import Lists
+from node.jobs.awaiting import awaited, moment
 from node.jobs.timeline import part_in
 from node.privacy import ledger as privacy_ledger
 from node.store import jobs, records, versions
@@ -122,7 +122,8 @@ def reason(machine: Machine, known: Known) -> str:
     if state.phase is JobPhase.ENROLLING:
         return _gathering(machine, state)
     if state.phase is JobPhase.TRAINING:
-        return state.reason or known.failed
+        parts = [state.reason or known.failed, awaited(machine)]
+        return "; ".join(part for part in parts if part)
     if state.phase not in WINDING_UP or not state.posted_block or not state.cancel_effective:
         return state.reason
     if state.withdrawals:
@@ -130,7 +131,7 @@ def reason(machine: Machine, known: Known) -> str:
     elif state.closed_block:
         rest = "the contract has closed it: claims follow, then what is left comes back"
     else:
-        rest = f"the contract closes it at {_moment(state.cancel_effective)}, then it is settled"
+        rest = f"the contract closes it at {moment(state.cancel_effective)}, then it is settled"
     return f"{state.reason}; {rest}" if state.reason else rest
 
 
@@ -155,10 +156,10 @@ def _gathering(machine: Machine, state: RequesterState) -> str:
     if least == most:
         starts = f"it starts when all {most} are there"
     else:
-        until = _moment(state.enrol_until // 1000)
+        until = moment(state.enrol_until // 1000)
         starts = f"it starts when {most} are there, or {least} after {until}"
     return (
-        f"{there} of {most} owners; {_said_no(state)}{starts}, else expires {_moment(expires)}; "
+        f"{there} of {most} owners; {_said_no(state)}{starts}, else expires {moment(expires)}; "
         "assay job cancel ends it"
     )
 
@@ -201,10 +202,6 @@ def declined(state: RequesterState | OwnerState) -> tuple[j.Declined, ...]:
     return tuple(
         j.Declined(term.value, _DECLINED[term], owners) for term, owners in said.most_common()
     )
-
-
-def _moment(seconds: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,15 +147,16 @@ def part_in(state: RequesterState | OwnerState, member: int) -> j.Part:
     now = state.round
     if not isinstance(now, RequesterRound):
         return ""
-    if any(each.member == member for each in now.releases):
+    if now.releases.at(member) is not None:
         return "released"
-    if any(each.member == member and not each.bad for each in now.contributions):
+    contribution = now.contributions.at(member)
+    if contribution is not None and not contribution.bad:
         return "contributed"
     if member in now.refused:
         return "refused"
     # A member that is awaited has time until the attempt goes on, or fails, without it.
     if any(member in roster.members for roster in now.rosters):
         return "no batch" if now.phase in _COUNTED else "in roster"
-    if any(each.member == member for each in now.ready):
+    if now.ready.at(member) is not None:
         return "ready"
     return "" if now.phase in (Phase.OPEN, Phase.READY) else "no answer"

@@ -21,6 +21,7 @@ from protocol.errors import ChainError, FatalError
 from protocol.machines import effects, inputs
 from protocol.machines.machine import JobContext, one_line
 from protocol.requester.state import RequesterState
+from protocol.spec.parts import ETHER
 
 log = logging.getLogger("assay.chain")
 
@@ -31,6 +32,12 @@ TAKEN_BACK: Final = "transaction-taken-back"
 
 #: Marks a claim's part that others follow; no account's and no round's digits have such a letter.
 _PART: Final = "part"
+
+#: What a job's posting may need before it; no machine wants it by itself.
+APPROVE: Final = "approve"
+
+#: The prefix of ids of payments that a person asked for; no job's digits begin so.
+PAYMENT: Final = "pay/"
 
 _PAUSE, _MAX_PAUSE = 1.0, 15.0
 
@@ -136,23 +143,12 @@ def _part(account: bytes, number: int) -> str:
 def _intent(services: Services, wanted: Wanted, effect: effects.Transact) -> Intent:
     context, job = wanted.machine.context, wanted.machine.key
 
-    def intent(function: str, mark: str, *args: Any, value: int = 0) -> Intent:
-        return Intent(f"{job.hex()}/{function}/{mark}", function, args, value)
+    def intent(function: str, mark: str, *args: Any) -> Intent:
+        return Intent(f"{job.hex()}/{function}/{mark}", function, args)
 
     match effect:
         case effects.TransactPost():
-            spec = context.spec
-            terms = (
-                context.spec_digest,
-                spec.payment.token,
-                spec.training.rounds,
-                spec.cohort.max_owners,
-                spec.payment.rate,
-                spec.payment.merit,
-                spec.expires_at,
-            )
-            ether = spec.payment.token == bytes(20)
-            return intent("post", "0", *terms, value=spec.escrow if ether else 0)
+            return post_intent(context)
         case effects.TransactEnrol():
             return intent("enrol", str(effect.index), job, effect.root, effect.count)
         case effects.TransactCommit():
@@ -185,6 +181,22 @@ def _intent(services: Services, wanted: Wanted, effect: effects.Transact) -> Int
             return intent("withdraw", str(effect.turn), job)
         case effects.TransactClaim():
             raise FatalError("a claim may be several intents: `_intents` makes them")
+
+
+def post_intent(context: JobContext) -> Intent:
+    """The posting of a job, as its machine wants it."""
+    spec = context.spec
+    terms = (
+        context.spec_digest,
+        spec.payment.token,
+        spec.training.rounds,
+        spec.cohort.max_owners,
+        spec.payment.rate,
+        spec.payment.merit,
+        spec.expires_at,
+    )
+    ether = spec.payment.token == ETHER
+    return Intent(f"{context.job.hex()}/post/0", "post", terms, spec.escrow if ether else 0)
 
 
 def _requester(wanted: Wanted) -> RequesterState:
@@ -239,10 +251,14 @@ async def settled(services: Services, outcome: IntentOutcome) -> None:
     """An intent's end, told to the machine that wanted it."""
     if outcome.id.startswith(rows.GAP):
         return  # the sequencer's own
+    if outcome.id.startswith(PAYMENT):
+        return  # its caller asks for it
     if outcome.taken_back:
         await _taken_back(services, outcome)
         return
     job, function, mark = outcome.id.split("/", 2)
+    if function == APPROVE:
+        return  # the posting that needs it ends with it
     call = inputs.Call(function)
     account = bytes.fromhex(mark.partition(".")[0]) if call is inputs.Call.CLAIM else b""
     told: inputs.TransactionFinal | inputs.TransactionFailed

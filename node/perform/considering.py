@@ -34,6 +34,7 @@ async def standing(services: Services, machine: Machine, dataset: catalogue.Data
         services.keys.account,
         unpaid_rounds(services, machine.context.spec.requester.account),
         len(await joins.others(services, dataset, machine.key)),
+        services.tokens_shown(),
     )
 
 
@@ -151,7 +152,7 @@ def consent(services: Services, dataset: catalogue.Dataset, policy: Policy) -> i
     return inputs.ActionConsent(
         unix_ms(),
         dataset.name,
-        services.keys.account,
+        policy.payout or services.config.payout or services.keys.account,
         dataset.rows,
         policy.known,
         policy.known_least,

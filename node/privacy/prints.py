@@ -9,7 +9,8 @@ further prints: one without names, one without each column, which is what a whol
 column is gone, and eight of a selection of its cells. Which cells are selected
 follows from name and value alone, or from the value: where no cell that is gone was selected, the
 print is the old one. Three pairs of families select each other's rest, about half of the cells, one
-pair of them without names; two more select a quarter and an eighth.
+pair of them without names; two more select a quarter and an eighth. The last two select three and
+six cells however many there are: of a wide row, of which many cells are gone or others, few enough.
 
 Of each family the lowest prints are kept: a sample of distinct rows that is the same rows in every
 data set that has them (bottom-k, Cohen and Kaplan, PODC 2007). Runs in workers.
@@ -44,8 +45,13 @@ WHOLE_KEPT: Final = 1 << 18
 PART_KEPT: Final = 1 << 14
 LESS_KEPT: Final = 1 << 12
 
-#: Whole rows with names and without; halves, the last pair without names; a quarter, an eighth.
-FAMILIES: Final = 10
+#: Whole rows with names and without; halves, the last pair without names; a quarter, an eighth;
+#: three cells, and six. A sketch of an earlier assay lacks these two.
+FAMILIES: Final = 12
+_FEW: Final = (3, 6)
+_FIRST_FEW: Final = FAMILIES - len(_FEW)
+#: Stands beside the rows of these two in a sketch's bytes.
+_FEW_MARK: Final = 1 << 63
 #: Tables of more columns are not tried without each one: selections tell their rows apart.
 _MOST_COLUMNS: Final = 64
 #: Bits of a cell's selector that must be set for a half, the other half, a quarter, an eighth.
@@ -150,26 +156,32 @@ def _pairs(one: int, other: int) -> Iterator[tuple[int, int]]:
     yield from itertools.product(range(FAMILIES, one), range(FAMILIES, other))
 
 
-def encode_sketch(sketch: Sketch) -> bytes:
+def encode_sketch(sketch: Sequence[Family]) -> bytes:
     """A sketch's bytes, before they are sealed."""
-    parts = [
-        _HEAD.pack(each.rows, each.limit, len(each.prints)) + each.prints.astype("<u8").tobytes()
-        for each in sketch
-    ]
+    parts = []
+    for index, each in enumerate(sketch):
+        mark = _FEW_MARK if _FIRST_FEW <= index < FAMILIES else 0
+        parts.append(_HEAD.pack(each.rows | mark, each.limit, len(each.prints)))
+        parts.append(each.prints.astype("<u8").tobytes())
     return b"".join(parts)
 
 
 def decode_sketch(content: bytes) -> Sketch:
     """Back from `encode_sketch`. Raises InputError where it is of another version."""
-    found, at = [], 0
+    found: list[Family] = []
+    at, marked = 0, 0
     try:
         while at < len(content):
             rows, limit, count = _HEAD.unpack_from(content, at)
             at += _HEAD.size
-            found.append(Family(rows, limit, np.frombuffer(content, "<u8", count, at)))
+            marked += rows >= _FEW_MARK
+            prints = np.frombuffer(content, "<u8", count, at)
+            found.append(Family(rows & ~_FEW_MARK, limit, prints))
             at += 8 * count
     except (ValueError, struct.error) as error:
         raise InputError(f"a sketch of rows cannot be read: {error}", "sketch") from error
+    if not marked:
+        found[_FIRST_FEW:_FIRST_FEW] = [Family(0, _LAST, np.zeros(0, np.uint64)) for _ in _FEW]
     if not FAMILIES <= len(found) <= FAMILIES + _MOST_COLUMNS:
         raise InputError(
             f"a sketch has {len(found)} families; {FAMILIES} and up to {_MOST_COLUMNS} more are "
@@ -198,11 +210,13 @@ def _told(sketch: Sketch, index: int) -> float:
 
 def _sums(table: Table, key: bytes, each_less: bool) -> Iterator[list[Prints]]:
     """Some rows at a time: each family's sums [rows], those without a column if `each_less`."""
-    bare, named, selector = (_words(key, each) for each in (b"bare", b"named", b"selector"))
+    whats = b"bare", b"named", b"selector", b"order"
+    bare, named, selector, order = (_words(key, each) for each in whats)
     for begin in range(0, table.rows, _ROWS_AT_ONCE):
         count = min(_ROWS_AT_ONCE, table.rows - begin)
         columns: list[Prints] = []
         whole, nameless, bare_half, *parts = (np.zeros(count, np.uint64) for _ in range(7))
+        lowest = [np.full(count, _LAST, np.uint64) for _ in range(max(_FEW))]
         for name, cells, filled in _columns(table, key, begin, count):
             mixed = _mixed(cells, bare)
             summand = _summand(mixed, filled)
@@ -216,9 +230,28 @@ def _sums(table: Table, key: bytes, each_less: bool) -> Iterator[list[Prints]]:
             chosen = _mixed(mixed, selector) >> np.uint64(57)
             for total, bits in zip(parts, map(np.uint64, _SELECTED), strict=True):
                 total += summand * ((chosen & bits) == bits)
+            _sort_in(lowest, _mixed(mixed, order) | (filled - np.uint64(1)))
         half, other, quarter, eighth = parts
         halves = [half, whole - half, other, whole - other, bare_half, nameless - bare_half]
-        yield [whole, nameless, *halves, quarter, eighth, *(whole - each for each in columns)]
+        few = [_sum_of(lowest[:most]) for most in _FEW]
+        less = (whole - each for each in columns)
+        yield [whole, nameless, *halves, quarter, eighth, *few, *less]
+
+
+def _sort_in(lowest: list[Prints], fresh: Prints) -> None:
+    """Keep each row's lowest cells of those that were and one more, in order, in place."""
+    for kept in lowest:
+        higher = np.maximum(kept, fresh)
+        np.minimum(kept, fresh, out=kept)
+        fresh = higher
+
+
+def _sum_of(cells: Sequence[Prints]) -> Prints:
+    """The sum of a row's lowest cells, where there are so many."""
+    total = np.zeros(len(cells[0]), np.uint64)
+    for each in cells:
+        total += _summand(each, (each != np.uint64(_LAST)).astype(np.uint64))
+    return total
 
 
 def _summand(mixed: Prints, filled: Prints) -> Prints:

@@ -64,9 +64,9 @@ async def settle(services: Services, dataset: str, apart: Collection[str] = ()) 
 
 async def _compare(services: Services, found: Version, apart: Collection[str]) -> None:
     keys = sketch_keys(services)
-    sketch = await in_worker(
-        services.compute, sketch_copy, services.home.datasets, found.digest, keys
-    )
+    # Of a large data set it takes minutes, which no round must wait for.
+    copy = services.home.datasets, found.digest
+    sketch = await in_worker(services.compute, sketch_copy, *copy, keys, aside=True)
     parts: dict[Version, float] = {}
     while True:
         known = await services.store.read(people.versions)
@@ -149,7 +149,7 @@ async def _part(services: Services, sketch: bytes, other: Version, keys: SketchK
     held = await services.store.read(lambda tx: people.load_sketch(tx, other))
     if held is None:
         return 0.0  # removed just now, and never used
-    return await in_worker(services.compute, compare, sketch, held, keys)
+    return await in_worker(services.compute, compare, sketch, held, keys, aside=True)
 
 
 def _take_apart(tx: Transaction, version: Version, apart: Collection[str]) -> None:

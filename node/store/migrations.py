@@ -338,6 +338,37 @@ CREATE TABLE dataset_fits (
 ) STRICT, WITHOUT ROWID;
 """
 
+_MONEY: Final = """
+-- Where an intent's transaction goes, if not to the contract; what must be mined first; the most
+-- that it offers, wei per gas, if not the setting; what a unit of gas cost once it was mined, wei.
+ALTER TABLE intents ADD COLUMN recipient BLOB;
+ALTER TABLE intents ADD COLUMN needs TEXT NOT NULL DEFAULT '';
+ALTER TABLE intents ADD COLUMN max_fee TEXT NOT NULL DEFAULT '';
+ALTER TABLE intents ADD COLUMN gas_price TEXT NOT NULL DEFAULT '';
+
+-- Policies have one more term, payout, which is empty. A policy is a msgpack array.
+UPDATE policies SET body = CAST(x'dc0018' || substr(body, 4) || x'c400' AS BLOB)
+    WHERE substr(body, 1, 3) = x'dc0017';
+"""
+
+_PARTS: Final = """
+-- Entries of the tables in a machine's state, each a part: a step writes the ones that it changed.
+-- In machines.state their tables are empty. field: as protocol.wire.parts names it.
+CREATE TABLE machine_parts (
+    kind TEXT NOT NULL,
+    key BLOB NOT NULL,
+    field TEXT NOT NULL,
+    place INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (kind, key, field, place)
+) STRICT, WITHOUT ROWID;
+INSERT INTO machine_parts (kind, key, field, place, body)
+    SELECT machines.kind, machines.key, json_extract(part.value, '$[0]'),
+        json_extract(part.value, '$[1]'), bytes_of_hex(json_extract(part.value, '$[2]'))
+    FROM machines, json_each(machine_parts_json(machines.kind, machines.state)) AS part;
+UPDATE machines SET state = machine_head(kind, state);
+"""
+
 #: Step n stands at index n - 1.
 MIGRATIONS: Final[tuple[str, ...]] = (
     _BASE,
@@ -351,4 +382,6 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _CARDS,
     _EXPLAINED,
     _VERSIONS,
+    _MONEY,
+    _PARTS,
 )

@@ -8,7 +8,7 @@ node/chain/.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,13 +16,14 @@ from node.store.store import Transaction, now
 from protocol.errors import FatalError
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Envelope, envelope_digest
+from protocol.wire.parts import Part
 
 # State machines
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A stored machine: its canonical state and how many effects it has ever wanted."""
+    """A stored machine: its state's head and how many effects it has ever wanted."""
 
     kind: str
     key: bytes
@@ -30,14 +31,40 @@ class Machine:
     state: bytes
 
 
-def save_machine(tx: Transaction, machine: Machine) -> None:
-    """Store a machine's new state, replacing the one before."""
+def save_machine(tx: Transaction, machine: Machine, parts: Sequence[Part] = ()) -> None:
+    """Store a machine's new state: its head, in the place of the one before, and what changed of
+    its parts."""
     tx.execute(
         "INSERT INTO machines (kind, key, seq, state, updated) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (kind, key) DO UPDATE SET"
         " seq = excluded.seq, state = excluded.state, updated = excluded.updated",
         (machine.kind, machine.key, machine.seq, machine.state, now()),
     )
+    if parts:
+        _save_parts(tx, machine.kind, machine.key, parts)
+
+
+def _save_parts(tx: Transaction, kind: str, key: bytes, parts: Sequence[Part]) -> None:
+    kept = [(kind, key, part.field, part.place, part.body) for part in parts if part.body]
+    gone = [(kind, key, part.field, part.place) for part in parts if not part.body]
+    tx.executemany(
+        "INSERT INTO machine_parts (kind, key, field, place, body) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (kind, key, field, place) DO UPDATE SET body = excluded.body",
+        kept,
+    )
+    tx.executemany(
+        "DELETE FROM machine_parts WHERE kind = ? AND key = ? AND field = ? AND place = ?", gone
+    )
+
+
+def load_parts(tx: Transaction, kind: str, key: bytes) -> list[Part]:
+    """All parts of a machine's state, by field and place."""
+    rows = tx.execute(
+        "SELECT field, place, body FROM machine_parts WHERE kind = ? AND key = ?"
+        " ORDER BY field, place",
+        (kind, key),
+    )
+    return [Part(*row) for row in rows]
 
 
 def load_machine(tx: Transaction, kind: str, key: bytes) -> Machine | None:

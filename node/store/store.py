@@ -23,6 +23,7 @@ import trio
 
 from node.store.migrations import MIGRATIONS
 from node.store.room import no_room
+from node.store.splitting import offer
 from protocol.errors import FatalError, InputError
 
 log: Final = logging.getLogger(__name__)
@@ -238,6 +239,7 @@ def _use_write_ahead_log(path: Path, connection: sqlite3.Connection) -> None:
 
 def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
     version = _pragma(connection, "user_version")
+    offer(connection)
     for number, script in enumerate(migrations[version:], start=version + 1):
         # One transaction a step, its number inside: after a crash the step is whole or not there.
         try:

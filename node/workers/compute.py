@@ -153,11 +153,15 @@ async def open_compute(workers: int = 1) -> AsyncIterator[Compute]:
             raise body_error from None
 
 
-async def in_worker(compute: Compute, function: Callable[[*Ts], T], *args: *Ts) -> T:
-    """`function(*args)` in a worker; once more, and once more, where the worker is killed."""
+async def in_worker(
+    compute: Compute, function: Callable[[*Ts], T], *args: *Ts, aside: bool = False
+) -> T:
+    """`function(*args)` in a worker (`aside`: in the one beside the others); once more, and once
+    more, where the worker is killed."""
+    run = compute.run_aside if aside else compute.run
     for left in reversed(range(_TRIES)):
         try:
-            return await compute.run(function, *args)
+            return await run(function, *args)
         except WorkerDied as error:
             if not left:
                 raise

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from protocol.addresses import to_checksum
-from protocol.amounts import format_amount
 from protocol.books.enrolment import Cohort, draw_blocks
 from protocol.books.evidence import Evidence, RoundRecord, merit_tree
 from protocol.books.lists import Leaf, examine_contributions
 from protocol.books.merit import merit_shares
 from protocol.errors import FatalError, Malformed
-from protocol.spec.job import ETHER, JobSpec
+from protocol.spec.job import JobSpec
+from protocol.tokens import NO_TOKENS, Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,10 @@ def audit(
     evidence_digest: bytes,
     lists: Mapping[int, tuple[bytes, tuple[Leaf, ...]]],
     books: ChainBooks,
+    tokens: Tokens = NO_TOKENS,
 ) -> tuple[Check, ...]:
-    """All checks, in order; the books are in order if every one is ok.
+    """All checks, in order; the books are in order if every one is ok. Details show amounts by the
+    names of `tokens`.
 
     `lists` maps a round to its contribution list as (blob, its leaves).
     """
@@ -110,7 +112,7 @@ def audit(
     if model is not None:
         compare("final model in the evidence", evidence.final_model, model)
 
-    checks += _audit_money(spec, cohort, evidence, lists, books)
+    checks += _audit_money(spec, cohort, evidence, lists, books, tokens)
     return tuple(checks)
 
 
@@ -180,6 +182,7 @@ def _audit_money(
     evidence: Evidence,
     lists: Mapping[int, tuple[bytes, tuple[Leaf, ...]]],
     books: ChainBooks,
+    tokens: Tokens,
 ) -> list[Check]:
     """Money in is money out, and no account has what its contributions did not earn."""
     out = sum(books.claimed.values()) + books.withdrawn + books.held
@@ -189,7 +192,7 @@ def _audit_money(
         for leaf in found:
             if leaf.member < len(cohort.members):
                 counts[cohort.members[leaf.member].payout] += 1
-    rate, pot = spec.payment.rate, spec.payment.merit
+    rate, pot, token = spec.payment.rate, spec.payment.merit, spec.payment.token
     merit = {share.account: share.amount for share in evidence.merit} if books.finished else {}
     share = pot // counts.total() if counts and not books.finished else 0
     for account in sorted({*counts, *merit, *books.claimed}):
@@ -199,14 +202,9 @@ def _audit_money(
             ok = _is_part(paid, count, rate, 0) or _is_part(paid - extra, count, rate, 0)
         else:
             ok = _is_part(paid, count, rate, share)
-        detail = f"{_amount(spec, paid)} paid, {_amount(spec, due)} earned"
+        detail = f"{tokens.shown(paid, token)} paid, {tokens.shown(due, token)} earned"
         checks.append(Check(f"account {to_checksum(account)}", ok, detail))
     return checks
-
-
-def _amount(spec: JobSpec, amount: int) -> str:
-    """With its unit if that is known; only a token's contract knows its decimals."""
-    return format_amount(amount) if spec.payment.token == ETHER else str(amount)
 
 
 def _is_part(paid: int, count: int, rate: int, share: int) -> bool:

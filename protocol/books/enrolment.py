@@ -8,6 +8,7 @@ order of their digests, which nobody chooses either once the list is fixed.
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -39,6 +40,14 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Draw:
+    """A round's blocks: each member's, by index, and each block's members, ascending."""
+
+    blocks: tuple[int, ...]
+    members: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Cohort:
     """The enrolled, group after group: each has a root of its own on the chain, and blocks of its
     own. A member's index is its place here, and stays: later groups come behind."""
@@ -47,12 +56,18 @@ class Cohort:
     roots: tuple[bytes, ...]
     counts: tuple[int, ...]
     digests: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
+    peers: frozenset[bytes] = field(init=False, repr=False, compare=False)
     _places: Mapping[bytes, int] = field(init=False, repr=False, compare=False)
+    #: Draws that were asked for, kept here because a look at them must not cost a walk over all
+    #: members: every message of a round asks. Nothing but `draw` touches it.
+    _draws: OrderedDict[object, Draw] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "digests", tuple(member.digest for member in self.members))
         places = {member.peer: index for index, member in enumerate(self.members)}
         object.__setattr__(self, "_places", places)
+        object.__setattr__(self, "peers", frozenset(places))
+        object.__setattr__(self, "_draws", OrderedDict())
 
     @property
     def root(self) -> bytes:
@@ -191,12 +206,28 @@ def draw_blocks(
     near-equal runs. Covers the groups that `seeds` has a hash for; later groups have no blocks yet.
 
     Sorting by SHA-256(seed || digest) is a uniform permutation to anybody who cannot predict
-    `seed`. Where blocks shuffle, the round's number follows the seed. The last few draws are kept,
-    because every message of a round asks for the same one.
+    `seed`. Where blocks shuffle, the round's number follows the seed.
     """
-    return _draw(
-        cohort.digests, cohort.counts, limits, tuple(seeds), round_ if limits.shuffle else 0
-    )
+    return draw(cohort, limits, seeds, round_).blocks
+
+
+def draw(cohort: Cohort, limits: CohortSpec, seeds: Sequence[bytes], round_: int) -> Draw:
+    """`draw_blocks`, with each block's members. The last few draws are kept."""
+    number = round_ if limits.shuffle else 0
+    # All of the limits that a draw rests on. Their list of admitted accounts may be a long one.
+    key = limits.block_size, limits.shuffle, tuple(seeds), number
+    kept = cohort._draws.get(key)
+    if kept is None:
+        kept = _draw(cohort.digests, cohort.counts, limits, tuple(seeds), number)
+        cohort._draws[key] = kept
+        if len(cohort._draws) > _DRAWS:
+            cohort._draws.popitem(last=False)
+    return kept
+
+
+#: Draws that a cohort keeps: the present round's, those that are owed shares, and those asked for
+#: by whoever looks back.
+_DRAWS: Final = 8
 
 
 @lru_cache(maxsize=64)
@@ -206,7 +237,7 @@ def _draw(
     limits: CohortSpec,
     seeds: tuple[bytes, ...],
     round_: int,
-) -> tuple[int, ...]:
+) -> Draw:
     blocks: list[int] = []
     number = 0
     for count, seed in zip(counts, seeds, strict=False):
@@ -224,7 +255,10 @@ def _draw(
                 blocks[member] = number
             at += size
             number += 1
-    return tuple(blocks)
+    members: list[list[int]] = [[] for _ in range(number)]
+    for member, block in enumerate(blocks):
+        members[block].append(member)
+    return Draw(tuple(blocks), tuple(tuple(each) for each in members))
 
 
 def block_members(blocks: Sequence[int], block: int) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ and the merit tree's entries. Anybody who has it and the lists that it names can
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Protocol
 
@@ -140,7 +140,7 @@ class Kept(Protocol):
     @property
     def seeds(self) -> tuple[bytes, ...]: ...
     @property
-    def records(self) -> tuple[RoundRecord, ...]: ...
+    def records(self) -> Iterable[RoundRecord]: ...
     @property
     def model_digest(self) -> bytes: ...
     @property
@@ -170,7 +170,7 @@ def close_books(
         kept.cohort_digest,
         kept.cohort_size,
         kept.seeds,
-        kept.records,
+        tuple(kept.records),
         weights,
         withheld,
         tuple(shares),

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from protocol import params
-from protocol.amounts import parse_amount
 from protocol.errors import InputError, Malformed
 from protocol.spec.columns import expand_names
 from protocol.spec.parts import ETHER
-from protocol.spec.read import Reader, SpecError, joined, read, read_address, shown
+from protocol.spec.read import Reader, SpecError, joined, read, shown
+from protocol.tokens import NO_TOKENS, Tokens
 from protocol.wire.cards import Card, CardColumn, ColumnKind, bucket_of
 from protocol.wire.codec import Range, Size
 
@@ -69,8 +69,11 @@ class CardDraft:
             raise _problem("", str(error)) from None
 
 
-def parse_card(text: str) -> CardDraft:
-    """Read a card's file. Raises SpecError with every problem that was found."""
+def parse_card(text: str, tokens: Tokens = NO_TOKENS) -> CardDraft:
+    """Read a card's file. Raises SpecError with every problem that was found.
+
+    `tokens`: those that it may call by name.
+    """
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_CARD_FILE_BYTES:
         raise _problem("", f"the file has {size} bytes; {MAX_CARD_FILE_BYTES} are allowed")
@@ -80,7 +83,7 @@ def parse_card(text: str) -> CardDraft:
         raise _problem("", f"no valid TOML: {error}") from None
     except RecursionError:
         raise _problem("", "no valid TOML for a card: nested too deeply") from None
-    reader = _CardReader()
+    reader = _CardReader(tokens)
     draft = reader.draft(document)
     if reader.problems or draft is None:
         raise SpecError(tuple(reader.problems))
@@ -96,6 +99,10 @@ def _problem(field: str, message: str) -> SpecError:
 class _CardReader(Reader):
     """Reads a whole file, field by field."""
 
+    def __init__(self, tokens: Tokens) -> None:
+        super().__init__()
+        self._tokens = tokens
+
     def draft(self, document: Mapping[str, Any]) -> CardDraft | None:
         """What the file says; None if a problem was found."""
         self.unknown(document, _TOP, "")
@@ -110,14 +117,19 @@ class _CardReader(Reader):
 
     def _payment(self, document: Mapping[str, Any]) -> tuple[bytes, int | None]:
         given = document.get("token", "ether")
-        token = ETHER if given == "ether" else self.attempt("token", read_address, given)
+        if not isinstance(given, str):
+            self.wrong("token", f"is {shown(given)}; allowed is ether, a token's name or address")
+            return ETHER, None
+        token: bytes | None = self.attempt("token", self._tokens.address, given)
         if "least_rate" not in document:
             return token or ETHER, None
 
         def amount(value: object) -> int:
-            return parse_amount(value, units=token == ETHER)
+            return self._tokens.parse(value, token or ETHER)
 
-        return token or ETHER, self.attempt("least_rate", amount, document["least_rate"])
+        if token is None:
+            return ETHER, None  # its amount would only be a second complaint
+        return token, self.attempt("least_rate", amount, document["least_rate"])
 
     def _columns(self, value: object) -> tuple[CardColumn, ...]:
         if not isinstance(value, list) or not value:

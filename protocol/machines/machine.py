@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar, Generic, TypeVar
 
-from protocol.books.enrolment import Cohort, draw_blocks
+from protocol.books.enrolment import Cohort, Draw, draw
 from protocol.errors import FatalError, StateError
 from protocol.machines.effects import Effect, Facts, Notify
 from protocol.machines.inputs import Input, ReceiveMessage
@@ -55,7 +55,11 @@ class JobContext:
 
     def blocks(self, seeds: Sequence[bytes], round_: int) -> tuple[int, ...]:
         """Each member's block in a round, by index; `seeds` are those that a state holds."""
-        return draw_blocks(self.require_cohort(), self.spec.cohort, seeds, round_)
+        return self.drawn(seeds, round_).blocks
+
+    def drawn(self, seeds: Sequence[bytes], round_: int) -> Draw:
+        """The same, with each block's members."""
+        return draw(self.require_cohort(), self.spec.cohort, seeds, round_)
 
 
 class Turn(ABC, Generic[S]):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+from protocol.addresses import to_checksum
 from protocol.errors import StateError
 from protocol.machines import inputs
 from protocol.machines.effects import Fetch
 from protocol.machines.job import JobEvent, JobPhase
 from protocol.owner.state import OwnerState, PaidClaim
 from protocol.owner.turn import FETCH_MS, OwnerTurn, go
+from protocol.tokens import NO_TOKENS
 from protocol.wire.messages import Finished
 
 
@@ -60,7 +62,8 @@ def chain_claimed(turn: OwnerTurn, input_: inputs.ChainClaimed) -> None:
     if input_.account != turn.state.payout:
         return
     turn.change(claims=(*turn.state.claims, PaidClaim(input_.block, input_.amount)))
-    turn.notify("paid", f"{input_.amount} wei to 0x{input_.account.hex()}")
+    amount = NO_TOKENS.shown(input_.amount, turn.context.spec.payment.token)
+    turn.notify("paid", f"{amount} to {to_checksum(input_.account)}")
     _close_when_paid(turn)
 
 

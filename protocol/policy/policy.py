@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Annotated, Final
 
 from protocol import params
+from protocol.addresses import ADDRESS_BYTES, ZERO_ADDRESS
 from protocol.errors import Malformed
 from protocol.spec.job import ETHER
 from protocol.spec.parts import Address
@@ -62,7 +63,8 @@ class Policy(Wire):
     `corrupt_least`, `finality_least`: the least `privacy.corrupt` and `timing.finality_blocks`.
     `no_noise_jobs`: jobs without noise that the dataset joins in its life
     (node/privacy/joins.py); 0 joins none. `explain_refusals`: a requester is told which of these
-    terms its spec does not meet (rules.py, `unmet`).
+    terms its spec does not meet (rules.py, `unmet`). `payout`: receives what the dataset earns;
+    empty for the home's own setting. It binds jobs that are taken from then on.
     """
 
     decided: bool
@@ -88,6 +90,7 @@ class Policy(Wire):
     finality_least: Annotated[int, Range(0, params.MAX_FINALITY_BLOCKS)]
     no_noise_jobs: Annotated[int, Range(0, MAX_NO_NOISE_JOBS)]
     explain_refusals: bool
+    payout: Annotated[bytes, Size(0, ADDRESS_BYTES)]
 
     def __post_init__(self) -> None:
         Wire.__post_init__(self)
@@ -101,6 +104,8 @@ class Policy(Wire):
         for name, entries in lists:
             if list(entries) != sorted(set(entries)):
                 raise Malformed(f"Policy.{name}: entries must ascend, each once")
+        if self.payout and (len(self.payout) != ADDRESS_BYTES or self.payout == ZERO_ADDRESS):
+            raise Malformed("Policy.payout: is no account")
         if self.known_least > len(self.known):
             raise Malformed(
                 f"Policy.known_least: is {self.known_least}; known has {len(self.known)} accounts"
@@ -133,4 +138,5 @@ class Policy(Wire):
             finality_least=DEFAULT_FINALITY_LEAST,
             no_noise_jobs=DEFAULT_NO_NOISE_JOBS,
             explain_refusals=False,
+            payout=b"",
         )

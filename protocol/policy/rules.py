@@ -13,9 +13,9 @@ from enum import StrEnum
 from typing import Final
 
 from protocol.addresses import to_checksum
-from protocol.amounts import format_amount
 from protocol.policy.policy import Accept, Policy
 from protocol.spec.job import ETHER, JobSpec
+from protocol.tokens import NO_TOKENS, Tokens
 from protocol.wire.messages import DeclinedTerm
 
 
@@ -33,12 +33,13 @@ class Standing:
 
     `account`: it would enrol with this one (empty if none is set up). `unpaid`: attempts that the
     job's requester has left unpaid, over all of its jobs. `joined`: other jobs without noise that
-    the dataset has joined.
+    the dataset has joined. `tokens`: those that it calls by name.
     """
 
     account: bytes = b""
     unpaid: int = 0
     joined: int = 0
+    tokens: Tokens = NO_TOKENS
 
 
 class Verdict(StrEnum):
@@ -281,7 +282,11 @@ def _epsilon(case: Case) -> str | None:
 
 def _token(case: Case) -> str | None:
     pays, asks = case.spec.payment.token, case.policy.token
-    return None if pays == asks else f"it pays in {_unit(pays)}; the policy asks for {_unit(asks)}"
+    return (
+        None
+        if pays == asks
+        else f"it pays in {_unit(case, pays)}; the policy asks for {_unit(case, asks)}"
+    )
 
 
 def _price(case: Case) -> str | None:
@@ -289,8 +294,8 @@ def _price(case: Case) -> str | None:
     if payment.token != policy.token or payment.rate >= policy.price_floor:
         return None
     return (
-        f"it pays {_money(payment.rate, payment.token)} a contribution; "
-        f"the price floor is {_money(policy.price_floor, policy.token)}"
+        f"it pays {case.standing.tokens.shown(payment.rate, payment.token)} a contribution; "
+        f"the price floor is {case.standing.tokens.shown(policy.price_floor, policy.token)}"
     )
 
 
@@ -377,12 +382,11 @@ def _ask(case: Case) -> str | None:
     return "the policy leaves every job to its owner (accept=auto would not)"
 
 
-def _unit(token: bytes) -> str:
+def _unit(case: Case, token: bytes) -> str:
+    known = case.standing.tokens.at(token)
+    if known is not None:
+        return known.name
     return "ether" if token == ETHER else f"token {to_checksum(token)}"
-
-
-def _money(amount: int, token: bytes) -> str:
-    return format_amount(amount) if token == ETHER else f"{amount} units"
 
 
 #: Every rule; reasons are told in this order.

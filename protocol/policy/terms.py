@@ -19,6 +19,7 @@ from protocol.errors import InputError
 from protocol.policy.policy import MAX_NO_NOISE_JOBS, Accept, Policy
 from protocol.spec.checks import slug
 from protocol.spec.job import ETHER
+from protocol.tokens import NO_TOKENS, Tokens
 
 #: A value as JSON or a command line has it; None puts a term back to its default.
 Value: TypeAlias = bool | int | float | str | tuple[str, ...] | None
@@ -52,15 +53,17 @@ class _Unfit(Exception):
     """A value is none that its term allows."""
 
 
-def with_changes(policy: Policy, changes: Mapping[str, Value]) -> Policy:
+def with_changes(
+    policy: Policy, changes: Mapping[str, Value], tokens: Tokens = NO_TOKENS
+) -> Policy:
     """The policy with all of `changes`; the owner has decided from then on, whatever is set.
 
-    Names take '-' for '_'. Raises InputError with the term, the value given and what is
-    allowed; then nothing is changed.
+    Names take '-' for '_'. `tokens`: those that may be called by name. Raises InputError with the
+    term, the value given and what is allowed; then nothing is changed.
     """
     default = Policy.closed()
+    changes = _in_units(policy, changes, tokens)
     values: dict[str, Any] = {}
-    floor: Value = None
     for given, value in changes.items():
         name = given.replace("-", "_")
         term = _TERMS.get(name)
@@ -70,8 +73,6 @@ def with_changes(policy: Policy, changes: Mapping[str, Value]) -> Policy:
             raise InputError(f"is no term of a policy; {hint}", given)
         if name in values:
             raise InputError("is given twice", given)
-        if name == "price_floor":
-            floor = value
         try:
             values[name] = getattr(default, name) if value is None else term.read(value)
         except _Unfit:
@@ -84,12 +85,24 @@ def with_changes(policy: Policy, changes: Mapping[str, Value]) -> Policy:
         named = "known_least" if "known_least" in values else "known"
         raise InputError(f"leaves {len(known)} known accounts; known_least is {least}", named)
     changed = dataclasses.replace(policy, **values, decided=True)
-    if changed.token != ETHER and isinstance(floor, str):
-        parse_amount(floor, "price_floor", units=False)
     if changed.token != policy.token and policy.price_floor and "price_floor" not in values:
         # The floor in another unit would be another price.
         raise InputError("changes the unit of price_floor: give that as well", "token")
     return changed
+
+
+def _in_units(policy: Policy, changes: Mapping[str, Value], tokens: Tokens) -> Mapping[str, Value]:
+    """The changes with a token's name as its address, and the floor in its smallest unit."""
+    plain, pays = dict(changes), policy.token
+    if isinstance(named := plain.get("token"), str):
+        pays = tokens.address(named)
+        plain["token"] = "ether" if pays == ETHER else to_checksum(pays)
+    elif "token" in plain:
+        pays = ETHER
+    for name in ("price_floor", "price-floor"):
+        if isinstance(floor := plain.get(name), str):
+            plain[name] = str(tokens.parse(floor, pays, name))
+    return plain
 
 
 def describe(policy: Policy) -> tuple[PolicyTerm, ...]:
@@ -173,6 +186,15 @@ def _token(value: Value) -> bytes:
     return parse_address(value)
 
 
+def _payout(value: Value) -> bytes:
+    if not isinstance(value, str):
+        raise _Unfit
+    account = parse_address(value)
+    if not any(account):
+        raise _Unfit
+    return account
+
+
 def _same(value: Any) -> Value:
     return value  # type: ignore[no-any-return]
 
@@ -203,7 +225,7 @@ _TERMS: Final[Mapping[str, _Term]] = {
         ),
         _Term(
             "token",
-            "ether or a token's address",
+            "ether, a token's name here or its address",
             "what it must be paid in",
             _token,
             lambda value: "ether" if value == ETHER else to_checksum(value),
@@ -341,6 +363,13 @@ _TERMS: Final[Mapping[str, _Term]] = {
             "(timing.finality_blocks)",
             _whole(0, params.MAX_FINALITY_BLOCKS),
             _same,
+        ),
+        _Term(
+            "payout",
+            "an address, with its checksum; null for payout.account of config.toml",
+            "who receives what this dataset earns, in jobs that are taken from now on",
+            _payout,
+            lambda value: to_checksum(value) if value else None,
         ),
     )
 }

@@ -7,7 +7,7 @@ which frozen blocks are committed (commit.py). Without noise each takes every me
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
+from functools import lru_cache
 
 from protocol.errors import StateError
 from protocol.machines import inputs
@@ -22,6 +22,7 @@ from protocol.requester.state import (
     RequesterRound,
     RequesterState,
     RosterRecord,
+    Rosters,
 )
 from protocol.requester.turn import (
     RequesterTurn,
@@ -44,8 +45,13 @@ def block_topics(context: JobContext, state: RequesterState) -> tuple[str, ...]:
     if state.phase is not JobPhase.TRAINING:
         return ()
     number = state.round.number if state.round is not None else 0
-    blocks = sorted(set(context.blocks(state.seeds, number)))
-    return tuple(block_topic(context.job, block) for block in blocks)
+    return _topics_of(context.job, len(context.drawn(state.seeds, number).members))
+
+
+@lru_cache(maxsize=64)
+def _topics_of(job: bytes, blocks: int) -> tuple[str, ...]:
+    """Kept, because they are asked for after every step."""
+    return tuple(block_topic(job, block) for block in range(blocks))
 
 
 def open_attempt(turn: RequesterTurn, at: int, number: int, attempt: int) -> None:
@@ -71,22 +77,22 @@ def ready(turn: RequesterTurn, round_: RequesterRound, input_: inputs.ReceiveMes
     body, member = body_of(input_, Ready), sender(turn, input_)
     if body.opening != round_.opening_digest:
         raise StateError("Ready for another opening")
-    if any(r.member == member for r in round_.ready):
+    if round_.ready.at(member) is not None:
         raise StateError(f"member {member} is ready already")
-    blocks = turn.context.blocks(turn.state.seeds, round_.number)
-    if member >= len(blocks):
+    drawn = turn.context.drawn(turn.state.seeds, round_.number)
+    if member >= len(drawn.blocks):
         raise StateError(f"member {member} has no block yet")
     # A roster with a Ready that does not hold would take its whole block out.
-    if len(body.boxes) != Counter(blocks)[blocks[member]]:
+    if len(body.boxes) != len(drawn.members[drawn.blocks[member]]):
         blame(turn, member, f"shares among {len(body.boxes)}, its block has another number")
         return
     if of_low_order(body.mask_key) or of_low_order(body.share_key):
         blame(turn, member, "its mask key or share key is of low order")
         return
-    if any(r.mask_key == body.mask_key for r in round_.ready):
+    if round_.ready.place_of("mask_key", body.mask_key) is not None:
         blame(turn, member, "its mask key is another member's")
         return
-    ready = (*round_.ready, ReadyRecord(member, input_.digest, body.mask_key))
+    ready = round_.ready.put(ReadyRecord(member, input_.digest, body.mask_key))
     set_round(turn, ready=ready)
     _freeze_when_complete(turn, input_.at)
 
@@ -100,7 +106,7 @@ def refused_early(
     """
     member = turn.context.require_cohort().index_of(input_.envelope.sender)
     if member is not None and member not in round_.refused:
-        set_round(turn, refused=(*round_.refused, member))
+        set_round(turn, refused=round_.refused.put(member))
 
 
 def not_ready(turn: RequesterTurn, round_: RequesterRound, input_: inputs.ReceiveMessage) -> None:
@@ -120,8 +126,12 @@ def will_not_contribute(
 def _freeze_when_complete(turn: RequesterTurn, at: int) -> None:
     """Every member of the cohort is ready, or will not be."""
     round_ = present(turn)
-    heard = {r.member for r in round_.ready} | set(round_.refused)
-    if len(heard) >= len(turn.context.blocks(turn.state.seeds, round_.number)):
+    ready, refused = round_.ready, round_.refused
+    whole = len(turn.context.drawn(turn.state.seeds, round_.number).blocks)
+    # Counted first: to look at everybody with every message would cost the square of the cohort.
+    if len(ready) + len(refused) < whole:
+        return
+    if all(ready.at(member) is not None or member in refused for member in range(whole)):
         _freeze(turn, at)
 
 
@@ -134,7 +144,7 @@ def _freeze(turn: RequesterTurn, at: int) -> None:
     if not going:
         abandon(turn, at, f"{len(messages)} members are ready, which is no block")
         return
-    rosters = tuple(RosterRecord(block, members) for block, members in going.items())
+    rosters = Rosters.of(RosterRecord(block, members) for block, members in going.items())
     set_round(turn, phase=Phase.FREEZE, rosters=rosters)
     for block, members in going.items():
         listed_ = tuple(messages[member] for member in members)
@@ -151,14 +161,12 @@ def roster_stored(
     turn: RequesterTurn, round_: RequesterRound, input_: inputs.AssembledRoster
 ) -> None:
     """A roster is stored; once all of them are, say so."""
-    rosters = tuple(
-        dataclasses.replace(r, digest=input_.digest, size=input_.size)
-        if r.block == input_.block
-        else r
-        for r in round_.rosters
-    )
+    rosters, stored = round_.rosters, round_.rosters.at(input_.block)
+    if stored is not None:
+        stored = dataclasses.replace(stored, digest=input_.digest, size=input_.size)
+        rosters = rosters.put(stored)
     set_round(turn, rosters=rosters)
-    if all(roster.digest for roster in rosters):
+    if rosters.done == len(rosters):
         set_round(turn, phase=Phase.CONTRIBUTE)
         told = tuple(Roster(r.block, r.digest, r.size) for r in rosters)
         publish(turn, Freeze(round_.opening_digest, told))
@@ -174,13 +182,13 @@ def contribution(
     if wrong:
         turn.emit(Blame(peer, one_line(f"contribution: {wrong}")))
         return
-    known = _known(round_, member)
+    known = round_.contributions.at(member)
     if known is not None:
         if known.batch != body.batch_digest:
             turn.emit(Blame(peer, "a second contribution that differs from the first"))
         return
     record = ContributionRecord(member, input_.digest, body.batch_digest, body.batch_size)
-    set_round(turn, contributions=(*round_.contributions, record))
+    set_round(turn, contributions=round_.contributions.put(record))
     if input_.attached:
         _check(turn, record)
     else:
@@ -200,14 +208,9 @@ def awaits(context: JobContext, state: RequesterState, envelope: Envelope) -> bo
     member, awaited = cohort.index_of(envelope.sender), (round_.number, round_.attempt)
     if member is None or round_.phase is not Phase.CONTRIBUTE:
         return False
-    if (place.round, place.attempt) != awaited or _known(round_, member) is not None:
+    if (place.round, place.attempt) != awaited or round_.contributions.at(member) is not None:
         return False
     return not _fault(context, state, round_, body, member)
-
-
-def _known(round_: RequesterRound, member: int) -> ContributionRecord | None:
-    """What a member has contributed already."""
-    return next((c for c in round_.contributions if c.member == member), None)
 
 
 def _fault(
@@ -219,7 +222,7 @@ def _fault(
 ) -> str:
     """What no honest member says of the present attempt; empty if nothing."""
     spec = context.spec
-    blocks = context.blocks(state.seeds, round_.number)
+    blocks = context.drawn(state.seeds, round_.number).blocks
     if member >= len(blocks) or (body.member, body.block) != (member, blocks[member]):
         return "it names another member or block than its sender's"
     roster = round_.roster(body.block)
@@ -267,23 +270,27 @@ def batch_unsound(turn: RequesterTurn, round_: RequesterRound, input_: inputs.Ba
 
 def _judged(turn: RequesterTurn, member: int, *, sound: bool = False, bad: bool = False) -> None:
     contributions = present(turn).contributions
-    if all(c.member != member for c in contributions):
+    known = contributions.at(member)
+    if known is None:
         raise StateError("no contribution of this member is here")
-    set_round(
-        turn,
-        contributions=tuple(
-            dataclasses.replace(c, sound=sound, bad=bad) if c.member == member else c
-            for c in contributions
-        ),
-    )
+    judged = dataclasses.replace(known, sound=sound, bad=bad)
+    set_round(turn, contributions=contributions.put(judged))
 
 
 def _commit_when_complete(turn: RequesterTurn, at: int) -> None:
     """Every roster member's batch is here and judged, or will not come."""
     round_ = present(turn)
-    heard = {c.member for c in round_.contributions if c.sound or c.bad} | set(round_.refused)
-    if all(member in heard for roster in round_.rosters for member in roster.members):
+    # Counted first, as in `_freeze_when_complete`.
+    if round_.contributions.done + len(round_.refused) < round_.rosters.weight:
+        return
+    if all(_heard(round_, member) for roster in round_.rosters for member in roster.members):
         commit(turn, at)
+
+
+def _heard(round_: RequesterRound, member: int) -> bool:
+    """Whether a member's batch was judged, or will not come."""
+    known = round_.contributions.at(member)
+    return (known is not None and (known.sound or known.bad)) or member in round_.refused
 
 
 def commit_when_late(turn: RequesterTurn, round_: RequesterRound, input_: inputs.Tick) -> None:

@@ -15,7 +15,7 @@ from protocol.machines import inputs
 from protocol.machines.effects import Assemble, BlobKind, ComputeSum, SignCommitment, TransactCommit
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Phase
-from protocol.requester.state import BlockRecord, RequesterRound
+from protocol.requester.state import BlockRecord, Blocks, RequesterRound
 from protocol.requester.turn import (
     RequesterTurn,
     abandon,
@@ -42,7 +42,7 @@ def commit(turn: RequesterTurn, at: int) -> None:
     set_round(
         turn,
         phase=Phase.COMMIT,
-        blocks=tuple(BlockRecord(block, members) for block, members in going.items()),
+        blocks=Blocks.of(BlockRecord(block, members) for block, members in going.items()),
     )
     place = round_.number, round_.attempt
     chosen = [sound[member] for members in going.values() for member in members]
@@ -151,7 +151,7 @@ def book_what_is_owed(turn: RequesterTurn) -> None:
     round_ = turn.state.round
     if round_ is None or round_.phase not in _BOUND or not round_.committed_block:
         return
-    if all(r.number != round_.number for r in turn.state.records):
+    if turn.state.records.at(round_.number) is None:
         _book(turn, round_, round_.opening.model_digest)
 
 
@@ -166,4 +166,4 @@ def _book(turn: RequesterTurn, round_: RequesterRound, next_model: bytes) -> Non
         round_.count,
         next_model,
     )
-    turn.change(records=(*turn.state.records, record))
+    turn.change(records=turn.state.records.put(record))

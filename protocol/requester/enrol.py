@@ -7,6 +7,7 @@ a block. Then they get a root and blocks of their own, and take part from the ne
 from __future__ import annotations
 
 import dataclasses
+from itertools import islice
 from typing import Any
 
 from protocol.books.enrolment import read_enrolment
@@ -24,7 +25,13 @@ from protocol.machines.effects import (
 from protocol.machines.job import JobEvent, JobPhase
 from protocol.machines.machine import one_line
 from protocol.params import MAX_DECLINED, MAX_GROUPS
-from protocol.requester.state import DeclinedRecord, EnrolmentRecord, GroupRecord
+from protocol.requester.state import (
+    DeclinedRecord,
+    DeclinedRecords,
+    EnrolmentRecord,
+    GroupRecord,
+    RequesterState,
+)
 from protocol.requester.turn import RequesterTurn, fail, go
 from protocol.wire.messages import Declined, DeclinedTerm, Enrol, Enrolled, RefusalCode, Refuse
 
@@ -51,7 +58,7 @@ def enrol(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Enrol) -> No
         turn.emit(Blame(peer, one_line(str(e))))
         refuse(RefusalCode.INVALID, one_line(str(e)))
         return
-    known = next((r for r in state.enrolments if r.peer == peer), None)
+    known = state.enrolments.find("peer", peer)
     if known is not None:
         said = known.account, known.payout, known.sealing_key
         if said == (member.account, member.payout, member.sealing_key):
@@ -65,23 +72,29 @@ def enrol(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Enrol) -> No
         refuse(RefusalCode.FULL, f"{limits.max_owners} owners are enrolled, which is the most")
     elif limits.admission and member.account not in limits.admission:
         refuse(RefusalCode.NOT_ADMITTED, "the account is not on the job's admission list")
-    elif any(member.account == r.account or member.payout == r.payout for r in state.enrolments):
+    elif _holds(state, "account", member.account) or _holds(state, "payout", member.payout):
         # The contract pays an account once a round: a second member could never be paid.
         refuse(RefusalCode.CONFLICT, "the account or payout address is enrolled by another peer")
-    elif any(member.sealing_key == r.sealing_key for r in state.enrolments):
+    elif _holds(state, "sealing_key", member.sealing_key):
         # No list of the cohort would hold with both.
         refuse(RefusalCode.CONFLICT, "the sealing key is enrolled by another peer")
     else:
         keys = member.account, member.payout, member.sealing_key
         record = EnrolmentRecord(peer, *keys, input_.digest)
         # Whoever declined has changed its mind.
-        others = tuple(each for each in state.declined if each.peer != peer)
-        turn.change(enrolments=(*state.enrolments, record), declined=others)
+        before = state.declined.place_of("peer", peer)
+        others = state.declined if before is None else state.declined.without(before)
+        turn.change(enrolments=state.enrolments.put(record), declined=others)
         answer(Enrolled(input_.digest))
         turn.notify("enrolled", f"{len(turn.state.enrolments)} of {limits.max_owners} owners")
         full = len(turn.state.enrolments) == limits.max_owners
         if full and turn.state.phase is JobPhase.ENROLLING:
             close(turn)
+
+
+def _holds(state: RequesterState, field: str, value: bytes) -> bool:
+    """Whether somebody is enrolled with this."""
+    return state.enrolments.place_of(field, value) is not None
 
 
 def declined(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Declined) -> None:
@@ -90,14 +103,18 @@ def declined(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Declined)
     state, peer = turn.state, input_.envelope.sender
     if state.phase not in _GATHERING or state.late_refused:
         raise StateError("nobody is being enrolled any more")
-    known = {*(each.peer for each in state.enrolments), *(each.peer for each in state.declined)}
-    if peer in known:
+    if _holds(state, "peer", peer) or state.declined.place_of("peer", peer) is not None:
         raise StateError("Declined from a peer that is enrolled, or has said so before")
     if len(state.declined) >= MAX_DECLINED:
         raise StateError(f"{MAX_DECLINED} peers have declined already, which is as many as count")
     terms = tuple(sorted(set(body.terms), key=list(DeclinedTerm).index))
-    turn.change(declined=(*state.declined, DeclinedRecord(peer, terms)))
+    turn.change(declined=state.declined.put_at(_free(state.declined), DeclinedRecord(peer, terms)))
     turn.notify("not-taken", f"an owner's policy: {', '.join(term.value for term in terms)}")
+
+
+def _free(declined: DeclinedRecords) -> int:
+    """The first place where nobody stands: who declined and enrols after all leaves one free."""
+    return next(n for n in range(len(declined) + 1) if declined.at(n) is None)
 
 
 def close(turn: RequesterTurn) -> None:
@@ -125,7 +142,7 @@ def _root(turn: RequesterTurn, count: int) -> None:
     groups = (*state.groups, GroupRecord(count))
     turn.change(groups=groups)
     counts = tuple(group.count for group in groups)
-    messages = tuple(r.message for r in state.enrolments[: sum(counts)])
+    messages = tuple(r.message for r in islice(state.enrolments, sum(counts)))
     turn.emit(Assemble(BlobKind.COHORT, 0, 0, messages, 0, counts))
 
 

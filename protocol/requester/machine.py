@@ -83,7 +83,7 @@ def _receive(turn: RequesterTurn, input_: inputs.ReceiveMessage) -> None:
 
 def _refused(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Refuse) -> None:
     """An owner says why it stays out: it alone, and nobody waits for it any longer."""
-    if all(r.peer != input_.envelope.sender for r in turn.state.enrolments):
+    if turn.state.enrolments.place_of("peer", input_.envelope.sender) is None:
         raise StateError("Refuse from a peer that is not enrolled")
     place = input_.envelope.context
     turn.notify("refusal", f"{body.code.value}: {body.reason}", place.round, place.attempt)

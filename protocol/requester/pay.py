@@ -21,6 +21,7 @@ from protocol.machines.inputs import Call
 from protocol.machines.job import OVER, JobEvent, JobPhase
 from protocol.machines.machine import one_line
 from protocol.requester.commit import book_what_is_owed
+from protocol.requester.state import Unpaid
 from protocol.requester.turn import RequesterTurn, fail, go
 from protocol.wire.messages import Finished
 from protocol.wire.topics import job_topic
@@ -55,7 +56,9 @@ def settled(turn: RequesterTurn, input_: inputs.Settled) -> None:
     winding_up = state.phase in WINDING_UP and state.settling
     if state.evidence_digest or not (winding_up or state.phase is JobPhase.FINISHING):
         raise StateError("no settlement is awaited")
-    turn.change(evidence_digest=input_.digest, evidence_size=input_.size, unpaid=input_.payouts)
+    turn.change(
+        evidence_digest=input_.digest, evidence_size=input_.size, unpaid=Unpaid.of(input_.payouts)
+    )
     if winding_up:
         _pay(turn)
     else:
@@ -94,8 +97,14 @@ def _surplus(turn: RequesterTurn) -> int:
     return spec.escrow - contributions * spec.payment.rate - merit
 
 
+def _awaited(turn: RequesterTurn, account: bytes) -> bool:
+    return turn.state.unpaid.place_of("", account) is not None
+
+
 def _claimed(turn: RequesterTurn, account: bytes) -> None:
-    turn.change(unpaid=tuple(a for a in turn.state.unpaid if a != account))
+    unpaid = turn.state.unpaid
+    place = unpaid.place_of("", account)
+    turn.change(unpaid=unpaid if place is None else unpaid.without(place))
     _withdraw_when_paid(turn)
 
 
@@ -109,7 +118,7 @@ def transaction_final(turn: RequesterTurn, input_: inputs.TransactionFinal) -> N
     if input_.call is Call.FINISH and state.phase is JobPhase.FINISHING and state.evidence_digest:
         go(turn, JobEvent.FINISHED)
         _pay(turn)
-    elif input_.call is Call.CLAIM and input_.account in state.unpaid:
+    elif input_.call is Call.CLAIM and _awaited(turn, input_.account):
         _claimed(turn, input_.account)
     elif input_.call is Call.WITHDRAW and state.withdrawals:
         _closed(turn)
@@ -130,7 +139,7 @@ def transaction_failed(turn: RequesterTurn, input_: inputs.TransactionFailed) ->
         # Closed before it was finished: the contract shares the merit equally then.
         turn.change(cancel_effective=state.cancel_effective or turn.context.spec.expires_at)
         go(turn, JobEvent.EXPIRED)
-    elif input_.call is Call.CLAIM and input_.account in state.unpaid:
+    elif input_.call is Call.CLAIM and _awaited(turn, input_.account):
         # The owner may have claimed itself, or its account refuses money; it harms nobody else.
         _claimed(turn, input_.account)
     elif input_.call is Call.WITHDRAW:

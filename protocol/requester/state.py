@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from protocol import params
@@ -25,6 +25,7 @@ from protocol.wire.messages import (
     PublicKey,
     Round,
 )
+from protocol.wire.tables import Table
 
 _BlockMembers = Annotated[tuple[Index, ...], Size(0, params.MAX_BLOCK)]
 
@@ -127,6 +128,94 @@ class OwedRelease(Wire):
     tries: Index = 0  # releases that came for it and were looked at
 
 
+class Enrolments(Table[EnrolmentRecord]):
+    """In the order of their arrival."""
+
+    item, most = EnrolmentRecord, params.MAX_COHORT
+    indexed = ("peer", "account", "payout", "sealing_key")
+
+
+class DeclinedRecords(Table[DeclinedRecord]):
+    """In the order of their arrival."""
+
+    item, most, indexed = DeclinedRecord, params.MAX_DECLINED, ("peer",)
+
+
+class Members(Table[int]):
+    """Members by their index."""
+
+    item, most, key = Index, params.MAX_COHORT, ""
+
+
+class ReadyMembers(Table[ReadyRecord]):
+    """Who is ready, by member."""
+
+    item, most, key, indexed = ReadyRecord, params.MAX_COHORT, "member", ("mask_key",)
+
+
+class Rosters(Table[RosterRecord]):
+    """Frozen rosters by block, done once stored; their weight is how many members stand in them."""
+
+    item, most, key = RosterRecord, params.MAX_BLOCKS, "block"
+
+    @staticmethod
+    def weigh(value: RosterRecord) -> int:
+        return len(value.members)
+
+    @staticmethod
+    def over(value: RosterRecord) -> bool:
+        return bool(value.digest)
+
+
+class Contributions(Table[ContributionRecord]):
+    """Contributions by member, done once judged."""
+
+    item, most, key = ContributionRecord, params.MAX_COHORT, "member"
+
+    @staticmethod
+    def over(value: ContributionRecord) -> bool:
+        return value.sound or value.bad
+
+
+class Blocks(Table[BlockRecord]):
+    """Committed blocks by number, done once open or lost; their weight is how many contributions
+    the commitment lists."""
+
+    item, most, key = BlockRecord, params.MAX_BLOCKS, "block"
+
+    @staticmethod
+    def weigh(value: BlockRecord) -> int:
+        return len(value.members)
+
+    @staticmethod
+    def over(value: BlockRecord) -> bool:
+        return bool(value.unmask) or value.lost
+
+
+class Releases(Table[ReleaseRecord]):
+    """Who has released its shares, by member."""
+
+    item, most, key = ReleaseRecord, params.MAX_COHORT, "member"
+
+
+class Owed(Table[OwedRelease]):
+    """What members owe, by member: one round's debt is enough to stay out."""
+
+    item, most, key = OwedRelease, params.MAX_COHORT, "member"
+
+
+class RoundRecords(Table[RoundRecord]):
+    """Rounds that are over, by number."""
+
+    item, most, key = RoundRecord, params.MAX_ROUNDS, "number"
+
+
+class Unpaid(Table[bytes]):
+    """Accounts that a claim is awaited for."""
+
+    item, most, indexed = Address, params.MAX_COHORT, ("",)
+
+
 @dataclass(frozen=True, slots=True)
 class RequesterRound(Wire):
     """One attempt. Empty digests stand for what has not happened yet."""
@@ -137,31 +226,29 @@ class RequesterRound(Wire):
     opening: Open
     opening_digest: Digest
     retry_at: Milliseconds  # when a failed attempt is followed by the next
-    ready: Annotated[tuple[ReadyRecord, ...], Size(0, params.MAX_COHORT)] = ()
-    refused: Annotated[
-        tuple[Index, ...], Size(0, params.MAX_COHORT)
-    ] = ()  # said that they stay out
-    rosters: Annotated[tuple[RosterRecord, ...], Size(0, params.MAX_BLOCKS)] = ()
-    contributions: Annotated[tuple[ContributionRecord, ...], Size(0, params.MAX_COHORT)] = ()
-    blocks: Annotated[tuple[BlockRecord, ...], Size(0, params.MAX_BLOCKS)] = ()
+    ready: ReadyMembers = field(default_factory=ReadyMembers)
+    refused: Members = field(default_factory=Members)  # said that they stay out
+    rosters: Rosters = field(default_factory=Rosters)
+    contributions: Contributions = field(default_factory=Contributions)
+    blocks: Blocks = field(default_factory=Blocks)
     list_digest: NoDigest = b""
     list_size: BlobSize = 0
     root: NoDigest = b""
     valid_until: int = 0
     signature: Annotated[bytes, Size(0, 65)] = b""
     committed_block: int = 0
-    releases: Annotated[tuple[ReleaseRecord, ...], Size(0, params.MAX_COHORT)] = ()
+    releases: Releases = field(default_factory=Releases)
     unmask_until: Milliseconds = 0
     applying: bool = False
 
     def roster(self, block: int) -> RosterRecord | None:
         """The frozen roster of a block, or None where it did not go on."""
-        return next((r for r in self.rosters if r.block == block), None)
+        return self.rosters.at(block)
 
     @property
     def count(self) -> int:
         """How many contributions the commitment lists."""
-        return sum(len(block.members) for block in self.blocks)
+        return self.blocks.weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +264,7 @@ class RequesterState(Wire):
     posted_block: int = 0
     announced_at: Milliseconds = 0
     enrol_until: Milliseconds = 0
-    enrolments: Annotated[tuple[EnrolmentRecord, ...], Size(0, params.MAX_COHORT)] = ()
+    enrolments: Enrolments = field(default_factory=Enrolments)
     groups: Annotated[tuple[GroupRecord, ...], Size(0, params.MAX_GROUPS)] = ()
     adopted: Index = 0
     late_refused: bool = False  # the chain takes no further root: nobody can join any more
@@ -191,18 +278,18 @@ class RequesterState(Wire):
     worth: NoDigest = b""
     round: RequesterRound | None = None
     lost_rounds: Index = 0  # in a row
-    owed: Annotated[tuple[OwedRelease, ...], Size(0, params.MAX_COHORT)] = ()
-    liars: Annotated[tuple[Index, ...], Size(0, params.MAX_COHORT)] = ()  # closed a block, by index
-    records: Annotated[tuple[RoundRecord, ...], Size(0, params.MAX_ROUNDS)] = ()
+    owed: Owed = field(default_factory=Owed)
+    liars: Members = field(default_factory=Members)  # closed a block, by index
+    records: RoundRecords = field(default_factory=RoundRecords)
     evidence_digest: NoDigest = b""
     evidence_size: BlobSize = 0
-    unpaid: Annotated[tuple[Address, ...], Size(0, params.MAX_COHORT)] = ()
+    unpaid: Unpaid = field(default_factory=Unpaid)
     withdrawals: int = 0
     cancel_effective: int = 0  # Unix seconds at which the contract closes the job
     closed_block: int = 0  # the first block seen at or after that moment
     settling: bool = False
     reason: Annotated[str, Size(0, params.MAX_REASON_BYTES)] = ""
-    declined: Annotated[tuple[DeclinedRecord, ...], Size(0, params.MAX_DECLINED)] = ()
+    declined: DeclinedRecords = field(default_factory=DeclinedRecords)
 
     @property
     def seeds(self) -> tuple[bytes, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from typing import Any
 
 from protocol.errors import StateError
@@ -86,10 +85,10 @@ def set_round(turn: RequesterTurn, **changes: Any) -> None:
 
 def set_block(turn: RequesterTurn, block: int, **changes: Any) -> None:
     """Change one committed block of the present attempt."""
-    blocks = tuple(
-        dataclasses.replace(b, **changes) if b.block == block else b for b in present(turn).blocks
-    )
-    set_round(turn, blocks=blocks)
+    blocks = present(turn).blocks
+    known = blocks.at(block)
+    if known is not None:
+        set_round(turn, blocks=blocks.put(dataclasses.replace(known, **changes)))
 
 
 def abandon(turn: RequesterTurn, at: int, reason: str) -> None:
@@ -118,14 +117,15 @@ def enough_of(turn: RequesterTurn, there: set[int]) -> dict[int, tuple[int, ...]
     Without noise a block counts whole or not at all; with it, all but the dropouts that the spec
     allows suffice (docs/design.md, section 5).
     """
-    blocks = turn.context.blocks(turn.state.seeds, present(turn).number)
+    drawn = turn.context.drawn(turn.state.seeds, present(turn).number)
+    blocks = drawn.blocks
     found: dict[int, list[int]] = {}
     for member in sorted(there):
         if member < len(blocks):
             found.setdefault(blocks[member], []).append(member)
-    spec, whole = turn.context.spec, Counter(blocks)
+    spec = turn.context.spec
     return {
         block: tuple(found[block])
         for block in sorted(found)
-        if len(found[block]) >= spec.quorum(whole[block])
+        if len(found[block]) >= spec.quorum(len(drawn.members[block]))
     }

@@ -8,7 +8,7 @@ earn no merit and stay out of later rosters until their shares come.
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
+from collections.abc import Iterable
 
 from protocol.errors import FatalError, StateError
 from protocol.machines import inputs
@@ -73,26 +73,36 @@ def _keep(
 ) -> BlockRecord | None:
     """Note a release for the present round; its block. None where its sender is at fault."""
     body, member = body_of(input_, Release), sender(turn, input_)
-    block = next((b for b in round_.blocks if member in b.members), None)
+    block = _block_of(turn, round_, member)
     if block is None or body.root != round_.root or body.block != block.block:
         raise StateError("a release for another commitment or block than its sender's")
-    if any(r.member == member for r in round_.releases):
+    if round_.releases.at(member) is not None:
         raise StateError(f"member {member} has released its shares already")
     roster = round_.roster(block.block)
     if roster is None or len(body.shares) != len(roster.members):
         blame(turn, member, f"releases {len(body.shares)} shares, its roster has another number")
         return None
     record = ReleaseRecord(member, input_.digest)
-    set_round(turn, releases=(*round_.releases, record))
+    set_round(turn, releases=round_.releases.put(record))
     return block
+
+
+def _block_of(turn: RequesterTurn, round_: RequesterRound, member: int) -> BlockRecord | None:
+    """The committed block that lists a member."""
+    blocks = turn.context.drawn(turn.state.seeds, round_.number).blocks
+    block = round_.blocks.at(blocks[member]) if member < len(blocks) else None
+    return block if block is not None and member in block.members else None
 
 
 def _try(turn: RequesterTurn, number: int, at: int) -> None:
     """Rebuild a block's secrets if enough shares are there that were not tried yet."""
     round_ = present(turn)
     block = _block(round_, number)
-    good = [r for r in round_.releases if r.member in block.members and r.member not in block.bad]
-    if block.unmask or block.lost or block.trying or len(good) <= block.asked:
+    if block.unmask or block.lost or block.trying:
+        return
+    there = (round_.releases.at(member) for member in block.members if member not in block.bad)
+    good = [release for release in there if release is not None]
+    if len(good) <= block.asked:
         return
     if len(good) < _threshold(turn, number):
         return
@@ -130,12 +140,12 @@ def _grace(turn: RequesterTurn, enough_at: int) -> int:
 
 
 def _threshold(turn: RequesterTurn, number: int) -> int:
-    blocks = turn.context.blocks(turn.state.seeds, present(turn).number)
-    return turn.context.spec.threshold(Counter(blocks)[number])
+    drawn = turn.context.drawn(turn.state.seeds, present(turn).number)
+    return turn.context.spec.threshold(len(drawn.members[number]))
 
 
 def _block(round_: RequesterRound, number: int) -> BlockRecord:
-    found = next((b for b in round_.blocks if b.block == number), None)
+    found = round_.blocks.at(number)
     if found is None:
         raise StateError(f"block {number} is not committed in round {round_.number}")
     return found
@@ -169,13 +179,16 @@ def _name_liars(turn: RequesterTurn, input_: inputs.Unmasked) -> None:
     for member in input_.liars:
         blame(turn, member, "its shares do not make the secret that it committed to")
     # Each such lie costs the requester a block that it pays for, so one is enough to be out.
-    turn.change(liars=tuple(sorted({*turn.state.liars, *input_.liars})))
+    liars = turn.state.liars
+    for member in input_.liars:
+        liars = liars.put(member)
+    turn.change(liars=liars)
 
 
 def _finish_unmask(turn: RequesterTurn, *, late: bool) -> None:
     """Go on once every block is open or lost, or none can be waited for any longer."""
     round_ = present(turn)
-    if not late and not all(b.unmask or b.lost for b in round_.blocks):
+    if not late and round_.blocks.done < len(round_.blocks):
         return
     for block in round_.blocks:
         if block.unmask:
@@ -221,7 +234,7 @@ def _apply_when_summed(turn: RequesterTurn) -> None:
     if not all(b.sum for b in ready):
         return
     set_round(turn, applying=True)
-    _note_owed(turn)
+    _note_owed(turn, present(turn).blocks)
     turn.emit(
         ComputeApply(
             round_.number,
@@ -233,17 +246,18 @@ def _apply_when_summed(turn: RequesterTurn) -> None:
     )
 
 
-def _note_owed(turn: RequesterTurn) -> None:
+def _note_owed(turn: RequesterTurn, blocks: Iterable[BlockRecord]) -> None:
     """A listed member that has given no shares, or bad ones, owes them from now on."""
     round_ = present(turn)
-    given = {r.member for r in round_.releases}
-    owed = list(turn.state.owed)
-    for block in round_.blocks:
+    owed = turn.state.owed
+    for block in blocks:
         roster = round_.roster(block.block)
         for member in block.members:
-            if (member in given and member not in block.bad) or roster is None:
+            given = round_.releases.at(member) is not None and member not in block.bad
+            if given or roster is None:
                 continue
-            owed.append(
+            # One round's debt is enough to stay out: the latest of each member is kept.
+            owed = owed.put(
                 OwedRelease(
                     member,
                     round_.number,
@@ -255,8 +269,7 @@ def _note_owed(turn: RequesterTurn) -> None:
                     block.members,
                 )
             )
-    # One round's debt is enough to stay out: the latest of each member is kept.
-    turn.change(owed=tuple({o.member: o for o in owed}.values()))
+    turn.change(owed=owed)
 
 
 def release_owed(turn: RequesterTurn, _: None, input_: inputs.ReceiveMessage) -> None:
@@ -269,7 +282,7 @@ def release_owed(turn: RequesterTurn, _: None, input_: inputs.ReceiveMessage) ->
 def _look_owed(turn: RequesterTurn, input_: inputs.ReceiveMessage) -> bool:
     """Have a release looked at if its member owes it."""
     place, body, member = input_.envelope.context, body_of(input_, Release), sender(turn, input_)
-    owed = next((o for o in turn.state.owed if o.member == member), None)
+    owed = turn.state.owed.at(member)
     if owed is None or (owed.round, owed.attempt) != (place.round, place.attempt):
         return False
     if (body.root, body.block) != (owed.root, owed.block):
@@ -277,8 +290,7 @@ def _look_owed(turn: RequesterTurn, input_: inputs.ReceiveMessage) -> bool:
     if owed.tries >= _LATE_TRIES:
         raise StateError(f"member {member} released bad shares {owed.tries} times")
     tried = dataclasses.replace(owed, tries=owed.tries + 1)
-    others = (o for o in turn.state.owed if o.member != member)
-    turn.change(owed=(*others, tried))
+    turn.change(owed=turn.state.owed.put(tried))
     where = owed.model_digest, owed.block, owed.roster_digest, owed.listed
     turn.emit(ComputeUnmask(place.round, place.attempt, *where, (input_.digest,)))
     return True
@@ -299,13 +311,12 @@ def _look_late(turn: RequesterTurn, round_: RequesterRound, input_: inputs.Recei
 def owed_checked(turn: RequesterTurn, _: None, input_: inputs.Unmasked) -> None:
     """A late release was looked at: the debt is paid, or stands."""
     _name_liars(turn, input_)
-    place = input_.round, input_.attempt, input_.block
-
-    def stands(owed: OwedRelease) -> bool:
-        paid = (owed.round, owed.attempt, owed.block) == place and owed.member in input_.good
-        return not paid
-
-    turn.change(owed=tuple(owed for owed in turn.state.owed if stands(owed)))
+    place, left = (input_.round, input_.attempt, input_.block), turn.state.owed
+    for member in input_.good:
+        owed = left.at(member)
+        if owed is not None and (owed.round, owed.attempt, owed.block) == place:
+            left = left.without(member)
+    turn.change(owed=left)
 
 
 def late_checked(turn: RequesterTurn, round_: RequesterRound, input_: inputs.Unmasked) -> None:
@@ -315,4 +326,4 @@ def late_checked(turn: RequesterTurn, round_: RequesterRound, input_: inputs.Unm
         block = _block(round_, input_.block)
         set_block(turn, block.block, bad=tuple(sorted({*block.bad, *input_.bad})))
         if round_.applying:
-            _note_owed(turn)
+            _note_owed(turn, (_block(present(turn), block.block),))

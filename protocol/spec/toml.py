@@ -14,7 +14,8 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any, Final
 
 from protocol import params
-from protocol.amounts import parse_amount
+from protocol.addresses import to_checksum
+from protocol.errors import InputError
 from protocol.spec.columns import read_features, read_target
 from protocol.spec.job import JobSpec, Terms
 from protocol.spec.model import Family, FeatureMap, ModelSpec, TrainingSpec, unsealable
@@ -33,6 +34,7 @@ from protocol.spec.parts import (
     TimingSpec,
 )
 from protocol.spec.read import Problem, Reader, SpecError, read, shown
+from protocol.tokens import NO_TOKENS, Tokens
 from protocol.wire.codec import Range, encode
 
 #: What a file may leave out, by section; '' is the top of the file.
@@ -101,6 +103,8 @@ _NOISY: Final = {"privacy": ("dropouts",), "cohort": ("shuffle",)}
 _TOP: Final = ("version", "title", "purpose", "outside")
 _MAX_LIFETIME: Final = 366 * 86_400
 _DAY: Final = 86_400
+#: Stands for a token whose address cannot be read: no list has it.
+_NOBODY: Final = bytes(19) + b"\x01"
 _LIFETIMES: Final = ("lifetime_days", "lifetime_seconds")
 
 
@@ -153,11 +157,12 @@ class Draft:
         return spec
 
 
-def parse_toml(text: str, no_noise: bool = False) -> Draft:
+def parse_toml(text: str, no_noise: bool = False, tokens: Tokens = NO_TOKENS) -> Draft:
     """Read a job's file. Raises SpecError with every problem that was found.
 
     `no_noise`: as if the file said `epsilon = "none"`, whatever it says of epsilon and delta. A
-    setting that only noise allows is then a problem.
+    setting that only noise allows is then a problem. `tokens`: those that the file may call by
+    name, of the chain that the job will stand on.
     """
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > params.MAX_SPEC_BYTES:
@@ -168,7 +173,7 @@ def parse_toml(text: str, no_noise: bool = False) -> Draft:
         raise _one(f"no valid TOML: {e}") from None
     except RecursionError:
         raise _one("no valid TOML for a job: nested too deeply") from None
-    reader = _SpecReader()
+    reader = _SpecReader(tokens)
     draft = reader.draft(reader.without_noise(document) if no_noise else document)
     if reader.problems or draft is None:
         raise SpecError(tuple(reader.problems))
@@ -183,6 +188,10 @@ class _SpecReader(Reader):
     """Reads a whole file, section by section."""
 
     _sealed = False  # whether defaults are those of sealed jobs
+
+    def __init__(self, tokens: Tokens) -> None:
+        super().__init__()
+        self._tokens = tokens
 
     def draft(self, document: Mapping[str, Any]) -> Draft | None:
         """What the file says; None if a problem was found that leaves nothing to go on with."""
@@ -254,14 +263,36 @@ class _SpecReader(Reader):
         if name == "cohort":
             defaults["max_owners"] = table.get("min_owners", defaults["min_owners"])
         if name == "payment":
-            if table.get("token") == "ether":
-                table = {key: value for key, value in table.items() if key != "token"}
-            elif "token" in table:
-                for key in ("rate", "merit"):
-                    if key in table:
-                        self.attempt(f"payment.{key}", _whole_units, table[key])
+            table = self._payment(table)
         also = _LIFETIMES if name == "timing" else ()
         return self.part(_SECTIONS[name], table, name, defaults, also)
+
+    def _payment(self, table: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The section with a token's name as its address, and amounts as whole numbers."""
+        named = table.get("token", "ether")
+        if not isinstance(named, str):
+            return table  # said once the section is read
+        plain = {key: value for key, value in table.items() if key != "token"}
+        try:
+            token = self._tokens.address(named)
+        except InputError as error:
+            if named.startswith("0x"):  # else the unit would only be a second complaint
+                self._amounts(plain, _NOBODY)
+            self.wrong("payment.token", str(error))
+            return plain | {key: 1 for key in ("rate", "merit") if key in plain}
+        if token == ETHER:
+            return plain
+        return {"token": to_checksum(token), **self._amounts(plain, token)}
+
+    def _amounts(self, table: Mapping[str, Any], token: bytes) -> dict[str, Any]:
+        """The section's amounts as whole numbers; 1 in the place of one that is wrong."""
+        plain = dict(table)
+        for key in ("rate", "merit"):
+            if key not in plain:
+                continue
+            amount = self.attempt(f"payment.{key}", self._tokens.parse, plain[key], token)
+            plain[key] = 1 if amount is None else amount
+        return plain
 
     def _lifetime(self, timing: Mapping[str, Any]) -> int | None:
         """Seconds until the job expires; None where the file leaves it to us."""
@@ -275,8 +306,3 @@ class _SpecReader(Reader):
         hint = Annotated[float, Range(60 / unit, _MAX_LIFETIME / unit)]
         value: float | None = self.attempt(where, read, hint, timing[given[0]])
         return None if value is None else round(value * unit)
-
-
-def _whole_units(value: object) -> int:
-    """Other tokens have decimals that only their contract knows: no unit fits them."""
-    return parse_amount(value, units=False)

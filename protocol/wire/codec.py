@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import math
 import types
 import typing
@@ -28,6 +29,7 @@ from typing import Annotated, Any, TypeVar
 import msgpack
 
 from protocol.errors import Malformed
+from protocol.wire.tables import Table
 
 _UINT64_MAX = 2**64 - 1
 _INT64_MIN = -(2**63)
@@ -76,7 +78,7 @@ class Wire:
     __slots__ = ()
 
     def __post_init__(self) -> None:
-        for name, schema in _fields(type(self)):
+        for name, schema in fields_of(type(self)):
             schema.check(getattr(self, name), f"{type(self).__name__}.{name}")
 
 
@@ -84,7 +86,7 @@ W = TypeVar("W", bound=Wire)
 
 
 @dataclass(frozen=True, slots=True)
-class _Schema:
+class Schema:
     """How one field is checked, and turned to and from what msgpack knows."""
 
     check: Callable[[Any, str], None]
@@ -103,7 +105,7 @@ def decode(cls: type[W], data: bytes, limit: int) -> W:
     Raises Malformed: too long, no msgpack, trailing bytes, another schema, a value over its limit,
     or not the canonical encoding.
     """
-    value = _unpack_array(cls, _parse(data, limit, cls.__name__), cls.__name__)
+    value = _unpack_array(cls, parse(data, limit, cls.__name__), cls.__name__)
     if encode(value) != data:
         raise Malformed(f"{cls.__name__}: not the canonical encoding")
     return value
@@ -116,14 +118,15 @@ def encode_tagged(value: Wire) -> bytes:
 
 def decode_tagged(union: tuple[type[W], ...], data: bytes, limit: int) -> W:
     """Read one of `union` from hostile bytes; raises Malformed as `decode` does."""
-    items = _parse(data, limit, "message")
+    items = parse(data, limit, "message")
     value = _unpack_tagged({cls.__name__: cls for cls in union}, items, "message")
     if encode_tagged(value) != data:
         raise Malformed(f"{type(value).__name__}: not the canonical encoding")
     return value
 
 
-def _parse(data: bytes, limit: int, where: str) -> Any:
+def parse(data: bytes, limit: int, where: str) -> Any:
+    """What msgpack reads from at most `limit` bytes. Raises Malformed."""
     if len(data) > limit:
         raise Malformed(f"{where}: {len(data)} bytes, at most {limit} are allowed")
     try:
@@ -134,11 +137,11 @@ def _parse(data: bytes, limit: int, where: str) -> Any:
 
 
 def _pack_fields(value: Wire) -> list[Any]:
-    return [schema.pack(getattr(value, name)) for name, schema in _fields(type(value))]
+    return [schema.pack(getattr(value, name)) for name, schema in fields_of(type(value))]
 
 
 def _unpack_array(cls: type[W], items: Any, where: str) -> W:
-    fields = _fields(cls)
+    fields = fields_of(cls)
     if not isinstance(items, list) or len(items) != len(fields):
         raise Malformed(f"{where}: expected an array of {len(fields)} fields")
     return cls(
@@ -158,10 +161,11 @@ def _unpack_tagged(union: dict[str, type[W]], items: Any, where: str) -> W:
     return _unpack_array(cls, items[1:], cls.__name__)
 
 
-_compiled: dict[type, tuple[tuple[str, _Schema], ...]] = {}
+_compiled: dict[type, tuple[tuple[str, Schema], ...]] = {}
 
 
-def _fields(cls: type[Wire]) -> tuple[tuple[str, _Schema], ...]:
+def fields_of(cls: type[Wire]) -> tuple[tuple[str, Schema], ...]:
+    """Names and schemas of a class's fields, in their order."""
     fields = _compiled.get(cls)
     if fields is None:
         hints = typing.get_type_hints(cls, include_extras=True)
@@ -177,7 +181,13 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _schema(hint: Any) -> _Schema:
+@functools.cache
+def entry_schema(hint: Any) -> Schema:
+    """The schema of a table's value."""
+    return _schema(hint)
+
+
+def _schema(hint: Any) -> Schema:
     """Compile an annotation; a TypeError here is a mistake in our own source."""
     limits: tuple[Any, ...] = ()
     if typing.get_origin(hint) is Annotated:
@@ -198,6 +208,8 @@ def _schema(hint: Any) -> _Schema:
         return _enum(hint)
     if isinstance(hint, type) and issubclass(hint, Wire):
         return _nested(hint)
+    if isinstance(hint, type) and issubclass(hint, Table):
+        return _table(hint)
     if origin is tuple:
         return _tuple(typing.get_args(hint), limits)
     if origin in (typing.Union, types.UnionType):
@@ -210,7 +222,7 @@ def _expect(value: Any, kind: type, where: str) -> None:
         raise Malformed(f"{where}: expected {kind.__name__}, got {type(value).__name__}")
 
 
-def _sized(kind: type, limits: tuple[Any, ...]) -> _Schema:
+def _sized(kind: type, limits: tuple[Any, ...]) -> Schema:
     if not limits:
         raise TypeError(f"{kind.__name__} without a Size")
 
@@ -227,10 +239,10 @@ def _sized(kind: type, limits: tuple[Any, ...]) -> _Schema:
         _expect(value, kind, where)
         return value
 
-    return _Schema(check, _same, unpack)
+    return Schema(check, _same, unpack)
 
 
-def _scalar(kind: type, limits: tuple[Any, ...]) -> _Schema:
+def _scalar(kind: type, limits: tuple[Any, ...]) -> Schema:
     def check(value: Any, where: str) -> None:
         _expect(value, kind, where)
         if kind is float and not math.isfinite(value):
@@ -244,10 +256,10 @@ def _scalar(kind: type, limits: tuple[Any, ...]) -> _Schema:
         _expect(value, kind, where)
         return value
 
-    return _Schema(check, _same, unpack)
+    return Schema(check, _same, unpack)
 
 
-def _wide(bits: int) -> _Schema:
+def _wide(bits: int) -> Schema:
     size = bits // 8
 
     def check(value: Any, where: str) -> None:
@@ -260,10 +272,10 @@ def _wide(bits: int) -> _Schema:
         Size(size).check(len(value), where)
         return int.from_bytes(value, "big")
 
-    return _Schema(check, lambda value: value.to_bytes(size, "big"), unpack)
+    return Schema(check, lambda value: value.to_bytes(size, "big"), unpack)
 
 
-def _enum(kind: type[enum.Enum]) -> _Schema:
+def _enum(kind: type[enum.Enum]) -> Schema:
     def check(value: Any, where: str) -> None:
         _expect(value, kind, where)
 
@@ -275,17 +287,17 @@ def _enum(kind: type[enum.Enum]) -> _Schema:
         except ValueError as e:
             raise Malformed(f"{where}: no {kind.__name__} is {value!r:.40}") from e
 
-    return _Schema(check, lambda value: value.value, unpack)
+    return Schema(check, lambda value: value.value, unpack)
 
 
-def _nested(cls: type[Wire]) -> _Schema:
+def _nested(cls: type[Wire]) -> Schema:
     def check(value: Any, where: str) -> None:
         _expect(value, cls, where)
 
-    return _Schema(check, _pack_fields, lambda value, where: _unpack_array(cls, value, where))
+    return Schema(check, _pack_fields, lambda value, where: _unpack_array(cls, value, where))
 
 
-def _tuple(args: tuple[Any, ...], limits: tuple[Any, ...]) -> _Schema:
+def _tuple(args: tuple[Any, ...], limits: tuple[Any, ...]) -> Schema:
     if len(args) == 2 and args[1] is Ellipsis:
         if not limits:
             raise TypeError("a tuple of any length without a Size")
@@ -304,7 +316,7 @@ def _tuple(args: tuple[Any, ...], limits: tuple[Any, ...]) -> _Schema:
                 limit.check(len(value), where)
             return tuple(item.unpack(one, f"{where}[{i}]") for i, one in enumerate(value))
 
-        return _Schema(check, lambda value: [item.pack(one) for one in value], unpack)
+        return Schema(check, lambda value: [item.pack(one) for one in value], unpack)
 
     items = tuple(_schema(arg) for arg in args)
 
@@ -322,14 +334,33 @@ def _tuple(args: tuple[Any, ...], limits: tuple[Any, ...]) -> _Schema:
             for i, (schema, one) in enumerate(zip(items, value, strict=True))
         )
 
-    return _Schema(
+    return Schema(
         check_fixed,
         lambda value: [schema.pack(one) for schema, one in zip(items, value, strict=True)],
         unpack_fixed,
     )
 
 
-def _union(args: tuple[Any, ...], limits: tuple[Any, ...]) -> _Schema:
+def _table(cls: type[Table[Any]]) -> Schema:
+    """A table is the array of its values by place. What it holds was checked when it was put in."""
+    item = entry_schema(cls.item)
+
+    def check(value: Any, where: str) -> None:
+        _expect(value, cls, where)
+        Size(0, cls.most).check(len(value), where)
+
+    def unpack(value: Any, where: str) -> Any:
+        _expect(value, list, where)
+        Size(0, cls.most).check(len(value), where)
+        found = [item.unpack(one, f"{where}[{i}]") for i, one in enumerate(value)]
+        for i, one in enumerate(found):
+            item.check(one, f"{where}[{i}]")
+        return cls.of(found)
+
+    return Schema(check, lambda value: [item.pack(one) for one in value], unpack)
+
+
+def _union(args: tuple[Any, ...], limits: tuple[Any, ...]) -> Schema:
     if type(None) in args:
         rest = tuple(arg for arg in args if arg is not type(None))
         hint: Any = rest[0] if len(rest) == 1 else typing.Union[rest]  # noqa: UP007
@@ -339,7 +370,7 @@ def _union(args: tuple[Any, ...], limits: tuple[Any, ...]) -> _Schema:
             if value is not None:
                 inner.check(value, where)
 
-        return _Schema(
+        return Schema(
             check,
             lambda value: None if value is None else inner.pack(value),
             lambda value, where: None if value is None else inner.unpack(value, where),
@@ -351,7 +382,7 @@ def _union(args: tuple[Any, ...], limits: tuple[Any, ...]) -> _Schema:
             if type(value) not in args:
                 raise Malformed(f"{where}: expected one of {', '.join(classes)}")
 
-        return _Schema(
+        return Schema(
             check_member,
             lambda value: [type(value).__name__, *_pack_fields(value)],
             lambda value, where: _unpack_tagged(classes, value, where),
@@ -365,5 +396,5 @@ def _union(args: tuple[Any, ...], limits: tuple[Any, ...]) -> _Schema:
                 raise Malformed(f"{where}: unexpected {type(value).__name__}")
             schemas[type(value)].check(value, where)
 
-        return _Schema(check_scalar, _same, lambda value, where: value)
+        return Schema(check_scalar, _same, lambda value, where: value)
     raise TypeError(f"no wire form for a union of {args!r}")

@@ -16,6 +16,8 @@ from node.demo.swarm.processes import Children, assay
 from node.demo.swarm.world import World, build
 from scripts.benchmarks.crowd import crowd
 from scripts.benchmarks.figures import Bar, BenchError, Context, Figure, Measurement, On, Suite
+from scripts.benchmarks.flood import flood
+from scripts.benchmarks.loaded import overload, overload_time, recovery
 
 #: The swarm finds itself, then waits for as long.
 _SETTLE_SECONDS = 60
@@ -145,6 +147,36 @@ SUITE = Suite(
             unit="dials",
             bar=Bar(On.OURS, 25),
             measure=crowd,
+        ),
+        Figure(
+            name="flood",
+            what="`status` (p95) while a peer floods the daemon with control frames at 4 MiB/s: "
+            "the slowest of all kinds",
+            unit="ms",
+            bar=Bar(On.OURS, 100, at_most=True),
+            measure=flood,
+        ),
+        Figure(
+            name="overload",
+            what="rounds of the main job's twelve that are done with 16 busy processes beside it",
+            unit="rounds",
+            bar=Bar(On.OURS, 12),
+            measure=overload,
+        ),
+        Figure(
+            name="overload-time",
+            what="its seconds over the quiet job's, divided by how many times less processor it "
+            "had",
+            unit="times",
+            bar=Bar(On.OURS, 2, at_most=True),
+            measure=overload_time,
+        ),
+        Figure(
+            name="recovery",
+            what="from the end of a 5-minute stop of all owners to the next round that is done",
+            unit="s",
+            bar=Bar(On.OURS, 30, at_most=True),
+            measure=recovery,
         ),
     ),
 )

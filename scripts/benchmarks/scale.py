@@ -1,7 +1,9 @@
-"""How a round grows with its owners: the simulator's nodes, counted (tests/simulator/scaling.py).
+"""How a requester's work grows with its owners.
 
-The machines, lists and kernels are the daemon's; links are the simulator's. Bytes are those of
-messages and blobs; transports and gossip's own control messages add a few percent.
+Two programs count. tests/simulator/scaling.py runs a round among the simulator's nodes: bytes both
+ways, seconds in kernels. tests/simulator/storing.py runs a job at a daemon's inbox, engine, store
+and lists, on this machine's disk: all else that a requester does, up to the largest cohort. Bytes
+are those of messages and blobs; transports and gossip's own control messages add a few percent.
 """
 
 from __future__ import annotations
@@ -18,8 +20,11 @@ from dataclasses import dataclass
 from scripts.benchmarks.drivers import ROOT, SETTINGS
 from scripts.benchmarks.figures import BenchError, Context, Measurement
 
-#: Owners in a round; the block's size is the simulator's: 16.
+#: Owners in a simulated round, whose owners compute as well; the block's size is 16.
 SIZES = (16, 64, 256, 1024)
+
+#: Owners in a job at a daemon's own parts.
+JOB_SIZES = (*SIZES, 4096)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +45,35 @@ class Round:
         return sum(self.requester.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A whole job at its requester, arithmetic and network apart. Seconds on the clock with the
+    disk's, and of the processor; bytes written to the disk, commits, bytes sent."""
+
+    owners: int
+    block: int
+    rounds: int
+    seconds: float
+    cpu: float
+    stored: int
+    commits: int
+    sent: int
+    phases: Mapping[str, float]
+
+
 @functools.cache
 def rounds() -> tuple[Round, ...]:
     """A round of each size, simulated once for all figures. Raises BenchError."""
-    command = [sys.executable, "-m", "simulator.scaling", *map(str, SIZES)]
+    return tuple(Round(**json.loads(line)) for line in _told("simulator.scaling", SIZES))
+
+
+def jobs() -> tuple[Work, ...]:
+    """A job of each size. Raises BenchError."""
+    return tuple(Work(**json.loads(line)) for line in _told("simulator.storing", JOB_SIZES))
+
+
+def _told(module: str, sizes: Sequence[int]) -> list[str]:
+    command = [sys.executable, "-m", module, *map(str, sizes)]
     path = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
     inherited = {key: value for key, value in os.environ.items() if key != "PYTHONHOME"}
     done = subprocess.run(
@@ -57,7 +87,7 @@ def rounds() -> tuple[Round, ...]:
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
         raise BenchError(f"{' '.join(command)} ended with {done.returncode}: {last[0]}")
-    return tuple(Round(**json.loads(line)) for line in done.stdout.splitlines())
+    return done.stdout.splitlines()
 
 
 def exponent(sizes: Sequence[float], found: Sequence[float]) -> float:
@@ -74,17 +104,34 @@ def exponent(sizes: Sequence[float], found: Sequence[float]) -> float:
 
 
 def scale(_: Context) -> Measurement:
-    """The larger exponent of the requester's bytes and of its arithmetic."""
-    found = rounds()
-    sizes = [float(each.owners) for each in found]
-    of_bytes = exponent(sizes, [float(each.requester_bytes) for each in found])
-    of_seconds = exponent(sizes, [each.seconds for each in found])
+    """The largest exponent of what a requester spends: seconds, bytes sent, bytes stored."""
+    found, done = rounds(), jobs()
+    small, sizes = [float(r.owners) for r in found], [float(w.owners) for w in done]
+    parts = {
+        "seconds": exponent(sizes, [work.seconds for work in done]),
+        "processor": exponent(sizes, [work.cpu for work in done]),
+        "bytes stored": exponent(sizes, [float(work.stored) for work in done]),
+        "bytes sent": exponent(sizes, [float(work.sent) for work in done]),
+        "bytes of a round, both ways": exponent(small, [float(r.requester_bytes) for r in found]),
+        "arithmetic": exponent(small, [round_.seconds for round_ in found]),
+    }
     return Measurement(
-        ours=max(of_bytes, of_seconds),
-        parts={"bytes": (of_bytes, None), "arithmetic": (of_seconds, None)},
+        ours=max(parts.values()),
+        parts={name: (value, None) for name, value in parts.items()},
         notes=[
             *(
-                f"{each.owners} owners: {each.requester_bytes / each.owners:,.0f} bytes and "
+                f"{w.owners} owners: {1000 * w.seconds / w.owners:.1f} ms an owner "
+                f"({1000 * w.cpu / w.owners:.1f} of the processor), {w.stored / w.owners:,.0f} "
+                f"bytes written in {w.commits / w.owners:.1f} commits, "
+                f"{w.sent / w.owners:,.0f} sent"
+                for w in done
+            ),
+            f"these are of a job of {done[0].rounds} rounds from its post to its last claim, at a "
+            "daemon's inbox, engine, store and lists, every message a step and a commit of its "
+            "own; workers, chain and peers answer at once",
+            *(
+                f"{each.owners} owners in a simulated round: "
+                f"{each.requester_bytes / each.owners:,.0f} bytes and "
                 f"{1000 * each.seconds / each.owners:.1f} ms of arithmetic an owner"
                 for each in found
             ),

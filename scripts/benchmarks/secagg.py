@@ -109,8 +109,9 @@ SUITE = Suite(
         ),
         Figure(
             name="scale",
-            what="the requester's bytes and arithmetic against owners, 16 to 1,024 in blocks of "
-            "16, simulated: the larger exponent",
+            what="the requester's seconds, bytes sent and bytes stored against owners, 16 to "
+            "4,096 in blocks of 16, disk and syncs included, and its arithmetic, simulated, to "
+            "1,024: the largest exponent",
             unit="",
             bar=Bar(On.OURS, 1.05, at_most=True),
             measure=scale,

@@ -97,7 +97,9 @@ async def test_it_runs_says_what_is_wrong_and_posts_nothing(
     file = tmp_path / "job.toml"
     file.write_text(spec())
     home = str(daemon.home.path)
-    posted = await trio.to_thread.run_sync(run, "--home", home, "--json", "job", "post", str(file))
+    posted = await trio.to_thread.run_sync(
+        run, "--home", home, "--json", "job", "post", str(file), "--yes"
+    )
     assert posted.returncode == 4, posted
     assert WORDS[name] in json.loads(posted.stderr)["error"]["message"]
     assert daemon.call("jobs") == []

@@ -122,7 +122,7 @@ async def test_an_owner_is_paid_as_the_guide_says(swarm: Swarm, tmp_path: Path) 
         until={
             "assay peers": "12D3",
             "assay jobs": r"Length of stay .*waiting .*rows cannot be used",
-            "assay account": r"balance +0\.0",
+            "assay account": r"\n0\.0\d+ ether",
         },
     )
     place = reader.place("")

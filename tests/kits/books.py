@@ -38,7 +38,7 @@ from protocol.books.lists import (
     leaves,
 )
 from protocol.books.typed_data import Enrolment, enrolment_digest
-from protocol.requester.state import GroupRecord, RequesterState
+from protocol.requester.state import GroupRecord, RequesterState, RoundRecords
 from protocol.spec.job import (
     ETHER,
     ChainRef,
@@ -326,7 +326,7 @@ def make_books(
         adopted=len(groups),
         model_digest=digest_of("model", len(records)),
         model_size=64,
-        records=tuple(records),
+        records=RoundRecords.of(records),
     )
     rounds = [found for _, found in lists.values()]
     payment = job.spec.payment

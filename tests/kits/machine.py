@@ -18,6 +18,7 @@ from protocol.machines.machine import JobContext
 from protocol.wire.codec import Wire, decode_tagged, encode, encode_tagged
 from protocol.wire.envelope import Envelope, envelope_digest
 from protocol.wire.messages import Body, Ready, RefusalCode, Refuse
+from protocol.wire.parts import Part, changes, head, join
 
 S = TypeVar("S", bound=Wire)
 E = TypeVar("E", bound=Wire)
@@ -53,7 +54,9 @@ class Kit(Generic[S]):
         return state, wanted
 
     def step(self, input_: inputs.Input) -> Effects:
+        before = self.state
         self.state, wanted = self.peek(input_)
+        assert_kept(before, self.state)
         return wanted
 
     def refused(self, input_: inputs.Input) -> str:
@@ -94,6 +97,14 @@ class Kit(Generic[S]):
         assert encode(state)
         for effect in wanted:
             assert decode_tagged(EFFECTS, encode_tagged(effect), 1 << 20) == effect
+
+
+def assert_kept(before: Wire, after: Wire) -> None:
+    """Whoever has the parts of one state, and what changed, has the next state."""
+    stored = {(part.field, part.place): part.body for part in changes(None, before)}
+    stored |= {(part.field, part.place): part.body for part in changes(before, after)}
+    parts = [Part(*at, body) for at, body in stored.items() if body]
+    assert join(type(after), head(after), parts, 1 << 20) == after
 
 
 def context_of(job: Job, me: Person) -> JobContext:

@@ -1,7 +1,8 @@
 """A node, simulated: what node/engine/engine.py and its neighbours do, without disks and sockets.
 
 Durable is what survives a crash: encoded states, effects that are not done, messages, blobs,
-results of computations, intents. Every step decodes the stored state and encodes the new one.
+results of computations, intents. Every step stores what it changed, and goes on with what is
+stored.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from simulator.entropy import stream
 from simulator.executor import Executor
+from simulator.stored import Stored
 from simulator.tricks import Tricks
 from simulator.watch import Watch
 
@@ -35,6 +36,7 @@ from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode, decode_tagged, encode, encode_tagged
 from protocol.wire.envelope import Context, Envelope, Frame, envelope_digest, open_envelope, seal
 from protocol.wire.messages import Announce, Ask, Body, Contribution, Release, Told
+from protocol.wire.parts import head
 from protocol.wire.topics import JOBS_TOPIC
 from protocol.wire.verdict import Verdict
 
@@ -51,16 +53,6 @@ _INPUTS = get_args(inputs.Input)
 _MAX = 1 << 24
 
 State = RequesterState | OwnerState
-
-
-@dataclass
-class Stored:
-    """What the disk holds of one job's machine."""
-
-    role: Role
-    spec: bytes
-    state: bytes
-    effects: dict[int, bytes] = field(default_factory=dict)
 
 
 class Node:
@@ -158,7 +150,7 @@ class Node:
         if job not in self._states:
             stored = self.jobs[job]
             cls: type[Any] = RequesterState if stored.role is Role.REQUESTER else OwnerState
-            self._states[job] = cast(State, decode(cls, stored.state, _MAX))
+            self._states[job] = cast(State, stored.read(cls))
         return self._states[job]
 
     def take_job(self, role: Role, content: bytes) -> bytes:
@@ -168,7 +160,7 @@ class Node:
         if job in self.jobs:
             return job
         first: State = RequesterState() if role is Role.REQUESTER else OwnerState()
-        self.jobs[job] = Stored(role, content, encode(first))
+        self.jobs[job] = Stored(role, content, head(first))
         self.blobs[spec_digest(content)] = content
         self._load_context(job, self.jobs[job])
         self._topics = None
@@ -198,7 +190,7 @@ class Node:
         self.contexts[job] = dataclasses.replace(context, cohort=cohort)
 
     def feed(self, job: bytes, input_: inputs.Input, completes: int | None = None) -> None:
-        """One step, stored whole, then its effects."""
+        """One step, what it changed stored, then its effects."""
         stored = self.jobs[job]
         if not (self.world.settings.lean or isinstance(input_, inputs.Tick | inputs.ChainHead)):
             input_ = cast(inputs.Input, decode_tagged(_INPUTS, encode_tagged(input_), _MAX))
@@ -222,11 +214,11 @@ class Node:
             self.keep(input_.envelope)
         self._states[job], mark = after, ""
         if not self.world.settings.lean:
-            data = encode(after)
             # What goes on is what the disk holds, not what the step returned.
-            stored.state, self._states[job] = data, cast(State, decode(type(after), data, _MAX))
+            stored.keep(before, after)
+            self._states[job] = cast(State, stored.read(type(after)))
             assert self._states[job] == after
-            mark = hashlib.sha256(data).hexdigest()[:12]
+            mark = hashlib.sha256(encode(after)).hexdigest()[:12]
         self.world.note(self.name, f"{kind} -> {mark} {' '.join(map(_name, effects))}")
         self._topics = None
         begun = []

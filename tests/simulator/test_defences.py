@@ -21,6 +21,7 @@ from simulator.coalition import Coalition
 from simulator.participant import Node
 from simulator.secrecy import Secrecy
 from simulator.spy import Opened
+from simulator.stored import Backup
 from simulator.world import Settings
 
 from node.work import secagg as secagg_tasks
@@ -63,11 +64,11 @@ def _fork(them: Coalition) -> None:
     chain.reorganise(5)
 
 
-def _put_back(node: Node, state: bytes, *, vault: bool, record: bool) -> None:
+def _put_back(node: Node, state: Backup, *, vault: bool, record: bool) -> None:
     """An earlier state, as from a backup; `vault` and `record` say what is put back or kept."""
     node.crash()
     stored = next(iter(node.jobs.values()))
-    stored.state = state
+    stored.put_back(state)
     stored.effects.clear()
     node.releases.clear()
     if not vault:
@@ -88,7 +89,7 @@ def test_a_fork_and_restored_owners(vault: bool, record: bool, opens: bool) -> N
     each keep the second kind of share back."""
     them = coalition(21, noisy=True)
     place, roster = them.play(0, 0, model := them.model(0))
-    before = [node.jobs[them.world.job].state for node in them.honest]
+    before = [node.jobs[them.world.job].backup() for node in them.honest]
     everybody, victim = them.members(them.world.owners), them.honest[1]
     them.commit(place, model, them.list_of(roster, everybody), them.honest, on_chain=True)
     them.wait(5_000)

@@ -20,7 +20,6 @@ from protocol.machines.job import JobPhase
 from protocol.machines.round import Role
 from protocol.owner.state import OwnerState
 from protocol.spec.job import encode_spec
-from protocol.wire.codec import encode
 from protocol.wire.messages import Ready, Release
 
 MOMENTS = ["before ready", "after ready", "after freeze", "after contributing", "during unmasking"]
@@ -65,6 +64,13 @@ def opened_rounds(world: World) -> list[int]:
 # --- owners vanish
 
 
+#: Without noise, breadth.
+WITH_AND_WITHOUT = [
+    pytest.param(True, id="noise"),
+    pytest.param(False, id="no noise", marks=pytest.mark.ci),
+]
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_with_noise_one_owner_may_vanish(moment: str) -> None:
     world = World(Settings(seed=61, rounds=2, ready_seconds=4, contribute_seconds=6, **NOISY))
@@ -104,7 +110,7 @@ def test_without_noise_one_is_too_many(moment: str) -> None:
     check_private(world)
 
 
-@pytest.mark.parametrize("noisy", [True, False], ids=["noise", "no noise"])
+@pytest.mark.parametrize("noisy", WITH_AND_WITHOUT)
 @pytest.mark.parametrize("moment", MOMENTS[3:])
 def test_as_many_may_vanish_with_their_shares_as_leave_a_threshold(
     moment: str, noisy: bool
@@ -121,7 +127,7 @@ def test_as_many_may_vanish_with_their_shares_as_leave_a_threshold(
     assert withheld == {member_of(world, owner) for owner in world.owners[:2]}
 
 
-@pytest.mark.parametrize("noisy", [True, False], ids=["noise", "no noise"])
+@pytest.mark.parametrize("noisy", WITH_AND_WITHOUT)
 @pytest.mark.parametrize("moment", MOMENTS[3:])
 def test_one_more_costs_the_requester_the_round_and_nobody_privacy(
     moment: str, noisy: bool
@@ -275,7 +281,7 @@ def test_huge_values_cost_a_paid_round_and_move_nothing() -> None:
     world.owners[3].tricks.batch = huge
     run(world)
     assert opened_rounds(world) == [0, 5]
-    records = world.books.records
+    records = tuple(world.books.records)
     assert records[0].next_model != records[0].model_digest
     before, after = (
         world.requester.blobs[d] for d in (records[0].model_digest, records[0].next_model)
@@ -350,13 +356,14 @@ def test_a_restored_node_releases_nothing_for_old_attempts() -> None:
         assert isinstance(state, OwnerState)
         if state.round is not None and state.round.batch_digest and not taken:
             stored = owner.jobs[world.job]
-            taken.append((encode(state), dict(stored.effects)))
+            taken.append((stored.backup(), dict(stored.effects)))
             world.after(0.5, restore)
 
     def restore() -> None:
         owner.crash()
         stored = owner.jobs[world.job]
-        stored.state, stored.effects = taken[0][0], dict(taken[0][1])
+        stored.put_back(taken[0][0])
+        stored.effects = dict(taken[0][1])
         owner.vault.clear()
         owner.releases.clear()
         owner.given.clear()

@@ -184,7 +184,7 @@ class Hostile(RuleBasedStateMachine):
         size = spec.packing.batch_bytes(spec.parameter_count)
         content = b"assay" + bytes([self._mark() % 256]) * (size - 5)
         me.blobs[blob_digest(content)] = content
-        roster = round_.rosters[0].digest
+        roster = next(iter(round_.rosters)).digest
         honest = Contribution(0, member, roster, blob_digest(content), size)
         others = [c.batch for c in round_.contributions] or [digest("nobody's")]
         changes: list[dict[str, Any]] = [
@@ -237,7 +237,7 @@ class Hostile(RuleBasedStateMachine):
         round_, requester = self.round, self.world.requester
         if round_ is None or not round_.ready:
             return
-        kept = [requester.messages[r.message] for r in round_.ready[: 4 if partial else 1]]
+        kept = [requester.messages[r.message] for r in [*round_.ready][: 4 if partial else 1]]
         content = encode_roster(kept)
         requester.blobs[blob_digest(content)] = content
         roster = Roster(block, blob_digest(content), len(content))

@@ -42,6 +42,10 @@ MAX_CALLS: Final = 4
 MAX_TRIES: Final = 6
 FIRST_PAUSE: Final = 0.1
 
+#: The longest that a node may have a call wait (Retry-After), seconds; if it wants more, the call
+#: fails, and its caller asks later or another node.
+MAX_WANTED: Final = 5.0
+
 #: The same where another node can be asked: of two that each fail a third of their calls, one call
 #: in nine goes on to the other.
 FEW_TRIES: Final = 2
@@ -262,10 +266,15 @@ class Endpoints:
         for left in reversed(range(tries)):
             try:
                 return await self._try(place, method, params, parse)
-            except (Unreachable, Busy):
+            except (Unreachable, Busy) as error:
                 if not left:
                     raise
-            await trio.sleep(pause * (0.5 + self._chance()))
+                wanted = error.after if isinstance(error, Busy) else 0.0
+                if wanted > MAX_WANTED:
+                    raise
+            # Who asks sooner than a node wants is kept out for longer; who waits much longer than
+            # others is no worse off with another node, or with the next look.
+            await trio.sleep(max(wanted, pause * (0.5 + self._chance())))
             pause *= 2
         raise FatalError("a call without a try")
 

@@ -25,7 +25,7 @@ import trio
 from node.chain.client import ChainClient
 from node.chain.errors import Busy, NoContract
 from node.chain.intents import rows
-from node.chain.intents.rows import Owner, Row, Store
+from node.chain.intents.rows import Owner, Row, Store, Wanted
 from node.chain.intents.sequencer import IntentPolicy, Sequencer
 from node.chain.signer import Signer
 from protocol.errors import ChainError, FatalError, InputError
@@ -41,12 +41,19 @@ class Intent:
     """A call of the contract to be made once. `id` is the caller's, as 'job/ab12/commit/3'.
 
     `args` as the contract's ABI has them: addresses 20 bytes, tuples as sequences; `value` in wei.
+    With `to` (20 bytes) it is a call of another contract, or a payment: `args` is then its calldata
+    alone, and `function` a word for people. `needs` is the id of an intent that must be mined
+    before this one is sent; where that one fails, this one does. `max_fee` bounds what is offered,
+    wei per gas, where the setting is not to hold.
     """
 
     id: str
     function: str
     args: tuple[Any, ...]
     value: int = 0
+    to: bytes | None = None
+    needs: str = ""
+    max_fee: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +117,10 @@ class Intents:
 
         Raises InputError if it cannot be encoded, or if its id stands for something else.
         """
-        if not 1 <= len(intent.id) <= rows.MAX_ID:
-            raise InputError(f"1 to {rows.MAX_ID} characters", "intent")
-        if not 0 <= intent.value < 2**256:
-            raise InputError(f"{intent.value} wei", "intent.value")
-        args = self._client.codec.encode(intent.function, intent.args)
-        if len(args) > rows.MAX_CALLDATA:
-            raise InputError(f"{len(args)} bytes of calldata", "intent.args")
+        insert = self.prepare(intent)
 
         def write(tx: Any) -> Row | None:
-            rows.insert(tx, self._owner, intent.id, intent.function, args, intent.value)
+            insert(tx)
             return rows.get(tx, intent.id)
 
         row = await self._store.run(write)
@@ -127,6 +128,38 @@ class Intents:
         if row is None:
             raise FatalError(f"intent {intent.id!r} vanished from the store")
         return _outcome(row)
+
+    def prepare(self, *intents: Intent) -> Callable[[Any], None]:
+        """What stores intents, in order, inside a transaction of the caller's; `wake` comes after
+        it. Raises InputError as `submit` does, before anything is written."""
+        wanted = [self._wanted(each) for each in intents]
+
+        def write(tx: Any) -> None:
+            for each in wanted:
+                rows.insert(tx, self._owner, each)
+
+        return write
+
+    def _wanted(self, intent: Intent) -> Wanted:
+        if not 1 <= len(intent.id) <= rows.MAX_ID:
+            raise InputError(f"1 to {rows.MAX_ID} characters", "intent")
+        if not 0 <= intent.value < 2**256:
+            raise InputError(f"{intent.value} wei", "intent.value")
+        if intent.to is None:
+            args = self._client.codec.encode(intent.function, intent.args)
+        else:
+            args = b"".join(intent.args)
+        if len(args) > rows.MAX_CALLDATA:
+            raise InputError(f"{len(args)} bytes of calldata", "intent.args")
+        return Wanted(
+            intent.id,
+            intent.function,
+            args,
+            intent.value,
+            intent.to,
+            intent.needs,
+            intent.max_fee,
+        )
 
     async def give_up(self, ident: str, why: str) -> bool:
         """Drop an intent of which nothing was ever signed; False if it is too late for that."""

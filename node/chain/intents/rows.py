@@ -58,6 +58,8 @@ class Row:
     """An intent as stored; `signed` are the transactions under its present nonce, oldest first.
 
     `since` is the block at which the present trouble (a refusal, a foreign nonce) was first seen.
+    `recipient` is where the transaction goes, if not to the contract `target`. `needs` is the id of
+    an intent that must be mined first. `max_fee` bounds what is offered, wei per gas.
     """
 
     seq: int
@@ -74,7 +76,21 @@ class Row:
     gas_used: int | None
     since: int | None
     error: str
+    recipient: bytes | None
+    needs: str
+    max_fee: int | None
+    gas_price: int
     signed: tuple[Signed, ...]
+
+    @property
+    def to(self) -> bytes:
+        """Where the transaction goes."""
+        return self.target if self.recipient is None else self.recipient
+
+    @property
+    def gas_cost(self) -> int:
+        """What its gas cost, wei; 0 until it is mined."""
+        return (self.gas_used or 0) * self.gas_price
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +104,7 @@ class Owner:
 
 _COLUMNS = (
     "seq, id, function, args, value, target, state, told, nonce, tx_hash, block, gas_used,"
-    " since, error"
+    " since, error, recipient, needs, max_fee, gas_price"
 )
 
 
@@ -102,30 +118,53 @@ def _row(tx: sqlite3.Connection, values: tuple[Any, ...]) -> Row:
             (seq, nonce),
         ).fetchall()
     signed = tuple(Signed(h, n, int(fee), int(tip), gas, raw) for h, n, fee, tip, gas, raw in found)
-    row = Row(*(*values, signed))
+    *plain, max_fee, gas_price = values
+    row = Row(*(*plain, int(max_fee) if max_fee else None, int(gas_price or 0), signed))
     return replace(row, value=int(row.value))
 
 
-def insert(
-    tx: sqlite3.Connection, owner: Owner, ident: str, function: str, args: bytes, value: int
-) -> bool:
-    """Add an intent in state queued; False if the same one is there already.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A call to be stored as an intent; fields as in Row, `max_fee` None for the setting."""
 
-    Raises InputError if the id stands for something else.
+    id: str
+    function: str
+    args: bytes
+    value: int
+    recipient: bytes | None = None
+    needs: str = ""
+    max_fee: int | None = None
+
+
+def insert(tx: sqlite3.Connection, owner: Owner, wanted: Wanted) -> bool:
+    """Add an intent in state queued; False if the same call is there already under this id.
+
+    What it waits for and what it may offer stay as they were first stored. Raises InputError if the
+    id stands for another call.
     """
     found = tx.execute(
-        "SELECT chain_id, account, target, function, args, value FROM intents WHERE id = ?",
-        (ident,),
+        "SELECT chain_id, account, target, function, args, value, recipient FROM intents"
+        " WHERE id = ?",
+        (wanted.id,),
     ).fetchone()
-    wanted = (owner.chain_id, owner.account, owner.contract, function, args, str(value))
+    call = (
+        owner.chain_id,
+        owner.account,
+        owner.contract,
+        wanted.function,
+        wanted.args,
+        str(wanted.value),
+        wanted.recipient,
+    )
     if found is not None:
-        if tuple(found) != wanted:
-            raise InputError(f"{ident!r} already stands for another {found[3]}", "intent")
+        if tuple(found) != call:
+            raise InputError(f"{wanted.id!r} already stands for another {found[3]}", "intent")
         return False
+    max_fee = "" if wanted.max_fee is None else str(wanted.max_fee)
     tx.execute(
-        "INSERT INTO intents (chain_id, account, target, function, args, value, id)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (*wanted, ident),
+        "INSERT INTO intents (chain_id, account, target, function, args, value, recipient, id,"
+        " needs, max_fee) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*call, wanted.id, wanted.needs, max_fee),
     )
     return True
 
@@ -214,13 +253,14 @@ def set_mined(
     tx_hash: bytes,
     block: int,
     gas_used: int,
+    gas_price: int,
     error: str,
 ) -> None:
     """Mined, final or failed, by the transaction that a block holds."""
     tx.execute(
-        "UPDATE intents SET state = ?, tx_hash = ?, block = ?, gas_used = ?, since = NULL,"
-        " error = ? WHERE seq = ?",
-        (state, tx_hash, block, gas_used, error[:MAX_ERROR], seq),
+        "UPDATE intents SET state = ?, tx_hash = ?, block = ?, gas_used = ?, gas_price = ?,"
+        " since = NULL, error = ? WHERE seq = ?",
+        (state, tx_hash, block, gas_used, str(gas_price), error[:MAX_ERROR], seq),
     )
 
 

@@ -37,6 +37,9 @@ _GAS_ALLOWED_PER_BYTE: Final = 64
 #: Replacements under one nonce: 1.25^12 is 14 times the first fee.
 _MAX_REPLACEMENTS: Final = 12
 
+#: What bounds an offer, for people.
+_LIMIT: Final = "chain.max_fee_gwei (or --max-fee)"
+
 #: Gas of a transfer that calls nothing (EIP-2), and its function's name.
 _TRANSFER_GAS: Final = 21_000
 _TRANSFER: Final = ""
@@ -123,9 +126,11 @@ class Sequencer:
         that came in between may be what the earlier one waited for, and be overtaken.
         """
         account = self._signer.account
+        if row.needs and not await self._comes_next(row):
+            return False
         others = await self._live()
         try:
-            gas = await self._client.estimate(account, row.target, row.args, row.value)
+            gas = await self._client.estimate(account, row.to, row.args, row.value)
         except Reverted as error:
             await self._refuse(row, head, error.reason, others)
             return False
@@ -141,7 +146,7 @@ class Sequencer:
         fees = await self._client.fees()
         balance = await self._client.balance(account)
         try:
-            max_fee, _ = fees.offer(self._policy.max_fee)
+            max_fee, _ = fees.offer(self._limit(row))
         except TooDear as error:
             await self._trouble(row, str(error))
             return False
@@ -155,9 +160,26 @@ class Sequencer:
         await self._begin(row, max([count, *taken]), gas, fees)
         return True
 
+    async def _comes_next(self, row: Row) -> bool:
+        """Whether what an intent waits for is on the chain: a later nonce then stays behind it.
+
+        An intent whose forerunner failed can only fail: it is refused at once.
+        """
+        before = await self._store.read(lambda tx: rows.get(tx, row.needs))
+        if before is None or before.state in (rows.MINED, rows.FINAL):
+            return True
+        if before.state in (rows.FAILED, rows.SUPERSEDED):
+            text = f"{before.function} came to nothing: {before.error}"
+            await self._store.run(lambda tx: rows.set_refused(tx, row.seq, text))
+        return False
+
+    def _limit(self, row: Row) -> int:
+        """The most that is offered for it, wei per gas."""
+        return self._policy.max_fee if row.max_fee is None else row.max_fee
+
     async def _begin(self, row: Row, nonce: int, gas: int, fees: Fees) -> None:
         """Sign and store, then send; not if the intent was given up meanwhile."""
-        max_fee, tip = fees.offer(self._policy.max_fee)
+        max_fee, tip = fees.offer(self._limit(row))
         signed = await self._sign(row, nonce, gas, max_fee, tip)
         if await self._store.run(lambda tx: rows.put_signed(tx, row.seq, signed, rows.QUEUED)):
             await self._send(row, signed)
@@ -170,7 +192,7 @@ class Sequencer:
             "gas": gas,
             "maxFeePerGas": max_fee,
             "maxPriorityFeePerGas": tip,
-            "to": self._signer.account if row.function == _TRANSFER else row.target,
+            "to": self._signer.account if row.function == _TRANSFER else row.to,
             "value": row.value,
             "data": row.args,
         }
@@ -252,7 +274,14 @@ class Sequencer:
         error = "" if receipt.ok else await self._why_reverted(row, signed, receipt)
         await self._store.run(
             lambda tx: rows.set_mined(
-                tx, row.seq, state, receipt.tx_hash, receipt.block, receipt.gas_used, error
+                tx,
+                row.seq,
+                state,
+                receipt.tx_hash,
+                receipt.block,
+                receipt.gas_used,
+                receipt.gas_price,
+                error,
             )
         )
 
@@ -263,7 +292,7 @@ class Sequencer:
             return f"{text}: out of gas ({signed.gas})"
         try:
             await self._client.run(
-                self._signer.account, row.target, row.args, row.value, at=receipt.block - 1
+                self._signer.account, row.to, row.args, row.value, at=receipt.block - 1
             )
         except Reverted as error:
             return f"{text}: {error.reason}"
@@ -303,16 +332,14 @@ class Sequencer:
     async def _replace(self, row: Row, old: Signed) -> None:
         """Offer more for the same nonce; both hashes are watched, one can be mined."""
         fees = await self._client.fees()
-        limit = self._policy.max_fee
+        limit = self._limit(row)
         try:
             max_fee, tip = fees.raised(old.max_fee, old.tip, limit)
         except TooDear as error:
             await self._trouble(row, str(error))
             return
         if max_fee > limit or len(row.signed) > _MAX_REPLACEMENTS:
-            why = (
-                f"not mined at {old.max_fee} wei per gas; a higher offer passes chain.max_fee_gwei"
-            )
+            why = f"not mined at {old.max_fee} wei per gas; a higher offer passes {_LIMIT}"
             if max_fee <= limit:
                 why = f"not mined at {old.max_fee} wei per gas, raised {_MAX_REPLACEMENTS} times"
             await self._trouble(row, why)
@@ -337,7 +364,7 @@ class Sequencer:
         ident = f"{rows.GAP}{count}/{head.number}"
 
         def write(tx: Any) -> Row | None:
-            rows.insert(tx, self._owner, ident, _TRANSFER, b"", 0)
+            rows.insert(tx, self._owner, rows.Wanted(ident, _TRANSFER, b"", 0))
             return rows.get(tx, ident)
 
         row = await self._store.run(write)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from node.cli import views
+from node.cli import money_views
 from node.cli.options import Here
 from node.console.client import NoDaemon
 from node.console.failure import Failure
@@ -28,7 +28,7 @@ def account(*, session: Here) -> int:
         address = to_checksum(public_account(session.home))
         session.emit({"address": address}, [Pairs([("account", address)])])
         return Exit.OK
-    session.emit(found, views.account(found))
+    session.emit(found, money_views.account(found, session.tokens))
     return Exit.OK
 
 

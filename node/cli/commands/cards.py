@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,7 +31,7 @@ def card_publish(
     """
     given = {"dataset": dataset, "card": _read(file), "dry_run": dry_run}
     own = session.call("card.publish", given)
-    session.emit(own, card_views.own_card(own))
+    session.emit(own, card_views.own_card(own, session.tokens))
     return Exit.OK
 
 
@@ -61,11 +62,9 @@ def offers(
     ] = None,
     purpose: Annotated[str | None, Parameter(help="A purpose that it allows.")] = None,
     max_price: Annotated[
-        str | None, Parameter(help="The most that its least rate may be: '0.002 ether'.")
+        str | None, Parameter(help="The most that its least rate may be: '0.002 ether', '5 USDC'.")
     ] = None,
-    token: Annotated[
-        str | None, Parameter(help="A token's address; --max-price is then in its smallest unit.")
-    ] = None,
+    token: Annotated[str | None, Parameter(help="A token's name here, or its address.")] = None,
     limit: Annotated[int, Parameter(help="How many are listed.")] = 100,
     session: Here,
 ) -> int:
@@ -75,18 +74,19 @@ def offers(
     """
     if card is not None:
         detail = session.call("offer.show", {"card": card.lower()})
-        session.emit(detail["offer"], card_views.offer(detail["offer"]))
+        session.emit(detail["offer"], card_views.offer(detail["offer"], session.tokens))
         return Exit.OK
+    asked = _Price.of(session, max_price, token)
     given = {
         "columns": list(column),
         "kind": kind,
         "purpose": purpose,
-        "max_rate": None if max_price is None else _amount(max_price, token),
-        "token": token,
+        "max_rate": asked.most,
+        "token": asked.token,
         "limit": limit,
     }
     found = session.call("offers", given)
-    session.emit(found, card_views.offers(found))
+    session.emit(found, card_views.offers(found, session.tokens))
     return Exit.OK
 
 
@@ -105,7 +105,25 @@ def _read(path: Path) -> str:
         raise Failure(Exit.USAGE, f"{path} is not UTF-8 text", field="file") from None
 
 
-def _amount(text: str, token: str | None) -> str:
-    from protocol.amounts import parse_amount
+@dataclass(frozen=True)
+class _Price:
+    """What a price is looked for in, as the control socket takes it."""
 
-    return str(parse_amount(text, "max_price", units=token is None))
+    most: str | None
+    token: str | None
+
+    @classmethod
+    def of(cls, session: Session, most: str | None, token: str | None) -> _Price:
+        """`most` names its currency itself where it has a unit. Raises InputError."""
+        from protocol.addresses import ZERO_ADDRESS, to_checksum
+        from protocol.tokens import NO_TOKENS
+
+        if most is None and token is None:
+            return cls(None, None)
+        tokens = session.tokens or NO_TOKENS
+        named = None if most is None else tokens.called(most.strip().rpartition(" ")[2])
+        address = named.address if named is not None else ZERO_ADDRESS
+        if token is not None:
+            address = tokens.address(token)
+        amount = None if most is None else str(tokens.parse(most, address, "max_price"))
+        return cls(amount, None if address == ZERO_ADDRESS else to_checksum(address))

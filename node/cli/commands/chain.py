@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
-from node.cli.options import Here
+from node.cli.options import Here, MaxFee, fee_limit
 from node.console.amounts import money
+from node.console.asking import agree
 from node.console.failure import Failure
 from node.console.session import Session, write_json
 from node.console.show import Pairs
@@ -87,6 +88,7 @@ def deploy(
     session: Here,
     force: Annotated[bool, Parameter(help="Even though this home has a contract already.")] = False,
     yes: Annotated[bool, Parameter(help="Pay what it costs without being asked.")] = False,
+    max_fee: MaxFee = None,
 ) -> int:
     """Deploy the bounty contract from this home's account, and keep its address in config.toml.
 
@@ -100,7 +102,7 @@ def deploy(
     from node.home.vault import read_passphrase
     from protocol.addresses import to_checksum
 
-    home = session.home
+    home, limit = session.home, fee_limit(max_fee)
     config = load_config(home)
     if config.chain_url is None or config.chain_id is None:
         text = f"the chain's url or id is missing in {home.config}"
@@ -111,7 +113,7 @@ def deploy(
     keys = Keys.open(home, read_passphrase())
     # Held throughout: a daemon that starts in between would come up without the contract.
     with home.lock():
-        contract = trio.run(_deploy, config, keys, yes)
+        contract = trio.run(_deploy, config, keys, yes, limit)
         save_config(home, dataclasses.replace(config, contract=contract))
     address = to_checksum(contract)
     result = {
@@ -123,7 +125,7 @@ def deploy(
     return Exit.OK
 
 
-async def _deploy(config: Config, keys: Keys, yes: bool) -> bytes:
+async def _deploy(config: Config, keys: Keys, yes: bool, limit: int | None) -> bytes:
     from node.chain.client import ChainClient
     from node.chain.deploy import deploy_bounty, price_deployment
 
@@ -131,7 +133,9 @@ async def _deploy(config: Config, keys: Keys, yes: bool) -> bytes:
         raise Failure(Exit.INTERNAL, "deploy without a chain")
     client = await ChainClient.open(config.chain_url, config.chain_id, None)
     try:
-        price = await price_deployment(client, keys.account, limit=config.max_fee_gwei * 10**9)
+        price = await price_deployment(
+            client, keys.account, limit=limit or config.max_fee_gwei * 10**9
+        )
         held = await client.balance(keys.account)
         most = -(-price.most // _SHOWN) * _SHOWN
         text = (
@@ -142,17 +146,7 @@ async def _deploy(config: Config, keys: Keys, yes: bool) -> bytes:
         if held < price.most:
             raise Failure(Exit.REFUSED, text, next_="send ether to the account: assay account")
         if not yes:
-            _agree(text)
+            agree(text, "deploy it?", command="assay deploy", left="nothing was deployed")
         return await deploy_bounty(client, keys, price=price)
     finally:
         client.close()
-
-
-def _agree(text: str) -> None:
-    """Ask whoever sits at the terminal. Raises Failure where nobody does, or the answer is no."""
-    if not sys.stdin.isatty():
-        raise Failure(Exit.REFUSED, f"{text}; nobody is there to agree", next_="assay deploy --yes")
-    sys.stderr.write(f"{text}\ndeploy it? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise Failure(Exit.REFUSED, "nothing was deployed", next_="assay deploy")

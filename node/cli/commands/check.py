@@ -68,9 +68,11 @@ def job_check(
     from protocol.cost.estimate import estimate
     from protocol.spec.read import SpecError
     from protocol.spec.toml import parse_toml
+    from protocol.tokens import NO_TOKENS
 
     try:
-        draft = parse_toml(text, no_noise)
+        tokens = session.tokens or NO_TOKENS
+        draft = parse_toml(text, no_noise, tokens)
         wanted = check_sealed.asked(draft.terms.privacy.sealed, held_out, dry_run, rows_per_owner)
         sealed = check_sealed.facts(draft, wanted) if draft.terms.privacy.sealed else None
     except SpecError as error:
@@ -80,18 +82,29 @@ def job_check(
         found["warnings"].append(
             f"--holdout {holdout!r} is no file here; as a data set's name the daemon reads it"
         )
-    found["cards"] = _cards(session, text, no_noise)
-    session.emit(found, check_views.estimate(found))
+    found["cards"] = _ask(session, "offers.match", text, no_noise)
+    found["quote"] = _quote(session, text, no_noise)
+    session.emit(found, check_views.estimate(found, tokens))
     return Exit.OK
 
 
-def _cards(session: Session, text: str, no_noise: bool) -> dict[str, Any] | None:
-    """How many cards meet the spec; None without a daemon that could tell."""
+def _ask(session: Session, method: str, text: str, no_noise: bool) -> dict[str, Any] | None:
+    """What a daemon says of the spec; None where none runs."""
     try:
-        met: dict[str, Any] = session.call("offers.match", {"spec": text, "no_noise": no_noise})
+        said: dict[str, Any] = session.call(method, {"spec": text, "no_noise": no_noise})
     except NoDaemon:
         return None
-    return met
+    return said
+
+
+def _quote(session: Session, text: str, no_noise: bool) -> dict[str, Any] | None:
+    """What posting takes now; None without a daemon, or where its chain does not answer."""
+    try:
+        return _ask(session, "job.quote", text, no_noise)
+    except Failure as failure:
+        if failure.end is not Exit.CHAIN:
+            raise
+        return None
 
 
 def _problems(session: Session, problems: list[dict[str, Any]]) -> int:
@@ -104,9 +117,10 @@ def _result(
 ) -> dict[str, Any]:
     """Everything as JSON; amounts are decimal strings, as on the control socket."""
     from protocol.addresses import to_checksum
+    from protocol.cost.gas import job_gas
     from protocol.spec.job import ETHER
 
-    terms = draft.terms
+    terms, gas = draft.terms, job_gas(draft.terms)
     payment, cohort, privacy = terms.payment, terms.cohort, terms.privacy
     numbers = dataclasses.asdict(found)
     numbers |= {"owner_earns": str(found.owner_earns), "escrow": str(found.escrow)}
@@ -139,6 +153,7 @@ def _result(
         "lifetime_seconds": draft.lifetime_seconds,
         "gaps": _gaps(terms),
         "estimate": numbers,
+        "gas": {"all": gas.all, **dataclasses.asdict(gas)},
         "sealed_model": sealed,
     }
 

@@ -95,7 +95,7 @@ def data_list(*, session: Here) -> int:
 def policy_show(dataset: Dataset, *, session: Here) -> int:
     """What a dataset may be used for, term by term, with what each term allows."""
     found = session.call("policy.show", {"dataset": dataset})
-    session.emit(found, policy_views.policy(found))
+    session.emit(found, policy_views.policy(found, session.tokens))
     return Exit.OK
 
 
@@ -117,7 +117,9 @@ def policy_set(
         next_ = f"assay policy show {dataset}"
         raise Failure(Exit.USAGE, "give at least one TERM=VALUE", next_=next_, field="terms")
     found = session.call("policy.set", {"dataset": dataset, "changes": changes})
-    session.emit(found, [*policy_views.policy(found), *policy_views.running_jobs(found)])
+    session.emit(
+        found, [*policy_views.policy(found, session.tokens), *policy_views.running_jobs(found)]
+    )
     return Exit.OK
 
 
@@ -135,7 +137,7 @@ def policy_explain(
     it leaves this machine.
     """
     found = session.call("policy.explain", {"job": job, "dataset": data})
-    session.emit(found, policy_views.explained(found))
+    session.emit(found, policy_views.explained(found, session.tokens))
     return Exit.OK
 
 

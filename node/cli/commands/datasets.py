@@ -91,7 +91,7 @@ def data_replace(
         raise Failure(Exit.USAGE, text, next_=f"assay data replace {name} FILE", field="file")
     else:
         method, asked = "data.replace", {"name": name, "path": str(file.absolute())} | written
-    found = session.call(method, asked, timeout=_READING_SECONDS)
+    found = session.call_watched(method, asked, _READING_SECONDS, "data.reading")
     session.emit(found, data_views.changed(found))
     return Exit.OK
 

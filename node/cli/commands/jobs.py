@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import Parameter
 
 from node.cli import data_views, views
-from node.cli.options import Here, Job, NoNoise, Spec, holdout_file, read_spec
+from node.cli.money_views import claims, pay, quoted
+from node.cli.options import (
+    Here,
+    Job,
+    MaxFee,
+    NoNoise,
+    Spec,
+    Yes,
+    fee_limit,
+    holdout_file,
+    read_spec,
+)
+from node.console.asking import agree
 from node.console.failure import Failure
 from node.console.session import Session, write_json
 from node.control.codes import Exit
@@ -40,7 +52,7 @@ _NO_HOLDOUT: Final = (
 def jobs(*, session: Here) -> int:
     """Jobs known here, newest first, and why each stands where it stands."""
     found = session.call("jobs")
-    session.emit(found, views.jobs(found))
+    session.emit(found, views.jobs(found, session.tokens))
     return Exit.OK
 
 
@@ -52,14 +64,29 @@ def job_post(
         str | None, Parameter(help="A dataset's name or a file; accuracy is measured on it.")
     ] = None,
     no_noise: NoNoise = False,
+    max_fee: MaxFee = None,
+    yes: Yes = False,
 ) -> int:
-    """Post a job: check its spec, escrow its bounty, announce it to the swarm."""
+    """Post a job: check its spec, escrow its bounty, announce it to the swarm.
+
+    It says what that locks up and costs, and asks before it spends. A job that pays in a token is
+    preceded by one approval of exactly its escrow, if the contract may not take as much already.
+    --max-fee bounds what the posting offers, not the transactions of the rounds that follow.
+    """
     text, path = read_spec(spec), holdout_file(holdout)
     given = holdout if path is None else str(path.absolute())
-    posted = session.call("job.post", {"spec": text, "holdout": given, "no_noise": no_noise})
+    limit = fee_limit(max_fee)
+    if not yes:
+        quote = session.call("job.quote", {"spec": text, "no_noise": no_noise})
+        if quote["problem"]:
+            raise Failure(Exit.CHAIN, quote["problem"], next_=f"assay job check {spec}")
+        said = quoted(quote, session.tokens)
+        agree(said, "post it?", command=f"assay job post {spec}", left="nothing was posted")
+    asked = {"spec": text, "holdout": given, "no_noise": no_noise, "max_fee": _wei(limit)}
+    posted = session.call("job.post", asked)
     lines = [
         f"posted {posted['job']}",
-        f"escrowed {views.pay(posted['escrowed'], posted['token'])}",
+        f"escrowed {pay(posted['escrowed'], posted['token'], session.tokens)}",
         *([f"transaction {posted['transaction']}"] if posted["transaction"] else []),
         *([] if holdout is not None else [_NO_HOLDOUT]),
         *views.noise_warning(posted),
@@ -72,7 +99,7 @@ def job_post(
 def job_show(job: Job, *, session: Here) -> int:
     """All that this node knows of a job: rounds, owners, money, bytes, seconds."""
     found = session.call("job.show", {"job": job})
-    session.emit(found, views.job(found))
+    session.emit(found, views.job(found, session.tokens))
     return Exit.OK
 
 
@@ -98,6 +125,10 @@ def job_watch(job: Job, *, session: Here) -> int:
             text = f"{summary['job']} {stands}. {summary['reason']}"
             session.emit(None, [text.rstrip(), *views.noise_warning(summary)])
     return Exit.FAULT if summary["early"] else _ENDS[summary["state"]]
+
+
+def _wei(amount: int | None) -> str | None:
+    return None if amount is None else str(amount)
 
 
 def _print_event(event: Event, session: Session) -> None:
@@ -205,7 +236,7 @@ def claim(
     """
     given = {"job": job, "account": account, "everybody": everybody}
     found = session.call("claim", given)
-    session.emit(found, views.claims(found))
+    session.emit(found, claims(found, session.tokens))
     return Exit.OK
 
 

@@ -40,8 +40,15 @@ from node.control.shapes.job_results import (
     Round,
     RowsFit,
 )
-from node.control.shapes.results import (
+from node.control.shapes.money_results import (
     Account,
+    Currency,
+    Earning,
+    Earnings,
+    Quote,
+    Sent,
+)
+from node.control.shapes.results import (
     ChainStatus,
     Dataset,
     Event,
@@ -68,6 +75,7 @@ __all__ = [
     "Check",
     "Claim",
     "Consent",
+    "Currency",
     "Dataset",
     "DatasetChanged",
     "DatasetColumn",
@@ -77,6 +85,8 @@ __all__ = [
     "DatasetView",
     "DatasetWord",
     "Declined",
+    "Earning",
+    "Earnings",
     "Event",
     "Explained",
     "ExplainedRule",
@@ -97,8 +107,10 @@ __all__ = [
     "Posted",
     "Privacy",
     "PrivacyJob",
+    "Quote",
     "Round",
     "RowsFit",
+    "Sent",
     "Status",
     "Stopping",
     "Subscribed",

@@ -37,6 +37,7 @@ class Claim(TypedDict):
     # node.control.job_results.Claim
     job: str
     account: str
+    token: str | None
     rounds: int
     rate: str
     merit: str
@@ -135,6 +136,7 @@ class Money(TypedDict):
     paid: str
     returned: str
     gas: int
+    gas_cost: str
 
 
 class Posted(TypedDict):

@@ -5,14 +5,6 @@ from __future__ import annotations
 from typing import Literal, TypedDict
 
 
-class Account(TypedDict):
-    # node.control.results.Account
-    address: str
-    payout: str
-    balance: str
-    claimable: str
-
-
 class ChainStatus(TypedDict):
     # node.control.results.ChainStatus
     url: str

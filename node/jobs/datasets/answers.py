@@ -19,7 +19,7 @@ from node.privacy import budgets, settling
 from node.store import catalogue, people, versions
 from node.store.catalogue import Dataset
 from node.store.store import Transaction
-from protocol.errors import InputError
+from protocol.errors import AssayError, InputError
 from protocol.owner.state import OwnerState
 
 #: Columns that one answer names.
@@ -93,7 +93,7 @@ class Datasets:
         return await self.added(dataset, notes, other_people)
 
     def _reading(self, name: str) -> Callable[[str], None]:
-        """Events of how far `data add` is."""
+        """Events of how far `data add` or `data replace` is."""
 
         def tell(line: str) -> None:
             self._bus.publish("data.reading", f"{name}: {line}", facts={"dataset": name})
@@ -103,13 +103,19 @@ class Datasets:
     async def added(
         self, dataset: Dataset, notes: tuple[str, ...], other_people: tuple[str, ...] = ()
     ) -> r.Dataset:
-        """A new data set as it is shown, compared with the others and held against jobs."""
+        """A new data set as it is shown, compared with the others and held against jobs. One that
+        cannot be compared is taken out again: a command that fails leaves nothing."""
         services, name = self._services, dataset.name
-        await settling.settle(services, name, other_people)
+        self._reading(name)("comparing its rows with those of other data sets")
+        try:
+            await settling.settle(services, name, other_people)
+            # A name that is used again keeps what it has told.
+            spent = await budgets.spent(services, name)
+        except AssayError as error:
+            await keeping.remove(services, name)
+            raise InputError(f"{error}; nothing was added", "data") from error
         self._bus.publish("data.added", f"{name}: {dataset.rows} rows")
         await self._changed()
-        # A name that is used again keeps what it has told.
-        spent = await budgets.spent(services, name)
         return self._shown(dataset, False, spent, await self._same(name), notes)
 
     async def _same(self, name: str) -> tuple[str, ...]:
@@ -146,24 +152,31 @@ class Datasets:
         names: tuple[str, ...],
     ) -> d.DatasetChanged:
         """`NodeApi.data_replace`."""
-        reading = declared(separator, decimal, encoding, header, names)
-        return await self._replaced(
-            name, await keeping.replace(self._services, name, Path(path), reading)
-        )
+        given = Path(path), declared(separator, decimal, encoding, header, names)
+        before = await self._same(name)
+        done = await keeping.replace(self._services, name, *given, self._reading(name))
+        return await self._replaced(name, before, done)
 
     async def replace_sql(
         self, name: str, sql: str, url: str, password: str | None
     ) -> d.DatasetChanged:
         """`NodeApi.data_replace_sql`."""
-        asked = query(sql, url)
-        return await self._replaced(
-            name, await keeping.replace_by_query(self._services, name, asked, password or "")
-        )
+        given = query(sql, url), password or ""
+        before = await self._same(name)
+        done = await keeping.replace_by_query(self._services, name, *given, self._reading(name))
+        return await self._replaced(name, before, done)
 
     async def _replaced(
-        self, name: str, done: tuple[Dataset, tuple[str, ...], tuple[bytes, ...]]
+        self,
+        name: str,
+        before: tuple[str, ...],
+        done: tuple[Dataset, tuple[str, ...], tuple[bytes, ...]],
     ) -> d.DatasetChanged:
+        """A new version as it is shown; names that share its budget only now are said."""
         dataset, notes, kept = done
+        if fresh := [each for each in await self._same(name) if each not in before]:
+            said = f"it has rows of {', '.join(fresh)}: they share one privacy budget now"
+            notes = (*notes, f"{said} (assay privacy)")
         self._bus.publish("data.replaced", f"{name}: {dataset.rows} rows")
         await self._changed()
         return _changed(dataset, kept, notes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from node.data.datasets import (
@@ -24,10 +25,11 @@ from node.data.reading import Reading
 from node.data.sql.query import Query
 from node.engine.engine import Machine
 from node.engine.services import Services
-from node.privacy import settling
-from node.store import catalogue, jobs, versions
+from node.privacy import reserving, settling
+from node.store import catalogue, jobs, people, versions
 from node.store.catalogue import Dataset
 from node.store.store import Transaction
+from node.workers.compute import run_followed
 from protocol.errors import InputError, StateError
 from protocol.machines.job import OVER, JobPhase
 from protocol.owner.state import OwnerState
@@ -67,34 +69,52 @@ async def remove(services: Services, name: str) -> tuple[Dataset, int]:
         catalogue.delete_dataset(tx, name)
         return dataset
 
+    sharing = await services.store.read(lambda tx: people.group(tx, name))
     dataset = await services.store.run(write)
-    return dataset, await drop_copies(services.home, services.store, name)
+    copies = await drop_copies(services.home, services.store, name)
+    for each in sharing:
+        if each != name:
+            # Fewer data sets may share a budget now, so that more of its jobs fit it.
+            await reserving.look_again(services, each)
+    return dataset, copies
 
 
 async def replace(
-    services: Services, name: str, path: Path, reading: Reading
+    services: Services,
+    name: str,
+    path: Path,
+    reading: Reading,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Dataset, tuple[str, ...], tuple[bytes, ...]]:
     """Import the file at `path` (absolute) as the next version of a data set; words about how it
-    was read, and the jobs that go on with the version that they have.
+    was read, and the jobs that go on with the version that they have. `tell` gets lines of how far
+    it is.
 
-    Name, policy, column map, budget and joined jobs stay. Raises InputError (no such data set, or
-    whatever is wrong with the file), StateError (it was changed meanwhile); then nothing changed.
+    Name, policy, column map, budget and joined jobs stay, and a hold-out stays one. Raises
+    InputError (no such data set, whatever is wrong with the file, or it cannot be compared with the
+    others), StateError (it was changed meanwhile); then nothing changed.
     """
     check_path(path)
     before = await find(services, name)
-    imported = await services.compute.run_aside(
-        import_file, path, services.home.datasets, reading, before.renames
+    given = path, services.home.datasets, reading, before.renames
+    imported = await run_followed(
+        services.compute, services.home.datasets, tell, import_file, *given
     )
     return await _replace(services, before, str(path), imported)
 
 
 async def replace_by_query(
-    services: Services, name: str, asked: Query, password: str
+    services: Services,
+    name: str,
+    asked: Query,
+    password: str,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Dataset, tuple[str, ...], tuple[bytes, ...]]:
     """The same by the rows that `asked` gives now. The password goes to the worker alone."""
     before = await find(services, name)
-    imported = await services.compute.run_aside(
-        import_query, asked, password, services.home.datasets, before.renames
+    given = asked, password, services.home.datasets, before.renames
+    imported = await run_followed(
+        services.compute, services.home.datasets, tell, import_query, *given
     )
     after, notes, kept = await _replace(services, before, asked.source, imported)
     return after, (*notes, SNAPSHOT_SAID), kept
@@ -114,7 +134,14 @@ async def _replace(
         format=imported.written,
     )
     kept = await _change(services, before, after)
-    await settling.settle(services, before.name)
+    try:
+        await settling.settle(services, before.name)
+    except InputError as error:
+        # No job may use it, and the old version's copy is still there.
+        await _change(services, after, before)
+        await drop_copies(services.home, services.store, before.name)
+        raise InputError(f"{error}; {before.name} is as it was", "data") from error
+    await drop_copies(services.home, services.store, before.name)
     return after, imported.notes, kept
 
 
@@ -127,11 +154,13 @@ async def set_map(services: Services, name: str, text: str) -> tuple[Dataset, tu
         kinds_under, services.home.datasets, before.digest, renames
     )
     after = dataclasses.replace(before, renames=renames, columns=columns)
-    return after, await _change(services, before, after)
+    kept = await _change(services, before, after)
+    await drop_copies(services.home, services.store, name)
+    return after, kept
 
 
 async def _change(services: Services, before: Dataset, after: Dataset) -> tuple[bytes, ...]:
-    """Put `after` in the place of `before`; the jobs that keep `before`."""
+    """Put `after` in the place of `before`; the jobs that keep `before`. Its copy stays for now."""
     ended = _ended(services)
     unnoted = await _without_note(services, before.name)
 
@@ -144,9 +173,7 @@ async def _change(services: Services, before: Dataset, after: Dataset) -> tuple[
         versions.forget_fits(tx, before.name)
         return tuple(job for job in using if job not in ended)
 
-    kept = await services.store.run(write)
-    await drop_copies(services.home, services.store, before.name)
-    return kept
+    return await services.store.run(write)
 
 
 def _ended(services: Services) -> frozenset[bytes]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol
 
 import requests
 import trio
@@ -111,6 +111,8 @@ class _ProxyHandler(BaseHTTPRequestHandler):
             return
         status, reply = (reply, b"") if isinstance(reply, int) else (200, reply)
         self.send_response(status)
+        if status != 200 and proxy.after:
+            self.send_header("Retry-After", proxy.after)
         self.send_header("Content-Length", str(len(reply)))
         self.end_headers()
         self.wfile.write(reply)
@@ -131,6 +133,7 @@ class Proxy(AbstractContextManager["Proxy"]):
         self._target = target
         self.rule: Rule = lambda _, forward: forward()
         self.seen: list[str] = []
+        self.after = ""  # what an error says of when to come back
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _ProxyHandler)
         self._server.daemon_threads = True
         self._server.proxy = self  # type: ignore[attr-defined]
@@ -170,6 +173,38 @@ def closed_port() -> int:
 def post_args(spec: bytes, rounds: int = 3, cohort: int = 5, rate: int = 100) -> tuple[Any, ...]:
     """Arguments of `post`; rounds * cohort * rate is the value to send along."""
     return (spec, bytes(20), rounds, cohort, rate, 0, int(time.time()) + 3600)
+
+
+class Asked(Protocol):
+    """A chain that answers JSON-RPC."""
+
+    def rpc(self, method: str, *params: Any) -> Any: ...
+
+
+def transact(
+    chain: Asked, signer: LocalSigner, to: bytes | None, data: bytes, value: int = 0
+) -> bytes:
+    """Send one transaction without assay's client and wait for it; what it created, if it did."""
+    sender = "0x" + signer.account.hex()
+    raw = signer.sign_transaction(
+        {
+            "type": 2,
+            "chainId": int(chain.rpc("eth_chainId"), 16),
+            "nonce": int(chain.rpc("eth_getTransactionCount", sender, "pending"), 16),
+            "gas": 3_000_000,
+            "maxFeePerGas": 10**10,
+            "maxPriorityFeePerGas": 10**9,
+            "value": value,
+            "data": data,
+            **({} if to is None else {"to": to}),
+        }
+    )
+    sent = chain.rpc("eth_sendRawTransaction", "0x" + raw.hex())
+    chain.rpc("evm_mine")
+    while (receipt := chain.rpc("eth_getTransactionReceipt", sent)) is None:
+        time.sleep(0.02)
+    assert receipt["status"] == "0x1"
+    return bytes.fromhex((receipt["contractAddress"] or "0x")[2:])
 
 
 class Poster:

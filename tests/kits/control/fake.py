@@ -17,6 +17,8 @@ from node.control import results as r
 from node.control.cards import examples as cx
 from node.control.cards import results as cr
 from node.control.events import EventBus
+from node.control.money import examples as mx
+from node.control.money import results as mr
 from node.control.server import ControlServer
 from protocol.errors import ChainError, FatalError, InputError, PeerError, StateError
 
@@ -47,6 +49,16 @@ class FakeNode:
         self.searched: list[tuple[object, ...]] = []
         self.matches = cx.MATCHES
         self.audit_ok = True
+        self.quote = mx.QUOTE
+        self.earned = mx.EARNINGS
+        self.receipts = ""
+        self.receipts_asked: list[tuple[str | None, bool]] = []
+        self.sent_state = "mined"
+        self.fees: list[int | None] = []
+        self.sent: list[tuple[object, ...]] = []
+        self.offers_shown = cx.OFFERS
+        self.claim_shown = ex.CLAIM
+        self.account_shown = mx.ACCOUNT
         self.passwords: list[str | None] = []
         self.state: r.Status = ex.STATUS
         self.blocked = trio.Event()
@@ -221,7 +233,7 @@ class FakeNode:
         limit: int,
     ) -> cr.Offers:
         self.searched.append((columns, kind, purpose, max_rate, token, limit))
-        return cx.OFFERS
+        return self.offers_shown
 
     async def offer_show(self, card: str) -> cr.OfferDetail:
         if not cx.OFFER.card.hex().startswith(card.removeprefix("0x")):
@@ -234,10 +246,37 @@ class FakeNode:
     async def jobs(self) -> tuple[j.JobSummary, ...]:
         return tuple(detail.summary for detail in self.jobs_known.values())
 
-    async def job_post(self, spec: str, holdout: str | None, no_noise: bool = False) -> j.Posted:
+    async def job_quote(self, spec: str, no_noise: bool = False) -> mr.Quote:
+        return self.quote
+
+    async def send(
+        self,
+        id: str,
+        to: str,
+        amount: int,
+        token: str | None = None,
+        max_fee: int | None = None,
+        dry_run: bool = False,
+    ) -> mr.Sent:
+        self.sent.append((id, to, amount, token, max_fee, dry_run))
+        state = "" if dry_run else self.sent_state
+        return dataclasses.replace(mx.SENT, id=id, to=to, amount=amount, token=token, state=state)
+
+    async def token_revoke(self, id: str, token: str) -> mr.Sent:
+        self.sent.append((id, "", 0, token, None, False))
+        return dataclasses.replace(mx.REVOKED, id=id, token=token)
+
+    async def job_post(
+        self,
+        spec: str,
+        holdout: str | None,
+        no_noise: bool = False,
+        max_fee: int | None = None,
+    ) -> j.Posted:
         if "poor" in spec:
             raise ChainError("the account holds 0 wei, the bounty is 200000000000000000 wei")
         self.posted.append((spec, holdout))
+        self.fees.append(max_fee)
         return dataclasses.replace(ex.POSTED, noisy=False, sealed=True) if no_noise else ex.POSTED
 
     async def job_show(self, job: str) -> j.JobDetail:
@@ -283,15 +322,19 @@ class FakeNode:
     async def claim(self, job: str, account: str | None, everybody: bool) -> tuple[j.Claim, ...]:
         await self.job_show(job)
         self.claimed.append("everybody" if everybody else account)
-        return (ex.CLAIM,)
+        return (self.claim_shown,)
 
     async def audit(self, job: str) -> j.Audit:
         await self.job_show(job)
         checks = (*ex.AUDIT.checks, j.Check("roots", self.audit_ok, "round 3"))
         return dataclasses.replace(ex.AUDIT, ok=self.audit_ok, checks=checks)
 
-    async def account(self) -> r.Account:
-        return ex.ACCOUNT
+    async def earnings(self, job: str | None = None, signed: bool = False) -> mr.Earnings:
+        self.receipts_asked.append((job, signed))
+        return dataclasses.replace(self.earned, receipts=self.receipts if signed else "")
+
+    async def account(self) -> mr.Account:
+        return self.account_shown
 
     def _dataset(self, name: str) -> r.Dataset:
         if name not in self.datasets:

@@ -12,6 +12,7 @@ This is the caller's side; forging.py is the forge's.
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import json
 import os
 import select
@@ -19,6 +20,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +41,26 @@ _DAEMON: Final = (
     "node.chain.library:load",
     "eth_keyfile",
 )
+#: What every command that asks a daemon imports: little, so that a fork costs little.
+_COMMAND: Final = (
+    "node.cli.app",
+    "node.console.client",
+    "node.console.show",
+    "node.home.home",
+    "node.control.wire",
+)
 _CHAIN: Final = ("node.cli.app", "node.cli.commands.demo", "node.devnet.server")
+_OF_LONG_LIFE: Final = {"up": _DAEMON, "devnet": _CHAIN}
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a process works on: its folder, its standard input, output and error."""
+
+    writes: Path
+    complains: Path
+    folder: Path = Path("/")
+    reads: Path = Path(os.devnull)
 
 
 class Forged:
@@ -48,20 +69,20 @@ class Forged:
     def __init__(self, forge: Forge, pid: int) -> None:
         self._forge = forge
         self.pid = pid
-        #: Ends when the process does, whoever reaps it.
-        self._end = os.pidfd_open(pid)
+        #: A descriptor that is readable once the process has ended, whoever reaps it.
+        self.end = os.pidfd_open(pid)
         self._code: int | None = None
 
     def poll(self) -> int | None:
         """The exit code, negative for a signal's number; None while it runs."""
-        if self._code is None and select.select([self._end], [], [], 0)[0]:
+        if self._code is None and select.select([self.end], [], [], 0)[0]:
             self._code = self._forge.reap(self.pid)
-            os.close(self._end)
+            os.close(self.end)
         return self._code
 
     def wait(self, timeout: float) -> int:
         """The exit code, once there is one. Raises subprocess.TimeoutExpired."""
-        if self._code is None and not select.select([self._end], [], [], timeout)[0]:
+        if self._code is None and not select.select([self.end], [], [], timeout)[0]:
             raise subprocess.TimeoutExpired(PROGRAM, timeout)
         code = self.poll()
         assert code is not None
@@ -90,10 +111,13 @@ class Forge:
         self._socket.close()
         self._child.wait(10)
 
-    def launch(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Forged:
-        """Fork a process that runs `assay` on these arguments; its output goes on in `log`."""
-        asked = {"run": list(arguments), "environment": dict(environment), "log": str(log)}
-        return Forged(self, self._ask(asked))
+    def launch(
+        self, arguments: Sequence[str], environment: Mapping[str, str], files: Files
+    ) -> Forged:
+        """Fork a process that runs `assay` on these arguments."""
+        asked = {"run": list(arguments), "environment": dict(environment)}
+        named = {name: str(path) for name, path in dataclasses.asdict(files).items()}
+        return Forged(self, self._ask({**asked, **named}))
 
     def reap(self, pid: int) -> int:
         """The exit code of a process that has ended, which is forgotten."""
@@ -112,9 +136,15 @@ _forges: dict[tuple[tuple[str, ...], str], Forge] = {}
 
 
 def launch(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Forged:
+    """Run `assay` on these arguments; all that it prints goes on in `log`."""
+    return command(arguments, environment, Files(log, log))
+
+
+def command(arguments: Sequence[str], environment: Mapping[str, str], files: Files) -> Forged:
     """Run `assay` on these arguments in a process of its own, by this process' forge for such."""
-    modules = _CHAIN if "devnet" in arguments else _DAEMON
+    named = [_OF_LONG_LIFE[each] for each in arguments if each in _OF_LONG_LIFE]
+    modules = named[0] if named else _COMMAND
     which = modules, environment["PYTHONPATH"]
     if which not in _forges:
         _forges[which] = Forge(modules, environment)
-    return _forges[which].launch(arguments, environment, log)
+    return _forges[which].launch(arguments, environment, files)

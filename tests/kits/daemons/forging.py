@@ -34,19 +34,31 @@ def main(asking: socket.socket, modules: list[str]) -> None:
             asking.sendall(b"%d\n" % reply)
         else:
             return
-    _become(question["run"], question["environment"], question["log"])
+    _become(**question)
 
 
-def _become(arguments: list[str], environment: dict[str, str], log: str) -> None:
-    """Be what `python -m node.cli.main` is. Raises SystemExit."""
+def _become(
+    run: list[str],
+    environment: dict[str, str],
+    folder: str,
+    reads: str,
+    writes: str,
+    complains: str,
+) -> None:
+    """Be what `python -m node.cli.main` is, on these files. Raises SystemExit."""
     os.setsid()
-    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(output)
+    for number, path, how in (
+        (0, reads, os.O_RDONLY),
+        (1, writes, os.O_WRONLY | os.O_APPEND | os.O_CREAT),
+        (2, complains, os.O_WRONLY | os.O_APPEND | os.O_CREAT),
+    ):
+        opened = os.open(path, how, 0o666)
+        os.dup2(opened, number)
+        os.close(opened)
+    os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = ["node.cli.main", *arguments]
+    sys.argv = ["node.cli.main", *run]
     # `-m` runs the module anew under this name: children that are spawned import it by its name.
     sys.modules.pop("node.cli.main", None)
     runpy.run_module("node.cli.main", run_name="__main__", alter_sys=True)

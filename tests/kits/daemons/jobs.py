@@ -23,6 +23,7 @@ from protocol.spec.job import decode_spec
 from protocol.wire.codec import decode
 from protocol.wire.envelope import open_envelope
 from protocol.wire.messages import Release
+from protocol.wire.parts import Part, join
 
 #: What an owner's policy says that takes any job, and stays with it while attempts fail.
 TAKES_ALL = {
@@ -69,10 +70,13 @@ def stored(daemon: Daemon, query: str, *values: Any) -> list[Any]:
 
 
 def requester_state(swarm: Swarm, job: str) -> RequesterState:
-    """What the requester's machine has stored."""
-    query = "SELECT state FROM machines WHERE kind = 'requester' AND key = ?"
-    rows = stored(swarm.requester, query, bytes.fromhex(job[2:]))
-    return decode(RequesterState, rows[0][0], _MAX_STATE)
+    """What the requester's machine has stored: head and parts, by one statement, as they stand."""
+    query = (
+        "SELECT '', 0, state FROM machines WHERE kind = 'requester' AND key = ?1 UNION ALL"
+        " SELECT field, place, body FROM machine_parts WHERE kind = 'requester' AND key = ?1"
+    )
+    (_, _, head), *rows = stored(swarm.requester, query, bytes.fromhex(job[2:]))
+    return join(RequesterState, head, [Part(*row) for row in rows], _MAX_STATE)
 
 
 def owner_state(owner: Daemon, job: str) -> OwnerState:

@@ -26,6 +26,7 @@ from node.store.store import Store
 from protocol import params
 from protocol.errors import InputError, Malformed, PeerError, StateError
 from protocol.policy.policy import Policy
+from protocol.tokens import NO_TOKENS
 from protocol.wire.cards import Card, Withdrawn
 from protocol.wire.codec import decode, encode
 from protocol.wire.envelope import Context, Envelope, Frame, open_envelope
@@ -66,6 +67,7 @@ class Node:
         self.services: Any = SimpleNamespace(
             store=store,
             swarm=swarm,
+            tokens=lambda: NO_TOKENS,
             domain=SimpleNamespace(chain_id=CHAIN_ID, contract=CONTRACT),
             place=place,
             keys=SimpleNamespace(sign_peer=person._peer_key.sign),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import requests
 import trio
 from kits.chain.devnet import (
     CHAIN_ID,
@@ -215,6 +216,47 @@ async def test_a_call_is_tried_a_bounded_number_of_times(proxy: Proxy, rule: Rul
     assert len(proxy.seen) == MAX_TRIES
 
 
+async def test_a_node_is_asked_again_when_it_wants_to_be(proxy: Proxy) -> None:
+    client = await ChainClient.open(proxy.url, CHAIN_ID, chance=lambda: 0.0)
+    times: list[float] = []
+
+    def rule(request: dict[str, Any], forward: Callable[[], bytes]) -> bytes | int:
+        times.append(time.monotonic())
+        return 429 if len(times) == 1 else forward()
+
+    proxy.rule, proxy.after = rule, "1"
+    assert (await client.head()).number > 0
+    assert times[1] - times[0] >= 1  # by itself it would ask after a twentieth of that
+
+
+@pytest.mark.parametrize(
+    ("after", "understood"),
+    [
+        ("3600", 3600),
+        ("-1", 0),
+        ("1e3", 0),
+        ("\u00b2", 0),
+        ("9" * 4000, 0),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 0),
+        ("", 0),
+    ],
+)
+def test_when_a_node_wants_to_be_asked_again(after: str, understood: float) -> None:
+    response = requests.Response()
+    response.headers["Retry-After"] = after
+    assert provider._after(response) == understood
+
+
+async def test_a_node_that_wants_an_hour_is_not_waited_for(proxy: Proxy) -> None:
+    client = await ChainClient.open(proxy.url, CHAIN_ID, chance=lambda: 0.0)
+    before = len(proxy.seen)
+    proxy.rule, proxy.after = (lambda request, forward: 429), "3600"
+    with pytest.raises(Busy) as caught:
+        await client.head()
+    assert caught.value.after == 3600
+    assert len(proxy.seen) == before + 1
+
+
 def hang_up(request: dict[str, Any], forward: Callable[[], bytes]) -> None:
     return None
 
@@ -300,6 +342,22 @@ async def test_logs_that_the_contract_cannot_have_written(proxy: Proxy) -> None:
         proxy.rule = give(logs)
         with pytest.raises(BadReply):
             await client.logs(1, 8)
+
+
+async def test_the_chains_own_final_block(proxy: Proxy) -> None:
+    client = await ChainClient.open(proxy.url, CHAIN_ID, chance=lambda: 0.0)
+    final = await client.finalized()
+    assert final is not None
+    proxy.rule = lambda request, forward: result(request, None)
+    assert await client.finalized() is None
+    proxy.rule = lambda request, forward: failure(request, -32602, "unknown tag")
+    assert await client.finalized() is None
+    proxy.rule = lambda request, forward: result(request, {})
+    with pytest.raises(BadReply):
+        await client.finalized()
+    proxy.rule = lambda request, forward: 429
+    with pytest.raises(Busy):
+        await client.finalized()
 
 
 async def test_redirects_are_not_followed(proxy: Proxy, shared: Devnet) -> None:

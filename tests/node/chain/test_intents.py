@@ -395,7 +395,9 @@ async def test_another_contracts_intents_are_left_alone(
 ) -> None:
     """A home that moved to another network does not replay its past there."""
     owner = intent_rows.Owner(CHAIN_ID, signer.account, b"\x07" * 20)
-    await store.run(lambda tx: intent_rows.insert(tx, owner, "old", "post", b"", 0))
+    await store.run(
+        lambda tx: intent_rows.insert(tx, owner, intent_rows.Wanted("old", "post", b"", 0))
+    )
     async with opened() as intents:
         await intents.submit(post(1))
         await intents.settled(post(1).id)

@@ -278,6 +278,26 @@ async def test_a_node_that_lags_takes_nothing_back(
     assert len(consumer.kept) == 1
 
 
+@pytest.mark.parametrize(
+    ("age", "says"),
+    [
+        (0, ""),
+        (watch.OLD_HEAD_SECONDS, ""),
+        (3600, "the newest block of the chain, 7, is 60 minutes old: the chain stands still, its "),
+        (-watch.EARLY_HEAD_SECONDS, ""),
+        (-3600, "block of the chain, 7, is 60 minutes in the future: this machine's clock is slow"),
+    ],
+)
+def test_a_head_of_an_odd_age_is_said(age: float, says: str) -> None:
+    """A chain that stands still answers every call; so does one that an hour divides from us."""
+    now = 1_800_000_000
+    seen = watch.ChainStatus("http://node", True, 7, "", head_time=int(now - age))
+    assert says in seen.doubt(now)
+    assert bool(seen.doubt(now)) == bool(says)
+    assert watch.ChainStatus("http://node", True, None, "").doubt(now) == ""
+    assert watch.ChainStatus("http://node", False, 7, "unreachable").doubt(now) == ""
+
+
 async def test_a_chain_that_is_down_is_waited_for(store: Store) -> None:
     port = closed_port()
     consumer = Consumer(store, 0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import trio
 from kits.control.fake import Running, serving
+from kits.daemons import forge
 from kits.paths import ROOT
 
 from node.home.config import Config, init_home
@@ -41,10 +43,14 @@ class Ended:
 
 
 class Command:
-    """Runs `assay` with one home and a bare environment."""
+    """Runs `assay` with one home and a bare environment.
 
-    def __init__(self, home: Path) -> None:
+    `fresh`: by an interpreter that has imported nothing, as a user does; else off the forge.
+    """
+
+    def __init__(self, home: Path, fresh: bool) -> None:
         self.home = home
+        self.fresh = fresh or not forge.POSSIBLE
         self.environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(home.parent),
@@ -55,6 +61,8 @@ class Command:
         }
 
     async def __call__(self, *arguments: str, stdin: str = "") -> Ended:
+        if not self.fresh:
+            return await self._forged(arguments, stdin)
         done = await trio.run_process(
             [sys.executable, "-m", "node.cli.main", *arguments],
             stdin=stdin.encode(),
@@ -65,6 +73,17 @@ class Command:
             cwd=self.home.parent,
         )
         return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    async def _forged(self, arguments: Sequence[str], stdin: str) -> Ended:
+        with tempfile.TemporaryDirectory() as made:
+            files = forge.Files(
+                Path(made, "out"), Path(made, "err"), self.home.parent, Path(made, "in")
+            )
+            files.reads.write_text(stdin)
+            process = forge.command(arguments, self.environ, files)
+            await trio.lowlevel.wait_readable(process.end)
+            code = process.wait(0)
+            return Ended(code, files.writes.read_text(), files.complains.read_text())
 
     @asynccontextmanager
     async def daemon(self) -> AsyncIterator[Running]:
@@ -77,6 +96,6 @@ class Command:
 
 
 @pytest.fixture
-def assay(tmp_path: Path) -> Command:
-    """A command on a home that does not exist yet."""
-    return Command(tmp_path / "home")
+def assay(tmp_path: Path, request: pytest.FixtureRequest) -> Command:
+    """A command on a home that does not exist yet; a module says by `FRESH` how it is run."""
+    return Command(tmp_path / "home", getattr(request.module, "FRESH", False))

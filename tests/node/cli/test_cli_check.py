@@ -187,7 +187,7 @@ def test_other_tokens_have_no_unit(tmp_path: Path, capsys: Any) -> None:
     )
     assert main(["job", "check", path]) == Exit.OK
     text = capsys.readouterr().out
-    assert "700 of 0x" in text
+    assert "700 units of 0x" in text
     assert "ether" not in text
 
 

@@ -278,14 +278,14 @@ def test_a_file_that_does_not_fit_names_its_line(spec: Path, tmp_path: Path, cap
 
 async def test_a_job_is_posted_without_its_noise(assay: Any, spec: Path) -> None:
     async with assay.daemon() as running:
-        ended = await assay("job", "post", str(spec), "--no-noise")
+        ended = await assay("job", "post", str(spec), "--no-noise", "--yes")
         assert ended.code == 0
         assert "warning: no noise, the spy defence is off" in ended.out
         assert "only owners whose policy names this requester in `trusted` take the job" in (
             ended.out
         )
-        noisy = await assay("job", "post", str(spec))
+        noisy = await assay("job", "post", str(spec), "--yes")
         assert "no noise" not in noisy.out
-        posted = (await assay("job", "post", str(spec), "--no-noise", "--json")).json
+        posted = (await assay("job", "post", str(spec), "--no-noise", "--yes", "--json")).json
         assert (posted["job"], posted["noisy"], posted["sealed"]) == (ex.JOB, False, True)
         assert len(running.node.posted) == 3

@@ -180,9 +180,9 @@ async def test_relative_paths_and_values_reach_the_daemon_whole(assay: Any, tmp_
     async with assay.daemon() as running:
         added = (await assay("data", "add", "a", "hold.csv", "--json")).json
         assert added["path"] == str(tmp_path / "hold.csv")
-        await assay("job", "post", "job.toml", "--holdout", "hold.csv")
-        await assay("job", "post", "job.toml", "--holdout", "ward-3")
-        await assay("job", "post", "job.toml")
+        await assay("job", "post", "job.toml", "--holdout", "hold.csv", "--yes")
+        await assay("job", "post", "job.toml", "--holdout", "ward-3", "--yes")
+        await assay("job", "post", "job.toml", "--yes")
         text = spec.read_text()
         path = str(tmp_path / "hold.csv")
         assert running.node.posted == [(text, path), (text, "ward-3"), (text, None)]
@@ -297,15 +297,16 @@ async def test_rows_of_another_data_set_are_said_to_share_its_budget(assay: Any)
 async def test_a_job_without_a_hold_out_set_is_warned_of(assay: Any, tmp_path: Path) -> None:
     (tmp_path / "job.toml").write_text('[job]\ntitle = "a"\n')
     async with assay.daemon():
-        assert "no hold-out set: accuracy stays" in (await assay("job", "post", "job.toml")).out
-        held = await assay("job", "post", "job.toml", "--holdout", "ward-3")
+        bare = await assay("job", "post", "job.toml", "--yes")
+        assert "no hold-out set: accuracy stays" in bare.out
+        held = await assay("job", "post", "job.toml", "--holdout", "ward-3", "--yes")
         assert "hold-out" not in held.out
 
 
 async def test_a_poor_account_is_the_chains_matter(assay: Any, tmp_path: Path) -> None:
     (tmp_path / "poor.toml").write_text("poor = true\n")
     async with assay.daemon():
-        ended = await assay("job", "post", "poor.toml")
+        ended = await assay("job", "post", "poor.toml", "--yes")
     assert ended.code == Exit.CHAIN
     assert "holds 0 wei" in ended.err
 

@@ -26,6 +26,9 @@ from protocol.errors import (
     StateError,
 )
 
+#: Each command starts from nothing here (conftest.py).
+FRESH = True
+
 COMMANDS = [
     "init",
     "up",
@@ -34,6 +37,16 @@ COMMANDS = [
     "peers",
     "join",
     "account",
+    "doctor",
+    "logs",
+    "events",
+    "token add",
+    "token list",
+    "token remove",
+    "token revoke",
+    "send",
+    "earnings",
+    "receipts",
     "rpc",
     "keys backup",
     "keys restore",

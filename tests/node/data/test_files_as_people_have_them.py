@@ -277,6 +277,10 @@ def test_excel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_bytes(as_xlsx(ROWS[:2]))
     assert text(read_file(path), "age") == ["61"]
     assert numbers(read_file(path), "sick") == [0.5]
+    # A sheet that begins in its second column.
+    path.write_bytes(as_xlsx([[None, "age", "sick"], [None, 61, 1e-12], [None, None, "?"]]))
+    assert text(read_file(path), "sick") == ["1e-12", "?"]
+    assert text(read_file(path), "age") == ["61", None]
     path.write_bytes(b"no zip")
     assert "is no .xlsx" in refused(path)
     path.write_bytes(as_xlsx([["a"], *([["x" * 1000]] * 1000)]))

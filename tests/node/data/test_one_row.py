@@ -210,6 +210,75 @@ def test_a_row_is_the_same_in_every_format(each: Row, job: int, tmp_path: Path) 
     assert all(one == found["csv"] for one in found.values())
 
 
+#: Cells as a sheet or a database stores them, each of a type of its own.
+stored = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-20, 20),
+    st.floats(-20, 20),
+    st.floats(-1e-9, 1e-9),
+    cells,
+)
+TYPED: dict[str, Callable[[Sequence[Sequence[object]]], bytes]] = {
+    "xlsx": lambda rows: as_xlsx([NAMES, *rows]),
+    "sqlite": lambda rows: as_sqlite(rows),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("suffix", TYPED)
+@given(
+    rows=st.lists(st.tuples(stored, stored, cells), min_size=1, max_size=5),
+    other=st.tuples(stored, stored, cells),
+    data=st.data(),
+)
+@examples(0.5, allow=[HealthCheck.function_scoped_fixture])
+def test_no_row_moves_another_whatever_types_its_cells_have(
+    suffix: str,
+    rows: list[tuple[object, ...]],
+    other: tuple[object, ...],
+    data: st.DataObject,
+    tmp_path: Path,
+) -> None:
+    make = TYPED[suffix]
+    at = data.draw(st.integers(0, len(rows) - 1), label="at")
+    job = data.draw(st.sampled_from(range(len(JOBS))), label="job")
+    whole = vectors(used(tmp_path, suffix, make(rows), job))
+    assert len(whole) == len(rows)
+    added = vectors(used(tmp_path, suffix, make([*rows[:at], other, *rows[at:]]), job))
+    assert added[:at] + added[at + 1 :] == whole
+    changed = vectors(used(tmp_path, suffix, make([*rows[:at], other, *rows[at + 1 :]]), job))
+    assert changed[:at] + changed[at + 1 :] == whole[:at] + whole[at + 1 :]
+
+
+@given(numbers=st.lists(st.floats(-20, 20) | st.floats(width=64, allow_nan=False), max_size=5))
+@example(numbers=[1e-12, 1 / 3, 0.1 + 0.2, 123456.12345678901, 2.5e-300, -0.0, 1e300, 1e16])
+@examples(0.3, allow=[HealthCheck.function_scoped_fixture])
+def test_a_number_is_the_same_to_the_last_bit_in_every_format(
+    numbers: list[float], tmp_path: Path
+) -> None:
+    """Stored as a number where the format has any: a sheet's text has nine digits at most."""
+    kept = [each for each in numbers if np.isfinite(each)] + [1.5]
+    feature = NumberFeature("x", -1e308 / 2, 1e308 / 2), NumberFeature("small", -1e-9, 1e-9)
+    rows = [(each, each * 1e-10, 1) for each in kept]
+    names = ("x", "small", "kind")
+    out, text = io.BytesIO(), io.StringIO()
+    pl.DataFrame(
+        rows, schema=dict(zip(names, (pl.Float64, pl.Float64, pl.Int64), strict=True)), orient="row"
+    ).write_parquet(out)
+    csv.writer(text).writerows([names, *rows])
+    files = {
+        "csv": text.getvalue().encode(),
+        "parquet": out.getvalue(),
+        "xlsx": as_xlsx([names, *rows]),
+    }
+    found = []
+    for suffix, content in files.items():
+        held = owned_rows(copied(tmp_path, suffix, content), feature, TARGET)
+        assert not held.unused.any()
+        found.append(held.features.tobytes())
+    assert found[1:] == found[:-1]
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("odd", ["?", "45.00x", "", "5E400", "true"])
 def test_one_odd_cell_takes_no_other_row_with_it(tmp_path: Path, suffix: str, odd: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,10 @@ from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
 from protocol.owner import machine as owner
 from protocol.owner.state import OwnerState
-from protocol.requester.state import EnrolmentRecord, RequesterState
+from protocol.requester.state import EnrolmentRecord, Enrolments, RequesterState
 from protocol.wire.envelope import envelope_digest
 from protocol.wire.messages import RefusalCode, Refuse
+from protocol.wire.parts import Part
 
 JOB = make_job(11)
 ME = JOB.people[0]
@@ -104,7 +106,7 @@ async def test_an_effect_that_breaks_stops_its_job_alone(tmp_path: Path) -> None
 async def test_a_refusal_is_told_with_the_account_that_refuses(tmp_path: Path) -> None:
     who = JOB.people[3]
     record = EnrolmentRecord(who.peer, who.account, who.payout, who.sealing_key, bytes(32))
-    state = RequesterState(phase=JobPhase.ROOTING, enrolments=(record,))
+    state = RequesterState(phase=JobPhase.ROOTING, enrolments=Enrolments.of([record]))
     asked = Machine(Role.REQUESTER, CONTEXT, state)
     said = who.say(JOB.place(), Refuse(RefusalCode.INVALID, "this owner could not train"))
     told: list[str] = []
@@ -166,8 +168,8 @@ async def test_a_step_that_waits_for_room_is_counted_once(
     refused: list[int] = []
     real = records.save_machine
 
-    def save(tx: Any, row: records.Machine) -> None:
-        real(tx, row)
+    def save(tx: Any, row: records.Machine, parts: Sequence[Part]) -> None:
+        real(tx, row, parts)
         if len(refused) < 3:
             refused.append(row.seq)
             raise StoreFull("the disk is full")

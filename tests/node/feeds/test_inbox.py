@@ -38,7 +38,7 @@ from protocol.errors import PeerError
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Phase, Role
-from protocol.requester.state import RequesterRound, RequesterState, RosterRecord
+from protocol.requester.state import RequesterRound, RequesterState, RosterRecord, Rosters
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Frame
@@ -165,7 +165,7 @@ async def test_only_a_batch_that_may_count_is_kept(desk: Desk, lie: dict[str, An
 def contributing(posted: Job) -> RequesterState:
     """A requester whose first round awaits block 0's contributions."""
     opening = Open(DIGEST, 1, DIGEST, 1, 2**50, 2**51)
-    rosters = (RosterRecord(0, tuple(posted.members_of([0])), ROSTER, 1),)
+    rosters = Rosters.of([RosterRecord(0, tuple(posted.members_of([0])), ROSTER, 1)])
     round_ = RequesterRound(0, 0, Phase.CONTRIBUTE, opening, DIGEST, 0, rosters=rosters)
     return training(posted, round=round_)
 

@@ -32,7 +32,7 @@ from node.chain.watch import Batch
 from node.store.jobs import contract_events, save_contract_event
 from node.store.records import messages_of, save_message, stored
 from protocol.owner.state import OwnerState
-from protocol.requester.state import OwedRelease, RequesterState
+from protocol.requester.state import Owed, OwedRelease, RequesterState
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode
 from protocol.wire.envelope import Frame, open_envelope
@@ -53,7 +53,7 @@ def owing(posted: Job, number: int = 0) -> tuple[int, RequesterState]:
     members = tuple(posted.members_of([0]))
     model, root = blob_digest(b"model"), blob_digest(b"root")
     owed = OwedRelease(members[0], number, 0, model, root, 0, ROSTER, members)
-    return members[0], training(posted, owed=(owed,))
+    return members[0], training(posted, owed=Owed.of([owed]))
 
 
 async def test_shares_that_come_late_are_kept_for_whoever_looks_at_them(desk: Desk) -> None:

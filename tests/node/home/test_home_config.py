@@ -44,6 +44,7 @@ configs = st.builds(
     finality=st.integers(0, MAX_FINALITY),
     max_fee_gwei=st.integers(1, MAX_MAX_FEE_GWEI),
     log_level=st.sampled_from(LOG_LEVELS),
+    payout=st.none() | st.binary(min_size=20, max_size=20).filter(any),
     workers=st.integers(1, MAX_WORKERS),
 )
 
@@ -116,6 +117,9 @@ def test_endpoints_key_stays_out_of_repr_and_errors() -> None:
         ("[chain]\nagree = 2", "chain.agree", "is 2; 1 to 1 is allowed"),
         ("[chain]\nagree = 0", "chain.agree", "is 0; 1 to 1"),
         ("[chain]\ncontract = '0x12'", "chain.contract", "40 hexadecimal digits"),
+        ("[payout]\naccount = '0x12'", "payout.account", "40 hex digits"),
+        (f"[payout]\naccount = '0x{'0' * 40}'", "payout.account", "not all zero"),
+        (f"[payout]\naccount = '{CONTRACT.replace('A', 'a')}'", "payout.account", "EIP-55"),
         (f"[chain]\ncontract = '{CONTRACT.replace('A', 'a')}'", "chain.contract", "EIP-55"),
         ("[node]\nworkers = 0", "node.workers", "is 0; 1 to 64"),
         (f"[node]\nworkers = {MAX_WORKERS + 1}", "node.workers", "is 65; 1 to 64"),

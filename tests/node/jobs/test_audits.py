@@ -21,7 +21,8 @@ from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Role
 from protocol.owner.state import EarnedRound, OwnerState
-from protocol.requester.state import RequesterState
+from protocol.requester.state import RequesterState, RoundRecords
+from protocol.tokens import NO_TOKENS, Tokens
 
 
 class Shelf:
@@ -29,6 +30,9 @@ class Shelf:
 
     def __init__(self, path: Path) -> None:
         self.blobs = Blobs(path)
+
+    def tokens_shown(self) -> Tokens:
+        return NO_TOKENS
 
     def blob(self, digest: bytes) -> BlobRef:
         size = self.blobs.size(digest)
@@ -76,7 +80,7 @@ def owner(books: Books, evidence_on_chain: bytes = b"", **changes: Any) -> Owner
 
 def requester(books: Books, settling: bool) -> RequesterState:
     return RequesterState(
-        records=books.evidence.rounds,
+        records=RoundRecords.of(books.evidence.rounds),
         evidence_digest=books.evidence_digest,
         settling=settling,
     )

@@ -26,6 +26,7 @@ from protocol.owner.state import OwnerState
 from protocol.policy.policy import Policy
 from protocol.policy.terms import describe, with_changes
 from protocol.requester.state import RequesterState
+from protocol.tokens import NO_TOKENS
 
 COLUMNS = noisy_spec().columns
 
@@ -52,7 +53,14 @@ def services(store: Store, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(explaining, "fit", fit)
     engine = SimpleNamespace(machines={})
     keys = SimpleNamespace(account=b"\x22" * 20)
-    return SimpleNamespace(store=store, engine=engine, keys=keys, compute=Inline(), fits=fits)
+    return SimpleNamespace(
+        store=store,
+        engine=engine,
+        keys=keys,
+        compute=Inline(),
+        fits=fits,
+        tokens_shown=lambda: NO_TOKENS,
+    )
 
 
 def say(store: Store, **terms: Any) -> None:
@@ -87,8 +95,8 @@ async def test_a_job_that_fits_passes_every_rule(services: Any, store: Store) ->
     assert len(names) == len(set(names))
     terms = {term.name for term in describe(Policy.closed())}
     # `known` and `delta` decide nothing by themselves: known_least and the budget do;
-    # `explain_refusals` decides what is told.
-    assert terms - set(names) == {"known", "delta", "explain_refusals"}
+    # `explain_refusals` decides what is told, `payout` who is paid.
+    assert terms - set(names) == {"known", "delta", "explain_refusals", "payout"}
     assert set(names) - terms == {"decided", "columns", "rows", "admission", "data", "budget"}
     values = {rule.rule: rule.value for rule in found.rules}
     assert (values["accept"], values["corrupt_least"], values["data"]) == ("auto", 1, None)

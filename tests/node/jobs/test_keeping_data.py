@@ -326,7 +326,12 @@ elif moment == "half of the copies gone":
     Blobs.delete = lambda self, digest: (delete(self, digest), die())
 with Store.open(home.database) as store:
     services = SimpleNamespace(
-        home=home, store=store, compute=Here(), engine=SimpleNamespace(machines={})
+        home=home,
+        store=store,
+        compute=Here(),
+        engine=SimpleNamespace(machines={}),
+        keys=SimpleNamespace(derive=lambda _: bytes(32)),
+        config=SimpleNamespace(overlap=0.1),
     )
     if what == "replace":
         trio.run(keeping.replace, services, "ward", file, Reading())

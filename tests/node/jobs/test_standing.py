@@ -24,15 +24,28 @@ from protocol.machines.machine import JobContext
 from protocol.machines.round import Phase, Role
 from protocol.owner.state import OwnerState
 from protocol.requester.state import (
+    BlockRecord,
+    Blocks,
+    ContributionRecord,
+    Contributions,
     DeclinedRecord,
+    DeclinedRecords,
     EnrolmentRecord,
+    Enrolments,
     GroupRecord,
+    Members,
+    Owed,
     OwedRelease,
+    ReadyMembers,
     ReadyRecord,
+    ReleaseRecord,
+    Releases,
     RequesterRound,
     RequesterState,
     RosterRecord,
+    Rosters,
 )
+from protocol.wire import identity
 from protocol.wire.messages import DeclinedTerm, Open, RefusalCode, Refuse
 
 JOB = make_job(6, block_size=6, min_owners=6)
@@ -135,8 +148,8 @@ async def test_a_budget_that_shrank_below_a_job_halts_it_and_says_so(store: Stor
     assert standing.reason(running, look(store, running)) == ""
 
 
-def enrolments(count: int) -> tuple[EnrolmentRecord, ...]:
-    return tuple(
+def enrolments(count: int) -> Enrolments:
+    return Enrolments.of(
         EnrolmentRecord(p.peer, p.account, p.payout, p.sealing_key, digest_of("said", p.number))
         for p in JOB.people[:count]
     )
@@ -163,8 +176,9 @@ def test_while_owners_enrol_they_are_listed_and_it_is_said_what_is_waited_for(
 def training(**changes: Any) -> RequesterState:
     """Member 0 is ready, 1 refused, 2 to 5 have said nothing; the roster is not frozen yet."""
     opening = Open(bytes(32), 1, bytes(32), 1, 1000, 2000)
-    ready = (ReadyRecord(0, digest_of("ready"), digest_of("mask")),)
-    round_ = RequesterRound(1, 4, Phase.READY, opening, bytes(32), 0, ready=ready, refused=(1,))
+    ready = ReadyMembers.of([ReadyRecord(0, digest_of("ready"), digest_of("mask"))])
+    refused = Members.of([1])
+    round_ = RequesterRound(1, 4, Phase.READY, opening, bytes(32), 0, ready=ready, refused=refused)
     return RequesterState(
         phase=JobPhase.TRAINING,
         enrolments=enrolments(6),
@@ -193,23 +207,62 @@ def test_members_show_refusals_and_absences(store: Store) -> None:
     assert [m.refusal for m in shown[:3]] == ["", "this owner could not train", ""]
     failed = standing.members(machine(training(phase=Phase.FAILED)), [], {}, None, said)
     assert [m.part for m in failed[:3]] == ["ready", "refused", "no answer"]
-    rosters = (RosterRecord(0, (0, 2, 3, 4, 5), bytes(32), 1),)
+    rosters = Rosters.of([RosterRecord(0, (0, 2, 3, 4, 5), bytes(32), 1)])
     late = training(phase=Phase.FAILED, rosters=rosters)
     assert standing.members(machine(late), [], {}, None, said)[3].part == "no batch"
 
 
+def test_a_running_round_says_for_whom_it_waits_and_until_when(store: Store) -> None:
+    """An owner that is gone for good leaves no attempt failed: it is named while it is awaited."""
+
+    def said(**changes: Any) -> str:
+        now = machine(training(**changes))
+        return standing.reason(now, look(store, now))
+
+    peers = [identity.peer_id_text(each.peer) for each in JOB.people]
+    assert said() == (
+        f"round 1, attempt 4: 1 of 5 members are ready; it waits for {peers[2]}, {peers[3]}, "
+        f"{peers[4]} and 1 more until 1970-01-01 00:00:01 UTC at the latest"
+    )
+    came = Contributions.of(
+        ContributionRecord(each, digest_of("said", each), digest_of("batch", each), 9, bad=bad)
+        for each, bad in ((0, False), (2, False), (3, True), (4, False))
+    )
+    collecting = {
+        "phase": Phase.CONTRIBUTE,
+        "rosters": Rosters.of([RosterRecord(0, (0, 2, 3, 4, 5), bytes(32), 1)]),
+    }
+    assert said(**collecting, contributions=came) == (
+        f"round 1, attempt 4: 3 of 4 contributions are here; it waits for {peers[5]} until "
+        "1970-01-01 00:00:02 UTC at the latest"
+    )
+    opened = BlockRecord(0, (0, 2, 4))
+    released = Releases.of(ReleaseRecord(each, digest_of("released", each)) for each in (0, 4))
+    unmasking = {"phase": Phase.UNMASK, "unmask_until": 3000, "releases": released}
+    assert f"2 of 3 members have released their shares; it waits for {peers[2]} until" in said(
+        **unmasking, blocks=Blocks.of([opened])
+    )
+    lost = dataclasses.replace(opened, lost=True)
+    assert said(**unmasking, blocks=Blocks.of([lost])) == ""
+    assert said(phase=Phase.APPLY) == ""
+    note(store, "attempt-failed", 1, 3, "2 members are ready, which is no block")
+    assert said().startswith("round 1, attempt 3 failed: 2 members are ready, which is no block; ")
+
+
 def test_who_owes_shares_is_shown_with_the_round(store: Store) -> None:
     owed = OwedRelease(3, 0, 0, bytes(32), bytes(32), 0, bytes(32), (3,))
-    state = dataclasses.replace(training(), owed=(owed,), liars=(4,))
+    state = dataclasses.replace(training(), owed=Owed.of([owed]), liars=Members.of([4]))
     shown = standing.members(machine(state), [], {}, None, {})
     assert [(m.withheld, m.owes) for m in shown[2:5]] == [(False, None), (True, 0), (True, None)]
 
 
 def test_what_owners_say_of_their_policies_is_counted_by_reason(store: Store) -> None:
     price, epsilon = DeclinedTerm.PRICE, DeclinedTerm.EPSILON
-    said = (
-        DeclinedRecord(b"\x01" * 38, (epsilon,)),
-        DeclinedRecord(b"\x02" * 38, (epsilon, price)),
+    said = DeclinedRecords.of(
+        [
+            DeclinedRecord(b"\x01" * 38, (epsilon,)),
+            DeclinedRecord(b"\x02" * 38, (epsilon, price)),
+        ]
     )
     gathering = machine(RequesterState(phase=JobPhase.ENROLLING, declined=said))
     text = standing.reason(gathering, look(store, gathering))

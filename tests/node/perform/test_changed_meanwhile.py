@@ -19,6 +19,7 @@ from protocol.machines import inputs
 from protocol.machines.effects import Consider
 from protocol.machines.job import JobPhase
 from protocol.policy.terms import with_changes
+from protocol.tokens import NO_TOKENS
 
 
 @pytest.fixture
@@ -61,7 +62,11 @@ async def test_what_changed_while_a_job_was_judged_is_looked_at(
     monkeypatch.setattr(considering.joins, "others", others)
     engine = SimpleNamespace(machines={key: machine}, feed=feed)
     services: Any = SimpleNamespace(
-        store=store, engine=engine, keys=SimpleNamespace(account=b"\x01" * 20)
+        store=store,
+        engine=engine,
+        keys=SimpleNamespace(account=b"\x01" * 20),
+        config=SimpleNamespace(payout=None),
+        tokens_shown=lambda: NO_TOKENS,
     )
     await considering.consider(services, Wanted(7, machine, Consider()))
     withheld, *again = fed

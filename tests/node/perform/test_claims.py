@@ -203,13 +203,13 @@ async def test_an_end_that_a_reorganisation_took_back_is_in_the_books(
     with Store.open(tmp_path / "assay.db") as store:
         services.store = store
         whose = rows.Owner(1, bytes(20), bytes(20))
-        await store.run(lambda tx: rows.insert(tx, whose, ident, "claim", b"", 0))
+        await store.run(lambda tx: rows.insert(tx, whose, rows.Wanted(ident, "claim", b"", 0)))
         await settled(services, dataclasses.replace(outcome(ident, "sent"), taken_back="final"))
         (event,) = await store.read(lambda tx: records.events(tx, job=job))
         assert "claim was final, and a reorganisation took" in event.facts["text"]
         (lost,) = await store.read(lambda tx: taken_back(tx, job))
         assert (lost.ok, lost.detail.endswith("queued now")) == (False, True)
-        await store.run(lambda tx: rows.set_mined(tx, 1, "final", b"\x07" * 32, 9, 1, ""))
+        await store.run(lambda tx: rows.set_mined(tx, 1, "final", b"\x07" * 32, 9, 1, 1, ""))
         (found,) = await store.read(lambda tx: taken_back(tx, job))
         assert found.ok
     assert services.engine.fed == []

@@ -17,6 +17,7 @@ from node.perform import considering
 from node.store import catalogue
 from node.store.store import Store
 from protocol.machines.effects import Consider
+from protocol.tokens import NO_TOKENS
 from protocol.wire.messages import DeclinedTerm
 
 
@@ -51,7 +52,11 @@ async def considered(store: Store, monkeypatch: pytest.MonkeyPatch, unfit: str =
     monkeypatch.setattr(considering, "set_aside", set_aside)
     engine = SimpleNamespace(machines={}, feed=feed)
     services: Any = SimpleNamespace(
-        store=store, engine=engine, keys=SimpleNamespace(account=b"\x01" * 20)
+        store=store,
+        engine=engine,
+        keys=SimpleNamespace(account=b"\x01" * 20),
+        config=SimpleNamespace(payout=None),
+        tokens_shown=lambda: NO_TOKENS,
     )
     machine: Any = SimpleNamespace(key=digest_of("job"), context=SimpleNamespace(spec=spec))
     await considering.consider(services, Wanted(7, machine, Consider()))

@@ -26,6 +26,7 @@ from protocol.owner.state import OwnerState
 from protocol.policy.policy import Policy
 from protocol.policy.terms import with_changes
 from protocol.spec.parts import ClassTarget, Envelope, NumberFeature
+from protocol.tokens import NO_TOKENS
 
 SPEC = dataclasses.replace(
     make_spec(noisy=True),
@@ -67,7 +68,8 @@ def services(tmp_path: Path) -> Iterator[Any]:
             engine=SimpleNamespace(machines={}, feed=feed),
             compute=Here(),
             keys=SimpleNamespace(account=b"\x22" * 20, derive=lambda _: bytes(32)),
-            config=SimpleNamespace(overlap=0.1),
+            config=SimpleNamespace(overlap=0.1, payout=None),
+            tokens_shown=lambda: NO_TOKENS,
             fed=fed,
         )
 

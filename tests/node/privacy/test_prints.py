@@ -100,6 +100,58 @@ def test_a_copy_of_fewer_columns_is_found_by_those_that_are_left(seed: int) -> N
     assert part(wide, people(seed + 50, 300, 16)) < 0.02
 
 
+@pytest.mark.parametrize(
+    ("gone", "missing", "other"),
+    [
+        (4, 0.4, 0.6),
+        (16, 0.4, 0.25),
+        (17, 0.4, 0.25),
+        (24, 0.3, 0.15),
+        (33, 0.2, 0.1),
+        (45, 0.1, 0),
+    ],
+)
+def test_a_wide_table_of_which_many_columns_are_gone_or_others(
+    gone: int, missing: float, other: float
+) -> None:
+    """A hundred columns: two exports of the same people, as docs/adr/0502 says what is found."""
+    wide, names = people(1, 500, 100), [f"c{index}" for index in range(100)]
+    rng = np.random.default_rng(7)
+    chosen = set(rng.permutation(100)[:gone].tolist())
+    left = [column for column in range(100) if column not in chosen]
+    fewer = [[row[column] for column in left] for row in wide]
+    changed = [
+        [
+            f"{rng.normal(50, 15):.2f}" if column in chosen else cell
+            for column, cell in enumerate(row)
+        ]
+        for row in wide
+    ]
+
+    def found(rows: Rows, names_: Sequence[str]) -> float:
+        return shared_part(sketch_of(table(wide, names), KEY), sketch_of(table(rows, names_), KEY))
+
+    assert found(fewer, [names[column] for column in left]) > missing
+    assert found(changed, names) >= other
+    # Names alone: whole rows without them are the same.
+    renamed = [f"{name}x" if column in chosen else name for column, name in enumerate(names)]
+    assert found(wide, renamed) > 0.9
+    assert found(people(2, 500, 100), names) < 0.02
+
+
+def test_a_sketch_of_an_earlier_assay_is_read_without_what_it_lacks() -> None:
+    now = sketch_of(table(WARD), KEY)
+    # Three cells and six, which stand behind the first ten and bear a mark.
+    read = decode_sketch(b"".join(encode_sketch([each]) for each in (*now[:10], *now[12:])))
+    assert len(read) == len(now)
+    assert [len(each.prints) for each in read[10:12]] == [0, 0]
+    assert shared_part(read, now) == shared_part(now, read) == 1.0
+    narrow = sketch_of(table(without(WARD, 3)), KEY)
+    assert shared_part(read, narrow) > 0.4
+    again = decode_sketch(encode_sketch(read))
+    assert [len(each.prints) for each in again] == [len(each.prints) for each in read]
+
+
 @pytest.mark.parametrize("gone", range(5))
 def test_a_narrow_table_without_any_one_column_is_found(gone: int) -> None:
     """A number, an age, a sex, a ward and a dose: no half of the cells tells these rows apart."""

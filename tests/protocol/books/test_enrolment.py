@@ -16,8 +16,10 @@ from kits.examples import examples
 from protocol.books.enrolment import (
     Cohort,
     Member,
+    block_members,
     build_cohort,
     cohort_order,
+    draw,
     draw_blocks,
     job_id,
     read_enrolment,
@@ -271,6 +273,19 @@ def test_blocks_are_as_equal_as_they_can_be_in_every_group(
         assert min(sizes.values()) >= size
         start, first = start + count, first + count // size
     assert len(blocks) == sum(groups)
+
+
+def test_a_draw_is_made_once_and_few_are_kept() -> None:
+    cohort, seed = cohort_of(20), [digest_of("seed")]
+    first = draw(cohort, limits(5, shuffle=True), seed, 0)
+    assert draw(cohort, limits(5, shuffle=True), seed, 0) is first
+    assert first.blocks == draw_blocks(cohort, limits(5, shuffle=True), seed, 0)
+    assert first.members == tuple(block_members(first.blocks, n) for n in range(4))
+    others = {draw(cohort, limits(5, shuffle=True), seed, n).blocks for n in range(40)}
+    assert len(others) == 40, "another round, another draw"
+    assert draw(cohort, limits(5), seed, 0).blocks == draw(cohort, limits(5), seed, 9).blocks
+    assert len(draw(cohort, limits(10), seed, 0).members) == 2, "other blocks, another draw"
+    assert len(cohort._draws) <= 8
 
 
 def test_groups_without_a_seed_have_no_blocks_yet() -> None:

@@ -24,6 +24,7 @@ from protocol.policy.rules import (
 )
 from protocol.policy.terms import describe, with_changes
 from protocol.spec.job import ETHER, JobSpec
+from protocol.tokens import Token, Tokens
 from protocol.wire.codec import decode, encode
 
 DATA = DatasetFacts(("id", *SPEC.columns), 100)
@@ -338,7 +339,7 @@ def test_only_a_decided_policy_ever_accepts(
         ("purposes", 3, "purposes: is 3; allowed"),
         ("requesters", "0x12", "requesters: '0x12' is not an address"),
         ("blocked", ("a",) * 257, "allowed is a list of at most 256 addresses"),
-        ("token", 5, "token: is 5; allowed is ether or a token's address"),
+        ("token", 5, "token: is 5; allowed is ether, a token's name here or its address"),
         ("decided", True, "decided: is no term of a policy"),
     ],
 )
@@ -381,3 +382,34 @@ def test_a_policy_with_lists_out_of_order_cannot_be_built() -> None:
     assert dataclasses.replace(OPEN, requesters=most[:-1]).requesters == most[:-1]
     with pytest.raises(Malformed, match="length 257"):
         dataclasses.replace(OPEN, requesters=most)
+
+
+def test_a_floor_in_a_token_by_its_name() -> None:
+    known = Tokens((Token(1, b"\x11" * 20, "USDC", 6),))
+    changed = with_changes(OPEN, {"token": "usdc", "price_floor": "0.25 USDC"}, known)
+    assert (changed.token, changed.price_floor) == (b"\x11" * 20, 250_000)
+    assert with_changes(changed, {"price-floor": "1 USDC"}, known).price_floor == 1_000_000
+    with pytest.raises(InputError, match="price_floor: is '1 ether', but the token is USDC"):
+        with_changes(changed, {"price_floor": "1 ether"}, known)
+    told = judge(changed, SPEC, DATA, Standing(tokens=known)).reasons[0]
+    assert told == "it pays in ether; the policy asks for USDC"
+    floor = dataclasses.replace(SPEC.payment, token=b"\x11" * 20, rate=1)
+    spec = dataclasses.replace(SPEC, payment=floor)
+    (told,) = judge(changed, spec, DATA, Standing(tokens=known)).reasons
+    assert told == "it pays 0.000001 USDC a contribution; the price floor is 0.25 USDC"
+
+
+def test_a_payout_account_is_an_account() -> None:
+    account = to_checksum(b"\x5a" * 20)
+    named = with_changes(OPEN, {"payout": account})
+    assert named.payout == b"\x5a" * 20
+    assert {term.name: term.value for term in describe(named)}["payout"] == account
+    assert with_changes(named, {"payout": None}).payout == b""
+    wrong = account[:-1] + ("1" if account[-1] != "1" else "2")
+    for value in (wrong, to_checksum(bytes(20)), "", 5, True):
+        with pytest.raises(InputError) as caught:
+            with_changes(OPEN, {"payout": value})
+        assert caught.value.field == "payout"
+    for body in (b"\x5a" * 19, bytes(20)):
+        with pytest.raises(Malformed):
+            dataclasses.replace(OPEN, payout=body)

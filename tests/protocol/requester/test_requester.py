@@ -153,7 +153,7 @@ def test_the_books_name_who_kept_shares_back_and_what_worth_was_measured() -> No
 
 def test_claims_come_after_finish_and_the_rest_after_the_claims() -> None:
     kit = paying()
-    accounts = kit.state.unpaid
+    accounts = tuple(kit.state.unpaid)
     assert len(accounts) == 5
     for account in accounts[:-1]:
         assert kinds(kit.step(inputs.TransactionFinal(kit.now, inputs.Call.CLAIM, account))) == []
@@ -228,4 +228,4 @@ def test_a_failed_attempt_is_followed_by_the_next_on_the_same_model() -> None:
     (opening,) = told(kit.tick(kit.round.retry_at))
     assert isinstance(opening, Open)
     assert opening.model_digest == first.model_digest
-    assert (kit.round.number, kit.round.attempt, kit.round.ready) == (0, 1, ())
+    assert (kit.round.number, kit.round.attempt, len(kit.round.ready)) == (0, 1, 0)

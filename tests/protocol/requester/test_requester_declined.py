@@ -13,7 +13,7 @@ from kits.requester import RequesterKit
 from protocol import params
 from protocol.machines import inputs
 from protocol.machines.job import JobPhase
-from protocol.requester.state import DeclinedRecord
+from protocol.requester.state import DeclinedRecord, DeclinedRecords
 from protocol.wire.messages import Declined, DeclinedTerm
 
 WORD = Declined((DeclinedTerm.ROUNDS, DeclinedTerm.EPSILON, DeclinedTerm.ROUNDS))
@@ -48,7 +48,7 @@ def test_an_owner_that_enrols_after_all_has_changed_its_mind(enrolling: Requeste
 
 
 def test_no_more_words_are_kept_than_are_allowed(enrolling: RequesterKit) -> None:
-    many = tuple(
+    many = DeclinedRecords.of(
         DeclinedRecord(n.to_bytes(38, "big"), WORD.terms[:1])
         for n in range(params.MAX_DECLINED - 1)
     )

@@ -1,0 +1,163 @@
+"""How a token job comes to be posted: what it takes, and the approval that it needs.
+
+The contract takes the escrow itself (`transferFrom`), so it must be allowed to: by one approval of
+exactly the escrow, sent before. Approval and posting are two intents that are stored together with
+the job, so that a crash in between neither doubles nor loses one (docs/adr/0208).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from node.chain.fees import TooDear
+from node.chain.intents.intents import Intent
+from node.chain.tokens import calls, reading
+from node.control.money.results import Quote
+from node.engine.services import Services
+from node.perform.chain import APPROVE
+from protocol.addresses import to_checksum
+from protocol.cost.gas import job_gas
+from protocol.errors import ChainError, InputError
+from protocol.machines.job import JobPhase
+from protocol.requester.state import RequesterState
+from protocol.spec.job import Terms
+from protocol.spec.parts import ETHER
+
+_CALL: Final = "approve(address,uint256)"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What posting takes now. `allowance` is what the contract may take already, `approves` whether
+    it must be allowed the escrow first; `problem` is what stands in the way, empty if nothing does.
+    Amounts are in the token's smallest unit, `fee` in wei per gas, `coin` in wei.
+    """
+
+    terms: Terms
+    balance: int | None
+    allowance: int
+    fee: int
+    coin: int
+    problem: str
+
+    @property
+    def approves(self) -> bool:
+        """An allowance that covers the escrow is left as it is: it only shrinks by it."""
+        return self.terms.payment.token != ETHER and self.allowance < self.terms.escrow
+
+    @property
+    def gas(self) -> int:
+        """About what is used before anybody has enrolled."""
+        found = job_gas(self.terms)
+        return found.posting if self.approves else found.post
+
+    def shown(self) -> Quote:
+        """As the control socket has it."""
+        token = self.terms.payment.token
+        return Quote(
+            token=None if token == ETHER else to_checksum(token),
+            escrow=self.terms.escrow,
+            balance=self.balance,
+            allowance=self.allowance,
+            approves=self.approves,
+            gas=self.gas,
+            gas_job=job_gas(self.terms).all - job_gas(self.terms).posting + self.gas,
+            fee=self.fee,
+            coin=self.coin,
+            problem=self.problem,
+        )
+
+
+async def plan(services: Services, terms: Terms, max_fee: int | None = None) -> Plan:
+    """Look at account and token. Raises ChainError where the chain node fails.
+
+    `max_fee`: the most to offer, wei per gas, if not the setting.
+    """
+    chain, token, own = services.chain, terms.payment.token, services.keys.account
+    coin, problem, fee = await chain.balance(own), "", 0
+    limit = max_fee or services.config.max_fee_gwei * 10**9
+    try:
+        fee, _ = (await chain.fees()).offer(limit)
+    except TooDear as error:
+        problem = str(error)
+    if token == ETHER:
+        made = Plan(terms, coin, 0, fee, coin, problem)
+        return replace(made, problem=problem or _lacks(services, made))
+    try:
+        await reading.check_code(chain, token)
+        balance = await reading.balance(chain, token, own)
+        allowance = await reading.allowance(chain, token, own, services.domain.contract)
+    except InputError as error:
+        return Plan(terms, None, 0, fee, coin, problem or str(error))
+    made = Plan(terms, balance, allowance, fee, coin, problem)
+    problem = problem or _lacks(services, made) or _under_way(services, token)
+    if not problem and made.approves:
+        problem = await _rehearsed(services, made)
+    return replace(made, problem=problem)
+
+
+def grant(services: Services, made: Plan, job: bytes) -> Intent | None:
+    """The approval of exactly the escrow that must come before the posting; None if none must."""
+    if not made.approves:
+        return None
+    data = calls.call(_CALL, services.domain.contract, made.terms.escrow)
+    return Intent(f"{job.hex()}/{APPROVE}/0", APPROVE, (data,), to=made.terms.payment.token)
+
+
+def _lacks(services: Services, made: Plan) -> str:
+    terms, tokens = made.terms, services.tokens()
+    token, gas = terms.payment.token, made.gas * made.fee
+    held = made.balance or 0
+    if held < terms.escrow:
+        return (
+            f"the bounty locks up {tokens.shown(terms.escrow, token)}, "
+            f"this account has {tokens.shown(held, token)}"
+        )
+    left = made.coin - (terms.escrow if token == ETHER else 0)
+    if left < gas:
+        return (
+            f"posting uses about {made.gas:,} gas, which may cost {tokens.shown(gas, ETHER)}; this "
+            f"account has {tokens.shown(left, ETHER)} for it: send it ether"
+        )
+    return ""
+
+
+def _under_way(services: Services, token: bytes) -> str:
+    """Two postings at once would each count on the same allowance."""
+    for machine in services.engine.machines.values():
+        state, paying = machine.state, machine.context.spec.payment.token
+        if (
+            isinstance(state, RequesterState)
+            and state.phase is JobPhase.POSTING
+            and paying == token
+            and not machine.broken
+        ):
+            return (
+                f"job 0x{machine.key.hex()[:12]} is being posted in the same token: wait until it "
+                "is on the chain (assay jobs)"
+            )
+    return ""
+
+
+async def _rehearsed(services: Services, made: Plan) -> str:
+    token, own = made.terms.payment.token, services.keys.account
+    data = calls.call(_CALL, services.domain.contract, made.terms.escrow)
+    try:
+        await reading.rehearse(services.chain, token, own, data)
+    except InputError as error:
+        if made.allowance:
+            # Some tokens change no allowance that is not zero (Tether's on Ethereum).
+            left = services.tokens().shown(made.allowance, token)
+            return (
+                f"{error}; the contract may still take {left}, which it may have to be zero first: "
+                f"assay token revoke {to_checksum(token)}"
+            )
+        return str(error)
+    return ""
+
+
+def refuse(made: Plan) -> None:
+    """Raise ChainError where something stands in the way."""
+    if made.problem:
+        raise ChainError(made.problem)

@@ -1,0 +1,14 @@
+"""A chain with the contract for tests that post and send for real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kits.chain.fixtures import limit, shared
+
+__all__ = ["shared"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    limit(items, Path(__file__).parent)
