@@ -20,7 +20,7 @@ def hold(terms: Terms) -> Outcome:
     return outcome
 
 
-@pytest.mark.parametrize("seed", [2, 6, 7])
+@pytest.mark.parametrize("seed", [2, pytest.param(6, marks=pytest.mark.ci), 7])
 def test_a_seed_holds(seed: int) -> None:
     assert hold(terms_of(seed, 5)).phase == "closed"
 
