@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -37,6 +38,7 @@ class Hands:
         self._limiter = trio.CapacityLimiter(1)
         self._aside = trio.CapacityLimiter(1)
         self._done = 0
+        self._died = Counter[str]()
 
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:
         return await self._run(self._limiter, function, *args)
@@ -51,10 +53,14 @@ class Hands:
         async with limiter:
             await trio.sleep(_SECONDS.get(function.__name__, _MOMENT) * node.slowness)
             await node.about_to_act()
-            if node.workers_die and node.dice.random() < node.workers_die:
+            # A computation is tried three times; one that dies as often stops its job by intent.
+            spared = self._died[function.__name__] >= 2
+            if not spared and node.workers_die and node.dice.random() < node.workers_die:
+                self._died[function.__name__] += 1
                 raise WorkerDied(f"the worker that computed {function.__name__} was killed")
             value = function(*args)
             self._done += 1
+            self._died[function.__name__] = 0
             await node.has_acted()
             return value
 
