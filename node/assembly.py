@@ -1,0 +1,236 @@
+"""A node put together, in the order in which its parts need each other.
+
+    store, blobs -> engine, intents -> what comes in -> the chain's watcher -> the answers to people
+
+Network, chain and workers come in ready: node.daemon opens the real ones, and tests' simulator
+gives this same node others, on virtual time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import trio
+
+from node.api import Api
+from node.chain.client import ChainClient
+from node.chain.cursor import load_cursor
+from node.chain.intents.intents import Intents
+from node.chain.intents.sequencer import IntentPolicy
+from node.chain.watch import Watcher
+from node.control.events import EventBus
+from node.data.datasets import clear_copies
+from node.engine.engine import Engine, Machine, unix_ms
+from node.engine.services import Services
+from node.feeds.chain import ChainFollower
+from node.feeds.inbox import Inbox
+from node.home.config import Config
+from node.home.home import Home
+from node.home.keys import Keys
+from node.jobs import telling
+from node.net.swarm import Swarm
+from node.perform import chain as chain_effects
+from node.perform import messages
+from node.perform.dispatch import perform
+from node.perform.idle import fill_pools
+from node.privacy import settling
+from node.store import jobs, outbox, records
+from node.store.blobs import Blobs
+from node.store.store import Store
+from node.workers.compute import Compute
+from protocol.books.lists import examine_cohort
+from protocol.errors import FatalError, Malformed
+from protocol.machines import inputs
+from protocol.machines.job import OVER
+from protocol.machines.machine import JobContext, one_line
+from protocol.machines.round import Role
+from protocol.owner.state import OwnerState
+from protocol.spec.job import decode_spec
+from protocol.wire import identity
+
+log = logging.getLogger("assay.daemon")
+
+#: How often machines are told the time, seconds. Deadlines are seconds, too.
+_TICK_SECONDS: Final = 0.5
+
+#: A new home reads the chain from so many blocks back. A job that was posted before is over, or
+#: will be looked up by its id when it is announced.
+_HISTORY_BLOCKS: Final = 4096
+
+#: Effects that were carried out are kept so long, for people who look into what happened.
+_KEEP_EFFECTS_SECONDS: Final = 7 * 86_400
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node that was put together; `start` has it run."""
+
+    services: Services
+    api: Api
+    bus: EventBus
+    inbox: Inbox
+    watcher: Watcher
+
+    def start(self, nursery: trio.Nursery) -> None:
+        """Begin all that runs for as long as the node does."""
+        services = self.services
+        nursery.start_soon(settling.settle_all, services)
+        nursery.start_soon(services.engine.run)
+        nursery.start_soon(services.intents.run)
+        nursery.start_soon(self.watcher.run)
+        nursery.start_soon(self.inbox.run)
+        nursery.start_soon(self.api.announce_cards)
+        nursery.start_soon(services.swarm.relay, self.inbox.relay_judge)
+        nursery.start_soon(fill_pools, services)
+        nursery.start_soon(_tick, services.engine)
+
+
+async def assemble(
+    home: Home,
+    config: Config,
+    keys: Keys,
+    store: Store,
+    swarm: Swarm,
+    chain: ChainClient,
+    compute: Compute,
+    stop: trio.Event,
+) -> Node:
+    """The node of a home, as its store has it. `stop` is set when somebody asks it to end.
+
+    Raises FatalError where the store lacks what a job needs.
+    """
+    blobs = Blobs(home.blobs)
+    blobs.clear_unfinished()
+    await clear_copies(home, store)
+    await store.run(partial(outbox.prune, older_than=time.time() - _KEEP_EFFECTS_SECONDS))
+    bus = EventBus()
+    engine = Engine(store, lambda wanted: perform(services, wanted), observe=_ignore)
+    intents = Intents(
+        chain,
+        keys,
+        store,
+        IntentPolicy(depth=config.finality, max_fee=config.max_fee_gwei * 10**9),
+        lambda outcome: chain_effects.settled(services, outcome),
+    )
+    services = Services(home, config, keys, store, blobs, swarm, chain, intents, compute, engine)
+    follower = ChainFollower(services)
+    inbox = Inbox(services, follower.introduce)
+    services.take = inbox.take
+    await engine.restore(await _contexts(services))
+    await trio.to_thread.run_sync(_restore_cohorts, services)
+    cursor = await store.read(partial(load_cursor, root=0))
+    watcher = Watcher(
+        chain,
+        cursor,
+        follower.apply,
+        history=_HISTORY_BLOCKS,
+        busy=lambda: any(_live(engine)),
+    )
+    engine.observe = partial(_observe, bus, inbox, watcher)
+
+    swarm.cherish(lambda: _partners(engine))
+    swarm.serve(messages.PROTOCOL, inbox.answer)
+    swarm.serve_blobs(blobs)
+    api = Api(services, watcher, follower, bus, stop, inbox.shelf)
+    await api.refresh()
+    return Node(services, api, bus, inbox, watcher)
+
+
+def _ignore(machine: Machine, events: Sequence[records.Event]) -> None:
+    """Until the inbox is there, nothing can have happened."""
+
+
+def _observe(
+    bus: EventBus,
+    inbox: Inbox,
+    watcher: Watcher,
+    machine: Machine,
+    events: Sequence[records.Event],
+) -> None:
+    """Follow a step's changes: topics, the chain's pace, and news for subscribers."""
+    inbox.machines_changed()
+    watcher.hurry()
+    telling.tell(machine, events)
+    for event in events:
+        text = str(event.facts.get("text", ""))
+        facts = {k: v for k, v in event.facts.items() if k != "text"}
+        bus.publish(event.kind, text, job="0x" + machine.key.hex(), facts=facts)
+
+
+async def _contexts(services: Services) -> list[tuple[Role, JobContext]]:
+    """Every job known here, as its machine reads it. The cohort comes back from its stored list."""
+    rows = await services.store.read(jobs.jobs)
+    found = []
+    for row in rows:
+        content = await services.store.read(partial(records.load_spec, digest=row.spec))
+        if content is None:
+            raise FatalError(f"the spec of job {row.job.hex()} is gone from the store")
+        context = JobContext(
+            row.job,
+            decode_spec(content),
+            len(content),
+            row.spec,
+            services.swarm.peer_id_bytes,
+            services.keys.account,
+        )
+        found.append((Role(row.role), context))
+    return found
+
+
+def _restore_cohorts(services: Services) -> None:
+    """Verified lists are no part of a machine's state: read them again from their blobs.
+
+    A list that is gone stops its job alone.
+    """
+    for machine in services.engine.machines.values():
+        state, context = machine.state, machine.context
+        if isinstance(state, OwnerState):
+            # It is examined once its roots are stored, maybe before the chain has them.
+            digest = state.cohort_digest if state.cohort_roots else state.held_cohort
+        else:
+            # A group that is being rooted is in the later list already, behind all others.
+            digest = state.next_cohort_digest or state.cohort_digest
+        if not digest:
+            continue
+        try:
+            data = services.blobs.get(services.blob(digest))
+            cohort = examine_cohort(context.spec, context.job, data)
+        except (FatalError, Malformed) as error:
+            log.error("job %s stops: %s", machine.key.hex()[:16], error)
+            machine.broken = one_line(str(error))
+        else:
+            machine.context = dataclasses.replace(context, cohort=cohort)
+
+
+def _partners(engine: Engine) -> Iterator[str]:
+    """Peers of jobs that are not over: requesters, and members of cohorts."""
+    for machine in _live(engine):
+        yield identity.peer_id_text(machine.context.requester)
+        cohort = machine.context.cohort
+        if cohort is not None:
+            yield from (identity.peer_id_text(member.peer) for member in cohort.members)
+
+
+def _live(engine: Engine) -> Iterator[Machine]:
+    """Machines that still wait for something."""
+    return (
+        machine
+        for machine in engine.machines.values()
+        if not machine.broken and machine.state.phase not in OVER
+    )
+
+
+async def _tick(engine: Engine) -> None:
+    """Tell the time to every machine that still waits for something."""
+    while True:
+        at = unix_ms()
+        ticks = [(machine.key, inputs.Tick(at)) for machine in _live(engine)]
+        if ticks:
+            await engine.feed_all(ticks)
+        await trio.sleep(_TICK_SECONDS)

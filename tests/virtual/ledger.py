@@ -1,0 +1,342 @@
+"""The contract's rules without an EVM: contracts/bounty.vy for jobs in ether, word for word.
+
+`test_virtual_ledger.py` walks both and compares. A ledger is a value: `apply` leaves the one that
+it is given as it was, so that every chain block keeps its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from protocol.books.enrolment import job_id
+from protocol.books.trees import (
+    EMPTY,
+    NODE_BYTES,
+    Merit,
+    SumNode,
+    contribution_leaf,
+    depth_of,
+    verify_index,
+    verify_sum,
+)
+from protocol.books.typed_data import Commitment, Domain, commitment_digest, recover
+from protocol.errors import Malformed
+
+#: The contract's are two hours and one; a world that waits for them sets these.
+NOTICE = 7200
+MAX_VALIDITY = 3600
+_MERIT_BIT = 1 << 255
+
+
+class Revert(Exception):
+    """What the contract refuses, in its words."""
+
+
+@dataclass(frozen=True)
+class Job:
+    requester: bytes
+    token: bytes
+    rounds: int
+    cohort: int
+    rate: int
+    merit: int
+    closes: int
+    held: int
+    merit_left: int
+    finished: bool = False
+    merit_root: bytes = bytes(32)
+    enrolled: tuple[tuple[bytes, int], ...] = ()
+    committed: tuple[tuple[bytes, int, bytes], ...] = ()
+    contributions: int = 0
+    unpaid: int = 0
+    paid: Mapping[bytes, int] = field(default_factory=dict)
+    shared: Mapping[bytes, int] = field(default_factory=dict)
+
+    def view(self) -> tuple[Any, ...]:
+        """As the contract's `jobs` shows it."""
+        return (
+            self.requester,
+            self.token,
+            self.rounds,
+            self.cohort,
+            self.rate,
+            self.merit,
+            self.closes,
+            self.finished,
+            len(self.committed),
+            len(self.enrolled),
+            sum(count for _, count in self.enrolled),
+            self.contributions,
+            self.unpaid,
+            self.merit_left,
+            self.merit_root,
+            self.held,
+        )
+
+
+NOBODY = (bytes(20), bytes(20), 0, 0, 0, 0, 0, False, 0, 0, 0, 0, 0, 0, bytes(32), 0)
+
+
+@dataclass(frozen=True)
+class Log:
+    """An event: its name, and its fields in the order of the contract."""
+
+    name: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All jobs, and the ether of all accounts; the contract's own is what its jobs hold."""
+
+    domain: Domain
+    jobs: Mapping[bytes, Job] = field(default_factory=dict)
+    balances: Mapping[bytes, int] = field(default_factory=dict)
+
+    def apply(
+        self, sender: bytes, value: int, now: int, function: str, args: tuple[Any, ...]
+    ) -> tuple[Ledger, tuple[Log, ...]]:
+        """A call's outcome. Raises Revert."""
+        call = _Call(self, sender, value, now)
+        require(function == "post" or not value, "no ether is taken")
+        require(self.balances.get(sender, 0) >= value, "insufficient funds")
+        call.move(sender, -value)
+        getattr(call, function)(*args)
+        return call.after, tuple(call.logs)
+
+
+def require(holds: bool, reason: str) -> None:
+    if not holds:
+        raise Revert(f"bounty: {reason}")
+
+
+class _Call:
+    def __init__(self, before: Ledger, sender: bytes, value: int, now: int) -> None:
+        self.after, self._sender, self._value, self._now = before, sender, value, now
+        self.logs: list[Log] = []
+
+    def move(self, account: bytes, amount: int) -> None:
+        held = self.after.balances
+        balances = {**held, account: held.get(account, 0) + amount}
+        self.after = dataclasses.replace(self.after, balances=balances)
+
+    def _put(self, job: bytes, held: Job) -> None:
+        self.after = dataclasses.replace(self.after, jobs={**self.after.jobs, job: held})
+
+    def _log(self, name: str, **fields: Any) -> None:
+        self.logs.append(Log(name, fields))
+
+    def _posted(self, job: bytes) -> Job:
+        require(job in self.after.jobs, "unknown job")
+        return self.after.jobs[job]
+
+    def _own(self, job: bytes) -> Job:
+        held = self._posted(job)
+        require(self._sender == held.requester, "not the requester")
+        return held
+
+    def _open(self, held: Job) -> None:
+        require(not held.finished, "finished")
+        require(self._now < held.closes, "closed")
+
+    def post(
+        self,
+        spec: bytes,
+        token: bytes,
+        rounds: int,
+        cohort: int,
+        rate: int,
+        merit: int,
+        expiry: int,
+    ) -> None:
+        job = job_id(self.after.domain, self._sender, spec)
+        require(job not in self.after.jobs, "posted already")
+        require(1 <= rounds <= 255, "rounds not in 1 to 255")
+        require(1 <= cohort <= 4096, "cohort not in 1 to 4096")
+        require(expiry > self._now, "expiry is past")
+        escrow = rounds * cohort * rate + merit
+        require(self._value == escrow, "escrow is not the value")
+        held = Job(self._sender, token, rounds, cohort, rate, merit, expiry, escrow, merit)
+        self._put(job, held)
+        self._log(
+            "Posted",
+            job=job,
+            requester=self._sender,
+            spec_digest=spec,
+            token=token,
+            rounds=rounds,
+            cohort=cohort,
+            rate=rate,
+            merit=merit,
+            expiry=expiry,
+        )
+
+    def enrol(self, job: bytes, root: bytes, count: int) -> None:
+        held = self._own(job)
+        self._open(held)
+        require(root != EMPTY, "root is empty")
+        require(count != 0, "count is zero")
+        total = sum(each for _, each in held.enrolled) + count
+        require(total <= held.cohort, "cohort is full")
+        self._put(job, dataclasses.replace(held, enrolled=(*held.enrolled, (root, count))))
+        self._log("Enrolled", job=job, index=len(held.enrolled), root=root, count=count)
+
+    def commit(
+        self,
+        job: bytes,
+        number: int,
+        root: bytes,
+        count: int,
+        model: bytes,
+        until: int,
+        signature: bytes,
+    ) -> None:
+        held = self._posted(job)
+        self._open(held)
+        require(number == len(held.committed), "not the next round")
+        require(number < held.rounds, "no rounds left")
+        require(root != EMPTY, "root is empty")
+        require(0 < count <= held.cohort, "count not in 1 to cohort")
+        require(self._now <= until, "commitment has expired")
+        require(until <= self._now + MAX_VALIDITY, "commitment is valid for too long")
+        statement = Commitment(job, number, root, count, model, until)
+        try:
+            signer = recover(commitment_digest(self.after.domain, statement), signature)
+        except Malformed as error:
+            raise Revert("bounty: not signed by the requester") from error
+        require(signer == held.requester, "not signed by the requester")
+        self._put(
+            job,
+            dataclasses.replace(
+                held,
+                committed=(*held.committed, (root, count, model)),
+                contributions=held.contributions + count,
+                unpaid=held.unpaid + count,
+            ),
+        )
+        self._log(
+            "Committed",
+            job=job,
+            round=number,
+            root=root,
+            count=count,
+            model_digest=model,
+            submitter=self._sender,
+        )
+
+    def finish(self, job: bytes, model: bytes, evidence: bytes, root: bytes, total: int) -> None:
+        held = self._own(job)
+        self._open(held)
+        pot = held.merit if held.contributions else 0
+        require(total == pot, "merit total is not the pot")
+        require((root == EMPTY) == (pot == 0), "merit root does not fit the pot")
+        after = dataclasses.replace(held, finished=True, merit_left=pot)
+        self._put(job, dataclasses.replace(after, merit_root=root) if pot else after)
+        self._log(
+            "Finished",
+            job=job,
+            model_digest=model,
+            evidence_digest=evidence,
+            merit_root=root,
+            merit_total=total,
+        )
+
+    def cancel(self, job: bytes) -> None:
+        held = self._own(job)
+        self._open(held)
+        effective = self._now + NOTICE
+        require(effective < held.closes, "closes sooner already")
+        self._put(job, dataclasses.replace(held, closes=effective))
+        self._log("Cancelled", job=job, effective=effective)
+
+    def claim(
+        self,
+        job: bytes,
+        account: bytes,
+        payments: bytes,
+        merit: tuple[int, int, tuple[tuple[bytes, int], ...]],
+    ) -> None:
+        held = self._posted(job)
+        before = held.paid.get(account, 0)
+        after = self._proved(held, account, payments, before)
+        bits, worth, shared = after ^ before, 0, held.shared
+        position, amount, proof = merit
+        if held.finished:
+            if amount and not after & _MERIT_BIT:
+                top = SumNode(held.merit_root, held.merit)
+                nodes = tuple(SumNode(digest, total) for digest, total in proof)
+                fits = verify_sum(top, position, Merit(account, amount), nodes)
+                require(fits, "merit is not under the root")
+                worth, after = amount, after | _MERIT_BIT
+        else:
+            require(amount == 0, "merit without finish")
+            if self._now >= held.closes and (due := after & ~shared.get(account, 0)):
+                worth = held.merit // held.contributions * due.bit_count()
+                shared = {**shared, account: after}
+        require(bool(bits or worth), "nothing to pay")
+        number = bits.bit_count()
+        pay = number * held.rate + worth
+        require(number <= held.unpaid, "more than the rate owed")
+        require(pay <= held.held, "more than the job holds")
+        require(worth <= held.merit_left, "more than the merit left")
+        self._put(
+            job,
+            dataclasses.replace(
+                held,
+                paid={**held.paid, account: after},
+                shared=shared,
+                unpaid=held.unpaid - number,
+                merit_left=held.merit_left - worth,
+                held=held.held - pay,
+            ),
+        )
+        self.move(account, pay)
+        self._log("Claimed", job=job, account=account, amount=pay, rounds_bits=bits, merit=worth)
+
+    def _proved(self, held: Job, account: bytes, data: bytes, known: int) -> int:
+        """The rounds' bits with those that the payments prove."""
+        at, number = 0, 0
+        while at < len(data):
+            number += 1
+            require(number <= 32, "payments do not end with a proof, or are more than 32")
+            round_ = data[at]
+            require(round_ < len(held.committed), "round is not committed")
+            root, count, _ = held.committed[round_]
+            end = at + 69 + depth_of(count) * NODE_BYTES
+            if not known >> round_ & 1:
+                position = int.from_bytes(data[at + 1 : at + 3], "big")
+                block = int.from_bytes(data[at + 3 : at + 5], "big")
+                leaf = contribution_leaf(
+                    account, block, data[at + 5 : at + 37], data[at + 37 : at + 69]
+                )
+                steps = range(at + 69, end, NODE_BYTES)
+                proof = tuple(data[step : step + NODE_BYTES] for step in steps)
+                fits = verify_index(root, count, position, leaf, proof)
+                require(fits, "contribution is not under the round's root")
+                known |= 1 << round_
+            at = end
+        require(at == len(data), "payments do not end with a proof, or are more than 32")
+        return known
+
+    def withdraw(self, job: bytes) -> None:
+        held = self._own(job)
+        amount = held.held - owed(held, self._now)
+        require(amount > 0, "nothing to withdraw")
+        self._put(job, dataclasses.replace(held, held=held.held - amount))
+        self.move(self._sender, amount)
+        self._log("Withdrawn", job=job, amount=amount)
+
+
+def owed(held: Job, now: int) -> int:
+    """What the job's money is bound to: the contract's liabilities."""
+    rate = held.unpaid * held.rate
+    if held.finished:
+        return rate + held.merit_left
+    if now >= held.closes:
+        if not held.contributions:
+            return rate
+        return rate + held.merit_left - held.merit % held.contributions
+    return rate + held.merit_left + (held.rounds - len(held.committed)) * held.cohort * held.rate
