@@ -84,8 +84,7 @@ async def test_honest_nodes_get_in_and_stay_beside_idle_ones(
         await wait_until(lambda: victim.statistics().get("evicted", 0) >= 4, 30)
         async with swarm(victim) as one, swarm(victim) as two, swarm(victim) as three:
             honest = {one.peer_id, two.peer_id, three.peer_id}
-            known = victim._parts.peers.agents
-            await wait_until(lambda: honest <= {str(peer) for peer in known}, 60)
+            await wait_until(lambda: honest <= set(map(str, victim._parts.peers.agents)), 60)
             evicted = victim.statistics()["evicted"]
             await wait_until(lambda: victim.statistics()["evicted"] >= evicted + 10, 30)
             assert honest <= {each.peer_id for each in victim.peers()}
