@@ -131,8 +131,10 @@ async def test_a_nonce_used_elsewhere_may_come_free_again(
         return forward()
 
     proxy.rule = rule
-    start = shared.number
     policy = IntentPolicy(depth=20, stuck_blocks=50, interval=0.05)
+    while shared.number < policy.depth:  # there is a block that deep to ask about
+        shared.rpc("evm_mine")
+    start = shared.number
     async with opened(url=proxy.url, policy=policy) as intents:
         await intents.submit(post(1))
         await until(lambda: bool(raws))
