@@ -123,8 +123,8 @@ async def test_a_nonce_used_elsewhere_may_come_free_again(
     def rule(request: dict[str, Any], forward: Callable[[], bytes]) -> bytes:
         nonlocal asked
         if request["method"] == "eth_sendRawTransaction" and not raws:
-            raws.append(request["params"][0])
             send_foreign(shared, signer, 0)
+            raws.append(request["params"][0])  # last: who waits for it mines at once
             return result(request, "0x" + "00" * 32)
         if request["method"] == "eth_getTransactionCount" and request["params"][1] != "latest":
             asked = True
