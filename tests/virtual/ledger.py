@@ -47,7 +47,6 @@ class Job:
     held: int
     merit_left: int
     finished: bool = False
-    by_tree: bool = False
     merit_root: bytes = bytes(32)
     enrolled: tuple[tuple[bytes, int], ...] = ()
     committed: tuple[tuple[bytes, int, bytes], ...] = ()
@@ -196,7 +195,7 @@ class _Call:
         signature: bytes,
     ) -> None:
         held = self._posted(job)
-        require(self._now < held.closes, "closed")
+        self._open(held)
         require(number == len(held.committed), "not the next round")
         require(number < held.rounds, "no rounds left")
         require(root != EMPTY, "root is empty")
@@ -231,13 +230,11 @@ class _Call:
     def finish(self, job: bytes, model: bytes, evidence: bytes, root: bytes, total: int) -> None:
         held = self._own(job)
         self._open(held)
-        none = total == 0 and not held.contributions
-        require(total == held.merit or none, "merit total is not the pot")
-        require((root == EMPTY) == (total == 0), "merit root does not fit the total")
-        after = dataclasses.replace(
-            held, finished=True, by_tree=total > 0, closes=min(held.closes, self._now + NOTICE)
-        )
-        self._put(job, dataclasses.replace(after, merit_root=root) if total else after)
+        pot = held.merit if held.contributions else 0
+        require(total == pot, "merit total is not the pot")
+        require((root == EMPTY) == (pot == 0), "merit root does not fit the pot")
+        after = dataclasses.replace(held, finished=True, merit_left=pot)
+        self._put(job, dataclasses.replace(after, merit_root=root) if pot else after)
         self._log(
             "Finished",
             job=job,
@@ -245,7 +242,6 @@ class _Call:
             evidence_digest=evidence,
             merit_root=root,
             merit_total=total,
-            effective=after.closes,
         )
 
     def cancel(self, job: bytes) -> None:
@@ -268,7 +264,7 @@ class _Call:
         after = self._proved(held, account, payments, before)
         bits, worth, shared = after ^ before, 0, held.shared
         position, amount, proof = merit
-        if held.by_tree:
+        if held.finished:
             if amount and not after & _MERIT_BIT:
                 top = SumNode(held.merit_root, held.merit)
                 nodes = tuple(SumNode(digest, total) for digest, total in proof)
@@ -276,11 +272,10 @@ class _Call:
                 require(fits, "merit is not under the root")
                 worth, after = amount, after | _MERIT_BIT
         else:
-            require(amount == 0, "merit without a sum tree")
+            require(amount == 0, "merit without finish")
             if self._now >= held.closes and (due := after & ~shared.get(account, 0)):
-                share = held.merit // held.contributions
-                worth = share * due.bit_count()
-                shared = {**shared, account: after} if share else shared
+                worth = held.merit // held.contributions * due.bit_count()
+                shared = {**shared, account: after}
         require(bool(bits or worth), "nothing to pay")
         number = bits.bit_count()
         pay = number * held.rate + worth
@@ -338,7 +333,7 @@ class _Call:
 def owed(held: Job, now: int) -> int:
     """What the job's money is bound to: the contract's liabilities."""
     rate = held.unpaid * held.rate
-    if now >= held.closes and held.by_tree:
+    if held.finished:
         return rate + held.merit_left
     if now >= held.closes:
         if not held.contributions:
