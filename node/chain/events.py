@@ -48,7 +48,6 @@ class Finished:
     evidence_digest: bytes
     merit_root: bytes
     merit_total: int
-    effective: int
 
 
 @dataclass(frozen=True, slots=True)

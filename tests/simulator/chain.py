@@ -41,7 +41,6 @@ class Job:
     held: int
     merit_left: int
     finished: bool = False
-    by_tree: bool = False
     merit_root: bytes = EMPTY
     unpaid: int = 0
     contributions: int = 0
@@ -112,8 +111,7 @@ class Bounty:
         valid_until: int,
         signature: bytes,
     ) -> None:
-        held = self._posted(job)
-        _require(self.now < held.closes, "closed")
+        held = self._open(job)
         _require(round_ == len(held.committed), "not the next round")
         _require(round_ < held.rounds, "no rounds left")
         _require(0 < count <= held.cohort, "count not in 1 to cohort")
@@ -136,13 +134,11 @@ class Bounty:
     ) -> None:
         held = self._open(job)
         _require(sender == held.requester, "not the requester")
-        none = total == 0 and not held.contributions
-        _require(total == held.merit or none, "merit total is not the pot")
-        _require((root == EMPTY) == (total == 0), "merit root does not fit the total")
-        held.finished, held.by_tree, held.merit_root = True, total > 0, root
-        held.closes = min(held.closes, self.now + NOTICE)
-        facts = {"model_digest": model, "evidence_digest": evidence, "effective": held.closes}
-        self._log(job, "Finished", **facts)
+        pot = held.merit if held.contributions else 0
+        _require(total == pot, "merit total is not the pot")
+        _require((root == EMPTY) == (pot == 0), "merit root does not fit the pot")
+        held.finished, held.merit_left, held.merit_root = True, pot, root
+        self._log(job, "Finished", model_digest=model, evidence_digest=evidence)
 
     def cancel(self, sender: bytes, job: bytes) -> None:
         held = self._open(job)
@@ -170,7 +166,7 @@ class Bounty:
             number += 1
         bits, worth = after ^ before, 0
         shared = held.shared.get(account, 0)
-        if held.by_tree:
+        if held.finished:
             if proof.merit and not after & _MERIT_BIT:
                 top = SumNode(held.merit_root, held.merit)
                 entry = Merit(account, proof.merit)
@@ -178,7 +174,7 @@ class Bounty:
                 _require(fits, "merit is not under the root")
                 worth, after = proof.merit, after | _MERIT_BIT
         else:
-            _require(proof.merit == 0, "merit without a sum tree")
+            _require(proof.merit == 0, "merit without finish")
             if self.now >= held.closes and (due := after & ~shared):
                 worth = held.merit // held.contributions * due.bit_count()
                 shared = after
@@ -203,7 +199,7 @@ class Bounty:
 
     def _owed(self, held: Job) -> int:
         owed = held.unpaid * held.rate + held.merit_left
-        if self.now >= held.closes and held.by_tree:
+        if held.finished:
             return owed
         if self.now >= held.closes:
             spare = held.merit % held.contributions if held.contributions else held.merit_left

@@ -322,5 +322,6 @@ class World:
 
 
 def _is_over(state: State) -> bool:
-    through = not isinstance(state, RequesterState) or state.withdrawals > 0
-    return through and state.phase in OVER
+    if isinstance(state, RequesterState) and state.phase in (JobPhase.CANCELLED, JobPhase.FAILED):
+        return state.withdrawals > 0
+    return state.phase in OVER
