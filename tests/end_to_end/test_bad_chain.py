@@ -123,7 +123,9 @@ async def test_another_endpoint_carries_it_and_the_first_is_named(
     """`chain.urls`, from the file to the status: it posts a job though the first node is gone."""
     daemon, gone = Daemon(tmp_path / "spare"), Proxy(world.chain.url, "down")
     account = daemon.make(Config()).account
-    world.chain.rpc("assay_fund", "0x" + account.hex(), hex(10**18))
+    owned = ("0x" + account.hex(), "latest")
+    world.chain.rpc("assay_fund", owned[0], hex(10**18))
+    await until(lambda: int(world.chain.rpc("eth_getBalance", *owned), 16), 10, "it has ether")
     known = world.daemons["slow"].call("status")["chain"]
     config = Config(
         listen=("/ip4/127.0.0.1/tcp/0",),
