@@ -103,7 +103,8 @@ class Api(CardCalls, MoneyCalls):
         statistics = services.swarm.statistics()
         problems = [] if chain.reachable else [chain.last_error or "the chain was not reached yet"]
         problems += [problem for problem in chain.left if problem != chain.last_error]
-        problems += [doubt for doubt in [chain.doubt(time.time())] if doubt]
+        if doubt := chain.doubt(time.time()):
+            problems.append(doubt)
         problems += [f"job {m.key.hex()[:12]} is stopped: {m.broken}" for m in machines if m.broken]
         compute = services.compute.statistics()
         return r.Status(

@@ -39,6 +39,12 @@ _TAKEN: Final = frozenset({*UNITS, "eth", "none", "unit", "units"})
 _UNIT: Final = frozenset({"unit", "units"})
 
 
+def currency(token: bytes) -> str | None:
+    """What is paid in, as the control socket and JSON have it: None for ether (the zero address),
+    else the token's checksummed address."""
+    return None if token == ZERO_ADDRESS else to_checksum(token)
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """A token of the list: `address` (20 bytes) on chain `chain_id`; `symbol` is its own word.

@@ -19,13 +19,14 @@ from node.cards.shelf import Shelf, seconds_now
 from node.control.cards import results as r
 from node.engine.services import Services
 from node.store import cards
-from protocol.addresses import parse_address, to_checksum
+from protocol.addresses import parse_address
 from protocol.cards.draft import draft_spec, rows_text
 from protocol.cards.search import Query, meet
 from protocol.errors import InputError
 from protocol.spec.job import Terms
 from protocol.spec.parts import ETHER
 from protocol.spec.toml import parse_toml
+from protocol.tokens import currency
 from protocol.wire import identity
 from protocol.wire.cards import Card, ColumnKind, bucket_span
 from protocol.wire.envelope import reopen_envelope
@@ -176,7 +177,7 @@ def _offer(known: _Known, me: bytes) -> r.Offer:
             for column in card.columns
         ),
         purposes=card.purposes,
-        token=None if card.token == ETHER else to_checksum(card.token),
+        token=currency(card.token),
         least_rate=card.rate,
         valid_until=float(card.valid_until),
         known_since=float(known.since),

@@ -42,8 +42,8 @@ from protocol.owner.state import OwnerState
 from protocol.params import MAX_ROUNDS
 from protocol.requester.pay import WINDING_UP
 from protocol.requester.state import RequesterState
-from protocol.spec.job import ETHER, Terms
 from protocol.spec.render import render_toml
+from protocol.tokens import currency
 from protocol.wire.messages import Release
 
 #: The machine's phases in the words of the control socket.
@@ -171,7 +171,7 @@ class Books:
         services, context = self._services, machine.context
         wanted = None if account is None else parse_address(account)
         proofs = await trio.to_thread.run_sync(claims, services, machine, wanted)
-        sent, token = [], token_of(context.spec)
+        sent, token = [], currency(context.spec.payment.token)
         for proof in (part for whole in proofs for part in split_claim(whole)):
             if not await self._due(machine, proof):
                 owner, of = to_checksum(proof.account), "0x" + machine.key.hex()
@@ -274,18 +274,13 @@ def _summary(machine: Machine, known: Known) -> j.JobSummary:
         round=known.committed,
         rounds=spec.training.rounds,
         enrolled=_enrolled(machine, said),
-        token=token_of(spec),
+        token=currency(spec.payment.token),
         rate=spec.payment.rate,
         merit=spec.payment.merit,
         expires_at=float(spec.expires_at),
         dataset=state.dataset if isinstance(state, OwnerState) else "",
         fits=standing.fits(machine, known),
     )
-
-
-def token_of(spec: Terms) -> str | None:
-    """The token that a job pays in, as the control socket has it: None for ether."""
-    return None if spec.payment.token == ETHER else to_checksum(spec.payment.token)
 
 
 def _enrolled(machine: Machine, said: list[events.ContractEvent]) -> int:

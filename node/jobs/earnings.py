@@ -22,7 +22,7 @@ from protocol.owner.state import EarnedRound, OwnerState
 
 @dataclass(frozen=True, slots=True)
 class Earned:
-    """Pay of one committed round (`round` from 0), or a job's merit (None).
+    """Pay of one committed round (`round` from 0), or merit (None), a line for each claim of it.
 
     `due` and `paid` are in the smallest unit of `token` (20 bytes; zero for ether). `batch` is the
     digest of what left this node for the round, of `size` bytes; empty where the list is not here.
@@ -43,15 +43,17 @@ class Earned:
     at: int
 
 
-def earned(services: Services, told: dict[bytes, list[StoredEvent]]) -> list[Earned]:
+def earned(
+    services: Services, told: dict[bytes, list[StoredEvent]], batches: bool = True
+) -> list[Earned]:
     """Every line of every job here, job by job in the order of their first block, then by round.
 
-    `told` are the contract's events by job, of the jobs that are asked for. Blocks on the disk: to
-    be called in a thread.
+    `told` are the contract's events by job, of the jobs that are asked for. Without `batches` no
+    round's list is read for what left this node. Blocks on the disk: to be called in a thread.
     """
     found = []
     for job, said in told.items():
-        lines = _of_job(services, services.engine.machines[job], said)
+        lines = _of_job(services, services.engine.machines[job], said, batches)
         if lines:
             found.append(lines)
     found.sort(key=lambda lines: (lines[0].at, lines[0].job))
@@ -63,7 +65,9 @@ def told_of(tx: Transaction, wanted: tuple[bytes, ...]) -> dict[bytes, list[Stor
     return {job: jobs.contract_events(tx, job) for job in wanted}
 
 
-def _of_job(services: Services, machine: Machine, told: list[StoredEvent]) -> list[Earned]:
+def _of_job(
+    services: Services, machine: Machine, told: list[StoredEvent], batches: bool
+) -> list[Earned]:
     state, spec = machine.state, machine.context.spec
     if not isinstance(state, OwnerState) or not state.payout:
         return []
@@ -83,14 +87,13 @@ def _of_job(services: Services, machine: Machine, told: list[StoredEvent]) -> li
     lines, rate = [], spec.payment.rate
     for each in sorted((e for e in state.earned if e.block), key=lambda e: e.round):
         by = next((tx for tx, _, claim in claims if claim.rounds_bits >> each.round & 1), b"")
-        batch = _batch(services, machine, each)
+        batch = _batch(services, machine, each) if batches else b""
         lines.append(line(each.round, batch, rate, rate if by else 0, by, each.block))
-    merit = next(((tx, at, c.merit) for tx, at, c in claims if c.merit), None)
-    if merit is not None:
-        lines.append(line(None, b"", merit[2], merit[2], merit[0], merit[1]))
-    elif due := _merit(services, machine, state):
-        lines.append(line(None, b"", due, 0, b"", 0))
-    return lines
+    # By a sum tree merit comes with one claim; in equal shares with each claim that shows rounds.
+    merit = [line(None, b"", c.merit, c.merit, tx, at) for tx, at, c in claims if c.merit]
+    if not merit and (due := _merit(services, machine, state)):
+        merit = [line(None, b"", due, 0, b"", 0)]
+    return lines + merit
 
 
 def _merit(services: Services, machine: Machine, state: OwnerState) -> int:

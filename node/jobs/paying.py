@@ -8,7 +8,6 @@ the job, so that a crash in between neither doubles nor loses one (docs/adr/0208
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
 
 from node.chain.fees import TooDear
 from node.chain.intents.intents import Intent
@@ -23,8 +22,7 @@ from protocol.machines.job import JobPhase
 from protocol.requester.state import RequesterState
 from protocol.spec.job import Terms
 from protocol.spec.parts import ETHER
-
-_CALL: Final = "approve(address,uint256)"
+from protocol.tokens import currency
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class Plan:
         """As the control socket has it."""
         token = self.terms.payment.token
         return Quote(
-            token=None if token == ETHER else to_checksum(token),
+            token=currency(token),
             escrow=self.terms.escrow,
             balance=self.balance,
             allowance=self.allowance,
@@ -101,7 +99,7 @@ def grant(services: Services, made: Plan, job: bytes) -> Intent | None:
     """The approval of exactly the escrow that must come before the posting; None if none must."""
     if not made.approves:
         return None
-    data = calls.call(_CALL, services.domain.contract, made.terms.escrow)
+    data = calls.approve(services.domain.contract, made.terms.escrow)
     return Intent(f"{job.hex()}/{APPROVE}/0", APPROVE, (data,), to=made.terms.payment.token)
 
 
@@ -142,7 +140,7 @@ def _under_way(services: Services, token: bytes) -> str:
 
 async def _rehearsed(services: Services, made: Plan) -> str:
     token, own = made.terms.payment.token, services.keys.account
-    data = calls.call(_CALL, services.domain.contract, made.terms.escrow)
+    data = calls.approve(services.domain.contract, made.terms.escrow)
     try:
         await reading.rehearse(services.chain, token, own, data)
     except InputError as error:

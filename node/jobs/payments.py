@@ -20,6 +20,7 @@ from node.perform.chain import APPROVE, PAYMENT
 from protocol.addresses import ZERO_ADDRESS, to_checksum
 from protocol.errors import ChainError, InputError
 from protocol.spec.parts import ETHER
+from protocol.tokens import currency
 
 #: How long a call waits for the payment's chain block before it replies without it, seconds.
 _PATIENCE: Final = 15.0
@@ -81,7 +82,7 @@ class Payments:
         """Set what the bounty contract may take of a token to zero. Raises as `send` does."""
         services = self._services
         spender = services.domain.contract
-        data = calls.call("approve(address,uint256)", spender, 0)
+        data = calls.approve(spender, 0)
         await reading.check_code(services.chain, token)
         await reading.rehearse(services.chain, token, services.keys.account, data)
         intent = Intent(f"{PAYMENT}{ident}", APPROVE, (data,), to=token)
@@ -94,7 +95,7 @@ class Payments:
         ident = f"{PAYMENT}{payment.id}"
         if payment.token == ETHER:
             return Intent(ident, "send", (), payment.amount, to=payment.to, max_fee=max_fee)
-        data = calls.call("transfer(address,uint256)", payment.to, payment.amount)
+        data = calls.transfer(payment.to, payment.amount)
         return Intent(ident, "send", (data,), to=payment.token, max_fee=max_fee)
 
     def _check(self, payment: Payment) -> None:
@@ -156,7 +157,7 @@ class Payments:
         return Sent(
             id=payment.id,
             to=to_checksum(payment.to),
-            token=None if payment.token == ETHER else to_checksum(payment.token),
+            token=currency(payment.token),
             amount=payment.amount,
             contract=price.contract,
             gas=(outcome.gas_used if outcome is not None else None) or price.gas,

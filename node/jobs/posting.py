@@ -15,7 +15,6 @@ from node.data.datasets import add_dataset
 from node.engine.engine import Machine, unix_ms
 from node.engine.services import Services
 from node.jobs import paying
-from node.jobs.books import token_of
 from node.perform.chain import post_intent
 from node.perform.compute import key_name, misfit
 from node.store import catalogue, jobs, records, versions
@@ -30,6 +29,7 @@ from protocol.requester.state import RequesterState
 from protocol.spec.job import ChainRef, JobSpec, encode_spec, spec_digest
 from protocol.spec.parts import Party
 from protocol.spec.toml import Draft, parse_toml
+from protocol.tokens import currency
 
 #: How long a posting's transaction is waited for before the reply goes without its hash, seconds.
 _PATIENCE = 5.0
@@ -125,7 +125,7 @@ class Posting:
                 tx_hash = (outcome.tx_hash or b"") if outcome is not None else b""
                 await trio.sleep(0.05)
         shown = "0x" + tx_hash.hex() if tx_hash else ""
-        token = token_of(spec)
+        token = currency(spec.payment.token)
         noisy, sealed = spec.privacy.noisy, spec.privacy.sealed
         return Posted("0x" + job.hex(), digest, spec.escrow, token, noisy, sealed, shown)
 

@@ -25,6 +25,7 @@ from protocol.books import receipts
 from protocol.errors import InputError
 from protocol.spec.parts import ETHER
 from protocol.spec.toml import parse_toml
+from protocol.tokens import currency
 
 
 class MoneyCalls:
@@ -42,7 +43,7 @@ class MoneyCalls:
         services, own = self._money, self._money.keys.account
         rate: Counter[bytes] = Counter()
         merit: Counter[bytes] = Counter()
-        for line in await self._earned():
+        for line in await self._earned(batches=False):
             (merit if line.round is None else rate)[line.token] += line.due - line.paid
         paying = (m.context.spec.payment.token for m in services.engine.machines.values())
         named = (token.address for token in services.tokens())
@@ -109,7 +110,7 @@ class MoneyCalls:
             bytes=line.size,
             epsilon=epsilon,
             account=to_checksum(line.account),
-            token=None if line.token == ETHER else to_checksum(line.token),
+            token=currency(line.token),
             due=line.due,
             paid=line.paid,
             transaction="0x" + line.transaction.hex() if line.transaction else "",
@@ -127,9 +128,9 @@ class MoneyCalls:
         made = receipts.chain_lines(head, rows)
         return receipts.seal(made, services.keys.sign_digest(receipts.signed_digest(made)))
 
-    async def _earned(self, only: bytes | None = None) -> list[Earned]:
+    async def _earned(self, only: bytes | None = None, batches: bool = True) -> list[Earned]:
         """Every line; with `only` those of one job."""
         services = self._money
         known = tuple(services.engine.machines) if only is None else (only,)
         told = await services.store.read(partial(told_of, wanted=known))
-        return await trio.to_thread.run_sync(earned, services, told)
+        return await trio.to_thread.run_sync(earned, services, told, batches)

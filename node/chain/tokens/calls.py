@@ -1,4 +1,4 @@
-"""Calls of ERC-20 and EIP-2612 as bytes, and the words that they return, read strictly.
+"""Calls of ERC-20 as bytes, and the words that they return, read strictly.
 
 No library is needed: each argument is one word of 32 bytes (the Solidity ABI). What comes back was
 written by the token's contract, which may be anybody's.
@@ -23,17 +23,22 @@ SELECTORS: Final = {
     "allowance(address,address)": "dd62ed3e",
     "approve(address,uint256)": "095ea7b3",
     "transfer(address,uint256)": "a9059cbb",
-    "name()": "06fdde03",
-    "version()": "54fd4d50",
-    "nonces(address)": "7ecebe00",
-    "DOMAIN_SEPARATOR()": "3644e515",
-    "permit(address,address,uint256,uint256,uint8,bytes32,bytes32)": "d505accf",
 }
 
 
 def call(signature: str, *arguments: int | bytes) -> bytes:
     """Calldata: addresses are 20 bytes, numbers below 2^256, bytes32 whole."""
     return bytes.fromhex(SELECTORS[signature]) + b"".join(word(each) for each in arguments)
+
+
+def approve(spender: bytes, amount: int) -> bytes:
+    """Calldata that lets `spender` take so much, and no more."""
+    return call("approve(address,uint256)", spender, amount)
+
+
+def transfer(to: bytes, amount: int) -> bytes:
+    """Calldata that moves so much of the caller's."""
+    return call("transfer(address,uint256)", to, amount)
 
 
 def word(value: int | bytes) -> bytes:

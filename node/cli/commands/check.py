@@ -116,9 +116,8 @@ def _result(
     draft: Draft, found: Estimate, block_seconds: float, sealed: dict[str, Any] | None
 ) -> dict[str, Any]:
     """Everything as JSON; amounts are decimal strings, as on the control socket."""
-    from protocol.addresses import to_checksum
     from protocol.cost.gas import job_gas
-    from protocol.spec.job import ETHER
+    from protocol.tokens import currency
 
     terms, gas = draft.terms, job_gas(draft.terms)
     payment, cohort, privacy = terms.payment, terms.cohort, terms.privacy
@@ -146,7 +145,7 @@ def _result(
         "block_size": cohort.block_size,
         "key_bits": terms.encryption.key_bits,
         "value_bits": terms.encryption.value_bits,
-        "token": None if payment.token == ETHER else to_checksum(payment.token),
+        "token": currency(payment.token),
         "rate": str(payment.rate),
         "merit": str(payment.merit),
         "block_seconds": block_seconds,

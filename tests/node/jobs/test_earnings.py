@@ -125,6 +125,23 @@ def test_merit_is_due_by_the_evidence_on_the_chain_and_paid_by_a_claim(
     assert (merit.due, merit.paid, merit.transaction, merit.at) == (share, share, LATER, 40)
 
 
+def test_merit_in_equal_shares_comes_with_each_claim(tmp_path: Path, books: Books) -> None:
+    """A job that closed without a sum tree, and more rounds than one claim holds."""
+    services: Any = Services(tmp_path, books)
+    services.claimed(0b01, 3, CLAIM, 30)
+    services.claimed(0b10, 4, LATER, 40)
+    found = earned(services, {services.machine.key: services.told})
+    merit = [(e.due, e.paid, e.transaction, e.at) for e in found if e.round is None]
+    assert merit == [(3, 3, CLAIM, 30), (4, 4, LATER, 40)]
+
+
+def test_no_list_is_read_for_sums_alone(tmp_path: Path, books: Books) -> None:
+    services: Any = Services(tmp_path, books)
+    services.blobs = None  # whoever opens one fails
+    found = earned(services, {services.machine.key: []}, batches=False)
+    assert [e.round for e in found] == [0, 1]
+
+
 def test_a_round_that_the_chain_lost_is_not_earned(tmp_path: Path, books: Books) -> None:
     services: Any = Services(tmp_path, books)
     state = services.machine.state
