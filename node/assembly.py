@@ -115,7 +115,7 @@ async def assemble(
         chain,
         keys,
         store,
-        IntentPolicy(depth=config.finality, max_fee=config.max_fee_gwei * 10**9),
+        IntentPolicy(depth=config.finality, max_fee=config.max_fee),
         lambda outcome: chain_effects.settled(services, outcome),
     )
     services = Services(home, config, keys, store, blobs, swarm, chain, intents, compute, engine)

@@ -67,6 +67,11 @@ class Config:
     #: Data sets that share more than this part of the smaller one's rows share one privacy budget.
     overlap: float = DEFAULT_OVERLAP
 
+    @property
+    def max_fee(self) -> int:
+        """The most that a transaction offers where its user says nothing else, wei per gas."""
+        return self.max_fee_gwei * 10**9
+
     def __post_init__(self) -> None:
         if not 1 <= len(self.listen) <= MAX_ADDRESSES:
             raise InputError(

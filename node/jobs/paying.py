@@ -74,7 +74,7 @@ async def plan(services: Services, terms: Terms, max_fee: int | None = None) -> 
     """
     chain, token, own = services.chain, terms.payment.token, services.keys.account
     coin, problem, fee = await chain.balance(own), "", 0
-    limit = max_fee or services.config.max_fee_gwei * 10**9
+    limit = max_fee or services.config.max_fee
     try:
         fee, _ = (await chain.fees()).offer(limit)
     except TooDear as error:

@@ -115,7 +115,7 @@ class Payments:
         """Rehearse the payment on the newest state; what it takes."""
         services, own = self._services, self._services.keys.account
         chain, tokens = services.chain, services.tokens()
-        fee, _ = (await chain.fees()).offer(max_fee or services.config.max_fee_gwei * 10**9)
+        fee, _ = (await chain.fees()).offer(max_fee or services.config.max_fee)
         ether = payment.token == ETHER
         coin = await chain.balance(own)
         if not ether:

@@ -253,13 +253,14 @@ def members(
             claimed[stored.event.account] += stored.event.amount
             merit[stored.event.account] += stored.event.merit
     size = spec.packing.batch_bytes(spec.parameter_count)
+    # The members of the last group have no block until the hash that draws it is final.
+    drawn = (*blocks, *(None for _ in range(len(cohort.members) - len(blocks))))
     found = tuple(
         j.Member(
             account=to_checksum(member.payout),
             peer_id=identity.peer_id_text(member.peer),
-            # The members of the last group have no block until the hash that draws it is final.
-            block=blocks[index] if index < len(blocks) else None,
-            part=part_in(state, index),
+            block=drawn[index],
+            part=part_in(state, index, drawn[index]),
             refusal=_said(refused.get(member.peer), state),
             withheld=index in withheld,
             owes=owed.get(index),

@@ -142,8 +142,9 @@ def _running(now: RequesterRound | OwnerRound, size: int, seconds: dict[str, flo
     )
 
 
-def part_in(state: RequesterState | OwnerState, member: int) -> j.Part:
-    """How far a member has come in the present attempt, as its requester knows."""
+def part_in(state: RequesterState | OwnerState, member: int, block: int | None) -> j.Part:
+    """How far a member of a block (None: not drawn yet) has come in the present attempt, as its
+    requester knows."""
     now = state.round
     if not isinstance(now, RequesterRound):
         return ""
@@ -155,7 +156,8 @@ def part_in(state: RequesterState | OwnerState, member: int) -> j.Part:
     if member in now.refused:
         return "refused"
     # A member that is awaited has time until the attempt goes on, or fails, without it.
-    if any(member in roster.members for roster in now.rosters):
+    roster = None if block is None else now.roster(block)
+    if roster is not None and member in roster.members:
         return "no batch" if now.phase in _COUNTED else "in roster"
     if now.ready.at(member) is not None:
         return "ready"

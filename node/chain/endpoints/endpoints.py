@@ -272,8 +272,7 @@ class Endpoints:
                 wanted = error.after if isinstance(error, Busy) else 0.0
                 if wanted > MAX_WANTED:
                     raise
-            # Who asks sooner than a node wants is kept out for longer; who waits much longer than
-            # others is no worse off with another node, or with the next look.
+            # Who asks sooner than a node wants is kept out for longer.
             await trio.sleep(max(wanted, pause * (0.5 + self._chance())))
             pause *= 2
         raise FatalError("a call without a try")

@@ -87,11 +87,6 @@ class Row:
         """Where the transaction goes."""
         return self.target if self.recipient is None else self.recipient
 
-    @property
-    def gas_cost(self) -> int:
-        """What its gas cost, wei; 0 until it is mined."""
-        return (self.gas_used or 0) * self.gas_price
-
 
 @dataclass(frozen=True, slots=True)
 class Owner:

@@ -133,9 +133,7 @@ async def _deploy(config: Config, keys: Keys, yes: bool, limit: int | None) -> b
         raise Failure(Exit.INTERNAL, "deploy without a chain")
     client = await ChainClient.open(config.chain_url, config.chain_id, None)
     try:
-        price = await price_deployment(
-            client, keys.account, limit=limit or config.max_fee_gwei * 10**9
-        )
+        price = await price_deployment(client, keys.account, limit=limit or config.max_fee)
         held = await client.balance(keys.account)
         most = -(-price.most // _SHOWN) * _SHOWN
         text = (
