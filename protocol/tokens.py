@@ -115,6 +115,10 @@ class Tokens:
         """The token of this name, whatever its case."""
         return next((token for token in self.all if token.name.lower() == name.lower()), None)
 
+    def unit_of(self, amount: str) -> Token | None:
+        """The token whose name stands behind a number: of '2.5 USDC' that of USDC."""
+        return self.called(amount.strip().rpartition(" ")[2])
+
     def address(self, text: str, field: str = "token") -> bytes:
         """The address that a person means: 'ether' (20 zero bytes), a name, or 0x and 40 digits.
 

@@ -13,7 +13,7 @@ from node.console.show import Pairs, Part, Table
 
 if TYPE_CHECKING:
     from node.control import shapes
-    from protocol.tokens import Tokens
+    from protocol.tokens import Token, Tokens
 
 #: A millionth of an ether, wei.
 _STEP: Final = 10**12
@@ -23,10 +23,14 @@ def pay(amount: str, token: str | None, tokens: Tokens | None = None) -> str:
     """An amount in ether, in a token by its name here, or in units of an address."""
     if token is None:
         return money(amount)
-    known = None if tokens is None else tokens.at(bytes.fromhex(token[2:]))
-    if known is None or tokens is None:
+    if tokens is None or named(token, tokens) is None:
         return f"{amount} units of {short(token)}"
-    return tokens.shown(int(amount), known.address)
+    return tokens.shown(int(amount), bytes.fromhex(token[2:]))
+
+
+def named(token: str | None, tokens: Tokens | None) -> Token | None:
+    """The user's entry of a token, by its address; None for ether, and where it has no name."""
+    return None if token is None or tokens is None else tokens.at(bytes.fromhex(token[2:]))
 
 
 def claims(found: Sequence[shapes.Claim], tokens: Tokens | None = None) -> list[Part]:
@@ -66,7 +70,7 @@ def account(a: shapes.Account, tokens: Tokens | None = None) -> list[Part]:
 
 def _unnamed(token: str | None, tokens: Tokens | None) -> str:
     """What gives a token a name, where it has none."""
-    if token is None or (tokens is not None and tokens.at(bytes.fromhex(token[2:]))):
+    if token is None or named(token, tokens) is not None:
         return "-"
     return f"next: assay token add {token}"
 
@@ -145,8 +149,7 @@ def earnings(lines: Sequence[shapes.Earning], tokens: Tokens | None = None) -> l
 
 def plain(e: shapes.Earning, tokens: Tokens | None = None) -> tuple[str, str, str]:
     """Currency, due and paid as a spreadsheet has them: decimal numbers, exact."""
-    token = e["token"]
-    known = None if token is None or tokens is None else tokens.at(bytes.fromhex(token[2:]))
+    token, known = e["token"], named(e["token"], tokens)
     if token is None:
         return "ether", _decimal(e["due"], 18), _decimal(e["paid"], 18)
     if known is None:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, TypeAlias
 
 from cyclopts import Parameter
 
 from node.console.failure import Failure
 from node.console.session import Session
 from node.control.codes import Exit
-
-#: As chain.max_fee_gwei is bounded in config.toml.
-_MOST_GWEI: Final = 1_000_000
 
 #: The global options; handed in by the launcher, never parsed by a command.
 Here: TypeAlias = Annotated[Session, Parameter(parse=False)]
@@ -71,8 +68,10 @@ def fee_limit(gwei: float | None) -> int | None:
     """--max-fee as wei per gas. Raises Failure."""
     if gwei is None:
         return None
-    if not 0 < gwei <= _MOST_GWEI:
-        text = f"max_fee: is {gwei:g}; allowed is above 0, up to {_MOST_GWEI:g}"
+    from node.home.config import MAX_MAX_FEE_GWEI
+
+    if not 0 < gwei <= MAX_MAX_FEE_GWEI:
+        text = f"max_fee: is {gwei:g}; allowed is above 0, up to {MAX_MAX_FEE_GWEI:g}"
         raise Failure(Exit.USAGE, text, field="max_fee")
     return max(1, round(gwei * 10**9))
 

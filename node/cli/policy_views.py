@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from node.cli.money_views import pay
+from node.cli.money_views import named, pay
 from node.console.amounts import short
 from node.console.show import Part, Table
 
@@ -61,9 +61,9 @@ def _floor(value: Value, token: Value, tokens: Tokens | None) -> Value:
 
 def _token(value: Value, tokens: Tokens | None) -> Value:
     """A token by its name here."""
-    if tokens is None or not isinstance(value, str) or not value.startswith("0x"):
+    if not isinstance(value, str) or not value.startswith("0x"):
         return value
-    known = tokens.at(bytes.fromhex(value[2:]))
+    known = named(value, tokens)
     return value if known is None else f"{known.name} ({value})"
 
 

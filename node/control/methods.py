@@ -380,11 +380,11 @@ METHODS: Final = Registry(
         ),
         Method(
             "account",
-            "This home's account and its balance as last seen.",
+            "This home's account, and what it has in each currency.",
             p.Nothing,
             mr.Account,
             _api(NodeApi.account),
-            (),
+            (Code.CHAIN,),
             (_NOTHING, mx.ACCOUNT),
         ),
         Method(

@@ -20,6 +20,7 @@ from node.doctor.seen import Blank, Seen
 from node.home.config import Config
 from node.home.home import Home, write_private
 from node.home.vault import MAX_PASSPHRASE, read_bounded
+from protocol.addresses import to_checksum
 from protocol.errors import AssayError, InputError
 
 #: Lines of the log's end.
@@ -136,6 +137,7 @@ def _config(redactor: Redactor, seen: Seen) -> dict[str, Any]:
         "chain.max_fee_gwei": found.max_fee_gwei,
         "node.log_level": found.log_level,
         "node.workers": found.workers,
+        "payout.account": None if found.payout is None else to_checksum(found.payout),
         "privacy.overlap": found.overlap,
     }
 

@@ -121,7 +121,7 @@ class _Price:
         if most is None and token is None:
             return cls(None, None)
         tokens = session.tokens or NO_TOKENS
-        named = None if most is None else tokens.called(most.strip().rpartition(" ")[2])
+        named = None if most is None else tokens.unit_of(most)
         address = named.address if named is not None else ZERO_ADDRESS
         if token is not None:
             address = tokens.address(token)

@@ -9,7 +9,7 @@ from node.doctor.findings import Finding, count, failure, not_asked, ok, warning
 from node.doctor.seen import Blank, Seen
 
 #: What must be a file, and what a directory, where it is there.
-_FILES: Final = frozenset({"config.toml", "assay.db", "assay.lock", "assay.log"})
+_FILES: Final = frozenset({"config.toml", "tokens.json", "assay.db", "assay.lock", "assay.log"})
 _FOLDERS: Final = ("blobs", "datasets", "gradients", "keys", "keys/sealed")
 #: Names in a sentence: the others are counted.
 _NAMED: Final = 3

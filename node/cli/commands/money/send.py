@@ -92,6 +92,7 @@ def _read(
 ) -> tuple[str, int, str | None]:
     """Receiver, amount and token, checked. Raises InputError, Failure."""
     from protocol.addresses import ZERO_ADDRESS, parse_address, to_checksum
+    from protocol.amounts import UNITS
     from protocol.tokens import NO_TOKENS
 
     known = tokens or NO_TOKENS
@@ -99,13 +100,12 @@ def _read(
     if to != account:
         text = f"{to} carries no checksum: copy it from where capitals and small letters mix"
         raise Failure(Exit.USAGE, text, field="to")
-    unit = amount.strip().rpartition(" ")[2]
-    named = known.called(unit)
+    named = known.unit_of(amount)
     if token is not None:
         address = known.address(token)
     elif named is not None:
         address = named.address
-    elif unit in ("ether", "gwei", "wei"):
+    elif amount.endswith(tuple(f" {unit}" for unit in UNITS)):
         address = ZERO_ADDRESS
     else:
         text = f"amount: is {amount!r:.60}; say of what, as '0.5 ether' or '2.5 USDC'"
