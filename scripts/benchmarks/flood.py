@@ -19,6 +19,7 @@ from typing import Any, Final
 import trio
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
+from libp2p.identity.identify.pb.identify_pb2 import Identify
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.utils.varint import encode_varint_prefixed
@@ -32,6 +33,7 @@ from node.demo.swarm.world import build
 from node.net.host import build_host, network_of
 from node.net.transport import ExclusiveTCP
 from protocol import params
+from protocol.wire.topics import JOBS_TOPIC
 from scripts.benchmarks.figures import BenchError, Context, Measurement
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
@@ -44,7 +46,6 @@ _BETWEEN_CALLS: Final = 0.05
 
 _GOSSIP: Final = "/meshsub/1.2.0"
 _PUSH: Final = "/ipfs/id/push/1.0.0"
-_TOPIC: Final = "/assay/1/jobs"
 _IDS: Final = [b"%040d" % number for number in range(15_000)]
 
 
@@ -54,7 +55,9 @@ def _control(**fields: Any) -> bytes:
 
 
 def _follow(count: int) -> bytes:
-    frame = rpc_pb2.RPC(subscriptions=[rpc_pb2.RPC.SubOpts(subscribe=True, topicid=_TOPIC)] * count)
+    frame = rpc_pb2.RPC(
+        subscriptions=[rpc_pb2.RPC.SubOpts(subscribe=True, topicid=JOBS_TOPIC)] * count
+    )
     return encode_varint_prefixed(frame.SerializeToString())
 
 
@@ -63,21 +66,24 @@ _MOST: Final = params.MAX_GOSSIP_ENTRIES
 #: Kind to the protocol and the bytes that are said again and again: first what is far beyond the
 #: limits, then what stands at them.
 FRAMES: Final[Mapping[str, tuple[str, bytes]]] = {
-    "15,000 ids offered": (_GOSSIP, _control(ihave=[{"topicID": _TOPIC, "messageIDs": _IDS}])),
-    "15,000 grafts": (_GOSSIP, _control(graft=[{"topicID": _TOPIC}] * 15_000)),
+    "15,000 ids offered": (_GOSSIP, _control(ihave=[{"topicID": JOBS_TOPIC, "messageIDs": _IDS}])),
+    "15,000 grafts": (_GOSSIP, _control(graft=[{"topicID": JOBS_TOPIC}] * 15_000)),
     "ids offered": (
         _GOSSIP,
-        _control(ihave=[{"topicID": _TOPIC, "messageIDs": _IDS[: params.MAX_GOSSIP_IDS]}]),
+        _control(ihave=[{"topicID": JOBS_TOPIC, "messageIDs": _IDS[: params.MAX_GOSSIP_IDS]}]),
     ),
     "ids wanted": (_GOSSIP, _control(iwant=[{"messageIDs": _IDS[: params.MAX_GOSSIP_IDS]}])),
     "ids not wanted": (
         _GOSSIP,
         _control(idontwant=[{"messageIDs": _IDS[: params.MAX_GOSSIP_IDS]}]),
     ),
-    "grafts": (_GOSSIP, _control(graft=[{"topicID": _TOPIC}] * _MOST)),
-    "prunes": (_GOSSIP, _control(prune=[{"topicID": _TOPIC}] * _MOST)),
+    "grafts": (_GOSSIP, _control(graft=[{"topicID": JOBS_TOPIC}] * _MOST)),
+    "prunes": (_GOSSIP, _control(prune=[{"topicID": JOBS_TOPIC}] * _MOST)),
     "topics": (_GOSSIP, _follow(_MOST)),
-    "identify pushes": (_PUSH, encode_varint_prefixed(b"\x0a\x20" + bytes(32)) * 970),
+    "identify pushes": (
+        _PUSH,
+        encode_varint_prefixed(Identify(listen_addrs=[bytes(32)] * 970).SerializeToString()),
+    ),
 }
 
 
