@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kits.chain.fixtures import limit, shared
+from kits.chain.fixtures import contract, limit, shared, signer, store
 
-__all__ = ["shared"]
+__all__ = ["contract", "shared", "signer", "store"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trio
-from kits.chain.devnet import CHAIN_ID, ETHER, SIGNERS, Devnet, LocalSigner
+from kits.chain.devnet import CHAIN_ID, Devnet, LocalSigner
 from kits.chain.purses import (
     MINT,
     REFUSE,
@@ -24,8 +21,6 @@ from kits.chain.purses import (
 )
 from kits.specs import SPEC
 
-from node.chain.client import ChainClient
-from node.chain.deploy import deploy_bounty
 from node.chain.intents.intents import Intent
 from node.jobs import paying
 from node.jobs.posting import _intents
@@ -40,35 +35,11 @@ from protocol.spec.job import encode_spec, spec_digest
 from protocol.spec.parts import ChainRef, PaymentSpec
 
 RATE = 250_000
-_fresh = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def contract(shared: Devnet) -> bytes:
-    async def deploy() -> bytes:
-        client = await ChainClient.open(shared.url, CHAIN_ID)
-        return await deploy_bounty(client, SIGNERS[9])
-
-    return trio.run(deploy)
 
 
 @pytest.fixture(scope="session")
 def dollar(shared: Devnet) -> bytes:
     return deploy_mock(shared, "permit_token_mock")
-
-
-@pytest.fixture
-def signer(shared: Devnet) -> LocalSigner:
-    made = LocalSigner(20_000 + next(_fresh))
-    shared.rpc("assay_fund", "0x" + made.account.hex(), hex(10 * ETHER))
-    shared.rpc("evm_mine")
-    return made
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.open(tmp_path / "store.sqlite") as opened:
-        yield opened
 
 
 def context_of(signer: LocalSigner, contract: bytes, token: bytes, salt: int = 1) -> Any:
