@@ -44,6 +44,14 @@ with kept():
 """
 
 
+#: A shell has its background jobs ignore ^C, and so has all that is started from there.
+HEARING = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
 class Started:
     """A run that started two stubborn processes and told who they are."""
 
@@ -52,7 +60,7 @@ class Started:
         stubborn.write_text(STUBBORN)
         os.mkfifo(told)
         program.write_text(text.format(stubborn=str(stubborn), told=str(told)))
-        command = [sys.executable, *arguments, str(program)]
+        command = [sys.executable, "-c", HEARING, *arguments, str(program)]
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{TESTS}"}
         self.run = subprocess.Popen(
             command,
