@@ -157,11 +157,12 @@ def test_a_column_of_nothing_is_of_the_kind_that_one_more_row_gives_it(
     ("content", "says"),
     [
         (as_xlsx([["a"], [1]]), "a zip archive, as .xlsx and .npz are"),
-        (gzip.compress(b"a\n1\n"), "packed by gzip, as .csv.gz is"),
+        (gzip.compress(b"a\n1\n", mtime=0), "packed by gzip, as .csv.gz is"),
         (b"PAR1....", "a Parquet file"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "save it as .xlsx or .csv"),
         (b"SQLite format 3\x00", "--sql 'SELECT …' --url sqlite:///PATH"),
     ],
+    ids=["xlsx", "gzip", "parquet", "xls", "sqlite"],
 )
 def test_a_file_that_is_called_what_it_is_not(tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "ward.csv"
