@@ -69,7 +69,9 @@ def test_the_last_module_of_all(tmp_path: Path) -> None:
 GROWS = """
 import os, pathlib, pytest
 
-mark = pathlib.Path(__file__).with_suffix(".died")
+mark = pathlib.Path(__file__).with_name("died")
+if mark.exists():
+    mark.with_name("again").touch()
 
 @pytest.mark.parametrize("number", range(2 + mark.exists()))
 def test_it(number):
@@ -77,13 +79,21 @@ def test_it(number):
         mark.touch()
         os._exit(11)
 """
+#: The other worker is at work until that has come to pass.
+WAITS = """
+import pathlib, time
+
+def test_fine():
+    while not pathlib.Path(__file__).with_name("again").exists():
+        time.sleep(0.01)
+"""
 
 
 def test_a_worker_that_collects_other_tests_ends_the_run_and_not_itself(tmp_path: Path) -> None:
     """It is given nothing, and the run neither waits for it nor breaks: others do what is left."""
     (tmp_path / "test_a.py").write_text(GROWS)
     for number in range(6):
-        (tmp_path / f"test_b{number}.py").write_text(FINE)
+        (tmp_path / f"test_b{number}.py").write_text(WAITS)
     output = run(tmp_path)
     assert "INTERNALERROR" not in output
     assert "crashed while running" in output
