@@ -94,6 +94,8 @@ def test_another_account_cannot_sign_for_it() -> None:
         b'{"a":' * 1000 + b"\n{}\n",
         b'{"assay":"receipts 1"}\n{"previous":1}\n',
         b"\xff\xfe\n\n",
+        b'{"a":NaN}\n{}\n',
+        b'{"a":1e400}\n{}\n',
         b"x" * (receipts.MAX_LINE_BYTES + 1) + b"\n\n",
     ],
 )
