@@ -22,7 +22,7 @@ from node.assembly import assemble
 from node.chain.client import ChainClient
 from node.control.joinline import JoinLine
 from node.control.server import ControlServer
-from node.home.config import Config
+from node.home.config import Config, no_chain
 from node.home.home import Home
 from node.home.keys import Keys
 from node.home.systemd import Notifier
@@ -32,7 +32,7 @@ from node.store.store import Store
 from node.workers.compute import open_compute
 from node.workers.memory import keep_private
 from protocol.addresses import to_checksum
-from protocol.errors import AssayError, InputError
+from protocol.errors import AssayError
 
 log = logging.getLogger("assay.daemon")
 
@@ -79,22 +79,11 @@ def _first(group: BaseExceptionGroup[BaseException]) -> AssayError | None:
     return None
 
 
-def _no_chain(home: Home, config: Config) -> InputError:
-    """Name the settings that a home lacks to know its chain, and the command that gives a new
-    network a contract."""
-    parts = {"url": config.chain_url, "id": config.chain_id, "contract": config.contract}
-    missing = [name for name, value in parts.items() if value is None]
-    error = InputError(f"not set in {home.config}: {', '.join(missing)}", "chain")
-    if missing == ["contract"]:
-        error.add_note("assay deploy, once for a network; or assay join LINE, to take another's")
-    return error
-
-
 async def _serve(
     home: Home, config: Config, keys: Keys, store: Store, ready: Callable[[str], None]
 ) -> None:
     if config.chain_url is None or config.chain_id is None or config.contract is None:
-        raise _no_chain(home, config)
+        raise no_chain(home, config)
     chain = await ChainClient.open(
         (config.chain_url, *config.chain_urls),
         config.chain_id,

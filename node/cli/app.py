@@ -21,7 +21,7 @@ from node.cli.commands import (
     swarm,
 )
 from node.cli.commands import datasets as inside
-from node.cli.commands.health import doctor, events, logs
+from node.cli.commands.health import doctor, events, logs, service
 from node.cli.commands.money import earnings, send, token
 from node.cli.commands.requester import new, predict
 from node.console.failure import Failure
@@ -74,9 +74,12 @@ def build() -> App:
     keys.command(account.backup)
     keys.command(account.restore)
     app.command(keys)
-    service = App(name="service", help="Run the daemon under systemd.", group=node)
-    service.command(lifecycle.service_print, name="print")
-    app.command(service)
+    services = App(name="service", help="Run the daemon as a service of yours.", group=node)
+    services.command(service.service_install, name="install")
+    services.command(service.service_uninstall, name="uninstall")
+    services.command(service.service_status, name="status")
+    services.command(service.service_print, name="print")
+    app.command(services)
 
     datasets = App(name="data", help="Datasets of this home.", group=own)
     datasets.command(data.data_add, name="add")

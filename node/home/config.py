@@ -226,6 +226,17 @@ def render_config(config: Config) -> str:
     )
 
 
+def no_chain(home: Home, config: Config) -> InputError:
+    """Name the settings that a home lacks to know its chain, and the command that gives a new
+    network a contract."""
+    parts = {"url": config.chain_url, "id": config.chain_id, "contract": config.contract}
+    missing = [name for name, value in parts.items() if value is None]
+    error = InputError(f"not set in {home.config}: {', '.join(missing)}", "chain")
+    if missing == ["contract"]:
+        error.add_note("assay deploy, once for a network; or assay join LINE, to take another's")
+    return error
+
+
 def parse_contract(text: str, name: str = "chain.contract") -> bytes:
     """A contract's 20 bytes from hex. Mixed case must carry a right EIP-55 checksum.
 

@@ -55,18 +55,21 @@ def starting_point(home: Home, passphrase: str | None, *, by_passphrase: bool) -
 
 
 def read_passphrase(environ: Mapping[str, str] | None = None) -> str | None:
-    """The first line of the file that ASSAY_PASSPHRASE_FILE names; None when it is not set.
+    """The first line of the file that ASSAY_PASSPHRASE_FILE names, else of the service manager's
+    credential `passphrase` (systemd.exec(5), CREDENTIALS_DIRECTORY); None where there is neither.
 
     A file and not a variable with the passphrase itself: an environment is inherited by every
     child and readable in /proc. Raises `InputError` if the file cannot be read or others can.
     """
-    name = (os.environ if environ is None else environ).get("ASSAY_PASSPHRASE_FILE", "")
-    if not name:
-        return None
-    path = Path(name)
+    given = os.environ if environ is None else environ
+    name = given.get("ASSAY_PASSPHRASE_FILE", "")
+    path = Path(name or Path(given.get("CREDENTIALS_DIRECTORY") or "/nowhere") / "passphrase")
     try:
+        if not name and not path.exists():
+            return None
         content = read_bounded(path, MAX_PASSPHRASE + 2)
-        if path.stat().st_mode & 0o077:
+        # A credential's mode is its manager's affair: an access list can show as the group's bits.
+        if name and path.stat().st_mode & 0o077:
             raise InputError(f"{path} is open to other users; run: chmod 600 {path}", "passphrase")
         return content.decode().split("\n", 1)[0].rstrip("\r")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""init, up, down, status, service: the daemon's life."""
+"""init, up, down, status: the daemon's life."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 import os
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
@@ -18,7 +17,6 @@ from node.console.session import write_json
 from node.console.show import Pairs
 from node.control import joinline
 from node.control.codes import Exit
-from node.home.systemd import unit
 
 if TYPE_CHECKING:
     from node.home.config import Config
@@ -176,29 +174,3 @@ def status(*, session: Here) -> int:
     found = session.call("status", timeout=10.0)
     session.emit(found, views.status(found))
     return Exit.OK
-
-
-def service_print(
-    *,
-    session: Here,
-    executable: Annotated[
-        Path | None, Parameter(help="The assay command; default: this one.")
-    ] = None,
-) -> int:
-    """Print a hardened systemd user unit for this home; ASSAY_PASSPHRASE_FILE is put into it.
-
-    assay service print > ~/.config/systemd/user/assay.service
-    systemctl --user daemon-reload && systemctl --user enable --now assay
-    """
-    command = [str(executable.absolute())] if executable else _this_command()
-    secret = os.environ.get("ASSAY_PASSPHRASE_FILE")
-    text = unit(session.home.path, command, Path(secret).absolute() if secret else None)
-    session.emit({"unit": text}, text.splitlines())
-    return Exit.OK
-
-
-def _this_command() -> list[str]:
-    script = Path(sys.argv[0]).absolute()
-    if script.name == "assay" and os.access(script, os.X_OK):
-        return [str(script)]
-    return [sys.executable, "-m", "node.cli.main"]

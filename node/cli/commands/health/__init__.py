@@ -1,4 +1,4 @@
-"""How a node is: what is wrong with it, what it wrote into its log, what happened.
+"""How a node runs and is: as a service, what is wrong with it, what it wrote, what happened.
 
 They import what commands import; only `events` asks the daemon for more than it says by itself.
 """

@@ -1,15 +1,14 @@
-"""sd_notify against a real datagram socket, and the unit file."""
+"""sd_notify against a real datagram socket."""
 
 from __future__ import annotations
 
 import os
-import shlex
 import socket
 from pathlib import Path
 
 import pytest
 
-from node.home.systemd import Notifier, unit
+from node.home.systemd import Notifier
 
 
 @pytest.mark.parametrize("abstract", [False, True])
@@ -57,23 +56,3 @@ def test_a_manager_that_is_away_is_counted(tmp_path: Path) -> None:
 )
 def test_the_watchdog_interval(environ: dict[str, str], interval: float | None) -> None:
     assert Notifier({"NOTIFY_SOCKET": "/x", **environ}).watchdog_interval == interval
-
-
-def test_the_unit_is_hardened_and_quotes_what_it_must() -> None:
-    text = unit(Path("/home/a b/$x%"), ["/opt/assay"], Path("/se cret$"))
-    lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    assert lines["Type"] == "notify"
-    assert lines["ProtectSystem"] == "strict"
-    assert lines["NoNewPrivileges"] == "yes"
-    assert int(lines["WatchdogSec"]) > 0
-    assert shlex.split(lines["ExecStart"].replace("$$", "$").replace("%%", "%")) == [
-        "/opt/assay",
-        "--home",
-        "/home/a b/$x%",
-        "up",
-    ]
-    assert lines["ReadWritePaths"] == '"/home/a b/$x%%" %t'
-    assert lines["Environment"] == '"ASSAY_PASSPHRASE_FILE=/se cret$"'
-    assert "Environment" not in unit(Path("/h"), ["/opt/assay"])
-    with pytest.raises(ValueError, match="line break"):
-        unit(Path("/h\nExecStartPre=evil"), ["/opt/assay"])
