@@ -321,3 +321,16 @@ MAX_JOBS: Final = 4096
 #: ALPHA has a root; so many of them leave a forger ALPHA^-ROOTS = 2^-128, the keys' security.
 KEY_PROOF_ALPHA: Final = 1 << 16
 KEY_PROOF_ROOTS: Final = 8
+
+#: Values of a vector whose norm is proven: pieces of 8 MiB, of which a member gets one from each
+#: other member of its block.
+MAX_PROVEN_VALUES: Final = 1 << 20
+
+#: A norm that can be proven, in steps of the wire's grid: 81 (8 x 127)^2 times its square stays
+#: below p, so that no sum of squares wraps around (docs/spec/proofs.md, 'Soundness').
+MAX_PROVEN_BOUND: Final = 469_703
+
+#: A false proof passes with 2^-80 at most, for a dealer that tries 2^48 commitments in one attempt:
+#: a thousand cores with a million tries a second for three days.
+PROOF_SOUNDNESS_BITS: Final = 80
+PROOF_TRIES_BITS: Final = 48
