@@ -16,6 +16,7 @@ from scripts.benchmarks import (
     drivers,
     encrypt,
     machine,
+    proof,
     report,
     sealed,
     secagg,
@@ -28,6 +29,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 SUITES: Sequence[Suite] = (
     encrypt.SUITE,
     secagg.SUITE,
+    proof.SUITE,
     sealed.SUITE,
     data.SUITE,
     daemon.SUITE,

@@ -44,6 +44,7 @@ class Place:
 #: Every side there is.
 SIDES: Mapping[str, Place] = {
     "assay": Place("scripts.benchmarks.sides.assay_secagg", None),
+    "proofs": Place("scripts.benchmarks.sides.assay_proofs", None),
     "flower": Place("scripts.benchmarks.sides.flower_secagg", "flower"),
     "engine": Place("scripts.benchmarks.sides.assay_encrypt", None),
     "phe": Place("scripts.benchmarks.sides.phe_encrypt", "phe"),
