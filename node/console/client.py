@@ -5,49 +5,29 @@ It imports neither trio nor protocol: a command that asks a daemon should cost a
 
 from __future__ import annotations
 
-import json
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from node.console.failure import Failure
-from node.control.codes import Exit, exit_of
+from node.console.talk import (
+    CALL_SECONDS,
+    CHUNK,
+    CONNECT_SECONDS,
+    CallError,
+    NoDaemon,
+    Talk,
+    answers,
+    event_of,
+    outcome,
+)
 
 if TYPE_CHECKING:
     from node.control.shapes import Event
 
-#: Seconds to wait for a reply. Posting a job or claiming waits for a chain that may be slow.
-CALL_SECONDS: Final = 120.0
-
-#: Seconds to wait for the connection: the daemon's loop never computes, so it answers at once.
-CONNECT_SECONDS: Final = 10.0
-
-_CHUNK: Final = 1 << 16
-
-
-class NoDaemon(Failure):
-    """Nobody listens on the control socket."""
-
-    def __init__(self, home: Path) -> None:
-        made = (home / "config.toml").exists()
-        next_ = "assay up" if made else "assay init, then: assay up"
-        super().__init__(Exit.NO_DAEMON, f"no daemon runs on {home}", next_=next_)
-
-
-class CallError(Failure):
-    """An error reply. `code` is its JSON-RPC code."""
-
-    def __init__(self, error: Mapping[str, Any]) -> None:
-        data = error.get("data") or {}
-        self.code = int(error.get("code", 0))
-        super().__init__(
-            exit_of(self.code),
-            str(error.get("message", "an error without a message")),
-            next_=str(data.get("next", "")),
-            field=str(data.get("field", "")),
-        )
+__all__ = ["CALL_SECONDS", "CallError", "Client", "NoDaemon"]
 
 
 class Client:
@@ -58,21 +38,15 @@ class Client:
 
         Raises NoDaemon, and Failure (NO_DAEMON) where a daemon is there but does not answer.
         """
-        self._home = home
+        self._talk = Talk(home)
         self._timeout = timeout
-        self._buffer = bytearray()
-        self._next_id = 1
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(CONNECT_SECONDS)
         try:
             self._socket.connect(str(path))
-        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-            self._socket.close()
-            raise NoDaemon(home) from None
         except OSError as error:
             self._socket.close()
-            text = f"cannot reach the daemon on {home}: {error.strerror or error}"
-            raise Failure(Exit.NO_DAEMON, text, next_="assay status") from None
+            raise self._talk.unreachable(error) from None
 
     def __enter__(self) -> Client:
         return self
@@ -100,68 +74,54 @@ class Client:
 
         `watch` gets the events that come before it; subscribe on this connection first.
         """
-        call_id, self._next_id = self._next_id, self._next_id + 1
-        request = {"jsonrpc": "2.0", "id": call_id, "method": method, "params": params or {}}
+        number, request = self._talk.ask(method, params)
         seconds = self._timeout if timeout is None else timeout
         self._socket.settimeout(seconds)
         try:
-            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            self._socket.sendall(request)
         except TimeoutError:
-            raise self._silent(method, seconds) from None
+            raise self._talk.silent(method, seconds) from None
         except OSError:
             # The daemon may have said why before it hung up: read what is there.
             self._socket.settimeout(1.0)
         try:
-            while True:
-                reply = self._read(method, seconds)
+            while not answers(reply := self._read(method), number):
                 if watch and reply.get("method") == "events.event":
                     watch(reply["params"]["event"])
-                if reply.get("id") == call_id or (reply.get("id") is None and "error" in reply):
-                    break
+        except TimeoutError:
+            raise self._talk.silent(method, seconds) from None
         except OSError as error:
-            raise self._gone(method) from error
-        if "error" in reply:
-            raise CallError(reply["error"])
-        return reply["result"]
+            raise self._talk.gone(method) from error
+        return outcome(reply)
 
-    def events(self, job: str | None = None, since: int | None = None) -> Iterator[Event]:
-        """Events until the daemon ends the stream; waits for each without a limit.
+    def events(
+        self, job: str | None = None, since: int | None = None, seconds: float | None = None
+    ) -> Iterator[Event]:
+        """Events until the daemon ends the stream. The subscription stands when this returns.
 
-        Raises CallError, and Failure where the subscription was dropped or the daemon ended.
+        Waits for each without a limit, or raises TimeoutError once `seconds` have passed. Raises
+        CallError, and Failure where the subscription was dropped or the daemon ended.
         """
         subscribed = self.call("events.subscribe", {"job": job, "since": since})
-        self._socket.settimeout(None)
-        while True:
-            message = self._read("events.subscribe", 0.0)
-            params = message.get("params", {})
-            if params.get("subscription") != subscribed["subscription"]:
-                continue
-            if message.get("method") == "events.closed":
-                raise Failure(Exit.NO_DAEMON, f"the daemon ended the stream: {params['reason']}")
-            yield params["event"]
+        return self._stream(subscribed["subscription"], seconds)
 
-    def _read(self, method: str, seconds: float) -> dict[str, Any]:
-        searched = 0
-        while (end := self._buffer.find(b"\n", searched)) < 0:
-            searched = len(self._buffer)
+    def _stream(self, subscription: int, seconds: float | None) -> Iterator[Event]:
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while True:
+            # A timeout of zero would mean another mode of the socket.
+            left = None if deadline is None else max(0.001, deadline - time.monotonic())
+            self._socket.settimeout(left)
+            event = event_of(self._read("events.subscribe"), subscription)
+            if event is not None:
+                yield event
+
+    def _read(self, method: str) -> dict[str, Any]:
+        while (message := self._talk.line()) is None:
             try:
-                chunk = self._socket.recv(_CHUNK)
-            except TimeoutError:
-                raise self._silent(method, seconds) from None
+                chunk = self._socket.recv(CHUNK)
             except ConnectionError:
                 chunk = b""
             if not chunk:
-                raise self._gone(method)
-            self._buffer += chunk
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
-        message: dict[str, Any] = json.loads(line)
+                raise self._talk.gone(method)
+            self._talk.hear(chunk)
         return message
-
-    def _silent(self, method: str, seconds: float) -> Failure:
-        text = f"the daemon on {self._home} did not answer {method} within {seconds:g} s"
-        return Failure(Exit.NO_DAEMON, text, next_="assay status")
-
-    def _gone(self, method: str) -> Failure:
-        text = f"the daemon on {self._home} ended before it answered {method}"
-        return Failure(Exit.NO_DAEMON, text, next_="assay up")

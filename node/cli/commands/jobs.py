@@ -22,27 +22,13 @@ from node.cli.options import (
     read_spec,
 )
 from node.console.asking import agree
+from node.console.endings import ENDS, may_end, over, stands
 from node.console.failure import Failure
 from node.console.session import Session, write_json
 from node.control.codes import Exit
 
 if TYPE_CHECKING:
     from node.control.shapes import Event, ModelFile
-
-#: Kinds of events after which a job may be over. The daemon is then asked for its state.
-_LAST_WORDS: Final = frozenset(
-    {"closed", "finished", "declined", "cancelled", "expired", "failed", "broken"}
-)
-
-#: States that a job does not leave, with the exit code of a `watch` that sees one.
-_ENDS: Final = {
-    "finished": Exit.OK,
-    "declined": Exit.REFUSED,
-    "cancelled": Exit.REFUSED,
-    "expired": Exit.REFUSED,
-    "failed": Exit.FAULT,
-}
-
 
 _NO_HOLDOUT: Final = (
     "warning: no hold-out set: accuracy stays blank, and merit is shared equally (--holdout)"
@@ -111,20 +97,17 @@ def job_watch(job: Job, *, session: Here) -> int:
     """
     with session.connect() as client, session.connect() as asking:
         summary = asking.call("job.show", {"job": job})["summary"]
-        if summary["state"] not in _ENDS:
+        if not over(summary):
             for event in client.events(summary["job"], since=0):
                 _print_event(event, session)
-                if event["kind"] in _LAST_WORDS:
+                if may_end(event):
                     summary = asking.call("job.show", {"job": summary["job"]})["summary"]
-                if summary["state"] in _ENDS:
+                if over(summary):
                     break
         if not session.json:
-            stands = f"is {summary['state']}"
-            if summary["early"]:
-                stands = f"ended early, after {summary['round']} of {summary['rounds']} rounds"
-            text = f"{summary['job']} {stands}. {summary['reason']}"
+            text = f"{summary['job']} {stands(summary)}. {summary['reason']}"
             session.emit(None, [text.rstrip(), *views.noise_warning(summary)])
-    return Exit.FAULT if summary["early"] else _ENDS[summary["state"]]
+    return Exit.FAULT if summary["early"] else ENDS[summary["state"]]
 
 
 def _wei(amount: int | None) -> str | None:
