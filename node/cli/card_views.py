@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from node.cli.money_views import pay
 from node.console.amounts import short, span
+from node.console.currency import pay
 from node.console.show import Pairs, Part, Table
 
 if TYPE_CHECKING:

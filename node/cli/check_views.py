@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from node.cli import sealed_views
-from node.cli.money_views import pay, rounded
+from node.cli.money_views import rounded
 from node.cli.sealed_views import Result
 from node.console.amounts import brief, money, size, span
+from node.console.currency import pay
 from node.console.show import Part, Table
 
 if TYPE_CHECKING:

@@ -107,16 +107,3 @@ def removed(d: shapes.DatasetRemoved) -> list[Part]:
             "jobs have learnt from it: the same name or the same file finds its budget again"
         )
     return parts
-
-
-def fit_of_rows(fits: Sequence[shapes.RowsFit]) -> list[str]:
-    """How many rows a job can use, for its owner: only what is not plain."""
-    return [
-        f"{f['dataset']}: {f['why']}" if f["usable"] else _none(f)
-        for f in fits
-        if f["usable"] < f["rows"] or not f["rows"]
-    ]
-
-
-def _none(f: shapes.RowsFit) -> str:
-    return f"{f['dataset']}: no row can be used: {f['why']}"

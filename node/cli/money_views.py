@@ -9,28 +9,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from node.console.amounts import money, short, size
+from node.console.currency import named, pay
 from node.console.show import Pairs, Part, Table
 
 if TYPE_CHECKING:
     from node.control import shapes
-    from protocol.tokens import Token, Tokens
+    from protocol.tokens import Tokens
 
 #: A millionth of an ether, wei.
 _STEP: Final = 10**12
-
-
-def pay(amount: str, token: str | None, tokens: Tokens | None = None) -> str:
-    """An amount in ether, in a token by its name here, or in units of an address."""
-    if token is None:
-        return money(amount)
-    if tokens is None or named(token, tokens) is None:
-        return f"{amount} units of {short(token)}"
-    return tokens.shown(int(amount), bytes.fromhex(token[2:]))
-
-
-def named(token: str | None, tokens: Tokens | None) -> Token | None:
-    """The user's entry of a token, by its address; None for ether, and where it has no name."""
-    return None if token is None or tokens is None else tokens.at(bytes.fromhex(token[2:]))
 
 
 def claims(found: Sequence[shapes.Claim], tokens: Tokens | None = None) -> list[Part]:

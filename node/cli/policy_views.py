@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from node.cli.money_views import named, pay
 from node.console.amounts import short
+from node.console.currency import named, pay
 from node.console.show import Part, Table
 
 if TYPE_CHECKING:

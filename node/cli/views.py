@@ -7,29 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from node.cli import data_views, measure_views
-from node.cli.money_views import pay, rounded
+from node.cli import measure_views
+from node.cli.money_views import rounded
 from node.console.amounts import money, short, size, span
+from node.console.currency import pay
 from node.console.show import Pairs, Part, Table
+from node.console.standing import NO_NOISE, fit_of_rows, no_noise, state
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
     from node.control import shapes
     from protocol.tokens import Tokens
-
-    Noisy: TypeAlias = shapes.JobSummary | shapes.Posted | shapes.Consent
-
-#: docs/design.md, section 2: masks protect within a round; over rounds, an owner's own noise does.
-_NO_NOISE: Final = "no noise: masks hide each batch within a round, nothing protects over rounds"
-
-#: Without noise an owner's matrix is its data, and crafted weights read it (docs/design.md, 6).
-SEALED_NO_NOISE: Final = (
-    "no noise, the spy defence is off: weights made for it read owners' rows out of the sums; only "
-    "owners whose policy names this requester in `trusted` take the job"
-)
 
 
 def status(s: shapes.Status) -> list[Part]:
@@ -151,7 +140,7 @@ def privacy(found: Sequence[shapes.Privacy]) -> list[Part]:
         parts.append(Table(columns, jobs, "", "jobs, rounds of each", frozenset(columns[3:])))
     parts += _shared((p["dataset"], p["same"]) for p in found)
     if not all(p["bounded"] for p in found):
-        parts.append(f"no bound: {_NO_NOISE}")
+        parts.append(f"no bound: {NO_NOISE}")
     return parts
 
 
@@ -193,27 +182,8 @@ def jobs(found: Sequence[shapes.JobSummary], tokens: Tokens | None = None) -> li
     return [Table(headings, rows, "no job is known here", right=frozenset({"round", "owners"}))]
 
 
-def state(job: shapes.JobSummary) -> str:
-    """Where a job stands; one that ended before its last round is never just `finished`."""
-    if not job["early"]:
-        return str(job["state"])
-    return "ended early" if job["state"] == "finished" else f"{job['state']}, ended early"
-
-
-def noise_warning(job: Noisy) -> list[str]:
-    """docs/design.md, section 2: every command that shows a job without noise says so."""
-    text = _no_noise(job)
-    return [f"warning: {text}"] if text else []
-
-
-def _no_noise(job: Noisy) -> str:
-    if job["noisy"]:
-        return ""
-    return SEALED_NO_NOISE if job["sealed"] else _NO_NOISE
-
-
 def _warned(job: shapes.JobSummary) -> str:
-    parts = [job["reason"], _no_noise(job), *data_views.fit_of_rows(job["fits"])]
+    parts = [job["reason"], no_noise(job), *fit_of_rows(job["fits"])]
     return "; ".join(part for part in parts if part)
 
 

@@ -15,9 +15,9 @@ from cyclopts import Parameter
 from node.cli import check_views
 from node.cli.commands import check_sealed
 from node.cli.options import File, Here, NoNoise, Spec, holdout_file, read_spec
-from node.cli.views import SEALED_NO_NOISE
 from node.console.client import NoDaemon
 from node.console.failure import Failure
+from node.console.standing import SEALED_NO_NOISE
 from node.control.codes import Exit
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
-from node.cli import data_views, views
-from node.cli.money_views import claims, pay, quoted
+from node.cli import views
+from node.cli.money_views import claims, quoted
 from node.cli.options import (
     Here,
     Job,
@@ -22,9 +22,11 @@ from node.cli.options import (
     read_spec,
 )
 from node.console.asking import agree
+from node.console.currency import pay
 from node.console.endings import ENDS, may_end, over, stands
 from node.console.failure import Failure
 from node.console.session import Session, write_json
+from node.console.standing import fit_of_rows, noise_warning
 from node.control.codes import Exit
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def job_post(
         f"escrowed {pay(posted['escrowed'], posted['token'], session.tokens)}",
         *([f"transaction {posted['transaction']}"] if posted["transaction"] else []),
         *([] if holdout is not None else [_NO_HOLDOUT]),
-        *views.noise_warning(posted),
+        *noise_warning(posted),
         f"next: assay job watch {posted['job']}",
     ]
     session.emit(posted, lines)
@@ -106,7 +108,7 @@ def job_watch(job: Job, *, session: Here) -> int:
                     break
         if not session.json:
             text = f"{summary['job']} {stands(summary)}. {summary['reason']}"
-            session.emit(None, [text.rstrip(), *views.noise_warning(summary)])
+            session.emit(None, [text.rstrip(), *noise_warning(summary)])
     return Exit.FAULT if summary["early"] else ENDS[summary["state"]]
 
 
@@ -157,8 +159,8 @@ def train(
     """
     taken = session.call("job.consent", {"job": job, "dataset": data})
     text = f"{taken['dataset']} trains {taken['job']}; it is {taken['state']}"
-    warnings = [f"warning: {each}" for each in data_views.fit_of_rows(taken["fits"])]
-    session.emit(taken, [text, *views.noise_warning(taken), *warnings])
+    warnings = [f"warning: {each}" for each in fit_of_rows(taken["fits"])]
+    session.emit(taken, [text, *noise_warning(taken), *warnings])
     return Exit.OK
 
 
