@@ -21,7 +21,7 @@ from node.cli.commands import (
     swarm,
 )
 from node.cli.commands import datasets as inside
-from node.cli.commands.health import doctor, events, logs, service
+from node.cli.commands.health import doctor, events, logs, service, web
 from node.cli.commands.money import earnings, send, token
 from node.cli.commands.requester import new, predict
 from node.console.failure import Failure
@@ -54,6 +54,7 @@ def build() -> App:
     app.command(lifecycle.up, group=node)
     app.command(lifecycle.down, group=node)
     app.command(lifecycle.status, group=node)
+    app.command(web.web, group=node)
     app.command(swarm.peers, group=node)
     app.command(swarm.join, group=node)
     app.command(account.account, group=node)

@@ -108,8 +108,11 @@ class Client:
     def _stream(self, subscription: int, seconds: float | None) -> Iterator[Event]:
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
-            # A timeout of zero would mean another mode of the socket.
-            left = None if deadline is None else max(0.001, deadline - time.monotonic())
+            left = None if deadline is None else deadline - time.monotonic()
+            # A timeout of zero would be another mode of the socket; events that go on coming
+            # must not go on for ever.
+            if left is not None and left <= 0:
+                raise TimeoutError
             self._socket.settimeout(left)
             event = event_of(self._read("events.subscribe"), subscription)
             if event is not None:

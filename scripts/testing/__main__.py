@@ -117,7 +117,8 @@ def _run(rooms: Rooms, chosen: list[str], long: bool, rest: list[str]) -> int:
 def _settings(long: bool, chosen: list[str], paths: list[str], rest: list[str]) -> list[str]:
     # Continuous integration tries more examples than somebody waits for.
     profile = "long" if long else "ci" if os.environ.get("CI") else "dev"
-    settings = ["--durations=10", f"--hypothesis-profile={profile}"]
+    # Skipped tests are told with what they lack: a browser, a database.
+    settings = ["--durations=10", "-rs", f"--hypothesis-profile={profile}"]
     if profile != "long":
         settings += ["-m", "not long" if profile == "ci" else "not long and not ci"]
     if not any(each.split("=")[0] in ALONE or each.startswith("-n") for each in rest):

@@ -50,7 +50,8 @@ _COMMAND: Final = (
     "node.control.wire",
 )
 _CHAIN: Final = ("node.cli.app", "node.cli.commands.demo", "node.devnet.server")
-_OF_LONG_LIFE: Final = {"up": _DAEMON, "devnet": _CHAIN}
+_PAGE: Final = ("node.cli.app", "node.web.serve")
+_OF_LONG_LIFE: Final = {"up": _DAEMON, "devnet": _CHAIN, "web": _PAGE}
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ COMMANDS = [
     "up",
     "down",
     "status",
+    "web",
     "peers",
     "join",
     "account",

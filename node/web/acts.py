@@ -1,0 +1,116 @@
+"""What a user does on the page: forms, sent by POST, answered by a way back (303)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import trio
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from node.console.currency import pay
+from node.web.page import Page
+
+#: Fields of the largest form of ours.
+_MOST_FIELDS: Final = 8
+
+#: The doctor ends by itself well before.
+_DOCTOR_SECONDS: Final = 150.0
+
+
+class Acts:
+    """POST. What the daemon refuses reaches the reader as a Failure's own words."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._rpc = page.rpc
+        self._examining = trio.Lock()
+
+    async def consent(self, request: Request) -> Response:
+        """Take a waiting job with the data set that the form names."""
+        form = await form_of(request)
+        taken = await self._rpc.job_consent(request.path_params["job"], form.get("dataset", ""))
+        return self._done(
+            f"/job/{taken['job']}", f"{taken['dataset']} trains this job; it is {taken['state']}."
+        )
+
+    async def decline(self, request: Request) -> Response:
+        """Keep out of a waiting job, for good."""
+        job = await self._rpc.job_decline(request.path_params["job"])
+        return self._done("/", f"You keep out of {job['job'][:10]}, for good. Nobody is told.")
+
+    async def claim(self, request: Request) -> Response:
+        """Send claims of a job's pay."""
+        claims = await self._rpc.claim(request.path_params["job"])
+        sent = [each for each in claims if each["transaction"]]
+        said = ", ".join(
+            pay(str(int(each["rate"]) + int(each["merit"])), each["token"]) for each in sent
+        )
+        return self._done("/money", f"Claimed {said}." if sent else "There is nothing to claim.")
+
+    async def policy(self, request: Request) -> Response:
+        """Change one term of a data set's policy."""
+        form = await form_of(request)
+        name, term = request.path_params["dataset"], form.get("term", "")
+        await self._rpc.policy_set(name, {term: _value(form.get("value", ""))})
+        return self._done(f"/data#set-{name}", f"{name}: {term} is {form.get('value', '')}.")
+
+    async def doctor(self, request: Request) -> Response:
+        """Examine this node, by the command that does (`assay doctor`), one at a time."""
+        async with self._examining:
+            found = await _examined(str(self._page.home.path))
+        given = {
+            "status": await self._rpc.status(),
+            "peers": await self._rpc.peers(),
+            "doctor": found,
+        }
+        return self._page.show("network.html", given)
+
+    def _done(self, where: str, notice: str) -> Response:
+        self._page.notice = notice
+        self._page.explanations.forget()
+        return RedirectResponse(where, 303)
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """The fields of a form; the gate has bounded its length. One that is broken has none."""
+    text = (await request.body()).decode("ascii", "replace")
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except ValueError:
+        return {}
+
+
+def _value(text: str) -> object:
+    """A term's value, as `assay policy set TERM=VALUE` reads it."""
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value
+
+
+async def _examined(home: str) -> dict[str, Any]:
+    """What the doctor found: its report, or why there is none."""
+    command = [sys.executable, "-m", "node.cli.main", "--home", home, "--json", "doctor"]
+    try:
+        with trio.fail_after(_DOCTOR_SECONDS):
+            done = await trio.run_process(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_stdout=True,
+                stderr=subprocess.DEVNULL,
+                check=False,
+                env=dict(os.environ),
+            )
+        report: dict[str, Any] = json.loads(done.stdout)
+    except trio.TooSlowError:
+        return {"problem": "the doctor did not end in time; in a terminal: assay doctor"}
+    except ValueError:
+        return {"problem": "the doctor gave no report; in a terminal: assay doctor"}
+    return report

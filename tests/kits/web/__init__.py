@@ -1,0 +1,1 @@
+"""The page in tests: its process before a fake node."""
