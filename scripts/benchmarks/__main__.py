@@ -20,6 +20,7 @@ from scripts.benchmarks import (
     report,
     sealed,
     secagg,
+    user,
 )
 from scripts.benchmarks.drivers import Driver
 from scripts.benchmarks.figures import BenchError, Figure, Result, Suite
@@ -34,6 +35,7 @@ SUITES: Sequence[Suite] = (
     data.SUITE,
     daemon.SUITE,
     contract.SUITE,
+    user.SUITE,
 )
 
 #: Runs of each side that a median is taken of: odd, so that it is one of them.

@@ -1,0 +1,80 @@
+"""A daemon that has much to show and nothing to do: the real control socket before made-up jobs.
+
+    python -m scripts.benchmarks.stub_node HOME JOBS EVENTS
+
+Prints a line once it answers. The figures of the page and of commands are then theirs alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import cast
+
+import trio
+
+from node.control import examples as ex
+from node.control import job_results as j
+from node.control import results as r
+from node.control.api import NodeApi
+from node.control.events import EventBus
+from node.control.money import examples as mx
+from node.control.money import results as mr
+from node.control.server import ControlServer
+from node.home.config import Config, init_home
+from node.home.home import Home
+
+
+class Stub:
+    """What the first view of the page, and `assay jobs`, ask for."""
+
+    def __init__(self, jobs: int) -> None:
+        states: tuple[j.JobState, ...] = ("waiting", "running", "finished", "declined", "settling")
+        self._jobs = tuple(
+            dataclasses.replace(
+                ex.SUMMARY,
+                job=f"0x{number:064x}",
+                title=f"Job {number}: sepsis within 24 hours",
+                state=states[number % len(states)],
+            )
+            for number in range(jobs)
+        )
+
+    def status(self) -> r.Status:
+        """A snapshot."""
+        return ex.STATUS
+
+    async def jobs(self) -> tuple[j.JobSummary, ...]:
+        """All of them."""
+        return self._jobs
+
+    async def policy_explain(self, job: str, dataset: str | None) -> tuple[r.Explained, ...]:
+        """The example's rules."""
+        return (dataclasses.replace(ex.EXPLAINED, job=job),)
+
+    async def privacy(self, dataset: str | None) -> tuple[r.Privacy, ...]:
+        """The example's budget."""
+        return (ex.PRIVACY,)
+
+    async def account(self) -> mr.Account:
+        """The example's account."""
+        return mx.ACCOUNT
+
+
+async def main(home: Home, jobs: int, events: int) -> None:
+    """Serve until the process is ended."""
+    init_home(home, Config())
+    bus = EventBus()
+    server = ControlServer(cast(NodeApi, Stub(jobs)), bus)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(
+            lambda task_status: server.serve(home.socket_path(), task_status=task_status)
+        )
+        for number in range(events):
+            bus.publish("round-applied", f"round {number}", job=f"0x{number % jobs:064x}")
+        print("{}", flush=True)
+
+
+if __name__ == "__main__":
+    trio.run(main, Home(Path(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3]))
