@@ -29,7 +29,10 @@ WORKERS_A_CORE = 2
 ALONE = {"--pdb", "--trace", "--collect-only", "--co", "-s", "--numprocesses", "--setup-plan"}
 
 #: Python without an extension, which ruff finds only by name.
-PROGRAMS = tuple(f"scripts/{name}" for name in ("json-shapes", "make-venv", "map", "round-diagram"))
+PROGRAMS = tuple(
+    f"scripts/{name}"
+    for name in ("json-shapes", "make-venv", "map", "page-pictures", "round-diagram")
+)
 
 #: What cannot be told by pytest's own code: no test was collected.
 NO_TESTS = 5
