@@ -130,7 +130,8 @@ async def test_a_passphrase_file_seals_the_keys(assay: Any, tmp_path: Path) -> N
     assert ended.json["sealed"] is True
     assert "correct horse" not in ended.out
     printed = await assay("service", "print")
-    assert f'Environment="ASSAY_PASSPHRASE_FILE={secret}"' in printed.out
+    assert f"LoadCredential=passphrase:{secret}" in printed.out
+    assert "Environment=" not in printed.out
 
 
 async def test_deploy_says_what_is_missing(assay: Any) -> None:
