@@ -47,7 +47,7 @@ class JobEvent(enum.Enum):
     LEFT_OUT = "enrolment refused, or closed without this owner"
     CANCELLED = "cancelled on the chain"
     EXPIRED = "the job expired"
-    BROKEN = "an invariant broke"
+    BROKEN = "it cannot go on"
 
 
 _R, _O = Role.REQUESTER, Role.OWNER

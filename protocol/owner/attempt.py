@@ -24,7 +24,7 @@ from protocol.machines.effects import (
     MakeSecrets,
     Publish,
 )
-from protocol.machines.job import JobPhase
+from protocol.machines.job import JobEvent, JobPhase
 from protocol.machines.machine import JobContext, body_of
 from protocol.machines.round import Phase
 from protocol.owner.state import OwnerRound, OwnerState
@@ -37,6 +37,7 @@ from protocol.owner.turn import (
     fetch,
     fetch_near,
     forget_secrets,
+    go,
     my_place,
     present,
     refuse,
@@ -245,6 +246,11 @@ def roster_holds(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ExaminedRos
         what = "a roster without this owner" if not input_.mine else "another Ready of this owner"
         refuse(turn, input_.at, RefusalCode.CONFLICT, what)
         abandon(turn, what)
+        if input_.mine:
+            # This node says one Ready an attempt, whatever crashes: the signature is of a copy of
+            # its home. What the copy has charged and drawn is not known here, so that noise could
+            # be drawn twice; only one of the two goes on.
+            go(turn, JobEvent.BROKEN, "a copy of this home takes part as well; this one leaves")
         return
     # The block has enough of them, or there were no secrets; a requester may list them away.
     lacking = too_few_known(turn, input_.members, "roster")

@@ -30,11 +30,11 @@ class RequesterTurn(Turn[RequesterState]):
 def concerned(turn: RequesterTurn, input_: Input) -> tuple[RequesterRound | None]:
     """The present attempt if the input is about it, and None otherwise.
 
-    A commitment that was signed before the job was cancelled may still be mined.
+    A commitment that was signed before the job was cancelled, or failed, may still be mined.
     """
     state = turn.state
     if state.phase is not JobPhase.TRAINING and not (
-        state.phase is JobPhase.CANCELLED and isinstance(input_, ChainCommitted)
+        state.phase in (JobPhase.CANCELLED, JobPhase.FAILED) and isinstance(input_, ChainCommitted)
     ):
         return (None,)
     place, round_ = place_of(input_), state.round
@@ -48,18 +48,17 @@ def concerned(turn: RequesterTurn, input_: Input) -> tuple[RequesterRound | None
 _REST_MS, _LONGEST_REST_MS = 2_000, 60_000
 
 
-def go(turn: RequesterTurn, event: JobEvent) -> None:
-    """Move the job on by its table."""
+def go(turn: RequesterTurn, event: JobEvent, reason: str = "") -> None:
+    """Move the job on by its table; its user is told the reason, if there is one."""
     phase = advance_job(Role.REQUESTER, turn.state.phase, event)
     turn.change(phase=phase)
-    turn.notify(phase.value, event.value)
+    turn.notify(phase.value, reason or event.value)
 
 
 def fail(turn: RequesterTurn, reason: str) -> None:
-    """An invariant broke: the job ends here. Its escrow is settled once the job has expired."""
+    """The job cannot go on and ends here. Its escrow is settled once the job has expired."""
     turn.change(reason=one_line(reason), cancel_effective=turn.context.spec.expires_at)
-    go(turn, JobEvent.BROKEN)
-    turn.notify("failed", reason)
+    go(turn, JobEvent.BROKEN, reason)
 
 
 def sender(turn: RequesterTurn, input_: ReceiveMessage) -> int:

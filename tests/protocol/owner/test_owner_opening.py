@@ -270,6 +270,15 @@ def test_a_roster_that_does_not_hold_this_owners_word_is_refused(mine: bytes, wh
     assert "ComputeContribution" not in kinds(wanted)
     assert kit.round.phase is Phase.FAILED
     assert kit.state.contributed == ()
+    assert kit.state.phase is (JobPhase.FAILED if mine else JobPhase.TRAINING)
+
+
+def test_of_two_copies_of_a_home_the_one_that_meets_the_other_leaves() -> None:
+    """It follows no further opening, and can release nothing: its keys are destroyed."""
+    kit = owner_at(Phase.FREEZE)
+    wanted = kit.roster_examined(mine=b"\x09" * 32)
+    assert kit.state.reason == "a copy of this home takes part as well; this one leaves"
+    assert every(wanted, effects.ForgetSealingKey) == [effects.ForgetSealingKey()]
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,32 @@ def test_a_post_that_is_seen_after_it_expired_is_taken_back() -> None:
     assert kinds(kit.step(inputs.ChainHead(kit.now, 13, expiry + 9))) == ["TransactWithdraw"]
 
 
+def test_a_posting_that_is_refused_is_told_as_that() -> None:
+    """Once, with the contract's words; nothing of the machine's own broke."""
+    kit = requester_at(JobPhase.POSTING)
+    refused = inputs.TransactionFailed(kit.now, inputs.Call.POST, b"", "bounty: closes too late")
+    said = [(each.kind, each.text) for each in every(kit.step(refused), effects.Notify)]
+    why = "the bounty could not be posted: bounty: closes too late"
+    assert said == [("transaction-failed", "post: bounty: closes too late"), ("failed", why)]
+    assert (kit.state.phase, kit.state.reason) == (JobPhase.FAILED, why)
+
+
+def test_a_commitment_that_is_mined_after_its_job_failed_is_owed() -> None:
+    """It was signed before a reorganisation took the roots; the chain pays it: it is booked."""
+    kit = requester_at(Phase.COMMIT)
+    kit.list_stored()
+    kit.signed()
+    round_ = kit.round
+    kit.step(inputs.ChainReorg(kit.now, 0))
+    assert kit.state.phase is JobPhase.FAILED
+    model, block, expiry = round_.opening.model_digest, 30, kit.job.spec.expires_at
+    kit.step(inputs.ChainCommitted(kit.now, block, 0, round_.root, round_.count, model))
+    kit.step(inputs.ChainHead(kit.now, 90, expiry))
+    wanted = kit.step(inputs.ChainHead(kit.now, 99, expiry + 9))
+    assert [(each.number, each.root) for each in kit.state.records] == [(0, round_.root)]
+    assert kinds(wanted) == ["Settle"]
+
+
 @pytest.mark.parametrize("end", [finishing, paying])
 def test_a_job_that_ends_cannot_be_cancelled(end: Any) -> None:
     kit: RequesterKit = end()
