@@ -97,23 +97,33 @@ class BlobServer:
     def __init__(self, source: BlobSource, counters: Counter[str]) -> None:
         self._source = source
         self._counters = counters
-        self._lists: OrderedDict[bytes, bytes] = OrderedDict()
+        self._lists: OrderedDict[bytes, ChunkList] = OrderedDict()
         self._hashing = trio.Lock()
 
     async def answer(self, peer: str, data: bytes) -> bytes:
-        """The list or chunk that was asked for. Raises PeerError if it is not held."""
+        """The list or chunk that was asked for. Raises PeerError if it is not held, or if the disk
+        gives another: bytes that do not check would be counted against this node."""
         want = decode(Want, data, MAX_REQUEST_BYTES)
         size = await trio.to_thread.run_sync(self._source.size, want.digest)
         if size != want.size:
             raise PeerError(f"blob {want.digest.hex()} of {want.size} bytes is not held here")
         if want.part is Part.LIST:
-            return await self._list(want.digest, want.size)
-        offset, length = chunk_span(want.size, want.index)
-        chunk = await trio.to_thread.run_sync(self._source.read, want.digest, offset, length)
+            return (await self._list(want.digest, want.size)).encode()
+        if chunk_count(want.size) == 1:
+            chunks = ChunkList.for_short(want.digest, want.size)
+        else:
+            chunks = await self._list(want.digest, want.size)
+        chunk = await trio.to_thread.run_sync(self._chunk, want, chunks)
         self._counters["blob.bytes.out"] += len(chunk)
         return chunk
 
-    async def _list(self, digest: bytes, size: int) -> bytes:
+    def _chunk(self, want: Want, chunks: ChunkList) -> bytes:
+        chunk = self._source.read(want.digest, *chunk_span(want.size, want.index))
+        if not chunks.accepts(want.index, chunk):
+            raise PeerError(f"blob {want.digest.hex()} is damaged here")
+        return chunk
+
+    async def _list(self, digest: bytes, size: int) -> ChunkList:
         async with self._hashing:
             known = self._lists.get(digest)
             if known is None:
@@ -124,11 +134,14 @@ class BlobServer:
             self._lists.move_to_end(digest)
             return known
 
-    def _hash(self, digest: bytes, size: int) -> bytes:
+    def _hash(self, digest: bytes, size: int) -> ChunkList:
         hasher = BlobHasher()
         for index in range(chunk_count(size)):
             hasher.update(self._source.read(digest, *chunk_span(size, index)))
-        return hasher.chunks().encode()
+        chunks = hasher.chunks()
+        if chunks.digest != digest:
+            raise PeerError(f"blob {digest.hex()} is damaged here")
+        return chunks
 
 
 #: Asks a peer (id, request, largest reply) and gives the reply; raises ConversationError.

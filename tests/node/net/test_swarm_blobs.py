@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -16,7 +17,7 @@ from node.net.errors import FetchFailed
 from node.net.swarm import Swarm
 from protocol import params
 from protocol.errors import InputError, Malformed
-from protocol.wire.blobs import blob_digest
+from protocol.wire.blobs import ChunkList, blob_digest, chunk_span
 from protocol.wire.codec import decode
 
 MIB = 1024 * 1024
@@ -115,6 +116,38 @@ def _swap(digest: bytes, offset: int, data: bytes) -> bytes:
     return bytes(len(data)) if offset == 2 * MIB else data
 
 
+class Liar(fetch.BlobServer):
+    """Serves what its source gives, whatever it is."""
+
+    def _chunk(self, want: fetch.Want, chunks: ChunkList) -> bytes:
+        return self._source.read(want.digest, *chunk_span(want.size, want.index))
+
+
+@pytest.mark.parametrize("lie", [_flip, _shorten, _swap])
+async def test_a_holder_whose_disk_fails_says_so_and_is_not_blamed(
+    lie: Callable[[bytes, int, bytes], bytes],
+) -> None:
+    """Its chunk list, a chunk of many, and a blob of one chunk: each is checked as it leaves."""
+    content, short = os.urandom(4 * MIB), os.urandom(100)
+    async with swarm() as honest, swarm(honest) as b:
+        shelf = Shelf(content, short)
+        honest.serve_blobs(shelf)
+        await b.request(honest.peer_id, fetch.PROTOCOL, _want_list(content), 20)
+        shelf.spoil = lie
+        with pytest.raises(FetchFailed, match="is damaged here"):
+            await b.fetch(blob_digest(content), len(content), [honest.peer_id], Basket())
+        shelf.spoil = lambda digest, offset, data: lie(digest, 2 * MIB, data)
+        with pytest.raises(FetchFailed, match="is damaged here"):
+            await b.fetch(blob_digest(short), len(short), [honest.peer_id], Basket())
+        honest.serve_blobs(shelf)  # which knows no list yet
+        with pytest.raises(FetchFailed, match="is damaged here"):
+            await b.fetch(blob_digest(content), len(content), [honest.peer_id], Basket())
+        assert b.statistics().get("blob.lies", 0) == 0
+        assert b.peers()[0].offences == {}
+        shelf.spoil = lambda digest, offset, data: data
+        await bring(b, content, honest.peer_id)
+
+
 @pytest.mark.parametrize("lie", [_flip, _shorten, _swap])
 async def test_a_holder_that_lies_about_a_chunk_is_named_and_left(
     lie: Callable[[bytes, int, bytes], bytes],
@@ -123,7 +156,7 @@ async def test_a_holder_that_lies_about_a_chunk_is_named_and_left(
     async with swarm() as honest, swarm(honest) as liar, swarm(honest) as b:
         true, false = Shelf(content), Shelf(content)
         honest.serve_blobs(true)
-        liar.serve_blobs(false)
+        liar.serve(fetch.PROTOCOL, Liar(false, Counter()).answer, fetch.MAX_REQUEST_BYTES)
         await wait_until(lambda: len(b.peers()) == 2)
         # The list is asked for first, so that the lie concerns the chunk alone.
         await b.request(liar.peer_id, fetch.PROTOCOL, _want_list(content), 20)
