@@ -41,7 +41,7 @@ APPLICATION_ID: Final = 0x61736179
 MIN_SQLITE: Final = (3, 37, 0)
 
 #: One daemon has a home, so only a tool of its user's can hold the file (a backup, a query). It may
-#: be slow on a busy machine, and a store that is late is not broken.
+#: be slow on a busy machine, and a store that is late is not broken. A patient store waits on.
 _BUSY_SECONDS: Final = 60.0
 #: How often a patient store looks for room.
 _ROOM_SECONDS: Final = 1.0
@@ -60,6 +60,10 @@ class StoreFull(FatalError):
     """The disk is full: the transaction was rolled back and nothing of it is stored."""
 
 
+class StoreLocked(FatalError):
+    """Another program holds the file: nothing of the transaction is stored."""
+
+
 class Store:
     """The open store of one home; `Store.open`, then `with store:` or `store.close()`."""
 
@@ -71,10 +75,11 @@ class Store:
         self._read_turn = threading.Lock()
         self._write_limiter = trio.CapacityLimiter(1)
         self._write_order = trio.Lock()
-        #: Whether `run` waits for room on a full disk; otherwise it raises StoreFull.
+        #: Whether `run` waits for room on a full disk, and for whoever holds the file; otherwise it
+        #: raises StoreFull or StoreLocked.
         self.patient = False
-        #: What is full while a `run` waits for room; empty otherwise.
-        self.full = ""
+        #: Why a `run` waits; empty otherwise.
+        self.waits = ""
         self._read_limiter = trio.CapacityLimiter(1)
 
     @classmethod
@@ -119,8 +124,8 @@ class Store:
     def transaction(self) -> Iterator[Transaction]:
         """A write transaction (BEGIN IMMEDIATE): committed and on disk at the end, or undone.
 
-        Blocks; in the daemon use `run`. Raises `StoreFull`, `StoreDamaged`, and as it is whatever
-        the body raises.
+        Blocks; in the daemon use `run`. Raises `StoreFull`, `StoreLocked`, `StoreDamaged`, and as
+        it is whatever the body raises.
         """
         with self._write_turn, _named(self._path):
             self._writer.execute("BEGIN IMMEDIATE")
@@ -150,8 +155,9 @@ class Store:
         Calls go in order, one at a time. Once begun it is carried to its end even if the caller is
         cancelled: a commit is never in doubt.
 
-        On a full disk a `patient` store says so once, and runs the function again until there is
-        room; later calls wait behind it. So a function changes nothing but its transaction.
+        On a full disk, or while another program holds the file, a `patient` store says so once, and
+        runs the function again until it can be stored; later calls wait behind it. So a function
+        changes nothing but its transaction.
         """
         async with self._write_order:
             while True:
@@ -159,17 +165,17 @@ class Store:
                     found: T = await trio.to_thread.run_sync(
                         self._run, function, limiter=self._write_limiter
                     )
-                except StoreFull as error:
+                except (StoreFull, StoreLocked) as error:
                     if not self.patient:
                         raise
-                    if not self.full:
+                    if not self.waits:
                         log.error("%s; nothing is lost, all writing waits until then", error)
-                    self.full = str(error)
+                    self.waits = str(error)
                     await trio.sleep(_ROOM_SECONDS)
                 else:
-                    if self.full:
+                    if self.waits:
                         log.warning("%s can be written again", self._path)
-                        self.full = ""
+                        self.waits = ""
                     return found
 
     async def read(self, function: Callable[[Transaction], T]) -> T:
@@ -259,13 +265,17 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Tell a full disk and a damaged file from mistakes in our own SQL, which pass as they are."""
+    """Tell a full disk, a file that another program holds and a damaged one from mistakes in our
+    own SQL, which pass as they are."""
     try:
         yield
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:
             raise StoreFull(f"{path}: {no_room(path, _ROOM_BYTES)}") from error
+        if code == sqlite3.SQLITE_BUSY:
+            text = f"{path} is held by another program, a backup or an open sqlite3; end it"
+            raise StoreLocked(text) from error
         if code in _DAMAGE:
             raise StoreDamaged(f"{path} cannot be used: {error}; restore it from a copy") from error
         raise

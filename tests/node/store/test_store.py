@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,14 @@ from node.store import store as store_module
 from node.store.catalogue import Dataset
 from node.store.migrations import MIGRATIONS
 from node.store.records import Machine, StoredMessage
-from node.store.store import APPLICATION_ID, Store, StoreDamaged, StoreFull, Transaction
+from node.store.store import (
+    APPLICATION_ID,
+    Store,
+    StoreDamaged,
+    StoreFull,
+    StoreLocked,
+    Transaction,
+)
 from protocol.errors import InputError
 from protocol.owner.state import OwnerState
 from protocol.policy.policy import Policy
@@ -380,6 +388,33 @@ def test_tables_refuse_wrong_types(path: Path) -> None:
             records.count_bytes(tx, JOB, "sideways", "model", 1)  # type: ignore[arg-type]
 
 
+async def test_a_patient_store_waits_for_whoever_holds_the_file(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's own tool may hold it for longer than SQLite waits; nothing ends and is lost."""
+    monkeypatch.setattr(store_module, "_BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(store_module, "_ROOM_SECONDS", 0.01)
+    with Store.open(path) as store, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreLocked, match="held by another program"):
+            await store.run(lambda tx: records.save_spec(tx, b"impatient", b"spec"))
+        store.patient = True
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.run, lambda tx: records.save_spec(tx, b"name", b"spec"))
+            while not store.waits:  # noqa: ASYNC110 - it has no event
+                await trio.sleep(0.01)
+            assert await store.read(lambda tx: records.load_spec(tx, b"name")) is None
+            other.execute("COMMIT")
+        assert store.waits == ""
+        assert await store.read(lambda tx: records.load_spec(tx, b"name")) == b"spec"
+        assert await store.read(lambda tx: records.load_spec(tx, b"impatient")) is None
+    told = [record.getMessage() for record in caplog.records]
+    assert [text.partition(";")[0] for text in told] == [
+        f"{path} is held by another program, a backup or an open sqlite3",
+        f"{path} can be written again",
+    ]
+
+
 async def test_a_patient_store_waits_for_room_and_does_each_thing_once(
     path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -401,7 +436,7 @@ async def test_a_patient_store_waits_for_room_and_does_each_thing_once(
         store.patient = True
         async with trio.open_nursery() as nursery:
             nursery.start_soon(save, b"large", 1_000_000)
-            while not store.full:  # noqa: ASYNC110 - it has no event
+            while not store.waits:  # noqa: ASYNC110 - it has no event
                 await trio.sleep(0.01)
             nursery.start_soon(save, b"small", 1)
             await trio.sleep(0.1)
@@ -411,7 +446,7 @@ async def test_a_patient_store_waits_for_room_and_does_each_thing_once(
             with store._write_turn:
                 store._writer.execute("PRAGMA max_page_count = 1000000")
         assert done == ["before", "large", "small"]
-        assert store.full == ""
+        assert store.waits == ""
         assert await store.read(lambda tx: records.load_spec(tx, b"large")) == bytes(1_000_000)
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 2
