@@ -29,7 +29,7 @@ from node.control.job_results import (
     ModelFile,
     Posted,
 )
-from node.engine.engine import Machine, unix_ms
+from node.engine.engine import Machine
 from node.engine.services import Services
 from node.feeds.chain import ChainFollower
 from node.home.config import load_config, save_config
@@ -103,8 +103,8 @@ class Api(CardCalls, MoneyCalls):
         statistics = services.swarm.statistics()
         problems = [] if chain.reachable else [chain.last_error or "the chain was not reached yet"]
         problems += [problem for problem in chain.left if problem != chain.last_error]
-        if doubt := chain.doubt(time.time()):
-            problems.append(doubt)
+        clock = services.clock.problem(), chain.doubt(services.clock.ms() / 1000)
+        problems += [each for each in (*clock, services.store.waits) if each]
         problems += [f"job {m.key.hex()[:12]} is stopped: {m.broken}" for m in machines if m.broken]
         compute = services.compute.statistics()
         return r.Status(
@@ -280,7 +280,7 @@ class Api(CardCalls, MoneyCalls):
         engine = self._services.engine
         for machine in list(engine.machines.values()):
             if machine.state.phase is JobPhase.WAITING:
-                await engine.feed(machine.key, inputs.ActionReconsider(unix_ms()))
+                await engine.feed(machine.key, inputs.ActionReconsider(self._services.clock.ms()))
 
     # --- jobs -------------------------------------------------------------------------------
 
@@ -341,7 +341,9 @@ class Api(CardCalls, MoneyCalls):
                 f"the job is {machine.state.phase.value}: it does not wait for consent"
             )
         text = "kept out by its owner's hand"
-        await self._services.engine.feed(machine.key, inputs.ActionWithhold(unix_ms(), True, text))
+        await self._services.engine.feed(
+            machine.key, inputs.ActionWithhold(self._services.clock.ms(), True, text)
+        )
         return await self._books.summary(machine)
 
     async def job_cancel(self, job: str) -> Cancelled:

@@ -23,10 +23,12 @@ from node.chain.client import ChainClient
 from node.chain.cursor import load_cursor
 from node.chain.intents.intents import Intents
 from node.chain.intents.sequencer import IntentPolicy
+from node.chain.replies import Head
 from node.chain.watch import Watcher
 from node.control.events import EventBus
 from node.data.datasets import clear_copies
-from node.engine.engine import Engine, Machine, unix_ms
+from node.engine.clock import Clock, load_ahead, save_ahead
+from node.engine.engine import Engine, Machine
 from node.engine.services import Services
 from node.feeds.chain import ChainFollower
 from node.feeds.inbox import Inbox
@@ -39,9 +41,10 @@ from node.perform import chain as chain_effects
 from node.perform import messages
 from node.perform.dispatch import perform
 from node.perform.idle import fill_pools
+from node.perform.recovering import recover
 from node.privacy import settling
 from node.store import jobs, outbox, records
-from node.store.blobs import Blobs
+from node.store.blobs import BlobLost, Blobs
 from node.store.store import Store
 from node.workers.compute import Compute
 from protocol.books.lists import examine_cohort
@@ -58,6 +61,9 @@ log = logging.getLogger("assay.daemon")
 
 #: How often machines are told the time, seconds. Deadlines are seconds, too.
 _TICK_SECONDS: Final = 0.5
+
+#: How long the first tick waits until the machine's clock was compared with the chain's.
+_SETTLE_SECONDS: Final = 30.0
 
 #: A new home reads the chain from so many blocks back. A job that was posted before is over, or
 #: will be looked up by its id when it is announced.
@@ -76,19 +82,31 @@ class Node:
     bus: EventBus
     inbox: Inbox
     watcher: Watcher
+    #: Machines whose cohort's list is lost: it is fetched before anything is carried out.
+    lost: tuple[tuple[Machine, BlobLost], ...]
 
     def start(self, nursery: trio.Nursery) -> None:
         """Begin all that runs for as long as the node does."""
         services = self.services
         nursery.start_soon(settling.settle_all, services)
-        nursery.start_soon(services.engine.run)
+        nursery.start_soon(self._run_engine)
         nursery.start_soon(services.intents.run)
         nursery.start_soon(self.watcher.run)
         nursery.start_soon(self.inbox.run)
         nursery.start_soon(self.api.announce_cards)
         nursery.start_soon(services.swarm.relay, self.inbox.relay_judge)
         nursery.start_soon(fill_pools, services)
-        nursery.start_soon(_tick, services.engine)
+        nursery.start_soon(_tick, services)
+
+    async def _run_engine(self) -> None:
+        """Lists that are lost come first: what a job does, it does among the members in its list.
+        Until then its machine stands, and what it is told waits."""
+        for machine, error in self.lost:
+            if await recover(self.services, machine, error):
+                machine.broken = ""
+                await trio.to_thread.run_sync(_restore_cohort, self.services, machine)
+        self.inbox.machines_changed()
+        await self.services.engine.run()
 
 
 async def assemble(
@@ -118,19 +136,23 @@ async def assemble(
         IntentPolicy(depth=config.finality, max_fee=config.max_fee),
         lambda outcome: chain_effects.settled(services, outcome),
     )
-    services = Services(home, config, keys, store, blobs, swarm, chain, intents, compute, engine)
+    clock = Clock(await store.read(load_ahead))
+    services = Services(
+        home, config, keys, store, blobs, swarm, chain, intents, compute, engine, clock
+    )
     follower = ChainFollower(services)
     inbox = Inbox(services, follower.introduce)
     services.take = inbox.take
     await engine.restore(await _contexts(services))
-    await trio.to_thread.run_sync(_restore_cohorts, services)
+    lost = await trio.to_thread.run_sync(_restore_cohorts, services)
     cursor = await store.read(partial(load_cursor, root=0))
     watcher = Watcher(
         chain,
         cursor,
         follower.apply,
         history=_HISTORY_BLOCKS,
-        busy=lambda: any(_live(engine)),
+        busy=lambda: any(_live(engine)) or not clock.settled.is_set(),
+        on_head=partial(_look_at_clock, services),
     )
     engine.observe = partial(_observe, bus, inbox, watcher)
 
@@ -139,7 +161,7 @@ async def assemble(
     swarm.serve_blobs(blobs)
     api = Api(services, watcher, follower, bus, stop, inbox.shelf)
     await api.refresh()
-    return Node(services, api, bus, inbox, watcher)
+    return Node(services, api, bus, inbox, watcher, lost)
 
 
 def _ignore(machine: Machine, events: Sequence[records.Event]) -> None:
@@ -183,29 +205,44 @@ async def _contexts(services: Services) -> list[tuple[Role, JobContext]]:
     return found
 
 
-def _restore_cohorts(services: Services) -> None:
+def _restore_cohorts(services: Services) -> tuple[tuple[Machine, BlobLost], ...]:
     """Verified lists are no part of a machine's state: read them again from their blobs.
 
-    A list that is gone stops its job alone.
+    A list that does not hold stops its job alone. Returns those that are lost.
     """
+    lost = []
     for machine in services.engine.machines.values():
-        state, context = machine.state, machine.context
-        if isinstance(state, OwnerState):
-            # It is examined once its roots are stored, maybe before the chain has them.
-            digest = state.cohort_digest if state.cohort_roots else state.held_cohort
-        else:
-            # A group that is being rooted is in the later list already, behind all others.
-            digest = state.next_cohort_digest or state.cohort_digest
-        if not digest:
-            continue
         try:
-            data = services.blobs.get(services.blob(digest))
-            cohort = examine_cohort(context.spec, context.job, data)
-        except (FatalError, Malformed) as error:
-            log.error("job %s stops: %s", machine.key.hex()[:16], error)
-            machine.broken = one_line(str(error))
-        else:
-            machine.context = dataclasses.replace(context, cohort=cohort)
+            _restore_cohort(services, machine)
+        except BlobLost as error:
+            lost.append((machine, error))
+            _stop(machine, error)
+    return tuple(lost)
+
+
+def _stop(machine: Machine, error: Exception) -> None:
+    log.error("job %s stops: %s", machine.key.hex()[:16], error)
+    machine.broken = one_line(str(error))
+
+
+def _restore_cohort(services: Services, machine: Machine) -> None:
+    """Read a machine's list again. Raises BlobLost."""
+    state, context = machine.state, machine.context
+    if isinstance(state, OwnerState):
+        # It is examined once its roots are stored, maybe before the chain has them.
+        digest = state.cohort_digest if state.cohort_roots else state.held_cohort
+    else:
+        # A group that is being rooted is in the later list already, behind all others.
+        digest = state.next_cohort_digest or state.cohort_digest
+    if not digest:
+        return
+    data = services.blobs.get(services.blob(digest))
+    try:
+        cohort = examine_cohort(context.spec, context.job, data)
+    except (FatalError, Malformed) as error:
+        _stop(machine, error)
+    else:
+        machine.context = dataclasses.replace(context, cohort=cohort)
 
 
 def _partners(engine: Engine) -> Iterator[str]:
@@ -226,10 +263,24 @@ def _live(engine: Engine) -> Iterator[Machine]:
     )
 
 
-async def _tick(engine: Engine) -> None:
+async def _look_at_clock(services: Services, head: Head) -> None:
+    """Every new block says what the chain's time is."""
+    if services.clock.saw(head.number, head.timestamp):
+        await services.store.run(partial(save_ahead, ahead=services.clock.ahead))
+
+
+async def _tick(services: Services) -> None:
     """Tell the time to every machine that still waits for something."""
+    clock, engine = services.clock, services.engine
+    # A clock that is fast would end a round, or a job, at its first tick. A chain that stands still
+    # cannot tell, and nothing that waits for it is late.
+    with trio.move_on_after(_SETTLE_SECONDS):
+        await clock.settled.wait()
     while True:
-        at = unix_ms()
+        # Whoever sets this machine's clock changes nothing for a round that runs.
+        if clock.look():
+            await services.store.run(partial(save_ahead, ahead=clock.ahead))
+        at = clock.ms()
         ticks = [(machine.key, inputs.Tick(at)) for machine in _live(engine)]
         if ticks:
             await engine.feed_all(ticks)

@@ -13,7 +13,6 @@ from functools import partial
 import trio
 
 from node.cards.shelf import Shelf, seconds_now
-from node.engine.engine import unix_ms
 from node.engine.services import Services
 from node.store import cards, catalogue
 from node.store.store import Transaction
@@ -66,7 +65,7 @@ class OwnCards:
             standing = self._shelf.entry(slot)
             card = draft.complete(
                 slot=slot,
-                sequence=max(unix_ms(), 0 if standing is None else standing.sequence + 1),
+                sequence=max(1000 * now, 0 if standing is None else standing.sequence + 1),
                 now=now,
                 rows=found.rows,
                 purposes=policy.purposes,
@@ -175,7 +174,7 @@ class OwnCards:
         entry = self._shelf.entry(slot)
         if not isinstance(word, Card) or entry is None:
             return
-        sequence = max(unix_ms(), entry.sequence + 1)
+        sequence = max(1000 * seconds_now(), entry.sequence + 1)
         await self._say(self._shelf.sealed(Withdrawn(slot, sequence, entry.kept_until)))
 
     async def _say(self, envelope: Envelope) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from functools import partial
 
 import trio
 
-from node.engine.engine import unix_ms
 from node.engine.services import Services
 from node.net.errors import ConversationError
 from node.net.guard import Buckets
@@ -53,7 +53,7 @@ _CLEAR_SECONDS = 600.0
 
 def seconds_now() -> int:
     """Unix time as cards count it."""
-    return unix_ms() // 1000
+    return int(time.time())
 
 
 @dataclass(frozen=True, slots=True)

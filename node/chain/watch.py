@@ -115,6 +115,7 @@ class Watcher:
     hangs on the chain then. `on_batch` is awaited; what it raises ends `run`.
     `history`: a cursor that has read nothing begins at most so many blocks before the head, since
     reading a public chain from its first block would take days; None: at its root.
+    `on_head` is told the newest block at each look, before anything of it is read.
     """
 
     def __init__(
@@ -126,11 +127,13 @@ class Watcher:
         history: int | None = None,
         busy: Callable[[], bool] = lambda: True,
         idle: float = IDLE_SECONDS,
+        on_head: Callable[[Head], Awaitable[None]] | None = None,
     ) -> None:
         self._client = client
         self._cursor = cursor
         self._history = history
         self._on_batch = on_batch
+        self._on_head = on_head
         self._interval = interval
         self._busy = busy
         self._idle = idle
@@ -205,6 +208,8 @@ class Watcher:
         """One look; True if there is more to read at once."""
         head = await self._client.head()
         self._head = head
+        if self._on_head is not None:
+            await self._on_head(head)
         if self._cursor.hash is None and self._history is not None:
             self._cursor = Cursor(max(self._cursor.root, head.number - self._history))
         if head.hash == self._cursor.hash:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +23,7 @@ from node.store import outbox, records
 from node.store.blobs import BlobsFull
 from node.store.room import is_full
 from node.store.store import Store, Transaction
+from node.workers.compute import WorkerDied
 from protocol import params
 from protocol.addresses import to_checksum
 from protocol.errors import FatalError, StateError
@@ -43,6 +43,11 @@ log = logging.getLogger("assay.engine")
 
 #: How often an effect that found no room on the disk is tried again.
 _ROOM_SECONDS: Final = 1.0
+
+#: After how long an effect is carried out again whose worker was killed three times in a row; each
+#: time after twice as long, up to the second figure.
+_DIED_SECONDS: Final = 5.0
+_LONGEST_SECONDS: Final = 300.0
 
 #: Inputs that may wait; a feeder of more is held back.
 _QUEUE: Final = 1024
@@ -311,11 +316,19 @@ class Engine:
             raise RuntimeError("the engine does not run")
         self._nursery.start_soon(self._guarded, wanted)
 
-    async def _with_room(self, wanted: Wanted) -> None:
-        told = False
+    async def _until_done(self, wanted: Wanted) -> None:
+        """Again, as after a crash, where there is no room on the disk or a worker was killed."""
+        told, pause = False, _DIED_SECONDS
         while True:
             try:
                 await self._perform(wanted)
+            except WorkerDied as error:
+                name = type(wanted.effect).__name__
+                text = one_line(f"{name} is tried again in {pause:.0f} s: {error}")
+                await self._tell(wanted.machine, Notify("worker-died", 0, 0, text))
+                await trio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_SECONDS)
+                continue
             except (BlobsFull, OSError) as error:
                 if isinstance(error, OSError) and not is_full(error):
                     raise
@@ -328,20 +341,19 @@ class Engine:
             await trio.sleep(_ROOM_SECONDS)
 
     async def _guarded(self, wanted: Wanted) -> None:
-        """A performer that breaks stops its job, never the daemon. The effect stays pending.
-
-        One that finds no room on the disk begins again, as it would after a crash.
-        """
+        """A performer that breaks stops its job, never the daemon. The effect stays pending."""
         try:
-            await self._with_room(wanted)
+            await self._until_done(wanted)
         except Exception as error:
             machine = wanted.machine
             name = type(wanted.effect).__name__
             log.exception("job %s stops: %s failed", machine.key.hex()[:16], name)
             machine.broken = one_line(f"{name}: {error}")
-            notice = Notify("broken", 0, 0, machine.broken)
-            event = await self._store.run(lambda tx: add_notice(tx, machine.key, notice))
-            self.observe(machine, [event])
+            await self._tell(machine, Notify("broken", 0, 0, machine.broken))
+
+    async def _tell(self, machine: Machine, notice: Notify) -> None:
+        event = await self._store.run(lambda tx: add_notice(tx, machine.key, notice))
+        self.observe(machine, [event])
 
 
 def _with_account(
@@ -389,8 +401,3 @@ def add_notice(tx: Transaction, job: bytes, notice: Notify) -> records.Event:
 
 def _decode_effect(data: bytes) -> Effect:
     return cast(Effect, decode_tagged(_EFFECTS, data, params.MAX_LIST_BYTES))
-
-
-def unix_ms() -> int:
-    """Wall-clock time as machines are told it."""
-    return int(time.time() * 1000)

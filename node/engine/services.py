@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from node.chain.client import ChainClient
 from node.chain.intents.intents import Intents
+from node.engine.clock import Clock
 from node.engine.engine import Engine
 from node.home.config import Config
 from node.home.home import Home
@@ -15,7 +16,7 @@ from node.home.keys import Keys
 from node.home.tokens import load_all
 from node.net.swarm import Swarm
 from node.store import records
-from node.store.blobs import BlobRef, Blobs
+from node.store.blobs import BlobLost, BlobRef, Blobs
 from node.store.store import Store
 from node.workers.compute import Compute
 from protocol.books.typed_data import Domain
@@ -41,6 +42,7 @@ class Services:
     intents: Intents
     compute: Compute
     engine: Engine
+    clock: Clock = field(default_factory=Clock)
     #: Takes a frame that a peer handed on: (frame, that peer's id). Set once the inbox is there.
     take: Callable[[bytes, bytes], Awaitable[None]] = field(init=False)
 
@@ -68,10 +70,10 @@ class Services:
         return Context(self.domain.chain_id, self.domain.contract, job, round_, attempt)
 
     def blob(self, digest: bytes) -> BlobRef:
-        """A blob that is held. Raises FatalError where it is not: a machine relied on it."""
+        """A blob that is held. Raises BlobLost where it is not: a machine relied on it."""
         size = self.blobs.size(digest)
         if size is None:
-            raise FatalError(f"blob {digest.hex()} is gone from {self.home.blobs}")
+            raise BlobLost(digest, str(self.home.blobs))
         return BlobRef(digest, size)
 
     async def spec_bytes(self, context: JobContext) -> bytes:

@@ -15,7 +15,7 @@ from node.chain import events
 from node.chain.cursor import load_cursor, save_cursor
 from node.chain.events import ChainEvent, ContractEvent
 from node.chain.watch import MAX_CHUNK, Batch
-from node.engine.engine import Machine, unix_ms
+from node.engine.engine import Machine
 from node.engine.services import Services
 from node.store import jobs
 from node.store.store import Transaction
@@ -42,7 +42,7 @@ class ChainFollower:
             await self._apply(batch)
 
     async def _apply(self, batch: Batch) -> None:
-        at = unix_ms()
+        at = self._services.clock.ms()
         machines = list(self._engine.machines.values())
         given: list[tuple[bytes, inputs.Input]] = []
         if batch.reorg_to is not None:
@@ -93,7 +93,7 @@ class ChainFollower:
             read = await self._past(machine.key)
             stored = await self._services.store.read(partial(jobs.contract_events, job=machine.key))
             past = [(e.block, e.event) for e in read] or [(e.block, e.event) for e in stored]
-            at = unix_ms()
+            at = self._services.clock.ms()
             told = [(machine.key, to_input(at, block, event)) for block, event in past]
 
             def write(tx: Transaction) -> None:

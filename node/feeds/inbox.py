@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import trio
 
 from node.cards.shelf import Shelf
-from node.engine.engine import Machine, unix_ms
+from node.engine.engine import Machine
 from node.engine.services import Services
 from node.feeds.announcements import Announcements, Introduce
 from node.net.guard import Buckets
@@ -63,9 +63,12 @@ log = logging.getLogger("assay.inbox")
 #: Judged messages between the judge and the reader of their topic.
 _JUDGED = 256
 
-#: How often a peer is asked for jobs, seconds: those that were not asked yet, and any of them.
-_ASK_SECONDS = 20.0
-_ASK_AGAIN_SECONDS = 300.0
+#: How often this node looks whom to ask for jobs, seconds. A new peer is asked at that look, where
+#: fewer than so many were asked within so many seconds. Any of them is asked again, sooner while no
+#: job is followed here: gossip may not come through, and an answer may be worth a whole job.
+_LOOK_SECONDS = 2.0
+_ASKED_AT_ONCE, _ASK_SECONDS = 4, 20.0
+_ASK_AGAIN_SECONDS, _ASK_AGAIN_IDLE_SECONDS = 300.0, 60.0
 
 #: Private messages of one peer to machines, a second (four times that at once). Each is answered,
 #: and stored before that; an honest peer sends a few a round.
@@ -184,14 +187,17 @@ class Inbox:
     async def _ask_around(self) -> None:
         """Ask one peer after the other for jobs that were announced while this node was away.
 
-        Each peer is asked soon, and then, as what is new is announced, one of them rarely.
+        Each peer is asked as soon as it is there, and then, as what is new is announced, one of
+        them rarely.
         """
         asked: dict[str, float] = {}
         while True:
-            await trio.sleep(_ASK_SECONDS)
+            await trio.sleep(_LOOK_SECONDS)
             there = set(self._services.swarm.connected())
             asked = {peer: at for peer, at in asked.items() if peer in there}
-            peer = next_asked(there, asked, trio.current_time())
+            machines = self._services.engine.machines.values()
+            idle = all(each.state.phase in OVER for each in machines)
+            peer = next_asked(there, asked, trio.current_time(), idle)
             if peer is None:
                 continue
             asked[peer] = trio.current_time()
@@ -304,20 +310,25 @@ class Inbox:
         if attached:
             await trio.to_thread.run_sync(self._services.blobs.put, attachment)
         digest = envelope_digest(envelope)
-        input_ = inputs.ReceiveMessage(unix_ms(), envelope, digest, attached)
+        input_ = inputs.ReceiveMessage(self._services.clock.ms(), envelope, digest, attached)
         kind = kind_of(body)
         await self._services.engine.feed(
             job, input_, also=lambda tx: records.count_bytes(tx, job, "in", kind, size)
         )
 
 
-def next_asked(there: set[str], asked: Mapping[str, float], now: float) -> str | None:
+def next_asked(
+    there: set[str], asked: Mapping[str, float], now: float, idle: bool = False
+) -> str | None:
     """Whom to ask for jobs, of the peers that are there: one that never was, else, once in a while,
-    the one that was asked longest ago. `asked` has the moments, in seconds. None: nobody now.
+    the one that was asked longest ago. `asked` has the moments, in seconds; `idle`: no job is
+    followed here. None: nobody now.
     """
     if new := there - asked.keys():
-        return min(new)
-    if not asked or now - max(asked.values()) < _ASK_AGAIN_SECONDS:
+        lately = sum(now - at < _ASK_SECONDS for at in asked.values())
+        return min(new) if lately < _ASKED_AT_ONCE else None
+    again = _ASK_AGAIN_IDLE_SECONDS if idle else _ASK_AGAIN_SECONDS
+    if not asked or now - max(asked.values()) < again:
         return None
     return min(asked, key=asked.__getitem__)
 

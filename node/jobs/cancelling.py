@@ -9,7 +9,7 @@ import trio
 
 from node.chain.intents.intents import IntentOutcome
 from node.control.job_results import Cancelled
-from node.engine.engine import Machine, unix_ms
+from node.engine.engine import Machine
 from node.engine.services import Services
 from node.jobs.books import Books
 from protocol import params
@@ -52,7 +52,9 @@ class Cancelling:
             _check_phase(machine)
         if not already:
             self._check_chain(machine)
-            await self._services.engine.feed(machine.key, inputs.ActionCancel(unix_ms()))
+            await self._services.engine.feed(
+                machine.key, inputs.ActionCancel(self._services.clock.ms())
+            )
         outcome = await self._outcome(machine, ident)
         on_chain = _is_cancelled(machine)
         if outcome is None and not on_chain:

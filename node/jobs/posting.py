@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-import time
 from pathlib import Path
 
 import trio
@@ -12,7 +11,7 @@ import trio
 from node.chain.intents.intents import Intent
 from node.control.job_results import Posted
 from node.data.datasets import add_dataset
-from node.engine.engine import Machine, unix_ms
+from node.engine.engine import Machine
 from node.engine.services import Services
 from node.jobs import paying
 from node.perform.chain import post_intent
@@ -79,7 +78,7 @@ class Posting:
             chain=ChainRef(domain.chain_id, domain.contract),
             modulus=key.modulus,
             seed=secrets.token_bytes(32),
-            now=int(time.time()),
+            now=services.clock.ms() // 1000,
             base=key.base,
             proof=key.proof,
         )
@@ -115,7 +114,7 @@ class Posting:
 
         services.engine.add(Machine(Role.REQUESTER, context, RequesterState()))
         # In one transaction: a job that is stored is posted, whatever crashes in between.
-        await services.engine.feed(job, inputs.ActionPost(unix_ms()), also=write)
+        await services.engine.feed(job, inputs.ActionPost(services.clock.ms()), also=write)
         tx_hash = b""
         with trio.move_on_after(_PATIENCE):
             while not tx_hash:

@@ -24,6 +24,7 @@ _TROUBLE: Final = frozenset(
         "gave-up",
         "training-failed",
         "transaction-failed",
+        "worker-died",
     }
 )
 

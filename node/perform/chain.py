@@ -10,7 +10,7 @@ import trio
 
 from node.chain.intents import rows
 from node.chain.intents.intents import Intent, IntentOutcome
-from node.engine.engine import Wanted, unix_ms
+from node.engine.engine import Wanted
 from node.engine.services import Services
 from node.store import records
 from protocol.books import evidence, lists
@@ -60,11 +60,13 @@ async def read_job(services: Services, wanted: Wanted, effect: effects.ReadJob) 
     view = await _until_answered(lambda: services.chain.job(context.job))
     if view is None:
         nobody = bytes(20)
-        outcome = inputs.ChainJob(unix_ms(), False, nobody, bytes(32), nobody, 0, 0, 0, 0, 0)
+        outcome = inputs.ChainJob(
+            services.clock.ms(), False, nobody, bytes(32), nobody, 0, 0, 0, 0, 0
+        )
     else:
         same = job_id(services.domain, view.requester, context.spec_digest) == context.job
         outcome = inputs.ChainJob(
-            unix_ms(),
+            services.clock.ms(),
             True,
             view.requester,
             context.spec_digest if same else bytes(32),
@@ -90,7 +92,7 @@ async def read_block_hash(
         return found
 
     found = await _until_answered(ask)
-    outcome = inputs.ChainBlockHash(unix_ms(), effect.number, found)
+    outcome = inputs.ChainBlockHash(services.clock.ms(), effect.number, found)
     await services.engine.feed(wanted.machine.key, outcome, wanted.id)
 
 
@@ -108,7 +110,7 @@ async def sign_commitment(
     )
     signature = services.keys.sign_digest(commitment_digest(services.domain, commitment))
     outcome = inputs.CommitmentSigned(
-        unix_ms(), effect.round, effect.root, effect.valid_until, signature
+        services.clock.ms(), effect.round, effect.root, effect.valid_until, signature
     )
     await services.engine.feed(wanted.machine.key, outcome, wanted.id)
 
@@ -265,10 +267,10 @@ async def settled(services: Services, outcome: IntentOutcome) -> None:
     if outcome.state == "final":
         if call is inputs.Call.CLAIM and not await _whole(services, job, account, mark):
             return
-        told = inputs.TransactionFinal(unix_ms(), call, account)
+        told = inputs.TransactionFinal(services.clock.ms(), call, account)
     elif outcome.state in ("failed", "superseded"):
         reason = one_line(outcome.error or outcome.state)
-        told = inputs.TransactionFailed(unix_ms(), call, account, reason)
+        told = inputs.TransactionFailed(services.clock.ms(), call, account, reason)
     else:
         return
     await services.engine.feed(bytes.fromhex(job), told)

@@ -11,21 +11,21 @@ from dataclasses import dataclass
 
 import trio
 
-from node.engine.engine import Wanted, unix_ms
+from node.engine.engine import Wanted
 from node.engine.services import Services
 from node.perform.sealing import attempt_of, mask_name
 from node.privacy import draws as gradients
 from node.privacy import ledger as privacy_ledger
 from node.privacy import settling
 from node.store import catalogue, jobs, records, versions
-from node.store.blobs import BlobRef
+from node.store.blobs import BlobLost, BlobRef
 from node.store.store import Transaction
 from node.work import apply as apply_tasks
 from node.work import noisy as noisy_tasks
 from node.work import sealed as sealed_tasks
 from node.work import secagg as secagg_tasks
 from node.work import tasks
-from node.workers.compute import in_worker
+from node.workers.compute import WorkerDied, in_worker
 from protocol import params
 from protocol.books.enrolment import block_members
 from protocol.errors import FatalError, InputError, Malformed, PeerError
@@ -75,17 +75,25 @@ async def _run(services: Services, wanted: Wanted, effect: effects.Compute) -> O
     try:
         result = await _dispatch(services, wanted, effect)
     except (InputError, PeerError) as error:
-        return outcomes.failed(effect, unix_ms(), one_line(str(error)))
+        return outcomes.failed(effect, services.clock.ms(), one_line(str(error)))
+    except WorkerDied as error:
+        # Three times in a row. Others would wait for this owner until the attempt's time is over;
+        # the next attempt is another try. Whatever else dies is done again later, by the engine.
+        if not isinstance(effect, effects.ComputeContribution):
+            raise
+        return outcomes.failed(effect, services.clock.ms(), one_line(str(error)))
+    except BlobLost:
+        raise  # perhaps others of the job have it
     except FatalError as error:
         if not isinstance(effect, effects.ComputeApply):
             raise
         # Training that leaves float64's range: the job ends, and its owners are paid.
-        return outcomes.failed(effect, unix_ms(), one_line(str(error)))
+        return outcomes.failed(effect, services.clock.ms(), one_line(str(error)))
     blob = result.blob or BlobRef(b"", 0)
     momentum = result.extra.digest if result.extra is not None else b""
     worth = result.worth.digest if result.worth is not None else b""
     told = blob.digest, blob.size, momentum, result.facts, worth
-    return outcomes.done(effect, unix_ms(), *told)
+    return outcomes.done(effect, services.clock.ms(), *told)
 
 
 async def _dispatch(services: Services, wanted: Wanted, effect: effects.Compute) -> tasks.Result:
@@ -284,7 +292,9 @@ async def unmask(services: Services, wanted: Wanted, effect: effects.ComputeUnma
         found = secagg_tasks.Unmasking(None, (), (), ())
     digest = b"" if found.blob is None else found.blob.digest
     place = effect.round, effect.attempt, effect.block
-    outcome = inputs.Unmasked(unix_ms(), *place, digest, found.good, found.bad, found.liars)
+    outcome = inputs.Unmasked(
+        services.clock.ms(), *place, digest, found.good, found.bad, found.liars
+    )
     await services.engine.feed(machine.key, outcome, wanted.id)
 
 

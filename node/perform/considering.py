@@ -5,7 +5,7 @@ The first data set whose policy takes the job, whose rows fit it and whose budge
 
 from __future__ import annotations
 
-from node.engine.engine import Machine, Wanted, unix_ms
+from node.engine.engine import Machine, Wanted
 from node.engine.services import Services
 from node.perform import compute
 from node.privacy import joins, settling
@@ -83,7 +83,7 @@ async def consider(services: Services, wanted: Wanted) -> None:
         return
     # From here on the job waits: whoever changes something now finds it by itself.
     if await services.store.read(_agreed) != agreed:
-        await services.engine.feed(machine.key, inputs.ActionReconsider(unix_ms()))
+        await services.engine.feed(machine.key, inputs.ActionReconsider(services.clock.ms()))
 
 
 async def _judge(
@@ -128,7 +128,9 @@ async def _judge(
         # Only a job that nothing here can ever serve is declined; data may be added later.
         # A policy takes it, so that data or budget are why not: of these nothing is told.
         terms = () if fits else tuple(each for each in DeclinedTerm if each in set(untold))
-        outcome = inputs.ActionWithhold(unix_ms(), False, one_line(_fitting(told, hint)), terms)
+        outcome = inputs.ActionWithhold(
+            services.clock.ms(), False, one_line(_fitting(told, hint)), terms
+        )
         job = wanted.machine.key
         if await services.store.read(lambda tx: versions.use_of(tx, job)) is not None:
             # A crash came between an earlier look's note and its consent.
@@ -150,7 +152,7 @@ def _fitting(reasons: list[str], hint: str) -> str:
 def consent(services: Services, dataset: catalogue.Dataset, policy: Policy) -> inputs.ActionConsent:
     """The word that takes a job, with what its owner's policy asks of its rounds."""
     return inputs.ActionConsent(
-        unix_ms(),
+        services.clock.ms(),
         dataset.name,
         policy.payout or services.config.payout or services.keys.account,
         dataset.rows,

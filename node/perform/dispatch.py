@@ -6,10 +6,11 @@ import logging
 
 import trio
 
-from node.engine.engine import Wanted, unix_ms
+from node.engine.engine import Wanted
 from node.engine.services import Services
 from node.perform import chain, compute, considering, lists, messages, secrets
-from node.store.blobs import BlobRef, BlobsFull
+from node.perform.recovering import recover
+from node.store.blobs import BlobLost, BlobRef, BlobsFull
 from protocol.errors import PeerError
 from protocol.machines import effects, inputs
 from protocol.machines.machine import one_line
@@ -20,8 +21,26 @@ log = logging.getLogger("assay.perform")
 _PAUSE, _NEAR_PAUSE = 1.0, 0.3
 
 
+#: Blobs that one effect may find lost, one after the other: a disk that loses more is failing.
+_LOSSES = 8
+
+
 async def perform(services: Services, wanted: Wanted) -> None:
-    """Carry out one effect. What it raises stops its job alone."""
+    """Carry out one effect. What it raises stops its job alone.
+
+    One that finds a blob lost begins again, as after a crash, once others of the job gave it.
+    """
+    for left in reversed(range(_LOSSES)):
+        try:
+            await _perform(services, wanted)
+        except BlobLost as lost:
+            if not left or not await recover(services, wanted.machine, lost):
+                raise
+        else:
+            return
+
+
+async def _perform(services: Services, wanted: Wanted) -> None:
     effect = wanted.effect
     match effect:
         case effects.Publish():
@@ -83,13 +102,13 @@ async def _fetch(services: Services, wanted: Wanted, effect: effects.Fetch) -> N
     outcome: inputs.BlobArrived | inputs.BlobMissing | None = None
     while outcome is None:
         if services.blobs.holds(ref):
-            outcome = inputs.BlobArrived(unix_ms(), effect.digest)
+            outcome = inputs.BlobArrived(services.clock.ms(), effect.digest)
             break
-        left = (effect.until - unix_ms()) / 1000
+        left = (effect.until - services.clock.ms()) / 1000
         if left <= 0 or wanted.pointless:
-            outcome = inputs.BlobMissing(unix_ms(), effect.digest, one_line(reason))
+            outcome = inputs.BlobMissing(services.clock.ms(), effect.digest, one_line(reason))
             break
-        waiting = near and unix_ms() < effect.patience
+        waiting = near and services.clock.ms() < effect.patience
         try:
             sink = services.blobs.sink(ref)
             with trio.move_on_after(left):

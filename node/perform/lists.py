@@ -7,7 +7,7 @@ import logging
 
 import trio
 
-from node.engine.engine import Machine, Wanted, unix_ms
+from node.engine.engine import Machine, Wanted
 from node.engine.services import Services
 from node.perform.sealing import held_sealing_key
 from node.store import records
@@ -55,20 +55,20 @@ async def assemble(services: Services, wanted: Wanted, effect: Assemble) -> None
     ref = await trio.to_thread.run_sync(services.blobs.put, data)
     if cohort is not None:
         machine.context = dataclasses.replace(machine.context, cohort=cohort)
-    outcome = _assembled(effect, ref, root)
+    outcome = _assembled(services.clock.ms(), effect, ref, root)
     await services.engine.feed(machine.key, outcome, wanted.id)
 
 
-def _assembled(effect: Assemble, ref: BlobRef, root: bytes) -> inputs.Input:
+def _assembled(at: int, effect: Assemble, ref: BlobRef, root: bytes) -> inputs.Input:
     place = effect.round, effect.attempt
     match effect.kind:
         case BlobKind.COHORT:
-            return inputs.AssembledCohort(unix_ms(), ref.digest, ref.size, root)
+            return inputs.AssembledCohort(at, ref.digest, ref.size, root)
         case BlobKind.ROSTER:
             block = effect.block
-            return inputs.AssembledRoster(unix_ms(), *place, block, ref.digest, ref.size)
+            return inputs.AssembledRoster(at, *place, block, ref.digest, ref.size)
         case BlobKind.CONTRIBUTIONS:
-            return inputs.AssembledContributions(unix_ms(), *place, ref.digest, ref.size, root)
+            return inputs.AssembledContributions(at, *place, ref.digest, ref.size, root)
 
 
 def _load(tx: Transaction, digests: tuple[bytes, ...]) -> list[Envelope]:
@@ -90,19 +90,19 @@ async def examine(services: Services, wanted: Wanted, effect: Examine) -> None:
         if cohort is not None:
             _follow(machine, effect.digest, cohort)
     except Malformed as error:
-        outcome = _rejected(effect, one_line(str(error)))
+        outcome = _rejected(services.clock.ms(), effect, one_line(str(error)))
     await services.engine.feed(machine.key, outcome, wanted.id)
 
 
-def _rejected(effect: Examine, reason: str) -> inputs.Input:
+def _rejected(at: int, effect: Examine, reason: str) -> inputs.Input:
     place = effect.round, effect.attempt, effect.digest
     match effect.kind:
         case BlobKind.COHORT:
-            return inputs.RejectedCohort(unix_ms(), effect.digest, reason)
+            return inputs.RejectedCohort(at, effect.digest, reason)
         case BlobKind.ROSTER:
-            return inputs.RejectedRoster(unix_ms(), *place, reason)
+            return inputs.RejectedRoster(at, *place, reason)
         case BlobKind.CONTRIBUTIONS:
-            return inputs.RejectedContributions(unix_ms(), *place, reason)
+            return inputs.RejectedContributions(at, *place, reason)
 
 
 def _follow(machine: Machine, digest: bytes, cohort: Cohort) -> None:
@@ -134,7 +134,7 @@ def _examine(
         case BlobKind.ROSTER:
             return _examine_roster(services, machine, effect, data), None
         case BlobKind.CONTRIBUTIONS:
-            return _examine_contributions(machine, effect, data), None
+            return _examine_contributions(services.clock.ms(), machine, effect, data), None
 
 
 def _examine_cohort(
@@ -149,7 +149,7 @@ def _examine_cohort(
         # A restored node: others seal their shares to a key that it no longer has.
         log.warning("job %s: this node's sealing key is not the enrolled one", context.job.hex())
     count = len(cohort.members)
-    told = inputs.ExaminedCohort(unix_ms(), effect.digest, cohort.roots, count, mine)
+    told = inputs.ExaminedCohort(services.clock.ms(), effect.digest, cohort.roots, count, mine)
     return told, cohort
 
 
@@ -172,10 +172,10 @@ def _examine_roster(
         peers = {member: cohort.members[member].peer for member in whole}
         secagg_tasks.open_shares(key[0], place, entries, peers, me, whole.index(me))
     about = effect.round, effect.attempt, effect.digest
-    return inputs.ExaminedRoster(unix_ms(), *about, members, mine)
+    return inputs.ExaminedRoster(services.clock.ms(), *about, members, mine)
 
 
-def _examine_contributions(machine: Machine, effect: Examine, data: bytes) -> inputs.Input:
+def _examine_contributions(at: int, machine: Machine, effect: Examine, data: bytes) -> inputs.Input:
     """A commitment's list, and what it says of this owner's block under its own roster."""
     context, cohort = machine.context, machine.context.require_cohort()
     blocks = machine.blocks(effect.round)
@@ -189,7 +189,7 @@ def _examine_contributions(machine: Machine, effect: Examine, data: bytes) -> in
         me = cohort.index_of(context.me)
         mine = b"" if me is None else batches.get(me, b"")
     count, about = len(lists.leaves(listed)), (effect.round, effect.attempt, effect.digest)
-    return inputs.ExaminedContributions(unix_ms(), *about, root, members, count, mine)
+    return inputs.ExaminedContributions(at, *about, root, members, count, mine)
 
 
 async def settle(services: Services, wanted: Wanted, effect: Settle) -> None:
@@ -224,5 +224,5 @@ async def settle(services: Services, wanted: Wanted, effect: Settle) -> None:
 
     data, root, accounts = await trio.to_thread.run_sync(build)
     ref = await trio.to_thread.run_sync(services.blobs.put, data)
-    outcome = inputs.Settled(unix_ms(), ref.digest, ref.size, root, accounts)
+    outcome = inputs.Settled(services.clock.ms(), ref.digest, ref.size, root, accounts)
     await services.engine.feed(machine.key, outcome, wanted.id)

@@ -10,11 +10,12 @@ import logging
 import trio
 from eth_hash.auto import keccak
 
-from node.engine.engine import Wanted, unix_ms
+from node.engine.engine import Wanted
 from node.engine.services import Services
 from node.net.errors import ConversationError
 from node.perform.sealing import sealing_key
 from node.store import records
+from node.store.blobs import BlobLost
 from protocol import params
 from protocol.books.typed_data import Enrolment, enrolment_digest
 from protocol.errors import Malformed
@@ -47,14 +48,14 @@ async def _keep(services: Services, envelope: Envelope) -> None:
 
 async def _frame(services: Services, envelope: Envelope, attachment: bytes) -> bytes:
     content = b""
-    if attachment and services.blobs.size(attachment) is None:
+    try:
+        ref = services.blob(attachment) if attachment else None
+        if ref is not None and ref.size <= params.MAX_INLINE_BATCH_BYTES:
+            content = await trio.to_thread.run_sync(services.blobs.get, ref)
+    except BlobLost:
         # A stored batch that is lost is an absence: it is never made again
         # (docs/design.md, section 5).
         log.error("blob %s is gone: it does not travel with its header", attachment.hex())
-    elif attachment:
-        ref = services.blob(attachment)
-        if ref.size <= params.MAX_INLINE_BATCH_BYTES:
-            content = await trio.to_thread.run_sync(services.blobs.get, ref)
     return encode(Frame(encode(envelope), content))
 
 
@@ -108,7 +109,7 @@ async def _deliver(
 ) -> None:
     """Again and again until the peer answers: the network may be down for a while."""
     name = identity.peer_id_text(peer)
-    while unix_ms() < until and not wanted.pointless:
+    while services.clock.ms() < until and not wanted.pointless:
         try:
             reply = await services.swarm.request(name, PROTOCOL, frame, _TIMEOUT)
         except ConversationError as error:

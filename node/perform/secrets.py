@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import trio
 
-from node.engine.engine import Machine, Wanted, unix_ms
+from node.engine.engine import Machine, Wanted
 from node.engine.services import Services
 from node.perform import messages
 from node.perform.sealing import held_sealing_key, mask_name, roster, sealing_name
@@ -41,7 +41,9 @@ async def make(services: Services, wanted: Wanted, effect: effects.MakeSecrets) 
     context, cohort = machine.context, machine.context.require_cohort()
 
     def failed(reason: str) -> inputs.SecretsFailed:
-        return inputs.SecretsFailed(unix_ms(), effect.round, effect.attempt, one_line(reason))
+        return inputs.SecretsFailed(
+            services.clock.ms(), effect.round, effect.attempt, one_line(reason)
+        )
 
     if await trio.to_thread.run_sync(held_sealing_key, services, context.job) is None:
         # A restored node: it could open no box, so it would contribute and then owe its shares.
@@ -68,7 +70,7 @@ async def make(services: Services, wanted: Wanted, effect: effects.MakeSecrets) 
     else:
         name = mask_name(context.job, effect.round, effect.attempt)
         await trio.to_thread.run_sync(services.keys.seal, name, made.secret)
-        outcome = inputs.SecretsMade(unix_ms(), effect.round, effect.attempt, made.ready)
+        outcome = inputs.SecretsMade(services.clock.ms(), effect.round, effect.attempt, made.ready)
     await services.engine.feed(machine.key, outcome, wanted.id)
 
 

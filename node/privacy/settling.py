@@ -23,7 +23,7 @@ from node.privacy.sketching import SketchKeys, compare, sketch_copy
 from node.store import catalogue, people
 from node.store.people import Link, Version
 from node.store.store import Transaction
-from node.workers.compute import in_worker
+from node.workers.compute import WorkerDied, in_worker
 from protocol.errors import AssayError, InputError
 
 log = logging.getLogger("assay.privacy")
@@ -89,7 +89,7 @@ async def settle_all(services: Services) -> None:
     for each in await services.store.read(catalogue.datasets):
         try:
             await settle(services, each.name)
-        except InputError as error:
+        except (InputError, WorkerDied) as error:
             log.warning("%s", error)
 
 

@@ -14,6 +14,7 @@ directory holds all state, so processes need not tell each other anything.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
 import threading
@@ -29,6 +30,8 @@ from protocol import params
 from protocol.errors import AssayError, FatalError, Malformed
 from protocol.wire.blobs import DIGEST_BYTES, BlobHasher, chunk_count
 
+log = logging.getLogger("assay.blobs")
+
 #: Room for a hundred rounds of the largest batches that a home disk holds without complaint.
 DEFAULT_QUOTA_BYTES: Final = 64 * 1024**3
 
@@ -39,11 +42,24 @@ GRACE_SECONDS: Final = 3600.0
 _RECOUNT_EVERY: Final = 64
 _READ_BYTES: Final = 1024 * 1024
 _TEMPORARY: Final = ".new-"
+#: What is no longer what its name says; kept for whoever looks into it, until it is collected.
+_DAMAGED: Final = ".damaged-"
 _PARTIAL: Final = "partial"
 
 
 class BlobsFull(AssayError):
     """The quota or the disk leaves no room. Nothing was stored; it can be tried again later."""
+
+
+class BlobLost(FatalError):
+    """A blob that a job relies on is gone, or was damaged and is set aside: `digest` names it."""
+
+    def __init__(self, digest: bytes, place: str) -> None:
+        super().__init__(f"blob {digest.hex()} is gone from {place}, or damaged")
+        self.digest, self.place = digest, place
+
+    def __reduce__(self) -> tuple[type[BlobLost], tuple[bytes, str]]:
+        return type(self), (self.digest, self.place)  # workers raise it, too
 
 
 @contextlib.contextmanager
@@ -127,16 +143,24 @@ class Blobs:
     def get(self, ref: BlobRef) -> bytes:
         """The whole blob, checked against its name.
 
-        `FileNotFoundError` if it is not held; `FatalError` if what the disk gives is another.
+        `BlobLost` if it is not held, or what the disk gives is another: that is set aside, so that
+        it can be fetched again.
         """
         path = self.path(ref.digest)
         hasher, pieces = BlobHasher(), []
-        with path.open("rb") as file:
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            raise BlobLost(ref.digest, str(self._directory)) from None
+        with file:
             while len(piece := file.read(min(_READ_BYTES, ref.size + 1 - hasher.size))):
                 hasher.update(piece)
                 pieces.append(piece)
         if hasher.size != ref.size or hasher.digest() != ref.digest:
-            raise FatalError(f"{path} no longer holds what its name says; the disk may be failing")
+            log.error("%s no longer holds what its name says; the disk may be failing", path)
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(path.with_name(_DAMAGED + path.name))
+            raise BlobLost(ref.digest, str(self._directory))
         return b"".join(pieces)
 
     # Writing

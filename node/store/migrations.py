@@ -369,6 +369,13 @@ INSERT INTO machine_parts (kind, key, field, place, body)
 UPDATE machines SET state = machine_head(kind, state);
 """
 
+_CLOCK: Final = """
+-- By how many seconds this machine's clock was ahead of the chain's when they were last compared.
+CREATE TABLE clock (
+    ahead REAL NOT NULL
+) STRICT;
+"""
+
 #: Step n stands at index n - 1.
 MIGRATIONS: Final[tuple[str, ...]] = (
     _BASE,
@@ -384,4 +391,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _VERSIONS,
     _MONEY,
     _PARTS,
+    _CLOCK,
 )

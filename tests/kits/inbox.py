@@ -16,6 +16,7 @@ from trio.testing import wait_all_tasks_blocked
 from kits.books import REQUESTER, Job, Person, make_spec
 from node.chain.cursor import Cursor, save_cursor
 from node.chain.events import ChainEvent
+from node.engine.clock import Clock
 from node.engine.engine import Engine, Machine
 from node.feeds.chain import ChainFollower
 from node.feeds.inbox import ACKNOWLEDGED, Inbox
@@ -114,6 +115,7 @@ async def open_desk(tmp_path: Path) -> AsyncIterator[Desk]:
         services: Any = SimpleNamespace(
             domain=DOMAIN,
             engine=engine,
+            clock=Clock(),
             store=store,
             blobs=Blobs(tmp_path / "blobs"),
             chain=SimpleNamespace(job=job, logs_of_job=logs_of_job),

@@ -13,6 +13,7 @@ from kits.books import make_job
 from kits.budgets import ROWS, Inline, enter, fill, job, noisy_spec
 
 from node.api import Api
+from node.engine.clock import Clock
 from node.engine.engine import Machine
 from node.privacy import reserving as privacy
 from node.store import catalogue
@@ -47,7 +48,12 @@ def services(store: Store) -> Any:
     engine = SimpleNamespace(machines={})
     keys = SimpleNamespace(account=b"\x22" * 20)
     return SimpleNamespace(
-        store=store, engine=engine, keys=keys, domain=None, tokens_shown=lambda: NO_TOKENS
+        store=store,
+        engine=engine,
+        clock=Clock(),
+        keys=keys,
+        domain=None,
+        tokens_shown=lambda: NO_TOKENS,
     )
 
 

@@ -29,7 +29,8 @@ from kits.books import REQUESTER, Job, digest_of, enrol, make_job
 from kits.machine import ready_of
 from simulator.meter import DEGREE
 
-from node.engine.engine import Engine, Machine, Wanted, unix_ms
+from node.engine.clock import Clock
+from node.engine.engine import Engine, Machine, Wanted
 from node.feeds.inbox import ACKNOWLEDGED, Inbox
 from node.perform import lists, messages
 from node.store import records
@@ -50,7 +51,7 @@ from protocol.wire.identity import peer_id_text
 from protocol.wire.messages import Body, Contribution, Release
 
 #: The time that everything is told. A deadline would end what a slow machine does.
-START: Final = unix_ms()
+START: Final = Clock().ms()
 
 #: Owners in a block.
 BLOCK: Final = 16
@@ -147,6 +148,7 @@ class Desk:
                 store=store,
                 blobs=blobs,
                 engine=self.engine,
+                clock=Clock(),
                 blob=blob,
                 domain=spec_domain(job.spec),
                 place=lambda _, round_, attempt: job.place(round_, attempt),

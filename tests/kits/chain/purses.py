@@ -16,6 +16,7 @@ from node.chain.client import ChainClient
 from node.chain.intents.intents import Intents
 from node.chain.intents.sequencer import IntentPolicy
 from node.chain.tokens import calls
+from node.engine.clock import Clock
 from node.home.config import Config
 from node.perform import chain as chain_effects
 from node.store.store import Store
@@ -64,6 +65,7 @@ async def purse(
         config=Config(),
         domain=Domain(CHAIN_ID, contract),
         engine=SimpleNamespace(machines={}, feed=_fed),
+        clock=Clock(),
         tokens=lambda: Tokens((Token(CHAIN_ID, token, "TUSD", 6),)),
     )
     services.intents = Intents(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from node.store import records
 from node.store import store as store_module
 from node.store.blobs import BlobsFull
 from node.store.store import Store, StoreFull
+from node.workers.compute import WorkerDied
 from protocol.addresses import to_checksum
 from protocol.machines import inputs
 from protocol.machines.effects import ReadJob
@@ -157,6 +159,40 @@ async def test_an_effect_without_room_on_the_disk_begins_again(
     assert len(tries) == 4
     assert len(set(tries)) == 1
     assert len([each for each in caplog.records if "waits for room" in each.getMessage()]) == 1
+
+
+async def test_an_effect_whose_worker_is_killed_is_tried_again_later(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Later each time, and said each time; the job is not stopped."""
+    job, done = machine(1), trio.Event()
+    tries: list[float] = []
+    told: list[str] = []
+
+    async def perform(wanted: Wanted) -> None:
+        tries.append(trio.current_time())
+        if len(tries) < 9:
+            raise WorkerDied("the worker that computed add was killed")
+        done.set()
+
+    def observe(_: Machine, events: Sequence[records.Event]) -> None:
+        told.extend(f"{each.kind}: {each.facts['text']}" for each in events)
+
+    with Store.open(tmp_path / "assay.db") as store:
+        engine = Engine(store, perform, observe)
+        engine.add(job)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(engine.run)
+            await engine.feed(job.key, inputs.Tick(LATER))
+            await done.wait()
+            nursery.cancel_scope.cancel()
+    assert not job.broken
+    waited = [round(after - before) for before, after in itertools.pairwise(tries)]
+    assert waited == [5, 10, 20, 40, 80, 160, 300, 300]
+    assert len(told) == 8
+    assert told[0] == (
+        "worker-died: ReadJob is tried again in 5 s: the worker that computed add was killed"
+    )
 
 
 async def test_a_step_that_waits_for_room_is_counted_once(

@@ -170,14 +170,32 @@ def contributing(posted: Job) -> RequesterState:
     return training(posted, round=round_)
 
 
-def test_peers_are_asked_for_jobs_soon_once_and_then_rarely() -> None:
-    there, asked, now, when = {"a", "b", "c"}, dict[str, float](), 0.0, list[tuple[float, str]]()
-    while now < 2000:
-        now += 20
-        peer = next_asked(there, asked, now)
+def asked_in(idle: bool, there: set[str], until: float) -> list[tuple[float, str]]:
+    """When whom, for as long as nothing changes."""
+    asked, now, when = dict[str, float](), 0.0, list[tuple[float, str]]()
+    while now < until:
+        now += 2
+        peer = next_asked(there, asked, now, idle)
         if peer is not None:
             asked[peer] = now
             when.append((now, peer))
-    assert when[:5] == [(20, "a"), (40, "b"), (60, "c"), (360, "a"), (660, "b")]
-    assert next_asked({"d", *there}, asked, now) == "d"
-    assert next_asked(set(), {}, now) is None
+    return when
+
+
+def test_peers_are_asked_for_jobs_at_once_once_and_then_rarely() -> None:
+    """A job that was announced before this node came is learnt from the first peer that knows."""
+    when = asked_in(False, set("abc"), 2000)
+    assert when[:5] == [(2, "a"), (4, "b"), (6, "c"), (306, "a"), (606, "b")]
+    assert next_asked(set("abcd"), dict(map(reversed, when)), 2000) == "d"
+    assert next_asked(set(), {}, 2000) is None
+
+
+def test_a_node_without_a_job_asks_more_often() -> None:
+    """Whom no gossip reaches joins by asking alone."""
+    assert asked_in(True, set("ab"), 200)[:4] == [(2, "a"), (4, "b"), (64, "a"), (124, "b")]
+
+
+def test_a_crowd_is_asked_little_by_little() -> None:
+    when = asked_in(False, set("abcdefghij"), 60)
+    assert [peer for _, peer in when] == list("abcdefghij")
+    assert [now for now, _ in when] == [2, 4, 6, 8, 22, 24, 26, 28, 42, 44]

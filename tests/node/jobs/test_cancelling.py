@@ -16,6 +16,7 @@ import trio
 from kits.paths import ROOT
 
 from node.chain.intents.intents import IntentOutcome
+from node.engine.clock import Clock
 from node.engine.engine import Engine, Machine, Wanted
 from node.jobs import cancelling
 from node.jobs.books import Books
@@ -89,7 +90,7 @@ async def desk(folder: Path, state: Any = LIVE) -> AsyncIterator[Desk]:
     with Store.open(folder / "assay.db") as store:
         engine = Engine(store, lambda wanted: made.perform(wanted), observe=lambda *_: None)
         engine.add(machine)
-        services: Any = SimpleNamespace(store=store, engine=engine)
+        services: Any = SimpleNamespace(store=store, engine=engine, clock=Clock())
         books = Books(services)
         made = Desk(engine, machine, Cancelling(services, books, lambda: chain_time[0]), chain_time)
         services.intents = made

@@ -12,6 +12,7 @@ import pytest
 from kits.budgets import ROWS, Inline, enter, fill, job, noisy_spec
 
 from node.control import results as r
+from node.engine.clock import Clock
 from node.jobs import explaining
 from node.perform.compute import Fit
 from node.privacy import joins, ledger
@@ -56,6 +57,7 @@ def services(store: Store, monkeypatch: pytest.MonkeyPatch) -> Any:
     return SimpleNamespace(
         store=store,
         engine=engine,
+        clock=Clock(),
         keys=keys,
         compute=Inline(),
         fits=fits,

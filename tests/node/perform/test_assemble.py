@@ -11,6 +11,7 @@ import pytest
 from kits.books import Job, make_job
 from kits.inbox import requesting, training
 
+from node.engine.clock import Clock
 from node.engine.engine import Machine, Wanted
 from node.perform import lists as performing
 from node.store.blobs import Blobs
@@ -36,7 +37,7 @@ async def assembled(
     (tmp_path / "blobs").mkdir()
     with Store.open(tmp_path / "assay.db") as store:
         blobs, engine = Blobs(tmp_path / "blobs"), SimpleNamespace(feed=feed)
-        services: Any = SimpleNamespace(store=store, blobs=blobs, engine=engine)
+        services: Any = SimpleNamespace(store=store, blobs=blobs, engine=engine, clock=Clock())
         for each in said:
             await store.run(lambda tx, each=each: save_message(tx, stored(each)))
         await performing.assemble(services, Wanted(1, machine, effect), effect)

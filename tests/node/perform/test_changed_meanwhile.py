@@ -11,6 +11,7 @@ import pytest
 from kits.books import digest_of
 from kits.budgets import fill, noisy_spec
 
+from node.engine.clock import Clock
 from node.engine.engine import Wanted
 from node.perform import considering
 from node.store import catalogue
@@ -64,6 +65,7 @@ async def test_what_changed_while_a_job_was_judged_is_looked_at(
     services: Any = SimpleNamespace(
         store=store,
         engine=engine,
+        clock=Clock(),
         keys=SimpleNamespace(account=b"\x01" * 20),
         config=SimpleNamespace(payout=None),
         tokens_shown=lambda: NO_TOKENS,

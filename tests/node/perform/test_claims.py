@@ -15,6 +15,7 @@ from kits.books import make_books, make_job
 from node.chain.intents import rows
 from node.chain.intents.intents import Intent, IntentOutcome
 from node.chain.intents.rows import GAP
+from node.engine.clock import Clock
 from node.engine.engine import Machine
 from node.jobs.books import Books, taken_back
 from node.perform.chain import settled
@@ -97,7 +98,9 @@ def services(tmp_path: Path, ledger: Ledger, chain: Chain) -> Any:
         fed.append((job, input_))
 
     engine = SimpleNamespace(feed=feed, fed=fed)
-    return SimpleNamespace(blobs=blobs, blob=blob, chain=chain, intents=chain, engine=engine)
+    return SimpleNamespace(
+        blobs=blobs, blob=blob, chain=chain, intents=chain, engine=engine, clock=Clock()
+    )
 
 
 def owner(ledger: Ledger, rounds: int, finished: bool) -> Machine:

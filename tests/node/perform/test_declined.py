@@ -12,6 +12,7 @@ import pytest
 from kits.books import digest_of
 from kits.budgets import fill, noisy_spec
 
+from node.engine.clock import Clock
 from node.engine.engine import Wanted
 from node.perform import considering
 from node.store import catalogue
@@ -54,6 +55,7 @@ async def considered(store: Store, monkeypatch: pytest.MonkeyPatch, unfit: str =
     services: Any = SimpleNamespace(
         store=store,
         engine=engine,
+        clock=Clock(),
         keys=SimpleNamespace(account=b"\x01" * 20),
         config=SimpleNamespace(payout=None),
         tokens_shown=lambda: NO_TOKENS,

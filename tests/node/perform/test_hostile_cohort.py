@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from kits.books import Job, Person, enrol, make_job
 
+from node.engine.clock import Clock
 from node.engine.engine import Machine, Wanted
 from node.perform import lists as performed
 from node.store.blobs import Blobs
@@ -89,7 +90,7 @@ class Node:
         home.mkdir()
         self.blobs, self.fed = Blobs(home), list[Any]()
         self.services: Any = SimpleNamespace(
-            blobs=self.blobs, blob=self.blob, engine=self, keys=self
+            blobs=self.blobs, blob=self.blob, engine=self, keys=self, clock=Clock()
         )
 
     def blob(self, digest: bytes) -> Any:

@@ -9,7 +9,7 @@ import pytest
 import trio
 from kits.books import CHAIN_ID, CONTRACT, REQUESTER
 
-from node.engine.engine import unix_ms
+from node.engine.clock import Clock
 from node.perform import messages
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context, Frame
@@ -57,9 +57,10 @@ async def test_it_is_delivered_once_the_job_is_known(
         swarm=SimpleNamespace(request=request),
         engine=SimpleNamespace(complete=complete),
         take=take,
+        clock=Clock(),
     )
     wanted: Any = SimpleNamespace(id=7, pointless=False, machine=SimpleNamespace(key=JOB))
-    until = unix_ms() + 60_000
+    until = services.clock.ms() + 60_000
     await messages._deliver(services, wanted, REQUESTER.peer, b"frame", "Release", until)
     assert len(requests) == asked
     assert completed == [7]

@@ -14,6 +14,7 @@ from kits.books import make_spec
 from kits.budgets import job
 
 from node.data.datasets import add_dataset
+from node.engine.clock import Clock
 from node.home.home import Home
 from node.jobs import standing
 from node.perform import considering
@@ -66,6 +67,7 @@ def services(tmp_path: Path) -> Iterator[Any]:
             home=home,
             store=store,
             engine=SimpleNamespace(machines={}, feed=feed),
+            clock=Clock(),
             compute=Here(),
             keys=SimpleNamespace(account=b"\x22" * 20, derive=lambda _: bytes(32)),
             config=SimpleNamespace(overlap=0.1, payout=None),

@@ -12,6 +12,7 @@ import msgpack
 import pytest
 from kits.budgets import ROWS, Inline, fill, job, noisy_spec
 
+from node.engine.clock import Clock
 from node.privacy import budgets
 from node.privacy import ledger as privacy_ledger
 from node.privacy import reserving as privacy
@@ -36,7 +37,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def services(store: Store) -> Any:
     engine = SimpleNamespace(machines={})
-    return SimpleNamespace(store=store, compute=Inline(), engine=engine)
+    return SimpleNamespace(store=store, compute=Inline(), engine=engine, clock=Clock())
 
 
 def know(services: Any, number: int, dataset: str, epsilon: float | None) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from kits.budgets import enter, fill, job, noisy_spec
 
+from node.engine.clock import Clock
 from node.perform import considering
 from node.privacy import budgets, joins
 from node.store import catalogue
@@ -38,7 +39,9 @@ def store(path: Path) -> Iterator[Store]:
 def services_of(store: Store) -> Any:
     engine = SimpleNamespace(machines={})
     keys = SimpleNamespace(account=b"\x22" * 20)
-    return SimpleNamespace(store=store, engine=engine, keys=keys, tokens_shown=lambda: NO_TOKENS)
+    return SimpleNamespace(
+        store=store, engine=engine, clock=Clock(), keys=keys, tokens_shown=lambda: NO_TOKENS
+    )
 
 
 def data_set(store: Store, name: str = "ward") -> Dataset:

@@ -22,6 +22,7 @@ from kits.examples import examples
 from kits.paths import ROOT
 
 from node.data.datasets import add_dataset
+from node.engine.clock import Clock
 from node.home.config import Config
 from node.home.home import Home
 from node.privacy import budgets, joins, ledger, settling
@@ -62,7 +63,13 @@ def store(home: Home) -> Iterator[Store]:
 def services_of(home: Home, store: Store) -> Any:
     engine = SimpleNamespace(machines={})
     return SimpleNamespace(
-        home=home, store=store, compute=Inline(), config=Config(), keys=Keys(), engine=engine
+        home=home,
+        store=store,
+        compute=Inline(),
+        config=Config(),
+        keys=Keys(),
+        engine=engine,
+        clock=Clock(),
     )
 
 

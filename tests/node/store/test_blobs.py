@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -13,9 +14,9 @@ from hypothesis import strategies as st
 from kits.examples import examples
 
 from node.net.fetch import BlobSink, BlobSource
-from node.store.blobs import BlobRef, Blobs, BlobsFull
+from node.store.blobs import BlobLost, BlobRef, Blobs, BlobsFull
 from protocol import params
-from protocol.errors import FatalError, Malformed
+from protocol.errors import Malformed
 from protocol.wire.blobs import blob_digest, chunks_of
 
 CHUNK = params.CHUNK_BYTES
@@ -55,8 +56,11 @@ def test_blob_is_named_by_its_content(blobs: Blobs, tmp_path: Path, size: int) -
 
 def test_what_is_not_held(blobs: Blobs) -> None:
     missing = BlobRef(b"d" * 32, 5)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(BlobLost) as lost:
         blobs.get(missing)
+    assert lost.value.digest == missing.digest
+    again = pickle.loads(pickle.dumps(lost.value))  # noqa: S301 - as from a worker
+    assert str(again) == str(lost.value)
     with pytest.raises(FileNotFoundError):
         blobs.read(missing.digest, 0, 1)
     with pytest.raises(ValueError, match="32 bytes"):
@@ -65,12 +69,17 @@ def test_what_is_not_held(blobs: Blobs) -> None:
         blobs.read(missing.digest, -1, 5)
 
 
-def test_a_disk_that_lies_is_found_out(blobs: Blobs) -> None:
+def test_a_disk_that_lies_is_found_out(blobs: Blobs, tmp_path: Path) -> None:
+    """What it gave is set aside: the blob is held no more, and can be had again."""
     ref = blobs.put(b"content")
     for other in (b"c0ntent", b"conten", b"content!"):
         blobs.path(ref.digest).write_bytes(other)
-        with pytest.raises(FatalError, match="no longer holds"):
+        with pytest.raises(BlobLost, match="or damaged"):
             blobs.get(ref)
+        assert not blobs.holds(ref)
+        assert (tmp_path / f".damaged-{ref.digest.hex()}").read_bytes() == other
+        blobs.put(b"content")
+        assert blobs.get(ref) == b"content"
 
 
 def test_a_writer_that_fails_leaves_nothing(blobs: Blobs, tmp_path: Path) -> None:

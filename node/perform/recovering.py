@@ -1,0 +1,87 @@
+"""A blob that is gone or damaged here is fetched again from whoever else of its job may have it.
+
+Models, lists, rosters and batches are held by several nodes of a job, and their names check what
+comes. What only this node had (a sum, a model's momentum) cannot come back: its job stops.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import trio
+
+from node.engine.engine import Machine
+from node.engine.services import Services
+from node.store.blobs import BlobLost, BlobRef, BlobsFull
+from protocol.errors import PeerError
+from protocol.requester.state import RequesterState
+from protocol.wire import identity
+from protocol.wire.codec import Wire
+from protocol.wire.tables import Table
+
+log = logging.getLogger("assay.perform")
+
+#: How long others are asked for a lost blob, seconds, and the pause after all of them failed.
+_SECONDS, _PAUSE = 120.0, 2.0
+
+
+async def recover(services: Services, machine: Machine, lost: BlobLost) -> bool:
+    """Whether the blob is here again."""
+    size = size_of(machine, lost.digest)
+    if size is None:
+        return False
+    ref = BlobRef(lost.digest, size)
+    if services.blobs.holds(ref):
+        return True
+    context = machine.context
+    state, known = machine.state, [context.requester]
+    known += [] if context.cohort is None else [each.peer for each in context.cohort.members]
+    if isinstance(state, RequesterState):
+        known += [
+            each.peer for each in state.enrolments
+        ]  # it may be the cohort's list that is lost
+    others = dict.fromkeys(peer for peer in known if peer != context.me)
+    peers = [identity.peer_id_text(peer) for peer in others]
+    log.warning("job %s: %s; it is fetched again", machine.key.hex()[:16], lost)
+    services.blobs.delete(lost.digest)  # of another length: it would stand in the way
+    with trio.move_on_after(_SECONDS) as patience:
+        await _fetch(services, ref, peers)
+    return not patience.cancelled_caught
+
+
+async def _fetch(services: Services, ref: BlobRef, peers: Sequence[str]) -> None:
+    while True:
+        try:
+            sink = services.blobs.sink(ref)
+            await services.swarm.fetch(ref.digest, ref.size, peers, sink)
+        except (PeerError, BlobsFull) as error:
+            log.info("a blob is looked for again: %s", error)
+            await trio.sleep(_PAUSE)
+        else:
+            return
+
+
+def size_of(machine: Machine, digest: bytes) -> int | None:
+    """The length of a blob that a machine knows by digest and size; None where it has no size."""
+    if digest == machine.context.spec_digest:
+        return machine.context.spec_bytes
+    return next((size for name, size in _named(machine.state) if name == digest), None)
+
+
+def _named(value: Any) -> Iterator[tuple[bytes, int]]:
+    """Every pair of fields `x_digest` and `x_size` (`digest`, `size`; a batch: `batch`, `size`)."""
+    if isinstance(value, Table | tuple):
+        for each in value:
+            yield from _named(each)
+    elif isinstance(value, Wire):
+        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}  # type: ignore[arg-type]
+        for name, content in fields.items():
+            if isinstance(content, bytes):
+                size = fields.get(name.removesuffix("digest").removesuffix("batch") + "size")
+                if isinstance(size, int) and name.endswith(("digest", "batch")):
+                    yield content, size
+            else:
+                yield from _named(content)
