@@ -199,6 +199,12 @@ def _(world: World, dice: random.Random) -> None:
     _now_and_then(world, dice, (3, 12), lambda: world.chain.reorganise(dice.randint(1, depth)))
 
 
+@_fault("reorganised-deep", "blocks are replaced, deeper than what counts as final", drawn=False)
+def _(world: World, dice: random.Random) -> None:
+    depth = world.terms.finality + dice.randint(1, 10)
+    world.calls.after(dice.uniform(8, 45), lambda: world.chain.reorganise(depth))
+
+
 @_fault("forgetful", "what waits in the pool is forgotten")
 def _(world: World, dice: random.Random) -> None:
     _now_and_then(world, dice, (2, 6), lambda: world.chain.forget(0.5))
@@ -245,10 +251,20 @@ def _(world: World, dice: random.Random) -> None:
         node.skew = dice.uniform(-540, 0)
 
 
-@_fault("clocks-far", "the requester's clock is an hour off, or an owner's", drawn=False)
+@_fault(
+    "clocks-far", "clocks are an hour off: the requester's, or some owners', or one that is set"
+)
 def _(world: World, dice: random.Random) -> None:
-    node = dice.choice((world.requester, world.owners[0]))
-    node.skew = dice.choice((-3600, 3600))
+    whose = dice.choice(([world.requester], _some(dice, world.owners), list(world.nodes.values())))
+    for node in whose:
+        node.skew = dice.choice((-3600, 3600))
+
+    def turn(node: Node) -> None:
+        node.skew = dice.choice((-3600, 0, 3600))
+        world.say(node.name, f"has its clock set {node.skew:.0f} s ahead")
+
+    node = dice.choice(list(world.nodes.values()))
+    world.calls.after(dice.uniform(5, 60), lambda: turn(node))
 
 
 @_fault("disk-full", "no room for the store, for a while")
@@ -274,7 +290,59 @@ def _(world: World, dice: random.Random) -> None:
     _now_and_then(world, dice, (5, 25), fill)
 
 
-@_fault("workers-killed", "workers end in the middle of a computation")
+@_fault("store-locked", "another program holds the database, for a while")
+def _(world: World, dice: random.Random) -> None:
+    def lock() -> None:
+        node = dice.choice(list(world.nodes.values()))
+        if node.store is None or not node.store.patient:
+            return
+        # SQLite would wait, in the loop, which is the whole world's here.
+        node.store._writer.execute("PRAGMA busy_timeout = 0")
+        other = sqlite3.connect(node.home.database, timeout=0, isolation_level=None)
+        try:
+            other.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            other.close()  # it is held already
+            return
+        world.say(node.name, "has its database held")
+
+        def free() -> None:
+            other.close()
+            world.say(node.name, "has its database free")
+
+        world.calls.after(dice.uniform(2, 20), free)
+
+    _now_and_then(world, dice, (5, 25), lock)
+
+
+@_fault("blobs-damaged", "bits flip in blobs that other nodes have, and files of blobs are gone")
+def _(world: World, dice: random.Random) -> None:
+    def damage() -> None:
+        node = dice.choice(list(world.nodes.values()))
+        others = {
+            path.name
+            for other in world.nodes.values()
+            if other is not node and other.up
+            for path in other.home.blobs.iterdir()
+        }
+        held = sorted(path for path in node.home.blobs.iterdir() if path.name in others)
+        held = [path for path in held if path.is_file()]
+        if not held:
+            return
+        path = dice.choice(held)
+        content, how = path.read_bytes(), dice.choice(("flip", "cut", "gone"))
+        world.say(node.name, f"{how}: blob {path.name[:8]}")
+        if how == "gone":
+            path.unlink()
+        else:
+            path.write_bytes(
+                content[:-1] if how == "cut" else bytes([content[0] ^ 1]) + content[1:]
+            )
+
+    _now_and_then(world, dice, (1, 6), damage)
+
+
+@_fault("workers-killed", "workers end in the middle of a computation, some many times in a row")
 def _(world: World, dice: random.Random) -> None:
     for node in world.nodes.values():
         node.workers_die = 0.05

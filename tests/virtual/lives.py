@@ -182,6 +182,8 @@ class Node:
 
         def heard(kind: str, text: str = "", **more: Any) -> Any:
             facts = more.get("facts") or {}
+            if kind == "phase":
+                self.world.enters(self, text)
             place = "".join(f" {facts[each]}" for each in ("round", "attempt") if each in facts)
             self.world.say(self.name, f"{kind}{place} {text}")
             return publish(kind, text, **more)

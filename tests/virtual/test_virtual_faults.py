@@ -40,10 +40,59 @@ def test_a_job_ends_well_under_each_fault(name: str) -> None:
     assert (outcome.phase, outcome.rounds) == ("closed", 3)
 
 
+@pytest.mark.parametrize("name", ["r", "o1"])
+@pytest.mark.parametrize("seconds", [-3600, 3600], ids=["slow", "fast"])
+def test_a_clock_that_is_an_hour_off_costs_nothing(name: str, seconds: int) -> None:
+    """Not even an attempt; and it is said."""
+    world = World(Terms(seed=8, rounds=1))
+    inject = world._inject
+
+    def off() -> None:
+        world.nodes[name].skew = seconds
+        inject()
+
+    world._inject = off  # type: ignore[method-assign]
+    outcome = world.run()
+    assert (outcome.broken, outcome.phase, outcome.rounds) == ([], "closed", 1)
+    assert not [line for line in outcome.log if "attempt-failed" in line]
+    way = "ahead of" if seconds > 0 else "behind"
+    said = [line for line in outcome.log if f"60.0 minutes {way} the chain's" in line]
+    assert [line.split()[1] for line in said] == [name]
+
+
 @pytest.mark.long
-def test_a_clock_that_is_an_hour_off_loses_nobody_money() -> None:
-    for seed in range(4):
-        hold(Terms(seed=seed, rounds=1, faults=("clocks-far",)))
+@pytest.mark.parametrize("seed", range(6))
+def test_clocks_that_are_set_an_hour_off_end_no_job(seed: int) -> None:
+    outcome = hold(Terms(seed=seed, faults=("clocks-far",)))
+    assert (outcome.phase, outcome.rounds) == ("closed", 3)
+
+
+_PHASES = {
+    "r": ("ready", "freeze", "contribute", "commit", "unmask", "apply"),
+    "o1": ("open", "ready", "freeze", "contribute", "commit", "apply"),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("name", "phase"), [(n, p) for n, all_ in _PHASES.items() for p in all_])
+@pytest.mark.parametrize("noisy", [False, True], ids=["bare", "noisy"])
+def test_a_stop_of_ten_minutes_in_any_phase_ends_no_job(name: str, phase: str, noisy: bool) -> None:
+    """SIGSTOP, as a laptop's lid: everybody is paid in the end, for every round."""
+    block = 6 if noisy else 5
+    terms = Terms(seed=6, owners=block, block=block, rounds=2, noisy=noisy, dropouts=int(noisy))
+    world = World(terms)
+    world.stops[name] = phase, 600.0
+    outcome = world.run()
+    assert any("is stopped for 600 s" in line for line in outcome.log)
+    assert (outcome.broken, outcome.phase, outcome.rounds) == ([], "closed", 2)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(8))
+def test_a_reorganisation_past_finality_loses_nobody_money(seed: int) -> None:
+    """A job may end by it, where the roots of its blocks move; what the chain holds is paid."""
+    outcome = hold(Terms(seed=seed, faults=("reorganised-deep",)))
+    assert outcome.phase in ("closed", "failed")
 
 
 @pytest.mark.long

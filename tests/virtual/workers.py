@@ -53,9 +53,9 @@ class Hands:
         async with limiter:
             await trio.sleep(_SECONDS.get(function.__name__, _MOMENT) * node.slowness)
             await node.about_to_act()
-            # A computation is tried three times; one that dies as often stops its job by intent.
-            spared = self._died[function.__name__] >= 2
-            if not spared and node.workers_die and node.dice.random() < node.workers_die:
+            # What died once often dies again: the machine has too little memory for a while.
+            chance = 0.7 if 0 < self._died[function.__name__] < 8 else node.workers_die
+            if node.workers_die and node.dice.random() < chance:
                 self._died[function.__name__] += 1
                 raise WorkerDied(f"the worker that computed {function.__name__} was killed")
             value = function(*args)

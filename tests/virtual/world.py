@@ -89,8 +89,8 @@ class World:
         #: Of a node's name: the act at which it crashes, and whether after it.
         self.crashes: dict[str, tuple[int, bool]] = {}
         self.nodes: dict[str, Node] = {}
-        #: What the log says of the product's own errors, where a fault explains them.
-        self.excused: list[str] = []
+        #: Of a node's name: the phase of a round in which it is stopped once, and for how long.
+        self.stops: dict[str, tuple[str, float]] = {}
 
     # --- telling ----------------------------------------------------------------------------
 
@@ -183,6 +183,13 @@ class World:
             FAULTS[name].inject(self)
         for name, (act, after) in self.crashes.items():
             self.nodes[name].crash_at, self.nodes[name].crash_after = act, after
+
+    def enters(self, node: Node, phase: str) -> None:
+        """A node's machine says that its round is in another phase."""
+        if self.stops.get(node.name, ("", 0.0))[0] == phase:
+            _, seconds = self.stops.pop(node.name)
+            self.say(node.name, f"is stopped for {seconds:.0f} s")
+            node.stopped_until = trio.current_time() + seconds
 
     def is_up(self, node: Node) -> None:
         """A life of a node begins. The requester's user posts, unless that was done before."""
