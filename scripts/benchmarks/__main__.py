@@ -38,6 +38,9 @@ SUITES: Sequence[Suite] = (
     user.SUITE,
 )
 
+#: Malformed frames that a daemon reads: hours of them would change nothing.
+FRAMES = 10_000_000
+
 #: Runs of each side that a median is taken of: odd, so that it is one of them.
 RUNS = 5
 
@@ -46,8 +49,9 @@ class Bench:
     """figures.Context: sides are started when a figure first asks for one, and end together. `used`
     are those that were asked for since it was last cleared."""
 
-    def __init__(self, runs: int) -> None:
+    def __init__(self, runs: int, frames: int = FRAMES) -> None:
         self.runs = runs
+        self.frames = frames
         self.drivers: dict[str, Driver] = {}
         self.used: dict[str, Driver] = {}
         self._stack = ExitStack()
@@ -106,13 +110,15 @@ def measure(bench: Bench, figure: Figure) -> Result:
     return Result(figure, found, peer_name)
 
 
-def run(names: Sequence[str], runs: int, as_json: bool, page: Path | None) -> None:
+def run(
+    names: Sequence[str], runs: int, as_json: bool, page: Path | None, frames: int = FRAMES
+) -> None:
     """All that was asked for. Figures are printed as they come with --json, a table a suite
     without. `page` gets the sections of suites that were measured whole."""
     choice = chosen(names)
     before = machine.here()
     sections = {}
-    with Bench(runs) as bench:
+    with Bench(runs, frames) as bench:
         for suite, figures in choice:
             results = []
             bench.used.clear()
@@ -143,12 +149,17 @@ def main() -> int:
     )
     parser.add_argument("--json", action="store_true", help="one object a figure, a line each")
     parser.add_argument("--runs", type=int, default=RUNS, help=f"runs of each side ({RUNS})")
+    parser.add_argument(
+        "--frames", type=int, default=FRAMES, help=f"malformed frames of `frames` ({FRAMES:,})"
+    )
     parser.add_argument("--no-page", action="store_true", help="leave docs/benchmarks.md alone")
     wanted = parser.parse_args()
     if wanted.runs < 1:
         parser.error("--runs must be at least 1")
+    if wanted.frames < 1:
+        parser.error("--frames must be at least 1")
     try:
-        run(wanted.names, wanted.runs, wanted.json, None if wanted.no_page else PAGE)
+        run(wanted.names, wanted.runs, wanted.json, None if wanted.no_page else PAGE, wanted.frames)
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -17,6 +17,7 @@ from node.demo.swarm.world import World, build
 from scripts.benchmarks.crowd import crowd
 from scripts.benchmarks.figures import Bar, BenchError, Context, Figure, Measurement, On, Suite
 from scripts.benchmarks.flood import flood
+from scripts.benchmarks.frames import frames
 from scripts.benchmarks.loaded import overload, overload_time, recovery
 
 #: The swarm finds itself, then waits for as long.
@@ -155,6 +156,14 @@ SUITE = Suite(
             unit="ms",
             bar=Bar(On.OURS, 100, at_most=True),
             measure=flood,
+        ),
+        Figure(
+            name="frames",
+            what="malformed frames of every protocol at one daemon that stays up, and answers each "
+            "honest question meanwhile",
+            unit="frames",
+            bar=Bar(On.OURS, 10_000_000),
+            measure=frames,
         ),
         Figure(
             name="overload",

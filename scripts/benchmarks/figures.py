@@ -76,6 +76,10 @@ class Context(Protocol):
     def runs(self) -> int:
         """How many interleaved runs a median is to be taken of."""
 
+    @property
+    def frames(self) -> int:
+        """How many malformed frames a daemon is to read."""
+
     def side(self, name: str) -> Side:
         """The driver of that name (drivers.SIDES), started if it is not running."""
 

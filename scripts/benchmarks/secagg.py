@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scripts.benchmarks.figures import Bar, Context, Figure, Measurement, On, Suite, shown
 from scripts.benchmarks.harness import beside
-from scripts.benchmarks.main_job import phases
+from scripts.benchmarks.main_job import of_round, phases
 from scripts.benchmarks.scale import owner, requester, scale
 
 _FLOWER = ("flower", "flwr")
@@ -138,6 +138,13 @@ SUITE = Suite(
             unit="s",
             bar=None,
             measure=phases,
+        ),
+        Figure(
+            name="round",
+            what="the same less the chain's waiting",
+            unit="s",
+            bar=Bar(On.OURS, 0.6, at_most=True),
+            measure=of_round,
         ),
     ),
 )
