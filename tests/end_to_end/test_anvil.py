@@ -1,0 +1,82 @@
+"""Real daemons on anvil, whose chain turns: fees, reorganisations, slow blocks. In each job every
+intent is on the chain exactly once, and everybody is paid.
+
+anvil forgets what a reorganisation takes back: it is on the chain again because this node sends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+from kits.anvil import AnvilSwarm
+from kits.daemons.jobs import add_data, ends, holds, intents, post, reaches
+from kits.daemons.processes import until
+
+pytestmark = [pytest.mark.long, pytest.mark.waits(600)]
+
+OWNERS, ROUNDS = 5, 3
+
+
+@pytest.fixture
+async def swarm(tmp_path: Path) -> AsyncIterator[AnvilSwarm]:
+    swarm = AnvilSwarm(tmp_path, OWNERS)
+    try:
+        await swarm.start()
+        add_data(swarm)
+        yield swarm
+    finally:
+        swarm.destroy()
+
+
+async def finishes(swarm: AnvilSwarm, job: str) -> None:
+    await ends(swarm, job, 480)
+    await holds(swarm, job, ROUNDS)
+
+
+async def test_gas_that_is_dear_now_and_then(swarm: AnvilSwarm) -> None:
+    """Above the most that this node pays a transaction waits, and below it goes on."""
+    job = post(swarm, rounds=ROUNDS, finality=2)
+    for gwei, number in ((150, 1), (400, 2), (190, 3)):
+        await until(lambda n=number: len(intents(swarm, job, "commit")) >= n, 240, "a commitment")
+        swarm.chain.base_fee(gwei)
+    await finishes(swarm, job)
+
+
+@pytest.mark.parametrize("depth", [1, 2], ids=["one", "two"])
+async def test_reorganisations_below_finality(swarm: AnvilSwarm, depth: int) -> None:
+    """In each phase of the chain's part of a round, and while claims are paid."""
+    job = post(swarm, rounds=ROUNDS, finality=3)
+    await until(lambda: intents(swarm, job, "post")[:1] == ["mined"], 60, "the post is mined")
+    swarm.chain.reorganise(depth)
+    for number in range(ROUNDS):
+        await reaches(swarm.requester, job, number, "commit", 240)
+        await until(
+            lambda n=number: intents(swarm, job, "commit")[n : n + 1] == ["mined"],
+            60,
+            "the commitment is mined",
+        )
+        swarm.chain.reorganise(depth)
+    await until(lambda: bool(intents(swarm, job, "claim")), 240, "the first claim is stored")
+    await trio.sleep(1.5)  # some of them are mined by now: which ones is the chain's choice
+    swarm.chain.reorganise(depth)
+    await finishes(swarm, job)
+
+
+async def test_a_reorganisation_past_finality(swarm: AnvilSwarm) -> None:
+    """What was final is gone, a commitment whose shares were released in it: it is sent again."""
+    job = post(swarm, rounds=ROUNDS, finality=1)
+    await reaches(swarm.requester, job, 1, "ready", 240)
+    await until(lambda: intents(swarm, job, "commit")[:1] == ["final"], 60, "it is final")
+    before = swarm.chain.height
+    swarm.chain.reorganise(4)
+    assert swarm.chain.height >= before
+    await finishes(swarm, job)
+
+
+async def test_blocks_that_come_every_twelve_seconds(swarm: AnvilSwarm) -> None:
+    swarm.chain.block_every(12)
+    job = post(swarm, rounds=ROUNDS, finality=1)
+    await finishes(swarm, job)
