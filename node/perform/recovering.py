@@ -43,8 +43,9 @@ async def recover(services: Services, machine: Machine, lost: BlobLost) -> bool:
         known += [
             each.peer for each in state.enrolments
         ]  # it may be the cohort's list that is lost
-    others = dict.fromkeys(peer for peer in known if peer != context.me)
-    peers = [identity.peer_id_text(peer) for peer in others]
+    texts = [identity.peer_id_text(peer) for peer in known if peer != context.me]
+    # Where the cohort's list itself is lost, others of the job are among those who are connected.
+    peers = list(dict.fromkeys([*texts, *services.swarm.connected()]))
     log.warning("job %s: %s; it is fetched again", machine.key.hex()[:16], lost)
     services.blobs.delete(lost.digest)  # of another length: it would stand in the way
     with trio.move_on_after(_SECONDS) as patience:

@@ -47,6 +47,9 @@ class Peers:
     def __init__(self) -> None:
         self.asked: list[tuple[bytes, int, list[str]]] = []
 
+    def connected(self) -> list[str]:
+        return ["a neighbour"]
+
     async def fetch(self, digest: bytes, size: int, peers: Sequence[str], sink: Any) -> None:
         self.asked.append((digest, size, list(peers)))
         await trio.lowlevel.checkpoint()
@@ -83,7 +86,7 @@ async def test_it_is_fetched_and_the_effect_begins_again(
     await dispatch.perform(node, wanted)
     assert tries == [0, 1]
     requester = peer_id_text(JOB.spec.requester.peer_id)
-    assert node.swarm.asked == [(REF.digest, REF.size, [requester])] * 2
+    assert node.swarm.asked == [(REF.digest, REF.size, [requester, "a neighbour"])] * 2
     assert node.blobs.get(REF) == CONTENT
 
 
