@@ -24,6 +24,7 @@ import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
+from libp2p.host.basic_host import BasicHost
 from libp2p.identity.identify.pb.identify_pb2 import Identify
 from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.peer.id import ID
@@ -40,6 +41,7 @@ from node.home.home import Home
 from node.net.errors import ConversationError, Refused
 from node.net.fetch import PROTOCOL as BLOB
 from node.net.fetch import Part, Want
+from node.net.host import network_of
 from node.net.swarm import SwarmConfig, open_swarm
 from node.perform.messages import PROTOCOL as MESSAGE
 from protocol.wire.codec import encode
@@ -267,14 +269,14 @@ def spoilt(dice: random.Random, protocol: str, place: Context) -> Iterator[bytes
 
 
 class Stream:
-    """A stream that brings one frame and then ends, as far as the daemon can tell."""
+    """A stream that brings so many bytes and then ends, as far as the daemon can tell."""
 
-    def __init__(self, peer: ID, protocol: str, data: bytes) -> None:
+    def __init__(self, peer: ID, data: bytes) -> None:
         self.muxed_conn = SimpleNamespace(
             peer_id=peer, is_closed=False, remote_addr=None, get_remote_address=lambda: None
         )
         self.muxed_stream = SimpleNamespace(muxed_conn=self.muxed_conn)
-        self._protocol = TProtocol(protocol)
+        self._protocol: TProtocol | None = None
         self._data = data
 
     async def read(self, count: int | None = None) -> bytes:
@@ -293,7 +295,7 @@ class Stream:
 
     close = close_write = close_read = reset
 
-    def get_protocol(self) -> TProtocol:
+    def get_protocol(self) -> TProtocol | None:
         return self._protocol
 
     def set_protocol(self, protocol: TProtocol) -> None:
@@ -303,14 +305,13 @@ class Stream:
         """Unknown."""
 
 
-async def _feed(host: Any, place: Context, count: int, seed: int) -> None:
-    handlers = {name: each for name, each in host.get_mux().handlers.items() if name}
-    kinds = {
-        name: (handler, spoilt(_dice(f"{seed} {name}"), name, place))
-        for name, handler in sorted(handlers.items())
-    }
+async def _feed(host: BasicHost, place: Context, count: int, seed: int) -> None:
+    """Where a connection hands over a stream that a peer opened: the guard around all of them, the
+    choice of a protocol, its handler."""
+    protocols = sorted(str(name) for name in host.get_mux().handlers if name)
+    kinds = {name: spoilt(_dice(f"{seed} {name}"), name, place) for name in protocols}
     dice, done = _dice(str(seed)), 0
-    chance = [*kinds]
+    take = network_of(host).common_stream_handler
 
     async def one() -> None:
         nonlocal done
@@ -318,14 +319,18 @@ async def _feed(host: Any, place: Context, count: int, seed: int) -> None:
             done += 1
             if done % _TOLD_EVERY == 0 or done == count:
                 print(json.dumps({"frames": done}), flush=True)
-            protocol = dice.choice(chance)
-            handler, frames_ = kinds[protocol]
+            protocol = dice.choice(protocols)
             peer = ID(b"\x00\x24\x08\x01\x12\x20" + dice.randbytes(32))
-            await handler(Stream(peer, str(protocol), next(frames_)))
+            greeting = b"".join(map(_line, ("/multistream/1.0.0", protocol)))
+            await take(Stream(peer, greeting + next(kinds[protocol])))  # type: ignore[arg-type]
 
     async with trio.open_nursery() as nursery:
         for _ in range(_AT_ONCE):
             nursery.start_soon(one)
+
+
+def _line(text: str) -> bytes:
+    return encode_varint_prefixed(f"{text}\n".encode())
 
 
 def _run(home: Home, count: int, seed: int) -> int:
