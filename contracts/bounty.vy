@@ -91,6 +91,7 @@ event Finished:
     evidence_digest: bytes32
     merit_root: bytes32
     merit_total: uint256
+    effective: uint64
 
 
 event Cancelled:
@@ -231,7 +232,8 @@ def commit(
     @param signature The requester's EIP-712 signature, r, s, v.
     """
     head: uint256 = ledger._posted(job)
-    ledger._require_open(head)
+    # A job that is finishing accepts commitments until it closes.
+    assert not ledger._is_closed(head), "bounty: closed"
     state: uint256 = ledger.words[job].state
     number: uint256 = convert(round, uint256)
     assert number == (state >> ledger.NEXT_ROUND) & ledger.BITS_8, "bounty: not the next round"
@@ -275,10 +277,14 @@ def finish(
     merit_total: uint256,
 ):
     """
-    @notice Ends the job well. Merit goes where its sum tree says; what was
-            escrowed for rounds that did not happen is the requester's again.
-    @dev Without a contribution the merit is the requester's again, and the
-         total must be zero. A total of zero has the empty root.
+    @notice Ends the job well: no more owners, and it closes after NOTICE, or
+            when it closes anyway. Until then commitments are accepted, so that
+            one that a reorganisation took out can be put back. Merit goes
+            where its sum tree says, at once; what was escrowed for rounds that
+            did not happen is the requester's again once the job is closed.
+    @dev Where nothing is committed yet, the total may be zero: what is put
+         back within the notice then shares the merit equally, as in a job that
+         closed without `finish`. A total of zero has the empty root.
     @param job The job's id.
     @param model_digest The digest of the final model.
     @param evidence_digest The digest of the evidence for the merit.
@@ -287,24 +293,28 @@ def finish(
     """
     head: uint256 = ledger._of_requester(job)
     ledger._require_open(head)
-    pot: uint256 = 0
-    if (ledger.words[job].state >> ledger.CONTRIBUTIONS) & ledger.BITS_24 != 0:
-        pot = ledger.words[job].pot & ledger.BITS_128
-    assert merit_total == pot, "bounty: merit total is not the pot"
-    assert (merit_root == empty(bytes32)) == (pot == 0), "bounty: merit root does not fit the pot"
+    if merit_total != ledger.words[job].pot & ledger.BITS_128:
+        contributions: uint256 = (ledger.words[job].state >> ledger.CONTRIBUTIONS) & ledger.BITS_24
+        assert merit_total == 0 and contributions == 0, "bounty: merit total is not the pot"
+    assert (merit_root == empty(bytes32)) == (
+        merit_total == 0
+    ), "bounty: merit root does not fit the total"
 
-    ledger.words[job].head = head | (1 << ledger.FINISHED)
-    if pot == 0:
-        # What was promised stays readable; nothing of it is left.
-        ledger.words[job].pot &= ledger.BITS_128
-    else:
+    closes: uint256 = (head >> ledger.CLOSES) & ledger.BITS_64
+    effective: uint256 = min(closes, block.timestamp + ledger.NOTICE)
+    # The greater moment gives way to the lesser, in its own bits.
+    head = (head | (1 << ledger.FINISHED)) - ((closes - effective) << ledger.CLOSES)
+    if merit_total != 0:
+        head |= 1 << ledger.BY_TREE
         ledger.words[job].merit_root = merit_root
+    ledger.words[job].head = head
     log Finished(
         job=job,
         model_digest=model_digest,
         evidence_digest=evidence_digest,
         merit_root=merit_root,
         merit_total=merit_total,
+        effective=convert(effective, uint64),
     )
 
 
@@ -339,8 +349,8 @@ def claim(
             send the claim; the money goes to the account.
     @dev Rounds and merit that were paid before are ignored, so that two claims
          that overlap both go through; a claim with nothing to pay reverts.
-         Where a job closed without `finish`, equal shares of the merit follow
-         for all rounds that the account was ever paid for, named or not.
+         Where a job closed without a sum tree, equal shares of the merit
+         follow for all rounds that the account was ever paid for, named or not.
     @param job The job's id.
     @param account The account that stands in the leaves, and is paid.
     @param payments One payment for each round to be paid, in any order, back
@@ -365,7 +375,7 @@ def claim(
     state: uint256 = ledger.words[job].state
     pot: uint256 = 0
     worth: uint256 = 0
-    if ledger._is_finished(head):
+    if ledger._is_by_tree(head):
         if merit.amount != 0 and after & _MERIT_BIT == 0:
             root: trees.SumNode = trees._sum_root(
                 convert(merit.position, uint256), account, merit.amount, merit.proof
@@ -376,14 +386,16 @@ def claim(
             worth = merit.amount
             after |= _MERIT_BIT
     else:
-        assert merit.amount == 0, "bounty: merit without finish"
+        assert merit.amount == 0, "bounty: merit without a sum tree"
         if ledger._is_closed(head):
             due: uint256 = after & ~ledger.shared[job][account]
             if due != 0:
                 pot = ledger.words[job].pot
                 contributions: uint256 = (state >> ledger.CONTRIBUTIONS) & ledger.BITS_24
-                worth = (pot & ledger.BITS_128) // contributions * ledger._ones(due)
-                ledger.shared[job][account] = after
+                share: uint256 = (pot & ledger.BITS_128) // contributions
+                if share != 0:
+                    worth = share * ledger._ones(due)
+                    ledger.shared[job][account] = after
     assert rounds_bits != 0 or worth != 0, "bounty: nothing to pay"
 
     pay: uint256 = ledger.words[job].pay

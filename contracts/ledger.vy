@@ -5,7 +5,7 @@
 @license Apache-2.0
 @author The authors of assay
 @notice What each job promised, where it stands, and what its money is bound to.
-@dev A job is four words, and a fifth once it finished with merit; a round and
+@dev A job is four words, and a fifth once `finish` came with merit; a round and
      an enrolment are one word each. docs/spec/contract.md, 'Storage', has them.
      Of a root 240 bits are stored: to find two trees with one such root takes
      2 ** 120 hashes.
@@ -23,8 +23,9 @@ struct Job:
     rate: uint256
     merit: uint256
     # The job accepts nothing from this moment on: its expiry, or the moment
-    # at which its cancellation takes effect.
+    # at which `finish` or a cancellation takes effect.
     closes: uint64
+    # `finish` came; commitments are accepted until the job closes.
     finished: bool
     next_round: uint16
     enrolments: uint16
@@ -43,7 +44,8 @@ struct Job:
 # contributions fits in 24 bits, and what shrinks is compared first.
 struct Words:
     # requester 0..159, closes 160..223, rounds 224..231, cohort 232..247,
-    # finished 248; zero for a job that was never posted
+    # finished 248, merit by the sum tree 249; zero for a job that was never
+    # posted
     head: uint256
     # held 0..127, unpaid 128..151, contributions 152..175, next round
     # 176..183, enrolments 184..199, enrolled 200..215
@@ -76,8 +78,8 @@ MAX_ROUNDS: public(constant(uint256)) = 255
 MAX_COHORT: public(constant(uint256)) = 4096
 # The longest that a signed commitment stays valid.
 MAX_VALIDITY: public(constant(uint256)) = 3600
-# From `cancel` to its effect: longer than MAX_VALIDITY, so that a commitment
-# signed before the cancellation can still be put on the chain.
+# From `cancel` or `finish` to its effect: longer than MAX_VALIDITY, so that a
+# commitment signed before can still be put on the chain, or put back there.
 NOTICE: public(constant(uint256)) = 7200
 # The greatest rate, and the greatest escrow: what their fields hold.
 MAX_RATE: public(constant(uint256)) = 2**96 - 1
@@ -88,6 +90,7 @@ CLOSES: constant(uint256) = 160
 ROUNDS: constant(uint256) = 224
 COHORT: constant(uint256) = 232
 FINISHED: constant(uint256) = 248
+BY_TREE: constant(uint256) = 249
 UNPAID: constant(uint256) = 128
 CONTRIBUTIONS: constant(uint256) = 152
 NEXT_ROUND: constant(uint256) = 176
@@ -178,11 +181,10 @@ def is_open(job: bytes32) -> bool:
     """
     @dev Says whether the job still accepts commitments.
     @param job The job's id.
-    @return bool False once it finished, expired, or its cancellation took
+    @return bool False once it expired, or its `finish` or cancellation took
             effect, and for a job that was never posted.
     """
-    head: uint256 = self.words[job].head
-    return not self._is_finished(head) and not self._is_closed(head)
+    return not self._is_closed(self.words[job].head)
 
 
 @external
@@ -284,18 +286,30 @@ def _require_open(head: uint256):
 @pure
 def _is_finished(head: uint256) -> bool:
     """
-    @dev Says whether the job finished.
+    @dev Says whether `finish` came.
     @param head The job's head.
     @return bool True from then on.
     """
-    return head >> FINISHED != 0
+    return (head >> FINISHED) & 1 != 0
+
+
+@internal
+@pure
+def _is_by_tree(head: uint256) -> bool:
+    """
+    @dev Says whether merit goes by the sum tree that `finish` brought, and not
+         in equal shares.
+    @param head The job's head.
+    @return bool True once `finish` brought one.
+    """
+    return (head >> BY_TREE) & 1 != 0
 
 
 @internal
 @view
 def _is_closed(head: uint256) -> bool:
     """
-    @dev Says whether the expiry or the cancellation has taken effect.
+    @dev Says whether the expiry, `finish` or a cancellation has taken effect.
     @param head The job's head.
     @return bool True from that moment on, and for a job that does not exist.
     """
@@ -338,9 +352,9 @@ def _job(job: bytes32) -> Job:
 @view
 def _liabilities(job: bytes32) -> Liabilities:
     """
-    @dev Computes what the job's money is bound to. After a close without
-         `finish`, what does not divide by the number of contributions is bound
-         to nobody, nor is a pot that no contribution shares.
+    @dev Computes what the job's money is bound to. Once closed without a sum
+         tree, what does not divide by the number of contributions is bound to
+         nobody, nor is a pot that no contribution shares.
     @param job The job's id.
     @return Liabilities Rate owed, merit owed, and the reserve.
     """
@@ -353,9 +367,9 @@ def _liabilities(job: bytes32) -> Liabilities:
         merit=pot >> MERIT_LEFT,
         reserve=0,
     )
-    if self._is_finished(head):
-        return owed
     if self._is_closed(head):
+        if self._is_by_tree(head):
+            return owed
         contributions: uint256 = (state >> CONTRIBUTIONS) & BITS_24
         if contributions == 0:
             owed.merit = 0

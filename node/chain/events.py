@@ -48,6 +48,7 @@ class Finished:
     evidence_digest: bytes
     merit_root: bytes
     merit_total: int
+    effective: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ from node.store import jobs
 from node.store.store import Transaction
 from protocol.machines import inputs
 from protocol.machines.job import OVER
-from protocol.machines.round import Role
-from protocol.requester.pay import WINDING_UP
+from protocol.requester.pay import PAID, WINDING_UP, awaits_rest
+from protocol.requester.state import RequesterState
 
 
 class ChainFollower:
@@ -132,9 +132,13 @@ class ChainFollower:
 
 
 def _follows_chain(machine: Machine) -> bool:
-    """A job that is over hears of no more chain blocks; a job that its requester winds up does."""
-    winding_up = machine.role is Role.REQUESTER and machine.state.phase in WINDING_UP
-    return not machine.broken and (winding_up or machine.state.phase not in OVER)
+    """A job that is over hears of no more chain blocks; a job that its requester winds up does, or
+    whose rest comes back."""
+    state = machine.state
+    waits = isinstance(state, RequesterState) and (
+        state.phase in WINDING_UP or (state.phase in PAID and awaits_rest(machine.context, state))
+    )
+    return not machine.broken and (waits or state.phase not in OVER)
 
 
 def to_input(at: int, block: int, said: ContractEvent) -> inputs.Input:
@@ -149,7 +153,8 @@ def to_input(at: int, block: int, said: ContractEvent) -> inputs.Input:
                 at, block, said.round, said.root, said.count, said.model_digest
             )
         case events.Finished():
-            return inputs.ChainFinished(at, block, said.model_digest, said.evidence_digest)
+            said_digests = said.model_digest, said.evidence_digest
+            return inputs.ChainFinished(at, block, *said_digests, said.effective)
         case events.Cancelled():
             return inputs.ChainCancelled(at, block, said.effective)
         case events.Claimed():

@@ -23,7 +23,7 @@ from protocol.addresses import to_checksum
 from protocol.books.evidence import Evidence
 from protocol.machines.job import OVER, JobPhase
 from protocol.owner.state import OwnerState
-from protocol.requester.pay import WINDING_UP
+from protocol.requester.pay import PAID, WINDING_UP, awaits_rest
 from protocol.requester.state import RequesterState
 from protocol.wire import identity
 from protocol.wire.envelope import reopen_envelope
@@ -124,6 +124,9 @@ def reason(machine: Machine, known: Known) -> str:
     if state.phase is JobPhase.TRAINING:
         parts = [state.reason or known.failed, awaited(machine)]
         return "; ".join(part for part in parts if part)
+    if state.phase in PAID and awaits_rest(machine.context, state) and state.cancel_effective:
+        rest = f"what no contribution is owed comes back after {moment(state.cancel_effective)}"
+        return f"{state.reason}; {rest}" if state.reason else rest
     if state.phase not in WINDING_UP or not state.posted_block or not state.cancel_effective:
         return state.reason
     if state.withdrawals:

@@ -104,7 +104,7 @@ def _event(kind: str, text: str) -> ContractEvent:
         # Annotations are strings here: 'bytes' or 'int', which is all that events hold.
         field.name: bytes.fromhex(stored[field.name])
         if field.type == "bytes"
-        else int(stored[field.name])
+        else int(stored.get(field.name, "0"))  # an older contract's event may lack a number
         for field in dataclasses.fields(cls)
     }
     return cls(**values)

@@ -117,6 +117,7 @@ class ChainFinished(Wire):
     block: int
     model_digest: Digest
     evidence_digest: Digest
+    effective: int  # Unix seconds at which the contract closes the job
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,8 @@ def _head(turn: RequesterTurn, input_: inputs.ChainHead) -> None:
     turn.change(head=max(turn.state.head, input_.number))
     if turn.state.phase in pay.WINDING_UP:
         pay.wind_up(turn, input_)
+    elif turn.state.phase in pay.PAID:
+        pay.return_rest(turn, input_)
     elif turn.state.phase is JobPhase.POSTING:
         _look_at_post(turn, input_.at)
     elif turn.state.phase in (JobPhase.ROOTING, JobPhase.TRAINING):
@@ -172,7 +174,7 @@ _HANDLERS: dict[type, Callable[[RequesterTurn, Any], None]] = {
     inputs.ChainBlockHash: enrol.block_hash,
     inputs.ChainPosted: _posted,
     inputs.ChainEnrolled: _enrolled_on_chain,
-    inputs.ChainFinished: lambda turn, input_: None,
+    inputs.ChainFinished: pay.chain_finished,
     inputs.ChainCancelled: pay.cancelled,
     inputs.ChainClaimed: lambda turn, input_: None,
     inputs.ChainWithdrawn: lambda turn, input_: None,

@@ -2,7 +2,8 @@
 
 Two ways lead here. A job that ran its rounds is finished on the chain, and then paid. A job that
 was cancelled, expired, broke, or could not be finished is wound up: once the contract has closed
-it, every committed contribution has its rate and its equal share of merit.
+it, every committed contribution has its rate and its equal share of merit. Either way, what no
+contribution is owed is taken back once the contract has closed the job.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ from protocol.machines.effects import (
 )
 from protocol.machines.inputs import Call
 from protocol.machines.job import OVER, JobEvent, JobPhase
-from protocol.machines.machine import one_line
+from protocol.machines.machine import JobContext, one_line
 from protocol.requester.commit import book_what_is_owed
-from protocol.requester.state import Unpaid
+from protocol.requester.state import RequesterState, Unpaid
 from protocol.requester.turn import RequesterTurn, fail, go
 from protocol.wire.messages import Finished
 from protocol.wire.topics import job_topic
 
 #: Phases in which a job waits to be closed by the contract, to be settled then.
 WINDING_UP = (JobPhase.CANCELLED, JobPhase.FAILED)
+
+#: Phases of a finished job in which its rest comes back.
+PAID = (JobPhase.PAYING, JobPhase.CLOSED)
 
 
 def finish(turn: RequesterTurn, event: JobEvent) -> None:
@@ -77,19 +81,28 @@ def _pay(turn: RequesterTurn) -> None:
 
 
 def _withdraw_when_paid(turn: RequesterTurn) -> None:
-    """After the last claim: take back what no contribution is owed, if that is anything."""
-    if turn.state.unpaid or turn.state.withdrawals:
+    """After the last claim, and once the contract has closed the job, which after `finish` takes
+    its notice: take back what no contribution is owed, if that is anything."""
+    if turn.state.unpaid:
         return
-    turn.change(withdrawals=1)
-    if _surplus(turn):
+    if turn.state.phase is JobPhase.PAYING:
+        go(turn, JobEvent.SETTLED)
+    if not awaits_rest(turn.context, turn.state):
+        turn.change(withdrawals=1)
+    elif turn.state.settling or _is_closed(turn):
+        turn.change(withdrawals=1)
         turn.emit(TransactWithdraw(0))
-    else:
-        _closed(turn)
 
 
-def _surplus(turn: RequesterTurn) -> int:
-    """What the contract holds of the escrow beyond what the books owe, as its rules have it."""
-    spec, state = turn.context.spec, turn.state
+def awaits_rest(context: JobContext, state: RequesterState) -> bool:
+    """Whether something comes back that has not been asked for yet."""
+    return not state.withdrawals and _surplus(context, state) > 0
+
+
+def _surplus(context: JobContext, state: RequesterState) -> int:
+    """What the contract holds of the escrow beyond what the books owe, as its rules have it once
+    it has closed the job."""
+    spec = context.spec
     contributions = sum(record.count for record in state.records)
     merit = spec.payment.merit if contributions else 0
     if merit and state.settling:
@@ -108,11 +121,6 @@ def _claimed(turn: RequesterTurn, account: bytes) -> None:
     _withdraw_when_paid(turn)
 
 
-def _closed(turn: RequesterTurn) -> None:
-    if turn.state.phase is JobPhase.PAYING:
-        go(turn, JobEvent.SETTLED)
-
-
 def transaction_final(turn: RequesterTurn, input_: inputs.TransactionFinal) -> None:
     state = turn.state
     if input_.call is Call.FINISH and state.phase is JobPhase.FINISHING and state.evidence_digest:
@@ -120,8 +128,6 @@ def transaction_final(turn: RequesterTurn, input_: inputs.TransactionFinal) -> N
         _pay(turn)
     elif input_.call is Call.CLAIM and _awaited(turn, input_.account):
         _claimed(turn, input_.account)
-    elif input_.call is Call.WITHDRAW and state.withdrawals:
-        _closed(turn)
 
 
 def transaction_failed(turn: RequesterTurn, input_: inputs.TransactionFailed) -> None:
@@ -142,8 +148,6 @@ def transaction_failed(turn: RequesterTurn, input_: inputs.TransactionFailed) ->
     elif input_.call is Call.CLAIM and _awaited(turn, input_.account):
         # The owner may have claimed itself, or its account refuses money; it harms nobody else.
         _claimed(turn, input_.account)
-    elif input_.call is Call.WITHDRAW:
-        _closed(turn)
 
 
 def cancel(turn: RequesterTurn, input_: inputs.ActionCancel) -> None:
@@ -161,6 +165,18 @@ def cancelled(turn: RequesterTurn, input_: inputs.ChainCancelled) -> None:
     go(turn, JobEvent.CANCELLED)
 
 
+def chain_finished(turn: RequesterTurn, input_: inputs.ChainFinished) -> None:
+    """Until then commitments can be put back, and what is kept for them stays where it is."""
+    turn.change(cancel_effective=input_.effective)
+
+
+def return_rest(turn: RequesterTurn, head: inputs.ChainHead) -> None:
+    """A finished job that is paid takes back its rest once it has closed."""
+    if awaits_rest(turn.context, turn.state):
+        _see_closing(turn, head)
+        _withdraw_when_paid(turn)
+
+
 def expired(turn: RequesterTurn) -> None:
     turn.change(cancel_effective=turn.context.spec.expires_at)
     go(turn, JobEvent.EXPIRED)
@@ -171,14 +187,11 @@ def wind_up(turn: RequesterTurn, head: inputs.ChainHead) -> None:
 
     A commitment that was mined just before is final by then, too.
     """
-    state, depth = turn.state, turn.context.spec.timing.finality_blocks
-    if state.settling or not state.posted_block or not state.cancel_effective:
+    state = turn.state
+    if state.settling or not state.posted_block:
         return
-    if not state.closed_block:
-        if head.timestamp >= state.cancel_effective:
-            turn.change(closed_block=head.number)
-        return
-    if head.number < state.closed_block + depth:
+    _see_closing(turn, head)
+    if not _is_closed(turn):
         return
     turn.change(settling=True)
     book_what_is_owed(turn)
@@ -188,3 +201,16 @@ def wind_up(turn: RequesterTurn, head: inputs.ChainHead) -> None:
         turn.emit(_settle(turn))
     else:
         _withdraw_when_paid(turn)
+
+
+def _see_closing(turn: RequesterTurn, head: inputs.ChainHead) -> None:
+    """Remember the first chain block at or after the contract's closing of the job."""
+    effective, seen = turn.state.cancel_effective, turn.state.closed_block
+    if effective and not seen and head.timestamp >= effective:
+        turn.change(closed_block=head.number)
+
+
+def _is_closed(turn: RequesterTurn) -> bool:
+    """Whether the job closed as deep in the chain as the spec asks for."""
+    state, depth = turn.state, turn.context.spec.timing.finality_blocks
+    return bool(state.closed_block) and state.head >= state.closed_block + depth

@@ -39,6 +39,7 @@ def test_money_out_is_money_in_once_all_have_claimed(world: World) -> None:
     entries = [Merit(owner(number), amount) for number, amount in ((1, 1), (2, 990), (3, 9))]
     tree = SumTree(entries)
     world.send(world.finishing(job, tree))
+    world.travel(world.job(job)["closes"])
     returned = world.withdraw(job)
     for number in (1, 2, 3):
         account = owner(number)
@@ -242,9 +243,9 @@ def test_there_is_no_merit_to_prove_without_finish(world: World) -> None:
     listed = book(0, owner(1))
     world.commit(job, listed)
     claiming = world.claiming(job, owner(1), [listed.payment(0)], (0, 1000, []))
-    world.refused(claiming, "merit without finish")
+    world.refused(claiming, "merit without a sum tree")
     world.travel(world.job(job)["closes"])
-    world.refused(claiming, "merit without finish")
+    world.refused(claiming, "merit without a sum tree")
 
 
 def test_an_unfinished_jobs_merit_is_shared_equally(world: World) -> None:
@@ -300,6 +301,15 @@ def test_a_finished_job_shares_nothing_after_its_expiry(world: World) -> None:
     world.travel(world.job(job)["closes"] + 1)
     assert world.claim(job, owner(1), [listed.payment_of(owner(1))])["amount"] == 100
     world.refused(world.claiming(job, owner(1), []), "nothing to pay")
+
+
+def test_without_a_pot_no_share_is_written_down(world: World) -> None:
+    job = world.post(merit=0)
+    listed = book(0, owner(1))
+    world.commit(job, listed)
+    world.travel(world.job(job)["closes"])
+    assert world.claim(job, owner(1), [listed.payment(0)])["amount"] == 100
+    assert world.view("shared", job, world.w3.to_checksum_address(owner(1))) == 0
 
 
 def test_a_job_without_pay_by_rate_still_counts_contributions_for_merit(world: World) -> None:

@@ -57,7 +57,8 @@ class Job:
         return self.rate * sum(len(rounds) for rounds in self.paid.values())
 
     def is_open(self, now: int) -> bool:
-        return self.entries is None and now < self.closes
+        """Whether commitments are accepted."""
+        return now < self.closes
 
 
 @functools.cache
@@ -155,18 +156,25 @@ class Bounties(RuleBasedStateMachine):
         weights=st.lists(st.integers(0, 10), min_size=len(OWNERS), max_size=len(OWNERS)),
         surplus=st.sampled_from([0, 0, 0, 1, -1]),
         sender=st.sampled_from([0, 1]),
+        with_merit=st.sampled_from([True, True, True, False]),
     )
-    def finish(self, job: Job, weights: list[int], surplus: int, sender: int) -> None:
-        pot = job.merit if job.books else 0
+    def finish(
+        self, job: Job, weights: list[int], surplus: int, sender: int, with_merit: bool
+    ) -> None:
+        pot = job.merit if with_merit else 0
         amounts = [pot * weight // (sum(weights) or 1) for weight in weights]
         amounts[0] += pot - sum(amounts) + surplus
         if amounts[0] < 0:
             return
         entries = [Merit(a, n) for a, n in zip(OWNERS, amounts, strict=True) if n]
         by = self.world.accounts[sender]
-        allowed = by == job.requester and job.is_open(self.world.now) and surplus == 0
+        now = self.world.now
+        whole = sum(entry.amount for entry in entries) == job.merit
+        allowed = by == job.requester and job.is_open(now) and job.entries is None
+        allowed = allowed and (whole or (not entries and not job.books))
         if self.attempt(self.world.finishing(job.id, SumTree(entries)), by, allowed):
             job.entries = entries
+            job.closes = min(job.closes, now + 2 * HOUR)
 
     @rule(job=jobs, sender=st.sampled_from([0, 1]))
     def cancel(self, job: Job, sender: int) -> None:
@@ -200,7 +208,7 @@ class Bounties(RuleBasedStateMachine):
                 fresh.add(listed.round)
         fresh -= job.paid.get(account, set())
         proof, worth = NOTHING, 0
-        if job.entries is None:
+        if not job.entries:
             worth = self.share_due(job, account, len(fresh))
         elif merit and account in {entry.account for entry in job.entries}:
             proof = merit_claim(SumTree(job.entries), job.entries, account)
@@ -304,7 +312,7 @@ class Bounties(RuleBasedStateMachine):
             reached = sum(len(rounds) for rounds in job.paid.values())
             lost = sum(job.counts) - reached
             stuck = job.rate * lost
-            if job.entries is None and job.books:
+            if not job.entries and job.books:
                 stuck += job.merit // sum(job.counts) * lost
             assert world.job(job.id)["held"] == stuck
         self.the_balance_covers_all_that_is_owed()

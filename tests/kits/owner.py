@@ -298,7 +298,7 @@ def moments() -> tuple[tuple[str, OwnerKit], ...]:
     found.append(("done", owner_at(Phase.DONE)))
     found.append(("due", due()))
     finishing = owner_at(Phase.DONE)
-    finishing.step(inputs.ChainFinished(START, 99, digest_of("m"), digest_of("evidence")))
+    finishing.step(inputs.ChainFinished(START, 99, digest_of("m"), digest_of("evidence"), 7200))
     found.append(("finishing", finishing))
     over = owner_at(Phase.COMMIT)
     over.step(inputs.ChainCancelled(START, 99, START // 1000))

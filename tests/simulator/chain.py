@@ -41,6 +41,7 @@ class Job:
     held: int
     merit_left: int
     finished: bool = False
+    by_tree: bool = False
     merit_root: bytes = EMPTY
     unpaid: int = 0
     contributions: int = 0
@@ -111,7 +112,8 @@ class Bounty:
         valid_until: int,
         signature: bytes,
     ) -> None:
-        held = self._open(job)
+        held = self._posted(job)
+        _require(self.now < held.closes, "closed")
         _require(round_ == len(held.committed), "not the next round")
         _require(round_ < held.rounds, "no rounds left")
         _require(0 < count <= held.cohort, "count not in 1 to cohort")
@@ -134,11 +136,13 @@ class Bounty:
     ) -> None:
         held = self._open(job)
         _require(sender == held.requester, "not the requester")
-        pot = held.merit if held.contributions else 0
-        _require(total == pot, "merit total is not the pot")
-        _require((root == EMPTY) == (pot == 0), "merit root does not fit the pot")
-        held.finished, held.merit_left, held.merit_root = True, pot, root
-        self._log(job, "Finished", model_digest=model, evidence_digest=evidence)
+        none = total == 0 and not held.contributions
+        _require(total == held.merit or none, "merit total is not the pot")
+        _require((root == EMPTY) == (total == 0), "merit root does not fit the total")
+        held.finished, held.by_tree, held.merit_root = True, total > 0, root
+        held.closes = min(held.closes, self.now + NOTICE)
+        facts = {"model_digest": model, "evidence_digest": evidence, "effective": held.closes}
+        self._log(job, "Finished", **facts)
 
     def cancel(self, sender: bytes, job: bytes) -> None:
         held = self._open(job)
@@ -166,7 +170,7 @@ class Bounty:
             number += 1
         bits, worth = after ^ before, 0
         shared = held.shared.get(account, 0)
-        if held.finished:
+        if held.by_tree:
             if proof.merit and not after & _MERIT_BIT:
                 top = SumNode(held.merit_root, held.merit)
                 entry = Merit(account, proof.merit)
@@ -174,7 +178,7 @@ class Bounty:
                 _require(fits, "merit is not under the root")
                 worth, after = proof.merit, after | _MERIT_BIT
         else:
-            _require(proof.merit == 0, "merit without finish")
+            _require(proof.merit == 0, "merit without a sum tree")
             if self.now >= held.closes and (due := after & ~shared):
                 worth = held.merit // held.contributions * due.bit_count()
                 shared = after
@@ -199,7 +203,7 @@ class Bounty:
 
     def _owed(self, held: Job) -> int:
         owed = held.unpaid * held.rate + held.merit_left
-        if held.finished:
+        if self.now >= held.closes and held.by_tree:
             return owed
         if self.now >= held.closes:
             spare = held.merit % held.contributions if held.contributions else held.merit_left

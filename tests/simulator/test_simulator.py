@@ -366,6 +366,29 @@ def _check_wound_up(world: World) -> None:
     assert held(world).held == 0
 
 
+def test_a_commitment_that_comes_back_after_finish_is_paid() -> None:
+    """A reorganisation takes out the last commitment and `finish`; `finish` is mined first."""
+    world = World(Settings(seed=57, rounds=2))
+    chain, found = world.chain, []
+
+    def look() -> None:
+        finish = next((t for t in chain.txs.values() if t.function == "finish"), None)
+        if found or finish is None or not finish.block:
+            return
+        last = max((t for t in chain.txs.values() if t.function == "commit"), key=lambda t: t.block)
+        found.append((finish, last))
+        chain.reorganise(chain.head.number - last.block + 1)
+        last.block, last.not_before, finish.not_before = 0, world.clock.now + 500, 0
+        chain.reorganise(1)
+
+    chain.watchers.append(look)
+    run(world, 600)
+    [(finish, last)] = found
+    assert 0 < finish.block < last.block
+    check_done(world)
+    check_all_closed(world)
+
+
 def test_a_job_whose_finish_comes_too_late_is_wound_up() -> None:
     world = World(Settings(seed=54, rounds=2, lifetime_seconds=60))
     world.chain.hold("finish", 1, 70_000)

@@ -322,6 +322,5 @@ class World:
 
 
 def _is_over(state: State) -> bool:
-    if isinstance(state, RequesterState) and state.phase in (JobPhase.CANCELLED, JobPhase.FAILED):
-        return state.withdrawals > 0
-    return state.phase in OVER
+    through = not isinstance(state, RequesterState) or state.withdrawals > 0
+    return through and state.phase in OVER

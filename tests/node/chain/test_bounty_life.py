@@ -83,24 +83,27 @@ async def test_from_posting_to_withdrawal(
         nursery.start_soon(watcher.run)
         for step in steps:
             if step.function == "withdraw":
-                # It would overtake `finish`, and take only what the first round left over.
-                await intents.settled("finish")
+                # It would overtake `commit`, and find nothing.
+                await intents.settled("commit")
             await intents.submit(step)
         for step in steps:
             outcome = await intents.settled(step.id)
             assert outcome.state == "final", outcome
         await until(lambda: len(seen) == len(steps))
         nursery.cancel_scope.cancel()
+    [finished] = (event for event in seen if isinstance(event, Finished))
     # Claims may overtake each other, and the other job overtakes what waits for its forerunner.
     assert sorted((e for e in seen if e.job == job), key=order) == [
         Posted(job, signer.account, spec, bytes(20), 3, 5, RATE, MERIT, posted[6]),
         Enrolled(job, 0, b"\x04" * 32, 2),
         Committed(job, 0, tree.root, 2, b"\x05" * 32, signer.account),
-        Finished(job, b"\x06" * 32, b"\x07" * 32, merit.root.hash, MERIT),
+        Finished(job, b"\x06" * 32, b"\x07" * 32, merit.root.hash, MERIT, finished.effective),
         Claimed(job, owners[0], RATE + 600, 1, 600),
         Claimed(job, owners[1], RATE + 400, 1, 400),
-        Withdrawn(job, 13 * RATE),
+        Withdrawn(job, 3 * RATE),
     ]
+    # Two more rounds may still come until the notice is over.
+    assert valid_until < finished.effective <= posted[6]
     first, last = (event for event in seen if event.job == cancelled)
     assert first == Posted(cancelled, signer.account, other, bytes(20), 3, 5, 100, 0, later[6])
     assert isinstance(last, Cancelled)
@@ -108,7 +111,12 @@ async def test_from_posting_to_withdrawal(
     assert await client.balance(owners[0]) == RATE + 600
     view = await client.job(job)
     assert view is not None
-    assert (view.requester, view.finished, view.held, view.unpaid) == (signer.account, True, 0, 0)
+    assert (view.requester, view.finished, view.held, view.unpaid) == (
+        signer.account,
+        True,
+        10 * RATE,
+        0,
+    )
     assert view.merit_root == merit.root.hash
     assert await client.round(job, 0) == RoundView(tree.root[:30], 2)
     assert await client.enrolment(job, 0) == EnrolmentView(b"\x04" * 30, 2)

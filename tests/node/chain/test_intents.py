@@ -93,16 +93,15 @@ async def test_a_chain_of_dependent_calls_goes_through_in_one_go(
             post(1),
             Intent("enrol", "enrol", (job, b"\x02" * 32, 2)),
             Intent("finish", "finish", (job, bytes(32), bytes(32), bytes(32), 0)),
-            Intent("withdraw", "withdraw", (job,)),
         ]
         for intent in wanted:
             await intents.submit(intent)
-        assert [(await intents.settled(i.id)).state for i in wanted] == ["final"] * 4
+        assert [(await intents.settled(i.id)).state for i in wanted] == ["final"] * 3
     names = [type(event).__name__ for event in await events(shared, contract, signer)]
-    assert names == ["Posted", "Enrolled", "Finished", "Withdrawn"]
+    assert names == ["Posted", "Enrolled", "Finished"]
     view = await client.job(job)
     assert view is not None
-    assert (view.finished, view.enrolled, view.held) == (True, 2, 0)
+    assert (view.finished, view.enrolled, view.held) == (True, 2, 1500)
 
 
 async def test_none_overtakes_another_that_waits_for_the_same_block(

@@ -183,7 +183,7 @@ async def test_a_claim_that_is_mined_meanwhile_is_no_fault(books: Books, shelf: 
             for number, each in chain.rounds.items()
         ),
         events.Finished(
-            job.id, chain.final_model, chain.evidence_digest, chain.merit_root, terms.merit
+            job.id, chain.final_model, chain.evidence_digest, chain.merit_root, terms.merit, 7200
         ),
     ]
     told = [StoredEvent(10 + at, bytes(32), each) for at, each in enumerate(said)]

@@ -14,6 +14,7 @@ from kits.budgets import ROWS, Inline, fill, noisy_spec
 
 from node.chain import events
 from node.engine.engine import Machine, add_notice
+from node.feeds import chain as feed
 from node.jobs import standing
 from node.privacy import reserving as privacy
 from node.store import catalogue, jobs, records
@@ -108,6 +109,32 @@ def test_an_owner_is_told_why_its_last_attempt_failed(store: Store) -> None:
     assert said == f"its requester ended it after 0 of 3 rounds; {why}"
     note(store, "contributed", 0, 3, "4 KiB")
     assert standing.reason(training, look(store, training)) == ""
+
+
+def test_a_finished_job_says_when_its_rest_comes_back(store: Store) -> None:
+    """The contract keeps what later rounds would have cost until it closes the job."""
+    state = RequesterState(phase=JobPhase.CLOSED, cancel_effective=1_800_000_000)
+    assert "comes back after 2027-01-15 08:00:00 UTC" in standing.reason(
+        machine(state), look(store, machine(state))
+    )
+    back = machine(dataclasses.replace(state, withdrawals=1))
+    assert standing.reason(back, look(store, back)) == ""
+
+
+def test_a_finished_job_follows_the_chain_until_its_rest_is_asked_for() -> None:
+    state = RequesterState(phase=JobPhase.CLOSED, cancel_effective=1_800_000_000)
+    assert feed._follows_chain(machine(state))
+    assert not feed._follows_chain(machine(dataclasses.replace(state, withdrawals=1)))
+    assert not feed._follows_chain(machine(OwnerState(phase=JobPhase.CLOSED)))
+
+
+def test_a_finish_of_an_older_contract_is_still_read(store: Store) -> None:
+    said = events.Finished(JOB.id, bytes(32), bytes(32), bytes(32), 5, 7)
+    with store.transaction() as tx:
+        jobs.save_contract_event(tx, events.ChainEvent(10, bytes(32), 0, bytes(32), said))
+        tx.execute("UPDATE contract_events SET json = json_remove(json, '$.effective')")
+        [read] = jobs.contract_events(tx, JOB.id)
+    assert read.event == dataclasses.replace(said, effective=0)
 
 
 def test_a_waiting_job_says_what_its_policies_said(store: Store) -> None:

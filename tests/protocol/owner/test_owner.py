@@ -336,7 +336,7 @@ def finishing(rounds: int = 1) -> OwnerKit:
     """Rounds were earned, and the books are closed on the chain."""
     kit = owner_at(Phase.DONE, round_=rounds - 1)
     head = kit.state.head
-    kit.step(inputs.ChainFinished(kit.now, head, digest_of("last"), digest_of("evidence")))
+    kit.step(inputs.ChainFinished(kit.now, head, digest_of("last"), digest_of("evidence"), 7200))
     assert kit.state.phase is JobPhase.FINISHING
     return kit
 
@@ -381,7 +381,7 @@ def test_a_claim_that_is_reorganised_away_counts_once() -> None:
 
 def test_an_owner_that_never_contributed_is_through_at_once() -> None:
     kit = owner_at(Phase.READY)
-    told = inputs.ChainFinished(kit.now, kit.state.head, b"\x0c" * 32, b"\x0d" * 32)
+    told = inputs.ChainFinished(kit.now, kit.state.head, b"\x0c" * 32, b"\x0d" * 32, 7200)
     assert kinds(kit.step(told)) == ["ForgetSecrets", "ForgetSealingKey"]
     assert kit.state.phase is JobPhase.CLOSED
 

@@ -243,7 +243,7 @@ def test_a_commitment_that_was_missed_is_asked_for_when_the_next_round_opens() -
     kit = owner_at(Phase.COMMIT)
     wanted = kit.open(1)
     assert [type(body).__name__ for body in sent(wanted)] == ["Ask"]
-    kit.step(inputs.ChainFinished(kit.now, 99, digest_of("m"), digest_of("evidence")))
+    kit.step(inputs.ChainFinished(kit.now, 99, digest_of("m"), digest_of("evidence"), 7200))
     assert kit.state.phase is JobPhase.FINISHING
     assert kinds(kit.committed(kit.state.due)) == ["Fetch"], "heard while the job finishes"
 

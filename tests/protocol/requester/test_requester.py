@@ -18,6 +18,7 @@ from protocol.errors import FatalError, StateError
 from protocol.machines import effects, inputs
 from protocol.machines.job import JobPhase
 from protocol.machines.round import Phase
+from protocol.requester import pay
 from protocol.requester.state import RequesterState
 from protocol.wire.codec import decode, encode
 from protocol.wire.messages import Ask, Open, RefusalCode, Refuse
@@ -172,12 +173,47 @@ def test_what_no_contribution_is_owed_comes_back() -> None:
     assert kinds(settled(kit)) == ["TransactFinish"]
     claims = kit.step(inputs.TransactionFinal(kit.now, inputs.Call.FINISH, b""))
     accounts = [e.account for e in every(claims, effects.TransactClaim)]
-    wanted: Effects = ()
+    head, closes = kit.state.head, kit.now // 1000 + 7200
+    kit.step(inputs.ChainFinished(kit.now, head, digest_of("m"), digest_of("e"), closes))
     for account in accounts:
-        wanted = kit.step(inputs.TransactionFinal(kit.now, inputs.Call.CLAIM, account))
-    assert kinds(wanted) == ["TransactWithdraw"]
+        assert kit.state.phase is JobPhase.PAYING
+        after = kit.step(inputs.TransactionFinal(kit.now, inputs.Call.CLAIM, account))
+        assert kinds(after) == []
+    assert kit.state.phase is JobPhase.CLOSED, "everybody is paid; the rest waits for the notice"
+    assert pay.awaits_rest(kit.context, kit.state)
+    depth = kit.job.spec.timing.finality_blocks
+
+    def heads(first: int, timestamp: int) -> list[list[str]]:
+        numbers = range(first, first + depth + 1)
+        return [kinds(kit.step(inputs.ChainHead(kit.now, n, timestamp))) for n in numbers]
+
+    assert heads(head + 1, closes - 1) == [[]] * (depth + 1)
+    assert heads(head + 20, closes) == [*[[]] * depth, ["TransactWithdraw"]]
+    assert heads(head + 50, closes + 9) == [[]] * (depth + 1), "once"
     kit.step(inputs.TransactionFinal(kit.now, inputs.Call.WITHDRAW, b""))
-    assert kit.state.phase is JobPhase.CLOSED
+    assert not pay.awaits_rest(kit.context, kit.state)
+
+
+def test_a_closing_that_a_reorganisation_takes_back_is_awaited_again() -> None:
+    kit = requester_at(Phase.CONTRIBUTE, make_job(10, rounds=1))
+    kit.all_contributed(without=(0,))
+    kit.final()
+    kit.all_released()
+    kit.applied()
+    settled(kit)
+    claims = kit.step(inputs.TransactionFinal(kit.now, inputs.Call.FINISH, b""))
+    head, closes = kit.state.head, kit.now // 1000 + 7200
+    kit.step(inputs.ChainFinished(kit.now, head, digest_of("m"), digest_of("e"), closes))
+    for effect in every(claims, effects.TransactClaim):
+        kit.step(inputs.TransactionFinal(kit.now, inputs.Call.CLAIM, effect.account))
+    depth = kit.job.spec.timing.finality_blocks
+    kit.step(inputs.ChainHead(kit.now, head + 9, closes))
+    kit.step(inputs.ChainReorg(kit.now, head + 8))
+    kit.step(inputs.ChainFinished(kit.now, head + 9, digest_of("m"), digest_of("e"), closes + 5))
+    assert kinds(kit.step(inputs.ChainHead(kit.now, head + 10 + depth, closes + 4))) == []
+    assert kinds(kit.step(inputs.ChainHead(kit.now, head + 20, closes + 5))) == []
+    wanted = kit.step(inputs.ChainHead(kit.now, head + 20 + depth, closes + 6))
+    assert kinds(wanted) == ["TransactWithdraw"]
 
 
 def test_a_post_that_is_seen_after_it_expired_is_taken_back() -> None:
