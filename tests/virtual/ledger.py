@@ -47,6 +47,7 @@ class Job:
     held: int
     merit_left: int
     finished: bool = False
+    by_tree: bool = False
     merit_root: bytes = bytes(32)
     enrolled: tuple[tuple[bytes, int], ...] = ()
     committed: tuple[tuple[bytes, int, bytes], ...] = ()
@@ -195,7 +196,7 @@ class _Call:
         signature: bytes,
     ) -> None:
         held = self._posted(job)
-        self._open(held)
+        require(self._now < held.closes, "closed")
         require(number == len(held.committed), "not the next round")
         require(number < held.rounds, "no rounds left")
         require(root != EMPTY, "root is empty")
@@ -230,11 +231,13 @@ class _Call:
     def finish(self, job: bytes, model: bytes, evidence: bytes, root: bytes, total: int) -> None:
         held = self._own(job)
         self._open(held)
-        pot = held.merit if held.contributions else 0
-        require(total == pot, "merit total is not the pot")
-        require((root == EMPTY) == (pot == 0), "merit root does not fit the pot")
-        after = dataclasses.replace(held, finished=True, merit_left=pot)
-        self._put(job, dataclasses.replace(after, merit_root=root) if pot else after)
+        none = total == 0 and not held.contributions
+        require(total == held.merit or none, "merit total is not the pot")
+        require((root == EMPTY) == (total == 0), "merit root does not fit the total")
+        after = dataclasses.replace(
+            held, finished=True, by_tree=total > 0, closes=min(held.closes, self._now + NOTICE)
+        )
+        self._put(job, dataclasses.replace(after, merit_root=root) if total else after)
         self._log(
             "Finished",
             job=job,
@@ -242,6 +245,7 @@ class _Call:
             evidence_digest=evidence,
             merit_root=root,
             merit_total=total,
+            effective=after.closes,
         )
 
     def cancel(self, job: bytes) -> None:
@@ -264,7 +268,7 @@ class _Call:
         after = self._proved(held, account, payments, before)
         bits, worth, shared = after ^ before, 0, held.shared
         position, amount, proof = merit
-        if held.finished:
+        if held.by_tree:
             if amount and not after & _MERIT_BIT:
                 top = SumNode(held.merit_root, held.merit)
                 nodes = tuple(SumNode(digest, total) for digest, total in proof)
@@ -272,10 +276,11 @@ class _Call:
                 require(fits, "merit is not under the root")
                 worth, after = amount, after | _MERIT_BIT
         else:
-            require(amount == 0, "merit without finish")
+            require(amount == 0, "merit without a sum tree")
             if self._now >= held.closes and (due := after & ~shared.get(account, 0)):
-                worth = held.merit // held.contributions * due.bit_count()
-                shared = {**shared, account: after}
+                share = held.merit // held.contributions
+                worth = share * due.bit_count()
+                shared = {**shared, account: after} if share else shared
         require(bool(bits or worth), "nothing to pay")
         number = bits.bit_count()
         pay = number * held.rate + worth
@@ -333,7 +338,7 @@ class _Call:
 def owed(held: Job, now: int) -> int:
     """What the job's money is bound to: the contract's liabilities."""
     rate = held.unpaid * held.rate
-    if held.finished:
+    if now >= held.closes and held.by_tree:
         return rate + held.merit_left
     if now >= held.closes:
         if not held.contributions:
