@@ -27,6 +27,7 @@ from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
+from node.devnet.clock import ChainClock
 from node.devnet.pool import Pool, PoolError, Waiting
 from node.devnet.records import (
     GAS_LIMIT,
@@ -79,7 +80,7 @@ class Ledger:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.chain_id = chain_id
-        self._clock = clock
+        self.clock = ChainClock(clock)
         self._lock = threading.RLock()
         self._pool = Pool()
         self.faucet_key = PrivateKey(keccak(b"assay devnet faucet %d" % chain_id))
@@ -286,14 +287,14 @@ class Ledger:
     # --- blocks -----------------------------------------------------------------------------
 
     def mine(self) -> MinedBlock:
-        """Seal a block with what is ready in the pool, at the wall clock's time."""
+        """Seal a block with what is ready in the pool, at the clock's time."""
         with self._lock:
             parent = self._blocks[-1].header
             mix = os.urandom(32)
             chain = self._chain
             # Before the first transaction runs: contracts read their block's time from here.
             chain.header = chain.create_header_from_parent(
-                parent, timestamp=max(int(self._clock()), parent.timestamp), mix_hash=mix
+                parent, timestamp=max(self.clock.now(), parent.timestamp), mix_hash=mix
             )
             base_fee = int(chain.header.base_fee_per_gas)
             applied: list[tuple[Waiting, Any]] = []

@@ -82,6 +82,7 @@ class Dispatcher:
             "eth_sendRawTransaction": lambda p: data_hex(ledger.submit(octets(p, 0))),
             "eth_sendTransaction": self._send,
             "evm_mine": self._mine,
+            "evm_increaseTime": self._increase_time,
             "assay_fund": self._fund,
             "assay_rewind": self._rewind,
         }
@@ -250,6 +251,10 @@ class Dispatcher:
 
     def _mine(self, _: list[Any]) -> str:
         return hex(self._ledger.mine().number)
+
+    def _increase_time(self, params: list[Any]) -> int:
+        """[seconds]: how far ahead of the wall's the clock is then; a number, as anvil's is."""
+        return self._ledger.clock.advance(quantity(params[0] if params else None, "seconds"))
 
     def _rewind(self, params: list[Any]) -> str:
         """[number, keep]: drop the blocks above a number; keep their transactions, or lose them."""

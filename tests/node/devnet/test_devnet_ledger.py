@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kits.chain.devnet import CHAIN_ID, ETHER, SIGNERS
 
+from node.devnet.clock import MAX_AHEAD
 from node.devnet.ledger import Ledger
 from node.devnet.pool import MAX_PER_ACCOUNT, Pool, PoolError, Waiting
 from node.devnet.records import Call, LedgerError, Reverted
@@ -169,6 +170,20 @@ def test_two_chains_of_one_id_share_a_faucet_and_no_other() -> None:
 def waiting(sender: int, nonce: int, fee: int = 10, serial: int = 0) -> Waiting:
     tx_hash = bytes([sender, nonce % 256, nonce // 256, fee % 256, serial])
     return Waiting(tx_hash, b"", bytes([sender]), nonce, fee, fee, None)
+
+
+def test_a_clock_that_is_set_ahead_shows_in_all_later_blocks_and_never_goes_back() -> None:
+    chain = ledger()
+    assert chain.mine().header.timestamp == 1_000_000
+    assert chain.clock.advance(7_200) == 7_200
+    assert chain.clock.advance(1) == 7_201
+    assert [chain.mine().header.timestamp for _ in range(2)] == [1_007_201] * 2
+    chain.rewind(0, keep=False)
+    assert chain.mine().header.timestamp == 1_007_201
+    assert chain.clock.advance(MAX_AHEAD - 7_201) == MAX_AHEAD
+    for too_far in (1, -1):
+        with pytest.raises(LedgerError, match="by 0 to 0 s more"):
+            chain.clock.advance(too_far)
 
 
 def test_the_pool_is_bounded_by_account() -> None:

@@ -53,6 +53,18 @@ def test_web3_as_it_comes_talks_to_it(shared: Devnet) -> None:
     assert w3.eth.get_balance(target, receipt["blockNumber"] - 1) == 0
 
 
+def test_its_clock_can_be_set_ahead_as_anvils_can() -> None:
+    with Devnet(block_time=3600) as chain:
+        before = int(chain.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+        assert chain.rpc("evm_increaseTime", 7_200) == 7_200
+        assert chain.rpc("evm_increaseTime", "0x1") == 7_201
+        chain.rpc("evm_mine")
+        after = int(chain.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+        assert after >= before + 7_201
+        refused = json.loads(post(chain.url, call("evm_increaseTime", -1)).content)
+        assert refused["error"]["code"] == INVALID_PARAMS
+
+
 def test_any_account_can_be_funded(shared: Devnet) -> None:
     account = "0x" + "5a" * 20
     tx_hash = shared.rpc("assay_fund", account, hex(ETHER))
