@@ -182,6 +182,18 @@ def jobs(found: Sequence[shapes.JobSummary], tokens: Tokens | None = None) -> li
     return [Table(headings, rows, "no job is known here", right=frozenset({"round", "owners"}))]
 
 
+def _awaited(m: shapes.Money, token: str | None, tokens: Tokens | None) -> str:
+    """What comes back to the requester, and when; empty where nothing does."""
+    at = m["returns_at"]
+    if at is None:
+        return ""
+    return f"{pay(m['awaited'], token, tokens)}, which the contract keeps until {_moment(at)}"
+
+
+def _moment(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(at))
+
+
 def _warned(job: shapes.JobSummary) -> str:
     parts = [job["reason"], no_noise(job), *fit_of_rows(job["fits"])]
     return "; ".join(part for part in parts if part)
@@ -208,6 +220,7 @@ def job(d: shapes.JobDetail, tokens: Tokens | None = None) -> list[Part]:
         ("earned", f"{pay(m['earned'], token, tokens)}, by all owners"),
         ("paid", f"{pay(m['paid'], token, tokens)}, to all owners"),
         ("returned", pay(m["returned"], token, tokens)),
+        ("awaited", _awaited(m, token, tokens)),
         ("gas", f"{m['gas']:,}, which cost about {money(rounded(int(m['gas_cost'])))}"),
         ("traffic", f"{size(d['bytes_in'])} in, {size(d['bytes_out'])} out"),
         ("shares", f"released {d['releases']} times, to open sums" * (d["releases"] > 0)),
@@ -311,7 +324,7 @@ def cancelled(c: shapes.Cancelled) -> list[Part]:
     if closes is not None:
         said = f"is cancelled{already}"
         left = closes - time.time()
-        clock = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(closes))
+        clock = _moment(closes)
         when = f"at {clock}, in {span(left)}" if left > 0 else f"at {clock}, which has passed"
     else:
         said = f"is being cancelled{already}; it is {c['state']} until the chain has that"

@@ -229,6 +229,8 @@ MONEY: Final = j.Money(
     earned=5 * ETHER // 1000,
     paid=0,
     returned=0,
+    awaited=0,
+    returns_at=None,
     gas=91_000,
     gas_cost=91_000 * 2 * 10**9,
 )

@@ -193,6 +193,9 @@ class Money:
     earned: committed contributions x rate, and merit once settled
     paid: what was claimed
     returned: what went back to the requester
+    awaited: what still comes back of a job that finished: no contribution can be owed it any more
+        once the contract has closed the job
+    returns_at: when that is; null where nothing is awaited
     gas: gas of this node's transactions for the job
     gas_cost: what that cost, in wei of the chain's coin
     """
@@ -201,6 +204,8 @@ class Money:
     earned: Wei
     paid: Wei
     returned: Wei
+    awaited: Wei
+    returns_at: Timestamp | None
     gas: int
     gas_cost: Wei
 

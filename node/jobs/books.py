@@ -244,12 +244,19 @@ def money(machine: Machine, told: list[StoredEvent], gas: Gas) -> j.Money:
     posted = [e for e in said if isinstance(e, events.Posted)]
     committed = sum(e.count for e in said if isinstance(e, events.Committed))
     paid = sum(e.amount for e in said if isinstance(e, events.Claimed))
-    merit = sum(e.merit_total for e in said if isinstance(e, events.Finished))
+    finished = [e for e in said if isinstance(e, events.Finished)]
+    escrowed = sum(e.rounds * e.cohort * e.rate + e.merit for e in posted)
+    earned = committed * machine.context.spec.payment.rate
+    earned += sum(e.merit_total for e in finished)
+    returned = sum(e.amount for e in said if isinstance(e, events.Withdrawn))
+    awaited = escrowed - earned - returned if posted and finished else 0
     return j.Money(
-        escrowed=sum(e.rounds * e.cohort * e.rate + e.merit for e in posted),
-        earned=committed * machine.context.spec.payment.rate + merit,
+        escrowed=escrowed,
+        earned=earned,
         paid=paid,
-        returned=sum(e.amount for e in said if isinstance(e, events.Withdrawn)),
+        returned=returned,
+        awaited=awaited,
+        returns_at=float(finished[-1].effective) if awaited else None,
         gas=sum(gas.used.values()),
         gas_cost=gas.cost,
     )

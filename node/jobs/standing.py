@@ -125,7 +125,10 @@ def reason(machine: Machine, known: Known) -> str:
         parts = [state.reason or known.failed, awaited(machine)]
         return "; ".join(part for part in parts if part)
     if state.phase in PAID and awaits_rest(machine.context, state) and state.cancel_effective:
-        rest = f"what no contribution is owed comes back after {moment(state.cancel_effective)}"
+        rest = (
+            f"what no contribution is owed comes back after {moment(state.cancel_effective)}: keep "
+            "the daemon up until then, or start it again later"
+        )
         return f"{state.reason}; {rest}" if state.reason else rest
     if state.phase not in WINDING_UP or not state.posted_block or not state.cancel_effective:
         return state.reason

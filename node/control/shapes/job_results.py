@@ -135,6 +135,8 @@ class Money(TypedDict):
     earned: str
     paid: str
     returned: str
+    awaited: str
+    returns_at: float | None
     gas: int
     gas_cost: str
 

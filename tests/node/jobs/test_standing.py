@@ -16,8 +16,10 @@ from node.chain import events
 from node.engine.engine import Machine, add_notice
 from node.feeds import chain as feed
 from node.jobs import standing
+from node.jobs.books import Gas, money
 from node.privacy import reserving as privacy
 from node.store import catalogue, jobs, records
+from node.store.jobs import StoredEvent
 from node.store.store import Store
 from protocol.machines.effects import Notify
 from protocol.machines.job import JobPhase
@@ -119,6 +121,28 @@ def test_a_finished_job_says_when_its_rest_comes_back(store: Store) -> None:
     )
     back = machine(dataclasses.replace(state, withdrawals=1))
     assert standing.reason(back, look(store, back)) == ""
+
+
+def test_what_a_finished_job_returns_is_awaited_until_it_is_back() -> None:
+    """By the contract's words alone, so that owners see it too."""
+    zero, gas = bytes(32), Gas({}, 0)
+    said: list[events.ContractEvent] = [
+        events.Posted(JOB.id, bytes(20), zero, bytes(20), 3, 5, 100, 1000, 0),
+        events.Committed(JOB.id, 0, zero, 4, zero, bytes(20)),
+    ]
+    paid = JOB.spec.payment.rate
+
+    def shown() -> tuple[int, float | None]:
+        told = [StoredEvent(10, bytes(32), each) for each in said]
+        found = money(machine(OwnerState(phase=JobPhase.CLOSED)), told, gas)
+        assert found.awaited in (0, found.escrowed - found.earned - found.returned)
+        return found.awaited, found.returns_at
+
+    assert shown() == (0, None)  # rounds may come
+    said.append(events.Finished(JOB.id, zero, zero, zero, 1000, 7200))
+    assert shown() == (1500 - 4 * paid, 7200.0)
+    said.append(events.Withdrawn(JOB.id, 1500 - 4 * paid))
+    assert shown() == (0, None)
 
 
 def test_a_finished_job_follows_the_chain_until_its_rest_is_asked_for() -> None:
