@@ -6,7 +6,6 @@ reaches into a daemon.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import sys
@@ -20,6 +19,7 @@ from node.console.amounts import money
 from node.console.failure import Failure
 from node.control.codes import Exit
 from node.demo import secrecy
+from node.demo.notice import wait_out
 from node.demo.outcome.picture import Curve
 from node.demo.outcome.report import Figures, Outsider, OwnerFigures, RequesterMoney, Sums
 from node.demo.recipes.columns import TABLES, DataName
@@ -36,6 +36,7 @@ from node.demo.recipes.job import (
 from node.demo.recipes.sealed import Asked
 from node.demo.recipes.sealed import recipe as sealed_recipe
 from node.demo.screen import Screen
+from node.demo.stages import Clock
 from node.demo.swarm.ledger import by_kind
 from node.demo.swarm.processes import DRAIN_SECONDS, Child, Children
 from node.demo.swarm.user import User
@@ -81,25 +82,6 @@ class Plan:
         return f"sealed {self.recipe.family}, {self.sealed.features} features, {noise}"
 
 
-class Clock:
-    """Seconds by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._began = time.monotonic()
-
-    @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(time.monotonic() - began, 1)
-
-    def total(self) -> dict[str, float]:
-        return self.seconds | {"total": round(time.monotonic() - self._began, 1)}
-
-
 def play(plan: Plan, folder: Path, children: Children, screen: Screen) -> Figures:
     """Run the whole story; homes and logs go into `folder`.
 
@@ -119,6 +101,8 @@ def play(plan: Plan, folder: Path, children: Children, screen: Screen) -> Figure
     twin = _twin(plan, job, world, folder, children)
     with clock.stage("training and pay"):
         shown = _follow(job, world, children, screen, _beside(pooled, twin))
+    with clock.stage("notice"):
+        shown = wait_out(job, shown, world, screen)
     with clock.stage("checks"):
         figures = _collect(plan, job, shown, pooled, rows, balances, world, screen)
         figures = _keep(plan, folder, figures, twin, world, children)

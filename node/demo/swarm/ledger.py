@@ -56,6 +56,14 @@ class Ledger:
         """Wei."""
         return int(self._ask([("eth_getBalance", [account, "latest"])])[0], 16)
 
+    def now(self) -> int:
+        """The head's time, Unix seconds."""
+        return int(self._ask([("eth_getBlockByNumber", ["latest", False])])[0]["timestamp"], 16)
+
+    def advance(self, seconds: int) -> None:
+        """Set the chain's clock ahead: a devnet does that, no other chain."""
+        self._ask([("evm_increaseTime", [seconds])])
+
     def sent(self, contract: str) -> list[Sent]:
         """Every transaction of the chain, by the contract's function that it calls."""
         names = _functions()
