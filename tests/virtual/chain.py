@@ -165,6 +165,8 @@ class Chain:
         self.watchers: list[Callable[[Block], None]] = []
         self.index: dict[bytes, Block] = {}
         self.lost: list[bytes] = []
+        #: Seconds that its clock is ahead of the world's.
+        self._ahead = 0
         for _ in range(_OLD):
             self._mine(START)
         calls.after(self._interval(), self._tick)
@@ -204,9 +206,10 @@ class Chain:
             if self._chance.random() < share:
                 del self.pool[key]
 
-    def reorganise(self, depth: int) -> None:
+    def reorganise(self, depth: int, instead: Mapping[bytes, Transaction] | None = None) -> None:
         """Other blocks in the place of the last `depth`, one more of them; what stood in them waits
-        again, some of it for a while."""
+        again, some of it for a while. `instead`: what waits in the place of a transaction, by its
+        hash."""
         keep = max(1, len(self.blocks) - depth)
         gone, self.blocks = self.blocks[keep:], self.blocks[:keep]
         self._forks += 1
@@ -214,7 +217,8 @@ class Chain:
             for each in block.mined:
                 del self.index[each.tx.hash]
                 wait = self._chance.choice((0.0, 0.0, 1.5, 3.0))
-                self.pool[each.tx.hash] = each.tx, trio.current_time() + wait
+                tx = (instead or {}).get(each.tx.hash, each.tx)
+                self.pool[tx.hash] = tx, trio.current_time() + wait
         self._say(f"a reorganisation of {len(gone)} blocks")
         for number in range(len(gone) + 1):
             # Blocks of the past keep their second; the last is of now.
@@ -222,7 +226,11 @@ class Chain:
             self._mine(self._now() if last else self.head.timestamp + 1)
 
     def _now(self) -> int:
-        return max(int(START + trio.current_time()), self.head.timestamp)
+        return max(int(START + trio.current_time()) + self._ahead, self.head.timestamp)
+
+    def skip_to(self, timestamp: int) -> None:
+        """From the next block on it is so late at least: nobody lives through the time between."""
+        self._ahead += max(0, timestamp - self._now())
 
     def _tick(self) -> None:
         self._mine(self._now())

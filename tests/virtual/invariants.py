@@ -140,12 +140,20 @@ class Invariants:
             await trio.sleep(5.0)
             if not any(self._left_behind(node) for node in nodes):
                 break
-        self._paid()
+        self.paid()
+        self._empty()
         for node in nodes:
             for each in self._left_behind(node):
                 self._world.broke(node, each)
 
-    def _paid(self) -> None:
+    def _empty(self) -> None:
+        """A job that is over for its requester holds nothing: all is paid, and the rest is back."""
+        job = self._world.chain.head.ledger.jobs.get(self._world.job)
+        closed = self._world.final is not None and self._world.final.phase is JobPhase.CLOSED
+        if closed and job is not None and job.held:
+            self._world.broke(None, f"the job is closed, and {job.held} wei are held")
+
+    def paid(self) -> None:
         """By the rate for every committed contribution, and the whole pot of a finished job."""
         world = self._world
         job = world.chain.head.ledger.jobs.get(world.job)
@@ -172,8 +180,8 @@ class Invariants:
         for account, number in sorted(earned.items()):
             if job.paid.get(account, 0).bit_count() < number:
                 world.broke(None, f"0x{account.hex()[:8]} is not paid for {number} rounds")
-        if state.phase is JobPhase.CLOSED and job.held:
-            world.broke(None, f"the job is closed, and {job.held} wei are held")
+        if state.phase is JobPhase.CLOSED and job.by_tree and job.merit_left:
+            world.broke(None, f"the job is closed, and {job.merit_left} wei of merit are not paid")
 
     def _left_behind(self, node: Node) -> list[str]:
         """No effect that is not done, no intent that is not settled, no task, no secret of an

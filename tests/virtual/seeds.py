@@ -27,5 +27,6 @@ def terms_of(seed: int, owners: int, faults: tuple[str, ...] | None = None) -> T
         dropouts=1 if noisy and block >= 6 else 0,
         envelope="paillier" if dice.random() < 0.1 else "masks",
         finality=dice.randint(1, 3),
+        spare=dice.randint(0, 1),
         faults=drawn if faults is None else faults,
     )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+import trio
 from kits.paths import TESTS
 
 from node.net.swarm import Swarm
 from node.workers.compute import Compute
+from virtual.chain import Block
 from virtual.network import Line
 from virtual.workers import Hands
 from virtual.world import Outcome, Terms, World
@@ -46,6 +49,80 @@ def test_a_job_runs_to_its_last_claim_and_each_time_with_the_same_log() -> None:
     ).stdout
     assert elsewhere == one.text
     assert len(one.text) > 10_000
+
+
+class Away(World):
+    """Its requester is killed within the notice of `finish`, and starts again before the contract
+    has closed the job, or after."""
+
+    before = True
+
+    async def _close(self) -> None:
+        if self.before:
+            self.requester.down_seconds = 20.0
+            self.requester.crash()
+            while self.requester.running is None:  # noqa: ASYNC110 - it starts again by itself
+                await trio.sleep(1.0)
+        else:
+            self.requester.down_seconds = 60.0
+            self.calls.after(0.0, self.requester.crash)
+        await super()._close()
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_the_rest_comes_back_after_the_notice_whatever_the_requester_lived_through(
+    before: bool,
+) -> None:
+    """Owners are paid before it, which the world looks at. That all is back, too."""
+    world = Away(Terms(seed=1, rounds=1, spare=2))
+    world.before = before
+    outcome = world.run()
+    assert outcome.broken == [], "\n".join([*outcome.broken, *outcome.log[-60:]])
+    said = [line for line in outcome.log if "mines" in line or "crashes" in line]
+    order = [line.split(maxsplit=2)[2] for line in said]
+    assert order[-1].startswith("mines withdraw")
+    assert "crashes" in order[-2]
+    assert sum("mines claim" in line for line in order[:-2]) == 5
+
+
+class Deep(World):
+    """A reorganisation deeper than what counts as final, once `finish` is mined: it takes out the
+    last commitment, whose nonce its account has used elsewhere, so that `finish` comes first."""
+
+    struck = False
+
+    def _block(self, block: Block) -> None:
+        super()._block(block)
+        said = [log.name for mined in block.mined for log in mined.logs]
+        if self.struck or "Finished" not in said:
+            return
+        self.struck = True
+        self.calls.after(0.0, self._strike)
+
+    def _strike(self) -> None:
+        chain = self.chain
+        at, lost = next(
+            (block.number, mined.tx)
+            for block in reversed(chain.blocks)
+            for mined in block.mined
+            if any(log.name == "Committed" for log in mined.logs)
+        )
+        other = dataclasses.replace(lost, hash=bytes(32), to=lost.sender, value=0, data=b"")
+        chain.reorganise(chain.head.number - at + 1, {lost.hash: other})
+
+
+def test_a_commitment_that_the_chain_lost_is_put_back_within_the_notice_and_paid() -> None:
+    """Its owners released their shares long ago. The requester's daemon sends it once more."""
+    world = Deep(Terms(seed=1, rounds=2, finality=1))
+    outcome = world.run()
+    assert outcome.broken == [], "\n".join([*outcome.broken, *outcome.log[-60:]])
+    assert (outcome.phase, outcome.rounds) == ("closed", 2)
+    text = "\n".join(outcome.log)
+    struck = text.index("a reorganisation of")
+    assert text.index("mines finish", struck) < text.index("mines commit", struck)
+    held = world.chain.head.ledger.jobs[world.job]
+    assert len(held.committed) == 2
+    assert all(bits & 3 == 3 for bits in held.paid.values())
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(Line, Swarm), (Hands, Compute)])

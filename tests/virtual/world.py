@@ -21,6 +21,7 @@ from kits.daemons import clouds
 
 from protocol.errors import AssayError
 from protocol.machines.job import OVER, JobPhase
+from protocol.requester.pay import awaits_rest
 from protocol.requester.state import RequesterState
 from virtual import clock, entropy, homes, workers
 from virtual.chain import Block, Chain
@@ -40,6 +41,8 @@ class Terms:
 
     seed: int = 1
     owners: int = 5
+    #: Places that nobody takes: what they would have earned returns in the end.
+    spare: int = 0
     rounds: int = 3
     block: int = 5
     envelope: str = "masks"
@@ -142,6 +145,7 @@ class World:
                 node.start()
             with trio.move_on_after(self.terms.patience) as patience:
                 await self._over()
+                await self._close()
                 await self.checks.end()
             if patience.cancelled_caught:
                 self.broke(None, f"the job is not over after {self.terms.patience:.0f} s")
@@ -222,6 +226,9 @@ class World:
             ("lifetime_seconds", terms.lifetime_seconds),
         ):
             text = _with(text, name, value)
+        most = f"max_owners = {terms.owners}\n"
+        assert most in text
+        text = text.replace(most, f"max_owners = {terms.owners + terms.spare}\n")
         try:
             await self.requester.running.api.job_post(text, "holdout")
         except AssayError as error:
@@ -236,6 +243,25 @@ class World:
         """Until every machine has come to its end and nothing is left to do."""
         while not self.is_over():  # noqa: ASYNC110 - over is what all nodes' machines say
             await trio.sleep(1.0)
+
+    async def _close(self) -> None:
+        """Through the notice of `finish`, on the chain's clock, to the requester's last coin."""
+        held = self.chain.head.ledger.jobs.get(self.job)
+        if held is None or not held.finished:
+            return
+        self.checks.paid()
+        self.chain.skip_to(held.closes)
+        while not self._has_rest():  # noqa: ASYNC110 - the chain and its machine say it
+            await trio.sleep(1.0)
+
+    def _has_rest(self) -> bool:
+        """Whether nothing comes back to the requester any more."""
+        if self.requester.running is None:
+            return False
+        machine = self.requester.running.services.engine.machines[self.job]
+        assert isinstance(machine.state, RequesterState)
+        self.final = machine.state
+        return machine.broken != "" or not awaits_rest(machine.context, machine.state)
 
     def is_over(self) -> bool:
         for node in self.nodes.values():
