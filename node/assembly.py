@@ -21,7 +21,7 @@ import trio
 from node.api import Api
 from node.chain.client import ChainClient
 from node.chain.cursor import load_cursor
-from node.chain.intents.intents import Intents
+from node.chain.intents.intents import IntentOutcome, Intents
 from node.chain.intents.sequencer import IntentPolicy
 from node.chain.replies import Head
 from node.chain.watch import Watcher
@@ -54,6 +54,8 @@ from protocol.machines.job import OVER
 from protocol.machines.machine import JobContext, one_line
 from protocol.machines.round import Role
 from protocol.owner.state import OwnerState
+from protocol.requester.pay import takes_rest
+from protocol.requester.state import RequesterState
 from protocol.spec.job import decode_spec
 from protocol.wire import identity
 
@@ -129,12 +131,17 @@ async def assemble(
     await store.run(partial(outbox.prune, older_than=time.time() - _KEEP_EFFECTS_SECONDS))
     bus = EventBus()
     engine = Engine(store, lambda wanted: perform(services, wanted), observe=_ignore)
+
+    async def outcome(told: IntentOutcome) -> None:
+        await chain_effects.settled(services, told)
+        watcher.hurry()  # its event is on the chain, too
+
     intents = Intents(
         chain,
         keys,
         store,
         IntentPolicy(depth=config.finality, max_fee=config.max_fee),
-        lambda outcome: chain_effects.settled(services, outcome),
+        outcome,
     )
     clock = Clock(await store.read(load_ahead))
     services = Services(
@@ -151,7 +158,7 @@ async def assemble(
         cursor,
         follower.apply,
         history=_HISTORY_BLOCKS,
-        busy=lambda: any(_live(engine)) or not clock.settled.is_set(),
+        busy=lambda: any(_live(engine)) or any(_closed(engine)) or not clock.settled.is_set(),
         on_head=partial(_look_at_clock, services),
     )
     engine.observe = partial(_observe, bus, inbox, watcher)
@@ -267,6 +274,17 @@ async def _look_at_clock(services: Services, head: Head) -> None:
     """Every new block says what the chain's time is."""
     if services.clock.saw(head.number, head.timestamp):
         await services.store.run(partial(save_ahead, ahead=services.clock.ahead))
+
+
+def _closed(engine: Engine) -> Iterator[Machine]:
+    """Finished jobs whose rest is about to come back."""
+    return (
+        machine
+        for machine in engine.machines.values()
+        if isinstance(machine.state, RequesterState)
+        and not machine.broken
+        and takes_rest(machine.context, machine.state)
+    )
 
 
 async def _tick(services: Services) -> None:

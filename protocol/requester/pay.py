@@ -99,6 +99,11 @@ def awaits_rest(context: JobContext, state: RequesterState) -> bool:
     return not state.withdrawals and _surplus(context, state) > 0
 
 
+def takes_rest(context: JobContext, state: RequesterState) -> bool:
+    """Whether it will be asked for a few chain blocks from now: the closing has been seen."""
+    return state.closed_block > 0 and awaits_rest(context, state)
+
+
 def _surplus(context: JobContext, state: RequesterState) -> int:
     """What the contract holds of the escrow beyond what the books owe, as its rules have it once
     it has closed the job."""

@@ -231,6 +231,7 @@ class Chain:
     def skip_to(self, timestamp: int) -> None:
         """From the next block on it is so late at least: nobody lives through the time between."""
         self._ahead += max(0, timestamp - self._now())
+        self._say(f"the clock is set to {timestamp}")
 
     def _tick(self) -> None:
         self._mine(self._now())

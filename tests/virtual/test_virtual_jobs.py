@@ -12,6 +12,7 @@ import pytest
 import trio
 from kits.paths import TESTS
 
+from node.chain.watch import IDLE_SECONDS
 from node.net.swarm import Swarm
 from node.workers.compute import Compute
 from virtual.chain import Block
@@ -83,6 +84,13 @@ def test_the_rest_comes_back_after_the_notice_whatever_the_requester_lived_throu
     assert order[-1].startswith("mines withdraw")
     assert "crashes" in order[-2]
     assert sum("mines claim" in line for line in order[:-2]) == 5
+    # Nothing else hangs on the chain, so that it is looked at now and then; once, that is, and then
+    # as often as in a round.
+    set_at, taken = (
+        next(float(line.split()[0]) for line in reversed(outcome.log) if text in line)
+        for text in ("the clock is set to", "mines withdraw")
+    )
+    assert taken - set_at < IDLE_SECONDS + (10 if before else 60)
 
 
 class Deep(World):
