@@ -38,6 +38,10 @@ SHARE_BOX_BYTES: Final = 2 * SHARE_BYTES + 16
 #: Blocks of the largest cohort.
 MAX_BLOCKS: Final = 4096 // MIN_BLOCK
 
+#: Blocks and, where they are drawn anew, rounds from which the worth of contributions is told.
+TELLING_BLOCKS: Final = 3
+TELLING_ROUNDS: Final = 4
+
 #: Enrolment roots of one job: the first, and those of later owners, who form blocks of their own.
 MAX_GROUPS: Final = 64
 
@@ -252,6 +256,10 @@ PROGRESS_SECONDS: Final = 15
 #: Peers named in one answer to "whom do you know", and the bytes of such an answer.
 MAX_PEERS_PER_ANSWER: Final = 32
 MAX_PEER_RECORD_BYTES: Final = 2048
+
+#: The record of worth of the longest job: its header, and 40 bytes a round besides 12 for each
+#: member of the largest cohort in blocks of one.
+MAX_RECORD_BYTES: Final = 12 + MAX_ROUNDS * (40 + MAX_COHORT * 12)
 
 #: A list of signed messages: the largest cohort at 640 bytes an enrolment.
 MAX_LIST_BYTES: Final = MAX_COHORT * 640

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from node.cli import sealed_views
-from node.cli.money_views import rounded
+from node.cli.money_views import PUBLISHES, rounded
 from node.cli.sealed_views import Result
 from node.console.amounts import brief, money, size, span
 from node.console.currency import pay
 from node.console.show import Part, Table
+from node.control.codes import SHARED
 
 if TYPE_CHECKING:
     from protocol.tokens import Tokens
@@ -90,6 +91,7 @@ def estimate(c: Result, tokens: Tokens | None = None) -> list[Part]:
             pay(e["owner_earns"], token, tokens),
             "in all rounds" + (", and its share of merit" if merit else ""),
         ),
+        *_merit(c, tokens),
         *_gas(c, tokens),
         *_cards(c),
     ]
@@ -218,6 +220,14 @@ def _messages(e: Result) -> _Rows:
         ("Release", size(e["release_bytes"]), "an owner's shares, once pay for the round is final"),
         ("commitment's list", size(e["list_bytes"]), "who contributed, to each owner"),
     ]
+
+
+def _merit(c: Result, tokens: Tokens | None) -> list[tuple[str, str, str]]:
+    """What shares the pot, and what that publishes."""
+    if c["merit"] == "0":
+        return []
+    rows = [("merit", pay(c["merit"], c["token"], tokens), SHARED[c["merit_by"]])]
+    return [*rows, ("", "", PUBLISHES)] if c["merit_by"] == "worth" else rows
 
 
 def _protection(c: Result) -> _Rows:

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 _STEP: Final = 10**12
 
 
+#: What a hold-out set does not do where the pot is equal.
+HOLDOUT_IDLE: Final = "measures the model alone: the pot is shared in equal parts"
+
+#: What a requester whose merit is by worth agrees to.
+PUBLISHES: Final = (
+    "when the job ends, the hold-out's rows and each round's sums of blocks are published: whoever "
+    "was in the job can read them, and keep them"
+)
+
+
 def claims(found: Sequence[shapes.Claim], tokens: Tokens | None = None) -> list[Part]:
     rows = [
         (
@@ -70,8 +80,12 @@ def quoted(q: shapes.Quote, tokens: Tokens | None = None) -> str:
     cost = money(rounded(q["gas"] * int(q["fee"])))
     return (
         f"the job locks up {escrow}{before}; posting uses about {q['gas']:,} gas, at most {cost} "
-        f"now; the account holds {held}"
+        f"now; the account holds {held}{_published(q)}"
     )
+
+
+def _published(q: shapes.Quote) -> str:
+    return f"; {PUBLISHES}" if q["merit"] != "0" and q["merit_by"] == "worth" else ""
 
 
 def sent(s: shapes.Sent, tokens: Tokens | None = None) -> list[Part]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from node.cli import measure_views
 from node.cli.money_views import rounded
 from node.console.amounts import money, short, size, span
-from node.console.currency import pay
+from node.console.currency import brief_pot, pay, pot
 from node.console.show import Pairs, Part, Table
 from node.console.standing import NO_NOISE, fit_of_rows, no_noise, state
 
@@ -172,7 +172,7 @@ def jobs(found: Sequence[shapes.JobSummary], tokens: Tokens | None = None) -> li
             f"{j['round']}/{j['rounds']}",
             str(j["enrolled"]),
             pay(j["rate"], j["token"], tokens),
-            pay(j["merit"], j["token"], tokens),
+            brief_pot(j["merit"], j["merit_by"], j["token"], tokens),
             j["dataset"] or "-",
             _warned(j),
         )
@@ -215,7 +215,7 @@ def job(d: shapes.JobDetail, tokens: Tokens | None = None) -> list[Part]:
         ("round", f"{s['round']} of {s['rounds']}"),
         ("data", s["dataset"]),
         ("rate", pay(s["rate"], token, tokens)),
-        ("merit", pay(s["merit"], token, tokens)),
+        ("merit", pot(s["merit"], s["merit_by"], token, tokens)),
         ("escrowed", pay(m["escrowed"], token, tokens)),
         ("earned", f"{pay(m['earned'], token, tokens)}, by all owners"),
         ("paid", f"{pay(m['paid'], token, tokens)}, to all owners"),

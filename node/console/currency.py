@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from node.console.amounts import money, short
+from node.control.codes import SHARED
 
 if TYPE_CHECKING:
+    from node.control.job_results import MeritBy
     from protocol.tokens import Token, Tokens
 
 
@@ -20,6 +22,19 @@ def pay(amount: str, token: str | None, tokens: Tokens | None = None) -> str:
     if tokens is None or named(token, tokens) is None:
         return f"{amount} units of {short(token)}"
     return tokens.shown(int(amount), bytes.fromhex(token[2:]))
+
+
+def pot(amount: str, by: MeritBy, token: str | None, tokens: Tokens | None = None) -> str:
+    """A job's merit, and what shares it."""
+    shown = pay(amount, token, tokens)
+    return shown if amount == "0" else f"{shown}, {SHARED[by]}"
+
+
+def brief_pot(amount: str, by: MeritBy, token: str | None, tokens: Tokens | None = None) -> str:
+    """The same in a word, for a row among others."""
+    shown = pay(amount, token, tokens)
+    word = {"worth": "by worth", "discretion": "discretionary", "equal": "equal"}[by]
+    return shown if amount == "0" else f"{shown} ({word})"
 
 
 def named(token: str | None, tokens: Tokens | None) -> Token | None:

@@ -1,4 +1,4 @@
-"""Error codes of the control socket and exit codes of the command: one table for both sides.
+"""Error codes of the control socket, exit codes of the command, words that both sides say.
 
 Standard library only: the command line client imports this and nothing of the daemon.
 """
@@ -84,3 +84,11 @@ _EXITS: Final = {
 def exit_of(code: int) -> Exit:
     """The exit code for an error code; `Exit.INTERNAL` for a code that this version lacks."""
     return next((end for known, end in _EXITS.items() if known == code), Exit.INTERNAL)
+
+
+#: What shares a job's pot (`MeritBy` of job_results.py), as people read it wherever it is shown.
+SHARED: Final = {
+    "worth": "by worth, which an audit measures again from published sums of blocks",
+    "discretion": "discretionary: by worth that only the requester can measure",
+    "equal": "in equal parts, one for each contribution",
+}

@@ -26,6 +26,10 @@ JobState = Literal[
 ]
 
 
+#: What shares a job's pot (docs/spec/worth.md): worth that anybody can measure again, worth by the
+#: requester's word alone, or the number of contributions.
+MeritBy = Literal["worth", "discretion", "equal"]
+
 #: How far an owner has come: it is enrolled and has no block yet; or, in an attempt, it is ready,
 #: stands in its block's frozen roster, has contributed, has released its shares; or it has refused,
 #: said nothing in time, or sent no batch in time.
@@ -77,7 +81,8 @@ class JobSummary:
     enrolled: owners enrolled
     token: the ERC-20 token that pays, amounts are then in its smallest unit; null for ether
     rate: pay for each contribution
-    merit: pot for measured worth, paid at the end
+    merit: pot that is shared at the end
+    merit_by: what shares it
     expires_at: when the contract lets everybody settle
     dataset: the dataset that trains here; empty if none
     fits: how many rows of it, or before it was taken of each that was looked at, the job can use
@@ -98,6 +103,7 @@ class JobSummary:
     token: Address | None
     rate: Wei
     merit: Wei
+    merit_by: MeritBy
     expires_at: Timestamp
     dataset: str
     fits: tuple[RowsFit, ...] = ()
@@ -269,6 +275,8 @@ class Posted:
     spec_digest: what stands on the chain
     escrowed: what it locks up
     token: the ERC-20 token that this is in; null for ether
+    merit: the pot in it, which is shared at the end
+    merit_by: what shares it, as in JobSummary
     noisy: whether owners add noise, as in JobSummary
     sealed: whether owners train weights that they cannot read
     transaction: the posting transaction's hash
@@ -278,6 +286,8 @@ class Posted:
     spec_digest: Digest
     escrowed: Wei
     token: Address | None
+    merit: Wei
+    merit_by: MeritBy
     noisy: bool
     sealed: bool
     transaction: str

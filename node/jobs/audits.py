@@ -13,6 +13,7 @@ from node.chain import events
 from node.chain.views import JobView
 from node.engine.engine import Machine
 from node.engine.services import Services
+from node.jobs.remeasuring import remeasured
 from node.store.jobs import StoredEvent
 from protocol.books import evidence, lists
 from protocol.books.audit import ChainBooks, ChainRound, Check, audit
@@ -117,6 +118,8 @@ async def audit_job(
     hashes = [await services.chain.block_hash(block + 1) for block in blocks]
     seeds, tokens = tuple(found or b"" for found in hashes), services.tokens_shown()
 
+    measured = await remeasured(services, machine)
+
     def check() -> tuple[Check, ...]:
         books = held_evidence(services, machine)
         if books is None or context.cohort is None:
@@ -136,6 +139,7 @@ async def audit_job(
             held,
             on_chain,
             tokens,
+            measured,
         )
 
     return await trio.to_thread.run_sync(check)

@@ -284,6 +284,7 @@ def _summary(machine: Machine, known: Known) -> j.JobSummary:
         token=currency(spec.payment.token),
         rate=spec.payment.rate,
         merit=spec.payment.merit,
+        merit_by=spec.payment.merit_by.value,
         expires_at=float(spec.expires_at),
         dataset=state.dataset if isinstance(state, OwnerState) else "",
         fits=standing.fits(machine, known),

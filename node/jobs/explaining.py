@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final, Literal
 
 from node.control import results as r
+from node.control.codes import SHARED
 from node.engine.engine import Machine
 from node.engine.services import Services
 from node.perform import considering
@@ -76,6 +77,10 @@ async def _explained(
         _rule(Finding("decided", Breach.WAITS, undecided), None),
         *(_rule(each, terms.get(each.rule)) for each in _merged(findings)),
     ]
+    if spec.payment.merit:
+        pot = services.tokens_shown().shown(spec.payment.merit, spec.payment.token)
+        text = f"{pot}, {SHARED[spec.payment.merit_by.value]}"
+        rules.append(r.ExplainedRule("merit", None, "passes", text))
     if not any(each.reason for each in findings if each.breach is Breach.IMPOSSIBLE):
         rules += await _measured(services, machine, dataset)
         if spec.privacy.epsilon is None and known.joined < policy.no_noise_jobs:

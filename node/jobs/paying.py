@@ -56,6 +56,8 @@ class Plan:
         return Quote(
             token=currency(token),
             escrow=self.terms.escrow,
+            merit=self.terms.payment.merit,
+            merit_by=self.terms.payment.merit_by.value,
             balance=self.balance,
             allowance=self.allowance,
             approves=self.approves,

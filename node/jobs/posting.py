@@ -14,8 +14,9 @@ from node.data.datasets import add_dataset
 from node.engine.engine import Machine
 from node.engine.services import Services
 from node.jobs import paying
+from node.perform import publishing
 from node.perform.chain import post_intent
-from node.perform.compute import key_name, misfit
+from node.perform.compute import dataset_rows, key_name, misfit
 from node.store import catalogue, jobs, records, versions
 from node.store.store import Transaction
 from node.work import tasks
@@ -65,8 +66,14 @@ class Posting:
         draft = parse_toml(text, no_noise, services.tokens())
         await services.chain.check()
         paying.refuse(await paying.plan(services, draft.terms, max_fee))
-        name = "" if holdout is None else await self._holdout(holdout, draft)
         terms = draft.terms
+        if holdout is None and terms.payment.measures:
+            raise InputError(
+                f"payment.merit_by is {terms.payment.merit_by}: worth is measured on rows that no "
+                'job trains on (--holdout FILE); or say merit_by = "equal"',
+                "holdout",
+            )
+        name = "" if holdout is None else await self._holdout(holdout, draft)
         key = await services.compute.run(
             tasks.generate_key, terms.encryption.key_bits, terms.privacy.sealed
         )
@@ -81,7 +88,12 @@ class Posting:
             now=services.clock.ms() // 1000,
             base=key.base,
             proof=key.proof,
+            holdout=bytes(32) if terms.payment.publishes else b"",
         )
+        if terms.payment.publishes:
+            rows = await dataset_rows(services, name)
+            named = await publishing.name(services, spec, rows, key.private)
+            spec = dataclasses.replace(spec, holdout=named)
         return await self._start(spec, name, max_fee)
 
     async def _start(self, spec: JobSpec, holdout: str, max_fee: int | None) -> Posted:
@@ -125,8 +137,17 @@ class Posting:
                 await trio.sleep(0.05)
         shown = "0x" + tx_hash.hex() if tx_hash else ""
         token = currency(spec.payment.token)
-        noisy, sealed = spec.privacy.noisy, spec.privacy.sealed
-        return Posted("0x" + job.hex(), digest, spec.escrow, token, noisy, sealed, shown)
+        return Posted(
+            job="0x" + job.hex(),
+            spec_digest=digest,
+            escrowed=spec.escrow,
+            token=token,
+            merit=spec.payment.merit,
+            merit_by=spec.payment.merit_by.value,
+            noisy=spec.privacy.noisy,
+            sealed=spec.privacy.sealed,
+            transaction=shown,
+        )
 
     async def _holdout(self, given: str, draft: Draft) -> str:
         """The data set to measure on: one by name, or a file that is imported now.

@@ -137,7 +137,7 @@ async def _dispatch(services: Services, wanted: Wanted, effect: effects.Compute)
                 services.blob(effect.momentum) if effect.momentum else None,
                 services.blob(effect.worth) if effect.worth else None,
                 blocks,
-                await _holdout(services, context.job),
+                await holdout_rows(services, context.job),
             )
 
 
@@ -365,7 +365,8 @@ async def owner_fit(services: Services, name: str, job: bytes, spec: JobSpec) ->
     return found
 
 
-async def _holdout(services: Services, job: bytes) -> tasks.Rows | None:
+async def holdout_rows(services: Services, job: bytes) -> tasks.Rows | None:
+    """What a job of this node is measured on; None where nothing was given."""
     rows = await services.store.read(jobs.jobs)
     name = next((row.holdout for row in rows if row.job == job), "")
     return await _used_rows(services, job, name) if name else None

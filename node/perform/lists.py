@@ -9,6 +9,7 @@ import trio
 
 from node.engine.engine import Machine, Wanted
 from node.engine.services import Services
+from node.perform import publishing
 from node.perform.sealing import held_sealing_key
 from node.store import records
 from node.store.blobs import BlobRef
@@ -208,6 +209,9 @@ async def settle(services: Services, wanted: Wanted, effect: Settle) -> None:
             services.compute, apply_tasks.worths, work, record, len(cohort.members)
         )
 
+    # A job that is wound up shares its pot equally, whatever was measured.
+    holdout = None if state.settling else await publishing.publish(services, machine)
+
     def build() -> tuple[bytes, bytes, tuple[bytes, ...]]:
         rounds = [
             lists.leaves(
@@ -219,6 +223,15 @@ async def settle(services: Services, wanted: Wanted, effect: Settle) -> None:
         books = evidence.close_books(
             context.job, context.spec_digest, pot, state, cohort, rounds, worths, effect.withheld
         )
+        if holdout is not None:
+            record = services.blob(effect.worth) if effect.worth else BlobRef(b"", 0)
+            books = dataclasses.replace(
+                books,
+                holdout_digest=holdout.digest,
+                holdout_size=holdout.size,
+                record_digest=record.digest,
+                record_size=record.size,
+            )
         data = evidence.encode_evidence(books)
         return data, evidence.merit_tree(books).root.hash, evidence.payouts(cohort, rounds)
 

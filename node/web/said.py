@@ -19,6 +19,7 @@ from node.console.amounts import money, short, size, span
 from node.console.currency import pay
 from node.console.show import clean
 from node.console.standing import fit_of_rows, no_noise, state
+from node.control.codes import SHARED
 
 if TYPE_CHECKING:
     from protocol.tokens import Tokens
@@ -125,6 +126,7 @@ def filters(tokens: Tokens | None) -> Mapping[str, Callable[..., object]]:
         "lines": lines,
         "money": money,
         "pay": partial(_pay, tokens=tokens),
+        "shared": lambda by: SHARED[by],
         "size": size,
         "span": span,
         "no_noise": no_noise,

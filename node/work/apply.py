@@ -85,7 +85,7 @@ def apply(
     measured = worth
     rows = None if holdout is None else tasks.matrix_of(work.spec, holdout)
     if opened:
-        if rows is not None:
+        if rows is not None and spec.payment.measures:
             measured = _measure(work, spec, round_, before, worth, opened, dropped, rows)
         gradients = [(each.gradient, each.weight) for each in opened]
         weights, momentum, moved = kernels.apply(
@@ -193,6 +193,7 @@ def _measure(
 ) -> BlobRef:
     """The record of worth with this round's blocks in it; a dropped one is worth nothing."""
     from protocol.arith.learning import worth
+    from protocol.arith.learning.published import encode_sums
     from protocol.arith.learning.worth_record import append
     from protocol.arith.numbers.vectors import Kind, decode_vector
 
@@ -210,7 +211,11 @@ def _measure(
     entries = [(each.members, value) for each, value in zip(opened, values, strict=True)]
     entries += [(members, 0.0) for members in dropped]
     known = None if record is None else get(work, record)
-    return put(work, append(known, round_, entries))
+    if not spec.payment.publishes:
+        return put(work, append(known, round_, entries))
+    # Nobody is told its digest before the job ends, as of the sums that it was made of.
+    sums = put(work, encode_sums([each.gradient for each in opened]))
+    return put(work, append(known, round_, entries, sums.digest, sums.size))
 
 
 def worths(work: Work, record: BlobRef, members: int) -> tuple[float, ...] | None:

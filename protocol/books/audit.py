@@ -15,9 +15,13 @@ from protocol.books.enrolment import Cohort, draw_blocks
 from protocol.books.evidence import Evidence, RoundRecord, merit_tree
 from protocol.books.lists import Leaf, examine_contributions
 from protocol.books.merit import merit_shares
+from protocol.books.remeasured import NOT_MEASURED, Remeasured, agree, wronged
 from protocol.errors import FatalError, Malformed
 from protocol.spec.job import JobSpec
 from protocol.tokens import NO_TOKENS, Tokens
+
+#: Members that a check names; of more it says how many they are.
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +78,10 @@ def audit(
     lists: Mapping[int, tuple[bytes, tuple[Leaf, ...]]],
     books: ChainBooks,
     tokens: Tokens = NO_TOKENS,
+    remeasured: Remeasured = NOT_MEASURED,
 ) -> tuple[Check, ...]:
     """All checks, in order; the books are in order if every one is ok. Details show amounts by the
-    names of `tokens`.
+    names of `tokens`. `remeasured` are the weights as the auditor measured them.
 
     `lists` maps a round to its contribution list as (blob, its leaves).
     """
@@ -94,6 +99,9 @@ def audit(
         compare("evidence digest", evidence_digest, books.evidence_digest)
         compare("final model", evidence.final_model, books.final_model)
         checks.append(_audit_merit(spec, cohort, evidence, lists, books))
+        if books.rounds:
+            counts = _by_member(cohort, lists)
+            checks += _audit_worth(spec, cohort, evidence, counts, remeasured, tokens)
     compare("rounds on the chain", sorted(books.rounds), [r.number for r in evidence.rounds])
 
     model: bytes | None = None
@@ -161,19 +169,62 @@ def _audit_merit(
     pot = spec.payment.merit if books.rounds else 0
     if root.total != pot:
         return Check("merit root", False, f"shares of {root.total}, the pot is {pot}")
-    by_member = [0] * len(cohort.members)
-    for _, found in lists.values():
-        for leaf in found:
-            if leaf.member < len(by_member):
-                by_member[leaf.member] += 1
     try:
-        due = merit_shares(pot, by_member, evidence.weights or None, evidence.withheld)
+        due = merit_shares(
+            pot, _by_member(cohort, lists), evidence.weights or None, evidence.withheld
+        )
     except FatalError as error:
         return Check("merit shares", False, str(error))
     expected = [(cohort.members[m].payout, amount) for m, amount in enumerate(due) if amount]
     if [(share.account, share.amount) for share in evidence.merit] != expected:
         return Check("merit shares", False, "they are not what the evidence's weights give")
     return _compare("merit root", root.hash, books.merit_root)
+
+
+def _by_member(cohort: Cohort, lists: Mapping[int, tuple[bytes, tuple[Leaf, ...]]]) -> list[int]:
+    """Listed contributions of each member, by index."""
+    found = [0] * len(cohort.members)
+    for _, listed in lists.values():
+        for leaf in listed:
+            if leaf.member < len(found):
+                found[leaf.member] += 1
+    return found
+
+
+def _audit_worth(
+    spec: JobSpec,
+    cohort: Cohort,
+    evidence: Evidence,
+    counts: list[int],
+    remeasured: Remeasured,
+    tokens: Tokens,
+) -> list[Check]:
+    """The weights are those that the spec's way of sharing the pot gives."""
+    payment = spec.payment
+    if not payment.merit:
+        return []
+    if not payment.measures:
+        return [_compare("merit weights: equal shares", evidence.weights, ())]
+    if not payment.publishes:
+        text = "at the requester's discretion: measured on rows that stay closed"
+        return [Check("merit weights", True, text)]
+    checks = [_compare("hold-out in the evidence", evidence.holdout_digest, spec.holdout)]
+    if remeasured.fault:
+        return [*checks, Check("merit weights: measured again", False, remeasured.fault)]
+    wrong = wronged(payment.merit, counts, evidence.weights, remeasured.weights, evidence.withheld)
+    if not agree(evidence.weights, remeasured.weights):
+        told = [
+            f"0x{cohort.members[each.member].payout.hex()} is wronged by "
+            f"{tokens.shown(each.due - each.given, payment.token)}"
+            for each in wrong[:_NAMED]
+        ]
+        if len(wrong) > _NAMED:
+            told.append(f"{len(wrong) - _NAMED} more are wronged")
+        who = ", ".join(told) or "no share differs by it"
+        detail = f"they are not what the sums and the hold-out give: {who}"
+        return [*checks, Check("merit weights: measured again", False, detail)]
+    known = f"{len(remeasured.weights)} members" if remeasured.weights else "nothing tells"
+    return [*checks, Check("merit weights: measured again", True, known)]
 
 
 def _audit_money(

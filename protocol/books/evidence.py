@@ -17,7 +17,7 @@ from protocol.books.lists import Leaf, leaf_hash
 from protocol.books.merit import MAX_WEIGHT, merit_shares, merit_weights
 from protocol.books.trees import IndexTree, Merit, SumNode, SumTree
 from protocol.wire.codec import Amount, Range, Size, Wire, decode, encode
-from protocol.wire.messages import Address, Attempt, BlobSize, Digest, Index, Round
+from protocol.wire.messages import Address, Attempt, BlobSize, Digest, Index, NoDigest, Round
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ class Evidence(Wire):
 
     `weights` are the members' worth per contribution, by index (empty: nothing tells them apart);
     `withheld` those that kept shares back. With the lists they give `merit` (protocol.books.merit).
+    `holdout` and `record` name what worth can be measured by again (docs/spec/worth.md, 'What is
+    published'); both are empty where nothing is published.
     """
 
     job: Digest
@@ -61,6 +63,10 @@ class Evidence(Wire):
     merit: Annotated[tuple[MeritShare, ...], Size(0, params.MAX_COHORT)]
     final_model: Digest
     final_model_size: BlobSize
+    holdout_digest: NoDigest = b""
+    holdout_size: BlobSize = 0
+    record_digest: NoDigest = b""
+    record_size: BlobSize = 0
 
 
 @dataclass(frozen=True, slots=True)

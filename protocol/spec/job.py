@@ -25,6 +25,7 @@ from protocol.spec.gaps import (
     GapNumberFeature,
     GapNumberTarget,
 )
+from protocol.spec.merit import merit_faults
 from protocol.spec.model import Family, FeatureMap, ModelSpec, TrainingSpec
 from protocol.spec.parts import (
     ETHER,
@@ -37,6 +38,7 @@ from protocol.spec.parts import (
     Envelope,
     Faulty,
     Feature,
+    MeritBy,
     NumberFeature,
     NumberTarget,
     Outside,
@@ -47,6 +49,7 @@ from protocol.spec.parts import (
     Target,
     TimingSpec,
 )
+from protocol.spec.sealing import sealed_faults
 from protocol.wire.codec import Range, Size, decode, encode
 
 __all__ = [
@@ -63,6 +66,7 @@ __all__ = [
     "Feature",
     "FeatureMap",
     "JobSpec",
+    "MeritBy",
     "ModelSpec",
     "NumberFeature",
     "NumberTarget",
@@ -105,11 +109,13 @@ class Terms(Part):
         yield from printable("title", self.title)
         yield from slug("purpose", self.purpose)
         yield from self._feature_faults()
-        sealed = tuple(self._sealed_faults())
+        sealed = tuple(sealed_faults(self))
         yield from sealed
         if not sealed:
             yield from self._model_faults()
         yield from self._cohort_faults()
+        if not sealed:
+            yield from merit_faults(self)
 
     @property
     def inputs(self) -> int:
@@ -256,29 +262,6 @@ class Terms(Part):
             allowed = f"a blob may have {params.MAX_BLOB_BYTES}"
             yield Fault("encryption.value_bits", f"make contributions of {size} bytes; {allowed}")
 
-    def _sealed_faults(self) -> Iterator[Fault]:
-        """Faults of settings that sealed models cannot have, or that only they have."""
-        model = self.model
-        told = model.sealed_faults() if self.privacy.sealed else model.open_faults()
-        yield from (Fault(f"model.{fault.field}", fault.message) for fault in told)
-        if not self.privacy.sealed:
-            for fault in self.training.open_faults():
-                yield Fault(f"training.{fault.field}", fault.message)
-            return
-        for fault in self.training.sealed_faults():
-            yield Fault(f"training.{fault.field}", fault.message)
-        if self.encryption.envelope is not Envelope.PAILLIER:
-            found = f"is {self.encryption.envelope}; sealed weights are Paillier ciphertexts"
-            yield Fault("encryption.envelope", found)
-        if self.feature_count > params.MAX_SEALED_FEATURES:
-            found = f"make {self.feature_count} features of a sealed model"
-            yield Fault("features", f"{found}, {params.MAX_SEALED_FEATURES} are allowed")
-            return
-        try:
-            _ = self.layout
-        except InputError as error:
-            yield Fault("encryption", str(error))
-
     def _way_out(self) -> str:
         """Which blocks would do for so many dropouts and corrupt members."""
         privacy = self.privacy
@@ -333,7 +316,9 @@ class JobSpec(Terms):
     Paillier n, big-endian; `expires_at` (Unix seconds) is the contract's absolute expiry; `base` is
     a short-order key's h, as long as the modulus, or empty; `proof` shows of a sealed job's n that
     it has no factor in common with phi(n) (docs/spec/arithmetic.md), and is empty otherwise. Before
-    an owner enrols, a worker checks what takes big numbers of n, h and the proof.
+    an owner enrols, a worker checks what takes big numbers of n, h and the proof. `holdout` names
+    the rows that worth is measured on where they are published when the job ends, and is empty
+    otherwise.
     """
 
     salt: Annotated[bytes, Size(16)]
@@ -344,6 +329,7 @@ class JobSpec(Terms):
     expires_at: Annotated[int, Range(1, 2**40)]
     base: Annotated[bytes, Size(0, max(params.KEY_BITS) // 8)] = b""
     proof: Annotated[bytes, Size(0, params.KEY_PROOF_ROOTS * max(params.KEY_BITS) // 8)] = b""
+    holdout: Annotated[bytes, Size(0, 32)] = b""
 
     def faults(self) -> Iterator[Fault]:
         yield from Terms.faults(self)
@@ -364,6 +350,10 @@ class JobSpec(Terms):
             kind = "a sealed job's" if wanted else "an open job's"
             found = f"has {len(self.proof)} bytes; {kind} has {wanted}"
             yield Fault("proof", found)
+        named = 32 if self.payment.publishes else 0
+        if len(self.holdout) != named:
+            kind = "a job whose merit is by worth has" if named else "any other has"
+            yield Fault("holdout", f"has {len(self.holdout)} bytes; {kind} {named}")
 
     @property
     def n(self) -> int:

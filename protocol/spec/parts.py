@@ -55,6 +55,19 @@ class Outside(StrEnum):
     CLIP = "clip"
 
 
+class MeritBy(StrEnum):
+    """What decides how the pot is shared among those who contributed.
+
+    Worth is measured by the requester on its hold-out set, whose digest the spec has: when the job
+    ends it is published with the sums of blocks, so that anybody can measure again. By discretion
+    it is measured on a set that stays closed, and nobody can check it. Equal shares need nothing.
+    """
+
+    WORTH = "worth"
+    DISCRETION = "discretion"
+    EQUAL = "equal"
+
+
 class Envelope(StrEnum):
     """What closes a contribution: masks alone, or Paillier encryption around them.
 
@@ -269,17 +282,29 @@ class CohortSpec(Part):
 
 @dataclass(frozen=True, slots=True)
 class PaymentSpec(Part):
-    """Pay in the token's smallest unit: `rate` for each contribution, `merit` shared at the end."""
+    """Pay in the token's smallest unit: `rate` for each contribution, `merit` shared at the end, as
+    `merit_by` says."""
 
     token: Address
     rate: Amount
     merit: Amount
+    merit_by: MeritBy = MeritBy.EQUAL
 
     def faults(self) -> Iterator[Fault]:
         if self.rate == 0:
             yield Fault("rate", "is 0; a contribution must be worth at least 1")
         if self.rate > params.MAX_RATE:
             yield Fault("rate", f"is {self.rate}; the contract holds at most 2^96 - 1")
+
+    @property
+    def measures(self) -> bool:
+        """Whether a pot is shared by what contributions were worth."""
+        return self.merit > 0 and self.merit_by is not MeritBy.EQUAL
+
+    @property
+    def publishes(self) -> bool:
+        """Whether everybody in the job can measure it again."""
+        return self.merit > 0 and self.merit_by is MeritBy.WORTH
 
 
 @dataclass(frozen=True, slots=True)

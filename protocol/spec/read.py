@@ -77,7 +77,8 @@ class Reader:
             if key not in names:
                 near = difflib.get_close_matches(key, names, 1)
                 hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
-                self.wrong(joined(path, key), f"is not known; {hint}")
+                name = key if key.isprintable() else shown(key)
+                self.wrong(joined(path, name), f"is not known; {hint}")
 
     def values(
         self,

@@ -77,6 +77,7 @@ def _payment(terms: Terms) -> Iterator[str]:
         yield f'token = "{to_checksum(payment.token)}"'
         yield f'rate = "{payment.rate}"'
         yield f'merit = "{payment.merit}"'
+    yield f"merit_by = {_value(payment.merit_by)}"
 
 
 def _values(part: Part, names: tuple[str, ...] = ()) -> Iterator[str]:

@@ -26,6 +26,7 @@ from protocol.spec.parts import (
     EncryptionSpec,
     Envelope,
     Faulty,
+    MeritBy,
     Outside,
     Part,
     Party,
@@ -70,7 +71,7 @@ DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
         "admission": (),
         "shuffle": False,
     },
-    "payment": {"token": ETHER, "merit": 0},
+    "payment": {"token": ETHER, "merit": 0, "merit_by": MeritBy.WORTH},
     "timing": {
         "enrol_seconds": 600,
         "ready_seconds": 60,
@@ -126,11 +127,13 @@ class Draft:
         now: int,
         base: bytes = b"",
         proof: bytes = b"",
+        holdout: bytes = b"",
     ) -> JobSpec:
         """The spec of one posting at `now` (Unix seconds, the chain's clock).
 
         `salt` (16) and `seed` (32) are fresh random bytes; `modulus` is the requester's n, big
-        endian, `base` the h of a short-order key, `proof` what a sealed job shows of n. Raises
+        endian, `base` the h of a short-order key, `proof` what a sealed job shows of n, `holdout`
+        the digest of the rows that are published when the job ends, where they are. Raises
         SpecError where they do not fit the terms, such as a key of another size.
         """
         terms = {field.name: getattr(self.terms, field.name) for field in fields(Terms)}
@@ -145,6 +148,7 @@ class Draft:
                 expires_at=now + self.lifetime_seconds,
                 base=base,
                 proof=proof,
+                holdout=holdout,
             )
         except Faulty as e:
             raise SpecError(tuple(Problem(*fault) for fault in e.faults)) from e

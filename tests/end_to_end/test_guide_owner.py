@@ -67,6 +67,7 @@ block_size = 5
 [payment]
 rate = "0.001 ether"
 merit = "0.01 ether"
+merit_by = "equal"
 
 [timing]
 enrol_seconds = 600

@@ -71,7 +71,8 @@ async def test_a_token_job_from_its_check_to_what_its_owner_sends(
 
     spec = tmp_path / "job.toml"
     ether = clouds.spec(rounds=ROUNDS, owners=OWNERS)
-    pay = '[payment]\ntoken = "TUSD"\nrate = "0.25 TUSD"\nmerit = "3 TUSD"\n\n[timing]'
+    pay = '[payment]\ntoken = "TUSD"\nrate = "0.25 TUSD"\nmerit = "3 TUSD"\n'
+    pay += 'merit_by = "equal"\n\n[timing]'
     spec.write_text(re.sub(r"\[payment\].*\[timing\]", pay, ether, flags=re.DOTALL))
     checked = await typed(requester, "job", "check", str(spec))
     assert "5.5 TUSD" in checked

@@ -47,6 +47,7 @@ from protocol.spec.job import (
     EncryptionSpec,
     Family,
     JobSpec,
+    MeritBy,
     ModelSpec,
     NumberFeature,
     Outside,
@@ -116,6 +117,9 @@ class Person:
 
 REQUESTER = Person(0)
 
+#: What a spec whose merit is by worth names.
+HOLDOUT = digest_of("hold-out")
+
 
 def make_spec(
     max_owners: int = 32,
@@ -128,6 +132,7 @@ def make_spec(
     shuffle: bool = False,
     block_size: int = 5,
     min_owners: int = 5,
+    merit_by: MeritBy = MeritBy.EQUAL,
 ) -> JobSpec:
     """A small softmax job of the requester's; with noise where the rules ask for it."""
     noisy = noisy or shuffle or dropouts > 0
@@ -145,7 +150,7 @@ def make_spec(
         ),
         encryption=EncryptionSpec(Cipher.PAILLIER, 3072, 16),
         cohort=CohortSpec(min_owners, max_owners, block_size, (), shuffle),
-        payment=PaymentSpec(ETHER, rate, merit),
+        payment=PaymentSpec(ETHER, rate, merit, merit_by),
         timing=TimingSpec(600, 60, 300, 600, 30, 60, 3),
         salt=bytes(16),
         requester=Party(REQUESTER.account, REQUESTER.peer),
@@ -153,6 +158,7 @@ def make_spec(
         seed=bytes(32),
         modulus=((1 << 3071) + 1).to_bytes(384, "big"),
         expires_at=1_900_000_000,
+        holdout=HOLDOUT if merit and merit_by is MeritBy.WORTH else b"",
     )
 
 

@@ -173,12 +173,12 @@ def test_what_a_contract_says_is_shown_without_harm(text: str) -> None:
 
 
 def test_a_spec_pays_in_a_token_by_its_name() -> None:
-    named = FILE + 'token = "USDC"\nrate = "0.25 USDC"\nmerit = "3 usdc"\n'
+    named = FILE + 'token = "USDC"\nrate = "0.25 USDC"\nmerit = "3 usdc"\nmerit_by = "equal"\n'
     terms = parse_toml(named, tokens=KNOWN).terms
     assert (terms.payment.token, terms.payment.rate) == (DOLLAR.address, 250_000)
     assert terms.payment.merit == 3_000_000
     address = FILE + f'token = "{to_checksum(DOLLAR.address)}"\nrate = 250000\nmerit = "3000000"\n'
-    assert parse_toml(address).terms == terms
+    assert parse_toml(address + 'merit_by = "equal"\n').terms == terms
 
 
 @pytest.mark.parametrize(

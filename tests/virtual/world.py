@@ -46,6 +46,7 @@ class Terms:
     rounds: int = 3
     block: int = 5
     envelope: str = "masks"
+    merit_by: str = "equal"
     noisy: bool = False
     dropouts: int = 0
     finality: int = 2
@@ -229,6 +230,7 @@ class World:
         most = f"max_owners = {terms.owners}\n"
         assert most in text
         text = text.replace(most, f"max_owners = {terms.owners + terms.spare}\n")
+        text = text.replace('merit_by = "equal"', f'merit_by = "{terms.merit_by}"')
         try:
             await self.requester.running.api.job_post(text, "holdout")
         except AssayError as error:

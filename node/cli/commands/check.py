@@ -14,6 +14,7 @@ from cyclopts import Parameter
 
 from node.cli import check_views
 from node.cli.commands import check_sealed
+from node.cli.money_views import HOLDOUT_IDLE
 from node.cli.options import File, Here, NoNoise, Spec, holdout_file, read_spec
 from node.console.client import NoDaemon
 from node.console.failure import Failure
@@ -82,10 +83,21 @@ def job_check(
         found["warnings"].append(
             f"--holdout {holdout!r} is no file here; as a data set's name the daemon reads it"
         )
+    found["warnings"] += _holdout(draft.terms, holdout)
     found["cards"] = _ask(session, "offers.match", text, no_noise)
     found["quote"] = _quote(session, text, no_noise)
     session.emit(found, check_views.estimate(found, tokens))
     return Exit.OK
+
+
+def _holdout(terms: Terms, holdout: str | None) -> list[str]:
+    """What a hold-out set is for in this job, where a requester might expect something else."""
+    payment = terms.payment
+    if payment.measures and holdout is None:
+        return [f"merit_by is {payment.merit_by}: job post needs --holdout, to measure worth on it"]
+    if payment.merit and not payment.measures and holdout is not None:
+        return [f"--holdout {HOLDOUT_IDLE}"]
+    return []
 
 
 def _ask(session: Session, method: str, text: str, no_noise: bool) -> dict[str, Any] | None:
@@ -148,6 +160,7 @@ def _result(
         "token": currency(payment.token),
         "rate": str(payment.rate),
         "merit": str(payment.merit),
+        "merit_by": payment.merit_by.value,
         "block_seconds": block_seconds,
         "lifetime_seconds": draft.lifetime_seconds,
         "gaps": _gaps(terms),

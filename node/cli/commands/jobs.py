@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import Parameter
 
 from node.cli import views
-from node.cli.money_views import claims, quoted
+from node.cli.money_views import HOLDOUT_IDLE, PUBLISHES, claims, quoted
 from node.cli.options import (
     Here,
     Job,
@@ -30,11 +30,9 @@ from node.console.standing import fit_of_rows, noise_warning
 from node.control.codes import Exit
 
 if TYPE_CHECKING:
-    from node.control.shapes import Event, ModelFile
+    from node.control.shapes import Event, ModelFile, Posted
 
-_NO_HOLDOUT: Final = (
-    "warning: no hold-out set: accuracy stays blank, and merit is shared equally (--holdout)"
-)
+_NO_HOLDOUT: Final = "warning: no hold-out set: accuracy stays blank (--holdout)"
 
 
 def jobs(*, session: Here) -> int:
@@ -76,12 +74,23 @@ def job_post(
         f"posted {posted['job']}",
         f"escrowed {pay(posted['escrowed'], posted['token'], session.tokens)}",
         *([f"transaction {posted['transaction']}"] if posted["transaction"] else []),
-        *([] if holdout is not None else [_NO_HOLDOUT]),
+        *_holdout(posted, holdout),
         *noise_warning(posted),
         f"next: assay job watch {posted['job']}",
     ]
     session.emit(posted, lines)
     return Exit.OK
+
+
+def _holdout(posted: Posted, holdout: str | None) -> list[str]:
+    """What is measured on the hold-out set, and what becomes of it."""
+    if holdout is None:
+        return [_NO_HOLDOUT]
+    if posted["merit"] == "0" or posted["merit_by"] == "discretion":
+        return []
+    if posted["merit_by"] == "worth":
+        return [f"merit is by worth: {PUBLISHES}"]
+    return [f"--holdout {HOLDOUT_IDLE}"]
 
 
 def job_show(job: Job, *, session: Here) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from node.control.job_results import MeritBy
 from node.control.wire import Address, Digest, JobId, Wei
 
 
@@ -50,6 +51,8 @@ class Quote:
 
     token: the ERC-20 token that pays; null for ether
     escrow: what the contract would take, in the token's smallest unit
+    merit: the pot in it, which is shared at the end
+    merit_by: what shares it, as in JobSummary
     balance: what the account holds of it; null if the token does not say
     allowance: what the contract may take of the token already; 0 for ether
     approves: whether an approval of exactly the escrow would be sent before
@@ -62,6 +65,8 @@ class Quote:
 
     token: Address | None
     escrow: Wei
+    merit: Wei
+    merit_by: MeritBy
     balance: Wei | None
     allowance: Wei
     approves: bool

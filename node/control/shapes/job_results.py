@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from node.control.job_results import JobState, Part, Role
+from node.control.job_results import JobState, MeritBy, Part, Role
 
 
 class Audit(TypedDict):
@@ -97,6 +97,7 @@ class JobSummary(TypedDict):
     token: str | None
     rate: str
     merit: str
+    merit_by: MeritBy
     expires_at: float
     dataset: str
     fits: list[RowsFit]
@@ -147,6 +148,8 @@ class Posted(TypedDict):
     spec_digest: str
     escrowed: str
     token: str | None
+    merit: str
+    merit_by: MeritBy
     noisy: bool
     sealed: bool
     transaction: str

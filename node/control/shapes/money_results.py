@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from node.control.job_results import MeritBy
+
 
 class Account(TypedDict):
     # node.control.money.results.Account
@@ -49,6 +51,8 @@ class Quote(TypedDict):
     # node.control.money.results.Quote
     token: str | None
     escrow: str
+    merit: str
+    merit_by: MeritBy
     balance: str | None
     allowance: str
     approves: bool

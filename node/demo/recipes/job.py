@@ -121,6 +121,7 @@ max_owners = {OWNERS}
 [payment]
 rate = "{format_amount(RATE)}"
 merit = "{format_amount(MERIT)}"
+merit_by = "equal"
 
 [timing]
 enrol_seconds = {ENROL_SECONDS}

@@ -93,7 +93,8 @@ max_owners = 5
 [payment]                   # escrowed at posting: 20 rounds x 5 owners x rate, and merit
 token = "ether"
 rate = "0.001 ether"        # for each contribution
-merit = "0.02 ether"        # shared at the end, by measured worth on your hold-out set
+merit = "0.02 ether"        # shared at the end
+merit_by = "equal"          # "worth", measured on your hold-out set, needs 15 owners or more
 """
 
 

@@ -23,7 +23,7 @@ from protocol.arith.learning.worth_fit import Observations, fit
 from protocol.arith.learning.worth_record import MAX_VALUE, MeasuredRound, decode
 from protocol.arith.numbers.entropy import uniform_from_seed
 from protocol.errors import FatalError
-from protocol.params import MAX_COHORT
+from protocol.params import MAX_COHORT, TELLING_BLOCKS
 
 #: Rows that one coalition's loss is taken on: a round's sample of a larger holdout. Differences
 #: between coalitions on the same rows vary far less than losses do, and rounds draw anew.
@@ -33,10 +33,6 @@ MEASURED_ROWS: Final = 4096
 #: round in which one block throws the model far would outweigh the job: nearly everybody's worth
 #: would be how much they diluted it.
 LOSS_CAP: Final = 2.0
-
-#: Blocks in a round from which its values tell. With two, a bad block's harm is mostly the other's
-#: gain; with one there is nothing to compare.
-TELLING_BLOCKS: Final = 3
 
 
 def measure(
@@ -122,6 +118,7 @@ def worth_of_members(record: bytes, member_count: int, shuffled: bool) -> tuple[
             raise FatalError(
                 f"round {each.number} records member {int(each.members.max())} of {member_count}"
             )
+    # With two blocks, a bad one's harm is mostly the other's gain; with one nothing is compared.
     telling = [each for each in rounds if len(each.values) >= TELLING_BLOCKS]
     if not telling or 2 * len(telling) < len(rounds):
         return None

@@ -32,11 +32,12 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol.arith.learning.models import Floats
+from protocol.params import TELLING_ROUNDS
 
 Indices = npt.NDArray[np.intp]
 
 #: Folds of the cross-validation, and so the fewest rounds that tell.
-FOLDS: Final = 4
+FOLDS: Final = TELLING_ROUNDS
 
 #: Strengths of the shrinkage, strongest first, in units of a member's mean number of rounds.
 STRENGTHS: Final = tuple(4.0**j for j in range(2, -5, -1))

@@ -1,11 +1,13 @@
 """The requester's record of measured worth: one row a round, appended, in canonical bytes.
 
     'assay'  version (1 byte)  'W'  0 (1)  rounds (4)      then for each round
-    number (2)  blocks (2)  members of each block (2 each)  value of each block (8 each)
+    number (2)  blocks (2)  sums' digest (32)  sums' bytes (4)
+    members of each block (2 each)  value of each block (8 each)
     member indices, block by block, ascending within a block (2 each)
 
-Integers are big-endian, values little-endian IEEE 754. A record is local, and nobody is told its
-digest. It is read as strictly as bytes from outside, because the pot is shared by it.
+Integers are big-endian, values little-endian IEEE 754. Sums are the blob of the round's mean
+gradients, as docs/spec/worth.md, 'What is published', has it; zeros where none is published. The
+pot is shared by a record, so that it is read as bytes from outside are; an auditor's are.
 """
 
 from __future__ import annotations
@@ -20,17 +22,24 @@ import numpy.typing as npt
 
 from protocol.arith.learning.models import Floats
 from protocol.errors import FatalError, Malformed
-from protocol.params import MAX_COHORT, MAX_ROUNDS, PROTOCOL_VERSION
+from protocol.params import (
+    MAX_BLOB_BYTES,
+    MAX_COHORT,
+    MAX_RECORD_BYTES,
+    MAX_ROUNDS,
+    PROTOCOL_VERSION,
+)
 
 Indices = npt.NDArray[np.intp]
 
 _HEADER: Final = struct.Struct(">5sBcBI")
-_ROUND: Final = struct.Struct(">HH")
+_ROUND: Final = struct.Struct(">HH32sI")
 _MAGIC: Final = b"assay"
+
 _KIND: Final = b"W"
 
-#: Every round of the longest job, each with the largest cohort in blocks of one.
-MAX_RECORD_BYTES: Final = _HEADER.size + MAX_ROUNDS * (_ROUND.size + MAX_COHORT * (2 + 8 + 2))
+#: In the place of a digest where a round's sums are not published.
+NO_SUMS: Final = bytes(32)
 
 #: Largest absolute value of a block: sums over a job, and their squares, stay far within float64.
 MAX_VALUE: Final = 1e100
@@ -38,12 +47,17 @@ MAX_VALUE: Final = 1e100
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MeasuredRound:
-    """One round's blocks: sizes and values (one each), and all members, block by block."""
+    """One round's blocks: sizes and values (one each), and all members, block by block.
+
+    `sums` names the blob of their mean gradients, which has `sums_bytes`; zeros: there is none.
+    """
 
     number: int
     sizes: Indices
     values: Floats
     members: Indices
+    sums: bytes = NO_SUMS
+    sums_bytes: int = 0
 
     @property
     def entries(self) -> tuple[tuple[tuple[int, ...], float], ...]:
@@ -56,9 +70,14 @@ class MeasuredRound:
 
 
 def append(
-    previous: bytes | None, round_: int, entries: Sequence[tuple[Sequence[int], float]]
+    previous: bytes | None,
+    round_: int,
+    entries: Sequence[tuple[Sequence[int], float]],
+    sums: bytes = NO_SUMS,
+    sums_bytes: int = 0,
 ) -> bytes:
-    """The record with one more round; `entries` are each block's members and its measured value.
+    """The record with one more round; `entries` are each block's members and its measured value,
+    `sums` (32 bytes) names the blob of their mean gradients where it is published.
 
     A block whose sum was dropped belongs in it with value 0: it added nothing. Appending a round to
     the same record twice gives the same bytes. Raises Malformed for a `previous` that is no record,
@@ -71,6 +90,8 @@ def append(
             np.array([len(members) for members, _ in entries], dtype=np.intp),
             np.array([value for _, value in entries], dtype=np.float64) + 0.0,  # -0.0 becomes 0.0
             np.array([m for members, _ in entries for m in members], dtype=np.intp),
+            sums,
+            sums_bytes,
         )
         _check(added, rounds[-1].number if rounds else -1)
     except (Malformed, OverflowError, TypeError, ValueError) as error:
@@ -96,13 +117,13 @@ def decode(data: bytes) -> tuple[MeasuredRound, ...]:
     rounds: list[MeasuredRound] = []
     reader = _Reader(data, _HEADER.size)
     for _ in range(count):
-        number, blocks = _ROUND.unpack(reader.take(_ROUND.size))
+        number, blocks, sums, sums_bytes = _ROUND.unpack(reader.take(_ROUND.size))
         sizes = reader.array(">u2", blocks).astype(np.intp)
         values = reader.array("<f8", blocks).astype(np.float64)
         members = reader.array(">u2", int(sizes.sum())).astype(np.intp)
         if np.any((values == 0.0) & np.signbit(values)):
             raise Malformed(f"round {number}: a negative zero, which has no canonical form")
-        each = MeasuredRound(number, sizes, values, members)
+        each = MeasuredRound(number, sizes, values, members, sums, sums_bytes)
         _check(each, rounds[-1].number if rounds else -1)
         rounds.append(each)
     if reader.at != len(data):
@@ -134,6 +155,9 @@ def _check(each: MeasuredRound, last: int) -> None:
         raise Malformed(f"{where} after round {last}, {last + 1} to {MAX_ROUNDS - 1} may follow")
     if not 1 <= len(each.sizes) <= MAX_COHORT:
         raise Malformed(f"{where}: {len(each.sizes)} blocks, 1 to {MAX_COHORT} are allowed")
+    named = len(each.sums) == len(NO_SUMS) and (each.sums != NO_SUMS) == (each.sums_bytes > 0)
+    if not named or not 0 <= each.sums_bytes <= MAX_BLOB_BYTES:
+        raise Malformed(f"{where}: sums of {each.sums_bytes} bytes do not fit their digest")
     sound = np.abs(each.values) <= MAX_VALUE  # false for what is not a number, too
     if not sound.all():
         block = int(np.argmin(sound))
@@ -156,7 +180,7 @@ def _check(each: MeasuredRound, last: int) -> None:
 def _encode(each: MeasuredRound) -> bytes:
     return b"".join(
         (
-            _ROUND.pack(each.number, len(each.sizes)),
+            _ROUND.pack(each.number, len(each.sizes), each.sums, each.sums_bytes),
             each.sizes.astype(">u2").tobytes(),
             each.values.astype("<f8").tobytes(),
             each.members.astype(">u2").tobytes(),

@@ -43,6 +43,7 @@ block_size = {block}
 [payment]
 rate = "0.001 ether"
 merit = "0.01 ether"
+merit_by = "equal"
 
 [timing]
 enrol_seconds = 120

@@ -66,6 +66,7 @@ block_size = {owners}
 [payment]
 rate = "0.001 ether"
 merit = "0.01 ether"
+merit_by = "equal"
 
 [timing]
 enrol_seconds = 120

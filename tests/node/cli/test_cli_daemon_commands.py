@@ -300,7 +300,7 @@ async def test_a_job_without_a_hold_out_set_is_warned_of(assay: Any, tmp_path: P
         bare = await assay("job", "post", "job.toml", "--yes")
         assert "no hold-out set: accuracy stays" in bare.out
         held = await assay("job", "post", "job.toml", "--holdout", "ward-3", "--yes")
-        assert "hold-out" not in held.out
+        assert "no hold-out" not in held.out
 
 
 async def test_a_poor_account_is_the_chains_matter(assay: Any, tmp_path: Path) -> None:

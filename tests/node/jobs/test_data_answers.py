@@ -263,7 +263,7 @@ async def test_a_job_measures_on_the_version_of_the_hold_out_that_it_was_posted_
     await services.store.run(post)
     changed = await api.data_replace(*plain(tmp_path / "second.csv", "measure"))
     assert changed.kept == ("0x" + mine.key.hex(),)
-    rows = await compute._holdout(services, mine.key)
+    rows = await compute.holdout_rows(services, mine.key)
     assert rows is not None
     assert rows.digest == before.digest
 

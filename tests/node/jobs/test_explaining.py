@@ -27,6 +27,7 @@ from protocol.owner.state import OwnerState
 from protocol.policy.policy import Policy
 from protocol.policy.terms import describe, with_changes
 from protocol.requester.state import RequesterState
+from protocol.spec.job import MeritBy
 from protocol.tokens import NO_TOKENS
 
 COLUMNS = noisy_spec().columns
@@ -99,9 +100,35 @@ async def test_a_job_that_fits_passes_every_rule(services: Any, store: Store) ->
     # `known` and `delta` decide nothing by themselves: known_least and the budget do;
     # `explain_refusals` decides what is told, `payout` who is paid.
     assert terms - set(names) == {"known", "delta", "explain_refusals", "payout"}
-    assert set(names) - terms == {"decided", "columns", "rows", "admission", "data", "budget"}
+    assert set(names) - terms == {
+        "decided",
+        "columns",
+        "rows",
+        "admission",
+        "data",
+        "budget",
+        "merit",
+    }
+    shares = next(rule.why for rule in found.rules if rule.rule == "merit")
+    assert shares.endswith("in equal parts, one for each contribution")
     values = {rule.rule: rule.value for rule in found.rules}
     assert (values["accept"], values["corrupt_least"], values["data"]) == ("auto", 1, None)
+
+
+async def test_a_pot_that_nobody_can_check_is_called_so(services: Any, store: Store) -> None:
+    say(store)
+    of = machine(services)
+    cohort = dataclasses.replace(of.context.spec.cohort, min_owners=15, max_owners=20)
+    for by, words in ((MeritBy.DISCRETION, "discretionary"), (MeritBy.WORTH, "measures again")):
+        payment = dataclasses.replace(of.context.spec.payment, merit=7, merit_by=by)
+        holdout = bytes(32) if by is MeritBy.WORTH else b""
+        spec = of.context.spec
+        of.context.spec = dataclasses.replace(spec, payment=payment, cohort=cohort, holdout=holdout)
+        (found,) = await explaining.explain(services, of, "ward")
+        [rule] = [each for each in found.rules if each.rule == "merit"]
+        assert words in rule.why
+        assert rule.why.startswith("7 wei, ")
+        assert rule.outcome == "passes"
 
 
 async def test_every_broken_rule_is_named_with_what_it_leads_to(

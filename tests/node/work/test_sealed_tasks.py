@@ -27,7 +27,15 @@ from protocol.books.lists import RosterEntry
 from protocol.errors import FatalError, InputError, Malformed
 from protocol.layout.noise import NoisePlan
 from protocol.layout.packing import batch_maker
-from protocol.spec.job import ClassTarget, Family, FeatureMap, JobSpec, ModelSpec, encode_spec
+from protocol.spec.job import (
+    ClassTarget,
+    Family,
+    FeatureMap,
+    JobSpec,
+    MeritBy,
+    ModelSpec,
+    encode_spec,
+)
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context
 
@@ -110,7 +118,7 @@ def job(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Job]:
-    base = make_spec()
+    base = make_spec(min_owners=15, merit_by=MeritBy.DISCRETION)
     mapped = request.param == "fourier"
     shape = ModelSpec(
         Family.SOFTMAX,

@@ -17,6 +17,7 @@ from kits.specs import SPEC, specs, with_
 from protocol import params
 from protocol.errors import Malformed
 from protocol.spec.job import (
+    ETHER,
     CategoryFeature,
     ClassTarget,
     CohortSpec,
@@ -24,16 +25,24 @@ from protocol.spec.job import (
     Faulty,
     FeatureMap,
     JobSpec,
+    MeritBy,
     ModelSpec,
     NumberFeature,
     NumberTarget,
+    PaymentSpec,
+    PrivacySpec,
+    Terms,
     decode_spec,
     encode_spec,
     spec_digest,
 )
+from protocol.spec.merit import telling_rounds
+from protocol.spec.read import SpecError
+from protocol.spec.toml import parse_toml
 from protocol.wire.codec import encode
 
 VECTORS = paths.VECTORS / "spec"
+SPEC_TERMS = Terms(**{each.name: getattr(SPEC, each.name) for each in dataclasses.fields(Terms)})
 
 
 @given(specs())
@@ -219,7 +228,7 @@ def test_a_spec_above_the_limit_is_neither_written_nor_read() -> None:
 
 def test_another_version_is_told_from_garbage() -> None:
     data = encode_spec(SPEC)
-    assert data[:4] == b"\xdc\x00\x15\x01"
+    assert data[:4] == b"\xdc\x00\x16\x01"
     with pytest.raises(Malformed, match="is 2, this version of assay reads 1"):
         decode_spec(b"\xdc\x00\x20\x02" + data[4:])
     with pytest.raises(Malformed, match="is 3, this version"):
@@ -227,6 +236,64 @@ def test_another_version_is_told_from_garbage() -> None:
     for garbage in (b"", b"\xdc", b"\x91", b"\xc0", b"\xdc\x00\x14", data[:-1]):
         with pytest.raises(Malformed):
             decode_spec(garbage)
+
+
+WORTH = PaymentSpec(ETHER, 1, 1, MeritBy.WORTH)
+OWNERS = CohortSpec(15, 20, 5, (), False)
+LARGE = dataclasses.replace(SPEC_TERMS, cohort=OWNERS, payment=WORTH)
+
+
+@pytest.mark.parametrize("by", [MeritBy.WORTH, MeritBy.DISCRETION])
+def test_a_pot_that_cannot_be_measured_is_equal_or_none(by: MeritBy) -> None:
+    """Three blocks from the start; each fault says what to do."""
+    assert with_("payment.merit_by", by, LARGE)
+    few = CohortSpec(14, 20, 5, (), False)
+    with pytest.raises(
+        Faulty, match=rf"is {by}, which is measured from 3 blocks on; min_owners 14"
+    ):
+        with_("cohort", few, with_("payment.merit_by", by, LARGE))
+    assert with_("cohort", few, with_("payment.merit_by", MeritBy.EQUAL, LARGE))
+    assert with_("cohort", few, with_("payment", PaymentSpec(ETHER, 1, 0, by), LARGE))
+
+
+@pytest.mark.parametrize(("least", "most", "rounds"), [(15, 15, 8), (15, 20, 10), (50, 50, 6)])
+def test_blocks_that_change_need_rounds_that_tell_owners_apart(
+    least: int, most: int, rounds: int
+) -> None:
+    """19 owners in three blocks give two equations a round."""
+    noisy = dataclasses.replace(
+        LARGE,
+        privacy=PrivacySpec(8.0, 1e-5, 0, 1, False),
+        training=dataclasses.replace(LARGE.training, local_steps=1, rounds=rounds),
+        encryption=dataclasses.replace(LARGE.encryption, value_bits=32),
+        cohort=CohortSpec(least, most, 5, (), True),
+    )
+    assert telling_rounds(noisy.cohort) == rounds
+    with pytest.raises(Faulty, match=rf"{rounds - 1} rounds do not tell up to {most} owners"):
+        with_("training.rounds", rounds - 1, noisy)
+
+
+def test_what_is_published_shows_no_sealed_weights_and_fits_a_blob() -> None:
+    file = (paths.ROOT / "docs" / "examples" / "digits-sealed.toml").read_text()
+    file = file.replace("owners = 5", "owners = 15")
+    assert parse_toml(file.replace('"equal"', '"discretion"')).terms.payment.measures
+    with pytest.raises(SpecError, match="they would show a sealed model's weights"):
+        parse_toml(file.replace('"equal"', '"worth"'))
+    dense = dataclasses.replace(
+        with_("training.batch_rows", 1, LARGE), model=ModelSpec(Family.DENSE, 65_536)
+    )
+    with pytest.raises(Faulty, match=r"sums are published: \d+ bytes, 671088640 are allowed"):
+        with_("cohort", CohortSpec(15, 1_000, 5, (), False), dense)
+
+
+def test_the_holdout_is_named_where_it_is_published_and_nowhere_else() -> None:
+    with pytest.raises(Faulty, match="holdout: has 32 bytes; any other has 0"):
+        with_("holdout", bytes(32))
+    named = {"cohort": LARGE.cohort, "payment": WORTH}
+    assert dataclasses.replace(SPEC, **named, holdout=bytes(32))
+    for wrong in (b"", bytes(31)):
+        with pytest.raises(Faulty, match=r"worth has 32"):
+            dataclasses.replace(SPEC, **named, holdout=wrong)
 
 
 def test_the_wire_obeys_the_same_rules() -> None:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kits.examples import examples
 
-from protocol.arith.learning.worth_record import MAX_RECORD_BYTES, MAX_VALUE, append, decode
+from protocol.arith.learning.worth_record import MAX_VALUE, append, decode
 from protocol.errors import FatalError, Malformed
-from protocol.params import MAX_COHORT, MAX_ROUNDS
+from protocol.params import MAX_BLOB_BYTES, MAX_COHORT, MAX_RECORD_BYTES, MAX_ROUNDS
 
 Entries = list[tuple[tuple[int, ...], float]]
 
@@ -67,7 +67,9 @@ def test_other_bytes_are_refused_or_canonical(
         found = decode(bytes(changed))
     except Malformed:
         return
-    again = build([(each.number, list(each.entries)) for each in found])
+    again: bytes | None = None
+    for each in found:
+        again = append(again, each.number, list(each.entries), each.sums, each.sums_bytes)
     assert again == changed, "what is taken has one encoding"
 
 
@@ -80,14 +82,19 @@ def test_garbage_is_refused(data: bytes) -> None:
 
 
 def test_the_layout_is_the_specifications() -> None:
-    data = append(append(None, 1, [((3, 7), 0.5), ((2,), -0.0)]), 300 - 50, [((0,), 2.0)])
+    first = append(None, 1, [((3, 7), 0.5), ((2,), -0.0)])
+    data = append(first, 300 - 50, [((0,), 2.0)], b"\x07" * 32, 1000)
     assert data == (
         b"assay\x01W\x00"
         + struct.pack(">I", 2)
-        + struct.pack(">HHHH", 1, 2, 2, 1)
+        + struct.pack(">HH", 1, 2)
+        + bytes(36)
+        + struct.pack(">HH", 2, 1)
         + struct.pack("<dd", 0.5, 0.0)
         + struct.pack(">HHH", 3, 7, 2)
-        + struct.pack(">HHH", 250, 1, 1)
+        + struct.pack(">HH", 250, 1)
+        + b"\x07" * 32
+        + struct.pack(">IH", 1000, 1)
         + struct.pack("<d", 2.0)
         + struct.pack(">H", 0)
     )
@@ -116,6 +123,16 @@ def test_a_round_that_cannot_be_is_not_recorded(round_: int, entries: Entries, w
         append(record, round_, entries)
 
 
+@pytest.mark.parametrize(
+    ("sums", "size"),
+    [(bytes(32), 1), (b"\x01" * 32, 0), (b"\x01" * 31, 1), (b"\x01" * 32, MAX_BLOB_BYTES + 1)],
+)
+def test_sums_have_a_name_and_a_size_or_neither(sums: bytes, size: int) -> None:
+    with pytest.raises(FatalError, match="do not fit their digest"):
+        append(None, 0, [((1,), 1.0)], sums, size)
+    assert append(None, 0, [((1,), 1.0)], b"\x01" * 32, MAX_BLOB_BYTES)
+
+
 def test_a_block_may_follow_one_of_higher_members() -> None:
     entries = [((8, 9), 1.0), ((1, 2), 2.0)]
     assert list(decode(append(None, 0, entries))[0].entries) == entries
@@ -133,7 +150,9 @@ def test_a_block_may_follow_one_of_higher_members() -> None:
         (8, b"\xff\xff\xff\xff", "of 4294967295 rounds"),
         (8, b"\x00\x00\x00\x02", "short"),
         (14, b"\xff\xff", "short"),
-        (18, struct.pack("<d", -0.0), "negative zero"),
+        (16, b"\x01", "sums of 0 bytes"),
+        (51, b"\x01", "sums of 1 bytes"),
+        (54, struct.pack("<d", -0.0), "negative zero"),
     ],
 )
 def test_a_header_that_lies_is_named(at: int, value: bytes, why: str) -> None:
