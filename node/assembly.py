@@ -277,7 +277,7 @@ async def _look_at_clock(services: Services, head: Head) -> None:
 
 
 def _closed(engine: Engine) -> Iterator[Machine]:
-    """Finished jobs whose rest is about to come back."""
+    """Jobs that are over and still hang on the chain, for their rest."""
     return (
         machine
         for machine in engine.machines.values()

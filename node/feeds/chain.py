@@ -21,7 +21,7 @@ from node.store import jobs
 from node.store.store import Transaction
 from protocol.machines import inputs
 from protocol.machines.job import OVER
-from protocol.requester.pay import PAID, WINDING_UP, awaits_rest
+from protocol.requester.pay import PAID, WINDING_UP, awaits_rest, takes_rest
 from protocol.requester.state import RequesterState
 
 
@@ -136,7 +136,9 @@ def _follows_chain(machine: Machine) -> bool:
     whose rest comes back."""
     state = machine.state
     waits = isinstance(state, RequesterState) and (
-        state.phase in WINDING_UP or (state.phase in PAID and awaits_rest(machine.context, state))
+        state.phase in WINDING_UP
+        or (state.phase in PAID and awaits_rest(machine.context, state))
+        or takes_rest(machine.context, state)
     )
     return not machine.broken and (waits or state.phase not in OVER)
 

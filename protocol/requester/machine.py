@@ -177,7 +177,7 @@ _HANDLERS: dict[type, Callable[[RequesterTurn, Any], None]] = {
     inputs.ChainFinished: pay.chain_finished,
     inputs.ChainCancelled: pay.cancelled,
     inputs.ChainClaimed: lambda turn, input_: None,
-    inputs.ChainWithdrawn: lambda turn, input_: None,
+    inputs.ChainWithdrawn: pay.withdrawn,
     inputs.Tick: _tick,
 }
 

@@ -8,6 +8,8 @@ contribution is owed is taken back once the contract has closed the job.
 
 from __future__ import annotations
 
+from typing import Final
+
 from protocol.errors import StateError
 from protocol.machines import inputs
 from protocol.machines.effects import (
@@ -32,6 +34,10 @@ WINDING_UP = (JobPhase.CANCELLED, JobPhase.FAILED)
 
 #: Phases of a finished job in which its rest comes back.
 PAID = (JobPhase.PAYING, JobPhase.CLOSED)
+
+
+#: Chain blocks after which no late event is waited for.
+_LATE_BLOCKS: Final = 64
 
 
 def finish(turn: RequesterTurn, event: JobEvent) -> None:
@@ -88,7 +94,7 @@ def _withdraw_when_paid(turn: RequesterTurn) -> None:
     if turn.state.phase is JobPhase.PAYING:
         go(turn, JobEvent.SETTLED)
     if not awaits_rest(turn.context, turn.state):
-        turn.change(withdrawals=1)
+        turn.change(withdrawals=turn.state.withdrawals or 2)
     elif turn.state.settling or _is_closed(turn):
         turn.change(withdrawals=1)
         turn.emit(TransactWithdraw(0))
@@ -100,8 +106,14 @@ def awaits_rest(context: JobContext, state: RequesterState) -> bool:
 
 
 def takes_rest(context: JobContext, state: RequesterState) -> bool:
-    """Whether it will be asked for a few chain blocks from now: the closing has been seen."""
-    return state.closed_block > 0 and awaits_rest(context, state)
+    """Whether the chain's next blocks matter to it: the event of `finish` is still to be read, or
+    the closing was seen, and the rest is not seen to be back. An event may be shown late."""
+    asked = state.withdrawals == 1
+    if state.phase in PAID and not asked and not state.cancel_effective:
+        return awaits_rest(context, state)
+    due = asked or (state.phase in (*PAID, *WINDING_UP) and awaits_rest(context, state))
+    last = state.closed_block + context.spec.timing.finality_blocks + _LATE_BLOCKS
+    return due and state.closed_block > 0 and state.head < last
 
 
 def _surplus(context: JobContext, state: RequesterState) -> int:
@@ -173,6 +185,12 @@ def cancelled(turn: RequesterTurn, input_: inputs.ChainCancelled) -> None:
 def chain_finished(turn: RequesterTurn, input_: inputs.ChainFinished) -> None:
     """Until then commitments can be put back, and what is kept for them stays where it is."""
     turn.change(cancel_effective=input_.effective)
+
+
+def withdrawn(turn: RequesterTurn, input_: inputs.ChainWithdrawn) -> None:
+    """The rest is back, and nothing more hangs on the chain."""
+    if turn.state.withdrawals == 1:
+        turn.change(withdrawals=2)
 
 
 def return_rest(turn: RequesterTurn, head: inputs.ChainHead) -> None:

@@ -284,7 +284,7 @@ class RequesterState(Wire):
     evidence_digest: NoDigest = b""
     evidence_size: BlobSize = 0
     unpaid: Unpaid = field(default_factory=Unpaid)
-    withdrawals: int = 0
+    withdrawals: int = 0  # 1: the rest is asked for; 2: it is back, or there is none
     cancel_effective: int = 0  # Unix seconds at which the contract closes the job
     closed_block: int = 0  # the first block seen at or after that moment
     settling: bool = False

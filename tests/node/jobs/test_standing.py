@@ -26,6 +26,7 @@ from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Phase, Role
 from protocol.owner.state import OwnerState
+from protocol.requester.pay import takes_rest
 from protocol.requester.state import (
     BlockRecord,
     Blocks,
@@ -150,6 +151,31 @@ def test_a_finished_job_follows_the_chain_until_its_rest_is_asked_for() -> None:
     assert feed._follows_chain(machine(state))
     assert not feed._follows_chain(machine(dataclasses.replace(state, withdrawals=1)))
     assert not feed._follows_chain(machine(OwnerState(phase=JobPhase.CLOSED)))
+
+
+def test_a_job_that_is_over_hangs_on_the_chain_until_its_rest_is_seen_to_be_back() -> None:
+    """Where nothing hangs on the chain, events that a node shows late are not waited for."""
+    depth = JOB.spec.timing.finality_blocks
+    finished = RequesterState(phase=JobPhase.CLOSED)
+    context = machine(finished).context
+
+    def hangs(**changes: Any) -> bool:
+        return takes_rest(context, dataclasses.replace(finished, **changes))
+
+    assert hangs()  # the event of finish tells the moment
+    told = {"cancel_effective": 1_800_000_000}
+    assert not hangs(**told)
+    closed = {**told, "closed_block": 100, "head": 100}
+    assert hangs(**closed)
+    assert hangs(**closed, withdrawals=1)
+    assert not hangs(**closed, withdrawals=2)
+    assert hangs(**{**closed, "head": 100 + depth + 63}, withdrawals=1)
+    assert not hangs(**{**closed, "head": 100 + depth + 64}, withdrawals=1)
+    assert hangs(**closed, phase=JobPhase.CANCELLED, withdrawals=1, settling=True)
+    assert not hangs(phase=JobPhase.CANCELLED)
+    assert not hangs(withdrawals=1)
+    asked = machine(dataclasses.replace(finished, **closed, withdrawals=1))
+    assert feed._follows_chain(asked)
 
 
 def test_a_finish_of_an_older_contract_is_still_read(store: Store) -> None:
