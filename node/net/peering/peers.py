@@ -165,7 +165,7 @@ class Peers:
             known.extend(self._host.get_peerstore().addrs(peer))
         except Exception as error:
             log.debug("no address of %s", peer, exc_info=error)
-        return known
+        return [address for address in known if _reads(address)]
 
     async def _dial(self, peer: ID) -> None:
         """Dial each known address until one answers as that peer. Raises Unreachable."""
@@ -408,3 +408,13 @@ class Peers:
 
 def _dice() -> float:
     return random.random()  # noqa: S311 - spreads load
+
+
+def _reads(address: Multiaddr) -> bool:
+    """Whether a told address is one; the library keeps any bytes, and fails when it reads them."""
+    try:
+        str(address)
+    except Exception as error:
+        log.debug("an address that is none", exc_info=error)
+        return False
+    return True

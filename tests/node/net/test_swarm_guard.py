@@ -11,12 +11,14 @@ from libp2p.abc import INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
+from libp2p.identity.identify.pb.identify_pb2 import Identify
 from libp2p.network.stream.exceptions import StreamError
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.stream_muxer.yamux.yamux import YamuxStream
 from libp2p.utils.varint import encode_varint_prefixed
 
+from node.net.errors import Unreachable
 from node.net.peering import lines, peers, whois
 from node.net.rules import pace, worth
 from node.net.swarm import Swarm
@@ -371,3 +373,19 @@ async def test_false_and_foreign_records_teach_nothing() -> None:
         await stream.close()
         assert set(store.peers_with_addrs()) <= honest | {rogue.get_id()}
         assert victim.statistics()["records.bad"] == 1
+
+
+async def test_an_address_that_is_none_ends_nothing() -> None:
+    """A push of bytes that spell no address is kept by the library; whoever dials looks at them."""
+    told = Identify(listen_addrs=[bytes(32)]).SerializeToString()
+    async with swarm() as victim, stranger(victim) as rogue:
+        stream = await stream_to(rogue, victim, "/ipfs/id/push/1.0.0")
+        await stream.write(encode_varint_prefixed(told))
+        peer = rogue.get_id()
+        kept = victim._parts.host.get_peerstore()
+        await wait_until(lambda: peer in kept.peers_with_addrs())
+        assert bytes(32) in [address.to_bytes() for address in kept.addrs(peer)]
+        # As when the peer is gone, and this node has too few others.
+        with pytest.raises(Unreachable, match="no answer at no address"):
+            await victim._parts.peers._dial_addresses(peer)
+        await assert_alive(victim)
