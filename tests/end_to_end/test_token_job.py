@@ -55,6 +55,7 @@ async def test_a_token_job_from_its_check_to_what_its_owner_sends(
 ) -> None:
     chain, requester, owners = swarm.chain, swarm.requester, swarm.owners
     chain.rpc("assay_fund", "0x" + SIGNERS[8].account.hex(), hex(ETHER))
+    chain.rpc("evm_mine")
     token = await trio.to_thread.run_sync(deploy_mock, chain, "permit_token_mock")
     here = to_checksum(token)
     command(chain, token, MINT, swarm.account, ESCROW + 1_000_000)
