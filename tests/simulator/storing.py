@@ -34,7 +34,7 @@ from node.engine.engine import Engine, Machine, Wanted
 from node.feeds.inbox import ACKNOWLEDGED, Inbox
 from node.perform import lists, messages
 from node.store import records
-from node.store.blobs import BlobRef, Blobs
+from node.store.blobs import BlobLost, BlobRef, Blobs
 from node.store.store import Store
 from protocol.books.enrolment import spec_domain
 from protocol.layout.packing import model_bytes
@@ -132,7 +132,8 @@ class Desk:
 
         def blob(digest: bytes) -> BlobRef:
             size = blobs.size(digest)
-            assert size is not None
+            if size is None:
+                raise BlobLost(digest, "the desk")
             return BlobRef(digest, size)
 
         async def publish(_: str, frame: bytes) -> None:
