@@ -13,7 +13,7 @@ from node.work import tasks
 from node.work.tasks import Work, get, put
 from protocol.books.merit import merit_weights
 from protocol.books.remeasured import Remeasured
-from protocol.errors import FatalError, Malformed
+from protocol.errors import FatalError, InputError, Malformed
 from protocol.wire.blobs import blob_digest
 
 
@@ -124,7 +124,8 @@ def remeasure(
         if measured is None:
             return Remeasured((), "")
         worths = worth.worth_of_members(measured, members, spec.cohort.shuffle)
-    except (FatalError, Malformed) as error:
-        # All of it is the requester's word: what no honest one publishes is a finding.
+    except (FatalError, InputError, Malformed) as error:
+        # All of it is the requester's word: what no honest one publishes is a finding. Rows that do
+        # not fit the model are no fault of this node's user.
         return Remeasured((), f"what was published cannot be measured: {error}")
     return Remeasured(() if worths is None else merit_weights(worths), "")

@@ -16,6 +16,7 @@ from node.work import remeasure, tasks
 from node.work.remeasure import Step
 from protocol.arith import kernels
 from protocol.arith.learning import models
+from protocol.arith.learning.published import encode_holdout
 from protocol.arith.learning.training import local_gradient
 from protocol.arith.learning.worth_record import append, decode
 from protocol.arith.numbers.vectors import Kind, decode_vector, encode_vector
@@ -214,6 +215,10 @@ def test_bytes_that_are_nothing_are_a_finding(
     for wrong in ({"record": b"x" * 50}, {"holdout": b"y" * 100}):
         named = {name: tasks.put(requester.work, data) for name, data in wrong.items()}
         assert "cannot be measured" in requester.audited(**named).fault
+    x, y = cloud(1)
+    classless = tasks.put(requester.work, encode_holdout(x, y + 5.0, NONCE))
+    found = requester.audited(holdout=classless)
+    assert found.fault.endswith("a target is none of the classes 0 to 1")
     with pytest.raises(Malformed):
         remeasure.sums_of(requester.work, tasks.put(requester.work, b"x" * 50))
 
