@@ -19,7 +19,7 @@ from protocol.books import evidence, lists
 from protocol.books.audit import ChainBooks, ChainRound, Check, audit
 from protocol.books.evidence import ClaimProof, Evidence
 from protocol.books.lists import Leaf
-from protocol.errors import StateError
+from protocol.errors import Malformed, StateError
 from protocol.machines.job import OVER, JobPhase
 from protocol.owner.state import OwnerState
 from protocol.requester.state import RequesterState
@@ -30,52 +30,84 @@ _TRAINED: Final = (JobPhase.FINISHING, JobPhase.PAYING, *OVER)
 Lists = dict[int, tuple[bytes, tuple[Leaf, ...]]]
 
 
-def round_lists(services: Services, machine: Machine, books: Evidence | None) -> Lists:
-    """Every contribution list that this node holds, by round: the blob, and its contributors."""
-    state = machine.state
-    wanted: dict[int, bytes] = {}
-    if isinstance(state, OwnerState):
-        # Nothing can be claimed for a round that the chain does not hold.
-        wanted = {e.round: e.list_digest for e in state.earned if e.block}
-    if isinstance(state, RequesterState):
-        wanted = {r.number: r.list_digest for r in state.records}
-    if books is not None:
-        wanted |= {r.number: r.list_digest for r in books.rounds}
+def _read_lists(services: Services, machine: Machine, wanted: dict[int, bytes]) -> Lists:
+    """The contribution lists of these digests that are here, by round: the blob, its contributors.
+
+    Evidence is its requester's word, and may call anything a list: what is none is left out.
+    """
+    cohort = machine.context.cohort
+    count = None if cohort is None else len(cohort.members)
     found: Lists = {}
     for number, digest in sorted(wanted.items()):
-        if services.blobs.size(digest) is not None:
-            data = services.blobs.get(services.blob(digest))
-            found[number] = data, lists.leaves(lists.decode_contributions(data))
+        if services.blobs.size(digest) is None:
+            continue
+        data = services.blobs.get(services.blob(digest))
+        try:
+            leaves = lists.leaves(lists.decode_contributions(data))
+        except Malformed:
+            continue
+        if count is None or all(leaf.member < count for leaf in leaves):
+            found[number] = data, leaves
     return found
+
+
+def _own_lists(machine: Machine) -> dict[int, bytes]:
+    """Digests of lists that were examined here, by round."""
+    state = machine.state
+    if isinstance(state, RequesterState):
+        return {r.number: r.list_digest for r in state.records}
+    # Nothing can be claimed for a round that the chain does not hold.
+    return {e.round: e.list_digest for e in state.earned if e.block}
+
+
+def _named_lists(books: Evidence | None) -> dict[int, bytes]:
+    """Digests of lists as the evidence has them."""
+    return {} if books is None else {r.number: r.list_digest for r in books.rounds}
 
 
 def known_lists(services: Services, machine: Machine) -> Lists:
     """The lists of every committed round that this node can see."""
-    return round_lists(services, machine, held_evidence(services, machine))
+    named = _named_lists(held_evidence(services, machine)) | _own_lists(machine)
+    return _read_lists(services, machine, named)
 
 
 def held_evidence(services: Services, machine: Machine) -> Evidence | None:
-    """The job's evidence if it is here."""
+    """The job's evidence if it is here. What a requester calls evidence and is none is as good as
+    none: no view of this node, and no pay, hangs on it."""
+    try:
+        return _evidence(services, machine)
+    except Malformed:
+        return None
+
+
+def _evidence(services: Services, machine: Machine) -> Evidence | None:
+    """The same. Raises Malformed where its bytes are none."""
     digest = machine.state.evidence_digest
     if not digest or services.blobs.size(digest) is None:
         return None
     return evidence.decode_evidence(services.blobs.get(services.blob(digest)))
 
 
-def claims(services: Services, machine: Machine, account: bytes | None) -> list[ClaimProof]:
+def claims(
+    services: Services, machine: Machine, account: bytes | None, merit_root: bytes
+) -> list[ClaimProof]:
     """Proofs for one account, or for everybody who has something to claim.
 
-    Merit is proved for a job that was finished on the chain. A job that closed otherwise has equal
-    shares, which need no proof. Raises StateError if nothing is settled yet, or a list is missing
-    here.
+    Merit is proved for a job that was finished on the chain, where the contract has `merit_root`
+    (32 bytes; empty: none). A job that closed otherwise has equal shares, which need no proof; and
+    under another root none can be given, which is no reason to leave a round unpaid. Raises
+    StateError if nothing is settled yet, or a list is missing here. An owner's own pay needs the
+    lists alone that it examined itself: what the evidence says of others cannot hold it up.
     """
-    cohort = machine.context.cohort
-    books = held_evidence(services, machine)
-    held = round_lists(services, machine, books)
+    cohort, state = machine.context.cohort, machine.state
+    books, wanted = held_evidence(services, machine), _own_lists(machine)
+    if not (wanted and isinstance(state, OwnerState) and account == state.payout):
+        wanted = _named_lists(books) | wanted
+    held = _read_lists(services, machine, wanted)
     if cohort is None or not held:
         raise StateError("nothing is committed yet that could be claimed")
     if books is not None:
-        missing = [r.number for r in books.rounds if r.number not in held]
+        missing = [number for number in sorted(wanted) if number not in held]
         if missing:
             raise StateError(f"the contribution list of round {missing[0]} is not here yet")
     rounds = [(number, leaves) for number, (_, leaves) in held.items()]
@@ -84,8 +116,16 @@ def claims(services: Services, machine: Machine, account: bytes | None) -> list[
         if account not in accounts:
             raise StateError(f"0x{account.hex()} has contributed to no committed round")
         accounts = (account,)
-    merit = books if _finished(machine) else None
+    merit = books if _finished(machine) and _merit_root(books) == merit_root else None
     return [evidence.prove_claim(cohort, rounds, merit, each) for each in accounts]
+
+
+def _merit_root(books: Evidence | None) -> bytes | None:
+    """The root of the evidence's merit; None where it makes no tree."""
+    try:
+        return None if books is None else evidence.merit_tree(books).root.hash
+    except ValueError:
+        return None
 
 
 def _finished(machine: Machine) -> bool:
@@ -121,10 +161,17 @@ async def audit_job(
     measured = await remeasured(services, machine)
 
     def check() -> tuple[Check, ...]:
-        books = held_evidence(services, machine)
+        try:
+            books = _evidence(services, machine)
+        except Malformed as error:
+            return (
+                Check("evidence", False, f"what the requester calls evidence is none: {error}"),
+            )
         if books is None or context.cohort is None:
             raise StateError("the job's evidence is not here: it is audited once it is finished")
-        held = round_lists(services, machine, books)
+        # What the evidence names is judged, whatever this node examined before.
+        named = _own_lists(machine) | _named_lists(books)
+        held = _read_lists(services, machine, named)
         on_chain = chain_books(view, told, seeds)
         groups = len(books.seeds)
         if len(context.cohort.roots) < groups <= len(on_chain.enrol_roots):

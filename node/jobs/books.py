@@ -170,7 +170,10 @@ class Books:
         """Send claims for one account, or for all accounts that have something to claim."""
         services, context = self._services, machine.context
         wanted = None if account is None else parse_address(account)
-        proofs = await trio.to_thread.run_sync(claims, services, machine, wanted)
+        told = await services.store.read(partial(jobs.contract_events, job=machine.key))
+        ends = (e.event for e in told if isinstance(e.event, events.Finished))
+        root = next((each.merit_root for each in ends), b"")
+        proofs = await trio.to_thread.run_sync(claims, services, machine, wanted, root)
         sent, token = [], currency(context.spec.payment.token)
         for proof in (part for whole in proofs for part in split_claim(whole)):
             if not await self._due(machine, proof):

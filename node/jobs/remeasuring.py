@@ -6,6 +6,7 @@ each owner that audited.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import Final
 
@@ -39,7 +40,10 @@ async def remeasured(services: Services, machine: Machine) -> Remeasured:
     known = digest and services.blobs.size(digest) is not None
     if not context.spec.payment.publishes or cohort is None or not known:
         return NOT_MEASURED
-    books = evidence.decode_evidence(services.blobs.get(services.blob(digest)))
+    try:
+        books = evidence.decode_evidence(services.blobs.get(services.blob(digest)))
+    except Malformed:
+        return NOT_MEASURED  # the audit says so by itself
     # The digest is the spec's: whatever the evidence says, only these rows count.
     holdout = BlobRef(context.spec.holdout, books.holdout_size)
     record = BlobRef(books.record_digest, books.record_size) if books.record_digest else None
@@ -68,15 +72,16 @@ async def remeasured(services: Services, machine: Machine) -> Remeasured:
 
 
 def _steps(services: Services, cohort: Cohort, books: Evidence) -> tuple[remeasure.Step, ...]:
-    """The evidence's rounds, each with the blocks of its list; a list that is not here has none,
-    which the audit says by itself."""
+    """The evidence's rounds, each with the blocks of its list; a list that is not here, or is none,
+    has no blocks, which the audit says by itself."""
     found = []
     for each in books.rounds:
         blocks: tuple[tuple[int, ...], ...] = ()
         if services.blobs.size(each.list_digest) is not None:
             data = services.blobs.get(services.blob(each.list_digest))
-            listed = lists.decode_contributions(data)
-            blocks = tuple(block.members for block in listed.blocks)
+            with contextlib.suppress(Malformed):
+                listed = lists.decode_contributions(data)
+                blocks = tuple(block.members for block in listed.blocks)
         found.append(remeasure.Step(each.number, each.model_digest, each.next_model, blocks))
     return tuple(found)
 

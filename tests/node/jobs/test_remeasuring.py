@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -144,3 +145,17 @@ async def test_sizes_that_no_job_has_are_not_fetched(tmp_path: Path) -> None:
 async def test_a_record_that_is_none_is_a_finding(tmp_path: Path) -> None:
     found, _ = await measured(tmp_path, books_of(), ALL, Malformed("too short"))
     assert found.fault == "the record of worth: too short"
+
+
+async def test_a_list_that_is_none_has_no_blocks(tmp_path: Path) -> None:
+    books = books_of()
+    blobs = Blobs(tmp_path)
+    false = dataclasses.replace(books.evidence.rounds[0], list_digest=blobs.put(b"none").digest)
+    other = books.with_evidence(rounds=(false, books.evidence.rounds[1]))
+    blobs.put(other.lists[1][0])
+    here = SimpleNamespace(
+        blobs=blobs, blob=lambda digest: BlobRef(digest, blobs.size(digest) or 0)
+    )
+    told: Any = here
+    steps = remeasuring._steps(told, other.job.cohort, other.evidence)
+    assert [len(step.blocks) for step in steps] == [0, 3]

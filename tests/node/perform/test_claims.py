@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from kits.books import Books as Ledger
 from kits.books import make_books, make_job
 
+from node.chain import events
 from node.chain.intents import rows
 from node.chain.intents.intents import Intent, IntentOutcome
 from node.chain.intents.rows import GAP
@@ -21,6 +23,7 @@ from node.jobs.books import Books, taken_back
 from node.perform.chain import settled
 from node.store import records
 from node.store.blobs import BlobRef, Blobs
+from node.store.jobs import save_contract_event
 from node.store.store import Store
 from protocol.books.evidence import encode_evidence
 from protocol.books.trees import depth_of
@@ -82,8 +85,8 @@ def chain(ledger: Ledger) -> Chain:
 
 
 @pytest.fixture
-def services(tmp_path: Path, ledger: Ledger, chain: Chain) -> Any:
-    """The parts that are asked here."""
+async def services(tmp_path: Path, ledger: Ledger, chain: Chain) -> AsyncIterator[Any]:
+    """The parts that are asked here; the contract said that the job is finished."""
     blobs = Blobs(tmp_path)
     blobs.put(encode_evidence(ledger.evidence))
     for data, _ in ledger.lists.values():
@@ -98,9 +101,21 @@ def services(tmp_path: Path, ledger: Ledger, chain: Chain) -> Any:
         fed.append((job, input_))
 
     engine = SimpleNamespace(feed=feed, fed=fed)
-    return SimpleNamespace(
-        blobs=blobs, blob=blob, chain=chain, intents=chain, engine=engine, clock=Clock()
-    )
+    books = ledger.chain
+    ends = books.final_model, books.evidence_digest, books.merit_root
+    said = events.Finished(ledger.job.id, *ends, ledger.job.spec.payment.merit, 7200)
+    with Store.open(tmp_path / "books.db") as store:
+        seen = events.ChainEvent(20, bytes(32), 0, bytes(32), said)
+        await store.run(partial(save_contract_event, event=seen))
+        yield SimpleNamespace(
+            blobs=blobs,
+            blob=blob,
+            chain=chain,
+            intents=chain,
+            engine=engine,
+            clock=Clock(),
+            store=store,
+        )
 
 
 def owner(ledger: Ledger, rounds: int, finished: bool) -> Machine:
