@@ -48,7 +48,7 @@ from node.store.blobs import BlobLost, Blobs
 from node.store.store import Store
 from node.workers.compute import Compute
 from protocol.books.lists import examine_cohort
-from protocol.errors import FatalError, Malformed
+from protocol.errors import AssayError, FatalError, Malformed
 from protocol.machines import inputs
 from protocol.machines.job import OVER
 from protocol.machines.machine import JobContext, one_line
@@ -102,13 +102,22 @@ class Node:
 
     async def _run_engine(self) -> None:
         """Lists that are lost come first: what a job does, it does among the members in its list.
-        Until then its machine stands, and what it is told waits."""
-        for machine, error in self.lost:
-            if await recover(self.services, machine, error):
-                machine.broken = ""
-                await trio.to_thread.run_sync(_restore_cohort, self.services, machine)
+        Until then its machine stands, and what it is told waits; so do all others, and lists are
+        fetched at once, in the time of one."""
+        async with trio.open_nursery() as nursery:
+            for machine, lost in self.lost:
+                nursery.start_soon(self._find_list, machine, lost)
         self.inbox.machines_changed()
         await self.services.engine.run()
+
+    async def _find_list(self, machine: Machine, lost: BlobLost) -> None:
+        """A list that is not found, or that the disk does not take, stops its job alone."""
+        try:
+            if await recover(self.services, machine, lost):
+                machine.broken = ""
+                await trio.to_thread.run_sync(_restore_cohort, self.services, machine)
+        except (AssayError, OSError) as error:
+            _stop(machine, error)
 
 
 async def assemble(
@@ -223,6 +232,8 @@ def _restore_cohorts(services: Services) -> tuple[tuple[Machine, BlobLost], ...]
             _restore_cohort(services, machine)
         except BlobLost as error:
             lost.append((machine, error))
+            _stop(machine, error)
+        except OSError as error:
             _stop(machine, error)
     return tuple(lost)
 

@@ -14,6 +14,7 @@ directory holds all state, so processes need not tell each other anything.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import tempfile
@@ -71,6 +72,16 @@ def _named_full(path: Path, size: int) -> Iterator[None]:
         if not is_full(error):
             raise
         raise BlobsFull(f"{path}: {no_room(path, size)}") from error
+
+
+@contextlib.contextmanager
+def _unreadable_is_short() -> Iterator[None]:
+    """Most disks that fail give an error in the place of a block: there the file ends."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +163,7 @@ class Blobs:
             file = path.open("rb")
         except FileNotFoundError:
             raise BlobLost(ref.digest, str(self._directory)) from None
-        with file:
+        with file, _unreadable_is_short():
             while len(piece := file.read(min(_READ_BYTES, ref.size + 1 - hasher.size))):
                 hasher.update(piece)
                 pieces.append(piece)

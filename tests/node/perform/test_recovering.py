@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import trio
 from kits.books import digest_of, make_job
 from kits.requester import RequesterKit, requester_at
 
+from node.assembly import Node
 from node.engine.engine import Machine
 from node.net.errors import Unreachable
 from node.perform import dispatch, recovering
@@ -104,6 +106,50 @@ async def test_what_nobody_else_has_is_lost(
     node.swarm.fetch = never
     assert not await recover(node, owner(), BlobLost(REF.digest, "blobs"))
     assert trio.current_time() >= recovering._SECONDS
+
+
+async def test_lists_that_are_lost_are_fetched_at_once_and_stop_their_jobs_alone(
+    tmp_path: Path, autojump_clock: Any
+) -> None:
+    """One that nobody gives, one that the disk does not take, and one that comes."""
+    node, runs = services(tmp_path), list[float]()
+    fetch = node.swarm.fetch
+
+    async def fetched(digest: bytes, size: int, peers: Sequence[str], sink: Any) -> None:
+        if size == 1:
+            await trio.sleep_forever()
+        if size == 2:
+            raise OSError(errno.EIO, "the disk fails")
+        await fetch(digest, size, peers, sink)
+
+    async def run() -> None:
+        runs.append(trio.current_time())
+
+    node.swarm.fetch = fetched
+    node.engine = SimpleNamespace(run=run)
+    machines, lost = [], []
+    for digest, size in (
+        (b"\x01" * 32, 1),
+        (b"\x05" * 32, 1),
+        (b"\x02" * 32, 2),
+        (REF.digest, REF.size),
+    ):
+        machine = owner()
+        opening = Open(digest_of("list"), 900, digest, size, 1, 2)
+        machine.state = OwnerState(
+            round=OwnerRound(0, 0, Phase.OPEN, opening, digest_of("opening"))
+        )
+        machine.broken = "its list is lost"
+        machines.append(machine)
+        lost.append((machine, BlobLost(digest, "blobs")))
+    inbox: Any = SimpleNamespace(machines_changed=lambda: None)
+    nothing: Any = None
+    await Node(node, nothing, nothing, inbox, nothing, tuple(lost))._run_engine()
+    assert [each.broken for each in machines[:2]] == ["its list is lost"] * 2
+    assert "the disk fails" in machines[2].broken
+    assert machines[3].broken == ""
+    assert len(runs) == 1
+    assert runs[0] < 2 * recovering._SECONDS
 
 
 def test_a_requester_knows_sizes_of_batches_rosters_and_lists() -> None:

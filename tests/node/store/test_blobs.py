@@ -82,6 +82,18 @@ def test_a_disk_that_lies_is_found_out(blobs: Blobs, tmp_path: Path) -> None:
         assert blobs.get(ref) == b"content"
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here that fails to read")
+def test_a_blob_whose_disk_gives_no_bytes_is_lost(tmp_path: Path) -> None:
+    """EIO, as of a bad block: the first page of a process is no memory."""
+    blobs = Blobs(tmp_path)
+    ref = blobs.put(b"content")
+    blobs.path(ref.digest).unlink()
+    blobs.path(ref.digest).symlink_to("/proc/self/mem")
+    with pytest.raises(BlobLost):
+        blobs.get(ref)
+    assert blobs.size(ref.digest) is None
+
+
 def test_a_writer_that_fails_leaves_nothing(blobs: Blobs, tmp_path: Path) -> None:
     def pieces() -> object:
         yield b"one"
