@@ -118,10 +118,17 @@ class BlobServer:
         return chunk
 
     def _chunk(self, want: Want, chunks: ChunkList) -> bytes:
-        chunk = self._source.read(want.digest, *chunk_span(want.size, want.index))
+        chunk = self._read(want.digest, *chunk_span(want.size, want.index))
         if not chunks.accepts(want.index, chunk):
             raise PeerError(f"blob {want.digest.hex()} is damaged here")
         return chunk
+
+    def _read(self, digest: bytes, offset: int, length: int) -> bytes:
+        try:
+            return self._source.read(digest, offset, length)
+        except OSError as error:
+            # Deleted since, or a bad block: whoever asks is to ask others, and not us for ever.
+            raise PeerError(f"blob {digest.hex()} cannot be read here") from error
 
     async def _list(self, digest: bytes, size: int) -> ChunkList:
         async with self._hashing:
@@ -137,7 +144,7 @@ class BlobServer:
     def _hash(self, digest: bytes, size: int) -> ChunkList:
         hasher = BlobHasher()
         for index in range(chunk_count(size)):
-            hasher.update(self._source.read(digest, *chunk_span(size, index)))
+            hasher.update(self._read(digest, *chunk_span(size, index)))
         chunks = hasher.chunks()
         if chunks.digest != digest:
             raise PeerError(f"blob {digest.hex()} is damaged here")

@@ -16,7 +16,7 @@ from node.net import fetch
 from node.net.errors import FetchFailed
 from node.net.swarm import Swarm
 from protocol import params
-from protocol.errors import InputError, Malformed
+from protocol.errors import InputError, Malformed, PeerError
 from protocol.wire.blobs import ChunkList, blob_digest, chunk_span
 from protocol.wire.codec import decode
 
@@ -146,6 +146,22 @@ async def test_a_holder_whose_disk_fails_says_so_and_is_not_blamed(
         assert b.peers()[0].offences == {}
         shelf.spoil = lambda digest, offset, data: data
         await bring(b, content, honest.peer_id)
+
+
+async def test_a_block_that_the_disk_does_not_give_is_refused_in_words() -> None:
+    """And is no defect of ours that fills the log."""
+
+    def fail(digest: bytes, offset: int, data: bytes) -> bytes:
+        raise OSError(errno.EIO, "the disk fails")
+
+    content, short = os.urandom(2 * MIB), os.urandom(100)
+    shelf = Shelf(content, short)
+    shelf.spoil = fail
+    server = fetch.BlobServer(shelf, Counter())
+    chunk = fetch.encode(fetch.Want(blob_digest(short), len(short), fetch.Part.CHUNK, 0))
+    for want in (chunk, _want_list(content)):
+        with pytest.raises(PeerError, match="cannot be read here"):
+            await server.answer("a peer", want)
 
 
 @pytest.mark.parametrize("lie", [_flip, _shorten, _swap])
