@@ -18,6 +18,10 @@ from contracts import interface
 from node.chain.events import EVENTS, ChainEvent
 from node.chain.replies import Invalid, RawLog
 from protocol.errors import FatalError, InputError
+from protocol.params import MAX_COHORT, MAX_ROUNDS
+
+#: What the contract takes of these fields at most, narrower than their types (contracts/ledger.vy).
+_LIMITS = {"round": MAX_ROUNDS, "rounds": MAX_ROUNDS, "count": MAX_COHORT, "cohort": MAX_COHORT}
 
 _PANICS = {
     0x01: "assertion failed",
@@ -80,7 +84,11 @@ class Codec:
         event = self._events.get(log.topics[0]) if log.topics else None
         if event is None:
             raise Invalid("a log that is none of the contract's events")
-        return ChainEvent(log.block, log.block_hash, log.index, log.tx_hash, event.decode(log))
+        said = event.decode(log)
+        for field, most in _LIMITS.items():
+            if getattr(said, field, 0) > most:
+                raise Invalid(f"{type(said).__name__}.{field} is {getattr(said, field)}")
+        return ChainEvent(log.block, log.block_hash, log.index, log.tx_hash, said)
 
     def reason(self, data: bytes, fallback: str = "") -> str:
         """A revert's reason: Error(string), Panic(uint256), or its bytes."""

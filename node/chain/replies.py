@@ -68,6 +68,14 @@ def quantity(value: Any, field: str = "result") -> int:
     raise Invalid(f"{field} is no hex quantity")
 
 
+def whole(value: Any, field: str) -> int:
+    """A number of blocks, seconds, gas or logs: below 2^63, which is what is stored of it."""
+    number = quantity(value, field)
+    if number >> 63:
+        raise Invalid(f"{field} is {number:#x}")
+    return number
+
+
 def octets(value: Any, field: str = "result", size: int | None = None) -> bytes:
     """Hex bytes, exactly `size` of them if given."""
     if isinstance(value, str) and value.startswith("0x"):
@@ -90,10 +98,10 @@ def head(value: Any) -> Head:
     fields = _fields(value, "block")
     bloom = fields.get("logsBloom")
     return Head(
-        number=quantity(fields.get("number"), "number"),
+        number=whole(fields.get("number"), "number"),
         hash=octets(fields.get("hash"), "hash", 32),
         parent=octets(fields.get("parentHash"), "parentHash", 32),
-        timestamp=quantity(fields.get("timestamp"), "timestamp"),
+        timestamp=whole(fields.get("timestamp"), "timestamp"),
         base_fee=quantity(fields.get("baseFeePerGas", "0x0"), "baseFeePerGas"),
         bloom=b"" if bloom is None else octets(bloom, "logsBloom", BLOOM_BYTES),
     )
@@ -129,10 +137,10 @@ def receipt(value: Any, tx_hash: bytes) -> Receipt:
     created = fields.get("contractAddress")
     return Receipt(
         tx_hash=tx_hash,
-        block=quantity(fields.get("blockNumber"), "blockNumber"),
+        block=whole(fields.get("blockNumber"), "blockNumber"),
         block_hash=octets(fields.get("blockHash"), "blockHash", 32),
         ok=status == 1,
-        gas_used=quantity(fields.get("gasUsed"), "gasUsed"),
+        gas_used=whole(fields.get("gasUsed"), "gasUsed"),
         gas_price=quantity(fields.get("effectiveGasPrice", "0x0"), "effectiveGasPrice"),
         contract=None if created is None else octets(created, "contractAddress", 20),
     )
@@ -167,10 +175,10 @@ def _log(value: Any) -> RawLog:
         address=octets(fields.get("address"), "address", 20),
         topics=tuple(octets(topic, "topic", 32) for topic in topics),
         data=octets(data, "data"),
-        block=quantity(fields.get("blockNumber"), "blockNumber"),
+        block=whole(fields.get("blockNumber"), "blockNumber"),
         block_hash=octets(fields.get("blockHash"), "blockHash", 32),
         tx_hash=octets(fields.get("transactionHash"), "transactionHash", 32),
-        index=quantity(fields.get("logIndex"), "logIndex"),
+        index=whole(fields.get("logIndex"), "logIndex"),
     )
 
 

@@ -290,6 +290,8 @@ def give(value: Any) -> Rule:
         (give({**BLOCK, "hash": "0x11"}), BadReply),
         (give({**BLOCK, "hash": "0x" + "zz" * 32}), BadReply),
         (give({**BLOCK, "timestamp": None}), BadReply),
+        (give({**BLOCK, "timestamp": hex(2**63)}), BadReply),
+        (give({**BLOCK, "number": hex(2**63)}), BadReply),
     ],
 )
 async def test_nonsense_is_an_error_that_names_the_node(
@@ -327,7 +329,20 @@ async def test_logs_that_the_contract_cannot_have_written(proxy: Proxy) -> None:
     client = await ChainClient.open(proxy.url, CHAIN_ID, b"\x33" * 20)
     topic = "0x" + next(iter(client.codec.topics())).hex()
     fine = {**LOG, "topics": [topic, "0x" + "55" * 32]}
+    _, enrolled, committed, *_ = ("0x" + each.hex() for each in client.codec.topics())
+
+    def words(kind: str, *values: int) -> dict[str, Any]:
+        data = "0x" + "".join(value.to_bytes(32, "big").hex() for value in values)
+        return {**fine, "topics": [kind, "0x" + "55" * 32], "data": data}
+
+    proxy.rule = give(
+        [words(enrolled, 0, 0, 4096), {**words(committed, 254, 0, 5, 0, 0), "logIndex": "0x1"}]
+    )
+    assert len(await client.logs(1, 8)) == 2
     for logs in (
+        [words(enrolled, 0, 0, 4097)],
+        [words(committed, 256, 0, 5, 0, 0)],
+        [{**words(enrolled, 0, 0, 9), "logIndex": hex(2**63)}],
         None,
         [LOG],
         [{**LOG, "topics": ["0x" + "00" * 32]}],
