@@ -50,6 +50,8 @@ class Clock:
         #: Two blocks were seen: whether the clock is fast is known from here on.
         self.settled = trio.Event()
         self._newest = -1
+        #: The last block that was not newer than that, and how many there were, each after another.
+        self._below, self._lower = -1, 0
         #: Of each block: its timestamp less the steady clock when it was seen.
         self._seen: deque[float] = deque(maxlen=_KEPT)
 
@@ -63,8 +65,15 @@ class Clock:
     def saw(self, number: int, timestamp: int) -> bool:
         """A head of the chain was seen; whether the time that is told has changed by that."""
         if number <= self._newest:
-            return False  # seen before, or a node that lags: its age says nothing
-        self._newest = number
+            # Seen before, or a node that lags: its age says nothing. But a chain that goes on below
+            # is the chain, and the newest block was somebody's invention.
+            if number <= self._below:
+                return False
+            self._below, self._lower = number, self._lower + 1
+            if self._lower < _KEPT:
+                return False
+            self._seen.clear()
+        self._newest, self._below, self._lower = number, -1, 0
         self._seen.append(timestamp - self._steady())
         changed = self.look()
         if len(self._seen) > 1:
@@ -90,7 +99,9 @@ class Clock:
         newly, self.far = bool(far) and not self.far, far
         if newly:
             log.error("%s", self.problem())
-        if self.far or abs(ahead) <= TOLERANCE / 2:
+        if self.far:
+            return False  # a person's affair, or a block that lies: what was measured before holds
+        if abs(ahead) <= TOLERANCE / 2:
             ahead = 0.0
         elif abs(ahead - self.ahead) <= TOLERANCE:
             return False
@@ -99,7 +110,7 @@ class Clock:
         self.ahead = ahead
         if ahead:
             log.warning("%s", self.problem())
-        elif not self.far:
+        else:
             log.info("this machine's clock is believed again")
         return True
 

@@ -116,3 +116,33 @@ def test_a_lagging_node_says_nothing() -> None:
     assert not world.clock.saw(world.number - 50, int(NOW) - 600)
     assert not world.clock.saw(world.number, int(NOW) - 600)
     assert world.clock.ahead == 0.0
+
+
+def test_a_block_beyond_all_others_mutes_none() -> None:
+    """A node that was left since told of block 2^62; the chain goes on below it. Blocks that are
+    seen again, or that one node shows that lags, are no chain that goes on."""
+    world = World(0.0)
+    assert world.clock.saw(2**62, int(NOW) + 80_000)
+    for _ in range(20):
+        assert not world.clock.saw(50, int(NOW) - 600)
+    assert [world.block() for _ in range(7)] == [*[False] * 6, True]
+    assert world.error == 0.0
+    world.seconds += 1000
+    assert not world.clock.saw(world.number - 50, int(NOW))
+    assert not world.block()
+
+
+def test_a_block_of_no_time_leaves_what_was_measured() -> None:
+    world = World(3600.0)
+    world.block()
+    world.block()
+    assert abs(world.error) < 1.1
+    for age in (-(2.0**62), -2 * FARTHEST):
+        assert not world.block(age=age)
+        assert "more than is made good" in world.clock.problem()
+        assert abs(world.error) < 10
+    for _ in range(8):
+        world.block()
+    assert "60.0 minutes ahead of" in world.clock.problem()
+    world.number = -1
+    assert not world.block(age=NOW)
