@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import select
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,9 @@ PASSPHRASE_ROUNDS: Final = 600_000
 UNLOCK_ROUNDS: Final = 10_000
 #: A vault file that asks for more is damaged or hostile: the daemon would hang on it.
 MAX_ROUNDS: Final = 10_000_000
+
+#: How long a pipe may say nothing, seconds: whoever writes may ask a person first.
+_SILENT_SECONDS: Final = 20
 
 MIN_PASSPHRASE: Final = 8
 MAX_PASSPHRASE: Final = 1024
@@ -114,12 +118,22 @@ def decrypt(key: bytes, sealed: bytes, name: bytes) -> bytes | None:
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
-    """The file's bytes; `InputError` if it is longer than `limit`, `OSError` as it comes."""
-    with path.open("rb") as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise InputError(f"{path} is longer than {limit} bytes", "keys")
-    return content
+    """The file's bytes; `InputError` if it is longer than `limit`, or is a pipe into which nobody
+    writes: that would be waited for without end. `OSError` as it comes."""
+    content = bytearray()
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        readable = select.poll()
+        readable.register(file, select.POLLIN)
+        while len(content) <= limit:
+            if not readable.poll(1000 * _SILENT_SECONDS):
+                raise InputError(f"{path} gives nothing; a file is expected, or a pipe", "keys")
+            if not (piece := os.read(file, limit + 1 - len(content))):
+                return bytes(content)
+            content += piece
+    finally:
+        os.close(file)
+    raise InputError(f"{path} is longer than {limit} bytes", "keys")
 
 
 def read_json(path: Path, wanted: Mapping[str, type]) -> dict[str, Any]:

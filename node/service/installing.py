@@ -71,9 +71,11 @@ def spelled(command: Command) -> str:
 
 def _own(service: Service) -> None:
     try:
+        if not service.file.exists():
+            return
+        if not service.file.is_file():  # a pipe would be waited for
+            raise Failure(Exit.USAGE, f"{service.file} is no file; move it away")
         found = service.file.read_text(errors="replace")
-    except FileNotFoundError:
-        return
     except OSError as error:
         text = f"{service.file} cannot be read: {error.strerror}"
         raise Failure(Exit.USAGE, text) from error

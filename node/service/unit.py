@@ -54,6 +54,9 @@ def unit(home: Path, command: Sequence[str], passphrase: Passphrase | None = Non
     secret = ""
     if passphrase is not None:
         kind = "LoadCredentialEncrypted" if passphrase.encrypted else "LoadCredential"
+        if (path := str(passphrase.file)).endswith(("\\", " ")):
+            # Nothing is quoted here: a backslash goes on in the next line, a space is cut off.
+            raise ValueError(f"{path!r} ends as no line of a unit file can")
         secret = f"{kind}=passphrase:{_specifiers(str(passphrase.file))}\n"
     return f"""\
 [Unit]
@@ -111,4 +114,6 @@ def _specifiers(word: str) -> str:
     """A word with its percent signs taken literally; no quoting carries a line break."""
     if "\n" in word or "\r" in word:
         raise ValueError(f"{word!r} has a line break; a unit file cannot hold it")
+    if not word.isprintable():
+        raise ValueError(f"{word!r} has a character that a unit file cannot hold")
     return word.replace("%", "%%")

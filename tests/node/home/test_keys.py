@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import pickle
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from eth_account import Account
 from eth_keys.datatypes import Signature
 
+from node.home import vault
 from node.home.home import Home
 from node.home.keys import MAX_SECRET_BYTES, Keys, public_account
 from node.home.vault import MAX_ROUNDS, MIN_PASSPHRASE, read_passphrase
@@ -262,6 +264,32 @@ def test_passphrase_file(tmp_path: Path) -> None:
     path.write_bytes(b"\xff")
     with pytest.raises(InputError, match="UTF-8"):
         read_passphrase(environ)
+
+
+def test_a_pipe_is_read_and_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One into which somebody writes is as good as a file; another would never end."""
+    monkeypatch.setattr(vault, "_SILENT_SECONDS", 0)
+    path = tmp_path / "pipe"
+    os.mkfifo(path, 0o600)
+    environ = {"ASSAY_PASSPHRASE_FILE": str(path)}
+    with pytest.raises(InputError, match="gives nothing"):
+        read_passphrase(environ)
+    both = os.open(path, os.O_RDWR)  # a pipe that somebody holds open, and says nothing more
+    os.write(both, PASSPHRASE.encode() + b"\n")
+    with pytest.raises(InputError, match="gives nothing"):
+        read_passphrase(environ)
+    os.close(both)
+    reader, writer = os.pipe()
+    os.write(writer, PASSPHRASE.encode() + b"\n")
+    os.close(writer)
+    assert read_passphrase({"ASSAY_PASSPHRASE_FILE": f"/dev/fd/{reader}"}) == PASSPHRASE
+    os.close(reader)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "file")
+    (tmp_path / "file").write_text(PASSPHRASE)
+    (tmp_path / "file").chmod(0o644)
+    with pytest.raises(InputError, match="chmod 600"):
+        read_passphrase({"ASSAY_PASSPHRASE_FILE": str(link)})
 
 
 # Backup

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import plistlib
 import shlex
 import shutil
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from node.console.failure import Failure
+from node.service import installing
 from node.service.agent import agent, launchd
+from node.service.installing import install, look, uninstall
 from node.service.service import Passphrase
 from node.service.unit import systemd, unit
 
@@ -35,6 +39,40 @@ def test_the_unit_is_hardened_and_quotes_what_it_must() -> None:
         unit(Path("/h\nExecStartPre=evil"), ["/opt/assay"])
     with pytest.raises(ValueError, match="line break"):
         unit(Path("/h"), ["/opt/assay"], Passphrase(Path("/x\nExecStartPre=evil")))
+
+
+@pytest.mark.parametrize("end", ["\\", " ", "\t", "\x1b", "\udcff"])
+def test_a_passphrases_path_changes_no_other_line(end: str) -> None:
+    """A backslash at a line's end joins the next one to it; bytes of no text cannot be written."""
+    with pytest.raises(ValueError, match="a unit file can"):
+        unit(Path("/h"), ["/opt/assay"], Passphrase(Path(f"/secret{end}")))
+    if end not in ("\\", " "):
+        with pytest.raises(ValueError, match="a unit file cannot hold"):
+            unit(Path(f"/h{end}"), ["/opt/assay"])
+
+
+def test_a_pipe_in_a_units_place_is_not_waited_for(tmp_path: Path) -> None:
+    service = systemd("assay", Path("/h"), ["/opt/assay"], None, tmp_path)
+    service.file.parent.mkdir(parents=True)
+    os.mkfifo(service.file)
+    for act in (look, install, uninstall):
+        with pytest.raises(Failure, match="is no file"):
+            act(service)
+
+
+def test_a_unit_that_is_a_link_is_replaced_and_what_it_names_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = systemd("assay", Path("/h"), ["/opt/assay"], None, tmp_path)
+    service.file.parent.mkdir(parents=True)
+    other = tmp_path / "other"
+    other.write_text(service.text + "# mine\n")
+    service.file.symlink_to(other)
+    monkeypatch.setattr(installing, "_manager", lambda _: None)
+    monkeypatch.setattr(installing, "_run", lambda *_: None)
+    install(service)
+    assert not service.file.is_symlink()
+    assert other.read_text() == service.text + "# mine\n"
 
 
 def test_an_encrypted_passphrase_is_systemds_to_decrypt() -> None:
