@@ -10,10 +10,12 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import trio
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
 from node.console.currency import pay
+from node.console.failure import Failure
+from node.control.codes import Exit
 from node.web.page import Page
 
 #: Fields of the largest form of ours.
@@ -78,8 +80,14 @@ class Acts:
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """The fields of a form; the gate has bounded its length. One that is broken has none."""
-    text = (await request.body()).decode("ascii", "replace")
+    """The fields of a form; the gate has bounded its length. One that is broken has none.
+
+    Raises Failure for one that does not come whole: nothing is done with a part of it.
+    """
+    try:
+        text = (await request.body()).decode("ascii", "replace")
+    except ClientDisconnect:
+        raise Failure(Exit.USAGE, "the form did not come whole; nothing was done") from None
     try:
         return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
     except ValueError:

@@ -13,6 +13,7 @@ from kits.daemons.processes import run, until
 from kits.web.served import Site, site
 
 from node.control import examples as ex
+from node.web.gate import MAX_BODY_BYTES
 
 VIEWS = (
     "/",
@@ -112,6 +113,31 @@ async def test_acts_need_a_post(page: Site) -> None:
 async def test_a_form_has_a_length_and_a_limit(page: Site, length: str | None) -> None:
     answer = await page.ask("/policy/ward-3", "POST", Content_Length=length)
     assert answer.status in (400, 413)
+
+
+async def test_a_form_that_does_not_come_whole_does_nothing(page: Site) -> None:
+    """One that is longer than it said, and one whose sender went away: no defect is logged."""
+    waits(page)
+    head = (
+        f"POST /job/{ex.JOB}/consent HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\n"
+        f"Origin: {page.origin}\r\nCookie: {page.cookie}\r\n"
+    )
+    longer = "Content-Length: 14\r\nTransfer-Encoding: chunked\r\n\r\n"
+    content = b"dataset=ward-3" + b"&" * MAX_BODY_BYTES
+    chunk = b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content)
+    parts = (
+        (head + longer).encode() + chunk,
+        (head + "Content-Length: 99\r\n\r\ndataset=ward-3").encode(),
+    )
+    for sent in parts:
+        async with await trio.open_tcp_stream("127.0.0.1", page.port) as stream:
+            await stream.send_all(sent)
+            await stream.send_eof()
+            answer = bytes(await stream.receive_some())
+            assert answer.split(b" ")[1] in (b"400", b"404")
+        assert state(page) == "waiting"
+    assert (await page.ask("/")).status == 200
+    assert "Traceback" not in page.process.tail()
 
 
 async def test_every_answer_lets_a_page_reach_itself_alone(page: Site) -> None:
