@@ -1,7 +1,8 @@
 """Results as polars frames: a row each, columns by the names that the control socket has.
 
-Amounts are whole numbers of the currency's smallest unit (Int128: wei pass what 64 bits hold),
-times are datetimes in UTC, ids and digests text. Columns are there when rows are not.
+Amounts are whole numbers of the currency's smallest unit (Int128: wei pass what 64 bits hold;
+UInt128 where one passes that, too, as anybody's job in anybody's token may), times are datetimes in
+UTC, the year 9999 at most, ids and digests text. Columns are there when rows are not.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 #: What a column holds.
 _Kind: TypeAlias = Literal["text", "texts", "flag", "whole", "real", "amount", "time"]
 _Schema: TypeAlias = Mapping[str, _Kind]
+
+#: The last second of a Python datetime, Unix seconds: a job may expire much later.
+_LAST: Final = 253_402_300_799
 
 _JOBS: Final[_Schema] = {
     "job": "text",
@@ -166,7 +170,12 @@ def _frame(found: Sequence[Mapping[str, Any]], schema: _Schema) -> pl.DataFrame:
         values = [row[name] for row in found]
         if kind == "amount":
             values = [None if value is None else int(value) for value in values]
-        elif kind == "time":
-            values = [None if value is None else round(value * 1000) for value in values]
+            wide = any(value is not None and value >> 127 for value in values)
+            columns[name] = pl.Series(name, values, dtype=pl.UInt128() if wide else kinds[kind])
+            continue
+        if kind == "time":
+            values = [
+                None if value is None else round(min(value, _LAST) * 1000) for value in values
+            ]
         columns[name] = pl.Series(name, values, dtype=kinds[kind])
     return pl.DataFrame(columns)

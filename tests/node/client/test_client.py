@@ -83,6 +83,16 @@ async def test_amounts_go_out_as_text_and_come_back_exact(running: Running, home
     assert frame["due"].to_list() == [huge]
 
 
+async def test_no_job_of_a_strangers_breaks_the_table(running: Running, home: Home) -> None:
+    """The most that a contract holds, in a token of nobody's, until the year 36812."""
+    known = running.node.jobs_known
+    most = dataclasses.replace(ex.SUMMARY, rate=2**128 - 1, merit=2**127, expires_at=2**40)
+    known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=most)
+    frame = await with_node(home, lambda node: node.table())
+    assert (frame["rate"].to_list(), frame["merit"].to_list()) == ([2**128 - 1], [2**127])
+    assert frame["expires_at"].to_list()[0].year == 9999
+
+
 async def test_tables_have_their_columns_without_rows(running: Running, home: Home) -> None:
     running.node.jobs_known.clear()
     running.node.datasets.clear()
