@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar, TypeVarTuple
 
 import trio
 
@@ -16,7 +17,7 @@ from node.engine.engine import Machine
 from node.engine.services import Services
 from node.store.blobs import BlobRef, BlobsFull
 from node.work import remeasure, tasks
-from node.workers.compute import in_worker
+from node.workers.compute import WorkerDied, in_worker
 from protocol.books import evidence, lists
 from protocol.books.enrolment import Cohort
 from protocol.books.evidence import Evidence
@@ -28,13 +29,31 @@ from protocol.wire import identity
 
 log = logging.getLogger("assay.jobs")
 
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
 #: How long one blob is looked for, seconds: an audit answers a person.
 _SECONDS: Final = 60.0
+
+
+#: How long all of it may take, seconds. Its requester chose how much there is to fetch and to
+#: compute; `assay audit` waits a little longer.
+MOST_SECONDS: Final = 600.0
 
 
 async def remeasured(services: Services, machine: Machine) -> Remeasured:
     """Members' weights as they follow from what was published; NOT_MEASURED where it is not here
     and nobody who is asked has it."""
+    try:
+        with trio.fail_after(MOST_SECONDS):
+            return await _remeasured(services, machine)
+    except trio.TooSlowError:
+        return Remeasured((), f"measuring it again takes more than {MOST_SECONDS / 60:.0f} minutes")
+    except WorkerDied as error:
+        return Remeasured((), str(error))  # as one that took too much memory
+
+
+async def _remeasured(services: Services, machine: Machine) -> Remeasured:
     context, digest = machine.context, machine.state.evidence_digest
     cohort = context.cohort
     known = digest and services.blobs.size(digest) is not None
@@ -57,7 +76,7 @@ async def remeasured(services: Services, machine: Machine) -> Remeasured:
         if not await _held(services, record, near):
             return NOT_MEASURED
         try:
-            sums = await in_worker(services.compute, remeasure.sums_of, work, record)
+            sums = await _aside(services, remeasure.sums_of, work, record)
         except Malformed as error:
             return Remeasured((), f"the record of worth: {error}")
         for each in sums:
@@ -66,9 +85,14 @@ async def remeasured(services: Services, machine: Machine) -> Remeasured:
             if not await _held(services, each, near):
                 return NOT_MEASURED
     steps = await trio.to_thread.run_sync(_steps, services, cohort, books)
-    return await in_worker(
-        services.compute, remeasure.remeasure, work, record, holdout, steps, len(cohort.members)
+    return await _aside(
+        services, remeasure.remeasure, work, record, holdout, steps, len(cohort.members)
     )
+
+
+async def _aside(services: Services, function: Callable[[*Ts], T], *args: *Ts) -> T:
+    """No round of another job waits for what this one's requester published."""
+    return await in_worker(services.compute, function, *args, aside=True)
 
 
 def _steps(services: Services, cohort: Cohort, books: Evidence) -> tuple[remeasure.Step, ...]:

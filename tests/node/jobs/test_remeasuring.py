@@ -8,13 +8,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trio
 from kits.books import HOLDOUT, Books, make_books, make_job
 
+from node.cli.commands import jobs
 from node.engine.engine import Machine
 from node.jobs import remeasuring
 from node.net.errors import FetchFailed
 from node.store.blobs import BlobRef, Blobs
 from node.work import remeasure
+from node.workers.compute import WorkerDied
 from protocol.books.evidence import encode_evidence
 from protocol.books.remeasured import NOT_MEASURED, Remeasured
 from protocol.errors import Malformed
@@ -78,7 +81,7 @@ def services_of(tmp_path: Path, books: Books, held: dict[bytes, int], sums: Any)
         blob=blob,
         home=SimpleNamespace(blobs=tmp_path),
         swarm=Swarm(blobs, held),
-        compute=SimpleNamespace(run=run),
+        compute=SimpleNamespace(run_aside=run),
         spec_bytes=spec_bytes,
     )
 
@@ -159,3 +162,31 @@ async def test_a_list_that_is_none_has_no_blocks(tmp_path: Path) -> None:
     told: Any = here
     steps = remeasuring._steps(told, other.job.cohort, other.evidence)
     assert [len(step.blocks) for step in steps] == [0, 3]
+
+
+async def test_what_takes_for_ever_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: Any
+) -> None:
+    """Its requester chose how much there is to compute; no round of another job waits for it."""
+    books = books_of()
+    services = services_of(tmp_path, books, ALL, (SUMS,))
+
+    async def never(*_: Any) -> None:
+        await trio.sleep_forever()
+
+    services.compute.run_aside = never
+    assert 60 < remeasuring.MOST_SECONDS < jobs._AUDIT_SECONDS
+    monkeypatch.setattr(remeasuring, "MOST_SECONDS", 120.0)
+    job = books.job
+    me = job.people[0]
+    context = JobContext(job.id, job.spec, 1000, job.spec_digest, me.peer, me.account, job.cohort)
+    state = OwnerState(phase=JobPhase.CLOSED, evidence_digest=books.evidence_digest)
+    found = await remeasuring.remeasured(services, Machine(Role.OWNER, context, state))
+    assert found == Remeasured((), "measuring it again takes more than 2 minutes")
+
+    async def dies(*_: Any) -> None:
+        raise WorkerDied("the worker was killed")
+
+    services.compute.run_aside = dies
+    found = await remeasuring.remeasured(services, Machine(Role.OWNER, context, state))
+    assert found == Remeasured((), "the worker was killed")
