@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Any
 
 import trio
@@ -26,6 +27,10 @@ log = logging.getLogger("assay.perform")
 
 #: How long others are asked for a lost blob, seconds, and the pause after all of them failed.
 _SECONDS, _PAUSE = 120.0, 2.0
+
+#: Each of so many parts of the peers is asked first once, for so many seconds.
+_TURNS = 4
+_TURN_SECONDS = _SECONDS / _TURNS
 
 
 async def recover(services: Services, machine: Machine, lost: BlobLost) -> bool:
@@ -54,15 +59,19 @@ async def recover(services: Services, machine: Machine, lost: BlobLost) -> bool:
 
 
 async def _fetch(services: Services, ref: BlobRef, peers: Sequence[str]) -> None:
-    while True:
+    """Others come first each time: a blob's chunk list is asked of one peer after the other, and
+    one that is slow on purpose must not use up all the time. Chunks that came stay."""
+    for turn in count():
+        first = turn * max(1, len(peers) // _TURNS) % max(1, len(peers))
         try:
             sink = services.blobs.sink(ref)
-            await services.swarm.fetch(ref.digest, ref.size, peers, sink)
+            with trio.move_on_after(_TURN_SECONDS):
+                order = [*peers[first:], *peers[:first]]
+                await services.swarm.fetch(ref.digest, ref.size, order, sink)
+                return
         except (PeerError, BlobsFull) as error:
             log.info("a blob is looked for again: %s", error)
             await trio.sleep(_PAUSE)
-        else:
-            return
 
 
 def size_of(machine: Machine, digest: bytes) -> int | None:

@@ -88,7 +88,10 @@ async def test_it_is_fetched_and_the_effect_begins_again(
     await dispatch.perform(node, wanted)
     assert tries == [0, 1]
     requester = peer_id_text(JOB.spec.requester.peer_id)
-    assert node.swarm.asked == [(REF.digest, REF.size, [requester, "a neighbour"])] * 2
+    assert node.swarm.asked == [
+        (REF.digest, REF.size, [requester, "a neighbour"]),
+        (REF.digest, REF.size, ["a neighbour", requester]),
+    ]
     assert node.blobs.get(REF) == CONTENT
 
 
@@ -106,6 +109,23 @@ async def test_what_nobody_else_has_is_lost(
     node.swarm.fetch = never
     assert not await recover(node, owner(), BlobLost(REF.digest, "blobs"))
     assert trio.current_time() >= recovering._SECONDS
+
+
+async def test_peers_that_are_slow_on_purpose_do_not_use_up_the_time(
+    tmp_path: Path, autojump_clock: Any
+) -> None:
+    node = services(tmp_path)
+    node.swarm.connected = lambda: ["slow 1", "slow 2", "a neighbour"]
+
+    async def fetch(digest: bytes, size: int, peers: Sequence[str], sink: Any) -> None:
+        if peers[0] != "a neighbour":
+            await trio.sleep_forever()
+        sink.write(0, CONTENT)
+        sink.finish()
+
+    node.swarm.fetch = fetch
+    assert await recover(node, owner(), BlobLost(REF.digest, "blobs"))
+    assert node.blobs.get(REF) == CONTENT
 
 
 async def test_lists_that_are_lost_are_fetched_at_once_and_stop_their_jobs_alone(
