@@ -83,7 +83,10 @@ class Talk:
 
     def unreachable(self, error: OSError) -> Failure:
         """Why there is no connection."""
-        if isinstance(error, FileNotFoundError | ConnectionRefusedError | NotADirectoryError):
+        # Without a number is but one: the path is longer than a socket's may be. A daemon that runs
+        # there has its socket elsewhere, and a link to it in its home.
+        gone = isinstance(error, FileNotFoundError | ConnectionRefusedError | NotADirectoryError)
+        if gone or error.errno is None:
             return NoDaemon(self._home)
         text = f"cannot reach the daemon on {self._home}: {error.strerror or error}"
         return Failure(Exit.NO_DAEMON, text, next_="assay status")

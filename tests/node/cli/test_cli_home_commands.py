@@ -84,6 +84,15 @@ async def test_join_without_a_daemon_is_stored(assay: Any) -> None:
     assert load_config(Home(assay.home)) == config
 
 
+async def test_a_home_with_a_long_path_has_no_daemon_either(assay: Any) -> None:
+    """Its socket would lie elsewhere: no link to it, no daemon."""
+    assay.environ["ASSAY_HOME"] = str(assay.home / ("long" * 30))
+    assert (await assay("init", *URL)).code == 0
+    assert (await assay("join", LINE)).code == 0
+    ended = await assay("status")
+    assert (ended.code, "no daemon runs" in ended.err) == (Exit.NO_DAEMON, True), ended.err
+
+
 async def test_up_names_the_process_that_runs(assay: Any) -> None:
     await assay("init")
     with Home(assay.home).lock():
