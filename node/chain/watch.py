@@ -7,7 +7,7 @@ next range is read after that. So nothing is lost or counted twice, whatever cra
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -291,6 +291,7 @@ class Watcher:
         if base.hash is not None and await self._client.block_hash(base.number) != base.hash:
             return None
         shown = {event.block for event in events}
+        between: list[Head] = []
         for number in range(max(first, head.number - CHECKED), last + 1):
             if number not in shown and not self._busy():
                 # No job waits for an event: a second look at the range is enough, in place of a
@@ -298,12 +299,13 @@ class Watcher:
                 self._doubtful.add(number)
                 continue
             header = end if number == last else await self._client.header(number)
-            if header is None:
+            if header is None or (between and header.parent != between[-1].hash):
                 return None
+            between.append(header)
             if number not in shown:
                 await self._doubt(header)
         self._chunk = min(MAX_CHUNK, self._chunk * 2)
-        return _batch(base, events, end, reorg_to)
+        return _batch(base, events, end, reorg_to, between)
 
     async def _doubt(self, head: Head) -> None:
         """A block that shows no logs. Raises Lagging while its header says that there may be some.
@@ -346,11 +348,21 @@ class Watcher:
         self._unsure -= {event.block for event in found}
 
 
-def _batch(base: Cursor, events: list[ChainEvent], end: Head, reorg_to: int | None) -> Batch:
-    points = {event.block: event.block_hash for event in events} | {end.number: end.hash}
+def _batch(
+    base: Cursor,
+    events: list[ChainEvent],
+    end: Head,
+    reorg_to: int | None,
+    between: Sequence[Head] = (),
+) -> Batch:
+    """`between`: blocks before the end that were seen as well. A reorganisation is found above the
+    newest that is left of them, and not above the last event: what it spares stays final."""
+    points = {head.number: head.hash for head in (*between, end)}
     return Batch(
         reorg_to=reorg_to,
         events=tuple(events),
         head=ChainHead(end.number, end.hash, end.timestamp),
-        cursor=base.advance(points, MAX_REORG),
+        cursor=base.advance(
+            {event.block: event.block_hash for event in events} | points, MAX_REORG
+        ),
     )

@@ -100,6 +100,17 @@ async def test_a_range_that_breaks_off_tells_a_late_event_once(played: Played) -
     assert told(batches) == [11]
 
 
+async def test_a_reorganisation_takes_back_no_more_than_it_did(played: Played) -> None:
+    """Though blocks were read several at a time: what lies below the fork stays final."""
+    watcher, batches = watching(played)
+    await watcher._look()
+    played.number = 15
+    await watcher._look()
+    played.fork_at, played.fork, played.number = 14, 1, 16
+    await watcher._look()
+    assert [batch.reorg_to for batch in batches][-1] == 13
+
+
 async def test_what_a_reorganised_chain_shows_late_is_told(played: Played) -> None:
     watcher, batches = watching(played)
     for played.number in (10, 11):
