@@ -47,7 +47,7 @@ class Clock:
     ) -> None:
         self.ahead, self.far = ahead, 0.0
         self._wall, self._steady = wall, steady
-        #: Two blocks were seen: whether the clock is fast is known from here on.
+        #: One block agreed with the clock, or two were seen: whether it is fast is known from then.
         self.settled = trio.Event()
         self._newest = -1
         #: The last block that was not newer than that, and how many there were, each after another.
@@ -76,7 +76,7 @@ class Clock:
         self._newest, self._below, self._lower = number, -1, 0
         self._seen.append(timestamp - self._steady())
         changed = self.look()
-        if len(self._seen) > 1:
+        if len(self._seen) > 1 or abs(self._apart()) <= TOLERANCE:
             self.settled.set()
         return changed
 
@@ -89,8 +89,7 @@ class Clock:
         """
         if not self._seen:
             return False
-        # The way from the chain only takes time, so that the soonest seen is the nearest.
-        ahead = self._now() - (max(self._seen) + self._steady())
+        ahead = self._apart()
         if ahead > TOLERANCE:
             last = list(self._seen)[-2:]
             if len(last) < 2 or abs(last[1] - last[0]) > TOLERANCE:
@@ -113,6 +112,11 @@ class Clock:
         else:
             log.info("this machine's clock is believed again")
         return True
+
+    def _apart(self) -> float:
+        """Seconds by which this machine's clock is ahead: the way from the chain only takes time,
+        so that the block that was seen soonest is the nearest."""
+        return self._now() - (max(self._seen) + self._steady())
 
     def problem(self) -> str:
         """What is wrong with this machine's clock, and what follows; empty for nothing."""

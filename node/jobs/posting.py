@@ -34,6 +34,9 @@ from protocol.tokens import currency
 #: How long a posting's transaction is waited for before the reply goes without its hash, seconds.
 _PATIENCE = 5.0
 
+#: How long a posting waits for a first look at the chain's time, seconds.
+_CLOCK_SECONDS = 30.0
+
 
 class Posting:
     """Posts jobs of this node."""
@@ -79,6 +82,10 @@ class Posting:
         )
         await trio.to_thread.run_sync(services.keys.seal, key_name(key.modulus), key.private)
         domain = services.domain
+        # Right after a start it may not be known yet that this machine's clock is off, and a job
+        # would end that much earlier or later than was asked for.
+        with trio.move_on_after(_CLOCK_SECONDS):
+            await services.clock.settled.wait()
         spec = draft.complete(
             salt=secrets.token_bytes(16),
             requester=Party(services.keys.account, services.swarm.peer_id_bytes),
