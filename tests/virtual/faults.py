@@ -202,8 +202,11 @@ def _(world: World, dice: random.Random) -> None:
 
 @_fault("reorganised-deep", "blocks are replaced, deeper than what counts as final", drawn=False)
 def _(world: World, dice: random.Random) -> None:
-    depth = world.terms.finality + dice.randint(1, 10)
-    world.calls.after(dice.uniform(8, 45), lambda: world.chain.reorganise(depth))
+    depth, when = world.terms.finality + dice.randint(1, 10), dice.uniform(8, 45)
+    world.calls.after(when, lambda: world.chain.reorganise(depth))
+    # A job that is over by then begins again, as far as the blocks go; and it would not be the one
+    # that happens if the chain's clock had been set ahead before.
+    world.lasts_until = max(world.lasts_until, when + 60)
 
 
 @_fault("forgetful", "what waits in the pool is forgotten")

@@ -160,6 +160,8 @@ class World:
 
     def _build(self, place: Path, names: list[str]) -> None:
         self.calls = Calls()
+        #: Until when what a fault does may still go on, on the world's clock.
+        self.lasts_until = 0.0
         self.network = Network(self.seed, self.calls, self.say)
         for name in names:
             keys = homes.open_keys(name, place / name)
@@ -243,7 +245,8 @@ class World:
 
     async def _over(self) -> None:
         """Until every machine has come to its end and nothing is left to do."""
-        while not self.is_over():  # noqa: ASYNC110 - over is what all nodes' machines say
+        # Over is what all nodes' machines say.
+        while not self.is_over() or trio.current_time() < self.lasts_until:  # noqa: ASYNC110
             await trio.sleep(1.0)
 
     async def _close(self) -> None:
