@@ -22,7 +22,7 @@ from protocol.books.typed_data import Domain, Enrolment, enrolment_digest
 from protocol.params import MAX_STREAM_MESSAGE_BYTES
 from protocol.wire.codec import decode, encode
 from protocol.wire.envelope import Context, Envelope, Frame, open_envelope, seal
-from protocol.wire.messages import AskCards, Body, Enrol
+from protocol.wire.messages import Ask, AskCards, Body, Enrol
 from protocol.wire.verdict import Verdict
 
 NOWHERE = bytes(32)
@@ -43,8 +43,9 @@ class Hostile:
 
     async def _hear(self, peer: str, data: bytes) -> bytes:
         envelope = opened(data)
-        # Every node asks every other for cards: no test waits for that.
-        if not isinstance(envelope.body, AskCards):
+        # Every node asks every other for cards, and what jobs there are: no test waits for that.
+        asked = isinstance(envelope.body, Ask) and envelope.context.job == NOWHERE
+        if not asked and not isinstance(envelope.body, AskCards):
             self.heard.append(envelope)
         return b""
 

@@ -56,7 +56,7 @@ async def test_a_fetch_goes_on_where_an_earlier_one_broke_off() -> None:
     async with swarm() as a, swarm(a) as b:
         a.serve_blobs(shelf)
         shelf.spoil = fail
-        with pytest.raises(FetchFailed, match="answered failed"):
+        with pytest.raises(FetchFailed, match="answered refused"):
             # The list is hashed before anything is written, so only the chunks fail.
             await b.fetch(blob_digest(content), len(content), [a.peer_id], basket)
         assert not basket.finished
