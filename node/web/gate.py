@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from contextvars import ContextVar
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import parse_qs
@@ -48,6 +49,11 @@ _HEADERS: Final = {
 }
 
 
+#: Whether the request that is answered comes from the page's own script and not from its reader,
+#: by what every browser says of both (Fetch metadata, `Sec-Fetch-Dest`).
+BACKGROUND: ContextVar[bool] = ContextVar("background", default=False)
+
+
 class Gate:
     """ASGI middleware around the page at 127.0.0.1:`port`."""
 
@@ -77,6 +83,7 @@ class Gate:
 
         answer = self._refusal(scope) or self._entry(scope)
         if answer is None:
+            BACKGROUND.set(Headers(scope=scope).get("sec-fetch-dest") == "empty")
             await self._app(scope, _bounded(receive), guarded)
         else:
             await answer(scope, receive, guarded)

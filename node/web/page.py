@@ -17,6 +17,7 @@ from node.control.codes import Exit
 from node.home.home import Home
 from node.web import charts, said
 from node.web.explaining import Explanations
+from node.web.gate import BACKGROUND
 
 if TYPE_CHECKING:
     from protocol.tokens import Tokens
@@ -61,7 +62,10 @@ class Page:
 
     def show(self, name: str, given: Mapping[str, Any], status: int = 200) -> Response:
         """A template as HTML; what was done last is said on it."""
-        notice, self.notice = self.notice, ""
+        notice = ""
+        if not BACKGROUND.get():
+            # A view that is fetched anew while an act is under way must not take its notice.
+            notice, self.notice = self.notice, ""
         text = self._templates.get_template(name).render(notice=notice, **given)
         return HTMLResponse(text, status)
 

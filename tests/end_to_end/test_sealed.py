@@ -144,9 +144,15 @@ async def refused(story: Story) -> None:
     """Every owner that is up has said why it does not take the quiet job."""
     job, up = story.jobs["quiet"], story.swarm.owners[2:]
     for owner in up:
-        await until(lambda o=owner: bool(standing(o, job)["reason"]), 60, "it says why")
-        assert standing(owner, job)["state"] == "waiting"
-        story.reasons[name(owner)] = standing(owner, job)["reason"]
+        # Between being considered and waiting it says that it is being held against policies.
+        seen: dict[str, Any] = {}
+
+        def waits(owner: Daemon = owner, seen: dict[str, Any] = seen) -> bool:
+            seen.update(standing(owner, job))
+            return seen["state"] == "waiting"
+
+        await until(waits, 60, "it waits, and says why")
+        story.reasons[name(owner)] = seen["reason"]
     told = await trio.to_thread.run_sync(run, "--home", str(up[0].home.path), "jobs")
     story.listed = told.stdout
 

@@ -101,6 +101,9 @@ async def test_a_click_takes_a_job_and_says_so_once(page: Site) -> None:
     show(page, state="waiting", dataset="")
     answer = await page.post(f"/job/{ex.JOB}/consent", dataset="ward-3")
     assert (answer.status, answer.headers["location"]) == (303, f"/job/{ex.JOB}")
+    # A view that the page's script fetches meanwhile does not take what the reader is to see.
+    behind = await page.ask(f"/job/{ex.JOB}", Sec_Fetch_Dest="empty", Sec_Fetch_Site="same-origin")
+    assert "trains this job" not in behind.text
     assert "ward-3 trains this job; it is enrolling" in (await page.ask(f"/job/{ex.JOB}")).text
     assert "trains this job" not in (await page.ask(f"/job/{ex.JOB}")).text
 
