@@ -19,12 +19,10 @@ if TYPE_CHECKING:
 _MOVES: Final = frozenset({"committed", "round-applied"})
 
 
-class Job:
-    """A job. `summary` is what was last seen of it; `refresh` and `wait` look again."""
+class Seen:
+    """What was last seen of a job, whoever looked: blocking or on trio."""
 
-    def __init__(self, rpc: Rpc, summary: JobSummary) -> None:
-        self._rpc = rpc
-        self.summary = summary
+    summary: JobSummary
 
     def __repr__(self) -> str:
         at = f"round {self.summary['round']} of {self.summary['rounds']}"
@@ -54,6 +52,14 @@ class Job:
     def complete(self) -> bool:
         """Whether it finished with all of its rounds."""
         return self.state == "finished" and not self.summary["early"]
+
+
+class Job(Seen):
+    """A job. `summary` is what was last seen of it; `refresh` and `wait` look again."""
+
+    def __init__(self, rpc: Rpc, summary: JobSummary) -> None:
+        self._rpc = rpc
+        self.summary = summary
 
     def refresh(self) -> Job:
         """Look at it again; the same object. Raises Failure, as every call does."""

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING
 import trio
 
 from node.client import frames, models
-from node.client.job import moves
+from node.client.job import Seen, moves
 from node.client.models import Model
 from node.client.progress import Shown, Wanted
 from node.client.trio_rpc import TrioRpc
-from node.console.endings import over
 from node.console.talk import CALL_SECONDS
 from node.home.home import find_home
 
@@ -33,32 +32,12 @@ if TYPE_CHECKING:
     from node.control.shapes import Event, JobDetail, JobSummary, Status
 
 
-class TrioJob:
+class TrioJob(Seen):
     """A job. `summary` is what was last seen of it; `refresh` and `wait` look again."""
 
     def __init__(self, rpc: TrioRpc, summary: JobSummary) -> None:
         self._rpc = rpc
         self.summary = summary
-
-    @property
-    def id(self) -> str:
-        """Its id, in full."""
-        return self.summary["job"]
-
-    @property
-    def state(self) -> str:
-        """Where it stood when it was last looked at."""
-        return self.summary["state"]
-
-    @property
-    def over(self) -> bool:
-        """Whether it had come to its end."""
-        return over(self.summary)
-
-    @property
-    def complete(self) -> bool:
-        """Whether it finished with all of its rounds."""
-        return self.state == "finished" and not self.summary["early"]
 
     async def detail(self) -> JobDetail:
         """All that this node knows of it."""

@@ -36,6 +36,10 @@ def install(service: Service) -> None:
     """
     _own(service)
     _manager(service)
+    if service.file.exists() and _runs(service):
+        # By the file that it was started by: launchd loads no agent twice.
+        for command in service.stop:
+            _run(command, service)
     service.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(service.file, service.text.encode())
     for command in service.start:
@@ -60,8 +64,7 @@ def look(service: Service) -> Standing:
     if not service.file.exists():
         return Standing(installed=False, runs=False, lingers=_lingers())
     _own(service)
-    runs = shutil.which(service.state[0]) is not None and _quiet(service.state).returncode == 0
-    return Standing(installed=True, runs=runs, lingers=_lingers())
+    return Standing(installed=True, runs=_runs(service), lingers=_lingers())
 
 
 def spelled(command: Command) -> str:
@@ -89,6 +92,10 @@ def _manager(service: Service) -> None:
     if shutil.which(program) is None:
         text = f"this machine has no {program}, so no service can be installed"
         raise Failure(Exit.REFUSED, text, next_="assay up --background")
+
+
+def _runs(service: Service) -> bool:
+    return shutil.which(service.state[0]) is not None and _quiet(service.state).returncode == 0
 
 
 def _run(command: Command, service: Service) -> None:
