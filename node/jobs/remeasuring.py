@@ -35,7 +35,6 @@ Ts = TypeVarTuple("Ts")
 #: How long one blob is looked for, seconds: an audit answers a person.
 _SECONDS: Final = 60.0
 
-
 #: How long all of it may take, seconds. Its requester chose how much there is to fetch and to
 #: compute; `assay audit` waits a little longer.
 MOST_SECONDS: Final = 600.0
@@ -60,7 +59,7 @@ async def _remeasured(services: Services, machine: Machine) -> Remeasured:
     if not context.spec.payment.publishes or cohort is None or not known:
         return NOT_MEASURED
     try:
-        books = evidence.decode_evidence(services.blobs.get(services.blob(digest)))
+        books = await trio.to_thread.run_sync(_read, services, digest)
     except Malformed:
         return NOT_MEASURED  # the audit says so by itself
     # The digest is the spec's: whatever the evidence says, only these rows count.
@@ -88,6 +87,11 @@ async def _remeasured(services: Services, machine: Machine) -> Remeasured:
     return await _aside(
         services, remeasure.remeasure, work, record, holdout, steps, len(cohort.members)
     )
+
+
+def _read(services: Services, digest: bytes) -> Evidence:
+    """The evidence. Raises Malformed: it may have as many bytes as its requester likes."""
+    return evidence.decode_evidence(services.blobs.get(services.blob(digest)))
 
 
 async def _aside(services: Services, function: Callable[[*Ts], T], *args: *Ts) -> T:
