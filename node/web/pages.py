@@ -42,7 +42,7 @@ class Pages:
         explained = await self._page.explanations.of_all([each["job"] for each in shown])
         asked = [(each, explained.get(each["job"])) for each in shown]
         running = [each for each in jobs if each["state"] in _ON_THE_WAY]
-        others = [each for each in jobs if each not in running and each not in waiting]
+        others = [each for each in jobs if each["state"] not in (*_ON_THE_WAY, "waiting")]
         given = {
             "status": status,
             "waiting": asked,
