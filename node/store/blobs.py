@@ -21,9 +21,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, Self
 
 from node.home.home import sync_directory
 from node.store.room import is_full, no_room
@@ -82,6 +83,28 @@ def _unreadable_is_short() -> Iterator[None]:
     except OSError as error:
         if error.errno != errno.EIO:
             raise
+
+
+class _WritingBehind:
+    """Writes a piece on a thread while the next is made; what that raised, the next one raises."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._thread = ThreadPoolExecutor(1)
+        self._under_way: Future[int] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def write(self, piece: bytes | memoryview) -> None:
+        if self._under_way is not None:
+            self._under_way.result()
+        self._under_way = self._thread.submit(self._file.write, piece)
+
+    def __exit__(self, *raised: object) -> None:
+        self._thread.shutdown()
+        if raised[0] is None and self._under_way is not None:
+            self._under_way.result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +203,8 @@ class Blobs:
         """Store a blob, given whole or in pieces; on disk when this returns.
 
         Raises `BlobsFull` (quota, or the disk), `Malformed` above `params.MAX_BLOB_BYTES`,
-        `OSError`; then nothing is stored. Storing what is held already is harmless.
+        `OSError`; then nothing is stored. Storing what is held already is harmless. A piece must
+        stay as it is once it is given: it is hashed before it is written.
         """
         pieces = (content,) if isinstance(content, bytes | memoryview) else content
         hasher = BlobHasher()
@@ -191,11 +215,12 @@ class Blobs:
         temporary = Path(name)
         try:
             with _named_full(temporary, needed), os.fdopen(fd, "wb") as file:
-                for piece in pieces:
-                    self._reserve(len(piece))
-                    # Hashed first: the limit on a blob's size holds before the disk fills.
-                    hasher.update(piece)
-                    file.write(piece)
+                with contextlib.nullcontext(file) if whole else _WritingBehind(file) as out:
+                    for piece in pieces:
+                        self._reserve(len(piece))
+                        # Hashed first: the limit on a blob's size holds before the disk fills.
+                        hasher.update(piece)
+                        out.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
             ref = BlobRef(hasher.digest(), hasher.size)

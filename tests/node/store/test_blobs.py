@@ -326,7 +326,10 @@ _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, most))
 large = bytes(100_000)
 sink = blobs.sink(BlobRef(blob_digest(large), len(large)))
-for write in (lambda: blobs.put(large), lambda: sink.write(0, large)):
+pieces = [large] * 3
+for write in (
+    lambda: blobs.put(large), lambda: blobs.put(pieces), lambda: sink.write(0, large)
+):
     try:
         write()
     except BlobsFull as error:
@@ -347,8 +350,8 @@ def test_without_room_on_the_disk_nothing_is_stored_and_later_it_is(tmp_path: Pa
         timeout=60,
         check=True,
     )
-    put, sink, later = done.stdout.splitlines()
-    for told in (put, sink):
+    put, pieces, sink, later = done.stdout.splitlines()
+    for told in (put, pieces, sink):
         assert str(tmp_path) in told
         assert "the disk is full" in told
         assert "are needed; free some space there" in told
