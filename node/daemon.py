@@ -25,6 +25,7 @@ from node.control.server import ControlServer
 from node.home.config import Config, no_chain
 from node.home.home import Home
 from node.home.keys import Keys
+from node.home.logs import formatter
 from node.home.systemd import Notifier
 from node.home.vault import read_passphrase
 from node.net.swarm import SwarmConfig, open_swarm
@@ -36,8 +37,6 @@ from protocol.errors import AssayError
 
 log = logging.getLogger("assay.daemon")
 
-_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
 
 def run_daemon(home: Home, config: Config, ready: Callable[[str], None]) -> int:
     """Run until it is told to end (SIGTERM, SIGINT, `assay down`). Returns an exit code.
@@ -46,7 +45,9 @@ def run_daemon(home: Home, config: Config, ready: Callable[[str], None]) -> int:
     use, port in use, no chain configured), FatalError if the node itself fails.
     """
     keep_private()
-    logging.basicConfig(level=config.log_level.upper(), format=_FORMAT, stream=sys.stderr)
+    written = logging.StreamHandler(sys.stderr)
+    written.setFormatter(formatter(config.log_format))
+    logging.basicConfig(level=config.log_level.upper(), handlers=[written])
     # The library logs every stream at info; our guard logs what matters of it.
     logging.getLogger("libp2p").setLevel(logging.WARNING)
     with home.lock():

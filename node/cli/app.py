@@ -21,7 +21,7 @@ from node.cli.commands import (
     swarm,
 )
 from node.cli.commands import datasets as inside
-from node.cli.commands.health import doctor, events, logs, service, web
+from node.cli.commands.health import config, doctor, events, logs, service, web
 from node.cli.commands.money import earnings, send, token
 from node.cli.commands.requester import new, predict
 from node.console.failure import Failure
@@ -75,6 +75,10 @@ def build() -> App:
     keys.command(account.backup)
     keys.command(account.restore)
     app.command(keys)
+    settings = App(name="config", help="Settings of this home.", group=node)
+    settings.command(config.config_show, name="show")
+    app.command(settings)
+    app.command(config.completion_of(app), group=node)
     services = App(name="service", help="Run the daemon as a service of yours.", group=node)
     services.command(service.service_install, name="install")
     services.command(service.service_uninstall, name="uninstall")

@@ -136,6 +136,7 @@ def _config(redactor: Redactor, seen: Seen) -> dict[str, Any]:
         "chain.finality": found.finality,
         "chain.max_fee_gwei": found.max_fee_gwei,
         "node.log_level": found.log_level,
+        "node.log_format": found.log_format,
         "node.workers": found.workers,
         "payout.account": None if found.payout is None else to_checksum(found.payout),
         "privacy.overlap": found.overlap,

@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from node.home.home import Home, write_private
+from node.home.template import TEMPLATE
 from protocol.addresses import parse_address, to_checksum
 from protocol.errors import InputError
 
@@ -28,6 +29,7 @@ MAX_CHAIN_URLS: Final = 7
 #: Six minutes of two-second blocks, or Ethereum's two epochs with room: deeper is a typing error.
 MAX_FINALITY: Final = 256
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+LOG_FORMATS: Final = ("text", "json")
 
 #: A fixed port, so that a join line stays good over restarts; not IPFS' 4001.
 DEFAULT_LISTEN: Final = ("/ip4/0.0.0.0/tcp/4620",)
@@ -61,6 +63,7 @@ class Config:
     finality: int = DEFAULT_FINALITY
     max_fee_gwei: int = DEFAULT_MAX_FEE_GWEI
     log_level: str = "info"
+    log_format: str = "text"
     workers: int = 1
     #: Receives what data sets earn, unless their policies name another; None: the home's account.
     payout: bytes | None = None
@@ -109,6 +112,10 @@ class Config:
             raise InputError(
                 f"is {self.log_level!r}; allowed: {', '.join(LOG_LEVELS)}", "node.log_level"
             )
+        if self.log_format not in LOG_FORMATS:
+            raise InputError(
+                f"is {self.log_format!r}; allowed: {', '.join(LOG_FORMATS)}", "node.log_format"
+            )
 
     def _check_urls(self) -> None:
         if len(self.chain_urls) > MAX_CHAIN_URLS:
@@ -132,7 +139,7 @@ class Config:
 
 
 #: Dotted TOML name -> field of `Config`, in the file's order.
-_SETTINGS: Final[dict[str, str]] = {
+SETTINGS: Final[dict[str, str]] = {
     "network.listen": "listen",
     "network.bootstrap": "bootstrap",
     "chain.url": "chain_url",
@@ -143,6 +150,7 @@ _SETTINGS: Final[dict[str, str]] = {
     "chain.finality": "finality",
     "chain.max_fee_gwei": "max_fee_gwei",
     "node.log_level": "log_level",
+    "node.log_format": "log_format",
     "node.workers": "workers",
     "payout.account": "payout",
     "privacy.overlap": "overlap",
@@ -151,6 +159,18 @@ _SETTINGS: Final[dict[str, str]] = {
 
 def load_config(home: Home) -> Config:
     """Read the home's config.toml. Raises `InputError` naming file or setting, value, allowed."""
+    return parse_config(_read(home))
+
+
+def load_settings(home: Home) -> dict[str, tuple[object, bool]]:
+    """Every setting by its dotted name: its value, and whether config.toml gives it. Raises
+    `InputError` as `load_config` does."""
+    table = _read(home)
+    config, given = parse_config(table), _flatten(table)
+    return {name: (getattr(config, each), name in given) for name, each in SETTINGS.items()}
+
+
+def _read(home: Home) -> dict[str, object]:
     try:
         with home.config.open("rb") as file:
             content = file.read(MAX_CONFIG_BYTES + 1)
@@ -161,19 +181,18 @@ def load_config(home: Home) -> Config:
     if len(content) > MAX_CONFIG_BYTES:
         raise InputError(f"{home.config} is longer than {MAX_CONFIG_BYTES} bytes")
     try:
-        table = tomllib.loads(content.decode())
+        return tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{home.config} is no TOML: {error}") from error
-    return parse_config(table)
 
 
 def parse_config(table: Mapping[str, object]) -> Config:
     """A `Config` from parsed TOML; settings that are left out keep their defaults."""
     values: dict[str, object] = {}
     for name, value in _flatten(table).items():
-        if name not in _SETTINGS:
-            raise InputError(f"is unknown; the settings are {', '.join(_SETTINGS)}", name)
-        values[_SETTINGS[name]] = _convert(name, value)
+        if name not in SETTINGS:
+            raise InputError(f"is unknown; the settings are {', '.join(SETTINGS)}", name)
+        values[SETTINGS[name]] = _convert(name, value)
     return Config(**values)  # type: ignore[arg-type]  # _convert checked each type by name
 
 
@@ -196,7 +215,7 @@ def init_home(home: Home, config: Config) -> None:
 
 def render_config(config: Config) -> str:
     """The text of config.toml; `parse_config(tomllib.loads(text))` gives `config` back."""
-    return _TEMPLATE.format(
+    return TEMPLATE.format(
         listen=_toml_list(config.listen),
         bootstrap=_toml_list(config.bootstrap),
         url=_toml_setting("url", config.chain_url, "http://127.0.0.1:8545"),
@@ -214,6 +233,8 @@ def render_config(config: Config) -> str:
         most_gwei=MAX_MAX_FEE_GWEI,
         log_level=json.dumps(config.log_level),
         log_levels=", ".join(LOG_LEVELS),
+        log_format=json.dumps(config.log_format),
+        log_formats=", ".join(LOG_FORMATS),
         workers=config.workers,
         max_workers=MAX_WORKERS,
         payout=_toml_setting(
@@ -355,51 +376,3 @@ def _toml_setting(key: str, value: str | int | None, example: str | int) -> str:
     shown = example if value is None else value
     text = str(shown) if isinstance(shown, int) else _toml_string(shown)
     return f"{'# ' if value is None else ''}{key} = {text}"
-
-
-_TEMPLATE: Final = """\
-# assay's settings. `assay init` and `assay join` write this file whole, so comments of your own
-# are lost then; a running daemon reads it when it starts.
-
-[network]
-# Where this node listens for peers: /ip4/ADDRESS/tcp/PORT. Port 0 takes any that is free,
-# another one at each start: peers that were given the old one then have to find this node anew.
-# A node behind NAT may leave this as it is: it takes part by connections that it opens.
-listen = {listen}
-# Peers to call first, each with its identity: /ip4/ADDRESS/tcp/PORT/p2p/PEER.
-bootstrap = {bootstrap}
-
-[chain]
-# Any Ethereum JSON-RPC endpoint that you trust to tell you the truth about the chain.
-{url}
-# Others of the same chain: one is asked where those before it fail, lag or contradict the others.
-urls = {urls}
-# So many of all these must show the same blocks and events before the node acts on them. With 2,
-# no single endpoint can make it release or pay anything; it waits while fewer answer.
-agree = {agree}
-# The chain's number and the bounty contract's address; `assay join` fills them in.
-{id}
-{contract}
-# Blocks on top of an event before the node acts on it, 0 to {max_finality}.
-finality = {finality}
-# The most that a transaction offers for a unit of gas, gwei, 1 to {most_gwei}. While gas costs
-# more, transactions wait and say so. A tip is at most ten times the base fee, or 30 gwei.
-max_fee_gwei = {max_fee_gwei}
-
-[node]
-# One of: {log_levels}.
-log_level = {log_level}
-# Processes that train and encrypt, each on one core at low priority, 1 to {max_workers}.
-workers = {workers}
-
-[payout]
-# Who receives what this home's data sets earn: an account whose keys may lie elsewhere. It is
-# signed with each enrolment, and stays for that job. A data set's policy may name another
-# (`payout`).
-{payout}
-
-[privacy]
-# Data sets that have more than this part of the smaller one's rows in common share one privacy
-# budget, 0 to {max_overlap}. It is asked when a data set is added; what is shared stays shared.
-overlap = {overlap}
-"""

@@ -24,7 +24,7 @@ CHAIN_ID = 1337
 CONTRACT = bytes.fromhex("5f" * 20)
 
 #: Rows that stand nowhere else, and a name and columns that no sentence has.
-ROWS = (("Zebulonia", "731.25", "quokka"), ("Wilhelmuth", "918273.5", "axolotl"))
+ROWS = (("Zebulonía", "731.25", "quokka"), ("Wilhelmuth", "918273.5", "axolotl"))
 COLUMNS = ("surname_q", "creatinine_w", "ward_kind")
 DATASET = "ward-of-zurich"
 

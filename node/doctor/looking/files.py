@@ -14,6 +14,7 @@ from node.doctor.seen import BlobsSeen, Entry, HomeSeen, KeysSeen, LogSeen
 from node.home.config import Config, load_config
 from node.home.home import Home
 from node.home.keys import Keys
+from node.home.logs import plain
 from node.home.vault import read_json, read_passphrase
 from protocol.addresses import to_checksum
 from protocol.errors import InputError
@@ -166,6 +167,8 @@ def look_log(path: Path) -> LogSeen:
         lines = file.read(MAX_LOG).decode(errors="replace").splitlines()
     # The first line of a part is one's end.
     lines = lines[1:] if size > MAX_LOG else lines
+    # As text, whatever its form: JSON's escapes would hide names from whoever takes them out.
+    lines = [each for line in lines for each in plain(line).split("\n")]
     errors = [line for line in lines if " ERROR " in line[:40]]
     last = cut(errors[-1].partition(" ERROR ")[2]) if errors else ""
     return LogSeen(size, len(errors), last, tuple(lines))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import zipfile
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -87,8 +89,23 @@ def secrets_in(home: Home, file: Path) -> dict[str, bytes]:
     return kept
 
 
+def as_json(lines: list[str]) -> list[str]:
+    """The same log as node.log_format = "json" has it."""
+    found: list[dict[str, str]] = []
+    for line in lines:
+        if line.startswith(STAMP):
+            level, _, rest = line.removeprefix(f"{STAMP} ").partition(" ")
+            logger, _, message = rest.partition(": ")
+            at = datetime.strptime(STAMP, "%Y-%m-%d %H:%M:%S,%f").astimezone().isoformat()
+            found.append({"time": at, "level": level.lower(), "logger": logger, "message": message})
+        else:
+            found[-1]["exception"] = f"{found[-1].get('exception', '')}{line}\n"
+    return [json.dumps(each) for each in found]
+
+
+@pytest.mark.parametrize("form", [list, as_json])
 def test_a_bundle_holds_no_key_no_row_and_no_passphrase(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    form: Callable[[list[str]], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "passphrase"
     file.write_text(f"{PASSPHRASE}\n")
@@ -100,7 +117,7 @@ def test_a_bundle_holds_no_key_no_row_and_no_passphrase(
         home = home_at(tmp_path / "a home", url, PASSPHRASE)
         rows = add_rows(home)
         Keys.open(home, PASSPHRASE).seal("seed.abc", SECRET)
-        home.log.write_text("\n".join(lines(home, url, rows)) + "\n")
+        home.log.write_text("\n".join(form(lines(home, url, rows))) + "\n")
         home.log.chmod(0o600)
         seen, found = examined(home, monkeypatch)
         bundle = tmp_path / "bundle.zip"

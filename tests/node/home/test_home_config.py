@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home.config import (
-    _SETTINGS,
+    LOG_FORMATS,
     LOG_LEVELS,
     MAX_ADDRESSES,
     MAX_CONFIG_BYTES,
     MAX_FINALITY,
     MAX_MAX_FEE_GWEI,
     MAX_WORKERS,
+    SETTINGS,
     Config,
     init_home,
     load_config,
@@ -44,6 +45,7 @@ configs = st.builds(
     finality=st.integers(0, MAX_FINALITY),
     max_fee_gwei=st.integers(1, MAX_MAX_FEE_GWEI),
     log_level=st.sampled_from(LOG_LEVELS),
+    log_format=st.sampled_from(LOG_FORMATS),
     payout=st.none() | st.binary(min_size=20, max_size=20).filter(any),
     workers=st.integers(1, MAX_WORKERS),
 )
@@ -61,7 +63,7 @@ def test_what_is_written_is_read_back(config: Config) -> None:
 
 
 def test_every_field_has_its_setting() -> None:
-    assert {field.name for field in dataclasses.fields(Config)} == set(_SETTINGS.values())
+    assert {field.name for field in dataclasses.fields(Config)} == set(SETTINGS.values())
     assert parse_config({}) == Config()
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 
@@ -18,6 +18,7 @@ from node.console.failure import Failure
 from node.console.session import Session, write_json
 from node.console.show import clean
 from node.control.codes import Exit
+from node.home.logs import parsed, plain
 
 #: Of a log's end, bytes that are looked through.
 MAX_BYTES: Final = 16 * 1024 * 1024
@@ -25,9 +26,6 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 MAX_LINE: Final = 64 * 1024
 _POLL_SECONDS: Final = 0.3
 
-_LINE: Final = re.compile(
-    r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) ([A-Z]+) ([\w.]+): (.*)", re.DOTALL
-)
 #: A job's id in the log is its beginning, of 8 digits or more.
 _ID: Final = re.compile(r"(?<![0-9a-z])(?:0x)?([0-9a-f]{8,64})(?![0-9a-z])")
 
@@ -94,7 +92,7 @@ def _about(lines: Iterable[str], job: str | None) -> Iterator[str]:
     """Lines about a job, with what goes on below them; all where `job` is None."""
     speaks = job is None
     for line in lines:
-        if job is not None and _LINE.match(line):
+        if job is not None and "time" in parsed(line):
             speaks = any(
                 found.startswith(job) or job.startswith(found) for found in _ID.findall(line)
             )
@@ -128,14 +126,6 @@ def _show(line: str, session: Session) -> None:
     if session.json:
         write_json(parsed(line))
     else:
-        sys.stdout.write(clean(line) + "\n")
+        for each in plain(line).split("\n"):
+            sys.stdout.write(clean(each) + "\n")
         sys.stdout.flush()
-
-
-def parsed(line: str) -> dict[str, Any]:
-    """A line as an object; what goes on below one has a message alone."""
-    match = _LINE.fullmatch(line)
-    if match is None:
-        return {"message": line}
-    keys = ("time", "level", "logger", "message")
-    return dict(zip(keys, (match[1], match[2].lower(), match[3], match[4]), strict=True))

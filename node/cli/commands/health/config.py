@@ -1,0 +1,76 @@
+"""config and completion: the settings in force and where each comes from; words for a shell."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, Literal, TypeAlias
+
+from cyclopts import App, Parameter
+
+from node.cli.options import Here
+from node.console.session import write_json
+from node.console.show import Table, show
+from node.control.codes import Exit
+
+Shell: TypeAlias = Annotated[Literal["bash", "zsh", "fish"], Parameter(help="The shell's name.")]
+
+
+def config_show(
+    *,
+    session: Here,
+    origin: Annotated[
+        bool, Parameter(help="Say which config.toml gives and which are defaults.", negative=())
+    ] = False,
+) -> int:
+    """The settings of this home. A running daemon has those that it started with.
+
+    Of a chain node's address only the host is shown: hosted ones carry an access key.
+    """
+    from node.home.config import load_settings
+
+    home = session.home
+    found = {
+        name: (_shown(name, value), "config.toml" if given else "default")
+        for name, (value, given) in load_settings(home).items()
+    }
+    if session.json:
+        values = {"home": str(home.path), "file": str(home.config)}
+        settings = {name: {"value": v, "origin": o} for name, (v, o) in found.items()}
+        write_json({**values, "settings": settings})
+        return Exit.OK
+    rows = [
+        (name, _told(value), *([where] if origin else [])) for name, (value, where) in found.items()
+    ]
+    heads = ("setting", "value", *(["origin"] if origin else []))
+    show([f"{home.config}", Table(heads, rows)])
+    return Exit.OK
+
+
+def _shown(name: str, value: object) -> object:
+    """A setting as JSON has it."""
+    from node.doctor.redacting import origin
+    from protocol.addresses import to_checksum
+
+    if isinstance(value, bytes):
+        return to_checksum(value)
+    if isinstance(value, tuple):
+        return [_shown(name, each) for each in value]
+    return origin(str(value)) if name in ("chain.url", "chain.urls") and value else value
+
+
+def _told(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "not set" if value is None else str(value)
+
+
+def completion_of(app: App) -> Callable[[Shell], int]:
+    """The command that speaks of `app`'s other commands."""
+
+    def completion(shell: Shell, /) -> int:
+        """Print what makes a shell complete assay's commands and options."""
+        sys.stdout.write(app.generate_completion(prog_name="assay", shell=shell) + "\n")
+        return Exit.OK
+
+    return completion
