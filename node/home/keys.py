@@ -52,6 +52,7 @@ class Keys:
         from eth_keys.datatypes import PrivateKey
 
         self._directory = home.keys
+        self._home = home
         self._vault_key = vault_key
         self._account_key = PrivateKey(account_key)
         self._account = self._account_key.public_key.to_canonical_address()
@@ -193,7 +194,8 @@ class Keys:
     # Backup
 
     def backup(self, path: Path, passphrase: str) -> None:
-        """Write account, identity and lasting secrets to one file under its own passphrase.
+        """Write account, identity, lasting secrets and the home's settings to one file under its
+        own passphrase. The settings hold the chain nodes' addresses, whose path may be a key.
 
         Raises `InputError` if the file exists or the passphrase is too short. The file opens on any
         machine; secrets of running attempts are not in it (see `ONCE_PREFIX`).
@@ -205,6 +207,11 @@ class Keys:
         content = {
             "account": self._account_key.to_bytes().hex(),
             "sealed": {name: self.unseal(name).hex() for name in names},
+            "settings": {
+                file.name: file.read_text("utf-8", "replace")
+                for file in _settings(self._home)
+                if file.exists()
+            },
         }
         salt = secrets.token_bytes(16)
         wrapping = stretch(passphrase.encode(), salt, PASSPHRASE_ROUNDS)
@@ -218,7 +225,8 @@ class Keys:
     def restore(
         cls, home: Home, path: Path, backup_passphrase: str, passphrase: str | None = None
     ) -> Keys:
-        """Make a home's keys from a backup, under a passphrase (or none) of the home's own.
+        """Make a home's keys from a backup, under a passphrase (or none) of the home's own; and the
+        settings that the home lacks.
 
         Raises `InputError`: the home has keys, the file is no backup, or its passphrase is wrong.
         """
@@ -238,7 +246,23 @@ class Keys:
         stored = json.loads(plain)
         sealed = {name: bytes.fromhex(secret) for name, secret in stored["sealed"].items()}
         seed = sealed.pop(_PEER_SEED)
+        check_no_keys(home)
+        settings = stored.get("settings", {})  # which backups of older versions lack
+        for file in _settings(home):
+            if file.name in settings and not file.exists():
+                write_private(file, settings[file.name].encode())
         return _install(home, passphrase, seed, bytes.fromhex(stored["account"]), sealed)
+
+
+def check_no_keys(home: Home) -> None:
+    """Raise `InputError` if the home has keys."""
+    if (home.keys / "vault.json").exists():
+        raise InputError(f"{home.keys} holds keys already; they are never overwritten", "keys")
+
+
+def _settings(home: Home) -> tuple[Path, Path]:
+    """What a home is told by its user, besides its keys: in a backup, too."""
+    return home.config, home.tokens
 
 
 def public_account(home: Home) -> bytes:
@@ -274,8 +298,7 @@ def _install(
 ) -> Keys:
     from eth_keyfile.keyfile import create_keyfile_json
 
-    if (home.keys / "vault.json").exists():
-        raise InputError(f"{home.keys} holds keys already; they are never overwritten", "keys")
+    check_no_keys(home)
     if passphrase is not None:
         check_passphrase(passphrase)
     (home.keys / "sealed").mkdir(mode=0o700, exist_ok=True)

@@ -37,7 +37,8 @@ def backup(
     *,
     session: Here,
 ) -> int:
-    """Write account, identity and lasting secrets to one file under a passphrase of its own."""
+    """Write account, identity, lasting secrets and settings to one file under a passphrase of its
+    own."""
     from node.home.keys import Keys
     from node.home.vault import read_passphrase
 
@@ -52,7 +53,8 @@ def restore(
     *,
     session: Here,
 ) -> int:
-    """Make this home's keys from a backup. The home must have none yet."""
+    """Make this home's keys from a backup, and its settings if it has none. The home must have no
+    keys yet; then `assay up` is enough."""
     from node.home.config import Config, save_config
     from node.home.keys import Keys
     from node.home.vault import read_passphrase
@@ -60,9 +62,9 @@ def restore(
 
     home = session.home
     home.create()
+    keys = Keys.restore(home, file.absolute(), _ask("passphrase of the backup"), read_passphrase())
     if not home.config.exists():
         save_config(home, Config())
-    keys = Keys.restore(home, file.absolute(), _ask("passphrase of the backup"), read_passphrase())
     address = to_checksum(keys.account)
     session.emit({"address": address, "home": str(home.path)}, [f"restored account {address}"])
     return Exit.OK

@@ -117,7 +117,7 @@ async def test_up_in_the_background_hands_on_why_it_failed(assay: Any) -> None:
 
 
 async def test_keys_survive_a_lost_disk(assay: Any, tmp_path: Path) -> None:
-    account = (await assay("init", "--json")).json["account"]
+    account = (await assay("init", *URL, "--chain-id", "7", "--json")).json["account"]
     backup = tmp_path / "keys.backup"
     assert (await assay("keys", "backup", str(backup), stdin="correct horse\n")).code == 0
     other = ("--home", str(tmp_path / "other"))
@@ -128,6 +128,7 @@ async def test_keys_survive_a_lost_disk(assay: Any, tmp_path: Path) -> None:
     )
     assert restored.json["address"] == account
     assert (await assay(*other, "account", "--json")).json["address"] == account
+    assert load_config(Home(tmp_path / "other")).chain_id == 7
 
 
 async def test_a_passphrase_file_seals_the_keys(assay: Any, tmp_path: Path) -> None:

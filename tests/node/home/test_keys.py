@@ -14,6 +14,7 @@ from eth_account import Account
 from eth_keys.datatypes import Signature
 
 from node.home import vault
+from node.home.config import Config, load_config, save_config
 from node.home.home import Home
 from node.home.keys import MAX_SECRET_BYTES, Keys, public_account
 from node.home.vault import MAX_ROUNDS, MIN_PASSPHRASE, read_passphrase
@@ -322,6 +323,51 @@ def test_backup_comes_back_elsewhere(home: Home, tmp_path: Path) -> None:
     assert restored.unseal("paillier") == b"lasting"
     assert "once.mask" not in restored.sealed()
     assert Keys.open(elsewhere, "a passphrase of its own").account == keys.account
+
+
+def test_a_backup_holds_the_settings_and_restores_what_is_lacking(
+    home: Home, tmp_path: Path
+) -> None:
+    config = Config(chain_url="https://node.example/v3/SECRETKEY", chain_id=5, contract=bytes(20))
+    save_config(home, config)
+    home.tokens.write_text("{}")
+    file = tmp_path / "backup"
+    Keys.create(home).backup(file, PASSPHRASE)
+    assert b"SECRETKEY" not in file.read_bytes()
+    elsewhere = Home(tmp_path / "elsewhere")
+    elsewhere.create()
+    home.tokens.write_text("changed meanwhile")
+    Keys.restore(elsewhere, file, PASSPHRASE)
+    assert load_config(elsewhere) == config
+    assert elsewhere.tokens.read_text() == "{}"
+    assert elsewhere.config.stat().st_mode & 0o777 == 0o600
+
+    own = Home(tmp_path / "own")
+    own.create()
+    save_config(own, Config(workers=2))
+    Keys.restore(own, file, PASSPHRASE)
+    assert load_config(own) == Config(workers=2)
+    # One with keys is left as it is, settings and all.
+    own.tokens.unlink()
+    with pytest.raises(InputError, match="never overwritten"):
+        Keys.restore(own, file, PASSPHRASE)
+    assert not own.tokens.exists()
+
+
+def test_a_backup_of_an_older_version_has_no_settings(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = Keys.create(home)
+    dumps = json.dumps
+    monkeypatch.setattr(
+        "node.home.keys.json.dumps", lambda it: dumps({k: it[k] for k in ("account", "sealed")})
+    )
+    keys.backup(tmp_path / "backup", PASSPHRASE)
+    monkeypatch.undo()
+    elsewhere = Home(tmp_path / "elsewhere")
+    elsewhere.create()
+    assert Keys.restore(elsewhere, tmp_path / "backup", PASSPHRASE).account == keys.account
+    assert not elsewhere.config.exists()
 
 
 def test_opening_takes_little_memory(home: Home) -> None:
