@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import trio
 from starlette.requests import ClientDisconnect, Request
@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from node.console.currency import pay
 from node.console.failure import Failure
 from node.control.codes import Exit
-from node.web.page import Page
+from node.web.page import Page, RefusedTerm
 
 #: Fields of the largest form of ours.
 _MOST_FIELDS: Final = 8
@@ -59,7 +59,13 @@ class Acts:
         """Change one term of a data set's policy."""
         form = await form_of(request)
         name, term = request.path_params["dataset"], form.get("term", "")
-        await self._rpc.policy_set(name, {term: _value(form.get("value", ""))})
+        try:
+            await self._rpc.policy_set(name, {term: _value(form.get("value", ""))})
+        except Failure as failure:
+            if failure.end is not Exit.USAGE or failure.field == "dataset":
+                raise
+            self._page.refused = RefusedTerm(name, term, form.get("value", ""), str(failure))
+            return RedirectResponse(f"/data#row-{quote(name)}-{quote(term)}", 303)
         return self._done(f"/data#set-{name}", f"{name}: {term} is {form.get('value', '')}.")
 
     async def doctor(self, request: Request) -> Response:
@@ -79,7 +85,7 @@ class Acts:
         return RedirectResponse(where, 303)
 
 
-async def form_of(request: Request) -> dict[str, str]:
+async def form_of(request: Request, most: int = _MOST_FIELDS) -> dict[str, str]:
     """The fields of a form; the gate has bounded its length. One that is broken has none.
 
     Raises Failure for one that does not come whole: nothing is done with a part of it.
@@ -89,7 +95,7 @@ async def form_of(request: Request) -> dict[str, str]:
     except ClientDisconnect:
         raise Failure(Exit.USAGE, "the form did not come whole; nothing was done") from None
     try:
-        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=most))
     except ValueError:
         return {}
 

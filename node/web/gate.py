@@ -16,19 +16,32 @@ Headers let a page load its own style and script, and connect to nothing else (C
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from contextvars import ContextVar
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import parse_qs
 
+import trio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from node.web.uploads.taking import MAX_UPLOAD_BYTES
+
 #: The longest form of ours is a spec of MAX_SPEC_BYTES, each of whose bytes a form may write as
 #: three.
 MAX_BODY_BYTES: Final = 1024 * 1024
+
+#: Forms that bring a file (node/web/uploads/), by their path.
+_WITH_FILE: Final = re.compile(
+    r"/data/add|/data/[^/]{1,64}/replace|/post/table|/job/[^/]{1,66}/predict"
+)
+
+#: A body that does not come on for so many seconds ends the request. What comes before a body, the
+#: server bounds.
+_BODY_SECONDS: Final = 20.0
 
 #: Of randomness, in a token and in a session's cookie.
 _SECRET_BYTES: Final = 32
@@ -84,7 +97,7 @@ class Gate:
         answer = self._refusal(scope) or self._entry(scope)
         if answer is None:
             BACKGROUND.set(Headers(scope=scope).get("sec-fetch-dest") == "empty")
-            await self._app(scope, _bounded(receive), guarded)
+            await self._app(scope, _bounded(receive, _most(scope["path"])), guarded)
         else:
             await answer(scope, receive, guarded)
 
@@ -102,8 +115,11 @@ class Gate:
             if headers.get("origin") != f"http://{host[0]}":
                 return _refused(403, "a form must be sent by this page itself")
             length = headers.get("content-length", "")
-            if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
-                return _refused(413, f"a form has a length, of at most {MAX_BODY_BYTES} bytes")
+            most = _most(scope["path"])
+            if not (length.isascii() and length.isdecimal() and len(length) < 20):
+                return _refused(413, "a form has a length")
+            if int(length) > most:
+                return _refused(413, f"the form has {length} bytes; {most} are allowed")
         return None
 
     def _entry(self, scope: Scope) -> Response | None:
@@ -138,15 +154,25 @@ def _refused(status: int, why: str) -> Response:
     return PlainTextResponse(f"refused: {why}\n", status)
 
 
-def _bounded(receive: Receive) -> Receive:
-    """A body that is longer than it said ends the request."""
-    seen = 0
+def _most(path: str) -> int:
+    """How many bytes a form may have."""
+    return MAX_UPLOAD_BYTES if _WITH_FILE.fullmatch(path) else MAX_BODY_BYTES
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
+    """A body that is longer than it may be, or stops coming, ends the request."""
+    seen, whole = 0, False
 
     async def bounded() -> Message:
-        nonlocal seen
-        message = await receive()
+        nonlocal seen, whole
+        if whole:  # what is left to hear is that the reader went away, whenever that is
+            return await receive()
+        message: Message = {"type": "http.disconnect"}
+        with trio.move_on_after(_BODY_SECONDS):
+            message = await receive()
         seen += len(message.get("body", b""))
-        if seen > MAX_BODY_BYTES:
+        whole = not message.get("more_body", False)
+        if seen > most:
             return {"type": "http.disconnect"}
         return message
 

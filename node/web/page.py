@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,8 @@ from node.home.home import Home
 from node.web import charts, said
 from node.web.explaining import Explanations
 from node.web.gate import BACKGROUND
+from node.web.uploads.scratch import Scratch
+from node.web.uploads.taking import Taker
 
 if TYPE_CHECKING:
     from protocol.tokens import Tokens
@@ -35,15 +38,30 @@ _STATUS: Final = {
 }
 
 
+@dataclass(frozen=True)
+class RefusedTerm:
+    """A policy's term that could not be set, as it was given."""
+
+    dataset: str
+    term: str
+    value: str
+    why: str
+
+
 class Page:
     """One page: the daemon of a home behind it, and its templates."""
 
-    def __init__(self, home: Home, tokens: Tokens | None = None) -> None:
+    def __init__(self, home: Home, scratch: Scratch, tokens: Tokens | None = None) -> None:
         self.home = home
+        self.tokens = tokens
+        self.scratch = scratch
+        self.taker = Taker(scratch)
         self.rpc = TrioRpc(home)
         self.explanations = Explanations(self.rpc)
         #: What was done last, said once on the next view. There is one user.
         self.notice = ""
+        #: A term that was refused last, with what was given and why, said once beside it.
+        self.refused: RefusedTerm | None = None
         self.files = _static()
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("node.web"),

@@ -95,7 +95,8 @@ class Pages:
             (each, budgets.get(each["name"]), await self._rpc.policy_show(each["name"]))
             for each in await self._rpc.data_list()
         ]
-        return self._page.show("data.html", {"sets": sets})
+        refused, self._page.refused = self._page.refused, None
+        return self._page.show("data.html", {"sets": sets, "refused": refused})
 
     async def money(self, request: Request) -> Response:
         """What the account has, and what was earned job by job."""

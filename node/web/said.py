@@ -20,6 +20,7 @@ from node.console.currency import pay
 from node.console.show import clean
 from node.console.standing import fit_of_rows, no_noise, state
 from node.control.codes import SHARED
+from node.web.uploads.scratch import PREFIX
 
 if TYPE_CHECKING:
     from protocol.tokens import Tokens
@@ -106,6 +107,18 @@ def given(term: Any) -> str:
     return term if isinstance(term, str) else json.dumps(term)
 
 
+def source(path: str) -> str:
+    """Where a data set came from, for people: a file that the page was handed has no place.
+
+    >>> source("/home/ada/.assay/.page-8f2/k3/ward.csv")
+    'handed over by the page: ward.csv'
+    """
+    *folders, name = path.split("/")
+    if any(each.startswith(PREFIX) for each in folders):
+        return f"handed over by the page: {name}"
+    return path
+
+
 def lines(text: str) -> str:
     """A text of several lines: each cleaned, none cut."""
     return "\n".join(clean(line.expandtabs(4)) for line in text.split("\n"))
@@ -128,6 +141,7 @@ def filters(tokens: Tokens | None) -> Mapping[str, Callable[..., object]]:
         "pay": partial(_pay, tokens=tokens),
         "shared": lambda by: SHARED[by],
         "size": size,
+        "source": source,
         "span": span,
         "no_noise": no_noise,
         "state": state,

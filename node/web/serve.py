@@ -19,17 +19,23 @@ from node.console.failure import Failure
 from node.control.codes import Exit
 from node.home.home import Home
 from node.web.acts import Acts
+from node.web.drafts.posting import Posting
+from node.web.drafts.steps import Steps
 from node.web.gate import Gate
 from node.web.live import Live
 from node.web.page import Page
 from node.web.pages import Pages
-from node.web.posting import Posting
+from node.web.predicting import Predicting
+from node.web.sets import Sets
+from node.web.uploads.scratch import Scratch
 
 if TYPE_CHECKING:
     from protocol.tokens import Tokens
 
-#: A request that is not whole after so many seconds is dropped; streams of events have no limit.
-_READ_SECONDS: Final = 20
+#: A connection that brings no whole head of a request for so many seconds is dropped; the gate says
+#: how long a body may take. Answers and streams of events have no limit: a read timeout of the
+#: server's would end them too.
+_HEAD_SECONDS: Final = 5
 
 #: What open streams get to end, once the process is told to.
 _GRACE_SECONDS: Final = 1.0
@@ -49,10 +55,11 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def build(home: Home, port: int, tokens: Tokens | None = None) -> Gate:
+def build(home: Home, port: int, scratch: Scratch, tokens: Tokens | None = None) -> Gate:
     """The whole page as an ASGI application that answers to 127.0.0.1:`port` alone."""
-    page = Page(home, tokens)
+    page = Page(home, scratch, tokens)
     pages, acts, live, posting = Pages(page), Acts(page), Live(page), Posting(page)
+    sets, steps, predicting = Sets(page), Steps(page, posting), Predicting(page)
     app = Starlette(
         routes=[
             Route("/", pages.home),
@@ -60,13 +67,27 @@ def build(home: Home, port: int, tokens: Tokens | None = None) -> Gate:
             Route("/job/{job}/history", pages.history),
             Route("/job/{job}/model", pages.model),
             Route("/data", pages.data),
+            Route("/data/add", sets.form),
+            Route("/data/add", sets.add, methods=["POST"]),
+            Route("/data/{dataset}", sets.look),
+            Route("/data/{dataset}/replace", sets.replace, methods=["POST"]),
+            Route("/data/{dataset}/map", sets.map, methods=["POST"]),
+            Route("/data/{dataset}/remove", sets.remove, methods=["POST"]),
+            Route("/job/{job}/predict", predicting.form),
+            Route("/job/{job}/predict", predicting.predict, methods=["POST"]),
+            Route("/predictions/{name}", predicting.file),
             Route("/money", pages.money),
             Route("/money/receipts", pages.receipts),
             Route("/network", pages.network),
             Route("/live", live.events),
             Route("/static/{name}", page.static),
-            Route("/post", posting.form),
+            Route("/post", steps.begin),
             Route("/post", posting.post, methods=["POST"]),
+            Route("/post/table", steps.table, methods=["POST"]),
+            Route("/post/card", steps.card, methods=["POST"]),
+            Route("/post/draft/{draft}/{step}", steps.show),
+            Route("/post/draft/{draft}/{step}", steps.take, methods=["POST"]),
+            Route("/post/spec", posting.form),
             Route("/post/quote", posting.quote, methods=["POST"]),
             Route("/job/{job}/cancel", posting.cancel, methods=["POST"]),
             Route("/job/{job}/consent", acts.consent, methods=["POST"]),
@@ -83,23 +104,29 @@ def build(home: Home, port: int, tokens: Tokens | None = None) -> Gate:
 def run(home: Home, port: int, ready: Callable[[str], None], tokens: Tokens | None = None) -> None:
     """Serve until SIGINT or SIGTERM. `ready` gets the address, token and all, once it answers."""
     listener = listen(port)
+    scratch = Scratch(home)
     try:
-        trio.run(_serve, home, listener, ready, tokens)
+        trio.run(_serve, home, listener, ready, scratch, tokens)
     finally:
+        scratch.close()
         listener.close()
 
 
 async def _serve(
-    home: Home, listener: socket.socket, ready: Callable[[str], None], tokens: Tokens | None
+    home: Home,
+    listener: socket.socket,
+    ready: Callable[[str], None],
+    scratch: Scratch,
+    tokens: Tokens | None,
 ) -> None:
     port = listener.getsockname()[1]
-    gate = build(home, port, tokens)
+    gate = build(home, port, scratch, tokens)
     config = Config()
     config.bind = [f"fd://{os.dup(listener.fileno())}"]
     config.accesslog = None
     config.errorlog = logging.getLogger("assay.web.http")
     config.graceful_timeout = _GRACE_SECONDS
-    config.read_timeout = _READ_SECONDS
+    config.keep_alive_timeout = _HEAD_SECONDS
     config.h11_max_incomplete_size = 16 * 1024
     config.include_server_header = False
     config.alpn_protocols = ["http/1.1"]

@@ -67,6 +67,7 @@ def _post(seen: Browser, address: str) -> str:
     seen.size(1200, 900)
     seen.go(address)
     seen.click(".aside .button")
+    seen.click("main a[href='/post/spec']")
     write = "document.getElementById('text').value = arguments[0]"
     seen.run(write, clouds.spec(rounds=3))
     seen.type("#holdout", "held-out")

@@ -9,9 +9,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from node.data.reading import Reading
 from protocol.errors import InputError
+
+if TYPE_CHECKING:
+    from node.work.files.proposal import Column
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +93,25 @@ def propose_job(file: Path, reading: Reading, target: str | None, out: str) -> P
         table.rows,
         table.notes,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A table's columns as a spec could have them; which of them is probably to be predicted; rows,
+    and words about how the file was read."""
+
+    columns: tuple[Column, ...]
+    target: str
+    rows: int
+    notes: tuple[str, ...]
+
+
+def look_at(file: Path, reading: Reading) -> Looked:
+    """What a table's columns look like, for a form. Raises InputError: the file, or no column."""
+    from node.data.readers import read_file
+    from node.work.files.proposal import guessed
+    from node.work.files.sketch import sketch
+
+    table = read_file(file, reading)
+    columns = sketch(table)
+    return Looked(columns, guessed(columns, file.name), table.rows, table.notes)

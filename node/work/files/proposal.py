@@ -126,6 +126,15 @@ def propose(
     return text, chosen.name
 
 
+def guessed(columns: Sequence[Column], file: str) -> str:
+    """The column that is probably to be predicted. Raises InputError where none can be."""
+    usable = [each for each in columns if each.kind is not Kind.OTHER and _nameable(each.name)]
+    try:
+        return _target(columns, usable, None).name
+    except InputError as error:
+        raise InputError(f"{file} {error}", "file") from None
+
+
 def _nameable(name: str) -> bool:
     return name.isprintable() and len(name.encode()) <= params.MAX_NAME_BYTES
 

@@ -35,7 +35,7 @@ def mark(answer: Answer) -> str:
 
 
 async def test_a_job_is_posted_after_its_costs_were_shown_and_once(page: Site) -> None:
-    assert "<option>held-out</option>" in (await page.ask("/post")).text
+    assert "<option>held-out</option>" in (await page.ask("/post/spec")).text
     quoted = await page.post("/post/quote", spec=SPEC, holdout="held-out")
     assert "2500000 units of" in quoted.text
     assert "at most 0.000681 ether now" in quoted.text
@@ -85,9 +85,9 @@ async def test_the_largest_spec_fits_into_the_form(page: Site) -> None:
 
 
 async def test_a_card_gives_a_spec_to_start_from(page: Site) -> None:
-    text = (await page.ask("/post?card=0x3f5a9c02")).text
+    text = (await page.ask("/post/spec?card=0x3f5a9c02")).text
     assert "[[features]]" in unescape(text) or "title" in unescape(text)
-    assert (await page.ask("/post?card=0xffff")).status == 404
+    assert (await page.ask("/post/spec?card=0xffff")).status == 404
 
 
 async def test_a_requester_cancels_its_job_and_an_owner_has_no_button(page: Site) -> None:

@@ -17,6 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from node.console.failure import Failure
 from node.control.codes import Exit
 from node.web.acts import form_of
+from node.web.drafts.fields import STEPS
 from node.web.page import Page
 
 if TYPE_CHECKING:
@@ -27,11 +28,12 @@ _MOST_QUOTES: Final = 32
 
 
 @dataclass(frozen=True)
-class _Draft:
-    """What a person wrote."""
+class Written:
+    """What a person wrote: the spec, the hold-out, and the draft that it is of, if any."""
 
     spec: str = ""
     holdout: str = ""
+    draft: str = ""
 
 
 class Posting:
@@ -40,19 +42,23 @@ class Posting:
     def __init__(self, page: Page) -> None:
         self._page = page
         self._rpc = page.rpc
-        self._quoted: OrderedDict[str, tuple[_Draft, int]] = OrderedDict()
+        self._quoted: OrderedDict[str, tuple[Written, int]] = OrderedDict()
 
     async def form(self, request: Request) -> Response:
-        """An empty form, or one with the spec that a card proposes."""
+        """The spec as text: empty, or what a card proposes."""
         card = request.query_params.get("card")
         spec = (await self._rpc.offer_show(card))["spec"] if card else ""
-        return await self._shown(_Draft(spec))
+        return await self._shown(Written(spec))
 
     async def quote(self, request: Request) -> Response:
         """What posting it would take now; nothing is sent."""
         form = await form_of(request)
         # A browser ends the lines of a form by two characters.
-        draft = _Draft(form.get("spec", "").replace("\r\n", "\n"), form.get("holdout", ""))
+        draft = Written(form.get("spec", "").replace("\r\n", "\n"), form.get("holdout", ""))
+        return await self.costs(draft)
+
+    async def costs(self, draft: Written) -> Response:
+        """What posting a draft would take now, and the button that posts it."""
         try:
             quote = await self._rpc.job_quote(draft.spec)
         except Failure as failure:
@@ -74,7 +80,14 @@ class Posting:
             text = "this form was sent before, or its quote is old; nothing was posted now"
             raise Failure(Exit.REFUSED, text, next_="see whether the job is among your jobs")
         draft, fee = self._quoted.pop(mark)
-        posted = await self._rpc.job_post(draft.spec, holdout=draft.holdout or None, max_fee=fee)
+        try:
+            posted = await self._rpc.job_post(
+                draft.spec, holdout=draft.holdout or None, max_fee=fee
+            )
+        except Failure as failure:
+            if failure.end is not Exit.USAGE:
+                raise
+            return await self._shown(draft, wrong=failure)
         self._page.notice = "The job is posted. Owners that it suits will enrol."
         return RedirectResponse(f"/job/{posted['job']}", 303)
 
@@ -89,7 +102,7 @@ class Posting:
 
     async def _shown(
         self,
-        draft: _Draft,
+        draft: Written,
         quote: Quote | None = None,
         mark: str = "",
         wrong: Failure | None = None,
@@ -101,6 +114,8 @@ class Posting:
             "mark": mark,
             "wrong": wrong,
             "holdouts": [each["name"] for each in sets if each["holdout"]],
+            "steps": STEPS,
+            "step": "costs",
             "matches": None if quote is None else await self._rpc.offers_match(draft.spec),
         }
         return self._page.show("post.html", given, 400 if wrong else 200)
