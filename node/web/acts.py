@@ -66,7 +66,9 @@ class Acts:
                 raise
             self._page.refused = RefusedTerm(name, term, form.get("value", ""), str(failure))
             return RedirectResponse(f"/data#row-{quote(name)}-{quote(term)}", 303)
-        return self._done(f"/data#set-{name}", f"{name}: {term} is {form.get('value', '')}.")
+        self._page.opened = name
+        notice = f"{name}: {term} is {form.get('value', '')}."
+        return self._done(f"/data#row-{quote(name)}-{quote(term)}", notice)
 
     async def doctor(self, request: Request) -> Response:
         """Examine this node, by the command that does (`assay doctor`), one at a time."""

@@ -34,13 +34,13 @@ class Explanations:
         self._rpc = rpc
         self._kept: dict[str, tuple[float, list[Explained]]] = {}
         self._asking = trio.Lock()
+        self._behind = False
 
     async def of(self, job: str) -> list[Explained]:
         """Every rule against a job; none if it was forgotten since it was listed."""
         async with self._asking:
-            at, found = self._kept.get(job, (-KEPT_SECONDS, []))
-            if trio.current_time() - at < KEPT_SECONDS:
-                return found
+            if self._fresh(job):
+                return self._kept[job][1]
             try:
                 found = await self._rpc.policy_explain(job)
             except Failure as failure:
@@ -53,12 +53,30 @@ class Explanations:
             return found
 
     async def of_all(self, jobs: list[str]) -> dict[str, list[Explained]]:
-        """Of as many of these as can be had before a view is to be shown."""
+        """Of as many of these as can be had before a view is to be shown. Looking goes on behind it,
+        so that a view that asks again soon has them."""
         found: dict[str, list[Explained]] = {}
+        missing = [job for job in jobs if not self._fresh(job)]
+        if missing and not self._behind:
+            self._behind = True
+            trio.lowlevel.spawn_system_task(self._look, missing)
         with trio.move_on_after(VIEW_SECONDS):
             for job in jobs:
                 found[job] = await self.of(job)
         return found
+
+    async def _look(self, jobs: list[str]) -> None:
+        try:
+            for job in jobs:
+                await self.of(job)
+        except Failure:
+            pass  # whoever shows a view is told
+        finally:
+            self._behind = False
+
+    def _fresh(self, job: str) -> bool:
+        at, _ = self._kept.get(job, (-KEPT_SECONDS, []))
+        return trio.current_time() - at < KEPT_SECONDS
 
     def forget(self) -> None:
         """Something was done that may change them."""

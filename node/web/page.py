@@ -62,6 +62,8 @@ class Page:
         self.notice = ""
         #: A term that was refused last, with what was given and why, said once beside it.
         self.refused: RefusedTerm | None = None
+        #: The data set whose policy is being set, and stays open for the next term.
+        self.opened = ""
         self.files = _static()
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("node.web"),

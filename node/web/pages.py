@@ -96,7 +96,9 @@ class Pages:
             for each in await self._rpc.data_list()
         ]
         refused, self._page.refused = self._page.refused, None
-        return self._page.show("data.html", {"sets": sets, "refused": refused})
+        opened, self._page.opened = self._page.opened, ""
+        given = {"sets": sets, "refused": refused, "opened": opened}
+        return self._page.show("data.html", given)
 
     async def money(self, request: Request) -> Response:
         """What the account has, and what was earned job by job."""

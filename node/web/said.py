@@ -70,6 +70,16 @@ def number(value: float | None, form: str = "{:.3g}", absent: str = "–") -> st
     return absent if value is None else form.format(value)
 
 
+def about(wei: int) -> str:
+    """What an account holds, about: down to the millionth of an ether, and never more than it has.
+
+    >>> about(99_993_699_825_625_000_000)
+    '99.993699 ether'
+    """
+    step = 10**12
+    return money(wei // step * step if wei > step else wei)
+
+
 def count_of(count: int, thing: str) -> str:
     """A number of things: '1 job', '12 jobs'."""
     return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
@@ -133,6 +143,7 @@ def filters(tokens: Tokens | None) -> Mapping[str, Callable[..., object]]:
         "ago": ago,
         "number": number,
         "cost": cost,
+        "about": about,
         "count_of": count_of,
         "term": partial(_term, tokens=tokens),
         "given": given,

@@ -10,11 +10,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from node.client.trio_rpc import TrioRpc
-from node.console.failure import Failure
+from node.console.failure import Failure, explain
 from node.control.codes import Exit
+from node.data.datasets import check_name
 from node.data.reading import ENCODINGS, SEPARATORS, split_names
 from node.web.acts import form_of
 from node.web.page import Page
+from protocol.errors import InputError
 
 if TYPE_CHECKING:
     from node.control.shapes import DatasetChanged
@@ -58,6 +60,7 @@ class Sets:
         async with self._page.taker.form(request) as form:
             fields = form.fields
             try:
+                check_name(fields.get("name", ""))
                 added = await self._rpc.data_add(
                     fields.get("name", ""),
                     str(form.source()),
@@ -66,7 +69,8 @@ class Sets:
                     other_people=fields.get("other_people", "").replace(",", " ").split(),
                     **reading_of(fields),  # type: ignore[arg-type]
                 )
-            except Failure as failure:
+            except (Failure, InputError) as error:
+                failure = explain(error)
                 if failure.end is not Exit.USAGE:
                     raise
                 return await self._form(fields, failure, lost=form.file is not None)

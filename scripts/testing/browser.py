@@ -134,6 +134,7 @@ def browser(arguments: Sequence[str] = ()) -> Iterator[Browser]:
                 "--hide-scrollbars",
                 "--force-color-profile=srgb",
                 "--no-first-run",
+                "--force-prefers-reduced-motion",
                 "--disable-background-networking",
                 "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
                 f"--user-data-dir={profile}/profile",

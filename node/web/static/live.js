@@ -6,7 +6,7 @@
   const pulse = document.getElementById("pulse");
   const events = document.getElementById("events");
   // Events that come together are one change; and a view is not asked for more than once a second.
-  const KEPT = 100, TOGETHER = 150, APART = 1000;
+  const KEPT = 100, TOGETHER = 150, APART = 1000, SOON = 2000;
   const parts = () => document.querySelectorAll("[data-live][id]");
   let asked = false, busy = false, timer = 0, last = -APART;
 
@@ -64,7 +64,10 @@
     }
     busy = false;
     if (asked) later();
+    soon();
   };
+  // What a view could not wait for is asked for again without an event.
+  const soon = () => { if (document.querySelector("[data-soon]")) setTimeout(later, SOON); };
   const later = () => {
     if (!parts().length || timer) return;
     const pause = Math.max(TOGETHER, last + APART - performance.now());
@@ -95,5 +98,6 @@
   });
   source.addEventListener("gone", (event) => say(JSON.parse(event.data).text, "gone"));
   document.addEventListener("visibilitychange", () => { if (asked && !document.hidden) later(); });
+  soon();
   addEventListener("pagehide", () => source.close());
 })();
