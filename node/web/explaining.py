@@ -53,8 +53,10 @@ class Explanations:
             return found
 
     async def of_all(self, jobs: list[str]) -> dict[str, list[Explained]]:
-        """Of as many of these as can be had before a view is to be shown. Looking goes on behind it,
-        so that a view that asks again soon has them."""
+        """Of as many of these as can be had before a view is to be shown.
+
+        Looking goes on behind it, so that a view that is asked for again soon has them.
+        """
         found: dict[str, list[Explained]] = {}
         missing = [job for job in jobs if not self._fresh(job)]
         if missing and not self._behind:

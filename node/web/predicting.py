@@ -80,7 +80,7 @@ class Predicting:
             "rows": rows,
             "counts": counts,
             "mark": mark,
-            "file": self._kept[mark][1],
+            "saved": self._kept[mark][1],
             "of": path.name,
         }
         return self._page.show("predicted.html", given)

@@ -22,7 +22,19 @@ pytestmark = pytest.mark.skipif(
     found() is None and "CI" not in os.environ, reason=f"no browser; install {PACKAGES}"
 )
 
-VIEWS = ("/", f"/job/{ex.JOB}", f"/job/{ex.JOB}/history", "/post", "/data", "/money", "/network")
+VIEWS = (
+    "/",
+    f"/job/{ex.JOB}",
+    f"/job/{ex.JOB}/history",
+    f"/job/{ex.JOB}/predict",
+    "/post",
+    "/post/spec",
+    "/data",
+    "/data/add",
+    f"/data/ward-3?job={ex.JOB}",
+    "/money",
+    "/network",
+)
 HOSTILE = "<img src=x onerror='window.taken=1'><script>window.taken=1</script>\u202e" + "A" * 10_000
 
 
@@ -229,5 +241,42 @@ async def test_links_are_verified_in_the_browser_and_a_changed_byte_breaks_them(
         verdict("All 3 links hold.")
         chromium.type("#text-1", "x")
         verdict("2 of 3 links are broken")
+
+    await use(act)
+
+
+async def test_a_drafts_columns_fit_narrow_screens_and_hide_what_says_nothing(
+    page: Site, chromium: Browser
+) -> None:
+    odd = "<img src=x onerror='window.taken=1'>" + "w" * 60
+    table = f"{odd},sepsis\n".encode() + b"".join(
+        b"%d.5,%b\n" % (n, b"ny"[n % 2 :]) for n in range(30)
+    )
+    answer = await page.upload("/post/table", ("wards.csv", table))
+    at = answer.headers["location"]
+
+    def shown(selector: str) -> bool:
+        script = "return document.querySelector(arguments[0]).checkVisibility()"
+        return bool(chromium.run(script, selector))
+
+    def act() -> None:
+        chromium.size(360, 740)
+        chromium.go(page.address)
+        chromium.go(page.origin + at)
+        assert chromium.run("return document.documentElement.scrollWidth") <= 360
+        assert chromium.run("return window.taken") is None
+        assert (shown("[name=c0_low]"), shown("[name=c0_words]")) == (True, False)
+        chromium.click("[name=c0_kind] option[value=words]")
+        assert (shown("[name=c0_low]"), shown("[name=c0_words]")) == (False, True)
+        chromium.click("[name=c0_use] option[value=out]")
+        assert not shown("[name=c0_words]")
+        assert not shown("[name=c1_fill]")
+        chromium.click("main form button.primary")
+        told = "return document.getElementById('e-declared')?.textContent"
+        assert "population" in chromium.until(told)
+        # The summary leads to the field that it is about.
+        chromium.click("#faults a")
+        assert chromium.run("return document.getElementById(location.hash.slice(1)) !== null")
+        chromium.complaints()  # that the answer was 400
 
     await use(act)

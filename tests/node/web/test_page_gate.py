@@ -11,9 +11,10 @@ import pytest
 import trio
 from kits.daemons.processes import run, until
 from kits.web.served import Site, site
+from starlette.types import Message, Receive, Scope, Send
 
 from node.control import examples as ex
-from node.web.gate import MAX_BODY_BYTES
+from node.web.gate import MAX_BODY_BYTES, Gate
 
 VIEWS = (
     "/",
@@ -138,6 +139,50 @@ async def test_a_form_that_does_not_come_whole_does_nothing(page: Site) -> None:
         assert state(page) == "waiting"
     assert (await page.ask("/")).status == 200
     assert "Traceback" not in page.process.tail()
+
+
+@pytest.mark.long
+async def test_an_answer_may_take_its_time(page: Site) -> None:
+    """A large file is read for minutes; the server's own timeout once ended every such answer."""
+    answers = []
+
+    async def ask() -> None:
+        answers.append(await page.upload("/data/add", name="blocks", path="/srv/x.csv"))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await page.running.node.enter_blocked.wait()
+        await trio.sleep(25)  # above every timeout of the server's and the gate's
+        page.running.node.blocked.set()
+    assert answers[0].status == 303
+
+
+async def test_a_body_that_stops_coming_ends_its_request(autojump_clock: object) -> None:
+    """On a clock that jumps: the gate alone."""
+    told = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        told.append(await receive())
+        told.append(await receive())
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    pieces = [{"type": "http.request", "body": b"x", "more_body": True}]
+
+    async def receive() -> Message:
+        return pieces.pop(0) if pieces else await trio.sleep_forever()
+
+    async def send(message: Message) -> None:
+        told.append(message)
+
+    gate = Gate(app, 80, "t")
+    headers = [(b"host", b"127.0.0.1:80"), (b"origin", b"http://127.0.0.1:80")]
+    headers += [(b"content-length", b"9"), (b"cookie", f"assay_80={gate._session}".encode())]
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}
+    began = trio.current_time()
+    await gate(scope, receive, send)
+    assert told[1] == {"type": "http.disconnect"}
+    assert 5 < trio.current_time() - began < 60
 
 
 async def test_every_answer_lets_a_page_reach_itself_alone(page: Site) -> None:

@@ -128,7 +128,7 @@ async def test_a_term_is_set_as_the_command_would(page: Site) -> None:
     assert (await page.post("/policy/ward-3", term="min_rate", value="5")).status == 303
     terms = page.running.node.policy
     assert (terms["accept"].value, terms["min_rate"].value) == ("ask", 5)
-    PLACE
+    assert "<option selected>ask</option>" in (await page.ask("/data")).text
 
 
 async def test_a_job_shows_its_curve_rounds_money_and_members(page: Site) -> None:
