@@ -43,7 +43,7 @@ from node.jobs.posting import Posting
 from node.jobs.purse import MoneyCalls
 from node.perform import considering
 from node.perform.compute import owner_fit
-from node.privacy import budgets
+from node.privacy import budgets, past
 from node.privacy import reserving as privacy
 from node.store import catalogue
 from node.store.store import Transaction
@@ -268,8 +268,9 @@ class Api(CardCalls, MoneyCalls):
     async def policy_explain(self, job: str, dataset: str | None) -> tuple[r.Explained, ...]:
         return await explain(self._services, self._find(job), dataset)
 
-    async def privacy(self, dataset: str | None) -> tuple[r.Privacy, ...]:
-        return await budgets.privacy(self._services, dataset)
+    async def privacy(self, dataset: str | None, history: bool) -> tuple[r.Privacy, ...]:
+        found = await budgets.privacy(self._services, dataset)
+        return await past.with_history(self._services, found) if history else found
 
     async def _policy(self, dataset: str) -> Policy:
         offered(await find(self._services, dataset))

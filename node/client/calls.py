@@ -201,9 +201,9 @@ class Calls(ABC):
         found: list[Explained] = self.call("policy.explain", {"job": job, "dataset": dataset})
         return found
 
-    def privacy(self, *, dataset: str | None = None) -> list[Privacy]:
+    def privacy(self, *, dataset: str | None = None, history: bool = False) -> list[Privacy]:
         """Privacy budgets by dataset: spent, reserved, left, and what each job told."""
-        found: list[Privacy] = self.call("privacy", {"dataset": dataset})
+        found: list[Privacy] = self.call("privacy", {"dataset": dataset, "history": history})
         return found
 
     def card_publish(self, dataset: str, card: str, *, dry_run: bool = False) -> OwnCard:

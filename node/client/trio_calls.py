@@ -201,9 +201,9 @@ class TrioCalls(ABC):
         found: list[Explained] = await self.call("policy.explain", {"job": job, "dataset": dataset})
         return found
 
-    async def privacy(self, *, dataset: str | None = None) -> list[Privacy]:
+    async def privacy(self, *, dataset: str | None = None, history: bool = False) -> list[Privacy]:
         """Privacy budgets by dataset: spent, reserved, left, and what each job told."""
-        found: list[Privacy] = await self.call("privacy", {"dataset": dataset})
+        found: list[Privacy] = await self.call("privacy", {"dataset": dataset, "history": history})
         return found
 
     async def card_publish(self, dataset: str, card: str, *, dry_run: bool = False) -> OwnCard:

@@ -142,8 +142,9 @@ class NodeApi(Protocol):
         Raises InputError (no such job or dataset), StateError (this home posted the job itself).
         """
 
-    async def privacy(self, dataset: str | None) -> tuple[Privacy, ...]:
-        """Privacy budgets: of one dataset, or of all by name. Raises InputError (none such)."""
+    async def privacy(self, dataset: str | None, history: bool) -> tuple[Privacy, ...]:
+        """Privacy budgets: of one dataset, or of all by name; with `history` also of moments of
+        before. Raises InputError (none such)."""
 
     async def card_publish(self, dataset: str, card: str, dry_run: bool) -> OwnCard:
         """Publish a card, TOML text, of a dataset, in the place of its card before.

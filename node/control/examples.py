@@ -199,6 +199,8 @@ PRIVACY: Final = r.Privacy(
     ),
 )
 
+PRIVACY_POINT: Final = r.PrivacyPoint(at=NOW - 900, spent=0.2, reserved=3.6, left=4.2)
+
 SUMMARY: Final = j.JobSummary(
     job=JOB,
     title="Sepsis within 24 h",

@@ -161,9 +161,11 @@ class PrivacyParams:
     """Which datasets' budgets.
 
     dataset: one dataset; null for all
+    history: whether to tell how the budgets stood at moments of before, too
     """
 
     dataset: DatasetName | None = None
+    history: bool = False
 
 
 @dataclass(frozen=True)

@@ -268,6 +268,22 @@ class PrivacyJob:
 
 
 @dataclass(frozen=True)
+class PrivacyPoint:
+    """A privacy budget as it stood at one moment, by the policy of now.
+
+    at: the moment, after something was reserved, charged or given back
+    spent: epsilon of all rounds that were charged by then; null if no bound can be shown
+    reserved: how much more it would have come to with all rounds that were reserved then
+    left: the rest of the budget
+    """
+
+    at: Timestamp
+    spent: float | None
+    reserved: float | None
+    left: float
+
+
+@dataclass(frozen=True)
 class Privacy:
     """A dataset's privacy budget, as its ledger has it. Epsilons of jobs compose; they do not add.
 
@@ -285,6 +301,8 @@ class Privacy:
     no_noise_jobs: how many of these its policy allows in its life
     jobs: all of its jobs, the noisy ones in the order of their reserves
     same: other datasets, removed ones too, that share its budget: rows of one are in the other
+    history: moments of before, the oldest first, where it was asked for; jobs without noise are not
+        in it
     """
 
     dataset: DatasetName
@@ -298,6 +316,7 @@ class Privacy:
     no_noise_jobs: int
     jobs: tuple[PrivacyJob, ...]
     same: tuple[DatasetName, ...] = ()
+    history: tuple[PrivacyPoint, ...] = ()
 
 
 @dataclass(frozen=True)

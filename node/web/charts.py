@@ -6,6 +6,7 @@ dark follow the reader. Every chart stands beside a table of the same numbers.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -126,6 +127,42 @@ def budget(found: Privacy) -> Markup:
         x += part
     said = f"epsilon: {spent:.3g} spent, {reserved:.3g} reserved, of {whole:.3g}"
     return _svg("budget", said, parts, 18)
+
+
+def past(found: Privacy) -> Markup:
+    """A budget's epsilon over time: a bar for each moment, of spent, reserved and left upwards."""
+    points, whole = found["history"], found["epsilon"]
+    if not points or whole <= 0:
+        return Markup("")
+    parts = []
+    floor, height = _HEIGHT - _BOTTOM, _HEIGHT - _TOP - _BOTTOM
+    for step in range(5):
+        y = round(floor - height * step / 4, 1)
+        parts.append(f'<line class="grid" x1="{_LEFT}" y1="{y}" x2="{_WIDTH - _RIGHT}" y2="{y}"/>')
+        parts.append(
+            f'<text class="axis" x="{_LEFT - 8}" y="{y + 4}">{whole * step / 4:.3g}</text>'
+        )
+    apart = (_WIDTH - _LEFT - _RIGHT) / len(points)
+    wide = min(apart * 0.75, 40.0)
+    for place, point in enumerate(points):
+        x, y = _LEFT + apart * (place + 0.5) - wide / 2, float(floor)
+        spent = whole if point["spent"] is None else min(point["spent"], whole)
+        reserved = min(point["reserved"] or 0.0, whole - spent)
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(point["at"]))
+        for kind, value in (("spent", spent), ("reserved", reserved), ("left", point["left"])):
+            part = min(value, whole) / whole * height
+            y -= part
+            parts.append(
+                f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}"'
+                f' height="{part:.1f}"><title>{when}: {value:.3g} {kind}</title></rect>'
+            )
+    for place, end in ((0, "first"), (len(points) - 1, "last")):
+        if end == "first" or place:
+            x = round(_LEFT + apart * (place + 0.5), 1)
+            said = time.strftime("%m-%d %H:%M", time.localtime(points[place]["at"]))
+            parts.append(f'<text class="axis mid" x="{x}" y="{floor + 20}">{said}</text>')
+    told = f"epsilon over {len(points)} moments, of {whole:.3g}: a table of it follows"
+    return _svg("past", told, parts)
 
 
 def _of(round_: Round, field: str) -> float | None:

@@ -74,7 +74,8 @@ class Page:
         )
         self._templates.filters.update(said.filters(tokens))
         self._templates.globals.update(
-            curve=charts.curve, phases=charts.phases, budget=charts.budget, PHASES=charts.PHASES,
+            curve=charts.curve, phases=charts.phases, budget=charts.budget, past=charts.past,
+            PHASES=charts.PHASES,
             measures=charts.MEASURES, total=said.total,
             # A changed file has another address, so that a browser may keep what it has.
             file=lambda name: f"/static/{name}?v={self.files[name][0]}",

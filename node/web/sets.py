@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+import trio
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -15,6 +16,7 @@ from node.control.codes import Exit
 from node.data.datasets import check_name
 from node.data.reading import ENCODINGS, SEPARATORS, split_names
 from node.web.acts import form_of
+from node.web.explaining import VIEW_SECONDS
 from node.web.page import Page
 from protocol.errors import InputError
 
@@ -91,8 +93,14 @@ class Sets:
     async def look(self, request: Request) -> Response:
         """One data set from the inside; `job` holds its rows against a job's spec."""
         name, job = request.path_params["dataset"], request.query_params.get("job") or None
+        view = await self._rpc.data_show(name, job=job)
+        budget = None
+        with trio.move_on_after(VIEW_SECONDS):
+            # A worker that is to compose it may be busy: the view is asked for again, then.
+            budget = (await self._rpc.privacy(dataset=name, history=True))[0]
         given = {
-            "view": await self._rpc.data_show(name, job=job),
+            "view": view,
+            "b": budget,
             "policy": await self._rpc.policy_show(name),
             "separators": SEPARATORS,
             "encodings": ENCODINGS,

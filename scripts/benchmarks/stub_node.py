@@ -53,7 +53,7 @@ class Stub:
         """The example's rules."""
         return (dataclasses.replace(ex.EXPLAINED, job=job),)
 
-    async def privacy(self, dataset: str | None) -> tuple[r.Privacy, ...]:
+    async def privacy(self, dataset: str | None, history: bool) -> tuple[r.Privacy, ...]:
         """The example's budget."""
         return (ex.PRIVACY,)
 

@@ -110,6 +110,7 @@ class Privacy(TypedDict):
     no_noise_jobs: int
     jobs: list[PrivacyJob]
     same: list[str]
+    history: list[PrivacyPoint]
 
 
 class PrivacyJob(TypedDict):
@@ -123,6 +124,14 @@ class PrivacyJob(TypedDict):
     reserved: int
     charged: int
     epsilon: float | None
+
+
+class PrivacyPoint(TypedDict):
+    # node.control.results.PrivacyPoint
+    at: float
+    spent: float | None
+    reserved: float | None
+    left: float
 
 
 class Status(TypedDict):

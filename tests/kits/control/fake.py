@@ -206,9 +206,12 @@ class FakeNode:
             dataclasses.replace(self.explained, job=summary.job, dataset=name) for name in names
         )
 
-    async def privacy(self, dataset: str | None) -> tuple[r.Privacy, ...]:
+    async def privacy(self, dataset: str | None, history: bool = False) -> tuple[r.Privacy, ...]:
         if dataset is not None:
             self._dataset(dataset)
+        if history:
+            past = (ex.PRIVACY_POINT,)
+            return tuple(dataclasses.replace(each, history=past) for each in self.budgets)
         return self.budgets
 
     async def card_publish(self, dataset: str, card: str, dry_run: bool) -> cr.OwnCard:

@@ -154,7 +154,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("holdout", 1),
     ],
     "policy.show": [("dataset", "")],
-    "privacy": [("dataset", "")],
+    "privacy": [("dataset", ""), ("history", 1)],
     "policy.set": [("dataset", None), ("changes", []), ("changes.accept", {"accept": {}})],
     "policy.explain": [("job", 1), ("dataset", "")],
     "card.publish": [("dataset", ""), ("card", None), ("dry_run", 1)],

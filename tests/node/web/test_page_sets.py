@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import AsyncIterator
 from html import unescape
 from pathlib import Path
@@ -126,3 +127,17 @@ async def test_hostile_names_of_columns_are_words(page: Site) -> None:
     text = (await page.ask("/data/ward-3")).text
     assert "<script>window" not in text
     assert "\u202e" not in text
+
+
+async def test_a_budget_is_shown_over_time_as_bars_and_as_numbers(page: Site) -> None:
+    text = (await page.ask("/data/ward-3")).text
+    chart = text.split('<svg class="chart past"')[1].split("</svg>")[0]
+    heights = dict(re.findall(r'<rect class="(\w+)"[^>]* height="([0-9.]+)"', chart))
+    # 0.2 spent and 3.6 reserved of 8: of 250 pixels.
+    assert {name: float(value) for name, value in heights.items()} == {
+        "spent": pytest.approx(6.2, abs=0.1),
+        "reserved": pytest.approx(112.5, abs=0.1),
+        "left": pytest.approx(131.2, abs=0.1),
+    }
+    numbers = text.split('id="moments"')[1].split("</details>")[0]
+    assert re.findall(r'<td class="num">([^<]+)</td>', numbers) == ["0.2", "3.6", "4.2"]
