@@ -79,7 +79,7 @@ class Acts:
             "peers": await self._rpc.peers(),
             "doctor": found,
         }
-        return self._page.show("network.html", given)
+        return await self._page.show("network.html", given)
 
     def _done(self, where: str, notice: str) -> Response:
         self._page.notice = notice

@@ -81,20 +81,33 @@ class Page:
             file=lambda name: f"/static/{name}?v={self.files[name][0]}",
         )  # fmt: skip
 
-    def show(self, name: str, given: Mapping[str, Any], status: int = 200) -> Response:
-        """A template as HTML; what was done last is said on it."""
+    async def show(self, name: str, given: Mapping[str, Any], status: int = 200) -> Response:
+        """A template as HTML; what was done last is said on it, and how many jobs wait."""
         notice = ""
         if not BACKGROUND.get():
             # A view that is fetched anew while an act is under way must not take its notice.
             notice, self.notice = self.notice, ""
-        text = self._templates.get_template(name).render(notice=notice, **given)
+        waits = await self._waits()
+        text = self._templates.get_template(name).render(notice=notice, waits=waits, **given)
         return HTMLResponse(text, status)
+
+    async def waits(self, request: Request) -> Response:
+        """How many jobs wait, for views that show nothing else that changes."""
+        return await self.show("base.html", {})
+
+    async def _waits(self) -> int:
+        try:
+            return (await self.rpc.status())["jobs_waiting"]
+        except Failure:
+            return 0  # the view itself says that no daemon answers
 
     async def static(self, request: Request) -> Response:
         """A file of this room's, by its name alone: nothing else can be named."""
         found = self.files.get(request.path_params["name"])
         if found is None:
-            return self.show("failure.html", {"why": "there is no such file", "next": ""}, 404)
+            return await self.show(
+                "failure.html", {"why": "there is no such file", "next": ""}, 404
+            )
         _, content, kind = found
         kept = {"Cache-Control": "private, max-age=86400, immutable"}
         return Response(content, media_type=kind, headers=kept)
@@ -104,11 +117,11 @@ class Page:
         if not isinstance(error, Failure):
             raise error
         given = {"why": str(error), "next": error.next, "down": error.end is Exit.NO_DAEMON}
-        return self.show("failure.html", given, _STATUS.get(error.end, 500))
+        return await self.show("failure.html", given, _STATUS.get(error.end, 500))
 
     async def lost(self, request: Request, error: Exception) -> Response:
         """A path that leads nowhere."""
-        return self.show("failure.html", {"why": "there is no such page", "next": ""}, 404)
+        return await self.show("failure.html", {"why": "there is no such page", "next": ""}, 404)
 
 
 def _static() -> dict[str, tuple[str, bytes, str]]:

@@ -52,7 +52,7 @@ class Pages:
             "budgets": await self._budgets(),
             "account": await self._account(),
         }
-        return self._page.show("home.html", given)
+        return await self._page.show("home.html", given)
 
     async def job(self, request: Request) -> Response:
         """All about one job."""
@@ -60,7 +60,9 @@ class Pages:
         explained: list[shapes.Explained] = []
         if job["summary"]["state"] == "waiting":
             explained = await self._page.explanations.of(job["summary"]["job"])
-        return self._page.show("job.html", {"job": job, "s": job["summary"], "asked": explained})
+        return await self._page.show(
+            "job.html", {"job": job, "s": job["summary"], "asked": explained}
+        )
 
     async def history(self, request: Request) -> Response:
         """A job's linked blocks; `flip` changes a byte of one in a copy, `check` audits."""
@@ -80,7 +82,7 @@ class Pages:
             "flip": flip,
             "audit": audit,
         }
-        return self._page.show("history.html", given)
+        return await self._page.show("history.html", given)
 
     async def model(self, request: Request) -> Response:
         """A job's newest model as .npz (docs/spec/model-file.md), out of the home."""
@@ -98,14 +100,14 @@ class Pages:
         refused, self._page.refused = self._page.refused, None
         opened, self._page.opened = self._page.opened, ""
         given = {"sets": sets, "refused": refused, "opened": opened}
-        return self._page.show("data.html", given)
+        return await self._page.show("data.html", given)
 
     async def money(self, request: Request) -> Response:
         """What the account has, and what was earned job by job."""
         lines = (await self._rpc.earnings())["lines"]
         by_job = [(job, list(of)) for job, of in groupby(lines, key=lambda each: each["job"])]
         given = {"account": await self._account(), "earned": by_job[:_MOST_JOBS]}
-        return self._page.show("money.html", given)
+        return await self._page.show("money.html", given)
 
     async def receipts(self, request: Request) -> Response:
         """What was earned as a signed file (docs/spec/receipts.md), to be kept."""
@@ -120,7 +122,7 @@ class Pages:
             "peers": await self._rpc.peers(),
             "doctor": None,
         }
-        return self._page.show("network.html", given)
+        return await self._page.show("network.html", given)
 
     async def _budgets(self) -> list[shapes.Privacy]:
         """Privacy budgets; those of before, where a worker that is to compose them is busy."""

@@ -83,7 +83,7 @@ class Predicting:
             "saved": self._kept[mark][1],
             "of": path.name,
         }
-        return self._page.show("predicted.html", given)
+        return await self._page.show("predicted.html", given)
 
     async def file(self, request: Request) -> Response:
         """Predictions as they were written, CSV."""
@@ -117,7 +117,7 @@ class Predicting:
             "separators": SEPARATORS,
             "encodings": ENCODINGS,
         }
-        return self._page.show("predict.html", given, 400 if wrong else 200)
+        return await self._page.show("predict.html", given, 400 if wrong else 200)
 
 
 def _seen(out: Path) -> tuple[list[list[str]], list[tuple[str, int]]]:

@@ -80,6 +80,7 @@ def build(home: Home, port: int, scratch: Scratch, tokens: Tokens | None = None)
             Route("/money/receipts", pages.receipts),
             Route("/network", pages.network),
             Route("/live", live.events),
+            Route("/waits", page.waits),
             Route("/static/{name}", page.static),
             Route("/post", steps.begin),
             Route("/post", posting.post, methods=["POST"]),

@@ -105,7 +105,7 @@ class Sets:
             "separators": SEPARATORS,
             "encodings": ENCODINGS,
         }
-        return self._page.show("dataset.html", given)
+        return await self._page.show("dataset.html", given)
 
     async def replace(self, request: Request) -> Response:
         """The next version of a data set."""
@@ -156,7 +156,7 @@ class Sets:
             "back": fields.get("back", "") if _BACK.fullmatch(fields.get("back", "")) else "",
             "names": [each["name"] for each in await self._rpc.data_list()],
         }
-        return self._page.show("add.html", given, 400 if wrong else 200)
+        return await self._page.show("add.html", given, 400 if wrong else 200)
 
 
 def _field(wrong: Failure) -> str:

@@ -1,14 +1,17 @@
 """A daemon that has much to show and nothing to do: the real control socket before made-up jobs.
 
-    python -m scripts.benchmarks.stub_node HOME JOBS EVENTS
+    python -m scripts.benchmarks.stub_node HOME JOBS EVENTS [APART]
 
-Prints a line once it answers. The figures of the page and of commands are then theirs alone.
+Prints a line once it answers. From then on a job's title says when it was changed last, in
+milliseconds since the epoch, and an event says that it was, every APART seconds. The figures of the
+page and of commands are theirs alone.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 from pathlib import Path
 from typing import cast
 
@@ -41,6 +44,12 @@ class Stub:
             for number in range(jobs)
         )
 
+    def change(self) -> str:
+        """The second job, which runs, is another from now on; its id."""
+        changed = dataclasses.replace(self._jobs[1], title=f"changed {time.time() * 1000:.0f}")
+        self._jobs = (self._jobs[0], changed, *self._jobs[2:])
+        return changed.job
+
     def status(self) -> r.Status:
         """A snapshot."""
         return ex.STATUS
@@ -62,11 +71,11 @@ class Stub:
         return mx.ACCOUNT
 
 
-async def main(home: Home, jobs: int, events: int) -> None:
+async def main(home: Home, jobs: int, events: int, apart: float) -> None:
     """Serve until the process is ended."""
     init_home(home, Config())
-    bus = EventBus()
-    server = ControlServer(cast(NodeApi, Stub(jobs)), bus)
+    bus, stub = EventBus(), Stub(jobs)
+    server = ControlServer(cast(NodeApi, stub), bus)
     async with trio.open_nursery() as nursery:
         await nursery.start(
             lambda task_status: server.serve(home.socket_path(), task_status=task_status)
@@ -74,7 +83,10 @@ async def main(home: Home, jobs: int, events: int) -> None:
         for number in range(events):
             bus.publish("round-applied", f"round {number}", job=f"0x{number % jobs:064x}")
         print("{}", flush=True)
+        while apart:
+            await trio.sleep(apart)
+            bus.publish("round-applied", "a round", job=stub.change())
 
 
 if __name__ == "__main__":
-    trio.run(main, Home(Path(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3]))
+    trio.run(main, Home(Path(sys.argv[1])), *map(int, sys.argv[2:4]), float((*sys.argv[4:], 0)[0]))

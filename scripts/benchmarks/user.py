@@ -31,8 +31,9 @@ _NAMED_FROM = 30 * _MB
 
 
 @contextmanager
-def _node() -> Iterator[tuple[Path, Children, Path]]:
-    """A home whose socket answers (stub_node), the children to start others beside it, a folder."""
+def _node(apart: float = 0) -> Iterator[tuple[Path, Children, Path]]:
+    """A home whose socket answers (stub_node), with a change every `apart` seconds if that is not
+    0; the children to start others beside it, a folder."""
     try:
         with tempfile.TemporaryDirectory() as name, Children() as children:
             folder = Path(name)
@@ -40,7 +41,7 @@ def _node() -> Iterator[tuple[Path, Children, Path]]:
             module = [sys.executable, "-m", "scripts.benchmarks.stub_node", str(home)]
             # Children run in another folder: they find this checkout by its path.
             os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
-            command = [*module, str(_JOBS), str(_EVENTS)]
+            command = [*module, str(_JOBS), str(_EVENTS), str(apart)]
             children.start("node", command, folder / "node.log").line(_START_SECONDS)
             yield home, children, folder
     except (Failure, BrowserError) as failure:
@@ -79,6 +80,48 @@ def page_bytes(context: Context) -> Measurement:
     """Kilobytes of the first view with style and scripts, as they travel."""
     _, size = _loads(context.runs)
     return Measurement(ours=size / 1000, notes=["uncompressed: loopback has no use for less"])
+
+
+#: Notes, for each change of the view, how long ago the daemon changed: once the frame after the
+#: one that it is drawn in begins, it is on the screen.
+_WATCH = """
+    window.seconds = [];
+    const told = () => document.querySelector('main').textContent.match(/changed (\\d+)/)?.[1];
+    let last = told();
+    new MutationObserver(() => {
+      const now = told();
+      if (!now || now === last) return;
+      last = now;
+      requestAnimationFrame(() => requestAnimationFrame(() => {
+        window.seconds.push((Date.now() - Number(now)) / 1000);
+      }));
+    }).observe(document.querySelector('main'), {childList: true, subtree: true});
+"""
+
+#: Seconds between two changes: more than the page leaves between two of its views.
+_APART = 1.7
+
+
+def page_live(context: Context) -> Measurement:
+    """Seconds from a change in the daemon, of which an event tells, to the frame that shows it."""
+    wanted = max(context.runs, 5)
+    with _node(_APART) as (home, children, folder), browser() as seen:
+        web = children.start("web", assay("--home", str(home), "--json", "web"), folder / "web.log")
+        seen.go(str(web.line(_START_SECONDS)["address"]))
+        seen.until("return document.querySelector('#pulse').classList.contains('live')")
+        seen.run(_WATCH)
+        seconds = seen.until(
+            f"return window.seconds.length >= {wanted} && window.seconds",
+            seconds=_START_SECONDS + 2 * _APART * wanted,
+        )
+    return Measurement(
+        ours=statistics.median(seconds),
+        notes=[
+            f"{_JOBS} jobs, {len(seconds)} changes {_APART:g} s apart; headless Chromium on this "
+            f"machine; {min(seconds):.3g} to {max(seconds):.3g}. Changes that follow closer wait: "
+            "a view is asked for once a second at most"
+        ],
+    )
 
 
 @cache
@@ -174,6 +217,13 @@ SUITE = Suite(
             unit="kB",
             bar=Bar(On.OURS, 300, at_most=True),
             measure=page_bytes,
+        ),
+        Figure(
+            name="page-live",
+            what="a change in the daemon to the frame that shows it",
+            unit="s",
+            bar=Bar(On.OURS, 0.5, at_most=True),
+            measure=page_live,
         ),
         Figure(
             name="install",

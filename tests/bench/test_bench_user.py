@@ -39,6 +39,13 @@ def test_the_page_loads_before_the_stub() -> None:
     assert 0 < user.page_bytes(Once()).ours < 300  # type: ignore[arg-type]
 
 
+@pytest.mark.skipif(found() is None, reason="no browser")
+def test_the_page_shows_what_the_stub_changes() -> None:
+    measured = user.page_live(Once())  # type: ignore[arg-type]
+    # Two frames, and what the page waits for events that come together.
+    assert 0.15 < measured.ours < 30
+
+
 def test_a_base_install_has_what_a_node_needs_and_no_tests() -> None:
     base = user._base()
     assert {"assay", "libp2p", "numpy", "polars"} <= base

@@ -118,4 +118,4 @@ class Posting:
             "step": "costs",
             "matches": None if quote is None else await self._rpc.offers_match(draft.spec),
         }
-        return self._page.show("post.html", given, 400 if wrong else 200)
+        return await self._page.show("post.html", given, 400 if wrong else 200)

@@ -137,7 +137,7 @@ class Steps:
             "steps": STEPS,
             "step": "table",
         }
-        return self._page.show("begin.html", given, 400 if wrong else 200)
+        return await self._page.show("begin.html", given, 400 if wrong else 200)
 
     async def _step(self, draft: Draft, step: str, errors: Mapping[str, str]) -> Response:
         given = {
@@ -152,7 +152,7 @@ class Steps:
         if step == "payment":
             sets = await self._rpc.data_list()
             given["holdouts"] = [each["name"] for each in sets if each["holdout"]]
-        return self._page.show("step.html", given, 400 if errors else 200)
+        return await self._page.show("step.html", given, 400 if errors else 200)
 
 
 def _fresh() -> str:

@@ -8,6 +8,8 @@
   // Events that come together are one change; and a view is not asked for more than once a second.
   const KEPT = 100, TOGETHER = 150, APART = 1000, SOON = 2000;
   const parts = () => document.querySelectorAll("[data-live][id]");
+  // A view that shows nothing else that changes is not made anew: only how many jobs wait.
+  const alone = () => !document.querySelector("main [data-live]");
   let asked = false, busy = false, timer = 0, last = -APART;
 
   const say = (text, state) => {
@@ -18,7 +20,7 @@
   // The same view again, as a document whose scripts do not run.
   const fetched = () => new Promise((done, failed) => {
     const request = new XMLHttpRequest();
-    request.open("GET", location.pathname + location.search);
+    request.open("GET", alone() ? "/waits" : location.pathname + location.search);
     request.responseType = "document";
     request.onload = () => request.status === 200 && request.response ? done(request.response) : failed();
     request.onerror = failed;
@@ -50,7 +52,7 @@
   };
 
   const refresh = async () => {
-    if (busy || document.hidden) { asked = true; return; }
+    if (busy || (document.hidden && !telling())) { asked = true; return; }
     busy = true; asked = false; last = performance.now();
     try {
       const fresh = await fetched();
@@ -58,7 +60,8 @@
         const found = fresh.getElementById(old.id);
         if (found) replace(old, found);
       }
-      if (fresh.title) document.title = fresh.title;
+      if (fresh.title && !alone()) document.title = fresh.title;
+      notify();
     } catch {
       say("the page's process does not answer", "gone");
     }
@@ -73,6 +76,25 @@
     const pause = Math.max(TOGETHER, last + APART - performance.now());
     timer = setTimeout(() => { timer = 0; refresh(); }, pause);
   };
+
+  // A notice of the system's, if the reader has asked for it: our own words, and none of a peer's.
+  const tell = document.getElementById("tell");
+  const telling = () => "Notification" in window && Notification.permission === "granted";
+  const waiting = () => document.querySelector("#waits .count")?.textContent || "";
+  let known = waiting();
+  const notify = () => {
+    const now = waiting();
+    const more = parseInt(now || "0", 10) > parseInt(known || "0", 10);
+    known = now;
+    if (more && document.hidden && telling()) new Notification("assay", { body: `${now} for you`, tag: "waits" });
+  };
+  if (tell && "Notification" in window && Notification.permission === "default") {
+    tell.hidden = false;
+    tell.addEventListener("click", async () => {
+      await Notification.requestPermission();
+      tell.hidden = true;
+    });
+  }
 
   const list = (told) => {
     if (!events) return;

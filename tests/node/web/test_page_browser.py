@@ -280,3 +280,41 @@ async def test_a_drafts_columns_fit_narrow_screens_and_hide_what_says_nothing(
         chromium.complaints()  # that the answer was 400
 
     await use(act)
+
+
+async def test_every_view_says_how_many_jobs_wait_and_a_notice_only_if_asked_for(
+    page: Site, chromium: Browser
+) -> None:
+    def status(waiting: int) -> None:
+        page.running.node.state = dataclasses.replace(ex.STATUS, jobs_waiting=waiting)
+
+    status(0)
+
+    def opened() -> None:
+        chromium.size(1200, 800)
+        chromium.go(page.address)
+        chromium.go(f"{page.origin}/data/add")
+        chromium.until("return document.querySelector('#pulse').textContent === 'live'")
+        assert chromium.run("return document.querySelector('#waits').textContent") == ""
+        chromium.type("[name=name]", "half-typed")
+        # A window that is not looked at, whose reader has asked for notices.
+        chromium.run(
+            "window.told = []; window.Notification = class {"
+            " static permission = 'granted';"
+            " constructor(title, more) { window.told.push(more.body) } };"
+            " Object.defineProperty(document, 'hidden', {get: () => true})"
+        )
+
+    await use(opened)
+    status(2)
+    page.running.bus.publish("waiting", HOSTILE, job=ex.JOB)
+
+    def seen() -> tuple[object, object]:
+        chromium.until("return document.querySelector('#waits').textContent === '2 jobs wait'")
+        return (
+            chromium.run("return window.told"),
+            chromium.run("return document.querySelector('[name=name]').value"),
+        )
+
+    assert await use(seen) == (["2 jobs wait for you"], "half-typed")
+    assert "(2) Add data" in (await page.ask("/data/add")).text
