@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from node.console.currency import pay
 from node.console.failure import Failure
+from node.control import joinline
 from node.control.codes import Exit
 from node.web.page import Page, RefusedTerm
 
@@ -69,6 +70,18 @@ class Acts:
         self._page.opened = name
         notice = f"{name}: {term} is {form.get('value', '')}."
         return self._done(f"/data#row-{quote(name)}-{quote(term)}", notice)
+
+    async def join(self, request: Request) -> Response:
+        """Dial a peer by the line that its node printed, and again after each restart."""
+        try:
+            line = joinline.parse((await form_of(request)).get("line", ""))
+        except ValueError as error:
+            raise Failure(Exit.USAGE, str(error), field="line") from None
+        chain = (await self._rpc.status())["chain"]
+        if why := joinline.differs(line, chain["chain_id"], chain["contract"]):
+            raise Failure(Exit.REFUSED, f"{why}; one home serves one contract on one chain")
+        joined = await self._rpc.join(line.address)
+        return self._done("/network", f"Joined: {joined['peers']} peers are connected.")
 
     async def doctor(self, request: Request) -> Response:
         """Examine this node, by the command that does (`assay doctor`), one at a time."""

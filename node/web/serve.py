@@ -95,6 +95,7 @@ def build(home: Home, port: int, scratch: Scratch, tokens: Tokens | None = None)
             Route("/job/{job}/decline", acts.decline, methods=["POST"]),
             Route("/job/{job}/claim", acts.claim, methods=["POST"]),
             Route("/policy/{dataset}", acts.policy, methods=["POST"]),
+            Route("/network/join", acts.join, methods=["POST"]),
             Route("/network/doctor", acts.doctor, methods=["POST"]),
         ],
         exception_handlers={Failure: page.failed, 404: page.lost, 405: page.lost},

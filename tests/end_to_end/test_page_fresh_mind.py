@@ -269,6 +269,6 @@ def _predicts(seen: Browser, address: str, job: str, folder: Path) -> None:
     read = f"return {rows}.map((each) => each.cells[1].textContent)"
     _picture(seen, "requester-predicted")
     assert seen.run(read) == ["0", "1", ""]
-    assert "1 row of them have an empty prediction" in seen.run("return document.body.textContent")
+    assert "1 row without a prediction" in seen.run("return document.body.textContent")
     taken = "return fetch(document.querySelector('a.primary').href).then((each) => each.text())"
     assert str(seen.run(taken)).startswith("line,prediction,")

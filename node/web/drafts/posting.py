@@ -114,6 +114,7 @@ class Posting:
             "mark": mark,
             "wrong": wrong,
             "holdouts": [each["name"] for each in sets if each["holdout"]],
+            "account": "" if quote is None else (await self._rpc.status())["account"],
             "steps": STEPS,
             "step": "costs",
             "matches": None if quote is None else await self._rpc.offers_match(draft.spec),

@@ -305,3 +305,14 @@ async def test_the_doctor_is_asked_by_a_click(page: Site) -> None:
     text = (await page.post("/network/doctor")).text
     assert re.search(r"[0-9]+ failed, [0-9]+ to look at", text)
     assert "assay init" in text or "config.toml" in text
+
+
+async def test_a_swarm_is_joined_by_a_line_of_this_chain_alone(page: Site) -> None:
+    chain = page.running.node.state.chain
+    line = f"{ex.ADDRESS}?chain={chain.chain_id}&contract={chain.contract}"
+    assert 'action="/network/join"' in (await page.ask("/network")).text
+    other = line.replace(f"chain={chain.chain_id}", f"chain={chain.chain_id + 1}")
+    for given, status in (("", 404), ("nonsense", 404), (other, 409), (line, 303)):
+        assert (await page.post("/network/join", line=given)).status == status, given
+    assert page.running.node.joined == [ex.ADDRESS]
+    assert "Joined: 1 peers" in (await page.ask("/network")).text
