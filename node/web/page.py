@@ -21,6 +21,7 @@ from node.web.explaining import Explanations
 from node.web.gate import BACKGROUND
 from node.web.uploads.scratch import Scratch
 from node.web.uploads.taking import Taker
+from protocol.policy.policy import Accept
 
 if TYPE_CHECKING:
     from protocol.tokens import Tokens
@@ -75,7 +76,7 @@ class Page:
         self._templates.filters.update(said.filters(tokens))
         self._templates.globals.update(
             curve=charts.curve, phases=charts.phases, budget=charts.budget, past=charts.past,
-            PHASES=charts.PHASES,
+            PHASES=charts.PHASES, accepts=[str(each) for each in Accept],
             measures=charts.MEASURES, total=said.total,
             # A changed file has another address, so that a browser may keep what it has.
             file=lambda name: f"/static/{name}?v={self.files[name][0]}",

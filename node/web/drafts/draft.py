@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from node.console.show import clean
 from node.web.drafts.fields import FIELDS, PROPOSED, SECTIONS
 from protocol import params
 from protocol.errors import InputError
@@ -186,11 +187,15 @@ def of_spec(name: str, source: str, text: str) -> Draft:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{source} proposes no spec: {error}", "card") from None
     columns = []
-    for entry in document.get("features") or ():
+    entries = document.get("features")
+    for entry in entries if isinstance(entries, list) else ():
+        if not isinstance(entry, dict):
+            continue  # the reader would refuse it; here it is only not proposed
         names = [entry["name"]] if "name" in entry else entry.get("names") or ()
         if isinstance(names, str):
             names = expand_names(names, MOST_COLUMNS)
-        columns += [Column(str(each), _typed(entry, "feature")) for each in names]
+        if isinstance(names, tuple | list):
+            columns += [Column(str(each), _typed(entry, "feature")) for each in names]
         _check_count(len(columns))
     if isinstance(target := document.get("target"), dict):
         columns.append(Column(str(target.get("name", "")), _typed(target, "target")))
@@ -199,7 +204,7 @@ def of_spec(name: str, source: str, text: str) -> Draft:
         if isinstance(value, dict) and key in SECTIONS:
             draft.values |= {f"{key}.{inner}": _shown(given) for inner, given in value.items()}
         elif key in ("title", "purpose", "outside"):
-            draft.values[key] = _shown(value)
+            draft.values[key] = clean(_shown(value))
     draft.values["model.family"] = draft._family()
     return draft
 

@@ -20,8 +20,14 @@ VIEWS = (
     "/",
     f"/job/{ex.JOB}",
     f"/job/{ex.JOB}/history",
+    f"/job/{ex.JOB}/predict",
     "/post",
+    "/post/spec",
     "/data",
+    "/data/add",
+    "/data/ward-3",
+    "/predictions/any",
+    "/waits",
     "/money",
     "/network",
     "/live",
@@ -85,7 +91,9 @@ async def test_another_name_for_this_machine_is_refused(page: Site, host: str) -
 async def test_a_form_of_another_page_changes_nothing(page: Site, origin: str | None) -> None:
     waits(page)
     sent = None if origin is None else origin.format(own=f"127.0.0.1:{page.port}")
-    for act in (f"/job/{ex.JOB}/consent", f"/job/{ex.JOB}/decline", "/policy/ward-3", "/post"):
+    acts = ("/policy/ward-3", "/post", "/post/card", "/post/draft/any/model", "/network/join")
+    sets = ("/data/ward-3/map", "/data/ward-3/remove")
+    for act in (f"/job/{ex.JOB}/consent", f"/job/{ex.JOB}/decline", *acts, *sets):
         answer = await page.ask(act, "POST", {"dataset": "ward-3"}, Origin=sent)
         assert answer.status == 403
     assert state(page) == "waiting"

@@ -206,6 +206,13 @@ rate = "0.003 ether"
     assert {name[:2] for name in draft.faults(NO_TOKENS)} == {"c0", "c1"}
 
 
+def test_a_cards_words_are_cleaned_and_odd_shapes_are_not_proposed() -> None:
+    text = 'title = "<b>\\u202e"\nfeatures = [1, {names = 7}]\n[target]\nname = "y"\n'
+    draft = of_spec("d", "card", text)
+    assert draft.values["title"] == "<b>\ufffd"
+    assert [each.name for each in draft.columns] == ["y"]
+
+
 async def test_a_table_that_makes_no_draft_is_told_beside_its_field(page: Site) -> None:
     for given in ({"path": "/nowhere/at/all.csv"}, {"path": "rows.csv"}):
         answer = await page.upload("/post/table", **given)
