@@ -89,4 +89,6 @@ async def main(home: Home, jobs: int, events: int, apart: float) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(main, Home(Path(sys.argv[1])), *map(int, sys.argv[2:4]), float((*sys.argv[4:], 0)[0]))
+    home_, jobs_, events_, *rest = sys.argv[1:]
+    between = float(rest[0]) if rest else 0.0
+    trio.run(main, Home(Path(home_)), int(jobs_), int(events_), between)
