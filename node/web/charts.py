@@ -158,7 +158,7 @@ def past(found: Privacy) -> Markup:
             )
     for place, end in ((0, "first"), (len(points) - 1, "last")):
         if end == "first" or place:
-            x = round(_LEFT + apart * (place + 0.5), 1)
+            x = min(round(_LEFT + apart * (place + 0.5), 1), _WIDTH - 40.0)
             said = time.strftime("%m-%d %H:%M", time.localtime(points[place]["at"]))
             parts.append(f'<text class="axis mid" x="{x}" y="{floor + 20}">{said}</text>')
     told = f"epsilon over {len(points)} moments, of {whole:.3g}: a table of it follows"
