@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from scripts.attacks import differ, dropouts, duplicate, kind, puppets, residue, spy
+from scripts.attacks import differ, dropouts, duplicate, kind, poison, puppets, residue, spy
 from scripts.attacks.table import Table
 
 ATTACKS: Mapping[str, Callable[[], Table]] = {
@@ -16,6 +16,7 @@ ATTACKS: Mapping[str, Callable[[], Table]] = {
     "dropouts": dropouts.run,
     "duplicate": duplicate.run,
     "kind": kind.run,
+    "poison": poison.run,
     "puppets": puppets.run,
     "residue": residue.run,
     "spy": spy.run,

@@ -16,13 +16,14 @@ class Row:
     """One thing that was tried.
 
     `holds` is true only if the attack worked without the defence *and* failed with it: an attack
-    that never works says nothing of what stops it.
+    that never works says nothing of what stops it. None: the defence does not claim to stop this,
+    and the row tells what it does.
     """
 
     what: str
     without_defence: str
     with_defence: str
-    holds: bool
+    holds: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,9 @@ class Table:
 
     @property
     def holds(self) -> bool:
-        """Whether every row does, and there is one."""
-        return bool(self.rows) and all(row.holds for row in self.rows)
+        """Whether every row does that claims it, and there is one."""
+        claimed = [row.holds for row in self.rows if row.holds is not None]
+        return bool(claimed) and all(claimed)
 
     def as_json(self) -> dict[str, object]:
         """The table as JSON has it."""
@@ -62,7 +64,7 @@ class Table:
         """The table for people: no line past 100 characters."""
         cells = [_HEADER]
         for row in self.rows:
-            verdict = "holds" if row.holds else "FELL"
+            verdict = "told" if row.holds is None else "holds" if row.holds else "FELL"
             cells.append((row.what, row.without_defence, row.with_defence, verdict))
         lines = [f"{self.title} ({self.name})", ""]
         for row_cells in cells:
