@@ -73,7 +73,7 @@ def run(
         "shorten theirs first.",
         "'told': the proof does not stop this, or not at this bound.",
         "Everybody deals in the first round, and in a block of five in each; in other rounds "
-        "hostile owners do. Boxes and signatures are left out. Rounds do not use proofs yet.",
+        "hostile owners do. Boxes and signatures are left out. docs/poison.md reads this table.",
     ]
     return Table("poison", "Contributions that ruin the model, for pay", rows, notes)
 
