@@ -41,11 +41,12 @@ def added(shares: list[str], skip: int = 0) -> Elements:
     return field.total(np.stack(vectors))
 
 
-@pytest.mark.parametrize("name", ["Prio3Count_0", *SUMS])
+@pytest.mark.parametrize("name", ["Prio3Count_0", "Prio3Sum_0", *SUMS])
 def test_aggregate_shares_add_up_to_the_result(name: str) -> None:
     content = read(name)
     result = content["agg_result"]
     expected = result if isinstance(result, list) else [result]
+    assert content["reports"]
     assert added(content["agg_shares"]).tolist() == expected
     for report in content["reports"]:
         measured = report["measurement"]
@@ -77,3 +78,15 @@ def test_vectors_are_decided_as_the_draft_does(name: str) -> None:
         verifiers = added(shares, skip=32).reshape(-1, size)  # a seed's part stands at the end
         assert verifiers.shape[0] > 1
         assert all(holds(verifier) for verifier in verifiers)
+
+
+def test_bits_are_decided_as_the_draft_does() -> None:
+    """Its gadget for a bit is ours: x^2 - x, at a random point (docs/spec/proofs.md, check 3)."""
+    reports = read("Prio3Sum_0")["reports"]
+    assert reports
+    for report in reports:
+        (shares,) = report["verifier_shares"]
+        output, x, y = added(shares).reshape(3, 1)
+        assert int(output[0]) == 0
+        assert np.array_equal(field.subtract(field.multiply(x, x), x), y)
+        assert not np.array_equal(field.multiply(x, x), y)
