@@ -141,6 +141,19 @@ MAX_SEALED_FEATURES: Final = 1024
 #: of the encrypted product.
 SEALED_FRACTION_BITS: Final = 16
 
+#: Classes of a model whose use is sold. A label of so many takes 25,000 gates and 10,000 transfers:
+#: seconds, and megabytes.
+MAX_QUERY_CLASSES: Final = 256
+
+#: Bits of the sum of a class's magnitudes in a private query: rounding MAX_SEALED_FEATURES weights
+#: moves the sum by 2^9; above 28 bits a score would not fit 45 bits.
+QUERY_SUM_BITS: Final = (16, 28)
+
+#: A lane of a label's query is blinded with so many bits above its number: the blinding carries
+#: into the next lane, and a label may be wrong, with a probability of 2^-40 a class. Nothing
+#: secret depends on it.
+QUERY_SLACK_BITS: Final = 40
+
 #: What arithmetic accepts as a key at all. Specs allow KEY_BITS only; the simulator and tests use
 #: short keys, which no configuration of the daemon can reach.
 ARITH_KEY_BITS: Final = (256, 8192)

@@ -36,6 +36,8 @@ class Kind(IntEnum):
     PAILLIER_REMOVAL = 2  # masks left over in a Paillier sum: residues modulo n
     MASKS_REMOVAL = 3  # masks left over in a sum of words
     SEALED_MODEL = 4  # ciphertexts of weights; their layout stands in the place of a maker
+    QUERY = 5  # ciphertexts of a query's features
+    ANSWER = 6  # ciphertexts of the answer to it
 
 
 _NUMBERS: Final = {
@@ -44,10 +46,12 @@ _NUMBERS: Final = {
     Kind.PAILLIER_REMOVAL: "residues of a {}-bit modulus",
     Kind.MASKS_REMOVAL: "mask words of {} bits",
     Kind.SEALED_MODEL: "ciphertexts of weights under a {}-bit key",
+    Kind.QUERY: "ciphertexts of features under a {}-bit key",
+    Kind.ANSWER: "ciphertexts of an answer under a {}-bit key",
 }
 
 
-_CIPHERTEXTS: Final = (Kind.PAILLIER, Kind.SEALED_MODEL)
+_CIPHERTEXTS: Final = (Kind.PAILLIER, Kind.SEALED_MODEL, Kind.QUERY, Kind.ANSWER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,12 +187,12 @@ def _repack(layout: SealedLayout, n: mpz, rows: Sequence[mpz]) -> list[mpz]:
         held = layout.rows_of(index)
         total = rows[held[-1]]
         for row in reversed(held[:-1]):
-            total = _raise(n, total, layout.row_bits) * rows[row] % n_squared
+            total = raised(n, total, layout.row_bits) * rows[row] % n_squared
         packed.append(total)
     return packed
 
 
-def _raise(n: mpz, ciphertext: mpz, bits: int) -> mpz:
+def raised(n: mpz, ciphertext: mpz, bits: int) -> mpz:
     """ciphertext^(2^bits) modulo n^2: the plaintext, `bits` higher.
 
     (a + y n)^2 = a^2 + 2 a y n modulo n^2: two products of n's length instead of one of n^2's, and
