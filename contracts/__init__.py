@@ -1,6 +1,6 @@
-"""The bounty contract: its Vyper source, and what the compiler made of it.
+"""The contracts, bounty and channel: their Vyper sources, and what the compiler made of them.
 
-`interface` hands it to code that talks to the contract; `build` compiles, when a wheel is built or
+`interface` hands one to code that talks to it; `build` compiles, when a wheel is built or
 by hand. It imports the standard library and, to compile, Vyper: neither node/ nor protocol/.
 """
 
@@ -17,7 +17,7 @@ _COMMAND = "python -m contracts.build"
 
 
 class ArtifactError(RuntimeError):
-    """The compiled contract is missing or out of date. The message names the command that helps."""
+    """A compiled contract is missing or out of date. The message names the command that helps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,14 @@ class Interface:
 
 
 @functools.cache
-def interface() -> Interface:
-    """Reads the compiled contract.
+def interface(name: str = "bounty") -> Interface:
+    """Reads a compiled contract, `bounty` or `channel`.
 
     Raises ArtifactError if it is missing, or if the source beside it has changed since.
     """
     from contracts.build import source_digest
 
-    artifact = _FOLDER / "build" / "bounty.json"
+    artifact = _FOLDER / "build" / f"{name}.json"
     try:
         content = json.loads(artifact.read_text())
     except FileNotFoundError:

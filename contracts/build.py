@@ -1,4 +1,4 @@
-"""Compiles the contract: `python -m contracts.build` writes what `contracts.interface` reads.
+"""Compiles the contracts: `python -m contracts.build` writes what `contracts.interface` reads.
 
 Needs vyper, which a wheel's users do not: the wheel carries the compiled artifact. Imports nothing
 of its own package, because the build hook loads it by path before the package is installed.
@@ -16,6 +16,9 @@ FOLDER = Path(__file__).resolve().parent
 SOURCE = FOLDER / "bounty.vy"
 ARTIFACT = FOLDER / "build" / "bounty.json"
 CHECKED_IN = FOLDER / "bounty.abi.json"
+
+#: Contracts that are deployed; the other sources are their modules.
+CONTRACTS = ("bounty", "channel")
 
 
 def source_digest(folder: Path = FOLDER) -> str:
@@ -51,21 +54,25 @@ def compile_contract(source: Path = SOURCE, *, experimental: bool = False) -> di
     return {"abi": output["abi"], "bytecode": output["bytecode"], "compiler": vyper.__version__}
 
 
-def build() -> Path:
-    """Compiles the contract and writes the artifact, whole or not at all. Returns its path."""
-    artifact = compile_contract() | {"source": source_digest()}
-    ARTIFACT.parent.mkdir(exist_ok=True)
-    part = ARTIFACT.with_suffix(f".{os.getpid()}.part")
+def build(name: str = "bounty") -> Path:
+    """Compiles a contract and writes its artifact, whole or not at all. Returns its path."""
+    artifact = compile_contract(FOLDER / f"{name}.vy") | {"source": source_digest()}
+    target = ARTIFACT.with_name(f"{name}.json")
+    target.parent.mkdir(exist_ok=True)
+    part = target.with_suffix(f".{os.getpid()}.part")
     part.write_text(json.dumps(artifact, indent=1) + "\n")
-    part.replace(ARTIFACT)
-    return ARTIFACT
+    part.replace(target)
+    return target
 
 
 def main() -> None:
-    """Builds, and writes the interface that is checked in beside the source."""
-    artifact = json.loads(build().read_text())
-    CHECKED_IN.write_text(json.dumps(artifact["abi"], indent=1) + "\n")
-    print(f"{ARTIFACT}: {len(artifact['bytecode']) // 2 - 1} bytes")  # noqa: T201
+    """Builds, and writes the interfaces that are checked in beside the sources."""
+    for name in CONTRACTS:
+        path = build(name)
+        artifact = json.loads(path.read_text())
+        interface = CHECKED_IN.with_name(f"{name}.abi.json")
+        interface.write_text(json.dumps(artifact["abi"], indent=1) + "\n")
+        print(f"{path}: {len(artifact['bytecode']) // 2 - 1} bytes")  # noqa: T201
 
 
 if __name__ == "__main__":

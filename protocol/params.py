@@ -154,6 +154,21 @@ QUERY_SUM_BITS: Final = (16, 28)
 #: secret depends on it.
 QUERY_SLACK_BITS: Final = 40
 
+#: Bytes of one part of a private query: 1,024 features at 7680 bits take 1.9 MiB, a circuit of 256
+#: classes 1.3 MiB.
+MAX_QUERY_BYTES: Final = 4 * 1024 * 1024
+
+#: Queries of one channel: an amount is a count times the price.
+MAX_SALE_QUERIES: Final = 2**32 - 1
+
+#: A seller takes no query that comes closer to its channel's expiry: it needs the time to redeem.
+SALE_MARGIN_SECONDS: Final = 3600
+
+#: Rows of a batch that an offer may take, and a minute and buyer: each costs a worker half a second
+#: at 3072 bits.
+MAX_OFFER_BATCH: Final = 100_000
+MAX_OFFER_MINUTE: Final = 6_000
+
 #: What arithmetic accepts as a key at all. Specs allow KEY_BITS only; the simulator and tests use
 #: short keys, which no configuration of the daemon can reach.
 ARITH_KEY_BITS: Final = (256, 8192)
