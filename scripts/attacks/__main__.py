@@ -8,13 +8,24 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from scripts.attacks import differ, dropouts, duplicate, kind, poison, puppets, residue, spy
+from scripts.attacks import (
+    differ,
+    dropouts,
+    duplicate,
+    extract,
+    kind,
+    poison,
+    puppets,
+    residue,
+    spy,
+)
 from scripts.attacks.table import Table
 
 ATTACKS: Mapping[str, Callable[[], Table]] = {
     "differ": differ.run,
     "dropouts": dropouts.run,
     "duplicate": duplicate.run,
+    "extract": extract.run,
     "kind": kind.run,
     "poison": poison.run,
     "puppets": puppets.run,

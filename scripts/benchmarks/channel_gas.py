@@ -32,8 +32,9 @@ class Meter:
         self.tester = EthereumTester(PyEVMBackend())
         self.w3 = Web3(EthereumTesterProvider(self.tester))
         self.tester.time_travel(_NOW)
-        self.buyer, self.seller = self.w3.eth.accounts[:2]
-        self.keys = dict(zip(self.w3.eth.accounts, self.tester.backend.account_keys, strict=True))
+        accounts = self.w3.eth.accounts
+        self.buyer, self.seller = accounts[0], accounts[1]
+        self.keys = dict(zip(accounts, self.tester.backend.account_keys, strict=True))
         artifact = compiled(FOLDER / "channel.vy", experimental)
         factory = self.w3.eth.contract(abi=artifact["abi"], bytecode=artifact["bytecode"])
         receipt = self.w3.eth.get_transaction_receipt(
@@ -55,8 +56,8 @@ class Meter:
         return bytes(signature[:64]) + bytes([27 + signature[64]])
 
     def terms(self, number: int) -> Terms:
-        account = (bytes.fromhex(each[2:]) for each in (self.buyer, self.seller))
-        return Terms(*account, bytes(20), _NOW + 86_400, keccak(b"channel %d" % number))
+        buyer, seller = bytes.fromhex(self.buyer[2:]), bytes.fromhex(self.seller[2:])
+        return Terms(buyer, seller, bytes(20), _NOW + 86_400, keccak(b"channel %d" % number))
 
     def open(self, terms: Terms) -> int:
         call = self.contract.functions.open(

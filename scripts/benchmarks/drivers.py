@@ -54,6 +54,7 @@ SIDES: Mapping[str, Place] = {
     "rows": Place("scripts.benchmarks.sides.assay_rows", None),
     "matvec": Place("scripts.benchmarks.sides.assay_matvec", None),
     "gmpy2-matvec": Place("scripts.benchmarks.sides.assay_matvec", None),
+    "queries": Place("scripts.benchmarks.sides.assay_queries", None),
     "read": Place("scripts.benchmarks.sides.assay_read", None),
     "heu-matvec": Place("scripts.benchmarks.sides.heu_matvec", "heu"),
 }
