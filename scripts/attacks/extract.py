@@ -10,6 +10,7 @@ Ristenpart, 'Stealing machine learning models via prediction APIs', USENIX Secur
 
 from __future__ import annotations
 
+import operator
 import secrets
 from dataclasses import dataclass
 from typing import Final
@@ -106,14 +107,16 @@ def one_answer(entropy: Entropy, rng: np.random.Generator) -> Row:
     n = of.private.public.n
     found = []
     for number in (bare, blinded):
-        signed = (number - constant + n // 2) % n - n // 2
-        found.append(sum(a == b for a, b in zip(spelt(signed, step), truth, strict=True)))
+        # As a signed number, and as a residue: whichever spells more.
+        rest = (number - constant) % n
+        readings = spelt(rest, step), spelt(rest - n, step)
+        found.append(max(sum(map(operator.eq, digits, truth)) for digits in readings))
     most = -(-of.layout.score_bits // step)
     return Row(
         "weights in one answer to crafted features",
         f"{found[0]} of {FEATURES} (product not blinded)",
         f"{found[1]} of {FEATURES}: a score has {of.layout.score_bits} bits",
-        found[0] == FEATURES and found[1] <= most,
+        found[0] == FEATURES and 1 <= found[1] <= most,
     )
 
 

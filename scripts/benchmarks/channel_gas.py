@@ -32,7 +32,7 @@ class Meter:
         self.tester = EthereumTester(PyEVMBackend())
         self.w3 = Web3(EthereumTesterProvider(self.tester))
         self.tester.time_travel(_NOW)
-        accounts = self.w3.eth.accounts
+        accounts = list(self.w3.eth.accounts)
         self.buyer, self.seller = accounts[0], accounts[1]
         self.keys = dict(zip(accounts, self.tester.backend.account_keys, strict=True))
         artifact = compiled(FOLDER / "channel.vy", experimental)

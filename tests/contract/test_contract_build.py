@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from kits.paths import ROOT
 
+import contracts
 from contracts import build
 
 ENTRIES = {"function", "event", "constructor"}
@@ -26,9 +27,10 @@ def checkout(tmp_path: Path) -> Path:
     return copied
 
 
-def test_the_interface_that_is_checked_in_is_the_compilers() -> None:
-    compiled = build.compile_contract()
-    assert compiled["abi"] == json.loads(build.CHECKED_IN.read_text())
+@pytest.mark.parametrize("name", build.CONTRACTS)
+def test_the_interface_that_is_checked_in_is_the_compilers(name: str) -> None:
+    compiled = build.compile_contract(build.FOLDER / f"{name}.vy")
+    assert compiled["abi"] == json.loads((build.FOLDER / f"{name}.abi.json").read_text())
     assert compiled["compiler"].startswith("0.4.3")
     assert {entry["type"] for entry in compiled["abi"]} == ENTRIES
 
@@ -80,15 +82,19 @@ def test_a_wheel_carries_the_compiled_contract(tmp_path: Path, checkout: Path) -
     subprocess.run(["git", "init", "-q"], cwd=project, check=True)
     [wheel] = WheelBuilder(str(project)).build(directory=str(tmp_path / "d"), versions=["standard"])
     with zipfile.ZipFile(wheel) as archive:
-        shipped = json.loads(archive.read("contracts/build/bounty.json"))
-        assert "contracts/bounty.vy" in archive.namelist()
-    assert shipped["abi"] == json.loads(build.CHECKED_IN.read_text())
-    assert shipped["source"] == build.source_digest()
+        for name in build.CONTRACTS:
+            shipped = json.loads(archive.read(f"contracts/build/{name}.json"))
+            assert f"contracts/{name}.vy" in archive.namelist()
+            checked_in = build.FOLDER / f"{name}.abi.json"
+            assert shipped["abi"] == json.loads(checked_in.read_text())
+            assert shipped["source"] == build.source_digest()
 
 
 def test_the_interface_names_what_clients_call() -> None:
     names = {entry.get("name") for entry in json.loads(build.CHECKED_IN.read_text())}
     assert names >= {"post", "enrol", "commit", "finish", "cancel", "claim", "withdraw"}
+    names = {entry.get("name") for entry in contracts.interface("channel").abi}
+    assert names >= {"open", "redeem", "close", "channels"}
 
 
 @pytest.mark.parametrize("path", sorted(build.FOLDER.glob("*.vy")), ids=lambda path: path.name)

@@ -1,0 +1,102 @@
+"""What is timed of a sale is right, and a wrong answer is no figure; bars are the issue's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scripts.benchmarks import sale
+from scripts.benchmarks.figures import Reply
+from scripts.benchmarks.sides import assay_matvec, assay_queries
+
+SMALL: dict[str, Any] = {"features": 5, "classes": 3, "bits": 512}
+
+
+def test_both_modes_are_timed_by_side() -> None:
+    scores: Any = assay_queries.CALLS["scores"](**SMALL)
+    label: Any = assay_queries.CALLS["label"](**SMALL)
+    assert set(scores["parts"]) == {"buyer", "seller"}
+    assert set(label["parts"]) == {"query", "mask", "choose", "garble", "reveal"}
+    for reply in (scores, label):
+        assert reply["seconds"] == pytest.approx(sum(reply["parts"].values()))
+        assert min(reply["counts"].values()) > 0
+
+
+def test_another_answer_than_the_models_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assay_queries.plain, "scores", lambda *_: np.array([0, 0, -1]))
+    with pytest.raises(ValueError, match="the scores are not the model's"):
+        assay_queries.scores(**SMALL)
+    # Of three classes two are wrong, whatever the model says.
+    right = np.eye(3, dtype=np.int64)
+    refused = []
+    for expected in right:
+        monkeypatch.setattr(assay_queries.plain, "scores", lambda *_, e=expected: e)
+        try:
+            assay_queries.one_label(**SMALL)
+        except ValueError as error:
+            refused.append(str(error))
+    assert refused == ["the label is not the model's"] * 2
+
+
+class Sides:
+    """A context whose sides compute here."""
+
+    runs = 1
+    frames = 1
+
+    def __init__(self, digest: int | None = None) -> None:
+        self.digest = digest
+
+    def side(self, name: str) -> Any:
+        return _Here(name, self.digest)
+
+    def say(self, text: str) -> None:
+        raise AssertionError(text)
+
+
+class _Here:
+    def __init__(self, name: str, digest: int | None) -> None:
+        self.name, self.digest = name, digest
+
+    def call(self, function: str, **given: Any) -> Reply:
+        if self.name == "heu-matvec":
+            return Reply(1.0, {}, {"digest": self.digest or 0})
+        calls = assay_queries.CALLS if self.name == "queries" else assay_matvec.CALLS
+        found: Any = calls[function](**given)
+        return Reply(found["seconds"], found.get("parts", {}), found["counts"])
+
+
+def test_figures_say_sides_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sale, "_SIZE", SMALL)
+    context: Any = Sides()
+    both = sale.scores("bytes", context)
+    assert both.ours == pytest.approx((45 + 5 * 128 + 45 + 128) / 1000)
+    assert sale.scores("buyer", context).parts.keys() == {"buyer", "seller"}
+    assert "four messages" in sale.label(context).notes[0]
+
+
+def test_a_product_that_the_peer_does_not_share_is_no_figure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sale, "_HEU_BITS", 512)
+    monkeypatch.setattr(sale, "FEATURES", 7)
+    context: Any = Sides()
+    with pytest.raises(ValueError, match="do not decrypt to the same product"):
+        sale.heu(context)
+
+
+def test_bars_are_the_issues() -> None:
+    bars = {figure.name: figure.bar for figure in sale.SUITE.figures}
+    assert {name: bar.value for name, bar in bars.items() if bar} == {
+        "query-scores": 0.3,
+        "query-scores-seller": 0.3,
+        "query-scores-bytes": 400,
+        "query-label": 1.5,
+        "query-heu": 100,
+        "gas-channel-open": 75_000,
+        "gas-channel-redeem": 60_000,
+        "gas-channel-close": 50_000,
+    }
+    assert sale.gas("open", Sides()).ours < 75_000
