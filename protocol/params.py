@@ -141,12 +141,12 @@ MAX_SEALED_FEATURES: Final = 1024
 #: of the encrypted product.
 SEALED_FRACTION_BITS: Final = 16
 
-#: Classes of a model whose use is sold. A label of so many takes 25,000 gates and 10,000 transfers:
-#: seconds, and megabytes.
+#: Classes of a model whose use is sold. A label of so many takes 35,000 gates and 11,000 transfers:
+#: two seconds, and two megabytes.
 MAX_QUERY_CLASSES: Final = 256
 
-#: Bits of the sum of a class's magnitudes in a private query: rounding MAX_SEALED_FEATURES weights
-#: moves the sum by 2^9; above 28 bits a score would not fit 45 bits.
+#: Bits of the sum of a class's magnitudes in a private query. Rounding MAX_SEALED_FEATURES weights
+#: moves it by 2^9, little beside 2^16; at 28 bits a score has 44, and each of them costs gates.
 QUERY_SUM_BITS: Final = (16, 28)
 
 #: A lane of a label's query is blinded with so many bits above its number: the blinding carries
@@ -155,7 +155,7 @@ QUERY_SUM_BITS: Final = (16, 28)
 QUERY_SLACK_BITS: Final = 40
 
 #: Bytes of one part of a private query: 1,024 features at 7680 bits take 1.9 MiB, a circuit of 256
-#: classes 1.3 MiB.
+#: classes 1.5 MiB.
 MAX_QUERY_BYTES: Final = 4 * 1024 * 1024
 
 #: Queries of one channel: an amount is a count times the price.
