@@ -136,6 +136,18 @@ class Ledger(RuleBasedStateMachine):
         if self.attempt(call, chain.accounts[sender], allowed):
             entry.redeemed = amount
 
+    @rule(entry=channels, shares=st.lists(st.integers(1, 4), min_size=1, max_size=3))
+    def redeem_what_grew(self, entry: Entry, shares: list[int]) -> None:
+        """Good vouchers one after the other, and each a second time."""
+        for share in shares:
+            amount = entry.redeemed + -(-(entry.deposit - entry.redeemed) // share)
+            call = self.chain.redeeming(entry.terms, amount)
+            allowed = not entry.closed and amount > entry.redeemed
+            if self.attempt(call, entry.seller, allowed):
+                entry.redeemed = amount
+            self.attempt(call, entry.seller, False)
+            self.the_balance_is_what_is_owed()
+
     @rule(entry=channels, sender=st.integers(0, 4))
     def close(self, entry: Entry, sender: int) -> None:
         by = self.chain.accounts[sender]
@@ -221,11 +233,11 @@ class VenomLedger(Ledger):
 @pytest.mark.parametrize(
     ("machine", "part"),
     [
-        pytest.param(Ledger, 0.2, id="legacy"),
-        pytest.param(VenomLedger, 0.1, id="venom", marks=pytest.mark.ci),
+        pytest.param(Ledger, 0.1, id="legacy"),
+        pytest.param(VenomLedger, 0.05, id="venom", marks=pytest.mark.ci),
     ],
 )
 def test_no_channel_pays_more_than_it_holds_whoever_tries_what(
     machine: type[Ledger], part: float
 ) -> None:
-    run_state_machine_as_test(machine, settings=examples(part, steps=20, allow=list(HealthCheck)))
+    run_state_machine_as_test(machine, settings=examples(part, steps=15, allow=list(HealthCheck)))

@@ -441,6 +441,22 @@ def test_a_buyer_believes_no_receipt_that_it_did_not_sign() -> None:
         buyer.step(state, ActionSigned(21, b"x" * 65))
 
 
+def test_the_next_query_waits_for_the_last_ones_voucher() -> None:
+    """It is said with that voucher: a seller declines one without."""
+    state = dataclasses.replace(fresh_pair()[0], answered=1)
+    state = buyer.step(state, ActionAsk(bytes(32), b"s" * 32))
+    assert buyer.due(state) == (SignVoucher(PRICE),)
+    state = buyer.step(state, ActionSigned(PRICE, signed(PRICE).signature))
+    assert {type(effect) for effect in buyer.due(state)} == {SendSale, ComputePart}
+    state = buyer.step(state, ComputeDone(1, Part.QUERY, blob("q")))
+    [said] = [
+        effect.message
+        for effect in buyer.due(state)
+        if isinstance(effect, SendSale) and isinstance(effect.message, Asked)
+    ]
+    assert said == Asked(TERMS.channel, 1, blob("q"), signed(PRICE))
+
+
 def test_a_decline_ends_the_buying() -> None:
     state, _ = fresh_pair()
     state = buyer.step(state, ActionAsk(bytes(32), b"s" * 32))

@@ -106,6 +106,21 @@ def test_a_crafted_query_reads_no_more_than_the_scores_bits(short_key: PrivateKe
     assert whole >> of.layout.score_bits not in seen
 
 
+def test_an_answers_residue_tells_nothing(scores_sale: Sale) -> None:
+    """Ciphertexts with the residues 1 and -1: a product that is not blinded keeps to these."""
+    of = scores_sale
+    n, n_squared = of.public.n, int(of.public.n_squared)
+    query = encode_batch(of.public, [1, n_squared - 1] * 3, MAKER, Kind.QUERY)
+    [bare] = answer.product(of.layout, of.public, of.weights, query, MAKER)
+    assert bare % n in (1, n - 1)  # it tells the parity of a sum of weights
+    residues = {
+        int.from_bytes(answered(of, query, bytes([seed]) * 32)[HEADER_BYTES:], "big") % n
+        for seed in range(20)
+    }
+    assert len(residues) == 20
+    assert not residues & {1, n - 1}
+
+
 def test_all_but_the_scores_bits_are_uniform(scores_sale: Sale) -> None:
     """Each bit above them is 1 about half the time, over 200 answers to one crafted query."""
     of = scores_sale
