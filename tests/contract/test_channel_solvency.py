@@ -141,7 +141,8 @@ class Ledger(RuleBasedStateMachine):
         """Good vouchers one after the other, and each a second time."""
         for share in shares:
             amount = entry.redeemed + -(-(entry.deposit - entry.redeemed) // share)
-            call = self.chain.redeeming(entry.terms, amount)
+            signature = self.chain.voucher(entry.terms, amount, entry.buyer)
+            call = self.chain.redeeming(entry.terms, amount, signature)
             allowed = not entry.closed and amount > entry.redeemed
             if self.attempt(call, entry.seller, allowed):
                 entry.redeemed = amount
