@@ -285,9 +285,9 @@ PROGRESS_SECONDS: Final = 15
 MAX_PEERS_PER_ANSWER: Final = 32
 MAX_PEER_RECORD_BYTES: Final = 2048
 
-#: The record of worth of the longest job: its header, and 40 bytes a round besides 12 for each
+#: The record of worth of the longest job: its header, and 40 bytes a round besides 20 for each
 #: member of the largest cohort in blocks of one.
-MAX_RECORD_BYTES: Final = 12 + MAX_ROUNDS * (40 + MAX_COHORT * 12)
+MAX_RECORD_BYTES: Final = 12 + MAX_ROUNDS * (40 + MAX_COHORT * 20)
 
 #: A list of signed messages: the largest cohort at 640 bytes an enrolment.
 MAX_LIST_BYTES: Final = MAX_COHORT * 640

@@ -199,6 +199,7 @@ def _measure(
 
     model = tasks.model_of(spec)
     count, momentum = model.parameter_count, before.momentum
+    known = None if record is None else get(work, record)
     values = worth.measure(
         model,
         decode_vector(Kind.MODEL, before.weights, count),
@@ -207,15 +208,36 @@ def _measure(
         [(decode_vector(Kind.GRADIENT, each.gradient, count), each.weight) for each in opened],
         *rows,
         spec.seed,
+        _last_mean(work, known, count),
     )
     entries = [(each.members, value) for each, value in zip(opened, values, strict=True)]
-    entries += [(members, 0.0) for members in dropped]
-    known = None if record is None else get(work, record)
-    if not spec.payment.publishes:
+    entries += [(members, (0.0, 0.0)) for members in dropped]
+    if spec.privacy.sealed:  # what owners cannot know they cannot copy, and sums show the weights
         return put(work, append(known, round_, entries))
-    # Nobody is told its digest before the job ends, as of the sums that it was made of.
+    # Nobody is told its digest before the job ends, as of the sums that it was made of; nor then,
+    # unless the spec says that they are published.
     sums = put(work, encode_sums([each.gradient for each in opened]))
     return put(work, append(known, round_, entries, sums.digest, sums.size))
+
+
+def _last_mean(work: Work, record: bytes | None, count: int) -> Floats | None:
+    """The mean gradient of the last round that was measured; None before the first, and where sums
+    are not kept."""
+    from protocol.arith.learning.published import decode_sums
+    from protocol.arith.learning.worth import mean_of
+    from protocol.arith.learning.worth_record import decode
+    from protocol.arith.numbers.vectors import Kind, decode_vector
+
+    last = None if record is None else decode(record)[-1]
+    if last is None or not last.sums_bytes:
+        return None
+    gradients = decode_sums(get(work, BlobRef(last.sums, last.sums_bytes)), count)
+    return mean_of(
+        [
+            (decode_vector(Kind.GRADIENT, gradient, count), int(size))
+            for gradient, size in zip(gradients, last.sizes, strict=False)  # then dropped ones
+        ]
+    )
 
 
 def worths(work: Work, record: BlobRef, members: int) -> tuple[float, ...] | None:

@@ -7,6 +7,7 @@ the chain holds, and takes the losses on the hold-out that the spec names.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from node.store.blobs import BlobRef
 from node.work import tasks
@@ -15,6 +16,9 @@ from protocol.books.merit import merit_weights
 from protocol.books.remeasured import Remeasured
 from protocol.errors import FatalError, InputError, Malformed
 from protocol.wire.blobs import blob_digest
+
+if TYPE_CHECKING:
+    from protocol.arith.learning.models import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ def remeasure(
         weights: bytes = kernels.initial_model(model, spec.seed)
         momentum: bytes | None = None
         measured: bytes | None = None
+        before: Floats | None = None
         for step in steps:
             where = f"round {step.number}"
             if blob_digest(weights) != step.model:
@@ -100,17 +105,20 @@ def remeasure(
                 (gradient, len(block))
                 for gradient, (block, _) in zip(gradients, entries, strict=False)
             ]
+            blocks = [(decode_vector(Kind.GRADIENT, blob, count), size) for blob, size in opened]
             values = worth.measure(
                 model,
                 decode_vector(Kind.MODEL, weights, count),
                 None if momentum is None else decode_vector(Kind.MOMENTUM, momentum, count),
                 training,
-                [(decode_vector(Kind.GRADIENT, blob, count), number) for blob, number in opened],
+                blocks,
                 x,
                 y,
                 spec.seed,
+                before,
             )
-            dropped = (0.0,) * (len(entries) - len(gradients))
+            before = worth.mean_of(blocks)
+            dropped = ((0.0, 0.0),) * (len(entries) - len(gradients))
             found = [
                 (block, value)
                 for (block, _), value in zip(entries, (*values, *dropped), strict=True)

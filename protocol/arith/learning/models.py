@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,10 @@ class Family(StrEnum):
     SOFTMAX = "softmax"  # one output a class, cross entropy
     DENSE = "dense"  # one hidden ReLU layer, then softmax
 
+
+#: Where a linear model's error stops to count by its square and counts by its size, in the unit of
+#: the target (its range is 1): one row with a wrong target moves the mean by this much at most.
+WRONG_SCALE: Final = 0.1
 
 _ONE_OUTPUT = frozenset({Family.LINEAR, Family.LOGISTIC})
 
@@ -203,11 +207,45 @@ def _deltas(
         delta[:, 0] -= y
     else:
         delta[np.arange(len(y)), y.astype(np.intp)] -= 1.0
+    yield from _backward(model, weights, inputs, delta)
+
+
+def _backward(
+    model: Model, weights: Floats, inputs: list[Floats], delta: Floats
+) -> Iterator[tuple[int, Floats, Floats]]:
+    """The same from the derivative `delta` by the last layer's outputs (rows, outputs)."""
     matrices = layers(model, weights)
     for number in reversed(range(len(matrices))):
         yield number, inputs[number], delta
         if number:
             delta = (delta @ matrices[number][0].T) * (inputs[number] > 0.0)
+
+
+def wrongness_gradient(model: Model, weights: Floats, x: Floats, y: Floats) -> Floats:
+    """The gradient by the weights of the rows' mean wrongness: (parameter_count,).
+
+    A row's wrongness is 1 - p, p the probability that the model gives its class. Over all classes
+    it adds up to a constant, so that labels that are wrong at random shrink the mean gradient and
+    do not turn it (Ghosh, Kumar and Sastry 2017, 'Robust loss functions under label noise for deep
+    neural networks', theorem 1); cross entropy has no such bound. A linear model's is the
+    pseudo-Huber loss of its error, at WRONG_SCALE. Weights beyond float64's reach give values that
+    are not finite: callers check.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        inputs, scores = _forward(model, weights, x)
+        if model.family is Family.LINEAR:
+            error = scores - y[:, None]
+            delta = error / np.hypot(1.0, error / WRONG_SCALE)
+        elif model.family is Family.LOGISTIC:
+            p = link(model, scores)
+            delta = (1.0 - 2.0 * y[:, None]) * p * (1.0 - p)
+        else:
+            p, rows, right = link(model, scores), np.arange(len(y)), y.astype(np.intp)
+            own = p[rows, right]
+            delta = own[:, None] * p
+            delta[rows, right] -= own
+        parts = list(_backward(model, weights, inputs, delta))
+        return _clipped_gradient(model, parts, np.inf)[0]
 
 
 def clipped_gradient(

@@ -2,7 +2,7 @@
 
     'assay'  version (1 byte)  'W'  0 (1)  rounds (4)      then for each round
     number (2)  blocks (2)  sums' digest (32)  sums' bytes (4)
-    members of each block (2 each)  value of each block (8 each)
+    members of each block (2 each)  value of each block (8 each)  own part of each (8 each)
     member indices, block by block, ascending within a block (2 each)
 
 Integers are big-endian, values little-endian IEEE 754. Sums are the blob of the round's mean
@@ -15,7 +15,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,9 @@ from protocol.params import (
 
 Indices = npt.NDArray[np.intp]
 
+#: A block's members, and its value with what of it is its own (worth.measure).
+Entry: TypeAlias = tuple[Sequence[int], tuple[float, float]]
+
 _HEADER: Final = struct.Struct(">5sBcBI")
 _ROUND: Final = struct.Struct(">HH32sI")
 _MAGIC: Final = b"assay"
@@ -47,7 +50,7 @@ MAX_VALUE: Final = 1e100
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MeasuredRound:
-    """One round's blocks: sizes and values (one each), and all members, block by block.
+    """One round's blocks: sizes, values and own parts (one each), all members, block by block.
 
     `sums` names the blob of their mean gradients, which has `sums_bytes`; zeros: there is none.
     """
@@ -55,31 +58,32 @@ class MeasuredRound:
     number: int
     sizes: Indices
     values: Floats
+    own: Floats
     members: Indices
     sums: bytes = NO_SUMS
     sums_bytes: int = 0
 
     @property
-    def entries(self) -> tuple[tuple[tuple[int, ...], float], ...]:
-        """(members, value) of each block, as they were appended."""
+    def entries(self) -> tuple[Entry, ...]:
+        """(members, (value, own part)) of each block, as they were appended."""
         ends = np.cumsum(self.sizes)
         return tuple(
-            (tuple(self.members[end - size : end].tolist()), float(value))
-            for size, end, value in zip(self.sizes, ends, self.values, strict=True)
+            (tuple(self.members[end - size : end].tolist()), (float(value), float(own)))
+            for size, end, value, own in zip(self.sizes, ends, self.values, self.own, strict=True)
         )
 
 
 def append(
     previous: bytes | None,
     round_: int,
-    entries: Sequence[tuple[Sequence[int], float]],
+    entries: Sequence[Entry],
     sums: bytes = NO_SUMS,
     sums_bytes: int = 0,
 ) -> bytes:
-    """The record with one more round; `entries` are each block's members and its measured value,
-    `sums` (32 bytes) names the blob of their mean gradients where it is published.
+    """The record with one more round; `entries` are each block's members and what was measured of
+    it, `sums` (32 bytes) names the blob of their mean gradients where it is published.
 
-    A block whose sum was dropped belongs in it with value 0: it added nothing. Appending a round to
+    A block whose sum was dropped belongs in it with zeros: it added nothing. Appending a round to
     the same record twice gives the same bytes. Raises Malformed for a `previous` that is no record,
     FatalError for a round that does not come after the last or entries that are none.
     """
@@ -88,7 +92,8 @@ def append(
         added = MeasuredRound(
             round_,
             np.array([len(members) for members, _ in entries], dtype=np.intp),
-            np.array([value for _, value in entries], dtype=np.float64) + 0.0,  # -0.0 becomes 0.0
+            np.array([value for _, (value, _) in entries], dtype=np.float64) + 0.0,  # no -0.0
+            np.array([own for _, (_, own) in entries], dtype=np.float64) + 0.0,
             np.array([m for members, _ in entries for m in members], dtype=np.intp),
             sums,
             sums_bytes,
@@ -120,10 +125,12 @@ def decode(data: bytes) -> tuple[MeasuredRound, ...]:
         number, blocks, sums, sums_bytes = _ROUND.unpack(reader.take(_ROUND.size))
         sizes = reader.array(">u2", blocks).astype(np.intp)
         values = reader.array("<f8", blocks).astype(np.float64)
+        own = reader.array("<f8", blocks).astype(np.float64)
         members = reader.array(">u2", int(sizes.sum())).astype(np.intp)
-        if np.any((values == 0.0) & np.signbit(values)):
+        both = np.concatenate([values, own])
+        if np.any((both == 0.0) & np.signbit(both)):
             raise Malformed(f"round {number}: a negative zero, which has no canonical form")
-        each = MeasuredRound(number, sizes, values, members, sums, sums_bytes)
+        each = MeasuredRound(number, sizes, values, own, members, sums, sums_bytes)
         _check(each, rounds[-1].number if rounds else -1)
         rounds.append(each)
     if reader.at != len(data):
@@ -158,12 +165,13 @@ def _check(each: MeasuredRound, last: int) -> None:
     named = len(each.sums) == len(NO_SUMS) and (each.sums != NO_SUMS) == (each.sums_bytes > 0)
     if not named or not 0 <= each.sums_bytes <= MAX_BLOB_BYTES:
         raise Malformed(f"{where}: sums of {each.sums_bytes} bytes do not fit their digest")
-    sound = np.abs(each.values) <= MAX_VALUE  # false for what is not a number, too
-    if not sound.all():
-        block = int(np.argmin(sound))
-        raise Malformed(
-            f"{where}: block {block} is worth {each.values[block]}; {MAX_VALUE:g} bounds it"
-        )
+    for told in (each.values, each.own):
+        sound = np.abs(told) <= MAX_VALUE  # false for what is not a number, too
+        if not sound.all():
+            block = int(np.argmin(sound))
+            raise Malformed(
+                f"{where}: block {block} is worth {told[block]}; {MAX_VALUE:g} bounds it"
+            )
     if each.sizes.min() < 1:
         raise Malformed(f"{where}: block {int(np.argmin(each.sizes))} has no member")
     members = each.members
@@ -183,6 +191,7 @@ def _encode(each: MeasuredRound) -> bytes:
             _ROUND.pack(each.number, len(each.sizes), each.sums, each.sums_bytes),
             each.sizes.astype(">u2").tobytes(),
             each.values.astype("<f8").tobytes(),
+            each.own.astype("<f8").tobytes(),
             each.members.astype(">u2").tobytes(),
         )
     )

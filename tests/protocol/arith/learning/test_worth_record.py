@@ -15,7 +15,10 @@ from protocol.arith.learning.worth_record import MAX_VALUE, append, decode
 from protocol.errors import FatalError, Malformed
 from protocol.params import MAX_BLOB_BYTES, MAX_COHORT, MAX_RECORD_BYTES, MAX_ROUNDS
 
-Entries = list[tuple[tuple[int, ...], float]]
+Entries = list[tuple[tuple[int, ...], tuple[float, float]]]
+
+#: What was measured of a block that only its place in a record matters of.
+ONE = (1.0, 1.0)
 
 worths = st.floats(-MAX_VALUE, MAX_VALUE).map(lambda v: v + 0.0)
 
@@ -25,7 +28,10 @@ def measured(draw: st.DrawFn) -> Entries:
     members = draw(st.lists(st.integers(0, MAX_COHORT - 1), min_size=1, max_size=24, unique=True))
     cuts = draw(st.lists(st.integers(1, len(members)), unique=True).map(sorted))
     edges = [0, *(c for c in cuts if c < len(members)), len(members)]
-    return [(tuple(sorted(members[a:b])), draw(worths)) for a, b in itertools.pairwise(edges)]
+    return [
+        (tuple(sorted(members[a:b])), (draw(worths), draw(worths)))
+        for a, b in itertools.pairwise(edges)
+    ]
 
 
 records = st.dictionaries(st.integers(0, MAX_ROUNDS - 1), measured(), min_size=1, max_size=6).map(
@@ -78,12 +84,12 @@ def test_garbage_is_refused(data: bytes) -> None:
     with pytest.raises(Malformed):
         decode(data)
     with pytest.raises(Malformed):
-        decode(build([(0, [((1,), 1.0)])])[:8] + data)
+        decode(build([(0, [((1,), ONE)])])[:8] + data)
 
 
 def test_the_layout_is_the_specifications() -> None:
-    first = append(None, 1, [((3, 7), 0.5), ((2,), -0.0)])
-    data = append(first, 300 - 50, [((0,), 2.0)], b"\x07" * 32, 1000)
+    first = append(None, 1, [((3, 7), (0.5, 0.25)), ((2,), (-0.0, -0.0))])
+    data = append(first, 300 - 50, [((0,), (2.0, -1.0))], b"\x07" * 32, 1000)
     assert data == (
         b"assay\x01W\x00"
         + struct.pack(">I", 2)
@@ -91,11 +97,12 @@ def test_the_layout_is_the_specifications() -> None:
         + bytes(36)
         + struct.pack(">HH", 2, 1)
         + struct.pack("<dd", 0.5, 0.0)
+        + struct.pack("<dd", 0.25, 0.0)
         + struct.pack(">HHH", 3, 7, 2)
         + struct.pack(">HH", 250, 1)
         + b"\x07" * 32
         + struct.pack(">IH", 1000, 1)
-        + struct.pack("<d", 2.0)
+        + struct.pack("<dd", 2.0, -1.0)
         + struct.pack(">H", 0)
     )
 
@@ -103,22 +110,22 @@ def test_the_layout_is_the_specifications() -> None:
 @pytest.mark.parametrize(
     ("round_", "entries", "why"),
     [
-        (4, [((1,), 1.0)], "round 4 after round 4"),
-        (MAX_ROUNDS, [((1,), 1.0)], f"5 to {MAX_ROUNDS - 1} may follow"),
+        (4, [((1,), ONE)], "round 4 after round 4"),
+        (MAX_ROUNDS, [((1,), ONE)], f"5 to {MAX_ROUNDS - 1} may follow"),
         (5, [], "0 blocks"),
-        (5, [((1,), 1.0), ((), 1.0)], "block 1 has no member"),
-        (5, [((1, 2), 1.0), ((2, 3), 1.0)], "stands in it twice"),
-        (5, [((2, 1), 1.0)], "do not ascend"),
-        (5, [((4,), 1.0), ((2, 1), 1.0)], "do not ascend"),
-        (5, [((1, MAX_COHORT), 1.0)], "outside 0 to 4095"),
-        (5, [((-1,), 1.0)], "outside 0 to 4095"),
-        (5, [((1,), 1.0), ((2,), float("nan"))], "block 1 is worth nan"),
-        (5, [((1,), float("-inf"))], "block 0 is worth -inf"),
-        (5, [((1,), 2 * MAX_VALUE)], "1e\\+100 bounds it"),
+        (5, [((1,), ONE), ((), ONE)], "block 1 has no member"),
+        (5, [((1, 2), ONE), ((2, 3), ONE)], "stands in it twice"),
+        (5, [((2, 1), ONE)], "do not ascend"),
+        (5, [((4,), ONE), ((2, 1), ONE)], "do not ascend"),
+        (5, [((1, MAX_COHORT), ONE)], "outside 0 to 4095"),
+        (5, [((-1,), ONE)], "outside 0 to 4095"),
+        (5, [((1,), ONE), ((2,), (float("nan"), 0.0))], "block 1 is worth nan"),
+        (5, [((1,), (0.0, float("-inf")))], "block 0 is worth -inf"),
+        (5, [((1,), (2 * MAX_VALUE, 0.0))], "1e\\+100 bounds it"),
     ],
 )
 def test_a_round_that_cannot_be_is_not_recorded(round_: int, entries: Entries, why: str) -> None:
-    record = append(None, 4, [((1,), 1.0)])
+    record = append(None, 4, [((1,), ONE)])
     with pytest.raises(FatalError, match=why):
         append(record, round_, entries)
 
@@ -129,12 +136,12 @@ def test_a_round_that_cannot_be_is_not_recorded(round_: int, entries: Entries, w
 )
 def test_sums_have_a_name_and_a_size_or_neither(sums: bytes, size: int) -> None:
     with pytest.raises(FatalError, match="do not fit their digest"):
-        append(None, 0, [((1,), 1.0)], sums, size)
-    assert append(None, 0, [((1,), 1.0)], b"\x01" * 32, MAX_BLOB_BYTES)
+        append(None, 0, [((1,), ONE)], sums, size)
+    assert append(None, 0, [((1,), ONE)], b"\x01" * 32, MAX_BLOB_BYTES)
 
 
 def test_a_block_may_follow_one_of_higher_members() -> None:
-    entries = [((8, 9), 1.0), ((1, 2), 2.0)]
+    entries = [((8, 9), ONE), ((1, 2), (2.0, 2.0))]
     assert list(decode(append(None, 0, entries))[0].entries) == entries
 
 
@@ -153,16 +160,17 @@ def test_a_block_may_follow_one_of_higher_members() -> None:
         (16, b"\x01", "sums of 0 bytes"),
         (51, b"\x01", "sums of 1 bytes"),
         (54, struct.pack("<d", -0.0), "negative zero"),
+        (62, struct.pack("<d", -0.0), "negative zero"),
     ],
 )
 def test_a_header_that_lies_is_named(at: int, value: bytes, why: str) -> None:
-    data = append(None, 0, [((1,), 1.0)])
+    data = append(None, 0, [((1,), ONE)])
     with pytest.raises(Malformed, match=why):
         decode(data[:at] + value + data[at + len(value) :])
 
 
 def test_the_longest_record_fits_and_a_longer_one_is_not_looked_at() -> None:
-    members = [((member,), 1.0) for member in range(MAX_COHORT)]
+    members = [((member,), ONE) for member in range(MAX_COHORT)]
     one = append(None, 0, members)
     rounds = b"".join(struct.pack(">H", number) + one[14:] for number in range(MAX_ROUNDS))
     longest = one[:8] + struct.pack(">I", MAX_ROUNDS) + rounds

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kits.examples import examples
 
-from protocol.arith.learning.shapley import EVALUATIONS, shapley
 from protocol.errors import FatalError
+from scripts.benchmarks.shapley import EVALUATIONS, shapley
 
 SEED = bytes(range(32))
 values = st.floats(-10, 10)
