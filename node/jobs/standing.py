@@ -192,6 +192,7 @@ _DECLINED: Final[dict[DeclinedTerm, str]] = {
     DeclinedTerm.FINALITY: "finality_blocks too few",
     DeclinedTerm.ROUNDS: "too many rounds",
     DeclinedTerm.SECONDS: "contribute_seconds too short",
+    DeclinedTerm.SUMS: "publishes sums of blocks without noise",
 }
 
 

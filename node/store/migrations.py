@@ -376,6 +376,12 @@ CREATE TABLE clock (
 ) STRICT;
 """
 
+_PUBLISHED: Final = """
+-- Policies have one more term, published_sums, which is false. A policy is a msgpack array.
+UPDATE policies SET body = CAST(x'dc0019' || substr(body, 4) || x'c2' AS BLOB)
+    WHERE substr(body, 1, 3) = x'dc0018';
+"""
+
 #: Step n stands at index n - 1.
 MIGRATIONS: Final[tuple[str, ...]] = (
     _BASE,
@@ -392,4 +398,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _MONEY,
     _PARTS,
     _CLOCK,
+    _PUBLISHED,
 )

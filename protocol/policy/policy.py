@@ -64,7 +64,8 @@ class Policy(Wire):
     `no_noise_jobs`: jobs without noise that the dataset joins in its life
     (node/privacy/joins.py); 0 joins none. `explain_refusals`: a requester is told which of these
     terms its spec does not meet (rules.py, `unmet`). `payout`: receives what the dataset earns;
-    empty for the home's own setting. It binds jobs that are taken from then on.
+    empty for the home's own setting. It binds jobs that are taken from then on. `published_sums`:
+    jobs without noise are taken that publish the sums of blocks when they end (merit_by "worth").
     """
 
     decided: bool
@@ -91,6 +92,7 @@ class Policy(Wire):
     no_noise_jobs: Annotated[int, Range(0, MAX_NO_NOISE_JOBS)]
     explain_refusals: bool
     payout: Annotated[bytes, Size(0, ADDRESS_BYTES)]
+    published_sums: bool
 
     def __post_init__(self) -> None:
         Wire.__post_init__(self)
@@ -139,4 +141,5 @@ class Policy(Wire):
             no_noise_jobs=DEFAULT_NO_NOISE_JOBS,
             explain_refusals=False,
             payout=b"",
+            published_sums=False,
         )

@@ -120,6 +120,7 @@ def judge(
 #: the data, of the owner's past or of who asks decides is not among them.
 _NAMED: Final[Mapping[str, DeclinedTerm]] = {
     "no_noise": DeclinedTerm.NO_NOISE,
+    "published_sums": DeclinedTerm.SUMS,
     "epsilon": DeclinedTerm.EPSILON,
     "token": DeclinedTerm.PAID_IN,
     "price_floor": DeclinedTerm.PRICE,
@@ -180,7 +181,7 @@ def without_noise(policy: Policy, spec: JobSpec) -> Iterator[str]:
     back.
     """
     case = Case(policy, spec, DatasetFacts((), 0), Standing())
-    for broken in (_no_noise, _trusted):
+    for broken in (_no_noise, _trusted, _published_sums):
         if reason := broken(case):
             yield reason
 
@@ -253,6 +254,17 @@ def _trusted(case: Case) -> str | None:
     return (
         "its model is sealed without noise: weights crafted to spy could read every row "
         f"(trusted={to_checksum(account)} would allow it)"
+    )
+
+
+def _published_sums(case: Case) -> str | None:
+    spec = case.spec
+    if spec.privacy.noisy or not spec.payment.publishes or case.policy.published_sums:
+        return None
+    return (
+        "it adds no noise, and publishes the sums of blocks when it ends: members that put their "
+        "gradients together would know the rest of their block's (published_sums=true would "
+        "allow it)"
     )
 
 
@@ -398,6 +410,7 @@ RULES: Final = (
     Rule("blocked", Breach.RULED_OUT, _blocked),
     Rule("no_noise", Breach.RULED_OUT, _no_noise),
     Rule("trusted", Breach.RULED_OUT, _trusted),
+    Rule("published_sums", Breach.RULED_OUT, _published_sums),
     Rule("no_noise_jobs", Breach.RULED_OUT, _no_noise_jobs),
     Rule("epsilon", Breach.RULED_OUT, _epsilon),
     Rule("token", Breach.WAITS, _token),

@@ -239,6 +239,14 @@ _TERMS: Final[Mapping[str, _Term]] = {
             _same,
         ),
         _Term(
+            "published_sums",
+            "true or false",
+            'take jobs without noise whose merit goes by "worth": at their end owners read the sums '
+            "of blocks, and members that work together learn the rest of their block's",
+            _flag,
+            _same,
+        ),
+        _Term(
             "no_noise_jobs",
             f"a whole number from 0 to {MAX_NO_NOISE_JOBS}",
             "how many jobs without noise it joins in its life: sums of two that differ by you "

@@ -224,6 +224,7 @@ class DeclinedTerm(enum.Enum):
     FINALITY = "finality"
     ROUNDS = "rounds"
     SECONDS = "seconds"
+    SUMS = "sums"
 
 
 @dataclass(frozen=True, slots=True)

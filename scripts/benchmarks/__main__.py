@@ -16,6 +16,7 @@ from scripts.benchmarks import (
     drivers,
     encrypt,
     machine,
+    merit,
     proof,
     report,
     sale,
@@ -37,6 +38,7 @@ SUITES: Sequence[Suite] = (
     data.SUITE,
     daemon.SUITE,
     contract.SUITE,
+    merit.SUITE,
     user.SUITE,
 )
 

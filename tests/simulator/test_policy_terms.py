@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kits.books import make_spec
 from simulator.checks import check_done
 from simulator.coalition import Coalition
 from simulator.participant import Node
@@ -18,9 +19,9 @@ from simulator.world import Policy as Asked
 from simulator.world import Settings, World
 
 from protocol.policy.policy import Policy
-from protocol.policy.rules import DatasetFacts, Decision, Standing, Verdict, judge
+from protocol.policy.rules import DatasetFacts, Decision, Standing, Verdict, judge, without_noise
 from protocol.policy.terms import with_changes
-from protocol.spec.job import JobSpec
+from protocol.spec.job import JobSpec, MeritBy
 
 TAKES = with_changes(Policy.closed(), {"accept": "auto", "no_noise": True})
 
@@ -94,6 +95,29 @@ def test_two_jobs_whose_cohorts_differ_by_one_owner_give_its_gradient() -> None:
     decision = judged(TAKES, five.spec, joined=1)
     assert decision.verdict is Verdict.REFUSE
     assert "sums of two could be subtracted" in decision.reasons[0]
+
+
+# --- published_sums
+
+
+def test_members_that_know_their_blocks_sum_know_the_one_that_they_leave_out() -> None:
+    """What a job without noise publishes when its merit goes by worth; one term stops it."""
+    world, opened = _job(5)
+    *pooled, victim = world.owners
+    told = opened - np.sum([each.integers[0, 0] for each in pooled], axis=0)
+    assert np.array_equal(told, victim.integers[0, 0])
+    assert np.abs(told).max() > 1000
+    spec = make_spec(15, min_owners=15, rounds=9, merit_by=MeritBy.WORTH)
+    decision = judged(TAKES, spec)
+    assert decision.verdict is Verdict.REFUSE
+    assert "published_sums=true would allow it" in decision.reasons[0]
+    assert list(without_noise(TAKES, spec)) == [decision.reasons[0]], "a running job is held to it"
+    allowed = with_changes(TAKES, {"published_sums": True})
+    assert judged(allowed, spec).verdict is Verdict.ACCEPT
+    assert not list(without_noise(allowed, spec))
+    for merit_by in (MeritBy.EQUAL, MeritBy.DISCRETION):
+        kept = make_spec(15, min_owners=15, rounds=9, merit_by=merit_by)
+        assert judged(TAKES, kept).verdict is Verdict.ACCEPT
 
 
 # --- known_least, in the roster and in the committed list

@@ -44,7 +44,7 @@ RIDGE: Final = 1.0 / 256.0
 
 #: The part of members that is taken to add nothing before anything is known of them. The higher,
 #: the less an idle owner keeps, and the more an honest one loses by bad luck (docs/spec/worth.md).
-IDLE: Final = 0.8
+IDLE: Final = 0.75
 
 #: Standard errors below which the slab is not told from nothing; from one more on it is, fully.
 FAINT: Final = 2.0

@@ -30,6 +30,7 @@ TAKES_ALL = {
     "accept": "auto",
     "no_noise": True,
     "no_noise_jobs": 1000,
+    "published_sums": True,
     "epsilon": 1000.0,
     "delta": 1e-5,
     "max_unpaid": 100,

@@ -81,16 +81,16 @@ def test_an_older_store_is_brought_up_step_by_step(path: Path) -> None:
 
 def test_states_and_policies_from_before_a_term_are_read_with_it(path: Path) -> None:
     """explain_refusals, and what machines remember of it, stand at the end of msgpack arrays; after
-    it, payout, of two bytes."""
+    it, payout, of two bytes, and published_sums, of one."""
     step = next(n for n, sql in enumerate(MIGRATIONS) if "explain_refusals" in sql)
     owner, requester = OwnerState(dataset="ward"), RequesterState(posted_block=7)
     policy = dataclasses.replace(Policy.closed(), max_rounds=9)
 
     def before(value: Wire) -> bytes:
-        """Without its last field, which took a byte."""
+        """Without its last fields."""
         body = encode(value)
         assert body[:1] == b"\xdc"
-        fields, left = (2, 3) if isinstance(value, Policy) else (1, 1)
+        fields, left = (3, 4) if isinstance(value, Policy) else (1, 1)
         count = int.from_bytes(body[1:3], "big") - fields
         return body[:1] + count.to_bytes(2, "big") + body[3:-left]
 

@@ -282,6 +282,7 @@ CHANGES = st.fixed_dictionaries(
         "corrupt_least": st.integers(0, 32),
         "finality_least": st.integers(0, 1024) | st.just("3"),
         "no_noise_jobs": st.integers(0, 10_000),
+        "published_sums": st.booleans() | st.just("true"),
     },
 )
 

@@ -12,7 +12,7 @@ from protocol.addresses import to_checksum
 from protocol.policy.policy import Policy
 from protocol.policy.rules import DatasetFacts, Standing, judge, unmet
 from protocol.policy.terms import with_changes
-from protocol.spec.job import JobSpec
+from protocol.spec.job import JobSpec, MeritBy
 from protocol.wire.messages import DeclinedTerm as Term
 
 COLUMNS = ("id", *SPEC.columns)
@@ -24,6 +24,12 @@ NOISY = dataclasses.replace(
     training=dataclasses.replace(SPEC.training, local_steps=1),
     encryption=dataclasses.replace(SPEC.encryption, value_bits=20),
 )
+WORTH = dataclasses.replace(
+    SPEC,
+    cohort=dataclasses.replace(SPEC.cohort, min_owners=15, max_owners=15),
+    payment=dataclasses.replace(SPEC.payment, merit=10, merit_by=MeritBy.WORTH),
+    holdout=b"\x05" * 32,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +37,9 @@ NOISY = dataclasses.replace(
     [
         ({}, SPEC, ()),
         ({"no_noise": False}, SPEC, (Term.NO_NOISE,)),
+        ({}, WORTH, (Term.SUMS,)),
+        ({"published_sums": True}, WORTH, ()),
+        ({"no_noise": False}, WORTH, (Term.NO_NOISE, Term.SUMS)),
         ({}, NOISY, (Term.EPSILON,)),
         ({"token": OTHER}, SPEC, (Term.PAID_IN,)),
         ({"price_floor": "1 ether"}, SPEC, (Term.PRICE,)),
