@@ -170,7 +170,7 @@ async def assemble(
         busy=lambda: any(_live(engine)) or any(_closed(engine)) or not clock.settled.is_set(),
         on_head=partial(_look_at_clock, services),
     )
-    engine.observe = partial(_observe, bus, inbox, watcher)
+    engine.observe = partial(_observe, services, bus, inbox, watcher)
 
     swarm.cherish(lambda: _partners(engine))
     swarm.serve(messages.PROTOCOL, inbox.answer)
@@ -185,6 +185,7 @@ def _ignore(machine: Machine, events: Sequence[records.Event]) -> None:
 
 
 def _observe(
+    services: Services,
     bus: EventBus,
     inbox: Inbox,
     watcher: Watcher,
@@ -194,11 +195,21 @@ def _observe(
     """Follow a step's changes: topics, the chain's pace, and news for subscribers."""
     inbox.machines_changed()
     watcher.hurry()
+    events = [_with_names(services, event) for event in events]
     telling.tell(machine, events)
     for event in events:
         text = str(event.facts.get("text", ""))
         facts = {k: v for k, v in event.facts.items() if k != "text"}
         bus.publish(event.kind, text, job="0x" + machine.key.hex(), facts=facts)
+
+
+def _with_names(services: Services, event: records.Event) -> records.Event:
+    """Amounts in tokens by the names that this home has for them. The store keeps addresses."""
+    text = str(event.facts.get("text", ""))
+    if " units of " not in text:  # the list of names is a file, and not read for every event
+        return event
+    named = services.tokens_shown().renamed(text)
+    return dataclasses.replace(event, facts={**event.facts, "text": named})
 
 
 async def _contexts(services: Services) -> list[tuple[Role, JobContext]]:

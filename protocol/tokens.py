@@ -32,6 +32,9 @@ NAME: Final = f"a letter, then letters, digits and . _ -, at most {MAX_NAME} in 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]*\Z")
 _AMOUNT = re.compile(r"([0-9]{1,78})(?:\.([0-9]{1,60}))? *([^\s0-9.][^\s]*)\Z")
 
+#: What `Tokens.shown` makes of an amount in a token without a name.
+_NAMELESS = re.compile(r"\b([0-9]{1,78}) units of 0x([0-9a-fA-F]{40})\b")
+
 #: Names that mean something else already.
 _TAKEN: Final = frozenset({*UNITS, "eth", "none", "unit", "units"})
 
@@ -146,6 +149,15 @@ class Tokens:
         if token is None:
             return f"{amount} units of {to_checksum(address)}"
         return format_token(amount, token)
+
+    def renamed(self, text: str) -> str:
+        """A line in which amounts are called as `shown` calls them: a machine knows no names, and
+        writes 'N units of ADDRESS'. Other addresses, and those of no token here, stay."""
+
+        def named(match: re.Match[str]) -> str:
+            return self.shown(int(match[1]), bytes.fromhex(match[2]))
+
+        return _NAMELESS.sub(named, text)
 
     def parse(self, value: object, address: bytes, field: str = "") -> int:
         """An amount of one currency, in its smallest unit: 5, '0.1 ether', '2.5 USDC', '7 units'.

@@ -241,8 +241,8 @@ _TERMS: Final[Mapping[str, _Term]] = {
         _Term(
             "published_sums",
             "true or false",
-            'take jobs without noise whose merit goes by "worth": at their end owners read the sums '
-            "of blocks, and members that work together learn the rest of their block's",
+            'take jobs without noise whose merit goes by "worth": at their end owners read sums of '
+            "blocks, and members that work together learn the rest of their block's",
             _flag,
             _same,
         ),

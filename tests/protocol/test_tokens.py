@@ -99,6 +99,18 @@ def test_an_amount_that_is_none_is_refused(value: object, message: str) -> None:
     assert len(str(caught.value)) < 300
 
 
+def test_a_line_is_told_again_with_names() -> None:
+    dollars = Token(1, b"\x11" * 20, "USDC", 6)
+    known, line = Tokens((dollars,)), "{} to {}, and {}"
+    other = to_checksum(b"\x22" * 20)
+    told = [tokens.shown(2_500_000, dollars.address) for tokens in (Tokens(), known)]
+    rest = Tokens().shown(3, b"\x22" * 20)
+    assert known.renamed(line.format(told[0], other, rest)) == line.format(told[1], other, rest)
+    for same in ("", "7 units of work", f"{told[0]}00", f"{'9' * 79} units of {other}"):
+        assert known.renamed(same) == same
+    assert Tokens().renamed(told[0]) == told[0]
+
+
 def test_a_unit_of_a_token_without_a_name_says_what_names_it() -> None:
     with pytest.raises(InputError, match="no unit that is known for") as caught:
         KNOWN.parse("2 USDC", STRANGE)
