@@ -100,6 +100,15 @@ def idle(_: Context) -> Measurement:
     ):
         told = _shares(merit_job.digits(), (part,))[:, 0]
         parts[f"not in ours, {what}: the mean"] = (float(told.mean()), None)
+    for data, load in _DATA.items():
+        found = [
+            merit_job.errors(merit_job.play(merit_job.job(load(), seed), _SHORT, seed))
+            for seed in _IDLE_JOBS
+        ]
+        error, least, own = (float(np.mean(each)) for each in zip(*found, strict=True))
+        name = f"error of a worth, {data}, in parts of the mean"
+        parts |= {name: (error, None), f"{name}: by noise alone, at the least": (least, None)}
+        parts[f"{name}: of own parts"] = (own, None)
     small = _shares(merit_job.tumours(), tuple(_IDLERS))[:, : len(_IDLERS)]
     for place, what in enumerate(_IDLERS.values()):
         name = f"not in ours, breast cancer (31 weights), {what}: the mean"
@@ -109,7 +118,8 @@ def idle(_: Context) -> Measurement:
         name = (
             f"not in ours, {data}, turns all labels, 30 % of the hold-out's wrong, {_LONG} rounds"
         )
-        parts[f"{name}: the most"] = (float(flipped.max()), None)
+        parts[f"{name}: the most of {len(flipped)} jobs"] = (float(flipped.max()), None)
+        parts[f"{name}: the mean"] = (float(flipped.mean()), None)
     return Measurement(
         float(kept[:, : len(_IDLERS)].max()),
         parts=parts,
@@ -149,14 +159,14 @@ SUITE = Suite(
         Figure(
             "merit-shapley",
             "how members' worths correlate with Shapley values, where noise is twice the gradient",
-            "correlation",
+            "",
             Bar(On.OURS, 0.9),
             follows,
         ),
         Figure(
             "merit-idle",
-            "the largest share of an equal part that an owner keeps who adds nothing",
-            "of an equal share",
+            "the largest share that an owner keeps who adds nothing, in parts of an equal one",
+            "",
             Bar(On.OURS, 0.1, at_most=True),
             idle,
         ),

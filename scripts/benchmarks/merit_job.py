@@ -18,7 +18,8 @@ import numpy as np
 from protocol.arith.learning import models, worth
 from protocol.arith.learning.models import Family, Floats, Model
 from protocol.arith.learning.training import Training, apply_gradient, local_gradient
-from protocol.arith.learning.worth_record import append
+from protocol.arith.learning.worth_fit import estimate
+from protocol.arith.learning.worth_record import append, decode
 from protocol.books.merit import MAX_WEIGHT, merit_weights
 from scripts.benchmarks.figures import BenchError
 
@@ -125,10 +126,12 @@ def job(
 
 @dataclass(slots=True)
 class Played:
-    """A job's rounds: the record of worth, and each round's model and momentum before its step."""
+    """A job's rounds: the record of worth, each round's model and momentum before its step, and the
+    mean norm of a gradient in it."""
 
     record: bytes | None = None
     standing: list[tuple[Floats, Floats | None]] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
 
 
 def play(played_by: Job, rounds: int, seed: int, noise: float = NOISE) -> Played:
@@ -140,7 +143,9 @@ def play(played_by: Job, rounds: int, seed: int, noise: float = NOISE) -> Played
     played = Played()
     for number in range(rounds):
         played.standing.append((weights, momentum))
-        sent = _sent(played_by, weights, means, noise, random)
+        true = [gradient(played_by, owner, weights) for owner in range(OWNERS)]
+        played.norms.append(float(np.mean([np.linalg.norm(each) for each in true])))
+        sent = _sent(played_by, weights, means, true, noise * played.norms[-1], random)
         dealt = [np.sort(each) for each in random.permutation(OWNERS).reshape(-1, BLOCK)]
         blocks = [(np.mean([sent[m] for m in members], axis=0), BLOCK) for members in dealt]
         before = means[-1] if means else None
@@ -157,11 +162,11 @@ def _sent(
     played_by: Job,
     weights: Floats,
     means: Sequence[Floats],
+    true: Sequence[Floats],
     noise: float,
     random: np.random.Generator,
 ) -> list[Floats]:
-    """What each owner contributes."""
-    true = [gradient(played_by, owner, weights) for owner in range(OWNERS)]
+    """What each owner contributes, with noise of that norm."""
     norm = float(np.mean([np.linalg.norm(each) for each in true]))
 
     def drawn(length: float) -> Floats:
@@ -170,9 +175,9 @@ def _sent(
 
     nothing = np.zeros_like(weights)
     sends: Mapping[Part, Callable[[int], Floats]] = {
-        Part.HONEST: lambda owner: true[owner] + drawn(noise * norm),
+        Part.HONEST: lambda owner: true[owner] + drawn(noise),
         Part.ZERO: lambda _: nothing,
-        Part.RANDOM: lambda _: drawn(np.hypot(1.0, noise) * norm),
+        Part.RANDOM: lambda _: drawn(np.hypot(norm, noise)),
         Part.COPY: lambda _: means[-1] if means else nothing,
         Part.OLDER: lambda _: means[-5] if len(means) > 4 else nothing,
         Part.MODEL: lambda _: -weights * norm / max(float(np.linalg.norm(weights)), 1e-9),
@@ -192,6 +197,27 @@ def worths(played: Played) -> Floats:
         raise BenchError("no round was played")
     found = worth.worth_of_members(played.record, OWNERS, shuffled=True)
     return np.ones(OWNERS) if found is None else np.asarray(found)
+
+
+def errors(played: Played) -> tuple[float, float, float]:
+    """What a worth errs by, in parts of the mean worth: by values, as the product states it; at the
+    least, by noise alone; and by own parts.
+
+    The least is Cramer and Rao's bound for any unbiased estimate from the blocks' values: noise of
+    norm v in d weights has the deviation v / sqrt(d) in the one direction that is looked at, a
+    block's sum sqrt(BLOCK) of that, and R rounds tell (n - BLOCK) / (n - 1) of R differences.
+    """
+    if played.record is None:
+        raise BenchError("no round was played")
+    rounds = decode(played.record)
+    observed = worth.observations(rounds)
+    told, own = (estimate(observed, v, OWNERS) for v in (observed.values, observed.own))
+    level = float(told.worths.mean())
+    count = len(played.standing[0][0])
+    noise = NOISE * float(np.sqrt(np.mean(np.square(played.norms)))) * np.sqrt(BLOCK / count)
+    least = noise / np.sqrt(len(rounds) * (OWNERS - BLOCK) / (OWNERS - 1))
+    own_error = float(own.errors.mean() / own.worths.mean())
+    return float(told.errors.mean()) / level, float(least) / level, own_error
 
 
 def shares(played: Played) -> Floats:

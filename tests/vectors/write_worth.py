@@ -1,7 +1,7 @@
 """Writes tests/vectors/worth.json: run by hand when the estimator changes, from the root.
 
-By the words of docs/spec/worth.md, with plain floats and whole
-matrices: neither assay's own code nor numpy is imported.
+By the words of docs/spec/worth.md, with plain floats and whole matrices: neither assay's own code
+nor numpy is imported.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ def worth_of_members(record: bytes, member_count: int, shuffled: bool) -> tuple[
         return None
     if not shuffled:
         return _bounded(_means(rounds, member_count))
-    worths = fit(_observations(telling), member_count)
+    worths = fit(observations(telling), member_count)
     if worths is None:
         return None
     seen = np.zeros(member_count, dtype=bool)
@@ -174,7 +174,8 @@ def _means(rounds: Sequence[MeasuredRound], member_count: int) -> Floats:
     return np.divide(totals, counts, out=totals, where=counts > 0.0)
 
 
-def _observations(rounds: Sequence[MeasuredRound]) -> Observations:
+def observations(rounds: Sequence[MeasuredRound]) -> Observations:
+    """A record's rounds as worth_fit.py takes them."""
     return Observations(
         values=np.concatenate([each.values for each in rounds]),
         own=np.concatenate([each.own for each in rounds]),

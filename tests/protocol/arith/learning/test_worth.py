@@ -362,7 +362,7 @@ def test_errors_are_what_the_estimates_miss_the_truth_by(seed: int) -> None:
     """The standard error that the page states, for members by the number of rounds they were in."""
     case = planted(seed, noise=0.7, missing=1)
     rounds = decode(case.record)
-    told = estimate(worth._observations(rounds), np.concatenate([r.values for r in rounds]), 48)
+    told = estimate(worth.observations(rounds), np.concatenate([r.values for r in rounds]), 48)
     missed = (told.worths - case.worths) / told.errors
     assert 0.6 < float(np.sqrt(np.mean(missed**2))) < 1.5
 

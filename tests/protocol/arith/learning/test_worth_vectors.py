@@ -46,7 +46,7 @@ def test_members_worths_are_the_vectors(case: dict[str, Any]) -> None:
             record, number, list(zip(blocks, zip(values, own, strict=True), strict=True))
         )
     assert record is not None
-    observed = worth._observations(decode(record))
+    observed = worth.observations(decode(record))
     for values, made in zip((observed.values, observed.own), case["estimates"], strict=True):
         told = estimate(observed, values, case["members"])
         assert told.worths == pytest.approx(np.array(made["worths"]), rel=1e-9)
