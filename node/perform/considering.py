@@ -19,7 +19,8 @@ from protocol.machines.job import OVER, JobPhase
 from protocol.machines.machine import one_line
 from protocol.owner.state import OwnerState
 from protocol.policy.policy import Policy
-from protocol.policy.rules import DatasetFacts, Standing, Verdict, judge, obstacles, unmet
+from protocol.policy.rules import DatasetFacts, Standing, Verdict, judge, obstacles
+from protocol.policy.unmet import unmet
 from protocol.wire.messages import DeclinedTerm
 
 

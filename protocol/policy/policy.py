@@ -63,7 +63,7 @@ class Policy(Wire):
     `corrupt_least`, `finality_least`: the least `privacy.corrupt` and `timing.finality_blocks`.
     `no_noise_jobs`: jobs without noise that the dataset joins in its life
     (node/privacy/joins.py); 0 joins none. `explain_refusals`: a requester is told which of these
-    terms its spec does not meet (rules.py, `unmet`). `payout`: receives what the dataset earns;
+    terms its spec does not meet (unmet.py). `payout`: receives what the dataset earns;
     empty for the home's own setting. It binds jobs that are taken from then on. `published_sums`:
     jobs without noise are taken that publish the sums of blocks when they end (merit_by "worth").
     """

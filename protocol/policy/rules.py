@@ -7,7 +7,7 @@ job keeps to it: what the owner sees (`assay policy explain`), and nobody else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -16,7 +16,6 @@ from protocol.addresses import to_checksum
 from protocol.policy.policy import Accept, Policy
 from protocol.spec.job import ETHER, JobSpec
 from protocol.tokens import NO_TOKENS, Tokens
-from protocol.wire.messages import DeclinedTerm
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,39 +113,6 @@ def judge(
         return Decision(Verdict.REFUSE, ruled_out)
     doubts = _reasons(case, Breach.WAITS)
     return Decision(Verdict.WAIT, doubts) if doubts else Decision(Verdict.ACCEPT, ())
-
-
-#: Rules that look at the spec and the policy alone, by what a requester is told of them. What of
-#: the data, of the owner's past or of who asks decides is not among them.
-_NAMED: Final[Mapping[str, DeclinedTerm]] = {
-    "no_noise": DeclinedTerm.NO_NOISE,
-    "published_sums": DeclinedTerm.SUMS,
-    "epsilon": DeclinedTerm.EPSILON,
-    "token": DeclinedTerm.PAID_IN,
-    "price_floor": DeclinedTerm.PRICE,
-    "purposes": DeclinedTerm.PURPOSE,
-    "sealed_models": DeclinedTerm.SEALED,
-    "open_models": DeclinedTerm.OPEN,
-    "min_block": DeclinedTerm.BLOCK,
-    "corrupt_least": DeclinedTerm.CORRUPT,
-    "finality_least": DeclinedTerm.FINALITY,
-    "max_rounds": DeclinedTerm.ROUNDS,
-    "min_contribute_seconds": DeclinedTerm.SECONDS,
-}
-
-
-def unmet(policy: Policy, spec: JobSpec, columns: Sequence[str]) -> tuple[DeclinedTerm, ...]:
-    """What a requester is told of a policy that does not take its job: which terms its spec does
-    not meet. Nothing unless the owner lets it know, and of data sets without the job's columns.
-
-    It follows from the spec, the policy and the columns' names. No cell, no count of rows and no
-    record of other jobs is looked at.
-    """
-    if not (policy.explain_refusals and policy.decided and set(spec.columns) <= set(columns)):
-        return ()
-    case = Case(policy, spec, DatasetFacts(tuple(columns), 1), Standing())
-    broken = {rule.name for rule in RULES if rule.name in _NAMED and rule.broken(case) is not None}
-    return tuple(term for name, term in _NAMED.items() if name in broken)
 
 
 #: Why every job waits for a dataset whose policy nobody has set.

@@ -10,8 +10,9 @@ from kits.specs import SPEC
 
 from protocol.addresses import to_checksum
 from protocol.policy.policy import Policy
-from protocol.policy.rules import DatasetFacts, Standing, judge, unmet
+from protocol.policy.rules import DatasetFacts, Standing, judge
 from protocol.policy.terms import with_changes
+from protocol.policy.unmet import unmet
 from protocol.spec.job import JobSpec, MeritBy
 from protocol.wire.messages import DeclinedTerm as Term
 
