@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from node.work import apply as apply_tasks
 from node.work import remeasure, tasks
 from node.work.remeasure import Step
 from protocol.arith import kernels
-from protocol.arith.learning import models
+from protocol.arith.learning import models, worth
 from protocol.arith.learning.published import encode_holdout
 from protocol.arith.learning.training import local_gradient
 from protocol.arith.learning.worth_record import append, decode
@@ -128,6 +130,46 @@ def test_an_auditor_finds_the_requester_s_weights(
     assert found == Remeasured(requester.weights)
     assert found.weights[0] > found.weights[14] == 0
     assert agree(found.weights, requester.weights)
+
+
+def test_an_auditor_finds_own_parts_as_well(
+    requester: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They rest on the round before, of which some blocks were dropped or none was opened."""
+    for opened, dropped in (((0, 1, 2), ()), ((0, 2), (1,)), ((), (0, 1, 2)), ((2, 1, 0), ())):
+        requester.round(monkeypatch, opened, dropped)
+    requester.lost_round()
+    requester.round(monkeypatch)
+    seen: list[bytes] = []
+    told = worth.worth_of_members
+
+    def spy(record: bytes, *args: Any) -> tuple[float, ...] | None:
+        seen.append(record)
+        return told(record, *args)
+
+    monkeypatch.setattr(worth, "worth_of_members", spy)
+    assert requester.audited().fault == ""
+    assert requester.record is not None
+    mine, theirs = decode(seen[0]), decode(tasks.get(requester.work, requester.record))
+    assert [each.entries for each in mine] == [each.entries for each in theirs]
+    first, *later = theirs
+    assert first.own.tolist() == first.values.tolist()
+    assert all(each.own.tolist() != each.values.tolist() for each in later)
+
+
+def test_sums_are_kept_where_they_are_not_published(
+    requester: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Own parts need the last round's: by discretion too, where nobody is told the record."""
+    spec = tasks.spec_of(requester.work)
+    payment = dataclasses.replace(spec.payment, merit_by=MeritBy.DISCRETION)
+    closed = encode_spec(dataclasses.replace(spec, payment=payment, holdout=b""))
+    requester.work = tasks.Work(requester.work.blobs, closed)
+    for _ in range(2):
+        requester.round(monkeypatch)
+    assert requester.record is not None
+    rounds = decode(tasks.get(requester.work, requester.record))
+    assert rounds[1].own.tolist() != rounds[1].values.tolist()
 
 
 def test_nothing_that_tells_is_equal_shares(requester: Requester) -> None:

@@ -18,6 +18,7 @@ from node.work import sealed as sealed_tasks
 from node.work import secagg as secagg_tasks
 from node.work import tasks
 from protocol.arith import kernels
+from protocol.arith.learning.worth_record import decode as decode_record
 from protocol.arith.numbers.vectors import Kind, decode_vector
 from protocol.arith.paillier.cryptosystem import PrivateKey
 from protocol.arith.sealed import affine, statistics
@@ -215,6 +216,8 @@ def test_rounds_move_the_model_as_they_would_in_the_clear(job: Job) -> None:
     assert facts["clipped_weights"] == 0.0
     assert facts["accuracy"] > 0.55
     assert done.worth is not None
+    (measured,) = decode_record(tasks.get(job.work, done.worth))
+    assert measured.sums_bytes == 0, "the sums would show the weights"
 
 
 def test_a_round_without_a_good_block_keeps_the_weights_under_other_ciphertexts(job: Job) -> None:
