@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from node.cli import sealed_views
-from node.cli.money_views import PUBLISHES, rounded
+from node.cli.money_views import PUBLISHES, SUMS_ALONE, rounded
 from node.cli.sealed_views import Result
 from node.console.amounts import brief, money, size, span
 from node.console.currency import pay
@@ -227,7 +227,9 @@ def _merit(c: Result, tokens: Tokens | None) -> list[tuple[str, str, str]]:
     if c["merit"] == "0":
         return []
     rows = [("merit", pay(c["merit"], c["token"], tokens), SHARED[c["merit_by"]])]
-    return [*rows, ("", "", PUBLISHES)] if c["merit_by"] == "worth" else rows
+    if c["merit_by"] != "worth":
+        return rows
+    return [*rows, ("", "", PUBLISHES), *([] if c["noisy"] else [("", "", SUMS_ALONE)])]
 
 
 def _protection(c: Result) -> _Rows:

@@ -29,6 +29,12 @@ PUBLISHES: Final = (
     "was in the job can read them, and keep them"
 )
 
+#: And who takes its job where no noise is added.
+SUMS_ALONE: Final = (
+    "without noise, only owners whose policy says published_sums=true take it: members of a block "
+    "that work together could read the rest of it"
+)
+
 
 def claims(found: Sequence[shapes.Claim], tokens: Tokens | None = None) -> list[Part]:
     rows = [

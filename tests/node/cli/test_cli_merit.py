@@ -36,6 +36,7 @@ async def test_a_check_says_what_is_published_before_it_is(assay: Any, tmp_path:
     said = await flat(assay, "job", "check", path)
     assert SHARED["worth"] in said
     assert money_views.PUBLISHES in said
+    assert money_views.SUMS_ALONE in said, "the example adds no noise"
     assert "job post needs --holdout" in said
     held = tmp_path / "held.csv"
     held.write_text("a\n1\n")
