@@ -24,8 +24,7 @@ from protocol.arith.numbers.entropy import checked_seed, uniform_from_seed
 from protocol.errors import FatalError
 from protocol.params import MAX_COHORT, TELLING_BLOCKS
 
-#: Rows that the direction is taken on: a round's sample of a larger holdout. All blocks of a round
-#: are held against the same rows.
+#: Rows that the direction is taken on: a sample of a larger hold-out, the same in every round.
 MEASURED_ROWS: Final = 4096
 
 #: No worth counts for more than this many times the median of the positive ones: an inner product
