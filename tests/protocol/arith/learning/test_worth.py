@@ -434,6 +434,23 @@ def test_nobody_counts_for_more_than_twice_the_middle() -> None:
     assert found[0] == pytest.approx(2.0 * np.median(found), rel=0.05)
 
 
+sizes = st.sampled_from([0.0, 1e-300, 1e-30, 1.0, -1.0, 1.0 + 1e-15, -1e30, 1e100, -1e100])
+
+
+@given(st.lists(st.tuples(*[sizes | st.floats(-1e3, 1e3)] * 6), min_size=4, max_size=12))
+def test_whatever_was_measured_worths_are_numbers(rounds: list[tuple[float, ...]]) -> None:
+    """Of nine owners in three blocks; weights are made of them, which no other value allows."""
+    record: bytes | None = None
+    for number, told in enumerate(rounds):
+        order = np.random.default_rng(number).permutation(9).reshape(3, 3)
+        pairs = zip(told[:3], told[3:], strict=True)
+        entries = [(tuple(sorted(b)), pair) for b, pair in zip(order.tolist(), pairs, strict=True)]
+        record = append(record, number, entries)
+    assert record is not None
+    found = worth_of_members(record, 9, shuffled=True)
+    assert found is None or np.isfinite(found).all()
+
+
 def test_too_few_rounds_do_not_tell() -> None:
     # 48 owners in 8 blocks: 7 equations a round, so 7 rounds are needed
     assert worth_of_members(planted(1, rounds=6).record, 48, shuffled=True) is None
