@@ -6,7 +6,9 @@ back by about any distance. It is stored with the changes that the events made.
 
 from __future__ import annotations
 
+import dataclasses
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,11 +24,13 @@ class Cursor:
     """The last block that was read, and the trail to it, oldest first; its end is that block.
 
     `root` is the chain block before the first that matters; nothing below it counts. An empty trail
-    means that nothing was read.
+    means that nothing was read. `unsure` are blocks that were read and showed no logs, though they
+    may hold some: they are read again, after a restart as well.
     """
 
     root: int
     trail: tuple[tuple[int, bytes], ...] = ()
+    unsure: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         numbers = [number for number, _ in self.trail]
@@ -56,11 +60,19 @@ class Cursor:
                 # two halves make a whole: what was kept once is what a wider stretch keeps.
                 step = 1 if distance < DENSE else 1 << (distance // SPARSE).bit_length() - 1
                 kept.setdefault((step, point[0] // step), point)
-        return Cursor(self.root, tuple(kept.values()))
+        return dataclasses.replace(self, trail=tuple(kept.values()))
 
     def back_to(self, number: int) -> Cursor:
         """The cursor with everything above `number` forgotten."""
-        return Cursor(self.root, tuple(point for point in self.trail if point[0] <= number))
+        return Cursor(
+            self.root,
+            tuple(point for point in self.trail if point[0] <= number),
+            frozenset(each for each in self.unsure if each <= number),
+        )
+
+    def doubting(self, blocks: Iterable[int]) -> Cursor:
+        """The cursor with exactly these blocks unsure."""
+        return dataclasses.replace(self, unsure=frozenset(blocks))
 
 
 def load_cursor(tx: sqlite3.Connection, root: int) -> Cursor:
@@ -68,10 +80,16 @@ def load_cursor(tx: sqlite3.Connection, root: int) -> Cursor:
     rows = tx.execute(
         "SELECT number, hash FROM chain_cursor WHERE number > ? ORDER BY number", (root,)
     )
-    return Cursor(root, tuple((number, block_hash) for number, block_hash in rows))
+    trail = tuple((number, block_hash) for number, block_hash in rows)
+    unsure = tx.execute("SELECT number FROM chain_unsure WHERE number > ?", (root,))
+    return Cursor(root, trail, frozenset(number for (number,) in unsure))
 
 
 def save_cursor(tx: sqlite3.Connection, cursor: Cursor) -> None:
     """Store a cursor inside the transaction that stores what its batch changed."""
     tx.execute("DELETE FROM chain_cursor")
     tx.executemany("INSERT INTO chain_cursor (number, hash) VALUES (?, ?)", cursor.trail)
+    tx.execute("DELETE FROM chain_unsure")
+    tx.executemany(
+        "INSERT INTO chain_unsure (number) VALUES (?)", [(each,) for each in sorted(cursor.unsure)]
+    )

@@ -6,6 +6,7 @@ next range is read after that. So nothing is lost or counted twice, whatever cra
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -144,9 +145,8 @@ class Watcher:
         self._error = ""
         #: Looks in a row in which a block showed no logs though its header may hold some.
         self._doubts = 0
-        #: Blocks that showed no logs, and whose headers do not say that there are none.
-        self._unsure: set[int] = set()
-        #: The same, of the range that is being read.
+        #: Of the range that is being read: blocks that showed no logs, and whose headers do not say
+        #: that there are none. With their batch they become the cursor's.
         self._doubtful: set[int] = set()
         #: Some header had a bloom with a bit in it: blooms of no bits are believed.
         self._blooms = False
@@ -231,11 +231,10 @@ class Watcher:
             return False
         if reorg_to is not None:
             log.warning("the chain was reorganised above block %d", reorg_to)
-            self._unsure = {number for number in self._unsure if number <= reorg_to}
-        await self._on_batch(batch)
-        self._cursor = batch.cursor
         # Doubts count with their batch: what is read once more was not told yet.
-        self._unsure |= self._doubtful
+        cursor = batch.cursor.doubting(batch.cursor.unsure | self._doubtful)
+        await self._on_batch(dataclasses.replace(batch, cursor=cursor))
+        self._cursor = cursor
         return batch.head.number < head.number
 
     async def _ancestor(self, head: Head) -> int | None:
@@ -326,26 +325,35 @@ class Watcher:
         self._doubtful.add(head.number)
 
     async def _read_again(self, head: Head) -> None:
-        """Tell what the last blocks show by now; late, rather than never."""
-        self._unsure = {n for n in self._unsure if head.number - n <= READ_AGAIN}
+        """Tell what the last blocks show by now; late, rather than never.
+
+        A block is looked at once more after the last of the blocks that it waits for, however long
+        this node was down.
+        """
+        due = self._cursor.unsure
         end = self._cursor.trail[-1] if self._cursor.trail else None
-        if not self._unsure or end is None:
+        if not due or end is None:
             return
-        shown = await self._client.logs(min(self._unsure), min(max(self._unsure), head.number))
-        found = [event for event in shown if event.block in self._unsure]
+        shown = await self._client.logs(min(due), min(max(due), head.number))
+        found = [event for event in shown if event.block in due]
         for event in found:
             if await self._client.block_hash(event.block) != event.block_hash:
                 return
-        if not found or await self._client.block_hash(end[0]) != end[1]:
+        kept = {number for number in due if head.number - number < READ_AGAIN}
+        if not found:
+            self._cursor = self._cursor.doubting(kept)
             return
-        log.warning("the chain node showed %d events late", len(found))
+        if await self._client.block_hash(end[0]) != end[1]:
+            return
         header = await self._client.header(end[0])
         if header is None:
             return
+        log.warning("the chain node showed %d events late", len(found))
         # The cursor stays where it is, and so does the head.
+        cursor = self._cursor.doubting(kept - {event.block for event in found})
         points = ChainHead(header.number, header.hash, header.timestamp)
-        await self._on_batch(Batch(None, tuple(found), points, self._cursor))
-        self._unsure -= {event.block for event in found}
+        await self._on_batch(Batch(None, tuple(found), points, cursor))
+        self._cursor = cursor
 
 
 def _batch(

@@ -382,6 +382,13 @@ UPDATE policies SET body = CAST(x'dc0019' || substr(body, 4) || x'c2' AS BLOB)
     WHERE substr(body, 1, 3) = x'dc0018';
 """
 
+_UNSURE: Final = """
+-- Chain blocks that were read and showed no logs though they may hold some: read again.
+CREATE TABLE chain_unsure (
+    number INTEGER PRIMARY KEY
+) STRICT;
+"""
+
 #: Step n stands at index n - 1.
 MIGRATIONS: Final[tuple[str, ...]] = (
     _BASE,
@@ -399,4 +406,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _PARTS,
     _CLOCK,
     _PUBLISHED,
+    _UNSURE,
 )

@@ -126,6 +126,39 @@ async def test_what_a_reorganised_chain_shows_late_is_told(played: Played) -> No
     assert told(batches) == [11]
 
 
+@pytest.mark.parametrize("later", [1, 200])
+async def test_a_restart_forgets_no_block_that_may_show_more(
+    played: Played, tmp_path: Any, later: int
+) -> None:
+    """A node that ends after a block without logs reads it again, however late it comes back."""
+    from node.chain.cursor import load_cursor, save_cursor
+    from node.store.store import Store
+
+    batches: list[Batch] = []
+    with Store.open(tmp_path / "assay.db") as store:
+
+        async def keep(batch: Batch) -> None:
+            batches.append(batch)
+            await store.run(lambda tx: save_cursor(tx, batch.cursor))
+
+        async def look() -> None:
+            client: Any = played
+            watcher = Watcher(client, await store.read(lambda tx: load_cursor(tx, 9)), keep)
+            await watcher._look()
+
+        await look()
+        played.claims(11)
+        played.hidden, played.number = {11}, 11
+        await look()
+        assert told(batches) == []
+        played.hidden, played.number = set(), 11 + later
+        for _ in range(3):
+            await look()
+            played.number += 1
+        assert told(batches) == [11]
+        assert 11 not in (await store.read(lambda tx: load_cursor(tx, 9))).unsure
+
+
 async def test_machines_hear_an_event_once_though_it_comes_again(tmp_path: Any) -> None:
     """A job's past may hold an event that its chain block showed late."""
     from node.feeds.chain import ChainFollower
