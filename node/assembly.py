@@ -41,7 +41,7 @@ from node.perform import chain as chain_effects
 from node.perform import messages
 from node.perform.dispatch import perform
 from node.perform.idle import fill_pools
-from node.perform.recovering import recover
+from node.perform.recovering import Missing, recover
 from node.privacy import settling
 from node.store import jobs, outbox, records
 from node.store.blobs import BlobLost, Blobs
@@ -84,6 +84,7 @@ class Node:
     bus: EventBus
     inbox: Inbox
     watcher: Watcher
+    missing: Missing
     #: Machines whose cohort's list is lost: it is fetched before anything is carried out.
     lost: tuple[tuple[Machine, BlobLost], ...]
 
@@ -95,6 +96,7 @@ class Node:
         nursery.start_soon(services.intents.run)
         nursery.start_soon(self.watcher.run)
         nursery.start_soon(self.inbox.run)
+        nursery.start_soon(self.missing.run)
         nursery.start_soon(self.api.announce_cards)
         nursery.start_soon(services.swarm.relay, self.inbox.relay_judge)
         nursery.start_soon(fill_pools, services)
@@ -174,10 +176,11 @@ async def assemble(
 
     swarm.cherish(lambda: _partners(engine))
     swarm.serve(messages.PROTOCOL, inbox.answer)
-    swarm.serve_blobs(blobs)
+    missing = Missing(services)
+    swarm.serve_blobs(blobs, missing.note)
     api = Api(services, watcher, follower, bus, stop, inbox.shelf)
     await api.refresh()
-    return Node(services, api, bus, inbox, watcher, lost)
+    return Node(services, api, bus, inbox, watcher, missing, lost)
 
 
 def _ignore(machine: Machine, events: Sequence[records.Event]) -> None:

@@ -28,12 +28,12 @@ from node.home.keys import Keys
 from node.home.logs import formatter
 from node.home.systemd import Notifier
 from node.home.vault import read_passphrase
-from node.net.swarm import SwarmConfig, open_swarm
+from node.net.swarm import Swarm, SwarmConfig, open_swarm
 from node.store.store import Store
 from node.workers.compute import open_compute
 from node.workers.memory import keep_private
 from protocol.addresses import to_checksum
-from protocol.errors import AssayError
+from protocol.errors import AssayError, InputError
 
 log = logging.getLogger("assay.daemon")
 
@@ -105,6 +105,7 @@ async def _serve(
         api.join_line = str(join)
         notifier = Notifier()
         nursery.start_soon(_until_signalled, stop)
+        nursery.start_soon(_beside_no_copy, home, swarm)
         node.start(nursery)
         nursery.start_soon(_watchdog, notifier, swarm.probe)
         server = ControlServer(api, node.bus)
@@ -121,6 +122,16 @@ async def _serve(
         await node.services.engine.drain()
         nursery.cancel_scope.cancel()
     chain.close()
+
+
+async def _beside_no_copy(home: Home, swarm: Swarm) -> None:
+    """End at once where a copy of this home runs. Raises InputError: a restart mends nothing."""
+    where = await swarm.meet_copy()
+    raise InputError(
+        f"another node runs with the keys of {home.path}, at {where}: two of them would use the "
+        "same nonces, and draw noise that the other's budgets do not hold. Both end. Start the one "
+        "whose assay.db is the newer, and remove the home of the other"
+    )
 
 
 async def _until_signalled(stop: trio.Event) -> None:

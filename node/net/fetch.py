@@ -91,12 +91,25 @@ class Want(Wire):
     index: Annotated[int, Range(0, params.MAX_BLOB_BYTES // params.CHUNK_BYTES)]
 
 
-class BlobServer:
-    """Answers Want requests from a source."""
+#: Told of a blob (digest, size) that was asked for in vain, and whether it is held, but damaged.
+Missed = Callable[[bytes, int, bool], None]
 
-    def __init__(self, source: BlobSource, counters: Counter[str]) -> None:
+
+def forget(digest: bytes, size: int, damaged: bool) -> None:
+    """Nobody looks after the blobs of this source."""
+
+
+class _Damaged(PeerError):
+    """The disk gives other bytes than a blob's, or none."""
+
+
+class BlobServer:
+    """Answers Want requests from a source. `missed` must be cheap: anybody can ask for anything."""
+
+    def __init__(self, source: BlobSource, counters: Counter[str], missed: Missed = forget) -> None:
         self._source = source
         self._counters = counters
+        self._missed = missed
         self._lists: OrderedDict[bytes, ChunkList] = OrderedDict()
         self._hashing = trio.Lock()
 
@@ -106,7 +119,15 @@ class BlobServer:
         want = decode(Want, data, MAX_REQUEST_BYTES)
         size = await trio.to_thread.run_sync(self._source.size, want.digest)
         if size != want.size:
+            self._missed(want.digest, want.size, False)
             raise PeerError(f"blob {want.digest.hex()} of {want.size} bytes is not held here")
+        try:
+            return await self._part(want)
+        except _Damaged:
+            self._missed(want.digest, want.size, True)
+            raise
+
+    async def _part(self, want: Want) -> bytes:
         if want.part is Part.LIST:
             return (await self._list(want.digest, want.size)).encode()
         if chunk_count(want.size) == 1:
@@ -120,7 +141,7 @@ class BlobServer:
     def _chunk(self, want: Want, chunks: ChunkList) -> bytes:
         chunk = self._read(want.digest, *chunk_span(want.size, want.index))
         if not chunks.accepts(want.index, chunk):
-            raise PeerError(f"blob {want.digest.hex()} is damaged here")
+            raise _Damaged(f"blob {want.digest.hex()} is damaged here")
         return chunk
 
     def _read(self, digest: bytes, offset: int, length: int) -> bytes:
@@ -128,7 +149,7 @@ class BlobServer:
             return self._source.read(digest, offset, length)
         except OSError as error:
             # Deleted since, or a bad block: whoever asks is to ask others, and not us for ever.
-            raise PeerError(f"blob {digest.hex()} cannot be read here") from error
+            raise _Damaged(f"blob {digest.hex()} cannot be read here") from error
 
     async def _list(self, digest: bytes, size: int) -> ChunkList:
         async with self._hashing:
@@ -147,7 +168,7 @@ class BlobServer:
             hasher.update(self._read(digest, *chunk_span(size, index)))
         chunks = hasher.chunks()
         if chunks.digest != digest:
-            raise PeerError(f"blob {digest.hex()} is damaged here")
+            raise _Damaged(f"blob {digest.hex()} is damaged here")
         return chunks
 
 

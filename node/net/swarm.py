@@ -94,6 +94,10 @@ class Swarm:
         """The ids of everybody connected now; what `peers` says beside costs more."""
         return [str(peer) for peer in self._parts.peers.connected()]
 
+    async def meet_copy(self) -> str:
+        """Wait until another node is seen to run under this one's id; where that one listens."""
+        return await self._parts.peers.copies.meet(self._parts.peers.tell)
+
     async def wait_connected(self, count: int, timeout: float) -> None:
         """Wait until at least `count` peers are connected and gossip with us; a daemon never waits.
 
@@ -333,9 +337,9 @@ class Swarm:
         job = blobs.Fetch(digest, size, sink, ask, self.blame, self.thank, self._counters)
         await job.run(peers)
 
-    def serve_blobs(self, source: blobs.BlobSource) -> None:
-        """Let peers fetch what `source` holds."""
-        server = blobs.BlobServer(source, self._counters)
+    def serve_blobs(self, source: blobs.BlobSource, missed: blobs.Missed = blobs.forget) -> None:
+        """Let peers fetch what `source` holds; `missed` is told what it should and does not."""
+        server = blobs.BlobServer(source, self._counters, missed)
         self.serve(blobs.PROTOCOL, server.answer, blobs.MAX_REQUEST_BYTES)
 
     # -- health --------------------------------------------------------------------------------

@@ -2,10 +2,14 @@
 
 Models, lists, rosters and batches are held by several nodes of a job, and their names check what
 comes. What only this node had (a sum, a model's momentum) cannot come back: its job stops.
+
+A requester may not need a blob any more that its owners still have to fetch. That it is gone shows
+when the first of them asks for it in vain (`Missing`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
@@ -17,7 +21,9 @@ import trio
 from node.engine.engine import Machine
 from node.engine.services import Services
 from node.store.blobs import BlobLost, BlobRef, BlobsFull
-from protocol.errors import PeerError
+from protocol.errors import AssayError, PeerError
+from protocol.machines.job import OVER
+from protocol.machines.round import Role
 from protocol.requester.state import RequesterState
 from protocol.wire import identity
 from protocol.wire.codec import Wire
@@ -31,6 +37,9 @@ _SECONDS, _PAUSE = 120.0, 2.0
 #: Each of so many parts of the peers is asked first once, for so many seconds.
 _TURNS = 4
 _TURN_SECONDS = _SECONDS / _TURNS
+
+#: Blobs that were asked for in vain and wait to be looked after.
+_QUEUE = 64
 
 
 async def recover(services: Services, machine: Machine, lost: BlobLost) -> bool:
@@ -72,6 +81,53 @@ async def _fetch(services: Services, ref: BlobRef, peers: Sequence[str]) -> None
         except (PeerError, BlobsFull) as error:
             log.info("a blob is looked for again: %s", error)
             await trio.sleep(_PAUSE)
+
+
+class Missing:
+    """Blobs that peers asked for in vain. Those that this node's jobs are to give are fetched.
+
+    Anybody can ask for anything, so that a question costs a place in a short queue, and looking it
+    up a thread's time, one after the other.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._put, self._get = trio.open_memory_channel[tuple[BlobRef, bool]](_QUEUE)
+        self._waiting: set[BlobRef] = set()
+
+    def note(self, digest: bytes, size: int, damaged: bool) -> None:
+        """The swarm's word that a blob is not held, or that the disk gives another."""
+        ref = BlobRef(digest, size)
+        if ref in self._waiting or not (damaged or self._requested()):
+            return
+        with contextlib.suppress(trio.WouldBlock):
+            self._put.send_nowait((ref, damaged))
+            self._waiting.add(ref)
+
+    async def run(self) -> None:
+        """Look after them; until cancelled."""
+        async for ref, damaged in self._get:
+            try:
+                await self._look_after(ref, damaged)
+            except (AssayError, OSError) as error:
+                log.warning("blob %s: %s", ref.digest.hex(), error)
+            self._waiting.discard(ref)
+
+    async def _look_after(self, ref: BlobRef, damaged: bool) -> None:
+        if damaged:
+            # Set aside, so that the next question costs no hashing.
+            with contextlib.suppress(BlobLost):
+                await trio.to_thread.run_sync(self._services.blobs.check, ref)
+        for machine in self._requested():
+            size = await trio.to_thread.run_sync(size_of, machine, ref.digest)
+            if size == ref.size:
+                lost = BlobLost(ref.digest, str(self._services.home.blobs))
+                await recover(self._services, machine, lost)
+                return
+
+    def _requested(self) -> list[Machine]:
+        machines = self._services.engine.machines.values()
+        return [m for m in machines if m.role is Role.REQUESTER and m.state.phase not in OVER]
 
 
 def size_of(machine: Machine, digest: bytes) -> int | None:

@@ -20,7 +20,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,8 +180,13 @@ class Blobs:
         `BlobLost` if it is not held, or what the disk gives is another: that is set aside, so that
         it can be fetched again.
         """
-        path = self.path(ref.digest)
-        hasher, pieces = BlobHasher(), []
+        pieces: list[bytes] = []
+        self.check(ref, pieces.append)
+        return b"".join(pieces)
+
+    def check(self, ref: BlobRef, take: Callable[[bytes], None] = lambda piece: None) -> None:
+        """Read a blob piece by piece. `BlobLost` as from `get`."""
+        path, hasher = self.path(ref.digest), BlobHasher()
         try:
             file = path.open("rb")
         except FileNotFoundError:
@@ -189,13 +194,12 @@ class Blobs:
         with file, _unreadable_is_short():
             while len(piece := file.read(min(_READ_BYTES, ref.size + 1 - hasher.size))):
                 hasher.update(piece)
-                pieces.append(piece)
+                take(piece)
         if hasher.size != ref.size or hasher.digest() != ref.digest:
             log.error("%s no longer holds what its name says; the disk may be failing", path)
             with contextlib.suppress(FileNotFoundError):
                 path.rename(path.with_name(_DAMAGED + path.name))
             raise BlobLost(ref.digest, str(self._directory))
-        return b"".join(pieces)
 
     # Writing
 

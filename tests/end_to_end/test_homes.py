@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 import trio
-from kits.daemons.processes import CHAIN_ID, Daemon, free_port, run
+from kits.daemons.processes import CHAIN_ID, Daemon, free_port, run, until
 
 from node.control.codes import Exit
 from node.home.config import Config, load_config
@@ -139,3 +141,30 @@ def test_without_a_contract_alone_it_names_deploy(other: Daemon) -> None:
     assert code == Exit.USAGE
     assert error["message"].endswith("config.toml: contract")
     assert error["next"].startswith("assay deploy")
+
+
+async def test_of_two_daemons_with_the_same_keys_none_goes_on(
+    running: Daemon, tmp_path: Path
+) -> None:
+    """Both meet each other through whoever they are connected to, and say so; one alone stays."""
+    address = running.call("status")["join_line"].partition("?")[0]
+    first, copy = Daemon(tmp_path / "first"), Daemon(tmp_path / "copy")
+    first.make(dataclasses.replace(config(), bootstrap=(address,)))
+    try:
+        await first.start()
+        shutil.copytree(
+            first.home.path, copy.home.path, ignore=shutil.ignore_patterns("*.sock", "lock")
+        )
+        await copy.start()
+        for daemon in (first, copy):
+            await until(lambda daemon=daemon: not daemon.running, 60, "it ends")
+            assert daemon.exit_code == Exit.USAGE
+            assert "another node runs with the keys of" in daemon.tail()
+        await first.start()
+        with trio.move_on_after(5):
+            await until(lambda: not first.running, 60, "it ends")
+        assert first.answers()
+        assert running.answers()
+    finally:
+        first.destroy()
+        copy.destroy()

@@ -319,15 +319,14 @@ def _(world: World, dice: random.Random) -> None:
     _now_and_then(world, dice, (5, 25), lock)
 
 
-@_fault("blobs-damaged", "bits flip in owners' blobs that another node has whole, and files go")
+@_fault("blobs-damaged", "bits flip in blobs that another node has whole, and files go")
 def _(world: World, dice: random.Random) -> None:
     def whole(node: Node, name: str) -> bool:
         path = node.home.blobs / name
         return path.is_file() and blob_digest(path.read_bytes()).hex() == name
 
-    # A requester that lost what owners still have to fetch does not notice it: not mended yet.
     def damage() -> None:
-        node = dice.choice(world.owners)
+        node = dice.choice(list(world.nodes.values()))
         held = sorted(path for path in node.home.blobs.iterdir() if path.is_file())
         if not held:
             return

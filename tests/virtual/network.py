@@ -217,6 +217,11 @@ class Line:
     def connected(self) -> list[str]:
         return self._network.neighbours(self._node)
 
+    async def meet_copy(self) -> str:
+        """Nobody here has a copy."""
+        await trio.sleep_forever()
+        return ""
+
     async def wait_connected(self, count: int, timeout: float) -> None:
         await trio.lowlevel.checkpoint()
 
@@ -313,8 +318,8 @@ class Line:
         job = blobs.Fetch(digest, size, sink, ask, self.blame, self.thank, self._counters)
         await job.run(peers)
 
-    def serve_blobs(self, source: blobs.BlobSource) -> None:
-        self.serve(blobs.PROTOCOL, blobs.BlobServer(source, self._counters).answer)
+    def serve_blobs(self, source: blobs.BlobSource, missed: blobs.Missed = blobs.forget) -> None:
+        self.serve(blobs.PROTOCOL, blobs.BlobServer(source, self._counters, missed).answer)
 
     def statistics(self) -> dict[str, int]:
         return dict(self._counters)

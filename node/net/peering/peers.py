@@ -26,6 +26,7 @@ from multiaddr import Multiaddr
 from node.net.errors import TimedOut, Unreachable
 from node.net.gossip import GuardedPubsub
 from node.net.host import network_of
+from node.net.peering.copies import Copies
 from node.net.peering.lines import LOOK_SECONDS, Lines
 from node.net.peering.whois import (
     MAX_ANSWER_BYTES,
@@ -33,6 +34,7 @@ from node.net.peering.whois import (
     Known,
     WhoIs,
     parse_peer,
+    reads,
 )
 from node.net.rules import pace
 from protocol import params
@@ -51,9 +53,8 @@ _HOPS: Final = 3
 _TOPIC_PEERS: Final = 3
 _TOPICS_PER_EXCHANGE: Final = 8
 
-#: Peers that could not be dialled and are remembered for it.
+#: Peers that are remembered because dialling failed; addresses of one peer that are tried.
 _MAX_ATTEMPTS: Final = 4096
-#: Addresses of one peer that are tried.
 _MAX_ADDRESSES: Final = 8
 _MUTE_SECONDS: Final = 60.0
 _CROWD_SECONDS: Final = 0.05
@@ -89,6 +90,7 @@ class Peers:
         self._dialling: set[ID] = set()
         self._locks: WeakValueDictionary[ID, trio.Lock] = WeakValueDictionary()
         self.lines = Lines(self._network)
+        self.copies = Copies(host)
         self.lines.chosen = lambda: tuple(self._wanted)
         pubsub.on_news = self.lines.useful
         pubsub.on_follower = self.lines.answered
@@ -158,14 +160,12 @@ class Peers:
         raise Unreachable(str(peer), cause.removeprefix(f"peer {peer}: "))
 
     def _addresses(self, peer: ID) -> list[Multiaddr]:
-        known: list[Multiaddr] = []
-        if peer in self._wanted:
-            known.append(self._wanted[peer])
+        known = [self._wanted[peer]] if peer in self._wanted else []
         try:
             known.extend(self._host.get_peerstore().addrs(peer))
         except Exception as error:
             log.debug("no address of %s", peer, exc_info=error)
-        return [address for address in known if _reads(address)]
+        return [address for address in known if reads(address)]
 
     async def _dial(self, peer: ID) -> None:
         """Dial each known address until one answers as that peer. Raises Unreachable."""
@@ -179,7 +179,7 @@ class Peers:
         addresses = list(dict.fromkeys(map(str, self._addresses(peer))))[:_MAX_ADDRESSES]
         for address in addresses:
             try:
-                with trio.fail_after(2 * params.DIAL_SECONDS + 2 * self.lines.attention.lag):
+                with trio.fail_after(2 * (params.DIAL_SECONDS + self.lines.attention.lag)):
                     await self._network.dial_addr(Multiaddr(address), peer)
                 self.counters["dials"] += 1
                 return
@@ -207,8 +207,7 @@ class Peers:
             first.append(ID(question.wanted))
         if question.topic:
             first.extend(self._pubsub.peer_topics.get(question.topic, ()))
-        others = self.connected()
-        random.shuffle(others)
+        random.shuffle(others := self.connected())
         records: dict[ID, bytes] = {}
         matches = 0
         for position, each in enumerate((*first, *others)):
@@ -220,7 +219,8 @@ class Peers:
                 if len(encoded) <= params.MAX_PEER_RECORD_BYTES:
                     records[each] = encoded
                     matches += position < len(first)
-        return encode(Known(self._agent, matches, tuple(records.values())))
+        told = (*records.values(), *self.copies.of(asking, question.record))
+        return encode(Known(self._agent, matches, told[-params.MAX_PEERS_PER_ANSWER :]))
 
     async def exchange(
         self, peer: ID, wanted: bytes = b"", topic: str = ""
@@ -257,13 +257,23 @@ class Peers:
             self._record, self._record_at = env_to_send_in_RPC(self._host)[0], now
         return self._record
 
+    async def tell(self) -> None:
+        """Tell everybody connected this node's record as it is now, within some seconds."""
+        self._record_at = float("-inf")
+        with trio.move_on_after(ASK_SECONDS):
+            async with trio.open_nursery() as nursery:
+                for peer in self.connected():
+                    nursery.start_soon(self.exchange, peer)
+
     def _learn(self, records: Iterable[bytes]) -> list[ID]:
         """Keep signed records; a record that does not verify is skipped."""
         learnt: list[ID] = []
         for each in records:
             try:
                 envelope, record = consume_envelope(each, "libp2p-peer-record")
-                if record.peer_id != self._host.get_id():
+                if record.peer_id == self._host.get_id():
+                    self.copies.look(record)
+                else:
                     self._host.get_peerstore().consume_peer_record(envelope, _RECORD_SECONDS)
                     learnt.append(record.peer_id)
             except Exception as error:
@@ -408,13 +418,3 @@ class Peers:
 
 def _dice() -> float:
     return random.random()  # noqa: S311 - spreads load
-
-
-def _reads(address: Multiaddr) -> bool:
-    """Whether a told address is one; the library keeps any bytes, and fails when it reads them."""
-    try:
-        str(address)
-    except Exception as error:
-        log.debug("an address that is none", exc_info=error)
-        return False
-    return True

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 from libp2p.peer.id import ID
+from multiaddr import Multiaddr
 
 from protocol import params
 from protocol.errors import Malformed
 from protocol.wire.codec import Range, Size, Wire
+
+log = logging.getLogger("assay.net")
 
 PROTOCOL: Final = "/assay/1/peers"
 
@@ -54,3 +58,13 @@ def parse_peer(peer: str) -> ID:
     if raw[:2] not in (b"\x00\x24", b"\x12\x20") or len(raw) != 2 + raw[1] or str(parsed) != peer:
         raise Malformed(f"{peer[:80]!r} is no peer id")
     return parsed
+
+
+def reads(address: Multiaddr) -> bool:
+    """Whether a told address is one; the library keeps any bytes, and fails when it reads them."""
+    try:
+        str(address)
+    except Exception as error:
+        log.debug("an address that is none", exc_info=error)
+        return False
+    return True

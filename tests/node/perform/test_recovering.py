@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,15 +19,18 @@ from kits.requester import RequesterKit, requester_at
 from node.assembly import Node
 from node.engine.engine import Machine
 from node.net.errors import Unreachable
+from node.net.fetch import BlobServer, Part, Want
 from node.perform import dispatch, recovering
 from node.perform.recovering import recover, size_of
 from node.store.blobs import BlobLost, BlobRef, Blobs
+from protocol.errors import PeerError
 from protocol.machines.effects import ReadJob
 from protocol.machines.machine import JobContext
 from protocol.machines.round import Phase, Role
 from protocol.owner.state import OwnerRound, OwnerState
 from protocol.requester.state import ContributionRecord
 from protocol.wire.blobs import blob_digest
+from protocol.wire.codec import encode
 from protocol.wire.identity import peer_id_text
 from protocol.wire.messages import Open
 
@@ -164,12 +169,96 @@ async def test_lists_that_are_lost_are_fetched_at_once_and_stop_their_jobs_alone
         lost.append((machine, BlobLost(digest, "blobs")))
     inbox: Any = SimpleNamespace(machines_changed=lambda: None)
     nothing: Any = None
-    await Node(node, nothing, nothing, inbox, nothing, tuple(lost))._run_engine()
+    await Node(node, nothing, nothing, inbox, nothing, nothing, tuple(lost))._run_engine()
     assert [each.broken for each in machines[:2]] == ["its list is lost"] * 2
     assert "the disk fails" in machines[2].broken
     assert machines[3].broken == ""
     assert len(runs) == 1
     assert runs[0] < 2 * recovering._SECONDS
+
+
+async def _until(condition: Callable[[], object]) -> None:
+    with trio.fail_after(30):
+        while not condition():  # noqa: ASYNC110 - threads work on it
+            await trio.sleep(0.01)
+
+
+def _idle(missing: recovering.Missing) -> bool:
+    return not missing._waiting
+
+
+def _missing(folder: Path, *machines: Machine) -> tuple[Any, recovering.Missing]:
+    node = services(folder)
+    node.home = SimpleNamespace(blobs=folder)
+    node.engine = SimpleNamespace(machines={each.context.job: each for each in machines})
+    return node, recovering.Missing(node)
+
+
+async def test_what_owners_still_have_to_fetch_is_missed_when_one_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a requester that does not need it any more itself; and by nobody else."""
+    monkeypatch.setattr(recovering, "_PAUSE", 0.0)
+    asking = owner()
+    asking.role = Role.REQUESTER
+    for machine, wanted in ((asking, True), (owner(), False)):
+        node, missing = _missing(tmp_path, machine)
+        server = BlobServer(node.blobs, Counter(), missing.note)
+        question = encode(Want(REF.digest, REF.size, Part.CHUNK, 0))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(missing.run)
+            for _ in range(3):
+                with pytest.raises(PeerError, match="is not held here"):
+                    await server.answer("a member", question)
+            await _until(partial(_idle, missing))
+            assert node.blobs.holds(REF) == wanted
+            if wanted:
+                assert await server.answer("a member", question) == CONTENT
+                assert len(node.swarm.asked) == 2
+                node.blobs.delete(REF.digest)
+            nursery.cancel_scope.cancel()
+
+
+async def test_what_nobody_needs_is_not_looked_for(tmp_path: Path) -> None:
+    """However many digests are invented, the queue is short and nobody else is asked."""
+    asking = owner()
+    asking.role = Role.REQUESTER
+    node, missing = _missing(tmp_path, asking)
+    for number in range(1_000):
+        missing.note(number.to_bytes(32, "big"), 5, False)
+    assert len(missing._waiting) == recovering._QUEUE
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(missing.run)
+        await _until(partial(_idle, missing))
+        nursery.cancel_scope.cancel()
+    assert node.swarm.asked == []
+
+
+async def test_a_damaged_blob_is_hashed_once_and_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever holds it: each question after that costs one look at the folder."""
+    node, missing = _missing(tmp_path)
+    content = bytes(3 * 1024 * 1024)
+    ref = node.blobs.put(content)
+    node.blobs.path(ref.digest).write_bytes(b"x" + content[1:])
+    read, hashed = node.blobs.read, list[int]()
+
+    def reading(digest: bytes, offset: int, length: int) -> bytes:
+        hashed.append(offset)
+        return bytes(read(digest, offset, length))
+
+    monkeypatch.setattr(node.blobs, "read", reading)
+    server = BlobServer(node.blobs, Counter(), missing.note)
+    question = encode(Want(ref.digest, ref.size, Part.LIST, 0))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(missing.run)
+        for words in ("damaged here", "not held here", "not held here"):
+            with pytest.raises(PeerError, match=words):
+                await server.answer("a peer", question)
+            await _until(partial(_idle, missing))
+        nursery.cancel_scope.cancel()
+    assert len(hashed) == 3
 
 
 def test_a_requester_knows_sizes_of_batches_rosters_and_lists() -> None:
