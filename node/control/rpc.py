@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from typing import Any, Final, Generic, NoReturn, Protocol, TypeVar
 
@@ -68,6 +69,15 @@ class Context(Protocol):
     def unsubscribe(self, subscription: int) -> Unsubscribed:
         """End a subscription of this connection. Raises InputError (no such)."""
 
+    async def while_wanted(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Its result, unless the client leaves before that: then it is cancelled, and this raises
+        trio.BrokenResourceError."""
+
+
+#: Methods that may compute for long and change nothing: they end with whoever asked. What changes
+#: something goes on, because its client may not have meant to take it back.
+ABANDONED: Final = frozenset({"audit", "data.show", "offers", "offers.match", "policy.explain"})
+
 
 class RpcError(Exception):
     """An error reply. `data` may hold `field` (what is wrong) and `next` (the next command)."""
@@ -109,7 +119,8 @@ class Method(Generic[P, R]):
             params: P = wire.decode(self._by_name(given), self.params, "")
         except InputError as error:
             raise RpcError(Code.INVALID_PARAMS, str(error), {"field": error.field}) from None
-        result = await self.call(context, params)
+        call = partial(self.call, context, params)
+        result = await (context.while_wanted(call) if self.name in ABANDONED else call())
         if isinstance(result, Encoded):
             return result.text
         if self.large:
@@ -301,6 +312,8 @@ async def _answer_one(registry: Registry, context: Context, request: Json) -> by
         failed = error
     except AssayError as error:
         failed = _from_ours(error)
+    except trio.BrokenResourceError:
+        raise  # the client has left
     except Exception as error:
         log.exception("control call %r failed", request.get("method"))
         text = f"a defect in the daemon ({type(error).__name__}); its log has the details"

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import socket
 import stat
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import trio
 
@@ -37,6 +39,9 @@ from protocol.params import (
 log: Final = logging.getLogger(__name__)
 
 _CHUNK: Final = 64 * 1024
+
+#: Between two looks whether the client of a call that computes is still there.
+_LOOK_SECONDS: Final = 0.5
 
 
 def bind(path: Path) -> socket.socket:
@@ -226,6 +231,32 @@ class _Connection:
             raise InputError("no such subscription on this connection", "subscription")
         self._subscriptions[subscription].close("unsubscribed")
         return Unsubscribed(subscription)
+
+    async def while_wanted(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        """See node.control.rpc.Context."""
+        results, errors = list[Any](), list[Exception]()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch_for_the_end, nursery.cancel_scope)
+            try:
+                results.append(await call())
+            except Exception as error:  # noqa: BLE001 - raised below, outside of the nursery
+                errors.append(error)
+            nursery.cancel_scope.cancel()
+        if errors:
+            raise errors[0]
+        if not results:
+            raise trio.BrokenResourceError("the client has left")
+        return results[0]
+
+    async def _watch_for_the_end(self, scope: trio.CancelScope) -> None:
+        """Cancel once the client is gone. One that only writes no more still reads its reply."""
+        if not isinstance(self.stream, trio.SocketStream):
+            return
+        poll = select.poll()
+        poll.register(self.stream.socket.fileno(), 0)
+        while not any(events & select.POLLHUP for _, events in poll.poll(0)):  # noqa: ASYNC110
+            await trio.sleep(_LOOK_SECONDS)
+        scope.cancel()
 
     def _start_pumps(self) -> None:
         # Only now has the client been told the subscription's number.

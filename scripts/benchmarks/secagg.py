@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from scripts.benchmarks.figures import Bar, Context, Figure, Measurement, On, Suite, shown
 from scripts.benchmarks.harness import beside
+from scripts.benchmarks.large import large, large_memory, large_ratio
 from scripts.benchmarks.main_job import of_round, phases
 from scripts.benchmarks.scale import owner, requester, scale
 
@@ -145,6 +146,30 @@ SUITE = Suite(
             unit="s",
             bar=Bar(On.OURS, 0.6, at_most=True),
             measure=of_round,
+        ),
+        Figure(
+            name="large",
+            what="a round between real processes, a million parameters, `masks`, five owners, less "
+            "the chain's waiting",
+            unit="s",
+            bar=Bar(On.OURS, 4, at_most=True),
+            measure=large,
+            peer=_FLOWER,
+        ),
+        Figure(
+            name="large-ratio",
+            what="the same beside the arithmetic of Flower's SecAgg+ alone",
+            unit="s",
+            bar=Bar(On.RATIO, 10),
+            measure=large_ratio,
+            peer=_FLOWER,
+        ),
+        Figure(
+            name="large-memory",
+            what="the most that its requester or an owner holds, workers included",
+            unit="MB",
+            bar=Bar(On.OURS, 400, at_most=True),
+            measure=large_memory,
         ),
     ),
 )
