@@ -29,11 +29,11 @@ MAX_SPEC_BYTES: Final = 256 * 1024
 MIN_BLOCK: Final = 5
 MAX_BLOCK: Final = 32
 
-#: A member's word to each other one: two shares of 32 bytes and the box's tag; hashes of shares are
-#: cut to 128 bits, which is what a second preimage then costs.
+#: A member's word to each other one: two shares of 32 bytes, or nothing where both know them.
+#: Hashes of shares are cut to 128 bits, which is what a second preimage then costs.
 SHARE_BYTES: Final = 32
 SHARE_HASH_BYTES: Final = 16
-SHARE_BOX_BYTES: Final = 2 * SHARE_BYTES + 16
+SHARE_BOX_BYTES: Final = 2 * SHARE_BYTES
 
 #: Blocks of the largest cohort.
 MAX_BLOCKS: Final = 4096 // MIN_BLOCK

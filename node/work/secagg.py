@@ -117,7 +117,7 @@ def open_shares(
     """This node's share of every roster member's seed and mask key, by member.
 
     `peers` are peer ids by member, `position` this member's place in the whole block. Raises
-    Malformed, naming the member whose box does not open or holds another share than it hashed.
+    Malformed, naming the member whose box holds another share than it hashed.
     """
     from protocol.arith.secagg.sharing import check_box
 

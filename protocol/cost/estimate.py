@@ -27,7 +27,7 @@ _RESIDUE_SECONDS: Final = 6e-6  # one ciphertext's mask for one mate
 _WORD_SECONDS: Final = 1e-9  # one value's, in the masks envelope
 _WORD_ADD_SECONDS: Final = 4e-9  # one value of one batch
 _AGREE_SECONDS: Final = 0.000_05  # X25519
-_SPLIT_SECONDS: Final = 1e-5  # one share of a secret, for each share of the threshold
+_SPLIT_SECONDS: Final = 1e-5  # one share that is not given, for each share of the threshold
 _JOIN_SECONDS: Final = 9.5e-5  # a secret, for each pair of shares of the threshold
 
 # The longest that the fields of a message's context can be, so that no message is longer.
@@ -126,8 +126,9 @@ def estimate(terms: Terms, block_seconds: float = 12.0) -> Estimate:
     packing, parameters, owners = terms.packing, terms.parameter_count, terms.cohort.max_owners
     size, weights, sealed = packing.batch_bytes(parameters), terms.model_bytes, packing.sealed
     largest = terms.cohort.largest_block
-    ready, release = ready_bytes(largest), release_bytes(largest)
-    roster, listed = roster_bytes(largest), list_bytes(terms)
+    threshold = terms.threshold(largest)
+    ready, release = ready_bytes(largest, threshold), release_bytes(largest)
+    roster, listed = roster_bytes(largest, threshold), list_bytes(terms)
     contribute, apply_ = contribute_seconds(terms), apply_seconds(terms)
     final = (1 + terms.timing.finality_blocks) * block_seconds
     return Estimate(
@@ -151,7 +152,7 @@ def estimate(terms: Terms, block_seconds: float = 12.0) -> Estimate:
         blocks=terms.block_count,
         largest_block=largest,
         threshold=terms.threshold(terms.cohort.block_size),
-        largest_threshold=terms.threshold(largest),
+        largest_threshold=threshold,
         owner_in=weights + roster + listed,
         owner_out=size + ready + release,
         requester_in=owners * (size + ready + release),
@@ -196,14 +197,14 @@ def _packing(terms: Terms, envelope: str) -> Packing:
 # --- messages and lists, at their longest
 
 
-def ready_bytes(members: int) -> int:
+def ready_bytes(members: int, threshold: int) -> int:
     """A Ready of a block of `members`, as it is sent."""
-    return _framed(_ready(members))
+    return _framed(_ready(members, threshold))
 
 
-def roster_bytes(members: int) -> int:
+def roster_bytes(members: int, threshold: int) -> int:
     """A block's frozen roster: every member's Ready."""
-    return len(encode_roster((_sealed(_ready(members)),) * members))
+    return len(encode_roster((_sealed(_ready(members, threshold)),) * members))
 
 
 def release_bytes(members: int) -> int:
@@ -222,9 +223,10 @@ def list_bytes(terms: Terms) -> int:
     return len(encode_contributions(ContributionList(tuple(blocks))))
 
 
-def _ready(members: int) -> Ready:
+def _ready(members: int, threshold: int) -> Ready:
     hashes = (bytes(params.SHARE_HASH_BYTES),) * members
-    boxes = (bytes(params.SHARE_BOX_BYTES),) * members
+    full = members - threshold + 1
+    boxes = (b"",) * (members - full) + (bytes(params.SHARE_BOX_BYTES),) * full
     return Ready(bytes(32), bytes(32), bytes(32), bytes(32), hashes, hashes, boxes)
 
 

@@ -31,7 +31,7 @@ Signature = Annotated[bytes, Size(65)]
 PublicKey = Annotated[bytes, Size(32)]
 Share = Annotated[bytes, Size(params.SHARE_BYTES)]
 ShareHash = Annotated[bytes, Size(params.SHARE_HASH_BYTES)]
-ShareBox = Annotated[bytes, Size(params.SHARE_BOX_BYTES)]
+ShareBox = Annotated[bytes, Size(0, params.SHARE_BOX_BYTES)]
 HeldDigest = Annotated[bytes, Size(params.HELD_BYTES)]
 _PerMember = Size(params.MIN_BLOCK, params.MAX_BLOCK)
 
@@ -87,8 +87,9 @@ class Ready(Wire):
     `mask_key` is a fresh X25519 key, which dropping out may reveal; `share_key` another, which
     seals `boxes` and is forgotten at once; `seed_hash` commits to the self-mask's seed. The tuples
     have an entry for each member of the whole block, by index, this one included: hashes of its
-    share of the seed and of the mask key, and the box that only it can open. Lists of these
-    messages are a block's frozen roster (docs/design.md, section 5; docs/spec/round.md).
+    share of the seed and of the mask key, and the box that only it can open; empty where it knows
+    its shares without one. Lists of these messages are a block's frozen roster (docs/design.md,
+    section 5; docs/spec/round.md).
     """
 
     opening: Digest

@@ -221,7 +221,7 @@ async def shares_that_do_not_hold(swarm: Swarm, job: str, owner: HandOwner) -> A
     await owner.say_ready(first, boxes=boxes, key_hashes=hashes)
     await owner.frozen(first)
     for words in (
-        f"box of member {one}: the box does not open",
+        f"share of the seed for member {one}: not what its hash covers",
         f"share of the key for member {other}: not what its hash covers",
     ):
         await refuses(swarm, job, first, f"member {owner.member}: {words}")

@@ -146,7 +146,7 @@ READY = Ready(
     digest_of("seed hash"),
     (bytes(16),) * 5,
     (bytes(16),) * 5,
-    (bytes(80),) * 5,
+    (bytes(64),) * 5,
 )
 RESULT = Result(digest_of("next model"), 64)
 FINISHED = Finished(digest_of("last model"), 64, digest_of("evidence"), 900)

@@ -146,7 +146,7 @@ READ = 9_000
 
 TRUE = Announce(DIGEST, len(CONTENT))
 READY = Ready(
-    DIGEST, bytes(32), bytes(32), bytes(32), (bytes(16),) * 5, (bytes(16),) * 5, (bytes(80),) * 5
+    DIGEST, bytes(32), bytes(32), bytes(32), (bytes(16),) * 5, (bytes(16),) * 5, (bytes(64),) * 5
 )
 
 

@@ -161,7 +161,7 @@ def ready_of(job: Job, member: int, opening: bytes, round_: int = 0, **changes: 
         digest_of("seed hash", member, opening),
         each("seed share", 16),
         each("key share", 16),
-        each("box", 80),
+        each("box", 64),
     )
     return dataclasses.replace(body, **changes)  # type: ignore[arg-type]
 

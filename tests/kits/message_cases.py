@@ -102,7 +102,7 @@ def examples() -> list[Envelope]:
                 digest_of("seed hash"),
                 _each("seed share", 16),
                 _each("key share", 16),
-                _each("box", 80),
+                (b"", b"", *_each("box", 64)[2:]),
             ),
         ),
         (REQUESTER, about, frozen),
@@ -178,7 +178,7 @@ def refused() -> list[tuple[str, str, bytes]]:
     opened, ready, frozen = by_kind["Open"], by_kind["Ready"], by_kind["Freeze"]
     data = encode(opened)
     other = dataclasses.replace(opened, signature=by_kind["Result"].signature)
-    boxes = [bytes(80)] * 4
+    boxes = [bytes(64)] * 4
     rosters = [[2, bytes(32), 10], [0, bytes(32), 10]]
     longer = data.replace(b"\xcd\x08\x00", b"\xce\x00\x00\x08\x00")
     nobody = _resigned(opened, REQUESTER, (2,), bytes.fromhex("002408011220") + b"\xff" * 32)

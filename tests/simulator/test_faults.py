@@ -210,12 +210,12 @@ def test_boxes_that_do_not_open_are_found_before_anything_is_masked() -> None:
         left[0] -= 1
         if left[0] < 0:
             return ready
-        return dataclasses.replace(ready, boxes=(bytes(80),) * len(ready.boxes))
+        return dataclasses.replace(ready, boxes=(b"no box".ljust(64),) * len(ready.boxes))
 
     liar.tricks.ready = spoiled
     run(world)
     refusals = said(world.requester, "refusal")
-    name = f"invalid: member {member_of(world, liar)}: box of member"
+    name = f"invalid: member {member_of(world, liar)}: share of the seed for member"
     assert Counter(text.startswith(name) for text in refusals) == {True: 2 * 5}
     assert len(said(world.requester, "attempt-failed")) == 2
     assert all(set(o.integers) == {(0, 2)} for o in world.owners), "masked under a bad roster"

@@ -89,5 +89,4 @@ def within(node: Node, entropy: Entropy) -> Iterator[None]:
         ):
             stack.enter_context(patch.object(place, name, value))
         stack.enter_context(patch("secrets.token_bytes", entropy))
-        stack.enter_context(patch("Crypto.Protocol.SecretSharing.rng", entropy))
         yield

@@ -1,7 +1,7 @@
 """Writes tests/vectors/masks.json: run by hand when a format changes, from the repository's root.
 
 By the words of docs/spec/arithmetic.md, with pycryptodome, hmac and plain integers: assay's own
-code, and the library that it uses for all but Shamir's shares, are not imported.
+code, and the library that it uses for all but joining shares, are not imported.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import struct
 from pathlib import Path
 
-from Crypto.Cipher import AES, ChaCha20_Poly1305
+from Crypto.Cipher import AES
 from Crypto.Hash import SHA256
 from Crypto.Protocol.DH import import_x25519_private_key, import_x25519_public_key, key_agreement
 from Crypto.Protocol.KDF import HKDF
@@ -116,45 +116,106 @@ def masks(expand, modulus: int) -> list[list[str]]:
     return total
 
 
+def times(one: int, other: int) -> int:
+    """Product in GF(2^128) modulo 1 + x + x^2 + x^7 + x^128, bit by bit."""
+    total = 0
+    for bit in range(128):
+        if other >> bit & 1:
+            total ^= one << bit
+    for bit in range(254, 127, -1):
+        if total >> bit & 1:
+            total ^= (1 << 128 | 0b10000111) << (bit - 128)
+    return total
+
+
+def inverse(one: int) -> int:
+    """To the power of 2^128 - 2."""
+    total = 1
+    for _ in range(127):
+        one = times(one, one)
+        total = times(total, one)
+    return total
+
+
+def at(x: int, points: list[tuple[int, int]]) -> int:
+    """The polynomial through the points, at x."""
+    total = 0
+    for place, value in points:
+        for other, _ in points:
+            if other != place:
+                value = times(value, times(x ^ other, inverse(place ^ other)))
+        total ^= value
+    return total
+
+
+def shared(secret: bytes, given: list[bytes], count: int) -> list[bytes]:
+    """All shares of a secret, the first of which are given."""
+    shares = list(given)
+    for x in range(len(given) + 1, count + 1):
+        halves = []
+        for half in (slice(16), slice(16, 32)):
+            values = [int.from_bytes(each[half], "big") for each in (secret, *given)]
+            halves.append(at(x, list(enumerate(values))).to_bytes(16, "big"))
+        shares.append(b"".join(halves))
+    return shares
+
+
 def sharing() -> dict:
-    """Shares, their hashes and a box; the sender is at position 1, the recipient at 2."""
-    secret, sender, recipient = bytes(range(32)), b"sender's peer id", b"recipient's peer id"
-    halves = [Shamir.split(3, 5, secret[start : start + 16]) for start in (0, 16)]
-    shares = [(left + right) for (_, left), (_, right) in zip(*halves, strict=True)]
-    ephemeral, private = bytes([0x44] * 32), bytes([0x55] * 32)
-    context = hashlib.sha256(
-        b"assay/1 box context\0" + framed(PLACE, OPENING, sender, recipient)
-    ).digest()
-    info = b"assay/1 box key\0" + framed(context, public(ephemeral), public(private))
-    key = derive(agree(ephemeral, public(private)), info)
-    cipher = ChaCha20_Poly1305.new(key=key, nonce=bytes(12))
-    box = b"".join(cipher.encrypt_and_digest(shares[2] + shares[3]))
-    hashes = {
-        kind: hashlib.sha256(
-            f"assay/1 {kind} share hash\0".encode()
-            + framed(OPENING, sender, struct.pack(">I", 2), shares[2])
-        ).hexdigest()[:32]
-        for kind in ("seed", "key")
+    """Two secrets shared among five; the sender is at position 1."""
+    secrets = {"seed": bytes(range(32)), "key": bytes(range(32, 64))}
+    sender, threshold = b"recipient 1's peer id", 3
+    peers = [b"recipient %d's peer id" % number for number in range(5)]
+    ephemeral = bytes([0x44] * 32)
+    privates = [bytes([0x50 + number] * 32) for number in range(5)]
+    contexts, pads = [], {"seed": [], "key": []}
+    for peer, private in zip(peers, privates, strict=True):
+        context = hashlib.sha256(
+            b"assay/1 box context\0" + framed(PLACE, OPENING, sender, peer)
+        ).digest()
+        contexts.append(context)
+        for kind, found in pads.items():
+            info = f"assay/1 {kind} share pad\0".encode()
+            info += framed(context, public(ephemeral), public(private))
+            found.append(derive(agree(ephemeral, public(private)), info))
+    shares = {
+        kind: shared(secret, pads[kind][: threshold - 1], 5) for kind, secret in secrets.items()
     }
+    for kind, secret in secrets.items():
+        for half in (slice(16), slice(16, 32)):
+            some = [(index + 1, shares[kind][index][half]) for index in (1, 3, 4)]
+            assert Shamir.combine(some, False) == secret[half]
+    boxes = [b""] * (threshold - 1)
+    for index in range(threshold - 1, 5):
+        plain = shares["seed"][index] + shares["key"][index]
+        pad = pads["seed"][index] + pads["key"][index]
+        boxes.append(bytes(a ^ b for a, b in zip(plain, pad, strict=True)))
     return {
         "place": PLACE.hex(),
         "opening": OPENING.hex(),
         "sender": sender.hex(),
-        "recipient": recipient.hex(),
-        "secret": secret.hex(),
-        "threshold": 3,
-        "shares": [share.hex() for share in shares],
-        "position": 2,
-        "share_hashes_of_position": hashes,
+        "recipients": [peer.hex() for peer in peers],
+        "secrets": {kind: secret.hex() for kind, secret in secrets.items()},
+        "threshold": threshold,
+        "shares": {kind: [share.hex() for share in each] for kind, each in shares.items()},
+        "share_hashes": {
+            kind: [
+                hashlib.sha256(
+                    f"assay/1 {kind} share hash\0".encode()
+                    + framed(OPENING, sender, struct.pack(">I", index), share)
+                ).hexdigest()[:32]
+                for index, share in enumerate(each)
+            ]
+            for kind, each in shares.items()
+        },
         "seed_hash": hashlib.sha256(
-            b"assay/1 seed hash\0" + framed(OPENING, sender, secret)
+            b"assay/1 seed hash\0" + framed(OPENING, sender, secrets["seed"])
         ).hexdigest(),
         "ephemeral_private": ephemeral.hex(),
         "ephemeral_public": public(ephemeral).hex(),
-        "sealing_private": private.hex(),
-        "sealing_public": public(private).hex(),
-        "box_context": context.hex(),
-        "box_of_shares_2_and_3": box.hex(),
+        "sealing_privates": [private.hex() for private in privates],
+        "sealing_publics": [public(private).hex() for private in privates],
+        "box_contexts": [context.hex() for context in contexts],
+        "boxes": [box.hex() for box in boxes],
         "batch_maker": hashlib.sha256(
             b"assay/1 batch maker\0" + framed(PLACE) + sender
         ).hexdigest(),

@@ -39,7 +39,6 @@ def seeded() -> Iterator[None]:
     with (
         patch("secrets.token_bytes", draw),
         patch("secrets.token_hex", _hex),
-        patch("Crypto.Protocol.SecretSharing.rng", draw),
         patch.object(mechanism, "add_noise", noisy),
         patch.object(statistics, "add_noise", noisy),
     ):

@@ -8,8 +8,11 @@ one of the two shares it found there, and the requester puts them together (`rec
 Shares are Shamir's (CACM 1979) over GF(2^128) by pycryptodome, whose index of a member is its
 position in the block plus 1. The field has 16 bytes, so a secret of 32 is shared as two halves,
 each with a polynomial of its own: fewer than `threshold` shares tell nothing of either.
-pycryptodome draws the coefficients from os.urandom itself (`Crypto.Protocol.SecretSharing.rng`):
-the one randomness under protocol/ that is not passed in.
+
+A polynomial of degree t - 1 is its values at 0, the secret, and at t - 1 more places. There it may
+take any values, so that it takes what sender and recipient agree on by X25519: the first t - 1
+members need no box, because they know their shares. To whoever lacks both private keys these are
+random (HKDF), as coefficients would be. The other shares are hidden by the same kind of pad.
 """
 
 from __future__ import annotations
@@ -20,8 +23,6 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from Crypto.Protocol.SecretSharing import Shamir
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from protocol.arith.numbers.entropy import SEED_BYTES, Entropy, draw
 from protocol.arith.secagg.agreement import (
@@ -32,6 +33,7 @@ from protocol.arith.secagg.agreement import (
     new_key,
     public_of,
 )
+from protocol.arith.secagg.field import continued
 from protocol.errors import FatalError, Malformed
 from protocol.params import MAX_BLOCK, SHARE_BOX_BYTES, SHARE_BYTES, SHARE_HASH_BYTES
 
@@ -39,11 +41,13 @@ from protocol.params import MAX_BLOCK, SHARE_BOX_BYTES, SHARE_BYTES, SHARE_HASH_
 Kind: TypeAlias = Literal["seed", "key"]
 
 _HALF: Final = 16
-_NONCE: Final = bytes(12)
 _SECRETS: Final = b"assay/1s"
 
 _BOX_CONTEXT: Final = b"assay/1 box context\x00"
-_BOX_KEY: Final = b"assay/1 box key\x00"
+_PADS: Final[Mapping[Kind, bytes]] = {
+    "seed": b"assay/1 seed share pad\x00",
+    "key": b"assay/1 key share pad\x00",
+}
 _SEED_HASH: Final = b"assay/1 seed hash\x00"
 _SHARE_HASHES: Final[Mapping[Kind, bytes]] = {
     "seed": b"assay/1 seed share hash\x00",
@@ -112,19 +116,26 @@ class Reconstruction:
     liar: bool
 
 
-def split(secret: bytes, threshold: int, count: int) -> tuple[bytes, ...]:
-    """Shares of 32 bytes for the positions 0 to count - 1, any `threshold` of which give `secret`.
+def split(secret: bytes, given: Sequence[bytes], count: int) -> tuple[bytes, ...]:
+    """Shares of 32 bytes for the positions 0 to count - 1, any len(given) + 1 of which give
+    `secret`.
 
-    Raises FatalError unless 1 <= threshold <= count <= params.MAX_BLOCK and the secret has 32
-    bytes.
+    `given` are the first of them: random to whoever is not to know the secret. Raises FatalError
+    unless 1 <= len(given) + 1 <= count <= params.MAX_BLOCK, and secret and shares have 32 bytes.
     """
-    if not 1 <= threshold <= count <= MAX_BLOCK:
+    threshold = len(given) + 1
+    if not threshold <= count <= MAX_BLOCK:
         raise FatalError(f"{threshold} of {count} shares; a block has at most {MAX_BLOCK} members")
-    if len(secret) != SHARE_BYTES:
-        raise FatalError(f"a secret to share has {SHARE_BYTES} bytes, this one {len(secret)}")
-    halves = (secret[:_HALF], secret[_HALF:])
-    left, right = (Shamir.split(threshold, count, half, False) for half in halves)
-    return tuple(a + b for (_, a), (_, b) in zip(left, right, strict=True))
+    for what, value in (("secret to share", secret), *(("share", each) for each in given)):
+        if len(value) != SHARE_BYTES:
+            raise FatalError(f"a {what} has {SHARE_BYTES} bytes, this one {len(value)}")
+    known = [
+        [int.from_bytes(value[half], "big") for value in (secret, *given)]
+        for half in (slice(_HALF), slice(_HALF, None))
+    ]
+    others = continued(known, count)
+    made = [b"".join(half.to_bytes(_HALF, "big") for half in halves) for halves in others]
+    return (*given, *made)
 
 
 def join(shares: Mapping[int, bytes], threshold: int) -> bytes:
@@ -169,40 +180,51 @@ def box_context(place: bytes, opening: bytes, sender: bytes, recipient: bytes) -
     return hashlib.sha256(_BOX_CONTEXT + _framed(place, opening, sender, recipient)).digest()
 
 
-def seal(
-    ephemeral_private: bytes,
-    recipient_public: bytes,
-    context: bytes,
-    seed_share: bytes,
-    key_share: bytes,
-) -> bytes:
-    """Both shares for one recipient: 80 bytes of ChaCha20-Poly1305 (RFC 8439).
+def pads(
+    private: bytes, public: bytes, context: bytes, ephemeral: bytes, recipient: bytes
+) -> tuple[bytes, bytes]:
+    """What hides the seed's share and the mask key's share of one recipient, 32 bytes each; of the
+    first t - 1 members they are the shares.
 
-    The nonce is zero: the key comes from a sender key that is drawn for one Ready and then
-    forgotten, from the recipient's, and from `context`, so that it seals this one box. Raises
-    Malformed if the recipient's key is bad.
+    Both ends compute it, each from its own private key and the other's public one. It is used once:
+    the sender's key is drawn for one Ready and then forgotten, and `context` binds it to this box.
+    `ephemeral` and `recipient` are both public keys. Raises Malformed if `public` is bad.
     """
-    secret = agree(ephemeral_private, recipient_public)
-    key = _box_key(secret, context, public_of(ephemeral_private), recipient_public)
+    secret = agree(private, public)
+    info = _framed(context, ephemeral, recipient)
+    return derive(secret, _PADS["seed"] + info), derive(secret, _PADS["key"] + info)
+
+
+def seal(pad: tuple[bytes, bytes], seed_share: bytes, key_share: bytes) -> bytes:
+    """Both shares for one recipient, 64 bytes: exclusive or with its pads.
+
+    Nothing proves here that the bytes are the sender's. Its Ready is signed, and the hashes of both
+    shares stand in it.
+    """
     if len(seed_share) != SHARE_BYTES or len(key_share) != SHARE_BYTES:
         raise FatalError(f"shares to seal have {len(seed_share)} and {len(key_share)} bytes")
-    return ChaCha20Poly1305(key).encrypt(_NONCE, seed_share + key_share, None)
+    return _xor(b"".join(pad), seed_share + key_share)
 
 
 def open_box(
     private: bytes, ephemeral_public: bytes, context: bytes, box: bytes
 ) -> tuple[bytes, bytes]:
-    """(share of the seed, share of the mask key). Raises Malformed if the sender's key is bad, or
-    the box is not one that it sealed to this recipient in this context."""
-    if len(box) != SHARE_BOX_BYTES:
-        raise Malformed(f"a box has {SHARE_BOX_BYTES} bytes, this one {len(box)}")
-    secret = agree(private, ephemeral_public)
-    key = _box_key(secret, context, ephemeral_public, public_of(private))
-    try:
-        plain = ChaCha20Poly1305(key).decrypt(_NONCE, box, None)
-    except InvalidTag:
-        raise Malformed("the box does not open: not sealed to this member, here and now") from None
+    """(share of the seed, share of the mask key), whose hashes are to be compared.
+
+    An empty box is of a member whose shares are its pads. Raises Malformed if the sender's key is
+    bad, or the box is of another length.
+    """
+    if len(box) not in (0, SHARE_BOX_BYTES):
+        raise Malformed(f"a box has {SHARE_BOX_BYTES} bytes or none, this one {len(box)}")
+    pad = pads(private, ephemeral_public, context, ephemeral_public, public_of(private))
+    if not box:
+        return pad
+    plain = _xor(b"".join(pad), box)
     return plain[:SHARE_BYTES], plain[SHARE_BYTES:]
+
+
+def _xor(one: bytes, other: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(one, other, strict=True))
 
 
 def make_ready(
@@ -224,20 +246,25 @@ def make_ready(
     peers = [peer for peer, _ in members]
     if me not in peers or len(set(peers)) != len(peers):
         raise FatalError("a block holds each of its members once, this node among them")
+    if not 1 <= threshold <= len(members):
+        raise FatalError(f"{threshold} of {len(members)} shares make no secret")
     mask_private, mask_key = new_key(entropy)
     secrets = Secrets(mask_private, draw(entropy, SEED_BYTES))
     # An ephemeral key, never the mask key: dropping out reveals that, and would open the boxes.
     share_private, share_key = new_key(entropy)
-    seed_shares = split(secrets.seed, threshold, len(members))
-    key_shares = split(secrets.mask_private, threshold, len(members))
-    boxes = []
+    hidden = []
     for index, (peer, public) in enumerate(members):
         context = box_context(place, opening, me, peer)
         try:
-            box = seal(share_private, public, context, seed_shares[index], key_shares[index])
+            hidden.append(pads(share_private, public, context, share_key, public))
         except Malformed as error:
             raise Malformed(f"sealing key of member {index}: {error}") from None
-        boxes.append(box)
+    known = hidden[: threshold - 1]
+    seed_shares = split(secrets.seed, [seed for seed, _ in known], len(members))
+    key_shares = split(secrets.mask_private, [key for _, key in known], len(members))
+    boxes = [b""] * len(known)
+    for index in range(len(known), len(members)):
+        boxes.append(seal(hidden[index], seed_shares[index], key_shares[index]))
     return secrets, ReadyParts(
         mask_key=mask_key,
         share_key=share_key,
@@ -261,7 +288,7 @@ def check_box(
 
     `private` is the recipient's sealing key, `sender` and `recipient` are peer ids. Raises
     Malformed, saying what is wrong and leaving it to the caller to name the sender: a bad mask key
-    or share key, too few boxes, a box that does not open, a share that its hash does not cover.
+    or share key, too few boxes, a box of another length, a share that its hash does not cover.
     """
     try:
         check_public(parts.mask_key)
@@ -319,11 +346,6 @@ def _hashes(
     return tuple(
         share_hash(kind, share, position, sender, opening) for position, share in enumerate(shares)
     )
-
-
-def _box_key(secret: bytes, context: bytes, ephemeral: bytes, recipient: bytes) -> bytes:
-    """The key of one box: the agreement's, bound to context, sender's key and recipient's key."""
-    return derive(secret, _BOX_KEY + _framed(context, ephemeral, recipient))
 
 
 def _framed(*parts: bytes) -> bytes:

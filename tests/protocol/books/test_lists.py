@@ -199,7 +199,7 @@ BAD_ROSTERS: dict[str, tuple[Change, str]] = {
                 ms[-1],
                 seed_hashes=(bytes(16),) * 6,
                 key_hashes=(bytes(16),) * 6,
-                boxes=(bytes(80),) * 6,
+                boxes=(bytes(64),) * 6,
             ),
         ],
         "does not share among the 5",

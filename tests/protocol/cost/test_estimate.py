@@ -110,14 +110,16 @@ def test_no_message_of_a_round_is_longer_than_its_estimate(
         return len(encode(Frame(encode(signed), b"")))
 
     key = (noise + bytes(32))[:32]
-    hashes, boxes = (key[:16],) * members, (bytes(80),) * members
+    threshold = members // 2 + 1
+    hashes, full = (key[:16],) * members, members - threshold + 1
+    boxes = (b"",) * (members - full) + (bytes(64),) * full
     ready = Ready(key, key, key, key, hashes, hashes, boxes)
     release = Release(key, 3, (key,) * members)
-    assert framed(ready) <= ready_bytes(members) <= framed(ready) + 16
+    assert framed(ready) <= ready_bytes(members, threshold) <= framed(ready) + 16
     assert framed(release) <= release_bytes(members) <= framed(release) + 16
     roster = encode_roster([seal(place, bytes(38), ready, lambda data: bytes(64))] * members)
-    assert len(roster) <= roster_bytes(members) <= len(roster) + 16 * members
-    assert ready_bytes(params.MAX_BLOCK) < 5 * 1024  # what a private message is expected to be
+    assert len(roster) <= roster_bytes(members, threshold) <= len(roster) + 16 * members
+    assert ready_bytes(params.MAX_BLOCK, 17) < 4 * 1024  # what a private message is expected to be
 
 
 @given(specs())

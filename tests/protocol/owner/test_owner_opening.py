@@ -286,7 +286,7 @@ def test_of_two_copies_of_a_home_the_one_that_meets_the_other_leaves() -> None:
     [
         "block 0 stands in a list with 4 of its 5 members, 5 are needed",
         "a roster names a key that no enrolment in its block covers",
-        "member 3: box of member 0: the box does not open",
+        "member 3: share of the seed for member 0: not what its hash covers",
     ],
 )
 def test_a_roster_that_does_not_hold_is_refused_with_its_reason(reason: str) -> None:

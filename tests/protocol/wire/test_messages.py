@@ -101,7 +101,7 @@ ELEMENTS: dict[tuple[type[Any], str], tuple[Any, ...]] = {
     (messages.ToldCards, "frames"): (b"\0",),
     (messages.Ready, "seed_hashes"): (bytes(16),),
     (messages.Ready, "key_hashes"): (bytes(16),),
-    (messages.Ready, "boxes"): (bytes(80),),
+    (messages.Ready, "boxes"): (bytes(64),),
     (messages.Release, "shares"): (bytes(32),),
 }
 

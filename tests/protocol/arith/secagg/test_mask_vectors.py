@@ -18,7 +18,17 @@ from protocol.arith.secagg.masks import (
     pair_seed,
     self_seed,
 )
-from protocol.arith.secagg.sharing import box_context, join, open_box, seal, seed_hash, share_hash
+from protocol.arith.secagg.sharing import (
+    Kind,
+    box_context,
+    join,
+    open_box,
+    pads,
+    seal,
+    seed_hash,
+    share_hash,
+    split,
+)
 from protocol.layout.packing import batch_maker
 
 CASE = json.loads((VECTORS / "masks.json").read_text())
@@ -73,25 +83,43 @@ def test_whole_masks() -> None:
         assert [hex(x) for x in contribution_mask(Residues(n), 2, *arguments)] == residues
 
 
-def test_shares_hashes_and_box() -> None:
-    shares, sender, opening = CASE["sharing"]["shares"], SHARING["sender"], SHARING["opening"]
-    by_position = {index: bytes.fromhex(share) for index, share in enumerate(shares)}
-    for chosen in itertools.combinations(by_position, SHARING["threshold"]):
-        some = {position: by_position[position] for position in chosen}
-        assert join(some, SHARING["threshold"]) == SHARING["secret"]
-    for kind, expected in SHARING["share_hashes_of_position"].items():
-        position = SHARING["position"]
-        made = share_hash(kind, by_position[position], position, sender, opening)
-        assert made.hex() == expected
-    assert seed_hash(SHARING["secret"], opening, sender) == SHARING["seed_hash"]
+@pytest.mark.parametrize("kind", ["seed", "key"])
+def test_shares_and_their_hashes(kind: Kind) -> None:
+    sender, opening, threshold = map(SHARING.get, ("sender", "opening", "threshold"))
+    shares = [bytes.fromhex(share) for share in SHARING["shares"][kind]]
+    secret = bytes.fromhex(SHARING["secrets"][kind])
+    assert split(secret, shares[: threshold - 1], 5) == tuple(shares)
+    for chosen in itertools.combinations(range(5), threshold):
+        assert join({position: shares[position] for position in chosen}, threshold) == secret
+    for position, expected in enumerate(SHARING["share_hashes"][kind]):
+        assert share_hash(kind, shares[position], position, sender, opening).hex() == expected
 
-    context = box_context(SHARING["place"], opening, sender, SHARING["recipient"])
-    assert context == SHARING["box_context"]
-    inside = (by_position[2], by_position[3])
-    box = seal(SHARING["ephemeral_private"], SHARING["sealing_public"], context, *inside)
-    assert box == SHARING["box_of_shares_2_and_3"]
-    opened = open_box(SHARING["sealing_private"], SHARING["ephemeral_public"], context, box)
-    assert opened == inside
+
+def test_boxes() -> None:
+    sender, opening, public = map(SHARING.get, ("sender", "opening", "ephemeral_public"))
+    seeds, keys = SHARING["shares"]["seed"], SHARING["shares"]["key"]
+    assert (
+        seed_hash(bytes.fromhex(SHARING["secrets"]["seed"]), opening, sender)
+        == (SHARING["seed_hash"])
+    )
+    for position in range(5):
+        of = {
+            name: bytes.fromhex(SHARING[name][position])
+            for name in ("recipients", "sealing_privates", "sealing_publics", "boxes")
+        }
+        context = box_context(SHARING["place"], opening, sender, of["recipients"])
+        assert context.hex() == SHARING["box_contexts"][position]
+        inside = bytes.fromhex(seeds[position]), bytes.fromhex(keys[position])
+        pad = pads(
+            SHARING["ephemeral_private"],
+            of["sealing_publics"],
+            context,
+            public,
+            of["sealing_publics"],
+        )
+        made = seal(pad, *inside) if position >= SHARING["threshold"] - 1 else b""
+        assert made == of["boxes"]
+        assert open_box(of["sealing_privates"], public, context, made) == inside
 
 
 def test_makers() -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 from collections.abc import Callable
 
 import pytest
-from Crypto.Protocol import SecretSharing
-from Crypto.Random import get_random_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 from kits.examples import examples
@@ -54,6 +53,10 @@ def ready(entropy_from: Callable[[int], Entropy]) -> tuple[Secrets, ReadyParts]:
     return make_ready(entropy_from(1), OPENING, PLACE, PEERS[SENDER], members, THRESHOLD)
 
 
+def shares_of(secret: bytes, threshold: int, count: int) -> tuple[bytes, ...]:
+    return split(secret, [os.urandom(32) for _ in range(threshold - 1)], count)
+
+
 def opened(parts: ReadyParts, index: int) -> tuple[bytes, bytes]:
     return check_box(KEYS[index][0], parts, index, OPENING, PLACE, PEERS[SENDER], PEERS[index])
 
@@ -67,7 +70,7 @@ def put_together(kind, shares: dict[int, bytes], parts: ReadyParts):
 def test_any_threshold_of_shares_gives_the_secret(secret: bytes, data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 32))
     threshold = data.draw(st.integers(1, count))
-    shares = dict(enumerate(split(secret, threshold, count)))
+    shares = dict(enumerate(shares_of(secret, threshold, count)))
     assert {len(share) for share in shares.values()} == {32}
     chosen = data.draw(
         st.lists(st.sampled_from(range(count)), min_size=threshold, unique=True, max_size=count)
@@ -79,14 +82,14 @@ def test_every_threshold_of_every_block() -> None:
     secret = bytes(range(32))
     for count in (1, 2, 5, 8, 32):
         for threshold in range(1, count + 1):
-            shares = split(secret, threshold, count)
+            shares = shares_of(secret, threshold, count)
             last = {position: shares[position] for position in range(count - threshold, count)}
             assert join(last, threshold) == secret
 
 
 def test_one_share_too_few_gives_another_secret() -> None:
     secret = bytes(range(32))
-    shares = split(secret, 4, 6)
+    shares = shares_of(secret, 4, 6)
     for chosen in itertools.combinations(range(6), 3):
         # interpolated as if three were enough: no half of it comes out
         guess = join({position: shares[position] for position in chosen}, 3)
@@ -94,18 +97,23 @@ def test_one_share_too_few_gives_another_secret() -> None:
         assert guess[16:] != secret[16:]
 
 
-def test_shares_are_fresh_every_time() -> None:
-    assert split(bytes(32), 3, 5) != split(bytes(32), 3, 5)
+def test_shares_that_are_given_stay() -> None:
+    """And fix all others: nothing else is left to chance."""
+    given_ = [os.urandom(32) for _ in range(3)]
+    shares = split(bytes(32), given_, 6)
+    assert list(shares[:3]) == given_
+    assert split(bytes(32), given_, 6) == shares
+    assert split(bytes(31) + b"1", given_, 6)[3:] != shares[3:]
 
 
-@pytest.mark.parametrize(("threshold", "count"), [(0, 5), (6, 5), (-1, 5), (1, 0), (20, 33)])
+@pytest.mark.parametrize(("threshold", "count"), [(6, 5), (1, 0), (20, 33)])
 def test_a_threshold_that_makes_no_sense_is_fatal(threshold: int, count: int) -> None:
     with pytest.raises(FatalError, match="shares"):
-        split(bytes(32), threshold, count)
+        shares_of(bytes(32), threshold, count)
 
 
 def test_joining_refuses_what_are_no_shares() -> None:
-    shares = dict(enumerate(split(bytes(32), 2, 3)))
+    shares = dict(enumerate(shares_of(bytes(32), 2, 3)))
     for wrong, says in (
         ({0: shares[0]}, "1 shares where 2"),
         ({0: shares[0], 1: shares[1][:31]}, "31 bytes"),
@@ -114,8 +122,9 @@ def test_joining_refuses_what_are_no_shares() -> None:
     ):
         with pytest.raises(FatalError, match=says):
             join(wrong, 2)
-    with pytest.raises(FatalError, match="32 bytes"):
-        split(bytes(31), 2, 3)
+    for secret, share in ((31, 32), (32, 31)):
+        with pytest.raises(FatalError, match="32 bytes"):
+            split(bytes(secret), [bytes(share)], 3)
 
 
 def test_the_whole_way(ready: tuple[Secrets, ReadyParts]) -> None:
@@ -147,42 +156,67 @@ def test_two_attempts_have_nothing_in_common(ready: tuple[Secrets, ReadyParts]) 
         assert value != first[name], name
 
 
+@pytest.mark.parametrize("member", [1, 4])
 def test_a_box_opens_for_its_recipient_here_and_now_only(
-    ready: tuple[Secrets, ReadyParts],
+    ready: tuple[Secrets, ReadyParts], member: int
 ) -> None:
-    parts, box = ready[1], ready[1].boxes[4]
-    context = box_context(PLACE, OPENING, PEERS[SENDER], PEERS[4])
-    assert len(box) == 80
-    open_box(KEYS[4][0], parts.share_key, context, box)
-    for other in (
-        box_context(PLACE + b"0", OPENING, PEERS[SENDER], PEERS[4]),
-        box_context(PLACE, b"p" * 32, PEERS[SENDER], PEERS[4]),
-        box_context(PLACE, OPENING, PEERS[1], PEERS[4]),
-        box_context(PLACE, OPENING, PEERS[SENDER], PEERS[5]),
-        box_context(PLACE + OPENING, b"", PEERS[SENDER], PEERS[4]),
-    ):
-        with pytest.raises(Malformed, match="does not open"):
-            open_box(KEYS[4][0], parts.share_key, other, box)
-    with pytest.raises(Malformed, match="does not open"):
-        open_box(KEYS[3][0], parts.share_key, context, box)
-    with pytest.raises(Malformed, match="does not open"):
-        open_box(KEYS[4][0], parts.mask_key, context, box)
+    """Whether it holds shares, or says that they are what both agree on."""
+    parts, box = ready[1], ready[1].boxes[member]
+    context = box_context(PLACE, OPENING, PEERS[SENDER], PEERS[member])
+    assert len(box) == (0 if member < THRESHOLD - 1 else 64)
+    inside = opened(parts, member)
+    assert open_box(KEYS[member][0], parts.share_key, context, box) == inside
+    found = [
+        open_box(KEYS[member][0], parts.share_key, other, box)
+        for other in (
+            box_context(PLACE + b"0", OPENING, PEERS[SENDER], PEERS[member]),
+            box_context(PLACE, b"p" * 32, PEERS[SENDER], PEERS[member]),
+            box_context(PLACE, OPENING, PEERS[0], PEERS[member]),
+            box_context(PLACE, OPENING, PEERS[SENDER], PEERS[5]),
+            box_context(PLACE + OPENING, b"", PEERS[SENDER], PEERS[member]),
+        )
+    ]
+    found.append(open_box(KEYS[3][0], parts.share_key, context, box))
+    found.append(open_box(KEYS[member][0], parts.mask_key, context, box))
+    for seed, key in found:
+        assert seed != inside[0]
+        assert key != inside[1]
     with pytest.raises(Malformed, match="low order"):
-        open_box(KEYS[4][0], LOW_ORDER, context, box)
-    for wrong in (box[:-1], box + b"0", b""):
-        with pytest.raises(Malformed, match="80 bytes"):
-            open_box(KEYS[4][0], parts.share_key, context, wrong)
+        open_box(KEYS[member][0], LOW_ORDER, context, box)
+    for wrong in (bytes(63), bytes(65), bytes(80)):
+        with pytest.raises(Malformed, match="64 bytes or none"):
+            open_box(KEYS[member][0], parts.share_key, context, wrong)
 
 
-@given(bit=st.integers(0, 639))
+def test_no_pad_is_used_twice(ready: tuple[Secrets, ReadyParts]) -> None:
+    """Of members without a box they are the shares; no other share hides behind one of these."""
+    shares = [share for index in range(6) for share in opened(ready[1], index)]
+    assert len(set(shares)) == 12
+    assert [len(box) for box in ready[1].boxes] == [0, 0, 0, 64, 64, 64]
+
+
+@given(bit=st.integers(0, 511))
 def test_any_change_to_a_box_is_noticed(ready: tuple[Secrets, ReadyParts], bit: int) -> None:
     parts = ready[1]
     forged = dataclasses.replace(
         parts, boxes=replaced(parts.boxes, 4, flipped(parts.boxes[4], bit))
     )
-    with pytest.raises(Malformed, match="box of member 4: the box does not open"):
+    with pytest.raises(Malformed, match="for member 4: not what its hash covers"):
         opened(forged, 4)
     opened(forged, 3)
+
+
+def test_a_box_where_none_belongs_and_none_where_one_does(
+    ready: tuple[Secrets, ReadyParts],
+) -> None:
+    parts = ready[1]
+    for index, box in ((1, bytes(64)), (1, bytes(range(64))), (4, b"")):
+        forged = dataclasses.replace(parts, boxes=replaced(parts.boxes, index, box))
+        if box == bytes(64):
+            assert opened(forged, index) == opened(parts, index)  # a pad and nothing: the same
+            continue
+        with pytest.raises(Malformed, match=f"for member {index}: not what its hash covers"):
+            opened(forged, index)
 
 
 @given(kind=st.sampled_from(("seed", "key")), bit=st.integers(0, 127))
@@ -253,7 +287,7 @@ def test_the_other_kind_of_share_and_other_members_are_bad(
 def test_a_sender_whose_shares_make_another_secret_is_named(kind) -> None:
     """Every share matches its hash, and yet what they make is not what was committed to."""
     mask_key = new_key(lambda count: b"k" * count)[1]
-    shares = dict(enumerate(split(b"x" * 32, THRESHOLD, 6)))
+    shares = dict(enumerate(shares_of(b"x" * 32, THRESHOLD, 6)))
     hashes = tuple(
         share_hash(kind, shares[index], index, PEERS[SENDER], OPENING) for index in range(6)
     )
@@ -263,7 +297,7 @@ def test_a_sender_whose_shares_make_another_secret_is_named(kind) -> None:
         seed_hash=seed_hash(b"s" * 32, OPENING, PEERS[SENDER]),
         seed_hashes=hashes,
         key_hashes=hashes,
-        boxes=(bytes(80),) * 6,
+        boxes=(bytes(64),) * 6,
     )
     outcome = put_together(kind, shares, parts)
     assert (outcome.secret, outcome.bad, outcome.liar) == (None, frozenset(), True)
@@ -300,7 +334,7 @@ def test_a_bad_sealing_key_is_named(entropy_from: Callable[[int], Entropy]) -> N
     with pytest.raises(FatalError, match="7 of 6 shares"):
         make_ready(entropy_from(1), OPENING, PLACE, PEERS[0], members, 7)
     with pytest.raises(FatalError, match="shares to seal"):
-        seal(KEYS[0][0], KEYS[1][1], bytes(32), bytes(32), bytes(31))
+        seal((bytes(32), bytes(32)), bytes(32), bytes(31))
 
 
 def test_secrets_travel_as_bytes_and_never_in_words(ready: tuple[Secrets, ReadyParts]) -> None:
@@ -318,19 +352,3 @@ def test_secrets_travel_as_bytes_and_never_in_words(ready: tuple[Secrets, ReadyP
             Secrets.from_bytes(wrong)
     with pytest.raises(FatalError, match="32 bytes"):
         Secrets(bytes(31), bytes(32))
-
-
-def test_where_the_library_takes_its_randomness_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From one name, bound to the system's source: the one randomness that is not passed in."""
-    assert SecretSharing.rng is get_random_bytes
-    drawn: list[int] = []
-
-    def counted(count: int) -> bytes:
-        drawn.append(count)
-        return bytes([len(drawn)]) * count
-
-    monkeypatch.setattr(SecretSharing, "rng", counted)
-    first = split(bytes(32), 4, 6)
-    assert drawn == [16] * 6  # three coefficients beside the secret, for each half
-    drawn.clear()
-    assert split(bytes(32), 4, 6) == first
