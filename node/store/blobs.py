@@ -7,8 +7,8 @@ partial/ until every byte was checked.
 Everything in the home's blobs/ may be served to any peer that knows its digest. Imported data sets
 must never leave, so they have a directory of their own, which no server is given.
 
-Methods block; the daemon calls them on threads. Worker processes open the same directory. The
-directory holds all state, so processes need not tell each other anything.
+Methods block; the daemon calls them on threads. Worker processes open the same directory, which
+holds all state.
 """
 
 from __future__ import annotations
@@ -39,13 +39,11 @@ DEFAULT_QUOTA_BYTES: Final = 64 * 1024**3
 
 #: A blob younger than this is never collected: its reference may be about to be stored.
 GRACE_SECONDS: Final = 3600.0
-
 #: Other processes write too; after so many writes of our own the directory is counted again.
 _RECOUNT_EVERY: Final = 64
 _READ_BYTES: Final = 1024 * 1024
-_TEMPORARY: Final = ".new-"
-#: What is no longer what its name says; kept for whoever looks into it, until it is collected.
-_DAMAGED: Final = ".damaged-"
+#: Unfinished; and what is no longer what its name says, kept for a look until it is collected.
+_TEMPORARY, _DAMAGED = ".new-", ".damaged-"
 _PARTIAL: Final = "partial"
 
 
@@ -180,8 +178,7 @@ class Blobs:
         `BlobLost` if it is not held, or what the disk gives is another: that is set aside, so that
         it can be fetched again.
         """
-        pieces: list[bytes] = []
-        self.check(ref, pieces.append)
+        self.check(ref, (pieces := list[bytes]()).append)
         return b"".join(pieces)
 
     def check(self, ref: BlobRef, take: Callable[[bytes], None] = lambda piece: None) -> None:
