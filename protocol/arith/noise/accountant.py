@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, Context
+from functools import lru_cache
 from typing import Final
 
 from protocol.errors import InputError
@@ -26,14 +27,23 @@ _SLACK: Final = 1e-13
 #: How far above the closed form of the wire's range a multiplier may lie and still fit into it.
 _ROOM: Final = 2.0
 
+#: Answers that are kept: the last ones of each question, some kilobytes.
+_KEPT: Final = 64
+
 _UP: Final = Context(prec=4, rounding=ROUND_CEILING)
 
 
 def spent(charges: Sequence[Charge], delta: float) -> float:
     """An epsilon so that all of `charges` together are (epsilon, delta)-DP, up to 1e-6 too large.
 
-    Infinite where none can be shown. Takes some 10 ms for each distinct (rate, multiplier).
+    Infinite where none can be shown. Takes some 10 ms for each distinct (rate, multiplier), and
+    nothing where the same was asked lately, as a ledger is about its charges.
     """
+    return _spent(tuple(charges), delta)
+
+
+@lru_cache(_KEPT)
+def _spent(charges: tuple[Charge, ...], delta: float) -> float:
     from dp_accounting import dp_event, rdp  # late: with scipy, up to a second
 
     steps = sum(charge.steps for charge in charges)
@@ -52,6 +62,7 @@ def spent(charges: Sequence[Charge], delta: float) -> float:
     return math.ceil(epsilon * 1e6 + 1e-3) / 1e6 if math.isfinite(epsilon) else math.inf
 
 
+@lru_cache(_KEPT)
 def multiplier(epsilon: float, delta: float, rate: float, rounds: int) -> float:
     """The smallest noise multiplier, rounded up to 4 digits, for which `rounds` Poisson-sampled
     steps cost at most (epsilon, delta): `spent` of them says so.

@@ -162,3 +162,13 @@ def test_what_cannot_be_shown_is_refused() -> None:
     with pytest.raises(InputError, match="raise it") as refused:
         multiplier(1e-3, 1e-5, 1.0, 1)
     assert refused.value.field == "privacy.epsilon"
+
+
+def test_what_was_asked_lately_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    charges, delta = [Charge(0.01, 1.5, 7)], 1e-5
+    first, noise = spent(charges, delta), multiplier(2.0, delta, 0.01, 7)
+    monkeypatch.setattr("dp_accounting.rdp.RdpAccountant", None)
+    assert spent(tuple(charges), delta) == first
+    assert multiplier(2.0, delta, 0.01, 7) == noise
+    with pytest.raises(TypeError):
+        spent([Charge(0.01, 1.5, 8)], delta)
