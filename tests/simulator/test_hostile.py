@@ -357,7 +357,7 @@ def _ready(opening: bytes, size: int = 5) -> Ready:
     """Ready in form alone."""
     hashes = (digest("share")[:16],) * size
     keys = digest("mask key"), digest("share key"), digest("seed")
-    return Ready(opening, *keys, hashes, hashes, (bytes(80),) * size)
+    return Ready(opening, *keys, hashes, hashes, (b"no box".ljust(64),) * size)
 
 
 def _outsider(world: World) -> Node:
