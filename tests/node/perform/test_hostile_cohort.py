@@ -120,7 +120,7 @@ def node(tmp_path: Path) -> Node:
 def test_under_another_list_an_index_means_another_member() -> None:
     """What is at stake: the same roster, the same commitment, other shares."""
     zeros = (bytes(16),) * 5
-    body = Ready(*(bytes(32),) * 4, zeros, zeros, (bytes(80),) * 5)
+    body = Ready(*(bytes(32),) * 4, zeros, zeros, (bytes(64),) * 5)
     mates, block = members_before(), held_blocks()[0]
     roster = encode_roster([job().people[m].say(job().place(), body) for m in mates])
     other = build_cohort(job().spec, job().id, others())
