@@ -91,7 +91,7 @@ def large_memory(_: Context) -> Measurement:
 
 
 @cache
-def _flower(context: Context) -> float:
+def _flower(context: Any) -> float:
     """Seconds of a round, the least of two. Raises BenchError."""
     side = context.side("flower")
     size = {"owners": ACCEPTING, "dropped": 0, "threshold": _THRESHOLD, "values": _PARAMETERS}
