@@ -64,14 +64,9 @@ def large(context: Context) -> Measurement:
             "and eight daemons in real processes, with training, disk and network; "
             f"{played.phases[_CHAIN]:.3g} s more are the chain's",
             f"Flower's is arithmetic alone: the same vector and {ACCEPTING} clients in one process "
-            "on one core, nothing sent or stored; its real processes take longer",
+            "on one core, nothing sent or stored. Its real processes are not measured here",
         ],
     )
-
-
-def large_ratio(context: Context) -> Measurement:
-    """The same two, for their ratio."""
-    return large(context)
 
 
 def large_memory(_: Context) -> Measurement:
@@ -90,8 +85,7 @@ def large_memory(_: Context) -> Measurement:
     )
 
 
-@cache
-def _flower(context: Any) -> float:
+def _flower(context: Context) -> float:
     """Seconds of a round, the least of two. Raises BenchError."""
     side = context.side("flower")
     size = {"owners": ACCEPTING, "dropped": 0, "threshold": _THRESHOLD, "values": _PARAMETERS}

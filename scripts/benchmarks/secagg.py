@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scripts.benchmarks.figures import Bar, Context, Figure, Measurement, On, Suite, shown
 from scripts.benchmarks.harness import beside
-from scripts.benchmarks.large import large, large_memory, large_ratio
+from scripts.benchmarks.large import large, large_memory
 from scripts.benchmarks.main_job import of_round, phases
 from scripts.benchmarks.scale import owner, requester, scale
 
@@ -154,14 +154,6 @@ SUITE = Suite(
             unit="s",
             bar=Bar(On.OURS, 4, at_most=True),
             measure=large,
-            peer=_FLOWER,
-        ),
-        Figure(
-            name="large-ratio",
-            what="the same beside the arithmetic of Flower's SecAgg+ alone",
-            unit="s",
-            bar=Bar(On.RATIO, 10),
-            measure=large_ratio,
             peer=_FLOWER,
         ),
         Figure(

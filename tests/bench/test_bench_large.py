@@ -23,7 +23,6 @@ def test_the_figures_have_bars() -> None:
     bars = {f.name: str(f.bar) for f in SUITE.figures if f.name.startswith("large")}
     assert bars == {
         "large": "ours at most 4",
-        "large-ratio": "ratio at least 10",
         "large-memory": "ours at most 400",
     }
 
