@@ -83,7 +83,10 @@ class Recorded:
 
 
 def test_both_sides_are_asked_for_the_same_in_turns() -> None:
-    for figure in (figure for figure in SUITE.figures if figure.peer is not None):
+    """`large` is a job between real processes here, and takes no turns."""
+    for figure in SUITE.figures:
+        if figure.peer is None or figure.name == "large":
+            continue
         context = Recorded()
         assert figure.measure(context).ratio == pytest.approx(2.0)
         names = [name for name, _, _ in context.calls]
