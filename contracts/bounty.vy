@@ -29,14 +29,17 @@
 
 from . import ledger
 from . import money
+from . import paying
 from . import signing
 from . import trees
 
 
 initializes: ledger
+initializes: paying[ledger := ledger]
 
 
 exports: ledger.__interface__
+exports: paying.__interface__
 
 
 struct Merit:
@@ -46,12 +49,10 @@ struct Merit:
     proof: DynArray[trees.SumNode, trees.MAX_DEPTH]
 
 
-_MERIT_BIT: constant(uint256) = 1 << 255
 # Payments of one claim: an account with more rounds claims several times.
 MAX_PAYMENTS: public(constant(uint256)) = 32
-# A payment without its proof: round (1), position (2), block (2), roster
-# digest (32), contribution digest (32).
-_LEAF_BYTES: constant(uint256) = 69
+# A payment without its proof: round (1), position (2), detail (24).
+_LEAF_BYTES: constant(uint256) = 27
 _MAX_PAYMENT_BYTES: constant(uint256) = _LEAF_BYTES + trees.MAX_DEPTH * trees.NODE_BYTES
 # Where the offset of `payments` stands in a claim's data.
 _PAYMENTS: constant(uint256) = 4 + 2 * 32
@@ -347,19 +348,23 @@ def claim(
     """
     @notice Pays an account for its contributions, and its merit. Anybody may
             send the claim; the money goes to the account.
-    @dev Rounds and merit that were paid before are ignored, so that two claims
+    @dev Rounds and merit that were paid before, by a claim or in full, are ignored, so that two claims
          that overlap both go through; a claim with nothing to pay reverts.
          Where a job closed without a sum tree, equal shares of the merit
          follow for all rounds that the account was ever paid for, named or not.
     @param job The job's id.
     @param account The account that stands in the leaves, and is paid.
     @param payments One payment for each round to be paid, in any order, back
-           to back: round (1 byte), position (2), block (2), roster digest
-           (32), contribution digest (32), and the proof's siblings (24 each).
+           to back: round (1 byte), position (2), the leaf's detail (24), and
+           the proof's siblings (24 each).
     @param merit The proof of the account's merit; an amount of zero for none.
     """
     ledger._posted(job)
-    after: uint256 = ledger.paid[job][account]
+    state: uint256 = ledger.words[job].state
+    before: uint256 = ledger.claimed[job][account]
+    # What whole rounds have paid is as good as claimed.
+    settled: uint256 = ledger._settled(job, account, state)
+    known: uint256 = before | settled
     # Proofs are read where they lie. The compiler has checked that `payments`
     # lies in the call's data, at this offset.
     at: uint256 = convert(slice(msg.data, _PAYMENTS, 32), uint256) + 36
@@ -367,16 +372,16 @@ def claim(
     for _: uint256 in range(MAX_PAYMENTS):
         if at >= end:
             break
-        after, at = self._proved(job, account, after, at)
+        known, at = self._proved(job, account, known, at)
     assert at == end, "bounty: payments do not end with a proof, or are more than 32"
-    rounds_bits: uint256 = after ^ ledger.paid[job][account]
+    rounds_bits: uint256 = known ^ (before | settled)
+    after: uint256 = before | rounds_bits
 
     head: uint256 = ledger.words[job].head
-    state: uint256 = ledger.words[job].state
     pot: uint256 = 0
     worth: uint256 = 0
     if ledger._is_by_tree(head):
-        if merit.amount != 0 and after & _MERIT_BIT == 0:
+        if merit.amount != 0 and known & ledger.MERIT_BIT == 0:
             root: trees.SumNode = trees._sum_root(
                 convert(merit.position, uint256), account, merit.amount, merit.proof
             )
@@ -384,24 +389,24 @@ def claim(
             assert root.hash == ledger.words[job].merit_root, "bounty: merit is not under the root"
             assert root.total == pot & ledger.BITS_128, "bounty: merit does not add up to the pot"
             worth = merit.amount
-            after |= _MERIT_BIT
+            after |= ledger.MERIT_BIT
     else:
         assert merit.amount == 0, "bounty: merit without a sum tree"
         if ledger._is_closed(head):
-            due: uint256 = after & ~ledger.shared[job][account]
+            due: uint256 = after & ~(settled | ledger.shared[job][account])
             if due != 0:
                 pot = ledger.words[job].pot
                 contributions: uint256 = (state >> ledger.CONTRIBUTIONS) & ledger.BITS_24
                 share: uint256 = (pot & ledger.BITS_128) // contributions
                 if share != 0:
                     worth = share * ledger._ones(due)
-                    ledger.shared[job][account] = after
+                    ledger.shared[job][account] |= due
     assert rounds_bits != 0 or worth != 0, "bounty: nothing to pay"
 
     pay: uint256 = ledger.words[job].pay
     number: uint256 = ledger._ones(rounds_bits)
     amount: uint256 = number * (pay >> ledger.RATE) + worth
-    ledger.paid[job][account] = after
+    ledger.claimed[job][account] = after
     # The two liabilities and the job's own money bound what its trees can
     # prove: no field borrows from its neighbour.
     assert number <= (state >> ledger.UNPAID) & ledger.BITS_24, "bounty: more than the rate owed"
@@ -412,6 +417,36 @@ def claim(
         ledger.words[job].pot = pot - (worth << ledger.MERIT_LEFT)
     log Claimed(job=job, account=account, amount=amount, rounds_bits=rounds_bits, merit=worth)
     money._push(convert(convert(pay & ledger.BITS_160, uint160), address), account, amount)
+
+
+@external
+@nonreentrant
+def pay(job: bytes32, first: uint16, rounds: uint16, accounts: uint16, merits: uint16):
+    """
+    @notice Pays everybody of whole rounds at once. Anybody may send it. The
+            lists follow the arguments in the call's data, from which the
+            contract rebuilds each round's root: nothing is taken on trust.
+    @dev Behind the arguments, without anything between or behind: the accounts
+         (20 bytes each, ascending); the sum tree's entries in order, if merit
+         is paid (the account's place among them (1), amount (16)); then
+         each round's contributions in order (detail (24), the account's place
+         (1)). What was claimed before is left out. What an account refuses stays
+         its own, by `claim`.
+    @param job The job's id.
+    @param first The first round to be paid: the one after those that are.
+    @param rounds The number of rounds, at most 96; may be zero where merit is
+           paid.
+    @param accounts The number of accounts, at most 256.
+    @param merits The number of the sum tree's entries; zero pays no merit by
+           the tree.
+    """
+    paying._pay(
+        job,
+        convert(first, uint256),
+        convert(rounds, uint256),
+        convert(accounts, uint256),
+        convert(merits, uint256),
+    )
 
 
 @internal
@@ -427,8 +462,9 @@ def _proved(job: bytes32, account: address, known: uint256, at: uint256) -> (uin
     @return (uint256, uint256) The bits with this round's, and where the next
             payment begins.
     """
-    fields: uint256 = convert(slice(msg.data, at, 32), uint256)
-    round: uint256 = fields >> 248
+    # The 32 bytes that end where the leaf's 27 do: before them is more data.
+    fields: uint256 = convert(slice(msg.data, at - 5, 32), uint256)
+    round: uint256 = (fields >> 208) & ledger.BITS_8
     committed: uint256 = ledger.committed[job][round]
     # Rounds end at 254, so that no payment can reach the merit's bit.
     assert committed != 0, "bounty: round is not committed"
@@ -440,12 +476,9 @@ def _proved(job: bytes32, account: address, known: uint256, at: uint256) -> (uin
     bit: uint256 = 1 << round
     if known & bit != 0:
         return known, end
-    position: uint256 = (fields >> 232) & ledger.BITS_16
+    position: uint256 = (fields >> 192) & ledger.BITS_16
     leaf: bytes32 = trees._contribution_leaf(
-        account,
-        convert((fields >> 216) & ledger.BITS_16, uint16),
-        convert(slice(msg.data, at + 5, 32), bytes32),
-        convert(slice(msg.data, at + 37, 32), bytes32),
+        convert(account, uint256) << 96, fields << 64
     )
     root: uint256 = convert(trees._index_root(position, depth, leaf, proof), uint256)
     assert (

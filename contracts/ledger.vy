@@ -37,6 +37,10 @@ struct Job:
     merit_left: uint256
     merit_root: bytes32
     held: uint256
+    # Rounds before this one are paid in full: to everybody that stands in them,
+    # but where `missed` says that it was not delivered.
+    full: uint16
+    merit_full: bool
 
 
 # A job's storage. Bits are named from the lowest. No field can grow into its
@@ -48,7 +52,8 @@ struct Words:
     # posted
     head: uint256
     # held 0..127, unpaid 128..151, contributions 152..175, next round
-    # 176..183, enrolments 184..199, enrolled 200..215
+    # 176..183, enrolments 184..199, enrolled 200..215, rounds paid in full
+    # 216..223, merit paid in full 224
     state: uint256
     # token 0..159, rate 160..255
     pay: uint256
@@ -85,6 +90,9 @@ NOTICE: public(constant(uint256)) = 7200
 MAX_RATE: public(constant(uint256)) = 2**96 - 1
 MAX_ESCROW: public(constant(uint256)) = 2**128 - 1
 
+# The merit's bit beside those of rounds.
+MERIT_BIT: constant(uint256) = 1 << 255
+
 # Where fields begin.
 CLOSES: constant(uint256) = 160
 ROUNDS: constant(uint256) = 224
@@ -96,6 +104,8 @@ CONTRIBUTIONS: constant(uint256) = 152
 NEXT_ROUND: constant(uint256) = 176
 ENROLMENTS: constant(uint256) = 184
 ENROLLED: constant(uint256) = 200
+FULL: constant(uint256) = 216
+MERIT_FULL: constant(uint256) = 224
 RATE: constant(uint256) = 160
 MERIT_LEFT: constant(uint256) = 128
 
@@ -118,12 +128,16 @@ enrolled: HashMap[bytes32, HashMap[uint256, uint256]]
 # @dev Commitments, by job and round, in the same form.
 committed: HashMap[bytes32, HashMap[uint256, uint256]]
 
-# @dev Rounds whose rate was paid, by job and account; the top bit says that
-# the merit of a finished job was.
-paid: public(HashMap[bytes32, HashMap[address, uint256]])
+# @dev Rounds whose rate was paid by a claim, by job and account; the top bit says
+# that the merit of a finished job was.
+claimed: HashMap[bytes32, HashMap[address, uint256]]
 
-# @dev Rounds whose equal share of an unfinished job's merit was paid.
+# @dev Rounds whose equal share of an unfinished job's merit was paid by a claim.
 shared: public(HashMap[bytes32, HashMap[address, uint256]])
+
+# @dev Rounds, and merit in the top bit, that were paid in full while this
+# account's part could not be delivered: it claims them.
+missed: public(HashMap[bytes32, HashMap[address, uint256]])
 
 
 @external
@@ -161,6 +175,21 @@ def rounds(job: bytes32, round: uint16) -> Round:
     """
     word: uint256 = self.committed[job][convert(round, uint256)]
     return Round(root=self._root(word), count=convert(word & BITS_16, uint16))
+
+
+@external
+@view
+def paid(job: bytes32, account: address) -> uint256:
+    """
+    @dev Says what the account cannot claim any more: what was claimed for it,
+         and what was paid in full.
+    @param job The job's id.
+    @param account The account.
+    @return uint256 A bit for each round; the top bit is the merit's. The bit of
+            a round that is paid in full is set, also where the account does not
+            stand in it.
+    """
+    return self.claimed[job][account] | self._settled(job, account, self.words[job].state)
 
 
 @external
@@ -243,6 +272,24 @@ def _root(word: uint256) -> bytes30:
     @return bytes30 The root's first 30 bytes.
     """
     return convert(convert(word >> 16, uint240), bytes30)
+
+
+@internal
+@view
+def _settled(job: bytes32, account: address, state: uint256) -> uint256:
+    """
+    @dev Computes what whole rounds have paid an account, if it stood in them.
+    @param job The job's id.
+    @param account The account.
+    @param state The job's state.
+    @return uint256 A bit for each round; the top bit is the merit's.
+    """
+    if state >> FULL == 0:
+        return 0
+    settled: uint256 = (1 << ((state >> FULL) & BITS_8)) - 1
+    # Unchecked: one bit.
+    settled |= unsafe_mul((state >> MERIT_FULL) & 1, MERIT_BIT)
+    return settled & ~self.missed[job][account]
 
 
 @internal
@@ -345,6 +392,8 @@ def _job(job: bytes32) -> Job:
         merit_left=pot >> MERIT_LEFT,
         merit_root=self.words[job].merit_root,
         held=state & BITS_128,
+        full=convert((state >> FULL) & BITS_8, uint16),
+        merit_full=(state >> MERIT_FULL) & 1 != 0,
     )
 
 

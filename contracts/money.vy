@@ -33,6 +33,18 @@ def _pull(token: address, amount: uint256):
     assert received == amount, "bounty: token delivered another amount"
 
 
+# What a payee may use when somebody else pays it: a wallet that is a contract
+# needs some 10,000. Who needs more sends the claim itself.
+PAYEE_GAS: public(constant(uint256)) = 100_000
+# What a token may use for one of many transfers.
+TOKEN_GAS: constant(uint256) = 250_000
+# What must be left before one of many payments, so that nobody is left out
+# because the sender gave too little: the payee's gas and a 63rd of it
+# (EIP-150), the call, a new account.
+_ENOUGH: constant(uint256) = 160_000
+_ENOUGH_TOKEN: constant(uint256) = 300_000
+
+
 @internal
 def _push(token: address, to: address, amount: uint256):
     """
@@ -45,11 +57,54 @@ def _push(token: address, to: address, amount: uint256):
         return
     if token == empty(address):
         # Raw, because `send` stops at 2300 gas, which a contract's wallet
-        # exceeds. Safe with all gas: the lock is held, storage is final, and
-        # no returned bytes are copied. Who reverts here harms itself alone.
-        raw_call(to, b"", value=amount)
+        # exceeds. The lock is held, storage is final, and no returned bytes
+        # are copied. Who reverts here harms itself alone.
+        if to == msg.sender:
+            raw_call(to, b"", value=amount)
+        else:
+            # A payee cannot burn more of somebody else's gas.
+            raw_call(to, b"", value=amount, gas=PAYEE_GAS)
         return
     # The default covers tokens that return nothing; false is a failure.
     assert extcall IERC20(token).transfer(
         to, amount, default_return_value=True
     ), "bounty: token refused the transfer"
+
+
+@internal
+def _require_token(token: address):
+    """
+    @dev Reverts for a token without code, whose transfers would seem to work.
+    @param token The token; zero for ether.
+    """
+    assert token == empty(address) or token.is_contract, "bounty: token has no code"
+
+
+@internal
+def _try_push(token: address, to: address, amount: uint256) -> bool:
+    """
+    @dev Pays one of many, and says whether that worked: who refuses, or burns
+         its gas, fails nobody else. The caller holds the lock and has storage
+         final for the case that it works.
+    @param token The token, which has code; zero for ether.
+    @param to Who is paid.
+    @param amount The amount.
+    @return bool Whether the payee has it.
+    """
+    if token == empty(address):
+        assert msg.gas >= _ENOUGH, "bounty: too little gas to pay everybody"
+        return raw_call(to, b"", value=amount, gas=PAYEE_GAS, revert_on_failure=False)
+    assert msg.gas >= _ENOUGH_TOKEN, "bounty: too little gas to pay everybody"
+    worked: bool = False
+    said: Bytes[32] = b""
+    worked, said = raw_call(
+        token,
+        abi_encode(to, amount, method_id=method_id("transfer(address,uint256)")),
+        max_outsize=32,
+        gas=TOKEN_GAS,
+        revert_on_failure=False,
+    )
+    # Tokens that return nothing are covered; anything but true is a failure.
+    if not worked or len(said) == 0:
+        return worked
+    return len(said) == 32 and convert(said, uint256) == 1

@@ -7,10 +7,10 @@
 @notice Proofs that a contribution stands at one position of a round, and that
         an account's merit is part of a pot. docs/spec/trees.md states both
         trees; `protocol/trees.py` builds them.
-@dev Each kind of node is hashed under a prefix byte of its own, but inner nodes
-     of the index tree, which alone are hashes of 64 bytes: so no leaf can pass
-     for an inner node, nor a node of one tree for one of the other (RFC 6962,
-     section 2.1).
+@dev Each kind of node is hashed under a prefix byte of its own, but those of the
+     index tree, which alone are hashes of 64 bytes: the 32nd is 1 in a leaf and
+     0 in an inner node. So no leaf can pass for an inner node, nor a node of
+     one tree for one of the other (RFC 6962, section 2.1).
 """
 
 
@@ -23,34 +23,28 @@ struct SumNode:
 MAX_DEPTH: constant(uint256) = 12
 # What a parent hashes of each child in an index tree, and what a proof carries.
 NODE_BYTES: constant(uint256) = 24
-_NODE_MASK: constant(uint256) = (2**192 - 1) * 2**64
+NODE_MASK: constant(uint256) = (2**192 - 1) * 2**64
 
 
-_CONTRIBUTION_LEAF: constant(bytes1) = 0x00
+# In the last byte of a leaf's first word, where an inner node has a zero.
+LEAF_MARK: constant(uint256) = 1
 _SUM_LEAF: constant(bytes1) = 0x02
 _SUM_NODE: constant(bytes1) = 0x03
 
 
 @internal
 @pure
-def _contribution_leaf(
-    account: address, block_index: uint16, roster_digest: bytes32, contribution_digest: bytes32
-) -> bytes32:
+def _contribution_leaf(account: uint256, detail: uint256) -> bytes32:
     """
     @dev Hashes one contribution. Its position is not hashed: the proof's path
          fixes it.
-    @param account The account that the contribution pays.
-    @param block_index The block of owners that it was aggregated in.
-    @param roster_digest The digest of the frozen roster.
-    @param contribution_digest The digest of the encrypted batch.
+    @param account The account that the contribution pays, in the first 20
+           bytes of a word.
+    @param detail What the contribution is, in the first 24 bytes of a word:
+           the hash of its block, roster and batch, which no money depends on.
     @return bytes32 The leaf.
     """
-    return keccak256(
-        concat(
-            _CONTRIBUTION_LEAF,
-            abi_encode(account, block_index, roster_digest, contribution_digest),
-        )
-    )
+    return keccak256(abi_encode(account | LEAF_MARK, detail))
 
 
 @internal
@@ -80,6 +74,33 @@ def _depth(count: uint256) -> uint256:
 
 
 @internal
+@pure
+def _joined(left: uint256, right: uint256) -> uint256:
+    """
+    @dev Hashes an inner node of an index tree: the first 24 bytes of each child
+         as words with 8 zero bytes behind.
+    @param left The left child.
+    @param right The right child.
+    @return uint256 The node.
+    """
+    return convert(keccak256(abi_encode(left & NODE_MASK, right & NODE_MASK)), uint256)
+
+
+@internal
+@pure
+def _padding(height: uint256) -> uint256:
+    """
+    @dev Computes the root of a tree of padding.
+    @param height Its height.
+    @return uint256 The node.
+    """
+    node: uint256 = 0
+    for _: uint256 in range(height, bound=MAX_DEPTH):
+        node = self._joined(node, node)
+    return node
+
+
+@internal
 @view
 def _index_root(position: uint256, depth: uint256, leaf: bytes32, start: uint256) -> bytes32:
     """
@@ -98,7 +119,7 @@ def _index_root(position: uint256, depth: uint256, leaf: bytes32, start: uint256
     # bytes behind. The shift drops what precedes a sibling in the data.
     at: uint256 = start - 8
     for _: uint256 in range(depth, bound=MAX_DEPTH):
-        node = node & _NODE_MASK
+        node = node & NODE_MASK
         sibling: uint256 = convert(slice(msg.data, at, 32), uint256) << 64
         if path & 1 == 0:
             node = convert(keccak256(abi_encode(node, sibling)), uint256)
@@ -127,20 +148,44 @@ def _sum_root(
     @return SumNode The root that the proof leads to.
     """
     assert position >> len(proof) == 0, "trees: position is past the tree"
-    node: SumNode = SumNode(
-        hash=keccak256(concat(_SUM_LEAF, abi_encode(position, account, amount))), total=amount
-    )
+    node: SumNode = self._sum_leaf(position, account, amount)
     path: uint256 = position
     for sibling: SumNode in proof:
-        total: uint256 = node.total + sibling.total
         if path & 1 == 0:
-            node.hash = keccak256(
-                concat(_SUM_NODE, abi_encode(node.hash, node.total, sibling.hash, sibling.total))
-            )
+            node = self._sum_joined(node, sibling)
         else:
-            node.hash = keccak256(
-                concat(_SUM_NODE, abi_encode(sibling.hash, sibling.total, node.hash, node.total))
-            )
-        node.total = total
+            node = self._sum_joined(sibling, node)
         path >>= 1
     return node
+
+
+@internal
+@pure
+def _sum_leaf(position: uint256, account: address, amount: uint256) -> SumNode:
+    """
+    @dev Hashes one account's merit.
+    @param position The leaf's position, from zero.
+    @param account The account.
+    @param amount The merit.
+    @return SumNode The leaf.
+    """
+    return SumNode(
+        hash=keccak256(concat(_SUM_LEAF, abi_encode(position, account, amount))), total=amount
+    )
+
+
+@internal
+@pure
+def _sum_joined(left: SumNode, right: SumNode) -> SumNode:
+    """
+    @dev Hashes an inner node of a sum tree. The addition is checked.
+    @param left The left child.
+    @param right The right child.
+    @return SumNode The node.
+    """
+    return SumNode(
+        hash=keccak256(
+            concat(_SUM_NODE, abi_encode(left.hash, left.total, right.hash, right.total))
+        ),
+        total=left.total + right.total,
+    )

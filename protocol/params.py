@@ -65,6 +65,15 @@ MAX_ROUNDS: Final = 255
 #: Rounds in one claim: the contract's limit, which bounds its memory. More rounds are more claims.
 MAX_CLAIM_ROUNDS: Final = 32
 
+#: Accounts and rounds in one payment of whole rounds, the contract's limits: a byte names an
+#: account, and rounds are bits beside it in a word.
+MAX_WHOLE_ACCOUNTS: Final = 256
+MAX_WHOLE_ROUNDS: Final = 96
+
+#: Contributions in one payment of whole rounds: 61 KB of calldata, about 2 million gas beside what
+#: accounts are paid by. More are more payments.
+MAX_WHOLE_CONTRIBUTIONS: Final = 2048
+
 #: Owners enrolled in one job.
 MAX_COHORT: Final = 4096
 

@@ -15,7 +15,7 @@ from protocol import params
 from protocol.books.enrolment import Cohort
 from protocol.books.lists import Leaf, leaf_hash
 from protocol.books.merit import MAX_WEIGHT, merit_shares, merit_weights
-from protocol.books.trees import IndexTree, Merit, SumNode, SumTree
+from protocol.books.trees import IndexTree, Merit, SumNode, SumTree, contribution_detail
 from protocol.wire.codec import Amount, Range, Size, Wire, decode, encode
 from protocol.wire.messages import Address, Attempt, BlobSize, Digest, Index, NoDigest, Round
 
@@ -107,8 +107,8 @@ def split_claim(proof: ClaimProof) -> tuple[ClaimProof, ...]:
 
 
 def encode_payments(rounds: Sequence[RoundClaim]) -> bytes:
-    """`claim`'s payments: round (1 byte), position (2), block (2), roster digest (32), contribution
-    digest (32) and the proof's siblings of each round, back to back.
+    """`claim`'s payments: round (1 byte), position (2), the leaf's detail (24) and the proof's
+    siblings of each round, back to back.
 
     Raises ValueError past MAX_CLAIM_ROUNDS and OverflowError on a number that does not fit.
     """
@@ -117,9 +117,12 @@ def encode_payments(rounds: Sequence[RoundClaim]) -> bytes:
     out = bytearray()
     for each in rounds:
         out += each.round.to_bytes(1, "big")
-        out += each.position.to_bytes(2, "big") + each.block.to_bytes(2, "big")
-        out += each.roster_digest + each.contribution_digest + b"".join(each.proof)
+        out += each.position.to_bytes(2, "big") + b"".join((_detail(each), *each.proof))
     return bytes(out)
+
+
+def _detail(each: RoundClaim) -> bytes:
+    return contribution_detail(each.block, each.roster_digest, each.contribution_digest)
 
 
 def encode_evidence(evidence: Evidence) -> bytes:

@@ -2,8 +2,8 @@
 
 docs/spec/trees.md states both; contracts/trees.vy verifies them. Every kind of node is hashed
 under a prefix byte of its own (RFC 6962, section 2.1), so that no leaf passes for an inner node,
-nor a node of one tree for one of the other. The index tree's inner nodes have none: they alone are
-hashes of 64 bytes. Digests are Keccak-256, 32 bytes; integers are hashed as 32-byte big-endian
+nor a node of one tree for one of the other. The index tree's nodes have none: they alone are
+hashes of 64 bytes, and the 32nd is 1 in a contribution's leaf, 0 in an inner node. Digests are Keccak-256, 32 bytes; integers are hashed as 32-byte big-endian
 words, addresses left-padded to a word (the contract's abi.encode).
 """
 
@@ -18,7 +18,8 @@ from eth_hash.auto import keccak
 from protocol.addresses import ADDRESS_BYTES
 from protocol.params import MAX_COHORT
 
-_CONTRIBUTION_LEAF: Final = b"\x00"
+#: Behind the account in a contribution's leaf; where an inner node has zeros.
+_LEAF_MARK: Final = bytes(11) + b"\x01"
 _SUM_LEAF: Final = b"\x02"
 _SUM_NODE: Final = b"\x03"
 _ENROLMENT_LEAF: Final = b"\x04"
@@ -68,18 +69,29 @@ def depth_of(count: int) -> int:
     return (count - 1).bit_length()
 
 
+def contribution_detail(block: int, roster_digest: bytes, contribution_digest: bytes) -> bytes:
+    """What a contribution is, NODE_BYTES: its block, its frozen roster, its batch.
+
+    No pay depends on it, so that the contract sees only this. Raises ValueError on a field of the
+    wrong size.
+    """
+    if not 0 <= block < 1 << 16:
+        raise ValueError(f"a block's index is 0 to 65535, not {block}")
+    fields = _word(block), _digest(roster_digest), _digest(contribution_digest)
+    return keccak(b"".join(fields))[:NODE_BYTES]
+
+
 def contribution_leaf(
     account: bytes, block: int, roster_digest: bytes, contribution_digest: bytes
 ) -> bytes:
-    """The leaf of one contribution: who is paid, its block, its frozen roster, its batch.
+    """The leaf of one contribution: who is paid, and its detail.
 
     The leaf's position in the tree is not hashed: the proof's path fixes it. Raises ValueError on
     a field of the wrong size.
     """
-    if not 0 <= block < 1 << 16:
-        raise ValueError(f"a block's index is 0 to 65535, not {block}")
-    fields = _account_word(account), _word(block), _digest(roster_digest)
-    return keccak(b"".join((_CONTRIBUTION_LEAF, *fields, _digest(contribution_digest))))
+    paid = _account_word(account)[-ADDRESS_BYTES:] + _LEAF_MARK
+    detail = contribution_detail(block, roster_digest, contribution_digest)
+    return keccak(paid + detail + _NODE_PADDING)
 
 
 def enrolment_leaf(enrolment_digest: bytes) -> bytes:

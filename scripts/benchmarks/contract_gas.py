@@ -7,6 +7,7 @@ one that never did costs 25,000 more, once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -19,9 +20,10 @@ from web3.types import TxParams, Wei
 from contracts.build import SOURCE, compile_contract
 from protocol.addresses import to_checksum
 from protocol.books.evidence import RoundClaim, encode_payments
-from protocol.books.trees import IndexTree, Merit, SumTree, contribution_leaf
+from protocol.books.trees import IndexTree, Merit, SumTree, contribution_detail, contribution_leaf
 from protocol.books.typed_data import Commitment, Domain, commitment_digest
-from protocol.params import MAX_CLAIM_ROUNDS
+from protocol.books.whole import encode_whole
+from protocol.params import MAX_CLAIM_ROUNDS, MAX_WHOLE_ACCOUNTS
 
 #: Cohorts that figures are taken at.
 SMALLEST: Final = 10
@@ -89,12 +91,12 @@ class Meter:
         }
         self.w3.eth.send_transaction(terms)
 
-    def post(self, rounds: int, cohort: int) -> tuple[bytes, int]:
+    def post(self, rounds: int, cohort: int, merit: int = _MERIT) -> tuple[bytes, int]:
         """A job that pays in ether, with merit; and the gas."""
         self._specs += 1
         spec = keccak(b"spec %d" % self._specs)
-        terms = (spec, "0x" + "00" * 20, rounds, cohort, _RATE, _MERIT, _NOW + 10**6)
-        value = rounds * cohort * _RATE + _MERIT
+        terms = (spec, "0x" + "00" * 20, rounds, cohort, _RATE, merit, _NOW + 10**6)
+        value = rounds * cohort * _RATE + merit
         gas = self.send(self.bounty.functions.post(*terms), value)
         return bytes(self.bounty.functions.job_id(self.sender, spec).call()), gas
 
@@ -132,6 +134,29 @@ class Meter:
         )
         return self.send(call)
 
+    def pay(
+        self, job: bytes, rounds: int, count: int, merit: Sequence[Merit] = (), first: int = 0
+    ) -> int:
+        """One payment of whole rounds, `count` contributions each."""
+        detail = contribution_detail(0, _ROSTER, _BATCH)
+        listed = [(owner(n), detail) for n in range(count)]
+        call = encode_whole(first, [listed] * rounds, merit)
+        for account, _ in listed:
+            self.fund(account)
+        numbers = [call.first, call.rounds, call.accounts, call.merits]
+        data = bytes.fromhex(self.bounty.encode_abi("pay", [job, *numbers])[2:]) + call.lists
+        terms: TxParams = {
+            "from": self.sender,
+            "to": self.bounty.address,
+            "data": data,
+            "gas": 12_000_000,
+            "gasPrice": Wei(10**10),
+        }
+        receipt = self.w3.eth.get_transaction_receipt(self.w3.eth.send_transaction(terms))
+        if receipt["status"] != 1:
+            raise ValueError("pay reverted")
+        return int(receipt["gasUsed"])
+
     def withdraw(self, job: bytes) -> int:
         """What lies above the liabilities."""
         return self.send(self.bounty.functions.withdraw(job))
@@ -150,8 +175,11 @@ def calls(count: int, experimental: bool = False) -> dict[str, int]:
     return gas
 
 
-def whole_job(experimental: bool = False, owners: int = 5, rounds: int = 10) -> dict[str, int]:
-    """Gas of all calls of a job, by call, `post` to the last claim; all owners have merit."""
+def whole_job(
+    experimental: bool = False, owners: int = 5, rounds: int = 10, *, whole: bool = True
+) -> dict[str, int]:
+    """Gas of all calls of a job, by call, `post` to the last pay; all owners have merit. They are
+    paid in whole rounds, or by claims."""
     meter = Meter(experimental)
     job, post = meter.post(rounds, owners)
     gas = {"post": post, "enrol": meter.enrol(job, owners)}
@@ -159,6 +187,8 @@ def whole_job(experimental: bool = False, owners: int = 5, rounds: int = 10) -> 
     entries = [Merit(owner(n), _MERIT // owners) for n in range(owners)]
     merit = SumTree(entries)
     gas["finish"] = meter.finish(job, merit)
+    if whole:
+        return gas | {"pay": meter.pay(job, rounds, owners, entries)}
     gas["claim"] = sum(
         meter.claim(
             job,
@@ -172,13 +202,27 @@ def whole_job(experimental: bool = False, owners: int = 5, rounds: int = 10) -> 
     return gas
 
 
+def whole_rounds(experimental: bool = False) -> dict[str, int]:
+    """Gas of `pay` where it is largest: many accounts, many rounds."""
+    meter = Meter(experimental)
+    job, _ = meter.post(MAX_CLAIM_ROUNDS, MAX_WHOLE_ACCOUNTS, 0)
+    for number in range(9):
+        meter.commit(job, number, MAX_WHOLE_ACCOUNTS)
+    gas = {"pay, 1 round, 256 owners": meter.pay(job, 1, MAX_WHOLE_ACCOUNTS)}
+    gas["pay, 8 rounds, 256 owners"] = meter.pay(job, 8, MAX_WHOLE_ACCOUNTS, first=1)
+    return gas
+
+
 def row(experimental: bool) -> dict[str, int]:
     """All that the table holds of one code generator, by call."""
     found = {}
     for count in (SMALLEST, LARGEST):
         for call, gas in calls(count, experimental).items():
             found[f"{call}, {count} owners"] = gas
-    return found | {f"all of a job: {c}": n for c, n in whole_job(experimental).items()}
+    found |= whole_rounds(experimental)
+    found |= {f"all of a job: {c}": n for c, n in whole_job(experimental).items()}
+    claims = whole_job(experimental, whole=False)["claim"]
+    return found | {"all of a job: claim, instead of pay": claims}
 
 
 def main() -> None:

@@ -221,9 +221,9 @@ def test_a_claim_of_more_than_32_payments_is_refused(world: World) -> None:
 
 def test_payments_longer_than_32_of_the_deepest_are_refused_unread(world: World) -> None:
     job = world.post()
-    # 32 payments under 4096 leaves have 32 * (69 + 12 * 24) bytes.
+    # 32 payments under 4096 leaves have 32 * (27 + 12 * 24) bytes.
     address = world.w3.to_checksum_address(owner(1))
-    longest = 32 * (69 + 12 * 24)
+    longest = 32 * (27 + 12 * 24)
     for size, reason in ((longest, "round is not committed"), (longest + 1, UNNAMED)):
         claiming = world.bounty.functions.claim(job, address, bytes(size), NOTHING)
         world.refused(claiming, reason)

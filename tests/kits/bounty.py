@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from web3 import EthereumTesterProvider, Web3
 from contracts.build import SOURCE, compile_contract
 from kits.paths import TESTS
 from protocol.addresses import to_checksum
-from protocol.books.trees import IndexTree, Merit, SumTree, contribution_leaf
+from protocol.books.trees import IndexTree, Merit, SumTree, contribution_detail, contribution_leaf
 from protocol.books.typed_data import Commitment, Domain, commitment_digest
+from protocol.books.whole import WholePay, encode_whole
 
 MOCKS = TESTS / "contract" / "mocks"
 ETHER = "0x" + "00" * 20
@@ -76,9 +77,7 @@ def packed(payments: Sequence[tuple[Any, ...]]) -> bytes:
     return b"".join(
         number.to_bytes(1, "big")
         + position.to_bytes(2, "big")
-        + block.to_bytes(2, "big")
-        + roster
-        + digest
+        + contribution_detail(block, roster, digest)
         + b"".join(proof)
         for number, position, block, roster, digest, proof in payments
     )
@@ -92,6 +91,23 @@ def merit_claim(tree: SumTree, entries: list[Merit], account: bytes) -> tuple[An
     position = [entry.account for entry in entries].index(account)
     proof = [(node.hash, node.total) for node in tree.proof(position)]
     return position, entries[position].amount, proof
+
+
+class Raw:
+    """A call with bytes behind its arguments, as `send` and `refused` take calls."""
+
+    def __init__(self, world: World, name: str, arguments: list[Any], tail: bytes) -> None:
+        self.fn_name, self._world = name, world
+        self.data = bytes.fromhex(world.bounty.encode_abi(name, arguments)[2:]) + tail
+
+    def transact(self, terms: dict[str, Any]) -> Any:
+        return self._world.w3.eth.send_transaction(self._message(terms))
+
+    def call(self, terms: dict[str, Any]) -> Any:
+        return self._world.w3.eth.call(self._message(terms))
+
+    def _message(self, terms: dict[str, Any]) -> Any:
+        return {**terms, "to": self._world.bounty.address, "data": self.data}
 
 
 class World:
@@ -229,6 +245,37 @@ class World:
     ) -> dict[str, Any]:
         receipt = self.send(self.claiming(job, account, payments, merit), self.anybody)
         return self.event(receipt, "Claimed")
+
+    def paying(
+        self, job: bytes, books: Sequence[Book], merit: Sequence[Merit] = (), first: int = 0
+    ) -> Raw:
+        """`pay` of whole rounds, by the product's encoder."""
+        rounds = [
+            [
+                (each.account, contribution_detail(each.block, each.roster, each.digest))
+                for each in listed.contributions
+            ]
+            for listed in books
+        ]
+        return self.paying_lists(job, encode_whole(first, rounds, merit))
+
+    def paying_lists(self, job: bytes, call: WholePay, **changes: int) -> Raw:
+        call = replace(call, **changes)
+        numbers = [call.first, call.rounds, call.accounts, call.merits]
+        return Raw(self, "pay", [job, *numbers], call.lists)
+
+    def pay(
+        self, job: bytes, books: Sequence[Book], merit: Sequence[Merit] = (), first: int = 0
+    ) -> dict[bytes, tuple[int, int]]:
+        """Pays whole rounds as anybody: round bits and amount of each account, as the event says."""
+        receipt = self.send(self.paying(job, books, merit, first), self.anybody)
+        event = self.event(receipt, "Paid")
+        assert (event["first"], event["rounds"]) == (first, len(books))
+        words = event["payments"]
+        return {
+            (word >> 96).to_bytes(20, "big"): ((word & (2**96 - 1)) << first, amount)
+            for word, amount in zip(words[::2], words[1::2], strict=True)
+        }
 
     def job(self, job: bytes) -> dict[str, Any]:
         names = [component["name"] for component in self.outputs["jobs"][0]["components"]]

@@ -310,14 +310,12 @@ class _Call:
             round_ = data[at]
             require(round_ < len(held.committed), "round is not committed")
             root, count, _ = held.committed[round_]
-            end = at + 69 + depth_of(count) * NODE_BYTES
+            end = at + 27 + depth_of(count) * NODE_BYTES
             if not known >> round_ & 1:
                 position = int.from_bytes(data[at + 1 : at + 3], "big")
-                block = int.from_bytes(data[at + 3 : at + 5], "big")
-                leaf = contribution_leaf(
-                    account, block, data[at + 5 : at + 37], data[at + 37 : at + 69]
-                )
-                steps = range(at + 69, end, NODE_BYTES)
+                detail = data[at + 3 : at + 27]
+                leaf = keccak(account + bytes(11) + b"\x01" + detail + bytes(8))
+                steps = range(at + 27, end, NODE_BYTES)
                 proof = tuple(data[step : step + NODE_BYTES] for step in steps)
                 fits = verify_index(root, count, position, leaf, proof)
                 require(fits, "contribution is not under the round's root")

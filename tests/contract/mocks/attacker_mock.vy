@@ -9,12 +9,16 @@ data: public(Bytes[8192])
 calls: public(uint256)
 worked: public(bool)
 refuses: public(bool)
+burns: public(bool)
 
 
 @external
 @payable
 def __default__():
     assert not self.refuses, "attacker: no thanks"
+    if self.burns:
+        for i: uint256 in range(1000000):
+            self.calls += 1
     if self.target != empty(address):
         self.calls += 1
         self.worked = raw_call(self.target, self.data, revert_on_failure=False)
@@ -29,6 +33,11 @@ def call_back(target: address, data: Bytes[8192]):
 @external
 def refuse(refuses: bool):
     self.refuses = refuses
+
+
+@external
+def burn(burns: bool):
+    self.burns = burns
 
 
 @external

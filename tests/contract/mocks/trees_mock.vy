@@ -11,10 +11,10 @@ from contracts import trees
 
 @external
 @view
-def contribution_leaf(
-    account: address, block_index: uint16, roster_digest: bytes32, contribution_digest: bytes32
-) -> bytes32:
-    return trees._contribution_leaf(account, block_index, roster_digest, contribution_digest)
+def contribution_leaf(account: address, detail: bytes24) -> bytes32:
+    return trees._contribution_leaf(
+        convert(account, uint256) << 96, convert(convert(detail, bytes32), uint256)
+    )
 
 
 @external

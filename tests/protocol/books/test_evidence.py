@@ -21,7 +21,14 @@ from protocol.books.evidence import (
     split_claim,
 )
 from protocol.books.merit import MAX_WEIGHT
-from protocol.books.trees import NO_MERIT, Merit, contribution_leaf, verify_index, verify_sum
+from protocol.books.trees import (
+    NO_MERIT,
+    Merit,
+    contribution_detail,
+    contribution_leaf,
+    verify_index,
+    verify_sum,
+)
 from protocol.errors import Malformed
 
 
@@ -151,8 +158,8 @@ def test_a_round_that_two_members_prove_for_one_account_is_claimed_once() -> Non
 
 def test_payments_are_flat_bytes() -> None:
     first = RoundClaim(254, 4095, 258, b"r" * 32, b"c" * 32, (b"s" * 24, b"t" * 24))
-    head = bytes([254, 0x0F, 0xFF, 1, 2])
-    said = head + b"r" * 32 + b"c" * 32 + b"s" * 24 + b"t" * 24
+    detail = contribution_detail(258, b"r" * 32, b"c" * 32)
+    said = bytes([254, 0x0F, 0xFF]) + detail + b"s" * 24 + b"t" * 24
     assert encode_payments([first]) == said
     assert encode_payments([first] * 32) == said * 32
     assert encode_payments([]) == b""

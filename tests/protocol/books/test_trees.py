@@ -22,6 +22,7 @@ from protocol.books.trees import (
     Merit,
     SumNode,
     SumTree,
+    contribution_detail,
     contribution_leaf,
     depth_of,
     enrolment_leaf,
@@ -157,11 +158,13 @@ def test_fields_of_the_wrong_size_are_refused() -> None:
 
 
 def test_no_kind_of_node_passes_for_another() -> None:
-    """The same 128 bytes as a contribution's leaf and as a sum tree's inner node."""
-    left, right = SumNode(bytes(12) + bytes(range(20)), 3), SumNode(bytes([1]) * 32, 2)
-    leaf = contribution_leaf(left.hash[12:], left.total, right.hash, right.total.to_bytes(32))
-    content = left.hash + left.total.to_bytes(32) + right.hash + right.total.to_bytes(32)
-    assert leaf == keccak(b"\x00" + content) != keccak(b"\x03" + content)
+    """An account and a detail that look like two nodes: the 32nd byte tells them apart."""
+    account, roster, batch = bytes([1]) * 20, bytes(32), bytes([2]) * 32
+    leaf = contribution_leaf(account, 0, roster, batch)
+    detail = contribution_detail(0, roster, batch)
+    left, right = account.ljust(32, b"\x00"), detail.ljust(32, b"\x00")
+    assert leaf == keccak(left[:-1] + b"\x01" + right) != index_root([left, right])
+    assert index_root([left, right]) == keccak(left + right)
 
 
 @given(entry_lists)
@@ -234,6 +237,7 @@ def test_no_merit_has_the_empty_root() -> None:
 def test_the_leaf_vectors() -> None:
     for case in VECTORS["contribution_leaves"]:
         account, roster, digest = unhex([case["account"], case["roster"], case["contribution"]])
+        assert contribution_detail(case["block"], roster, digest).hex() == case["detail"]
         assert contribution_leaf(account, case["block"], roster, digest).hex() == case["leaf"]
     for case in VECTORS["enrolment_leaves"]:
         assert enrolment_leaf(bytes.fromhex(case["digest"])).hex() == case["leaf"]
