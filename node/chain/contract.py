@@ -6,7 +6,7 @@ Importing this imports web3 (0.8 s): `ChainClient.open` does it in a worker thre
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from eth_abi.exceptions import DecodingError, EncodingError
 from eth_utils.abi import get_abi_output_types
@@ -22,6 +22,9 @@ from protocol.params import MAX_COHORT, MAX_ROUNDS
 
 #: What the contract takes of these fields at most, narrower than their types (contracts/ledger.vy).
 _LIMITS = {"round": MAX_ROUNDS, "rounds": MAX_ROUNDS, "count": MAX_COHORT, "cohort": MAX_COHORT}
+
+#: The payment of whole rounds.
+PAY: Final = "pay"
 
 _PANICS = {
     0x01: "assertion failed",
@@ -58,9 +61,15 @@ class Codec:
         self._events = {event.topic: event for event in events}
 
     def encode(self, function: str, args: Sequence[Any]) -> bytes:
-        """Calldata of a call. Raises InputError for an unknown function or wrong arguments."""
+        """Calldata of a call. Raises InputError for an unknown function or wrong arguments.
+
+        Behind the arguments of `pay` follow its lists as they are: they are its last one here.
+        """
+        tail = b""
+        if function == PAY and args:
+            args, tail = args[:-1], args[-1]
         try:
-            return bytes.fromhex(self._contract.encode_abi(function, list(args))[2:])
+            return bytes.fromhex(self._contract.encode_abi(function, list(args))[2:]) + tail
         except _CODEC_ERRORS as error:
             raise InputError(f"cannot be encoded for the contract: {error}", function) from error
 

@@ -72,13 +72,49 @@ class Withdrawn:
     amount: int
 
 
-ContractEvent = Posted | Enrolled | Committed | Finished | Cancelled | Claimed | Withdrawn
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """Whole rounds were paid. `payments` has two words an account: its 20 bytes over a bit for each
+    round that it was paid for, from `first` on; and the amount, with what merit is in it."""
+
+    job: bytes
+    first: int
+    rounds: int
+    merit: bool
+    payments: tuple[int, ...]
+
+
+#: Events that say one thing.
+Single = Posted | Enrolled | Committed | Finished | Cancelled | Claimed | Withdrawn
+ContractEvent = Single | Paid
 
 #: By the event's name in the ABI.
 EVENTS: Final[dict[str, type[ContractEvent]]] = {
     cls.__name__: cls
-    for cls in (Posted, Enrolled, Committed, Finished, Cancelled, Claimed, Withdrawn)
+    for cls in (Posted, Enrolled, Committed, Finished, Cancelled, Claimed, Withdrawn, Paid)
 }
+
+#: Beside an account in a word of `Paid`: its rounds.
+_ROUND_BITS: Final = 96
+
+
+def claims_of(event: ContractEvent, rate: int) -> tuple[Claimed, ...]:
+    """What an event says that accounts were paid, by the job's rate a contribution: one each.
+
+    Whole rounds are as many claims as accounts were paid; whom they did not reach is not there.
+    """
+    if isinstance(event, Claimed):
+        return (event,)
+    if not isinstance(event, Paid):
+        return ()
+    found = []
+    for word, amount in zip(event.payments[::2], event.payments[1::2], strict=False):
+        if amount:
+            bits = word & ((1 << _ROUND_BITS) - 1)
+            account = (word >> _ROUND_BITS).to_bytes(20, "big")
+            merit = amount - rate * bits.bit_count()
+            found.append(Claimed(event.job, account, amount, bits << event.first, merit))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ class JobView:
     merit_left: int
     merit_root: bytes
     held: int
+    full: int
+    merit_full: bool
 
 
 @dataclass(frozen=True, slots=True)

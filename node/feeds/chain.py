@@ -49,7 +49,9 @@ class ChainFollower:
             given += [(m.key, inputs.ChainReorg(at, batch.reorg_to)) for m in machines]
         for event in await self._untold(batch):
             if event.job in self._engine.machines:
-                given.append((event.job, to_input(at, event.block, event.event)))
+                rate = self._engine.machines[event.job].context.spec.payment.rate
+                told = to_inputs(at, event.block, event.event, rate)
+                given += [(event.job, each) for each in told]
         head = inputs.ChainHead(at, batch.head.number, batch.head.timestamp)
         given += [(m.key, head) for m in machines if _follows_chain(m)]
         await self._engine.feed_all(given, also=partial(self._store, batch=batch))
@@ -94,7 +96,12 @@ class ChainFollower:
             stored = await self._services.store.read(partial(jobs.contract_events, job=machine.key))
             past = [(e.block, e.event) for e in read] or [(e.block, e.event) for e in stored]
             at = self._services.clock.ms()
-            told = [(machine.key, to_input(at, block, event)) for block, event in past]
+            rate = machine.context.spec.payment.rate
+            told = [
+                (machine.key, each)
+                for block, event in past
+                for each in to_inputs(at, block, event, rate)
+            ]
 
             def write(tx: Transaction) -> None:
                 also(tx)
@@ -143,8 +150,16 @@ def _follows_chain(machine: Machine) -> bool:
     return not machine.broken and (waits or state.phase not in OVER)
 
 
-def to_input(at: int, block: int, said: ContractEvent) -> inputs.Input:
-    """One contract event, mined in `block`, as the machines of its job are told it."""
+def to_inputs(at: int, block: int, said: ContractEvent, rate: int) -> list[inputs.Input]:
+    """One contract event, mined in `block`, as the machines of its job are told it: `Paid` as what
+    each account has of it, by the job's rate."""
+    if isinstance(said, events.Paid):
+        claims = events.claims_of(said, rate)
+        return [inputs.ChainClaimed(at, block, each.account, each.amount) for each in claims]
+    return [_to_input(at, block, said)]
+
+
+def _to_input(at: int, block: int, said: events.Single) -> inputs.Input:
     match said:
         case events.Posted():
             return inputs.ChainPosted(at, block)

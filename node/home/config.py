@@ -67,6 +67,8 @@ class Config:
     workers: int = 1
     #: Receives what data sets earn, unless their policies name another; None: the home's account.
     payout: bytes | None = None
+    #: Jobs that this home posts pay everybody in whole rounds, and not by a claim each.
+    whole_rounds: bool = True
     #: Data sets that share more than this part of the smaller one's rows share one privacy budget.
     overlap: float = DEFAULT_OVERLAP
 
@@ -153,6 +155,7 @@ SETTINGS: Final[dict[str, str]] = {
     "node.log_format": "log_format",
     "node.workers": "workers",
     "payout.account": "payout",
+    "jobs.whole_rounds": "whole_rounds",
     "privacy.overlap": "overlap",
 }
 
@@ -242,6 +245,7 @@ def render_config(config: Config) -> str:
             None if config.payout is None else to_checksum(config.payout),
             to_checksum(bytes(19) + b"\x01"),
         ),
+        whole_rounds=json.dumps(config.whole_rounds),
         overlap=config.overlap,
         max_overlap=MAX_OVERLAP,
     )
@@ -339,6 +343,10 @@ def _convert(name: str, value: object) -> object:
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise InputError(f"is {value!r:.200}; a number is needed", name)
         return float(value)
+    if name == "jobs.whole_rounds":
+        if not isinstance(value, bool):
+            raise InputError(f"is {value!r:.200}; true or false is needed", name)
+        return value
     wanted: type = int if name in _NUMBERS else str
     if not isinstance(value, wanted) or isinstance(value, bool):
         kind = "a whole number" if wanted is int else "a string"

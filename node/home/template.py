@@ -48,6 +48,11 @@ workers = {workers}
 # (`payout`).
 {payout}
 
+[jobs]
+# Whether a job that this home posts pays everybody in one transaction at its end, or with a
+# transaction for each account. The first is cheaper wherever more than one account is paid.
+whole_rounds = {whole_rounds}
+
 [privacy]
 # Data sets that have more than this part of the smaller one's rows in common share one privacy
 # budget, 0 to {max_overlap}. It is asked when a data set is added; what is shared stays shared.

@@ -199,9 +199,8 @@ def chain_books(view: JobView, told: list[StoredEvent], seeds: tuple[bytes, ...]
     posted = next(e for e in said if isinstance(e, events.Posted))
     finished = next((e for e in said if isinstance(e, events.Finished)), None)
     claimed: dict[bytes, int] = {}
-    for event in said:
-        if isinstance(event, events.Claimed):
-            claimed[event.account] = claimed.get(event.account, 0) + event.amount
+    for each in (claim for e in said for claim in events.claims_of(e, posted.rate)):
+        claimed[each.account] = claimed.get(each.account, 0) + each.amount
     return ChainBooks(
         spec_digest=posted.spec_digest,
         enrol_roots=tuple(e.root for e in said if isinstance(e, events.Enrolled)),

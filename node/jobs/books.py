@@ -246,7 +246,8 @@ def money(machine: Machine, told: list[StoredEvent], gas: Gas) -> j.Money:
     said = [stored.event for stored in told]
     posted = [e for e in said if isinstance(e, events.Posted)]
     committed = sum(e.count for e in said if isinstance(e, events.Committed))
-    paid = sum(e.amount for e in said if isinstance(e, events.Claimed))
+    rate = machine.context.spec.payment.rate
+    paid = sum(claim.amount for e in said for claim in events.claims_of(e, rate))
     finished = [e for e in said if isinstance(e, events.Finished)]
     escrowed = sum(e.rounds * e.cohort * e.rate + e.merit for e in posted)
     earned = committed * machine.context.spec.payment.rate

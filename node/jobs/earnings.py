@@ -72,9 +72,10 @@ def _of_job(
     if not isinstance(state, OwnerState) or not state.payout:
         return []
     claims = [
-        (stored.tx_hash, stored.block, stored.event)
+        (stored.tx_hash, stored.block, claim)
         for stored in told
-        if isinstance(stored.event, events.Claimed) and stored.event.account == state.payout
+        for claim in events.claims_of(stored.event, spec.payment.rate)
+        if claim.account == state.payout
     ]
     size = spec.packing.batch_bytes(spec.parameter_count)
 

@@ -256,9 +256,9 @@ def members(
     claimed: Counter[bytes] = Counter()
     merit: Counter[bytes] = Counter()
     for stored in told:
-        if isinstance(stored.event, events.Claimed):
-            claimed[stored.event.account] += stored.event.amount
-            merit[stored.event.account] += stored.event.merit
+        for claim in events.claims_of(stored.event, spec.payment.rate):
+            claimed[claim.account] += claim.amount
+            merit[claim.account] += claim.merit
     size = spec.packing.batch_bytes(spec.parameter_count)
     # The members of the last group have no block until the hash that draws it is final.
     drawn = (*blocks, *(None for _ in range(len(cohort.members) - len(blocks))))

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
+from node.chain.contract import PAY
 from node.chain.intents import rows
 from node.chain.intents.intents import Intent, IntentOutcome
 from node.engine.engine import Wanted
@@ -15,8 +16,11 @@ from node.engine.services import Services
 from node.store import records
 from protocol.books import evidence, lists
 from protocol.books.enrolment import job_id
-from protocol.books.evidence import ClaimProof
+from protocol.books.evidence import ClaimProof, Evidence
+from protocol.books.lists import Leaf
+from protocol.books.trees import Merit
 from protocol.books.typed_data import Commitment, commitment_digest
+from protocol.books.whole import whole_pays
 from protocol.errors import ChainError, FatalError
 from protocol.machines import effects, inputs
 from protocol.machines.machine import JobContext, one_line
@@ -123,9 +127,43 @@ async def transact(services: Services, wanted: Wanted, effect: effects.Transact)
 
 
 def _intents(services: Services, wanted: Wanted, effect: effects.Transact) -> list[Intent]:
-    """One intent, or a claim's parts: the machine is told of the last (`settled`)."""
-    if not isinstance(effect, effects.TransactClaim):
-        return [_intent(services, wanted, effect)]
+    """One intent, or a payment's parts: the machine is told of the last (`settled`)."""
+    if isinstance(effect, effects.TransactPay):
+        state = _requester(wanted)
+        found = _pay_intents(services, wanted, state)
+        if found:
+            return found
+        claims = (effects.TransactClaim(each, effect.evidence_digest) for each in state.unpaid)
+        return [intent for claim in claims for intent in _claim_intents(services, wanted, claim)]
+    if isinstance(effect, effects.TransactClaim):
+        return _claim_intents(services, wanted, effect)
+    return [_intent(services, wanted, effect)]
+
+
+def _pay_intents(services: Services, wanted: Wanted, state: RequesterState) -> list[Intent]:
+    """The payment of all rounds, and of merit with the first; none where the contract cannot, or
+    where this home's user wants claims."""
+    if not services.config.whole_rounds:
+        return []
+    context, job = wanted.machine.context, wanted.machine.key
+    rounds, finished = _books(services, state)
+    merit = () if finished is None else finished.merit
+    entries = [Merit(share.account, share.amount) for share in merit]
+    listed = [leaves for _, leaves in rounds]
+    calls = whole_pays(context.require_cohort(), listed, entries)
+    intents: list[Intent] = []
+    for number, call in enumerate(calls, start=1):
+        args = (job, call.first, call.rounds, call.accounts, call.merits, call.lists)
+        before = intents[-1].id if intents else ""
+        mark = f"{number}.{len(calls)}"
+        intents.append(Intent(f"{job.hex()}/{PAY}/{mark}", PAY, args, needs=before))
+    return intents
+
+
+def _claim_intents(
+    services: Services, wanted: Wanted, effect: effects.TransactClaim
+) -> list[Intent]:
+    """A claim's parts."""
     context, job = wanted.machine.context, wanted.machine.key
     proof = prove(services, context, _requester(wanted), effect.account)
     parts = evidence.split_claim(proof)
@@ -181,8 +219,8 @@ def _intent(services: Services, wanted: Wanted, effect: effects.Transact) -> Int
             return intent("cancel", "0", job)
         case effects.TransactWithdraw():
             return intent("withdraw", str(effect.turn), job)
-        case effects.TransactClaim():
-            raise FatalError("a claim may be several intents: `_intents` makes them")
+        case effects.TransactClaim() | effects.TransactPay():
+            raise FatalError("a payment may be several intents: `_intents` makes them")
 
 
 def post_intent(context: JobContext) -> Intent:
@@ -216,6 +254,14 @@ def prove(
     services: Services, context: JobContext, state: RequesterState, account: bytes
 ) -> ClaimProof:
     """All that `account` can claim, from the lists that this node holds."""
+    rounds, finished = _books(services, state)
+    return evidence.prove_claim(context.require_cohort(), rounds, finished, account)
+
+
+def _books(
+    services: Services, state: RequesterState
+) -> tuple[list[tuple[int, tuple[Leaf, ...]]], Evidence | None]:
+    """The rounds' contributions, by number, and the evidence of a job that finished."""
     blobs = services.blobs
     rounds = [
         (
@@ -225,8 +271,7 @@ def prove(
         for r in state.records
     ]
     books = evidence.decode_evidence(blobs.get(services.blob(state.evidence_digest)))
-    finished = None if state.settling else books
-    return evidence.prove_claim(context.require_cohort(), rounds, finished, account)
+    return rounds, None if state.settling else books
 
 
 def claim_args(proof: ClaimProof) -> tuple[Any, Any]:
@@ -265,6 +310,8 @@ async def settled(services: Services, outcome: IntentOutcome) -> None:
     account = bytes.fromhex(mark.partition(".")[0]) if call is inputs.Call.CLAIM else b""
     told: inputs.TransactionFinal | inputs.TransactionFailed
     if outcome.state == "final":
+        if call is inputs.Call.PAY and not _last(mark):
+            return  # the last one needs it
         if call is inputs.Call.CLAIM and not await _whole(services, job, account, mark):
             return
         told = inputs.TransactionFinal(services.clock.ms(), call, account)
@@ -274,6 +321,12 @@ async def settled(services: Services, outcome: IntentOutcome) -> None:
     else:
         return
     await services.engine.feed(bytes.fromhex(job), told)
+
+
+def _last(mark: str) -> bool:
+    """Whether a payment of whole rounds is the last of its job's."""
+    number, _, count = mark.partition(".")
+    return number == count
 
 
 async def _whole(services: Services, job: str, account: bytes, mark: str) -> bool:

@@ -3,8 +3,9 @@
 docs/spec/trees.md states both; contracts/trees.vy verifies them. Every kind of node is hashed
 under a prefix byte of its own (RFC 6962, section 2.1), so that no leaf passes for an inner node,
 nor a node of one tree for one of the other. The index tree's nodes have none: they alone are
-hashes of 64 bytes, and the 32nd is 1 in a contribution's leaf, 0 in an inner node. Digests are Keccak-256, 32 bytes; integers are hashed as 32-byte big-endian
-words, addresses left-padded to a word (the contract's abi.encode).
+hashes of 64 bytes, and the 32nd is 1 in a contribution's leaf, 0 in an inner node. Digests are
+Keccak-256, 32 bytes; integers are hashed as 32-byte big-endian words, addresses left-padded to a
+word (the contract's abi.encode).
 """
 
 from __future__ import annotations

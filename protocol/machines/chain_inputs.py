@@ -27,6 +27,7 @@ class Call(enum.Enum):
     CLAIM = "claim"
     CANCEL = "cancel"
     WITHDRAW = "withdraw"
+    PAY = "pay"
 
 
 @dataclass(frozen=True, slots=True)

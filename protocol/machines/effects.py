@@ -181,6 +181,13 @@ class TransactClaim(Wire):
 
 
 @dataclass(frozen=True, slots=True)
+class TransactPay(Wire):
+    """Pay everybody at once, in whole rounds, at our cost; by claims where that cannot be."""
+
+    evidence_digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class TransactCancel(Wire):
     pass
 
@@ -367,6 +374,7 @@ Transact = (
     | TransactClaim
     | TransactCancel
     | TransactWithdraw
+    | TransactPay
 )
 Effect = (
     Publish

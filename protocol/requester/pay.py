@@ -1,4 +1,4 @@
-"""How a job ends for its requester: books closed, claims sent, what is left taken back.
+"""How a job ends for its requester: books closed, everybody paid, what is left taken back.
 
 Two ways lead here. A job that ran its rounds is finished on the chain, and then paid. A job that
 was cancelled, expired, broke, or could not be finished is wound up: once the contract has closed
@@ -18,6 +18,7 @@ from protocol.machines.effects import (
     TransactCancel,
     TransactClaim,
     TransactFinish,
+    TransactPay,
     TransactWithdraw,
 )
 from protocol.machines.inputs import Call
@@ -76,13 +77,26 @@ def settled(turn: RequesterTurn, input_: inputs.Settled) -> None:
 
 
 def _pay(turn: RequesterTurn) -> None:
-    """Tell everybody where the evidence is, and claim for everybody."""
+    """Tell everybody where the evidence is, and pay everybody."""
     state = turn.state
     body = Finished(
         state.model_digest, state.model_size, state.evidence_digest, state.evidence_size
     )
     turn.emit(Publish(job_topic(turn.context.job), 0, 0, body, b""))
+    if state.unpaid:
+        turn.emit(TransactPay(state.evidence_digest))
+    _withdraw_when_paid(turn)
+
+
+def _claim_for_all(turn: RequesterTurn) -> None:
+    """Whole rounds could not be paid: what each account has of them is claimed for it."""
+    state = turn.state
     turn.emit(*(TransactClaim(account, state.evidence_digest) for account in state.unpaid))
+
+
+def _all_paid(turn: RequesterTurn) -> None:
+    """Whole rounds are paid. Whoever could not be reached claims for itself; it harms nobody."""
+    turn.change(unpaid=Unpaid())
     _withdraw_when_paid(turn)
 
 
@@ -145,6 +159,8 @@ def transaction_final(turn: RequesterTurn, input_: inputs.TransactionFinal) -> N
         _pay(turn)
     elif input_.call is Call.CLAIM and _awaited(turn, input_.account):
         _claimed(turn, input_.account)
+    elif input_.call is Call.PAY and state.unpaid:
+        _all_paid(turn)
 
 
 def transaction_failed(turn: RequesterTurn, input_: inputs.TransactionFailed) -> None:
@@ -165,6 +181,9 @@ def transaction_failed(turn: RequesterTurn, input_: inputs.TransactionFailed) ->
     elif input_.call is Call.CLAIM and _awaited(turn, input_.account):
         # The owner may have claimed itself, or its account refuses money; it harms nobody else.
         _claimed(turn, input_.account)
+    elif input_.call is Call.PAY and state.unpaid:
+        # Somebody else may have paid them, or payees ask for too much gas: account by account.
+        _claim_for_all(turn)
 
 
 def cancel(turn: RequesterTurn, input_: inputs.ActionCancel) -> None:

@@ -267,7 +267,7 @@ class World:
     def pay(
         self, job: bytes, books: Sequence[Book], merit: Sequence[Merit] = (), first: int = 0
     ) -> dict[bytes, tuple[int, int]]:
-        """Pays whole rounds as anybody: round bits and amount of each account, as the event says."""
+        """Pays whole rounds as anybody: each account's round bits and amount, by the event."""
         receipt = self.send(self.paying(job, books, merit, first), self.anybody)
         event = self.event(receipt, "Paid")
         assert (event["first"], event["rounds"]) == (first, len(books))

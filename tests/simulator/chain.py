@@ -13,7 +13,16 @@ from simulator.clock import Clock
 
 from protocol.books.enrolment import job_id
 from protocol.books.evidence import ClaimProof
-from protocol.books.trees import EMPTY, Merit, SumNode, contribution_leaf, verify_index, verify_sum
+from protocol.books.trees import (
+    EMPTY,
+    Merit,
+    SumNode,
+    SumTree,
+    contribution_leaf,
+    index_root,
+    verify_index,
+    verify_sum,
+)
 from protocol.books.typed_data import Commitment, Domain, commitment_digest, recover
 from protocol.errors import Malformed
 
@@ -49,6 +58,7 @@ class Job:
     committed: list[tuple[bytes, int, bytes]] = field(default_factory=list)
     paid: dict[bytes, int] = field(default_factory=dict)
     shared: dict[bytes, int] = field(default_factory=dict)
+    full: int = 0
 
 
 @dataclass(frozen=True)
@@ -191,6 +201,49 @@ class Bounty:
         held.held -= amount
         self.received[account] = self.received.get(account, 0) + amount
         self._log(job, "Claimed", account=account, amount=amount)
+
+    def pay(
+        self,
+        sender: bytes,
+        job: bytes,
+        rounds: list[list[tuple[bytes, bytes]]],
+        merit: list[Merit],
+    ) -> None:
+        """Whole rounds from the first on, each of (account, leaf), and merit if there is a tree."""
+        held = self._posted(job)
+        _require(not held.full and bool(rounds), "not the next round to be paid in full")
+        _require(len(rounds) <= len(held.committed), "round is not committed")
+        bits: dict[bytes, int] = {}
+        for number, listed in enumerate(rounds):
+            root, count, _ = held.committed[number]
+            fits = len(listed) == count and index_root([leaf for _, leaf in listed]) == root
+            _require(fits, "list is not what was committed")
+            for account, _ in listed:
+                bits[account] = bits.get(account, 0) | 1 << number
+        worths: dict[bytes, int] = {}
+        share = 0
+        if held.by_tree:
+            _require(SumTree(merit).root.hash == held.merit_root, "merit is not what the root says")
+            worths = {entry.account: entry.amount for entry in merit}
+        else:
+            _require(not held.merit or self.now >= held.closes, "merit is not certain yet")
+            share = held.merit // held.contributions
+        for account in {**bits, **worths}:
+            before, mine = held.paid.get(account, 0), bits.get(account, 0)
+            worth = 0 if before & _MERIT_BIT else worths.get(account, 0)
+            worth += share * (mine & ~held.shared.get(account, 0)).bit_count()
+            fresh = mine & ~before
+            amount = fresh.bit_count() * held.rate + worth
+            held.paid[account] = before | mine | (_MERIT_BIT if account in worths else 0)
+            held.shared[account] = held.shared.get(account, 0) | mine
+            held.unpaid -= fresh.bit_count()
+            held.merit_left -= worth
+            held.held -= amount
+            self.received[account] = self.received.get(account, 0) + amount
+            if amount:
+                # As the product's machines are told of each account in the one event.
+                self._log(job, "Claimed", account=account, amount=amount)
+        held.full = len(rounds)
 
     def withdraw(self, sender: bytes, job: bytes) -> None:
         held = self._posted(job)

@@ -177,6 +177,8 @@ class Executor:
             case effects.TransactClaim():
                 function, mark, account = "claim", effect.account.hex(), effect.account
                 args = (job, self.proof(job, account))
+            case effects.TransactPay():
+                function, args = "pay", (job, *self.listing.whole(job))
             case effects.TransactCancel():
                 function, args = "cancel", (job,)
             case effects.TransactWithdraw():

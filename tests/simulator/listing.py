@@ -13,6 +13,7 @@ from node.work import apply as apply_tasks
 from protocol.books import evidence, lists
 from protocol.books.enrolment import cohort_order, draw_blocks
 from protocol.books.evidence import RoundRecord
+from protocol.books.trees import Merit
 from protocol.errors import Malformed
 from protocol.machines import effects, inputs
 from protocol.machines.effects import BlobKind
@@ -163,6 +164,19 @@ class Listing:
         accounts = evidence.payouts(cohort, rounds)
         stored = self._store(evidence.encode_evidence(books))
         return inputs.Settled(node.now, *stored, root, accounts)
+
+    def whole(self, job: bytes) -> tuple[list[list[tuple[bytes, bytes]]], list[Merit]]:
+        """Everybody's account and leaf in each round, and the merit of a job that finished."""
+        state = self._node.state(job)
+        assert isinstance(state, RequesterState)
+        cohort = self._node.contexts[job].require_cohort()
+        rounds = [
+            [(cohort.members[leaf.member].payout, lists.leaf_hash(cohort, leaf)) for leaf in each]
+            for each in self.rounds(job)
+        ]
+        books = evidence.decode_evidence(self._node.blobs[state.evidence_digest])
+        merit = [] if state.settling else [Merit(s.account, s.amount) for s in books.merit]
+        return rounds, merit
 
     def proof(self, job: bytes, account: bytes) -> evidence.ClaimProof:
         """Everything that the requester's books prove for `account`."""

@@ -247,6 +247,8 @@ class Desk:
                 return inputs.TransactionFinal(START, inputs.Call.FINISH, b"")
             case effects.TransactClaim():
                 return inputs.TransactionFinal(START, inputs.Call.CLAIM, effect.account)
+            case effects.TransactPay():
+                return inputs.TransactionFinal(START, inputs.Call.PAY, b"")
             case effects.TransactWithdraw():
                 return inputs.TransactionFinal(START, inputs.Call.WITHDRAW, b"")
         return None

@@ -85,7 +85,9 @@ def call_of(data: bytes) -> tuple[Function, tuple[Any, ...]]:
     found = functions().get(data[:4])
     if found is None:
         raise Revert("no such function")
-    return found, plain(decode(list(found.inputs), data[4:]))
+    args = plain(decode(list(found.inputs), data[4:]))
+    # Its lists follow the arguments as they are.
+    return found, (*args, data[4 + 5 * 32 :]) if found.name == "pay" else args
 
 
 @dataclass(frozen=True)

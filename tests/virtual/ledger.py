@@ -11,14 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from eth_hash.auto import keccak
+
 from protocol.books.enrolment import job_id
 from protocol.books.trees import (
     EMPTY,
     NODE_BYTES,
     Merit,
     SumNode,
-    contribution_leaf,
+    SumTree,
     depth_of,
+    index_root,
     verify_index,
     verify_sum,
 )
@@ -55,6 +58,13 @@ class Job:
     unpaid: int = 0
     paid: Mapping[bytes, int] = field(default_factory=dict)
     shared: Mapping[bytes, int] = field(default_factory=dict)
+    full: int = 0
+    merit_full: bool = False
+
+    def settled(self, account: bytes) -> int:
+        """As the contract's `paid` shows it: nobody here refuses its pay."""
+        whole = (1 << self.full) - 1 | (_MERIT_BIT if self.merit_full else 0)
+        return self.paid.get(account, 0) | whole
 
     def view(self) -> tuple[Any, ...]:
         """As the contract's `jobs` shows it."""
@@ -75,10 +85,15 @@ class Job:
             self.merit_left,
             self.merit_root,
             self.held,
+            self.full,
+            self.merit_full,
         )
 
 
-NOBODY = (bytes(20), bytes(20), 0, 0, 0, 0, 0, False, 0, 0, 0, 0, 0, 0, bytes(32), 0)
+NOBODY = (
+    *(bytes(20), bytes(20), 0, 0, 0, 0, 0, False, 0, 0, 0, 0, 0, 0, bytes(32), 0),
+    *(0, False),
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +126,7 @@ class Ledger:
 
 def require(holds: bool, reason: str) -> None:
     if not holds:
-        raise Revert(f"bounty: {reason}")
+        raise Revert(reason if ": " in reason else f"bounty: {reason}")
 
 
 class _Call:
@@ -264,12 +279,13 @@ class _Call:
         merit: tuple[int, int, tuple[tuple[bytes, int], ...]],
     ) -> None:
         held = self._posted(job)
-        before = held.paid.get(account, 0)
-        after = self._proved(held, account, payments, before)
-        bits, worth, shared = after ^ before, 0, held.shared
+        before, settled = held.paid.get(account, 0), held.settled(account)
+        known = self._proved(held, account, payments, settled)
+        bits, worth, shared = known ^ settled, 0, held.shared
+        after = before | bits
         position, amount, proof = merit
         if held.by_tree:
-            if amount and not after & _MERIT_BIT:
+            if amount and not known & _MERIT_BIT:
                 top = SumNode(held.merit_root, held.merit)
                 nodes = tuple(SumNode(digest, total) for digest, total in proof)
                 fits = verify_sum(top, position, Merit(account, amount), nodes)
@@ -300,6 +316,72 @@ class _Call:
         )
         self.move(account, pay)
         self._log("Claimed", job=job, account=account, amount=pay, rounds_bits=bits, merit=worth)
+
+    def pay(
+        self, job: bytes, first: int, rounds: int, accounts: int, merits: int, lists: bytes
+    ) -> None:
+        """Whole rounds, by hand from the page: docs/spec/contract.md, 'Whole rounds'."""
+        held = self._posted(job)
+        require(rounds or merits, "paying: nothing to pay")
+        require(first == held.full, "paying: not the next round to be paid in full")
+        require(first + rounds <= len(held.committed), "paying: round is not committed")
+        share = 0
+        if not held.by_tree:
+            require(merits == 0, "paying: merit without a sum tree")
+            if held.merit:
+                require(self._now >= held.closes, "paying: merit is not certain yet")
+                share = held.merit // held.contributions
+        names = [lists[20 * n : 20 * n + 20] for n in range(accounts)]
+        above = zip([bytes(20), *names], names, strict=False)
+        require(all(a < b for a, b in above), "paying: accounts do not ascend")
+        at, worths = 20 * accounts, dict.fromkeys(names, 0)
+        entries = []
+        for _ in range(merits):
+            entries.append(Merit(names[lists[at]], int.from_bytes(lists[at + 1 : at + 17], "big")))
+            at += 17
+        if merits:
+            require(not held.merit_full, "paying: merit is paid in full already")
+            root = SumTree(entries).root
+            require(root.hash == held.merit_root, "paying: merit is not what the root says")
+            worths |= {entry.account: entry.amount for entry in entries}
+        bits = dict.fromkeys(names, 0)
+        for number in range(first, first + rounds):
+            root, count, _ = held.committed[number]
+            leaves = []
+            for _ in range(count):
+                account, detail = names[lists[at + 24]], lists[at : at + 24]
+                leaves.append(keccak(account + bytes(11) + b"\x01" + detail + bytes(8)))
+                bits[account] |= 1 << number
+                at += 25
+            require(index_root(leaves) == root, "paying: list is not what was committed")
+        require(at == len(lists), "paying: lists do not end with the call")
+        words = []
+        for account in names:
+            before = held.paid.get(account, 0)
+            worth = 0 if before & _MERIT_BIT else worths[account]
+            worth += share * (bits[account] & ~held.shared.get(account, 0)).bit_count()
+            fresh = bits[account] & ~before
+            amount = fresh.bit_count() * held.rate + worth
+            words += [int.from_bytes(account, "big") << 96 | fresh >> first, amount]
+            top = _MERIT_BIT if worths[account] else 0
+            held = dataclasses.replace(
+                held,
+                paid={**held.paid, account: before | fresh | top},
+                shared={**held.shared, account: held.shared.get(account, 0) | bits[account]},
+                unpaid=held.unpaid - fresh.bit_count(),
+                merit_left=held.merit_left - worth,
+                held=held.held - amount,
+            )
+            self.move(account, amount)
+        self._put(
+            job,
+            dataclasses.replace(
+                held, full=held.full + rounds, merit_full=held.merit_full or merits > 0
+            ),
+        )
+        self._log(
+            "Paid", job=job, first=first, rounds=rounds, merit=merits > 0, payments=tuple(words)
+        )
 
     def _proved(self, held: Job, account: bytes, data: bytes, known: int) -> int:
         """The rounds' bits with those that the payments prove."""

@@ -222,7 +222,7 @@ class Provider:
                 root, count = job.enrolled[args[1]] if job and there else (bytes(32), 0)
                 return encode(outputs, [(root[:30], count)])
             case "paid":
-                return encode(outputs, [job.paid.get(args[1], 0) if job else 0])
+                return encode(outputs, [job.settled(args[1]) if job else 0])
             case _:
                 value, sender = int(message["value"], 16), _bytes(message["from"])
                 # At the next block's time, as a node estimates.

@@ -16,7 +16,8 @@ from protocol.errors import InputError
 T = TypeVar("T")
 
 #: Longest id, function name and error kept, characters; longest calldata, bytes: a claim of 32
-#: rounds with proofs of 12 nodes takes 12 KiB, and geth's pool 128.
+#: rounds with proofs of 12 nodes takes 11 KiB, whole rounds of 2,048 contributions 61, and geth's
+#: pool 128.
 MAX_ID: Final = 200
 MAX_ERROR: Final = 500
 MAX_CALLDATA: Final = 64 * 1024

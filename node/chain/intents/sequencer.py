@@ -15,6 +15,7 @@ from typing import Any, Final
 import trio
 
 from node.chain.client import ChainClient
+from node.chain.contract import PAY
 from node.chain.errors import Refused, Reverted
 from node.chain.fees import GWEI, Fees, TooDear
 from node.chain.intents import rows
@@ -33,6 +34,12 @@ _GAS_MARGIN_PERCENT: Final = 30
 #: rest. It must not spend our ether, nor fill a chain block, which would jam every nonce behind it.
 _GAS_ALLOWED: Final = 500_000
 _GAS_ALLOWED_PER_BYTE: Final = 64
+
+#: And for each account that `pay` pays: 12,000, or 37,000 where it never held ether. Payees of 256
+#: that burn their stipends (100,000 each) would pass it: then claims are made instead.
+_GAS_ALLOWED_PER_PAYEE: Final = 50_000
+#: Where `pay`'s calldata has their number, behind the selector: its fourth word.
+_PAYEES: Final = slice(4 + 3 * 32, 4 + 4 * 32)
 
 #: Replacements under one nonce: 1.25^12 is 14 times the first fee.
 _MAX_REPLACEMENTS: Final = 12
@@ -138,6 +145,8 @@ class Sequencer:
             await self._trouble(row, await self._why_refused(row, error))
             return False
         allowed = _GAS_ALLOWED + _GAS_ALLOWED_PER_BYTE * len(row.args)
+        if row.function == PAY and row.recipient is None:
+            allowed += _GAS_ALLOWED_PER_PAYEE * int.from_bytes(row.args[_PAYEES], "big")
         if gas > allowed:
             reason = f"it would use {gas} gas, more than the {allowed} that the contract can need"
             await self._refuse(row, head, reason, others)

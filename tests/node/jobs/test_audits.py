@@ -203,7 +203,7 @@ class ClaimedSince:
         if at != self.read_to:
             held -= self.pay
         terms = spec.payment.token, 2, 11, spec.payment.rate, spec.payment.merit, 0, True
-        return JobView(b"\x01" * 20, *terms, 2, 1, 11, 0, 0, 0, bytes(32), held)
+        return JobView(b"\x01" * 20, *terms, 2, 1, 11, 0, 0, 0, bytes(32), held, 0, False)
 
     async def block_hash(self, number: int) -> bytes:
         return self.books.job.seeds[0]

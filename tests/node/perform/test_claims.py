@@ -59,7 +59,7 @@ class Chain:
         at = 0
         while at < len(payments):
             yield payments[at]
-            at += 69 + 24 * depth_of(self.counts[payments[at]])
+            at += 27 + 24 * depth_of(self.counts[payments[at]])
         assert at == len(payments)
 
     async def get(self, ident: str) -> IntentOutcome | None:

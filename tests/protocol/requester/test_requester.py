@@ -152,10 +152,14 @@ def test_the_books_name_who_kept_shares_back_and_what_worth_was_measured() -> No
     assert settle.worth == digest_of("worth", 0)
 
 
-def test_claims_come_after_finish_and_the_rest_after_the_claims() -> None:
+def test_claims_come_where_whole_rounds_cannot_be_paid_and_the_rest_after_them() -> None:
     kit = paying()
     accounts = tuple(kit.state.unpaid)
     assert len(accounts) == 5
+    refused = inputs.TransactionFailed(kit.now, inputs.Call.PAY, b"", "too much gas")
+    claims = every(kit.step(refused), effects.TransactClaim)
+    assert [claim.account for claim in claims] == list(accounts)
+    assert kit.state.phase is JobPhase.PAYING
     for account in accounts[:-1]:
         assert kinds(kit.step(inputs.TransactionFinal(kit.now, inputs.Call.CLAIM, account))) == []
     failed = inputs.TransactionFailed(kit.now, inputs.Call.CLAIM, accounts[-1], "nothing to pay")
@@ -171,14 +175,18 @@ def test_what_no_contribution_is_owed_comes_back() -> None:
     kit.all_released()
     kit.applied()
     assert kinds(settled(kit)) == ["TransactFinish"]
-    claims = kit.step(inputs.TransactionFinal(kit.now, inputs.Call.FINISH, b""))
-    accounts = [e.account for e in every(claims, effects.TransactClaim)]
+    wanted = kit.step(inputs.TransactionFinal(kit.now, inputs.Call.FINISH, b""))
+    assert only(wanted, effects.TransactPay).evidence_digest == kit.state.evidence_digest
+    assert every(wanted, effects.TransactClaim) == []
     head, closes = kit.state.head, kit.now // 1000 + 7200
     kit.step(inputs.ChainFinished(kit.now, head, digest_of("m"), digest_of("e"), closes))
-    for account in accounts:
-        assert kit.state.phase is JobPhase.PAYING
-        after = kit.step(inputs.TransactionFinal(kit.now, inputs.Call.CLAIM, account))
-        assert kinds(after) == []
+    assert kit.state.phase is JobPhase.PAYING
+    assert kinds(kit.step(inputs.TransactionFinal(kit.now, inputs.Call.PAY, b""))) == []
+    assert not kit.state.unpaid
+    # What is told twice changes nothing.
+    assert kinds(kit.step(inputs.TransactionFinal(kit.now, inputs.Call.PAY, b""))) == []
+    late = inputs.TransactionFailed(kit.now, inputs.Call.PAY, b"", "not the next round")
+    assert every(kit.step(late), effects.TransactClaim) == []
     assert kit.state.phase is JobPhase.CLOSED, "everybody is paid; the rest waits for the notice"
     assert pay.awaits_rest(kit.context, kit.state)
     depth = kit.job.spec.timing.finality_blocks
@@ -201,11 +209,10 @@ def test_a_closing_that_a_reorganisation_takes_back_is_awaited_again() -> None:
     kit.all_released()
     kit.applied()
     settled(kit)
-    claims = kit.step(inputs.TransactionFinal(kit.now, inputs.Call.FINISH, b""))
+    kit.step(inputs.TransactionFinal(kit.now, inputs.Call.FINISH, b""))
     head, closes = kit.state.head, kit.now // 1000 + 7200
     kit.step(inputs.ChainFinished(kit.now, head, digest_of("m"), digest_of("e"), closes))
-    for effect in every(claims, effects.TransactClaim):
-        kit.step(inputs.TransactionFinal(kit.now, inputs.Call.CLAIM, effect.account))
+    kit.step(inputs.TransactionFinal(kit.now, inputs.Call.PAY, b""))
     depth = kit.job.spec.timing.finality_blocks
     kit.step(inputs.ChainHead(kit.now, head + 9, closes))
     kit.step(inputs.ChainReorg(kit.now, head + 8))
