@@ -39,7 +39,7 @@ def test_a_job_runs_to_its_last_claim_and_each_time_with_the_same_log() -> None:
     memory, nor the order of sets, nor an earlier world of this process decide anything."""
     one, other = run(seed=1, rounds=2), run(seed=1, rounds=2)
     assert (one.phase, one.rounds) == ("closed", 2)
-    assert sum("mines claim" in line for line in one.log) == 5
+    assert sum("mines pay" in line for line in one.log) == 1
     assert one.text == other.text
     elsewhere = subprocess.run(
         [sys.executable, "-c", _OTHER_PROCESS],
@@ -83,7 +83,7 @@ def test_the_rest_comes_back_after_the_notice_whatever_the_requester_lived_throu
     order = [line.split(maxsplit=2)[2] for line in said]
     assert order[-1].startswith("mines withdraw")
     assert "crashes" in order[-2]
-    assert sum("mines claim" in line for line in order[:-2]) == 5
+    assert sum("mines pay" in line for line in order[:-2]) == 1
     # Nothing else hangs on the chain, so that it is looked at now and then; once, that is, and then
     # as often as in a round.
     set_at, taken = (

@@ -16,8 +16,10 @@ from node.chain.events import (
     ContractEvent,
     Enrolled,
     Finished,
+    Paid,
     Posted,
     Withdrawn,
+    claims_of,
 )
 from node.chain.intents.intents import Intent, Intents
 from node.chain.intents.sequencer import IntentPolicy
@@ -25,8 +27,9 @@ from node.chain.views import EnrolmentView, RoundView
 from node.chain.watch import Batch, Watcher
 from node.store.store import Store
 from protocol.books.evidence import RoundClaim, encode_payments
-from protocol.books.trees import IndexTree, Merit, SumTree, contribution_leaf
+from protocol.books.trees import IndexTree, Merit, SumTree, contribution_detail, contribution_leaf
 from protocol.books.typed_data import Commitment, Domain, commitment_digest
+from protocol.books.whole import encode_whole
 
 RATE, MERIT = 100, 1_000
 
@@ -65,13 +68,22 @@ async def test_from_posting_to_withdrawal(
         args = (job, owners[position], encode_payments([payment]), (position, amount, proof))
         return Intent(f"claim/{position}", "claim", args)
 
+    detail = contribution_detail(0, bytes(32), bytes([9]) * 32)
+    call = encode_whole(
+        0,
+        [[(owner, detail) for owner in owners]],
+        [Merit(owners[0], 600), Merit(owners[1], 400)],
+    )
+    args = (job, call.first, call.rounds, call.accounts, call.merits, call.lists)
+    whole = Intent("pay", "pay", args, needs="claim/0")
+
     steps = [
         Intent("post", "post", posted, 15 * RATE + MERIT),
         Intent("enrol", "enrol", (job, b"\x04" * 32, 2)),
         Intent("commit", "commit", (job, 0, tree.root, 2, b"\x05" * 32, valid_until, signature)),
         Intent("finish", "finish", (job, b"\x06" * 32, b"\x07" * 32, merit.root.hash, MERIT)),
         claim(0),
-        claim(1),
+        whole,
         Intent("withdraw", "withdraw", (job,)),
         Intent("post other", "post", later, 1500),
         Intent("cancel", "cancel", (cancelled,)),
@@ -91,7 +103,11 @@ async def test_from_posting_to_withdrawal(
             assert outcome.state == "final", outcome
         await until(lambda: len(seen) == len(steps))
         nursery.cancel_scope.cancel()
+    words = [int.from_bytes(owner, "big") << 96 for owner in owners]
     [finished] = (event for event in seen if isinstance(event, Finished))
+    # The first was claimed for already.
+    [paid] = (event for event in seen if isinstance(event, Paid))
+    assert claims_of(paid, RATE) == (Claimed(job, owners[1], RATE + 400, 1, 400),)
     # Claims may overtake each other, and the other job overtakes what waits for its forerunner.
     assert sorted((e for e in seen if e.job == job), key=order) == [
         Posted(job, signer.account, spec, bytes(20), 3, 5, RATE, MERIT, posted[6]),
@@ -99,8 +115,8 @@ async def test_from_posting_to_withdrawal(
         Committed(job, 0, tree.root, 2, b"\x05" * 32, signer.account),
         Finished(job, b"\x06" * 32, b"\x07" * 32, merit.root.hash, MERIT, finished.effective),
         Claimed(job, owners[0], RATE + 600, 1, 600),
-        Claimed(job, owners[1], RATE + 400, 1, 400),
         Withdrawn(job, 3 * RATE),
+        Paid(job, 0, 1, True, (words[0], 0, words[1] | 1, RATE + 400)),
     ]
     # Two more rounds may still come until the notice is over.
     assert valid_until < finished.effective <= posted[6]
@@ -109,6 +125,7 @@ async def test_from_posting_to_withdrawal(
     assert isinstance(last, Cancelled)
     assert {type(event) for event in seen} == set(EVENTS.values())
     assert await client.balance(owners[0]) == RATE + 600
+    assert await client.balance(owners[1]) == RATE + 400
     view = await client.job(job)
     assert view is not None
     assert (view.requester, view.finished, view.held, view.unpaid) == (
