@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from eth._utils.address import generate_contract_address
 from eth_tester.exceptions import TransactionFailed
 from hypothesis import HealthCheck
 from hypothesis import strategies as st
@@ -22,48 +23,24 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from kits.bounty import HOUR, NOTHING, Book, Contribution, World, merit_claim, owner
+from kits.bounty_model import COHORT, ROUNDS, Job, are_lists
 from kits.examples import examples
 
-from protocol.books.trees import Merit, SumTree
+from protocol.books.trees import Merit, SumTree, contribution_detail
+from protocol.books.whole import encode_whole
 
-ROUNDS, COHORT = 3, 3
-OWNERS = [owner(number) for number in range(4)]
-
-
-@dataclass
-class Job:
-    """What the test itself knows of a job, to hold the contract against."""
-
-    id: bytes
-    spec: bytes
-    requester: str
-    rate: int
-    merit: int
-    closes: int
-    books: list[Book] = field(default_factory=list)
-    counts: list[int] = field(default_factory=list)
-    entries: list[Merit] | None = None
-    paid: dict[bytes, set[int]] = field(default_factory=dict)
-    shares: int = 0
-    merit_paid: int = 0
-    withdrawn: int = 0
-
-    @property
-    def escrow(self) -> int:
-        return ROUNDS * COHORT * self.rate + self.merit
-
-    @property
-    def rate_paid(self) -> int:
-        return self.rate * sum(len(rounds) for rounds in self.paid.values())
-
-    def is_open(self, now: int) -> bool:
-        """Whether commitments are accepted."""
-        return now < self.closes
+#: A contract that may refuse its pay: deployed right after the bounty, by the first account.
+PROUD = generate_contract_address(bytes.fromhex("7e5f4552091a69125d5dfcb7b8c2659029395bdf"), 1)
+OWNERS = [*(owner(number) for number in range(4)), PROUD]
 
 
 @functools.cache
-def shared_world(experimental: bool) -> World:
-    return World(experimental)
+def shared_world(experimental: bool) -> tuple[World, Any]:
+    """A chain, and the account that may refuse its pay."""
+    world = World(experimental)
+    proud = world.mock("attacker_mock")
+    assert bytes.fromhex(proud.address[2:]) == PROUD
+    return world, proud
 
 
 class Bounties(RuleBasedStateMachine):
@@ -74,7 +51,7 @@ class Bounties(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = shared_world(self.experimental)
+        self.world, self.proud_one = shared_world(self.experimental)
         self.snapshot = self.world.tester.take_snapshot()
         self.known: list[Job] = []
         self.before = {account: self.world.ether(account) for account in OWNERS}
@@ -206,21 +183,120 @@ class Bounties(RuleBasedStateMachine):
             if listed.round in rounds and places:
                 payments += [listed.payment(place) for place in places]
                 fresh.add(listed.round)
-        fresh -= job.paid.get(account, set())
-        proof, worth = NOTHING, 0
+        fresh -= job.paid.get(account, set()) | job.settled(account)
+        proof, worth, due = NOTHING, 0, set()
         if not job.entries:
-            worth = self.share_due(job, account, len(fresh))
+            due = self.share_due(job, account, fresh)
+            worth = self.share(job) * len(due)
         elif merit and account in {entry.account for entry in job.entries}:
             proof = merit_claim(SumTree(job.entries), job.entries, account)
-            worth = 0 if self.has_merit(job, account) else proof[1]
+            full = job.merit_full and account not in job.missed_merit
+            worth = 0 if full or account in job.with_merit else proof[1]
         call = self.world.claiming(job.id, account, payments, proof)
-        receipt = self.attempt(call, self.world.anybody, bool(fresh or worth))
+        proud = account in self.proud() and bool(job.rate * len(fresh) + worth)
+        receipt = self.attempt(call, self.world.anybody, bool(fresh or worth) and not proud)
         if receipt:
             event = self.world.event(receipt, "Claimed")
             assert event["amount"] == job.rate * len(fresh) + worth
             assert event["merit"] == worth
             job.paid.setdefault(account, set()).update(fresh)
+            job.shared.setdefault(account, set()).update(due)
+            job.with_merit |= {account} if worth and job.entries else set()
             job.merit_paid += worth
+
+    @rule(
+        job=jobs,
+        number=st.integers(0, ROUNDS),
+        ahead=st.sampled_from([0, 0, 0, 0, 1]),
+        merit=st.booleans(),
+        twist=st.sampled_from(["", "", "", "", "order", "twice", "another", "detail", "cut"]),
+        data=st.data(),
+    )
+    def pay(
+        self, job: Job, number: int, ahead: int, merit: bool, twist: str, data: st.DataObject
+    ) -> None:
+        """Whole rounds: out of order, twice, of another job, with lists of something else."""
+        first = job.full + ahead
+        books = [book for book in job.books if first <= book.round < first + number]
+        if first + len(books) > len(job.books):
+            return
+        entries = job.entries if merit and job.entries else []
+        others = [book for other in self.known if other is not job for book in other.books]
+        listed = [
+            [(each.account, contribution_detail(each.block, each.roster, each.digest))
+             for each in book.contributions]
+            for book in books
+        ]  # fmt: skip
+        if twist == "another" and listed and others:
+            foreign = data.draw(st.sampled_from(others))
+            listed[0] = [
+                (each.account, contribution_detail(each.block, each.roster, each.digest))
+                for each in foreign.contributions
+            ]
+        if twist == "order" and listed:
+            listed[0] = listed[0][::-1]
+        call = encode_whole(first, listed, entries)
+        lists = call.lists
+        if twist == "twice" and listed:
+            call = replace(call, rounds=call.rounds + 1)
+            lists += lists[20 * call.accounts + 17 * call.merits :]
+        if twist == "detail" and listed:
+            lists = lists[:-2] + bytes([lists[-2] ^ 1]) + lists[-1:]
+        if twist == "cut" and listed:
+            lists = lists[:-25]
+        call = replace(call, lists=lists)
+        honest = are_lists(job, call)
+        certain = bool(job.entries) or not job.merit or not job.is_open(self.world.now)
+        allowed = honest and certain and first == job.full and bool(call.rounds or entries)
+        allowed = allowed and not (entries and job.merit_full)
+        receipt = self.attempt(self.world.paying_lists(job.id, call), self.world.anybody, allowed)
+        if not receipt:
+            return
+        words = self.world.event(receipt, "Paid")["payments"]
+        said = {
+            (word >> 96).to_bytes(20, "big"): ((word & (2**96 - 1)) << first, amount)
+            for word, amount in zip(words[::2], words[1::2], strict=True)
+        }
+        job.full += call.rounds
+        books = job.books[first : job.full]
+        for account in said:
+            rounds = {
+                book.round for book in books for each in book.contributions
+                if each.account == account
+            }  # fmt: skip
+            fresh = rounds - job.paid.get(account, set())
+            shares = set() if job.entries else rounds - job.shared.get(account, set())
+            worth = self.share(job) * len(shares)
+            if account not in job.with_merit:
+                worth += sum(entry.amount for entry in entries if entry.account == account)
+            amount = job.rate * len(fresh) + worth
+            if amount and account in self.proud():
+                assert said[account] == (0, 0)
+                job.missed.setdefault(account, set()).update(range(first, job.full))
+                job.missed_merit |= {account} if entries else set()
+                continue
+            assert said[account] == (sum(1 << each for each in fresh), amount)
+            job.paid.setdefault(account, set()).update(fresh)
+            job.shared.setdefault(account, set()).update(shares)
+            job.with_merit |= {entry.account for entry in entries if entry.account == account}
+            job.merit_paid += worth
+        job.merit_full = job.merit_full or bool(entries)
+
+    def share(self, job: Job) -> int:
+        """Of one contribution, once the job has closed without a sum tree."""
+        contributions = sum(job.counts)
+        if job.entries or job.is_open(self.world.now) or not contributions:
+            return 0
+        return job.merit // contributions
+
+    @rule()
+    def the_proud_one_changes_its_mind(self) -> None:
+        refuses = not self.proud_one.functions.refuses().call()
+        self.world.send(self.proud_one.functions.refuse(refuses))
+
+    def proud(self) -> set[bytes]:
+        """Accounts that refuse their pay now."""
+        return {PROUD} if self.proud_one.functions.refuses().call() else set()
 
     @rule(job=jobs, other=jobs, account=st.sampled_from(OWNERS), data=st.data())
     def steal(self, job: Job, other: Job, account: bytes, data: st.DataObject) -> None:
@@ -231,7 +307,7 @@ class Bounties(RuleBasedStateMachine):
         place = data.draw(st.integers(0, len(listed.contributions) - 1))
         mine = job.books[listed.round] if listed.round < len(job.books) else None
         if mine is not None and (
-            listed.round in job.paid.get(account, set())
+            listed.round in job.paid.get(account, set()) | job.settled(account)
             or (
                 mine.tree.root == listed.tree.root
                 and place < job.counts[listed.round]
@@ -282,22 +358,11 @@ class Bounties(RuleBasedStateMachine):
         count, leaves = job.counts[listed.round], listed.tree.count
         return (count - 1).bit_length() == (leaves - 1).bit_length()
 
-    def share_due(self, job: Job, account: bytes, fresh: int) -> int:
-        """What an unfinished job's closing owes the account, now that `fresh` rounds join."""
-        contributions = sum(job.counts)
-        if job.is_open(self.world.now) or not contributions:
-            return 0
-        rounds = len(job.paid.get(account, set())) + fresh
-        return job.merit // contributions * rounds - self.shares_paid(job, account)
-
-    def shares_paid(self, job: Job, account: bytes) -> int:
-        address = self.world.w3.to_checksum_address(account)
-        shared = self.world.view("shared", job.id, address)
-        return int(job.merit // sum(job.counts) * shared.bit_count())
-
-    def has_merit(self, job: Job, account: bytes) -> bool:
-        address = self.world.w3.to_checksum_address(account)
-        return bool(self.world.view("paid", job.id, address) >> 255)
+    def share_due(self, job: Job, account: bytes, fresh: set[int]) -> set[int]:
+        """Rounds that an unfinished job's closing owes the account, now that `fresh` join."""
+        if not self.share(job):
+            return set()
+        return (job.paid.get(account, set()) | fresh) - job.shared.get(account, set())
 
     def settle(self) -> None:
         """At the end all is claimed and withdrawn: what stays is what no proof can reach."""
@@ -305,6 +370,7 @@ class Bounties(RuleBasedStateMachine):
         if not self.known:
             return
         world.travel(max([world.now, *(job.closes for job in self.known)]) + 1)
+        world.send(self.proud_one.functions.refuse(False))
         for job in self.known:
             for account in OWNERS:
                 self.claim(job, account, set(range(ROUNDS)), True)
