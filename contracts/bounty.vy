@@ -365,6 +365,7 @@ def claim(
     # What whole rounds have paid is as good as claimed.
     settled: uint256 = ledger._settled(job, account, state)
     known: uint256 = before | settled
+    word: uint256 = convert(account, uint256) << 96
     # Proofs are read where they lie. The compiler has checked that `payments`
     # lies in the call's data, at this offset.
     at: uint256 = convert(slice(msg.data, _PAYMENTS, 32), uint256) + 36
@@ -372,7 +373,7 @@ def claim(
     for _: uint256 in range(MAX_PAYMENTS):
         if at >= end:
             break
-        known, at = self._proved(job, account, known, at)
+        known, at = self._proved(job, word, known, at)
     assert at == end, "bounty: payments do not end with a proof, or are more than 32"
     rounds_bits: uint256 = known ^ (before | settled)
     after: uint256 = before | rounds_bits
@@ -451,19 +452,19 @@ def pay(job: bytes32, first: uint16, rounds: uint16, accounts: uint16, merits: u
 
 @internal
 @view
-def _proved(job: bytes32, account: address, known: uint256, at: uint256) -> (uint256, uint256):
+def _proved(job: bytes32, account: uint256, known: uint256, at: uint256) -> (uint256, uint256):
     """
     @dev Reads one payment of a claim, and reverts unless it proves. A round
          whose bit is set is skipped, its proof unread.
     @param job The job's id.
-    @param account The account that the leaf pays.
+    @param account The account that the leaf pays, in the first 20 bytes.
     @param known The rounds that were paid, as bits.
     @param at Where the payment begins in msg.data.
     @return (uint256, uint256) The bits with this round's, and where the next
             payment begins.
     """
-    # The 32 bytes that end where the leaf's 27 do: before them is more data.
-    fields: uint256 = convert(slice(msg.data, at - 5, 32), uint256)
+    # The 32 bytes that end where the leaf's 27 do. Unchecked: `at` is past 100.
+    fields: uint256 = convert(slice(msg.data, unsafe_sub(at, 5), 32), uint256)
     round: uint256 = (fields >> 208) & ledger.BITS_8
     committed: uint256 = ledger.committed[job][round]
     # Rounds end at 254, so that no payment can reach the merit's bit.
@@ -477,9 +478,7 @@ def _proved(job: bytes32, account: address, known: uint256, at: uint256) -> (uin
     if known & bit != 0:
         return known, end
     position: uint256 = (fields >> 192) & ledger.BITS_16
-    leaf: bytes32 = trees._contribution_leaf(
-        convert(account, uint256) << 96, fields << 64
-    )
+    leaf: bytes32 = trees._contribution_leaf(account, fields << 64)
     root: uint256 = convert(trees._index_root(position, depth, leaf, proof), uint256)
     assert (
         position < count and root >> 16 == committed >> 16

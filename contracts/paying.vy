@@ -115,8 +115,11 @@ def _pay(job: bytes32, first: uint256, rounds: uint256, accounts: uint256, merit
         whole.state >> ledger.CONTRIBUTIONS
     ) & ledger.BITS_24 and whole.pot >> ledger.MERIT_LEFT == whole.pot & ledger.BITS_128
 
-    # Hashes and totals of whole subtrees to the left, by height.
+    # Whole subtrees to the left, by height, and trees of padding, as many as
+    # were needed so far.
     left: uint256[trees.MAX_DEPTH + 1] = empty(uint256[trees.MAX_DEPTH + 1])
+    padding: uint256[trees.MAX_DEPTH + 1] = empty(uint256[trees.MAX_DEPTH + 1])
+    padded: uint256 = 0
     payments: DynArray[uint256, 2 * MAX_ACCOUNTS] = []
     at: uint256 = _LISTS
     last: uint256 = 0
@@ -150,15 +153,21 @@ def _pay(job: bytes32, first: uint256, rounds: uint256, accounts: uint256, merit
         node: uint256 = 0
         height: uint256 = 0
         for position: uint256 in range(count, bound=ledger.MAX_COHORT):
-            # The 32 bytes that end where the entry's 25 do.
-            word: uint256 = convert(slice(msg.data, at - 7, 32), uint256)
+            # The 32 bytes that end where the entry's 25 do. Unchecked: the lists
+            # begin past 32.
+            word: uint256 = convert(slice(msg.data, unsafe_sub(at, 7), 32), uint256)
             at = unsafe_add(at, _ENTRY_BYTES)
-            place: uint256 = 2 * (word & ledger.BITS_8)
+            # Unchecked: a byte, twice.
+            place: uint256 = unsafe_mul(word & ledger.BITS_8, 2)
             known: uint256 = payments[place]
             payments[place] = known | bit
+            # As `trees._contribution_leaf` and `trees._joined` have it; calls
+            # would cost half as much again.
             node = convert(
-                trees._contribution_leaf(
-                    known & ~_ROUND_BITS, (word << 56) & trees.NODE_MASK
+                keccak256(
+                    abi_encode(
+                        (known & ~_ROUND_BITS) | trees.LEAF_MARK, (word << 56) & trees.NODE_MASK
+                    )
                 ),
                 uint256,
             )
@@ -167,24 +176,29 @@ def _pay(job: bytes32, first: uint256, rounds: uint256, accounts: uint256, merit
             for _: uint256 in range(trees.MAX_DEPTH):
                 if path & 1 == 0:
                     break
-                node = trees._joined(left[height], node)
+                node = convert(
+                    keccak256(abi_encode(left[height], node & trees.NODE_MASK)), uint256
+                )
                 path >>= 1
                 height = unsafe_add(height, 1)
-            left[height] = node
+            left[height] = node & trees.NODE_MASK
         root: uint256 = node
         # Up to the root: what stands to the right of the last leaf is padding.
         depth: uint256 = trees._depth(count)
         if height < depth:
             path: uint256 = (count - 1) >> height
-            padding: uint256 = trees._padding(height)
             for _: uint256 in range(trees.MAX_DEPTH):
                 if height == depth:
                     break
                 if path & 1 == 0:
-                    root = trees._joined(root, padding)
+                    for level: uint256 in range(trees.MAX_DEPTH):
+                        if padded >= height:
+                            break
+                        padding[padded + 1] = trees._joined(padding[padded], padding[padded])
+                        padded = unsafe_add(padded, 1)
+                    root = trees._joined(root, padding[height])
                 else:
                     root = trees._joined(left[height], root)
-                padding = trees._joined(padding, padding)
                 path >>= 1
                 height = unsafe_add(height, 1)
         assert root >> 16 == committed >> 16, "paying: list is not what was committed"

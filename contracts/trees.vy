@@ -87,20 +87,6 @@ def _joined(left: uint256, right: uint256) -> uint256:
 
 
 @internal
-@pure
-def _padding(height: uint256) -> uint256:
-    """
-    @dev Computes the root of a tree of padding.
-    @param height Its height.
-    @return uint256 The node.
-    """
-    node: uint256 = 0
-    for _: uint256 in range(height, bound=MAX_DEPTH):
-        node = self._joined(node, node)
-    return node
-
-
-@internal
 @view
 def _index_root(position: uint256, depth: uint256, leaf: bytes32, start: uint256) -> bytes32:
     """
@@ -117,7 +103,8 @@ def _index_root(position: uint256, depth: uint256, leaf: bytes32, start: uint256
     path: uint256 = position
     # A parent hashes the first 24 bytes of each child as words with 8 zero
     # bytes behind. The shift drops what precedes a sibling in the data.
-    at: uint256 = start - 8
+    # Unchecked: it is at least 8.
+    at: uint256 = unsafe_sub(start, 8)
     for _: uint256 in range(depth, bound=MAX_DEPTH):
         node = node & NODE_MASK
         sibling: uint256 = convert(slice(msg.data, at, 32), uint256) << 64
