@@ -36,7 +36,7 @@ class JobEvent(enum.Enum):
     LAST_ROUND = "last round applied"
     GAVE_UP = "too many attempts failed"
     FINISHED = "finish is on the chain"
-    SETTLED = "every claim is paid"
+    SETTLED = "everybody is paid"
     TERMS_HOLD = "the chain's terms are the spec's"
     POLICY_WAITS = "left to a person"
     RECONSIDERED = "policies or data sets changed"

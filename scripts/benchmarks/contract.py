@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 
+from protocol.params import MAX_WHOLE_ACCOUNTS
 from scripts.benchmarks import contract_gas
 from scripts.benchmarks.figures import Bar, Context, Figure, Measurement, On, Suite
 
@@ -32,7 +33,18 @@ def _job(_: Context) -> Measurement:
     job = contract_gas.whole_job()
     parts = {f"{call}": (gas, None) for call, gas in job.items()}
     parts["all, venom"] = (sum(contract_gas.whole_job(experimental=True).values()), None)
+    parts["all, by claims"] = (sum(contract_gas.whole_job(whole=False).values()), None)
     return Measurement(sum(job.values()) / 50, parts=parts, notes=(_RULES,))
+
+
+def _pay_all(_: Context) -> Measurement:
+    """A payment of one whole round of 256, divided by them; eight rounds beside it."""
+    parts: dict[str, tuple[float, float | None]] = {}
+    for generator, experimental in _GENERATORS.items():
+        for call, gas in contract_gas.whole_rounds(experimental).items():
+            parts[f"{call}, {generator}"] = (gas, None)
+    one = parts["pay, 1 round, 256 owners, legacy"][0]
+    return Measurement(one / MAX_WHOLE_ACCOUNTS, parts=parts, notes=(_RULES,))
 
 
 _RULES = "py-evm, Prague rules; accounts that are paid hold ether already; legacy code is deployed."
@@ -64,6 +76,12 @@ SUITE = Suite(
             "a claim of 20 rounds, among 4,096 owners at most",
             330_000,
             partial(_dearest, ("claim, 20 rounds",)),
+        ),
+        _figure(
+            "gas-pay-256",
+            "a round of 256 owners paid in full, for each",
+            12_500,
+            _pay_all,
         ),
         _figure(
             "gas-job",
