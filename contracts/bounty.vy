@@ -422,7 +422,7 @@ def claim(
 
 @external
 @nonreentrant
-def pay(job: bytes32, first: uint16, rounds: uint16, accounts: uint16, merits: uint16):
+def pay(job: bytes32, first: uint256, rounds: uint256, accounts: uint256, merits: uint256):
     """
     @notice Pays everybody of whole rounds at once. Anybody may send it. The
             lists follow the arguments in the call's data, from which the
@@ -441,13 +441,7 @@ def pay(job: bytes32, first: uint16, rounds: uint16, accounts: uint16, merits: u
     @param merits The number of the sum tree's entries; zero pays no merit by
            the tree.
     """
-    paying._pay(
-        job,
-        convert(first, uint256),
-        convert(rounds, uint256),
-        convert(accounts, uint256),
-        convert(merits, uint256),
-    )
+    paying._pay(job, first, rounds, accounts, merits)
 
 
 @internal

@@ -125,7 +125,7 @@ def _pay(job: bytes32, first: uint256, rounds: uint256, accounts: uint256, merit
     last: uint256 = 0
     for _: uint256 in range(whole.accounts, bound=MAX_ACCOUNTS):
         # The 32 bytes that end where the account's 20 do.
-        account: uint256 = convert(slice(msg.data, at - 12, 32), uint256) << 96
+        account: uint256 = convert(slice(msg.data, unsafe_sub(at, 12), 32), uint256) << 96
         assert account > last, "paying: accounts do not ascend"
         payments.append(account)
         payments.append(0)
@@ -148,11 +148,11 @@ def _pay(job: bytes32, first: uint256, rounds: uint256, accounts: uint256, merit
 
     for index: uint256 in range(whole.rounds, bound=MAX_WHOLE_ROUNDS):
         committed: uint256 = ledger.committed[whole.job][whole.first + index]
-        count: uint256 = committed & ledger.BITS_16
+        contributions: uint256 = committed & ledger.BITS_16
         bit: uint256 = 1 << index
         node: uint256 = 0
         height: uint256 = 0
-        for position: uint256 in range(count, bound=ledger.MAX_COHORT):
+        for position: uint256 in range(contributions, bound=ledger.MAX_COHORT):
             # The 32 bytes that end where the entry's 25 do. Unchecked: the lists
             # begin past 32.
             word: uint256 = convert(slice(msg.data, unsafe_sub(at, 7), 32), uint256)
@@ -184,9 +184,9 @@ def _pay(job: bytes32, first: uint256, rounds: uint256, accounts: uint256, merit
             left[height] = node & trees.NODE_MASK
         root: uint256 = node
         # Up to the root: what stands to the right of the last leaf is padding.
-        depth: uint256 = trees._depth(count)
+        depth: uint256 = trees._depth(contributions)
         if height < depth:
-            path: uint256 = (count - 1) >> height
+            path: uint256 = (contributions - 1) >> height
             for _: uint256 in range(trees.MAX_DEPTH):
                 if height == depth:
                     break
@@ -205,10 +205,15 @@ def _pay(job: bytes32, first: uint256, rounds: uint256, accounts: uint256, merit
     assert at == len(msg.data), "paying: lists do not end with the call"
 
     # What is due, account by account.
+    # Unchecked: places are below 512, rounds at most 96, a rate below 2 ** 96,
+    # a merit below 2 ** 128, so that no sum comes near 2 ** 256.
+    last = 0
+    count: uint256 = 0
     for index: uint256 in range(whole.accounts, bound=MAX_ACCOUNTS):
-        entry: uint256 = payments[2 * index]
+        place: uint256 = unsafe_mul(index, 2)
+        entry: uint256 = payments[place]
         bits: uint256 = entry & _ROUND_BITS
-        due: uint256 = payments[2 * index + 1]
+        due: uint256 = payments[unsafe_add(place, 1)]
         shared: uint256 = bits
         if not whole.fresh:
             account: address = convert(convert(entry >> 96, uint160), address)
@@ -219,14 +224,18 @@ def _pay(job: bytes32, first: uint256, rounds: uint256, accounts: uint256, merit
             if whole.share != 0:
                 shared &= ~(ledger.shared[whole.job][account] >> whole.first)
         if whole.share != 0:
-            due += whole.share * ledger._ones(shared)
-        whole.worth += due
-        count: uint256 = ledger._ones(bits)
-        whole.number += count
-        due += count * whole.rate
-        whole.total += due
-        payments[2 * index] = (entry & ~_ROUND_BITS) | bits
-        payments[2 * index + 1] = due
+            due = unsafe_add(due, unsafe_mul(whole.share, ledger._ones(shared)))
+        whole.worth = unsafe_add(whole.worth, due)
+        # Most accounts have the rounds of the one before.
+        if bits != last:
+            count = ledger._ones(bits)
+            last = bits
+        whole.number = unsafe_add(whole.number, count)
+        due = unsafe_add(due, unsafe_mul(count, whole.rate))
+        whole.total = unsafe_add(whole.total, due)
+        if not whole.fresh:
+            payments[place] = (entry & ~_ROUND_BITS) | bits
+        payments[unsafe_add(place, 1)] = due
     # The two liabilities and the job's own money bound what its lists can
     # prove, as in `claim`.
     assert whole.number <= (whole.state >> ledger.UNPAID) & ledger.BITS_24, "bounty: more than the rate owed"
@@ -245,10 +254,12 @@ def _pay(job: bytes32, first: uint256, rounds: uint256, accounts: uint256, merit
 
     # Then out. Storage is final for the case that everybody takes it.
     for index: uint256 in range(whole.accounts, bound=MAX_ACCOUNTS):
-        due: uint256 = payments[2 * index + 1]
+        # Unchecked: as above.
+        place: uint256 = unsafe_mul(index, 2)
+        due: uint256 = payments[unsafe_add(place, 1)]
         if due == 0:
             continue
-        entry: uint256 = payments[2 * index]
+        entry: uint256 = payments[place]
         account: address = convert(convert(entry >> 96, uint160), address)
         if money._try_push(whole.token, account, due):
             continue
@@ -256,12 +267,12 @@ def _pay(job: bytes32, first: uint256, rounds: uint256, accounts: uint256, merit
         if whole.merits != 0:
             missed |= ledger.MERIT_BIT
         ledger.missed[whole.job][account] |= missed
-        count: uint256 = ledger._ones(entry & _ROUND_BITS)
+        count = ledger._ones(entry & _ROUND_BITS)
         whole.state = whole.state + (count << ledger.UNPAID) + due
         whole.pot += (due - count * whole.rate) << ledger.MERIT_LEFT
         whole.back += due
-        payments[2 * index] = entry & ~_ROUND_BITS
-        payments[2 * index + 1] = 0
+        payments[place] = entry & ~_ROUND_BITS
+        payments[place + 1] = 0
     if whole.back != 0:
         ledger.words[whole.job].state = whole.state
         ledger.words[whole.job].pot = whole.pot

@@ -335,7 +335,7 @@ def cancelled(c: shapes.Cancelled) -> list[Part]:
         *([f"transaction {c['transaction']}"] if c["transaction"] else []),
         f"the contract closes it {when}",
         "contributions that are committed by then stay paid, with an equal share of merit each",
-        "after the closing this daemon claims for everybody, and the rest comes back: keep it up",
+        "after the closing this daemon pays everybody, and the rest comes back: keep it up",
         f"next: assay job show {job}" if closes is not None else f"next: assay job watch {job}",
     ]
 

@@ -202,7 +202,7 @@ def _follow(
             screen.round(number, rounds, each["accuracy"], beside(number))
             if number == rounds:
                 screen.note(_shares(shown))
-                screen.stage("finish, and every owner's claim, sent by the requester's daemon")
+                screen.stage("finish, and everybody is paid, by the requester's daemon")
         told = len(done)
     return shown
 

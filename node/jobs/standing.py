@@ -133,9 +133,9 @@ def reason(machine: Machine, known: Known) -> str:
     if state.phase not in WINDING_UP or not state.posted_block or not state.cancel_effective:
         return state.reason
     if state.withdrawals:
-        rest = "every claim is settled, and what is left comes back"
+        rest = "everybody is paid, and what is left comes back"
     elif state.closed_block:
-        rest = "the contract has closed it: claims follow, then what is left comes back"
+        rest = "the contract has closed it: pay follows, then what is left comes back"
     else:
         rest = f"the contract closes it at {moment(state.cancel_effective)}, then it is settled"
     return f"{state.reason}; {rest}" if state.reason else rest

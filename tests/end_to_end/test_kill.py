@@ -120,7 +120,7 @@ async def test_the_requester_dies_at_each_kind_of_transaction(swarm: Swarm) -> N
         requester.kill()
     await requester.start()
     (job,) = {job["job"] for job in requester.call("jobs")} - before
-    for function in ("enrol", "commit", "finish", "claim"):
+    for function in ("enrol", "commit", "finish", "pay"):
         await until(lambda f=function: bool(intents(swarm, job, f)), 90, f"{function} is stored")
         requester.kill()
         await requester.start()

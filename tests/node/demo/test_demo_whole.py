@@ -42,7 +42,7 @@ def test_the_main_job(tmp_path: Path) -> None:
     assert result["returned"] > 0
     assert result["escrowed"] == sum(result["paid"].values()) + result["returned"]
     assert result["gas"]["commit"]["transactions"] == result["rounds"]
-    assert result["gas"]["claim"]["transactions"] == 5
+    assert result["gas"]["pay"]["transactions"] == 1
     assert result["audit"]["ok"]
     assert "price floor" in result["stayed_out"]["reason"]
     assert max(result["resident_bytes"].values()) < 250 * 2**20
