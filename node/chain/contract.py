@@ -6,7 +6,7 @@ Importing this imports web3 (0.8 s): `ChainClient.open` does it in a worker thre
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from eth_abi.exceptions import DecodingError, EncodingError
 from eth_utils.abi import get_abi_output_types
@@ -17,14 +17,12 @@ from web3.exceptions import Web3Exception
 from contracts import interface
 from node.chain.events import EVENTS, ChainEvent
 from node.chain.replies import Invalid, RawLog
+from node.chain.views import PAY
 from protocol.errors import FatalError, InputError
 from protocol.params import MAX_COHORT, MAX_ROUNDS
 
 #: What the contract takes of these fields at most, narrower than their types (contracts/ledger.vy).
 _LIMITS = {"round": MAX_ROUNDS, "rounds": MAX_ROUNDS, "count": MAX_COHORT, "cohort": MAX_COHORT}
-
-#: The payment of whole rounds.
-PAY: Final = "pay"
 
 _PANICS = {
     0x01: "assertion failed",

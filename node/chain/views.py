@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+#: The contract's function that pays whole rounds: its lists follow its other arguments as they are.
+PAY: Final = "pay"
 
 
 @dataclass(frozen=True, slots=True)

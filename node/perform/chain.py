@@ -8,9 +8,9 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from node.chain.contract import PAY
 from node.chain.intents import rows
 from node.chain.intents.intents import Intent, IntentOutcome
+from node.chain.views import PAY
 from node.engine.engine import Wanted
 from node.engine.services import Services
 from node.store import records

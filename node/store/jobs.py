@@ -10,9 +10,9 @@ import dataclasses
 import json
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from node.chain.events import EVENTS, ChainEvent, ContractEvent
 
@@ -58,10 +58,7 @@ def jobs(tx: Transaction) -> list[JobRow]:
 
 def save_contract_event(tx: Transaction, event: ChainEvent) -> None:
     """Keep one event; the same again changes nothing."""
-    fields = {
-        name: value.hex() if isinstance(value, bytes) else str(value)
-        for name, value in dataclasses.asdict(event.event).items()
-    }
+    fields = {name: _text(value) for name, value in dataclasses.asdict(event.event).items()}
     tx.execute(
         "INSERT INTO contract_events (block, log_index, job, kind, tx_hash, json)"
         " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (block, log_index) DO NOTHING",
@@ -99,15 +96,28 @@ def contract_events(tx: Transaction, job: bytes) -> list[StoredEvent]:
 
 def _event(kind: str, text: str) -> ContractEvent:
     cls = EVENTS[kind]
-    stored: dict[str, str] = json.loads(text)
-    values: dict[str, Any] = {
-        # Annotations are strings here: 'bytes' or 'int', which is all that events hold.
-        field.name: bytes.fromhex(stored[field.name])
-        if field.type == "bytes"
-        else int(stored.get(field.name, "0"))  # an older contract's event may lack a number
+    stored: dict[str, Any] = json.loads(text)
+    values = {
+        # Annotations are strings here. An older contract's event may lack a number.
+        field.name: _VALUES[str(field.type)](stored.get(field.name, "0"))
         for field in dataclasses.fields(cls)
     }
     return cls(**values)
+
+
+#: How the kinds of values that events hold are read back. Numbers are texts: JSON's end at 2^53.
+_VALUES: Final[dict[str, Callable[[Any], Any]]] = {
+    "bytes": bytes.fromhex,
+    "int": int,
+    "bool": lambda text: bool(int(text)),
+    "tuple[int, ...]": lambda texts: tuple(map(int, texts)),
+}
+
+
+def _text(value: Any) -> str | list[str]:
+    if isinstance(value, tuple):
+        return [str(int(each)) for each in value]
+    return value.hex() if isinstance(value, bytes) else str(int(value))
 
 
 def latest_message(tx: Transaction, job: bytes, kind: str, sender: bytes) -> bytes | None:

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import trio
 from kits.anvil import AnvilSwarm
 from kits.daemons.jobs import add_data, ends, holds, intents, post, reaches
 from kits.daemons.processes import until

@@ -15,7 +15,6 @@ from typing import Any, Final
 import trio
 
 from node.chain.client import ChainClient
-from node.chain.contract import PAY
 from node.chain.errors import Refused, Reverted
 from node.chain.fees import GWEI, Fees, TooDear
 from node.chain.intents import rows
@@ -23,6 +22,7 @@ from node.chain.intents.nonces import user_of
 from node.chain.intents.rows import Owner, Row, Signed, Store
 from node.chain.replies import Head, Receipt
 from node.chain.signer import Signer, hash_of
+from node.chain.views import PAY
 
 log = logging.getLogger(__name__)
 

@@ -48,6 +48,7 @@ configs = st.builds(
     log_format=st.sampled_from(LOG_FORMATS),
     payout=st.none() | st.binary(min_size=20, max_size=20).filter(any),
     workers=st.integers(1, MAX_WORKERS),
+    whole_rounds=st.booleans(),
 )
 
 
@@ -98,6 +99,7 @@ def test_endpoints_key_stays_out_of_repr_and_errors() -> None:
         ("listen = 3", "listen", "unknown; the settings are network.listen"),
         ("[chain]\nfinalty = 3", "chain.finalty", "unknown"),
         ("[chain]\nfinality = '3'", "chain.finality", "'3'; a whole number"),
+        ("[jobs]\nwhole_rounds = 1", "jobs.whole_rounds", "is 1; true or false is needed"),
         ("[chain]\nmax_fee_gwei = 0", "chain.max_fee_gwei", "is 0; 1 to 1000000 is allowed"),
         (
             f"[chain]\nmax_fee_gwei = {MAX_MAX_FEE_GWEI + 1}",

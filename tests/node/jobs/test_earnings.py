@@ -135,6 +135,24 @@ def test_merit_in_equal_shares_comes_with_each_claim(tmp_path: Path, books: Book
     assert merit == [(3, 3, CLAIM, 30), (4, 4, LATER, 40)]
 
 
+def test_whole_rounds_are_earned_as_claims_are(tmp_path: Path, books: Books) -> None:
+    """The first was claimed before; another account's pay in the same event is not ours."""
+    services: Any = Services(tmp_path, books, evidence_on_chain=books.evidence_digest)
+    rate = services.machine.context.spec.payment.rate
+    share = next(s.amount for s in books.evidence.merit if s.account == services.payout)
+    services.claimed(0b01, 0, CLAIM, 30)
+    mine, other = (int.from_bytes(a, "big") << 96 for a in (services.payout, bytes([9]) * 20))
+    words = (mine | 0b10, rate + share, other | 0b11, 2 * rate, other + (1 << 96), 0)
+    event = events.Paid(services.machine.key, 0, 2, True, words)
+    services.told.append(StoredEvent(40, LATER, event))
+    found = earned(services, {services.machine.key: services.told})
+    assert [(e.round, e.due, e.paid, e.transaction) for e in found] == [
+        (0, rate, rate, CLAIM),
+        (1, rate, rate, LATER),
+        (None, share, share, LATER),
+    ]
+
+
 def test_no_list_is_read_for_sums_alone(tmp_path: Path, books: Books) -> None:
     services: Any = Services(tmp_path, books)
     services.blobs = None  # whoever opens one fails

@@ -207,6 +207,21 @@ async def test_a_claim_of_which_a_part_failed_was_not_paid(
     assert told.account == account
 
 
+@pytest.mark.parametrize("state", ["final", "failed"])
+async def test_the_payment_of_whole_rounds_is_told_once_it_is_whole(
+    services: Any, ledger: Ledger, state: str
+) -> None:
+    """The last part needs those before it; the first failure ends it."""
+    job = ledger.job.id.hex()
+    await settled(services, outcome(f"{job}/pay/1.2", "final"))
+    assert services.engine.fed == []
+    await settled(services, outcome(f"{job}/pay/2.2", state))
+    ((_, told),) = services.engine.fed
+    kind = inputs.TransactionFinal if state == "final" else inputs.TransactionFailed
+    assert isinstance(told, kind)
+    assert (told.call, told.account) == (inputs.Call.PAY, b"")
+
+
 async def test_the_end_of_a_transfer_that_fills_a_gap_is_nobodys(services: Any) -> None:
     await settled(services, outcome(f"{GAP}3/1207", "final"))
     assert services.engine.fed == []
