@@ -44,7 +44,11 @@ class Node:
         self.peer_bytes, self.peer = peer, peer_id_text(peer)
         self.account: bytes = keys.account
         self.config = Config(
-            chain_url=Provider.shown, chain_id=CHAIN_ID, contract=CONTRACT, finality=world.finality
+            chain_url=Provider.shown,
+            chain_id=CHAIN_ID,
+            contract=CONTRACT,
+            finality=world.finality,
+            whole_rounds=world.terms.whole_rounds,
         )
         self.dice = chance(world.seed, f"node {name}")
         self.drawn = 0

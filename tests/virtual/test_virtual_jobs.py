@@ -52,6 +52,13 @@ def test_a_job_runs_to_its_last_claim_and_each_time_with_the_same_log() -> None:
     assert len(one.text) > 10_000
 
 
+def test_a_requester_that_wants_claims_pays_by_them() -> None:
+    outcome = run(seed=1, rounds=2, whole_rounds=False)
+    said = [line for line in outcome.log if "mines" in line]
+    assert sum("mines claim" in line for line in said) == 5
+    assert not any("mines pay" in line for line in said)
+
+
 class Away(World):
     """Its requester is killed within the notice of `finish`, and starts again before the contract
     has closed the job, or after."""

@@ -56,6 +56,8 @@ class Terms:
     unmask_seconds: int = 20
     commit_seconds: int = 60
     lifetime_seconds: int = 3600
+    #: Whether the requester pays everybody in one transaction.
+    whole_rounds: bool = True
     faults: tuple[str, ...] = ()
     #: Virtual seconds after which a job that is not over counts as stuck.
     patience: float = 5400.0
