@@ -379,3 +379,9 @@ MAX_PROVEN_BOUND: Final = 469_703
 #: a thousand cores with a million tries a second for three days.
 PROOF_SOUNDNESS_BITS: Final = 80
 PROOF_TRIES_BITS: Final = 48
+
+#: One block's words on its dealers, whole: 32 words of 32 dealers, each of the largest statement,
+#: below 18 KiB, signed and with their dealings.
+MAX_WORD_BYTES: Final = 20 * 1024
+MAX_WORDS_BYTES: Final = MAX_BLOCK * MAX_WORD_BYTES + 1024
+MAX_VERDICT_BYTES: Final = MAX_BLOCK * (MAX_BLOCK * MAX_WORD_BYTES + 8 * 1024)

@@ -241,6 +241,8 @@ def _protection(c: Result) -> _Rows:
     rows.append(
         ("corrupt", str(c["corrupt"]), "members of a block that may work for the requester")
     )
+    if c["envelope"] == "shares":
+        rows += _proofs(c)
     if not c["noisy"]:
         nothing = "over rounds nothing protects an owner: dropouts and shuffled blocks are refused"
         if c["sealed"]:
@@ -268,6 +270,32 @@ def _protection(c: Result) -> _Rows:
     ]
 
 
+def _proofs(c: Result) -> _Rows:
+    """What proofs stop, and what they rest on."""
+    e, corrupt = c["estimate"], c["corrupt"]
+    needed = e["threshold"] + 2 * corrupt
+    liars = "corrupt = 0 trusts every member: one liar can leave others undecided"
+    if corrupt:
+        firm = "they can close no block either"
+        if c["block_size"] - c["dropouts"] < needed + corrupt**2:
+            firm = f"they can close it, paid: {needed + corrupt**2} that stay would prevent that"
+        liars = f"{needed} that stay correct {_count(corrupt, 'liar')}; {firm}"
+    return [
+        (
+            "proof",
+            "norm",
+            "whose contribution is longer than clip_norm allows is named, and not paid",
+        ),
+        (
+            "",
+            "",
+            "nothing within that is stopped, and honest ones may be far shorter",
+        ),
+        ("", "", f"{e['threshold']} members that collude read the others, without the requester"),
+        ("liars", str(corrupt), liars),
+    ]
+
+
 def _multiplier(c: Result) -> tuple[str, str, str]:
     what = "the noise's deviation over the most that one record adds to"
     if c["sealed"]:
@@ -289,12 +317,12 @@ def _threshold(c: Result, members: int, shares: int) -> tuple[str, str, str]:
 
 
 def _envelopes(c: Result) -> Table:
-    """One contribution in either envelope."""
+    """One contribution in each envelope."""
     rows = [
         (
             each["envelope"] + (" (this job)" if each["envelope"] == c["envelope"] else ""),
             size(each["contribution_bytes"]),
-            _count(each["ciphertexts"], "ciphertext") if each["ciphertexts"] else "masked words",
+            _made_of(each),
             _way(each["inline"]),
             brief(each["contribute_seconds"]),
             brief(each["apply_seconds"]),
@@ -302,4 +330,10 @@ def _envelopes(c: Result) -> Table:
         for each in c["estimate"]["envelopes"]
     ]
     headings = ("envelope", "contribution", "made of", "travels", "an owner", "the requester")
-    return Table(headings, rows, title="the same contribution in both envelopes")
+    return Table(headings, rows, title="the same contribution in each envelope")
+
+
+def _made_of(each: Result) -> str:
+    if each["ciphertexts"]:
+        return _count(each["ciphertexts"], "ciphertext")
+    return "shares and proof" if each["envelope"] == "shares" else "masked words"

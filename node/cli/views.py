@@ -298,7 +298,9 @@ def _standing(o: shapes.Member) -> str:
     part = "enrolled, no block yet" if o["part"] == "enrolled" else o["part"]
     refusal = f"refused: {o['refusal']}" if part == "refused" and o["refusal"] else part
     owes = ""
-    if o["owes"] is not None:
+    if o["cheated"] is not None:
+        owes = f"proved no norm in round {o['cheated']}: out for good (no merit)"
+    elif o["owes"] is not None:
         owes = f"owes shares of round {o['owes']} (no merit until they come)"
     elif o["withheld"]:
         owes = "gave no shares that open its block (no merit)"

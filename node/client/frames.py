@@ -69,6 +69,7 @@ _MEMBERS: Final[_Schema] = {
     "refusal": "text",
     "withheld": "flag",
     "owes": "whole",
+    "cheated": "whole",
     "contributions": "whole",
     "bytes": "whole",
     "rate": "amount",

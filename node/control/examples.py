@@ -274,6 +274,7 @@ DETAIL: Final = j.JobDetail(
             refusal="",
             withheld=False,
             owes=None,
+            cheated=None,
             contributions=1,
             bytes=48_000,
             rate=ETHER // 1000,

@@ -170,6 +170,8 @@ class Member:
     withheld: whether it owes shares that a commitment bound it to release, or shared out what is no
         share; it then stays out of later rosters where its block can do without, and earns no merit
     owes: the round whose shares it owes while they may still come; null if none
+    cheated: the round in which its block's words showed that it proved no norm; null if none. It
+        is in no later roster, and earns no merit
     contributions: committed contributions
     bytes: bytes of its batches that passed this node
     rate: what its contributions earned
@@ -184,6 +186,7 @@ class Member:
     refusal: str
     withheld: bool
     owes: int | None
+    cheated: int | None
     contributions: int
     bytes: int
     rate: Wei

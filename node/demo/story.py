@@ -58,7 +58,7 @@ _ENDS: Final = frozenset({"finished", "cancelled", "expired", "failed"})
 @dataclass(frozen=True)
 class Plan:
     """What was asked for: `rounds` is None for the recipe's, `sealed` for an open job, whose
-    model `model` is. `out` exists."""
+    model `model` is; `proof`: contributions prove their norm. `out` exists."""
 
     data: DataName
     model: ModelName
@@ -66,12 +66,14 @@ class Plan:
     rounds: int | None
     out: Path
     sealed: Asked | None = None
+    proof: bool = False
 
     @property
     def recipe(self) -> Recipe:
         if self.sealed is not None:
             return sealed_recipe(self.data, self.sealed).with_rounds(self.rounds)
-        return RECIPES[self.data, self.model].with_rounds(self.rounds)
+        recipe = RECIPES[self.data, self.model].with_rounds(self.rounds)
+        return dataclasses.replace(recipe, proof=self.proof)
 
     @property
     def title(self) -> str:
@@ -100,7 +102,7 @@ def play(plan: Plan, folder: Path, children: Children, screen: Screen) -> Figure
         _enrol(job, world, children, screen)
     twin = _twin(plan, job, world, folder, children)
     with clock.stage("training and pay"):
-        shown = _follow(job, world, children, screen, _beside(pooled, twin))
+        shown = _follow(job, world, children, screen, _beside(pooled, twin), plan.proof)
     with clock.stage("notice"):
         shown = wait_out(job, shown, world, screen)
     with clock.stage("checks"):
@@ -146,6 +148,9 @@ def _bring_data(
     if plan.sealed is not None:
         terms = secrecy.changes(plan.sealed, world.requester)
         screen.note(secrecy.says(plan.sealed))
+    if plan.proof:
+        terms |= {"corrupt_least": 0}
+        screen.note("each contribution proves its norm; a block of five bears no liar beside that")
     rows = {}
     for number, (owner, balance) in enumerate(zip(world.owners, facts["parts"], strict=True)):
         file = folder / f"owner-{number + 1}.csv"
@@ -189,7 +194,12 @@ def _enrol(job: str, world: World, children: Children, screen: Screen) -> None:
 
 
 def _follow(
-    job: str, world: World, children: Children, screen: Screen, beside: Callable[[int], str]
+    job: str,
+    world: World,
+    children: Children,
+    screen: Screen,
+    beside: Callable[[int], str],
+    proof: bool,
 ) -> dict[str, Any]:
     """Watch the requester's daemon until the job is over; what it then shows."""
     screen.stage("training, round by round")
@@ -201,7 +211,7 @@ def _follow(
             number, rounds = each["number"] + 1, shown["summary"]["rounds"]
             screen.round(number, rounds, each["accuracy"], beside(number))
             if number == rounds:
-                screen.note(_shares(shown))
+                screen.note(_shares(shown, proof))
                 screen.stage("finish, and everybody is paid, by the requester's daemon")
         told = len(done)
     return shown
@@ -216,12 +226,18 @@ def _sums(shown: dict[str, Any], table: str) -> Sums:
     releases = shown["releases"]
     terms = parse_toml(table).terms
     threshold, corrupt = terms.threshold(members), terms.privacy.corrupt
-    return Sums(blocks - closed, closed, releases, releases * members, threshold, corrupt)
+    shares = releases if terms.proves else releases * members
+    return Sums(blocks - closed, closed, releases, shares, threshold, corrupt)
 
 
-def _shares(shown: dict[str, Any]) -> str:
+def _shares(shown: dict[str, Any], proof: bool) -> str:
     """What it took to read the gradients' sums, and what was never read."""
     members, batches = len(shown["members"]), sum(m["contributions"] for m in shown["members"])
+    if proof:
+        return (
+            f"{batches} contributions proved their norm; sums alone can be opened: "
+            f"{shown['releases']} sums of shares released by {members} owners"
+        )
     return (
         f"{batches} batches came under masks; sums alone can be opened: "
         f"{shown['releases'] * members} shares released by {members} owners"

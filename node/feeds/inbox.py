@@ -77,7 +77,16 @@ _TELLS_PER_SECOND = 4.0
 #: The kinds that an Ask is answered with, in the order in which they matter.
 #: The commitment of a round comes before the opening of the next: an owner that was away verifies
 #: the one before it follows the other.
-_TOLD = ("Announce", "Committed", "Result", "Open", "Freeze", "Finished")
+_TOLD = (
+    "Announce",
+    "Decided",
+    "Committed",
+    "Result",
+    "Open",
+    "Freeze",
+    "Dealt",
+    "Finished",
+)
 
 #: The reply that says: received and stored. The stream is authenticated and its status says OK, so
 #: that there is nothing left to sign: an owner says three things in private a round, and a

@@ -9,7 +9,7 @@ from typing import Final
 from node.engine.engine import Machine
 from protocol.books.enrolment import Cohort
 from protocol.machines.round import Phase
-from protocol.requester.state import RequesterRound, RequesterState
+from protocol.requester.state import RequesterProof, RequesterRound, RequesterState
 from protocol.wire import identity
 
 #: So many members are named; of more it is said how many they are.
@@ -27,7 +27,7 @@ def awaited(machine: Machine) -> str:
     now = state.round
     # The opening asks the members of these groups; later ones have no blocks yet.
     asked = sum(group.count for group in state.groups[: state.adopted])
-    all_of, there, what, until = _stage(now, range(asked))
+    all_of, there, what, until = _stage(now, range(asked), state.proof)
     missing = sorted(all_of - there)
     if not missing:
         return ""
@@ -38,7 +38,9 @@ def awaited(machine: Machine) -> str:
     )
 
 
-def _stage(now: RequesterRound, cohort: Iterable[int]) -> tuple[set[int], set[int], str, int]:
+def _stage(
+    now: RequesterRound, cohort: Iterable[int], proof: RequesterProof | None
+) -> tuple[set[int], set[int], str, int]:
     """(members asked, members heard, what of them, Unix milliseconds of the deadline)."""
     if now.phase in (Phase.OPEN, Phase.READY):
         ready = {each.member for each in now.ready}
@@ -50,6 +52,11 @@ def _stage(now: RequesterRound, cohort: Iterable[int]) -> tuple[set[int], set[in
         said = set(now.refused) | {each.member for each in now.contributions if each.bad}
         asked = rostered - said
         return asked, here, "contributions are here", now.opening.contribute_until
+    if now.phase is Phase.VERIFY and proof is not None and proof.verify_until:
+        rostered = {member for roster in now.rosters for member in roster.members}
+        said = {each.member for each in proof.words if each.here or each.bad}
+        asked = rostered - set(now.refused)
+        return asked, said, "members have said what they were dealt", proof.verify_until
     if now.phase is Phase.UNMASK:
         listed = {member for block in now.blocks if not block.lost for member in block.members}
         released = {each.member for each in now.releases}

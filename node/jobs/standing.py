@@ -249,8 +249,10 @@ def members(
     listed = Counter(leaf.member for _, leaves in lists.values() for leaf in leaves)
     withheld = set(books.withheld) if books is not None else set()
     owed: dict[int, int] = {}
+    cheated: dict[int, int] = {}
     if isinstance(state, RequesterState):
         withheld |= state.withholding
+        cheated = {each.member: each.round for each in state.cheats}
         if books is None:
             owed = {each.member: each.round for each in state.owed}
     claimed: Counter[bytes] = Counter()
@@ -271,6 +273,7 @@ def members(
             refusal=_said(refused.get(member.peer), state),
             withheld=index in withheld,
             owes=owed.get(index),
+            cheated=cheated.get(index),
             contributions=listed[index],
             bytes=listed[index] * size,
             rate=listed[index] * spec.payment.rate,
@@ -304,6 +307,7 @@ def _waiting(state: RequesterState | OwnerState, listed: frozenset[bytes]) -> tu
             refusal="",
             withheld=False,
             owes=None,
+            cheated=None,
             contributions=0,
             bytes=0,
             rate=0,

@@ -24,7 +24,7 @@ PHASE_EVENT = "phase"
 _OVER = (Phase.DONE.value, Phase.FAILED.value)
 
 #: Contributions to an attempt have been counted.
-_COUNTED = (Phase.COMMIT, Phase.UNMASK, Phase.APPLY, Phase.DONE, Phase.FAILED)
+_COUNTED = (Phase.VERIFY, Phase.COMMIT, Phase.UNMASK, Phase.APPLY, Phase.DONE, Phase.FAILED)
 
 
 def spans(history: list[Event]) -> list[tuple[int, int, str, float]]:

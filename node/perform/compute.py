@@ -13,6 +13,7 @@ import trio
 
 from node.engine.engine import Wanted
 from node.engine.services import Services
+from node.perform import dealt, proving
 from node.perform.sealing import attempt_of, mask_name
 from node.privacy import draws as gradients
 from node.privacy import ledger as privacy_ledger
@@ -107,6 +108,8 @@ async def _dispatch(services: Services, wanted: Wanted, effect: effects.Compute)
             return await in_worker(services.compute, first, work)
         case effects.ComputeContribution():
             return await _contribute(services, wanted, effect, work)
+        case effects.ComputeCheck() if context.spec.proves:
+            return await dealt.check(services, machine, effect, work)
         case effects.ComputeCheck():
             place = services.place(context.job, effect.round, effect.attempt)
             peer = context.require_cohort().members[effect.member].peer
@@ -165,7 +168,8 @@ async def _contribute(
     me = cohort.index_of(context.me)
     if me is None:
         raise FatalError("this owner is not in the cohort that it contributes to")
-    attempt = await attempt_of(services, machine, effect)
+    if not context.spec.proves:
+        attempt = await attempt_of(services, machine, effect)
     if sealed:
         step = sealed_tasks.Step(rows, cohort.members[me].rows, model, noisy)
         return await in_worker(
@@ -176,6 +180,8 @@ async def _contribute(
         async with gradients.drawing(services.home, context.job):
             seed = await trio.to_thread.run_sync(_batch_seed, services, context.job, effect.round)
     gradient = tasks.Gradient(rows, model, seed, noisy)
+    if context.spec.proves:
+        return await dealt.deal(services, machine, effect, work, gradient, secret)
     return await in_worker(
         services.compute, secagg_tasks.contribution, work, gradient, attempt, secret, me, context.me
     )
@@ -259,6 +265,10 @@ async def _drawn_once(
 async def unmask(services: Services, wanted: Wanted, effect: effects.ComputeUnmask) -> None:
     """Rebuild a block's secrets from what was released."""
     machine = wanted.machine
+    if machine.context.spec.proves:
+        opened = await proving.open_block(services, machine, effect)
+        await services.engine.feed(machine.key, opened, wanted.id)
+        return
     context, cohort = machine.context, machine.context.require_cohort()
     messages = await services.store.read(
         lambda tx: [records.load_message(tx, digest) for digest in effect.releases]

@@ -8,11 +8,12 @@ import trio
 
 from node.engine.engine import Wanted
 from node.engine.services import Services
-from node.perform import chain, compute, considering, lists, messages, secrets
+from node.perform import chain, compute, considering, lists, messages, proving, secrets
 from node.perform.recovering import recover
 from node.store.blobs import BlobLost, BlobRef, BlobsFull
 from protocol.errors import PeerError
 from protocol.machines import effects, inputs
+from protocol.machines import proving as machine_proving
 from protocol.machines.machine import one_line
 from protocol.wire import identity
 
@@ -89,6 +90,16 @@ async def _perform(services: Services, wanted: Wanted) -> None:
             await secrets.forget_job(services, wanted)
         case effects.SendRelease():
             await secrets.release(services, wanted, effect)
+        case (
+            machine_proving.AssembleDealings()
+            | machine_proving.ExamineDealings()
+            | machine_proving.ComputeWords()
+            | machine_proving.ComputeVerdict()
+            | machine_proving.AssembleListed()
+            | machine_proving.ExamineVerdict()
+            | machine_proving.SendSum()
+        ):
+            await proving.perform(services, wanted, effect)
         case _:
             await chain.transact(services, wanted, effect)
 

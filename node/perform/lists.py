@@ -9,7 +9,7 @@ import trio
 
 from node.engine.engine import Machine, Wanted
 from node.engine.services import Services
-from node.perform import publishing
+from node.perform import dealt, publishing
 from node.perform.sealing import held_sealing_key
 from node.store import records
 from node.store.blobs import BlobRef
@@ -46,6 +46,8 @@ async def assemble(services: Services, wanted: Wanted, effect: Assemble) -> None
                 at += count
             cohort = build_cohort(context.spec, context.job, groups)
             return lists.encode_cohort(groups), cohort.root, cohort
+        if effect.kind is BlobKind.ROSTER and machine.context.spec.proves:
+            return dealt.proven_roster(services, machine, effect.block, envelopes), b"", None
         if effect.kind is BlobKind.ROSTER:
             return lists.encode_roster(envelopes), b"", None
         listed = lists.contribution_list(machine.blocks(effect.round), envelopes)
@@ -90,6 +92,8 @@ async def examine(services: Services, wanted: Wanted, effect: Examine) -> None:
         outcome, cohort = await trio.to_thread.run_sync(_examine, services, machine, effect)
         if cohort is not None:
             _follow(machine, effect.digest, cohort)
+        if isinstance(outcome, inputs.ExaminedRoster) and machine.context.spec.proves:
+            await dealt.check_left(services, machine, effect, outcome.members)
     except Malformed as error:
         outcome = _rejected(services.clock.ms(), effect, one_line(str(error)))
     await services.engine.feed(machine.key, outcome, wanted.id)
@@ -169,7 +173,7 @@ def _examine_roster(
     mine = next((lists.ready_digest(e.ready) for e in entries if e.member == me), b"")
     whole = block_members(blocks, effect.block)
     key = held_sealing_key(services, context.job)
-    if me is not None and mine and key is not None:
+    if me is not None and mine and key is not None and not context.spec.proves:
         peers = {member: cohort.members[member].peer for member in whole}
         secagg_tasks.open_shares(key[0], place, entries, peers, me, whole.index(me))
     about = effect.round, effect.attempt, effect.digest

@@ -20,6 +20,7 @@ from node.privacy import joins
 from node.privacy import ledger as privacy_ledger
 from node.store import records, releases, versions
 from node.store.store import Transaction
+from node.work import proofs as proof_tasks
 from node.work import secagg as secagg_tasks
 from node.workers.compute import in_worker
 from protocol.books.enrolment import block_members
@@ -55,6 +56,13 @@ async def make(services: Services, wanted: Wanted, effect: effects.MakeSecrets) 
     place = services.place(context.job, effect.round, effect.attempt)
     threshold = context.spec.threshold(len(whole))
     outcome: inputs.SecretsMade | inputs.SecretsFailed
+    if context.spec.proves:
+        ready, private = await in_worker(services.compute, proof_tasks.make_ready, effect.opening)
+        name = mask_name(context.job, effect.round, effect.attempt)
+        await trio.to_thread.run_sync(services.keys.seal, name, private)
+        outcome = inputs.SecretsMade(services.clock.ms(), effect.round, effect.attempt, ready)
+        await services.engine.feed(machine.key, outcome, wanted.id)
+        return
     try:
         made = await in_worker(
             services.compute,

@@ -371,9 +371,7 @@ UPDATE machines SET state = machine_head(kind, state);
 
 _CLOCK: Final = """
 -- By how many seconds this machine's clock was ahead of the chain's when they were last compared.
-CREATE TABLE clock (
-    ahead REAL NOT NULL
-) STRICT;
+CREATE TABLE clock (ahead REAL NOT NULL) STRICT;
 """
 
 _PUBLISHED: Final = """
@@ -384,9 +382,20 @@ UPDATE policies SET body = CAST(x'dc0019' || substr(body, 4) || x'c2' AS BLOB)
 
 _UNSURE: Final = """
 -- Chain blocks that were read and showed no logs though they may hold some: read again.
-CREATE TABLE chain_unsure (
-    number INTEGER PRIMARY KEY
-) STRICT;
+CREATE TABLE chain_unsure (number INTEGER PRIMARY KEY) STRICT;
+"""
+
+_PROOFS: Final = """
+-- Words on an attempt's dealings, and a round's one sum, that may have left (node/store/proofs.py).
+CREATE TABLE words (job BLOB NOT NULL, round INTEGER NOT NULL, attempt INTEGER NOT NULL,
+    dealt BLOB NOT NULL, words BLOB NOT NULL, PRIMARY KEY (job, round, attempt)) STRICT;
+CREATE TABLE sums (job BLOB NOT NULL, round INTEGER NOT NULL, attempt INTEGER NOT NULL,
+    root BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (job, round)) STRICT;
+-- Owners' machines follow proofs, requesters' the present attempt's and who cheated: none so far.
+UPDATE machines SET state = CAST(x'dc0023' || substr(state, 4) || x'90' AS BLOB)
+    WHERE kind = 'owner' AND substr(state, 1, 3) = x'dc0022';
+UPDATE machines SET state = CAST(x'dc0021' || substr(state, 4) || x'c090' AS BLOB)
+    WHERE kind = 'requester' AND substr(state, 1, 3) = x'dc001f';
 """
 
 #: Step n stands at index n - 1.
@@ -407,4 +416,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _CLOCK,
     _PUBLISHED,
     _UNSURE,
+    _PROOFS,
 )

@@ -32,7 +32,7 @@ MEASURES: Final = (
 )
 
 #: Phases of a round in their order, as the round table names them.
-PHASES: Final = ("open", "ready", "freeze", "contribute", "commit", "unmask", "apply")
+PHASES: Final = ("open", "ready", "freeze", "contribute", "verify", "commit", "unmask", "apply")
 
 
 def measured(rounds: Sequence[Round]) -> tuple[str, str, str] | None:

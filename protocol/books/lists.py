@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -40,8 +40,23 @@ class RosterList(Wire):
 
 
 @dataclass(frozen=True, slots=True)
+class ProvenRosterList(Wire):
+    """The same where contributions prove their norm: beside it what shows of members who left that
+    they cheated (books/dealings.py)."""
+
+    messages: Annotated[tuple[Envelope, ...], Size(1, params.MAX_BLOCK)]
+    cheats: Annotated[
+        tuple[Annotated[bytes, Size(1, params.MAX_LIST_BYTES)], ...], Size(0, params.MAX_BLOCK)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
 class BlockList(Wire):
-    """One block in a commitment: its roster, and who contributed which batch, by member."""
+    """One block in a commitment: its roster, and who contributed which batch, by member.
+
+    Where contributions prove their norm `roster_digest` is the verdict's, which its members hold
+    the list to, and a batch is a dealing.
+    """
 
     block: Index
     roster_digest: Digest
@@ -105,6 +120,16 @@ def encode_roster(envelopes: Sequence[Envelope]) -> bytes:
     return encode(RosterList(tuple(envelopes)))
 
 
+def encode_proven_roster(envelopes: Sequence[Envelope], cheats: Sequence[bytes]) -> bytes:
+    """The blob of a roster whose members prove their norm, with the cheats of those who left."""
+    return encode(ProvenRosterList(tuple(envelopes), tuple(cheats)))
+
+
+def cheats_of(data: bytes) -> tuple[bytes, ...]:
+    """What a roster shows of members who left. Raises Malformed."""
+    return decode(ProvenRosterList, data, params.MAX_LIST_BYTES).cheats
+
+
 def examine_roster(
     spec: JobSpec,
     cohort: Cohort,
@@ -117,15 +142,16 @@ def examine_roster(
     """A block's frozen roster: Ready messages for this opening, signed by members of the block.
 
     Without noise it holds the whole block, with noise all but the dropouts that the spec allows.
-    Raises Malformed, naming the member if it is one member's fault.
+    With proofs and without noise whoever reads it also looks at `cheats_of`: all others must be
+    there. Raises Malformed, naming the member if it is one member's fault.
     """
-    messages = _roster(data)
+    messages = _roster(data, spec.proves)
     for each in messages:
         envelope = _opened(each)
         body = envelope.body
         if not isinstance(body, Ready) or envelope.context != context or body.opening != opening:
             raise Malformed("a roster lists something else than Ready for its opening")
-    entries = _entries(cohort, blocks, block, messages)
+    entries = _entries(cohort, blocks, block, messages, spec.proves)
     _ascending([entry.member for entry in entries])
     if len({entry.ready.mask_key for entry in entries}) != len(entries):
         # A copied key's masks could cancel the copied one's, with somebody between the two.
@@ -135,14 +161,18 @@ def examine_roster(
 
 
 def roster_entries(
-    cohort: Cohort, blocks: tuple[int, ...], block: int, data: bytes
+    cohort: Cohort, blocks: tuple[int, ...], block: int, data: bytes, proven: bool = False
 ) -> tuple[RosterEntry, ...]:
     """A roster that was examined before under its digest: no signature is looked at."""
-    return _entries(cohort, blocks, block, _roster(data))
+    return _entries(cohort, blocks, block, _roster(data, proven), proven)
 
 
 def _entries(
-    cohort: Cohort, blocks: tuple[int, ...], block: int, messages: Sequence[Envelope]
+    cohort: Cohort,
+    blocks: tuple[int, ...],
+    block: int,
+    messages: Sequence[Envelope],
+    proven: bool,
 ) -> tuple[RosterEntry, ...]:
     whole = block_members(blocks, block)
     entries = []
@@ -150,19 +180,25 @@ def _entries(
         body, member = envelope.body, cohort.index_of(envelope.sender)
         if member is None or member not in whole:
             raise Malformed("a roster names a key that no enrolment in its block covers")
-        if not isinstance(body, Ready) or len(body.boxes) != len(whole):
+        if not isinstance(body, Ready) or len(body.boxes) != (0 if proven else len(whole)):
             raise Malformed(f"member {member} does not share among the {len(whole)} of its block")
         entries.append(RosterEntry(member, whole.index(member), body))
     return tuple(entries)
 
 
-def _roster(data: bytes) -> tuple[Envelope, ...]:
+def _roster(data: bytes, proven: bool) -> tuple[Envelope, ...]:
+    if proven:
+        return decode(ProvenRosterList, data, params.MAX_LIST_BYTES).messages
     return decode(RosterList, data, params.MAX_LIST_BYTES).messages
 
 
-def contribution_list(blocks: tuple[int, ...], envelopes: Sequence[Envelope]) -> ContributionList:
+def contribution_list(
+    blocks: tuple[int, ...],
+    envelopes: Sequence[Envelope],
+    verdicts: Mapping[int, bytes] | None = None,
+) -> ContributionList:
     """A commitment's list: accepted contributions, by block and member. Those of one block name one
-    roster."""
+    roster; with `verdicts`, by block, its verdict stands in the roster's place."""
     found: dict[int, list[Contribution]] = {}
     for envelope in envelopes:
         if not isinstance(envelope.body, Contribution):
@@ -173,7 +209,8 @@ def contribution_list(blocks: tuple[int, ...], envelopes: Sequence[Envelope]) ->
         bodies = sorted(found[block], key=lambda body: body.member)
         members = tuple(body.member for body in bodies)
         batches = tuple(body.batch_digest for body in bodies)
-        listed.append(BlockList(block, bodies[0].roster_digest, members, batches))
+        under = bodies[0].roster_digest if verdicts is None else verdicts[block]
+        listed.append(BlockList(block, under, members, batches))
     return ContributionList(tuple(listed))
 
 

@@ -11,10 +11,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from protocol import params
-from protocol.books.lists import BlockList, ContributionList, encode_contributions, encode_roster
+from protocol.books.lists import (
+    BlockList,
+    ContributionList,
+    encode_contributions,
+    encode_proven_roster,
+    encode_roster,
+)
 from protocol.cost.encryption import add_seconds, decrypt_seconds, encrypt_seconds
 from protocol.cost.sealed import owner_seconds, reference_pace, requester_seconds
-from protocol.layout.packing import ENVELOPES, PAILLIER, Packing
+from protocol.layout.packing import ENVELOPES, MASKS, PAILLIER, SHARES, Packing
+from protocol.layout.shares import SharesLayout
 from protocol.spec.job import Terms
 from protocol.wire.codec import encode
 from protocol.wire.envelope import Context, Envelope, Frame, seal
@@ -26,6 +33,8 @@ _FLOPS: Final = 1e9  # of float64 matrix products, one thread
 _RESIDUE_SECONDS: Final = 6e-6  # one ciphertext's mask for one mate
 _WORD_SECONDS: Final = 1e-9  # one value's, in the masks envelope
 _WORD_ADD_SECONDS: Final = 4e-9  # one value of one batch
+_PROOF_SECONDS: Final = 3.5e-7  # one value, dealt to one member, and one of its checked
+_OPEN_SECONDS: Final = 1e-7  # one value of one member's sum, interpolated
 _AGREE_SECONDS: Final = 0.000_05  # X25519
 _SPLIT_SECONDS: Final = 1e-5  # one share that is not given, for each share of the threshold
 _JOIN_SECONDS: Final = 9.5e-5  # a secret, for each pair of shares of the threshold
@@ -124,11 +133,23 @@ class Estimate:
 def estimate(terms: Terms, block_seconds: float = 12.0) -> Estimate:
     """The estimate of a job with its largest cohort; `block_seconds` is the chain's pace."""
     packing, parameters, owners = terms.packing, terms.parameter_count, terms.cohort.max_owners
-    size, weights, sealed = packing.batch_bytes(parameters), terms.model_bytes, packing.sealed
+    weights, sealed = terms.model_bytes, packing.sealed
+    size = _contribution_bytes(terms, packing)
     largest = terms.cohort.largest_block
     threshold = terms.threshold(largest)
     ready, release = ready_bytes(largest, threshold), release_bytes(largest)
     roster, listed = roster_bytes(largest, threshold), list_bytes(terms)
+    shares = shares_layout(terms) if terms.proves else None
+    more_in = more_out = comes = goes = 0
+    if shares is not None:
+        # Its mates' boxes and the verdict come in, its words and its sum go out; the requester
+        # gets no box, and passes on the verdict.
+        ready, release = _framed(_bare_ready()), release_bytes(1)
+        roster = len(encode_proven_roster((_sealed(_bare_ready()),) * largest, ()))
+        boxes = shares.dealt_bytes * (largest - 1) // largest
+        more_in, goes = boxes + shares.verdict_bytes, shares.verdict_bytes
+        more_out = shares.words_bytes + shares.sum_bytes
+        comes = more_out + packing.batch_bytes(parameters) - size
     contribute, apply_ = contribute_seconds(terms), apply_seconds(terms)
     final = (1 + terms.timing.finality_blocks) * block_seconds
     return Estimate(
@@ -142,7 +163,7 @@ def estimate(terms: Terms, block_seconds: float = 12.0) -> Estimate:
         ciphertexts=packing.ciphertexts(parameters),
         contribution_bytes=size,
         bytes_per_parameter=size / parameters,
-        inline=size <= params.MAX_INLINE_BATCH_BYTES,
+        inline=not terms.proves and size <= params.MAX_INLINE_BATCH_BYTES,
         model_bytes=weights,
         model_ciphertexts=0 if sealed is None else sealed.model_ciphertexts,
         ready_bytes=ready,
@@ -153,10 +174,10 @@ def estimate(terms: Terms, block_seconds: float = 12.0) -> Estimate:
         largest_block=largest,
         threshold=terms.threshold(terms.cohort.block_size),
         largest_threshold=threshold,
-        owner_in=weights + roster + listed,
-        owner_out=size + ready + release,
-        requester_in=owners * (size + ready + release),
-        requester_out=owners * (weights + roster + listed),
+        owner_in=weights + roster + listed + more_in,
+        owner_out=size + ready + release + more_out,
+        requester_in=owners * (size + ready + release + comes),
+        requester_out=owners * (weights + roster + listed + goes),
         contribute_seconds=contribute,
         apply_seconds=apply_,
         shortest_seconds=terms.training.rounds * (contribute + apply_ + final) + final,
@@ -169,19 +190,34 @@ def estimate(terms: Terms, block_seconds: float = 12.0) -> Estimate:
 
 
 def _envelopes(terms: Terms) -> tuple[str, ...]:
-    """Those that the job could have: sealed weights are ciphertexts, and so are replies to them."""
-    return (PAILLIER,) if terms.privacy.sealed else ENVELOPES
+    """Those that the job could have: sealed weights are ciphertexts, and so are replies to them.
+    Shares are told of where the job has them."""
+    if terms.privacy.sealed:
+        return (PAILLIER,)
+    return ENVELOPES if terms.proves else (PAILLIER, MASKS)
+
+
+def shares_layout(terms: Terms) -> SharesLayout:
+    """The sizes of pieces and words in the largest block of a job with proofs."""
+    members = terms.cohort.largest_block
+    return SharesLayout(terms.parameter_count, terms.norm_bound, members, terms.threshold(members))
+
+
+def _contribution_bytes(terms: Terms, packing: Packing) -> int:
+    if packing.envelope == SHARES:
+        return shares_layout(terms).dealt_bytes
+    return packing.batch_bytes(terms.parameter_count)
 
 
 def _cost(terms: Terms, envelope: str) -> EnvelopeCost:
     packing, values = _packing(terms, envelope), terms.parameter_count
-    size, closed = packing.batch_bytes(values), envelope == PAILLIER
+    size, closed = _contribution_bytes(terms, packing), envelope == PAILLIER
     return EnvelopeCost(
         envelope=envelope,
         ciphertexts=packing.ciphertexts(values) if closed else 0,
         lanes=packing.lanes if closed else 0,
         contribution_bytes=size,
-        inline=size <= params.MAX_INLINE_BATCH_BYTES,
+        inline=envelope != SHARES and size <= params.MAX_INLINE_BATCH_BYTES,
         contribute_seconds=contribute_seconds(terms, envelope),
         apply_seconds=apply_seconds(terms, envelope),
     )
@@ -230,6 +266,11 @@ def _ready(members: int, threshold: int) -> Ready:
     return Ready(bytes(32), bytes(32), bytes(32), bytes(32), hashes, hashes, boxes)
 
 
+def _bare_ready() -> Ready:
+    """Where contributions prove their norm, nothing is shared yet."""
+    return Ready(bytes(32), bytes(32), b"", b"", (), (), ())
+
+
 def _sealed(body: Body) -> Envelope:
     return seal(_PLACE, _PEER, body, lambda data: bytes(64))
 
@@ -256,6 +297,8 @@ def contribute_seconds(terms: Terms, envelope: str = "") -> float:
     train = training.local_steps * _STEP_SECONDS + flops / _FLOPS
     members = terms.cohort.largest_block
     before = train + secrets
+    if (envelope or terms.encryption.envelope) == SHARES:
+        return train + members * parameters * _PROOF_SECONDS
     if (envelope or terms.encryption.envelope) != PAILLIER:
         return before + members * parameters * _WORD_SECONDS
     ciphertexts = _packing(terms, PAILLIER).ciphertexts(parameters)
@@ -271,6 +314,8 @@ def apply_seconds(terms: Terms, envelope: str = "") -> float:
     if terms.privacy.sealed:
         pace = reference_pace(terms.encryption.key_bits)
         return rebuilding_seconds(terms) + requester_seconds(terms, pace).total
+    if (envelope or terms.encryption.envelope) == SHARES:
+        return owners * parameters * _OPEN_SECONDS
     join = rebuilding_seconds(terms) / owners
     if (envelope or terms.encryption.envelope) != PAILLIER:
         return owners * (join + parameters * (_WORD_SECONDS + _WORD_ADD_SECONDS))

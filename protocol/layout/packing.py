@@ -18,10 +18,16 @@ BATCH_HEADER_BYTES: Final = 45
 #: Before the floats of a model: tag, version, kind, count (protocol.arith.numbers.vectors).
 MODEL_HEADER_BYTES: Final = 16
 
-#: How a contribution travels: encrypted besides its masks, or under its masks alone.
+#: How a contribution travels: encrypted besides its masks, under its masks alone,
 PAILLIER: Final = "paillier"
 MASKS: Final = "masks"
-ENVELOPES: Final = (PAILLIER, MASKS)
+
+#: Or dealt as shares with a proof of its norm: what is listed is then the dealing, not a batch.
+SHARES: Final = "shares"
+ENVELOPES: Final = (PAILLIER, MASKS, SHARES)
+
+#: A dealing's bytes for each member: the commitment to its piece, and the digest of its box.
+DEALT_BYTES: Final = 2 * 32
 
 _MAKER: Final = b"assay/1 batch maker\x00"
 
@@ -90,7 +96,10 @@ class Packing:
         return self.key_bits // 4
 
     def batch_bytes(self, values: int) -> int:
-        """Bytes of a batch of `values` values, header included."""
+        """Bytes of a batch of `values` values, header included; of a dealing to `summands`
+        members."""
+        if self.envelope == SHARES:
+            return BATCH_HEADER_BYTES + self.summands * DEALT_BYTES
         if self.envelope == MASKS:
             return BATCH_HEADER_BYTES + values * (self.word_bits // 8)
         return BATCH_HEADER_BYTES + self.ciphertexts(values) * self.ciphertext_bytes

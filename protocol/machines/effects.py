@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from protocol import params
+from protocol.machines.proving import Proving
 from protocol.wire.codec import Range, Size, Wire
 from protocol.wire.messages import (
     Address,
@@ -394,6 +395,7 @@ Effect = (
     | ForgetSealingKey
     | SendRelease
     | ComputeUnmask
+    | Proving
     | Settle
     | Notify
     | Blame

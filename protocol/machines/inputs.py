@@ -53,6 +53,15 @@ from protocol.machines.outcomes import (
     SumMade,
     Unmasked,
 )
+from protocol.machines.proving import (
+    AssembledDealings,
+    ExaminedDealings,
+    ExaminedVerdict,
+    Proved,
+    RejectedDealings,
+    VerdictMade,
+    WordsMade,
+)
 from protocol.wire.codec import Range, Size, Wire
 from protocol.wire.envelope import Envelope
 from protocol.wire.messages import (
@@ -72,6 +81,7 @@ __all__ = [
     "ActionWithhold",
     "AssembledCohort",
     "AssembledContributions",
+    "AssembledDealings",
     "AssembledRoster",
     "BatchSound",
     "BatchUnsound",
@@ -94,7 +104,9 @@ __all__ = [
     "ContributionMade",
     "ExaminedCohort",
     "ExaminedContributions",
+    "ExaminedDealings",
     "ExaminedRoster",
+    "ExaminedVerdict",
     "InitialModelFailed",
     "InitialModelMade",
     "Input",
@@ -104,6 +116,7 @@ __all__ = [
     "ReceiveMessage",
     "RejectedCohort",
     "RejectedContributions",
+    "RejectedDealings",
     "RejectedRoster",
     "SecretsFailed",
     "SecretsMade",
@@ -114,6 +127,8 @@ __all__ = [
     "TransactionFailed",
     "TransactionFinal",
     "Unmasked",
+    "VerdictMade",
+    "WordsMade",
 ]
 
 
@@ -218,6 +233,7 @@ Input = (
     | RejectedContributions
     | CommitmentSigned
     | Outcome
+    | Proved
     | SecretsMade
     | SecretsFailed
     | Unmasked

@@ -21,12 +21,15 @@ from protocol.machines import inputs
 from protocol.wire.messages import (
     Committed,
     Contribution,
+    Dealt,
+    Decided,
     Freeze,
     Open,
     Ready,
     Refuse,
     Release,
     Result,
+    Words,
 )
 
 
@@ -40,6 +43,7 @@ class Phase(enum.Enum):
     READY = "ready"  # members say that they are there
     FREEZE = "freeze"  # rosters are stored; an owner verifies its block's
     CONTRIBUTE = "contribute"  # owners train, mask and encrypt; the requester collects
+    VERIFY = "verify"  # with proofs: members check each other's dealings, and say their words
     COMMIT = "commit"  # the commitment is on its way to be final on the chain
     DUE = "due"  # owner: the same, of a round that the next one has overtaken
     UNMASK = "unmask"  # requester: shares are collected
@@ -69,7 +73,8 @@ def _owner() -> dict[Key, Row]:
     # An opening begins an attempt and ends the one before. A round whose commitment is not final
     # when the next round opens stays due beside it.
     row(None, Open, "attempt.open_first", None, _P.OPEN)
-    for at in (_P.OPEN, _P.READY, _P.FREEZE, _P.CONTRIBUTE, _P.APPLY, _P.DONE, _P.FAILED):
+    early = _P.OPEN, _P.READY, _P.FREEZE, _P.CONTRIBUTE, _P.VERIFY
+    for at in (*early, _P.APPLY, _P.DONE, _P.FAILED):
         row(at, Open, "attempt.open_next", at, _P.OPEN)
     row(_P.COMMIT, Open, "attempt.open_next", _P.COMMIT, _P.OPEN, _P.DUE)
 
@@ -82,13 +87,14 @@ def _owner() -> dict[Key, Row]:
     row(_P.FAILED, inputs.SecretsMade, "attempt.forget_late_secrets", _P.FAILED)
 
     row(_P.READY, Freeze, "attempt.freeze", _P.FREEZE, _P.FAILED)
-    for at in (_P.FREEZE, _P.CONTRIBUTE, _P.COMMIT, _P.APPLY, _P.DONE, _P.FAILED):
+    for at in (*early[2:], _P.COMMIT, _P.APPLY, _P.DONE, _P.FAILED):
         row(at, Freeze, "attempt.freeze_again", at)
     row(_P.FREEZE, inputs.BlobArrived, "attempt.roster_arrived", _P.FREEZE)
     row(_P.FREEZE, inputs.ExaminedRoster, "attempt.roster_holds", _P.CONTRIBUTE, _P.FAILED)
     row(_P.FREEZE, inputs.RejectedRoster, "attempt.roster_fails", _P.FAILED)
 
-    row(_P.CONTRIBUTE, inputs.ContributionMade, "attempt.contribute", _P.COMMIT, _P.FAILED)
+    after = _P.COMMIT, _P.VERIFY, _P.FAILED
+    row(_P.CONTRIBUTE, inputs.ContributionMade, "attempt.contribute", *after)
     row(_P.CONTRIBUTE, inputs.ContributionFailed, "attempt.could_not_train", _P.FAILED)
     row(_P.FAILED, inputs.ContributionFailed, "attempt.failed_before", _P.FAILED)
     row(_P.FAILED, inputs.SecretsFailed, "attempt.failed_before", _P.FAILED)
@@ -96,17 +102,35 @@ def _owner() -> dict[Key, Row]:
         row(at, inputs.Tick, "attempt.give_up_when_late", at, _P.FAILED)
     row(_P.COMMIT, inputs.Tick, "attempt.gossip_when_unanswered", _P.COMMIT)
 
+    row(_P.VERIFY, Dealt, "verify.dealt", _P.VERIFY, _P.FAILED)
+    row(_P.VERIFY, inputs.BlobArrived, "verify.arrived", _P.VERIFY)
+    row(_P.VERIFY, inputs.BlobMissing, "verify.missing", _P.VERIFY)
+    row(_P.VERIFY, inputs.ExaminedDealings, "verify.dealings_hold", _P.VERIFY)
+    row(_P.VERIFY, inputs.RejectedDealings, "verify.dealings_fail", _P.FAILED)
+    row(_P.VERIFY, inputs.WordsMade, "verify.words_made", _P.COMMIT)
+    row(_P.VERIFY, inputs.Tick, "verify.give_up_when_late", _P.VERIFY, _P.FAILED)
+    row(_P.VERIFY, Decided, "verify.decided_early", _P.COMMIT)
+    row(_P.VERIFY, Committed, "verify.committed_early", _P.COMMIT)
+    for at in (_P.COMMIT, _P.DUE, _P.APPLY, _P.DONE, _P.FAILED):
+        row(at, Dealt, "verify.dealt_again", at)
+        for late in (inputs.WordsMade, inputs.ExaminedDealings, inputs.RejectedDealings):
+            row(at, late, "verify.too_late", at)
+    for at in (_P.APPLY, _P.DONE, _P.FAILED):
+        row(at, Decided, "verify.dealt_again", at)
+
     for at, released in ((_P.COMMIT, _P.APPLY), (_P.DUE, _P.DONE)):
+        row(at, Decided, "verify.decided", at)
+        row(at, inputs.ExaminedVerdict, "verify.verdict_holds", at, released, _P.FAILED)
         row(at, Committed, "release.committed", at)
-        row(at, inputs.BlobArrived, "release.list_arrived", at)
-        row(at, inputs.BlobMissing, "release.list_missing", at)
+        row(at, inputs.BlobArrived, "verify.list_arrived", at)
+        row(at, inputs.BlobMissing, "verify.list_missing", at)
         row(at, inputs.ExaminedContributions, "release.list_holds", at, released, _P.FAILED)
         row(at, inputs.RejectedContributions, "release.list_fails", _P.FAILED)
         row(at, inputs.ChainCommitted, "release.look_at_chain", at, released, _P.FAILED)
         row(at, inputs.ChainHead, "release.look_at_chain", at, released, _P.FAILED)
 
     row(_P.APPLY, Result, "release.applied", _P.DONE)
-    for at in (_P.OPEN, _P.READY, _P.FREEZE, _P.CONTRIBUTE, _P.COMMIT, _P.DONE, _P.FAILED):
+    for at in (*early, _P.COMMIT, _P.DONE, _P.FAILED):
         row(at, Result, "release.moved_without_me", at)
     return table
 
@@ -128,13 +152,22 @@ def _requester() -> dict[Key, Row]:
     after = _P.FREEZE, _P.CONTRIBUTE, _P.FAILED
     row(_P.FREEZE, inputs.AssembledRoster, "attempt.roster_stored", *after)
 
-    after = _P.CONTRIBUTE, _P.COMMIT, _P.FAILED
+    whole = _P.CONTRIBUTE, _P.COMMIT, _P.VERIFY, _P.FAILED
     row(_P.CONTRIBUTE, Contribution, "attempt.contribution", _P.CONTRIBUTE)
     row(_P.CONTRIBUTE, inputs.BlobArrived, "attempt.batch_arrived", _P.CONTRIBUTE)
-    row(_P.CONTRIBUTE, inputs.BatchSound, "attempt.batch_sound", *after)
-    row(_P.CONTRIBUTE, inputs.BatchUnsound, "attempt.batch_unsound", *after)
-    row(_P.CONTRIBUTE, Refuse, "attempt.will_not_contribute", *after)
-    row(_P.CONTRIBUTE, inputs.Tick, "attempt.commit_when_late", *after)
+    row(_P.CONTRIBUTE, inputs.BatchSound, "attempt.batch_sound", *whole)
+    row(_P.CONTRIBUTE, inputs.BatchUnsound, "attempt.batch_unsound", *whole)
+    row(_P.CONTRIBUTE, Refuse, "attempt.will_not_contribute", *whole)
+    row(_P.CONTRIBUTE, inputs.Tick, "attempt.commit_when_late", *whole)
+
+    row(_P.VERIFY, inputs.AssembledDealings, "verify.dealings_stored", _P.VERIFY)
+    row(_P.VERIFY, Words, "verify.words", _P.VERIFY)
+    row(_P.VERIFY, Refuse, "verify.says_nothing", _P.VERIFY)
+    row(_P.VERIFY, inputs.BlobArrived, "verify.words_arrived", _P.VERIFY)
+    row(_P.VERIFY, inputs.Tick, "verify.decide_when_late", _P.VERIFY, _P.FAILED)
+    row(_P.VERIFY, inputs.VerdictMade, "verify.verdict_made", _P.VERIFY, _P.COMMIT, _P.FAILED)
+    for at in (_P.COMMIT, _P.UNMASK, _P.APPLY, _P.DONE):
+        row(at, inputs.BlobArrived, "unmask.sum_arrived", at)
 
     row(_P.COMMIT, inputs.AssembledContributions, "commit.listed", _P.COMMIT)
     row(_P.COMMIT, inputs.CommitmentSigned, "commit.signed", _P.COMMIT)
@@ -219,6 +252,12 @@ def place_of(input_: inputs.Input) -> tuple[int, int] | None:
             | inputs.BatchUnsound()
             | inputs.SumFailed()
             | inputs.Unmasked()
+            | inputs.AssembledDealings()
+            | inputs.ExaminedDealings()
+            | inputs.RejectedDealings()
+            | inputs.WordsMade()
+            | inputs.VerdictMade()
+            | inputs.ExaminedVerdict()
         ):
             return input_.round, input_.attempt
     return None

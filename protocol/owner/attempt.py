@@ -289,7 +289,7 @@ def contribute(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ContributionM
     turn.change(unpaid=turn.state.unpaid + 1)
     set_round(
         turn,
-        phase=Phase.COMMIT,
+        phase=Phase.VERIFY if turn.context.spec.proves else Phase.COMMIT,
         batch_digest=input_.digest,
         batch_size=input_.size,
         said_at=input_.at,

@@ -25,13 +25,15 @@ from protocol.machines.effects import (
 )
 from protocol.machines.job import OVER, JobEvent, JobPhase
 from protocol.machines.machine import JobContext, check_place, kind_of, step_by
-from protocol.owner import attempt, pay, release
+from protocol.owner import attempt, pay, release, verify
 from protocol.owner.state import EnrolRoot, OwnerState
 from protocol.owner.turn import FETCH_MS, OwnerTurn, ask, awaited, concerned, go, send
 from protocol.wire.messages import (
     FROM_REQUESTER,
     Announce,
     Committed,
+    Dealt,
+    Decided,
     Declined,
     Enrolled,
     Finished,
@@ -163,9 +165,9 @@ def _receive(turn: OwnerTurn, input_: inputs.ReceiveMessage) -> None:
         _refused(turn, body)
     elif isinstance(body, Finished):
         pay.finished(turn, input_, body)
-    elif isinstance(body, Open | Freeze | Committed | Result):
+    elif isinstance(body, Open | Freeze | Dealt | Decided | Committed | Result):
         # A commitment may be heard when the job is finishing: shares that it asks for clear a debt.
-        late = isinstance(body, Committed) and turn.state.phase is JobPhase.FINISHING
+        late = isinstance(body, Committed | Decided) and turn.state.phase is JobPhase.FINISHING
         if turn.state.phase is not JobPhase.TRAINING and not late:
             raise StateError(f"no round is followed while the job is {turn.state.phase.value}")
     elif not isinstance(body, Announce):
@@ -388,4 +390,4 @@ _HANDLERS: dict[type, Callable[[OwnerTurn, Any], None]] = {
 }
 
 #: Where the table's handlers are.
-_ROOMS = {"attempt": attempt, "release": release}
+_ROOMS = {"attempt": attempt, "release": release, "verify": verify}

@@ -17,8 +17,9 @@ from protocol.books.enrolment import spec_domain
 from protocol.books.typed_data import Commitment, commitment_digest, recover
 from protocol.errors import Malformed, StateError
 from protocol.machines import inputs
-from protocol.machines.effects import BlobKind, Examine, SendRelease
+from protocol.machines.effects import BlobKind, Effect, Examine, SendRelease
 from protocol.machines.machine import JobContext, body_of
+from protocol.machines.proving import SendSum
 from protocol.machines.round import Phase
 from protocol.owner.state import ChainCommitment, EarnedRound, OwnerRound
 from protocol.owner.turn import FETCH_MS, OwnerTurn, fetch, refuse, too_few_known
@@ -34,7 +35,8 @@ def _put(turn: OwnerTurn, round_: OwnerRound, **changes: Any) -> OwnerRound:
     return changed
 
 
-def _abandon(turn: OwnerTurn, round_: OwnerRound, reason: str) -> None:
+def abandon_round(turn: OwnerTurn, round_: OwnerRound, reason: str) -> None:
+    """Give up one of the two attempts."""
     _put(turn, round_, phase=Phase.FAILED)
     turn.notify("attempt-failed", reason, round_.number, round_.attempt)
 
@@ -93,18 +95,18 @@ def list_holds(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ExaminedContr
         raise StateError("no such contribution list is awaited")
     if input_.root != round_.commitment_root:
         refuse(turn, at, RefusalCode.INVALID, "the list is not the commitment's")
-        _abandon(turn, round_, "the list is not the commitment's")
+        abandon_round(turn, round_, "the list is not the commitment's")
     elif not input_.mine:
         if input_.members:
             why = "a commitment of this owner's block without its contribution"
             refuse(turn, at, RefusalCode.CONFLICT, why)
-        _abandon(turn, round_, "the commitment leaves this owner's contribution out")
+        abandon_round(turn, round_, "the commitment leaves this owner's contribution out")
     elif input_.mine != round_.batch_digest:
         refuse(turn, at, RefusalCode.INVALID, "the commitment lists another batch of mine")
-        _abandon(turn, round_, "the commitment lists another batch than this owner's")
+        abandon_round(turn, round_, "the commitment lists another batch than this owner's")
     elif not set(input_.members) <= set(round_.roster):
         refuse(turn, at, RefusalCode.INVALID, "the commitment lists members outside the roster")
-        _abandon(turn, round_, "the commitment lists members outside the roster")
+        abandon_round(turn, round_, "the commitment lists members outside the roster")
     else:
         round_ = _put(turn, round_, count=input_.count, listed=input_.members)
         earned = EarnedRound(
@@ -118,7 +120,7 @@ def list_holds(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ExaminedContr
         if lacking:
             place = round_.number, round_.attempt
             refuse(turn, at, RefusalCode.CONFLICT, lacking, place)
-            _abandon(turn, round_, lacking)
+            abandon_round(turn, round_, lacking)
         else:
             look_at_chain(turn, round_, input_)
 
@@ -126,7 +128,7 @@ def list_holds(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ExaminedContr
 def list_fails(turn: OwnerTurn, round_: OwnerRound, input_: inputs.RejectedContributions) -> None:
     """A commitment's list does not hold: nothing is released for it."""
     refuse(turn, input_.at, RefusalCode.INVALID, input_.reason)
-    _abandon(turn, round_, input_.reason)
+    abandon_round(turn, round_, input_.reason)
 
 
 def chain_committed(turn: OwnerTurn, input_: inputs.ChainCommitted) -> None:
@@ -175,7 +177,7 @@ def look_at_chain(
         kept = (e for e in turn.state.earned if e.round != round_.number)
         turn.change(earned=tuple(kept))
         why = "the chain holds another commitment than the requester showed"
-        _abandon(turn, round_, why)
+        abandon_round(turn, round_, why)
     else:
         _release(turn, round_)
 
@@ -187,20 +189,26 @@ def _release(turn: OwnerTurn, round_: OwnerRound) -> None:
     that is due is over with that: the next one trains what it moved.
     """
     turn.notify("commitment-final", "pay for it is certain", round_.number, round_.attempt)
-    turn.emit(
-        SendRelease(
-            round_.number,
-            round_.attempt,
-            round_.opening.model_digest,
-            round_.commitment_root,
-            round_.block,
-            round_.roster_digest,
-            round_.listed,
-            1000 * turn.context.spec.expires_at,
-        )
-    )
+    turn.emit(*_given(turn, round_))
     turn.change(unpaid=0)
     _put(turn, round_, phase=Phase.DONE if round_.phase is Phase.DUE else Phase.APPLY)
+
+
+def _given(turn: OwnerTurn, round_: OwnerRound) -> tuple[Effect, ...]:
+    """What leaves now: shares, or with proofs the one sum of this round."""
+    until = 1000 * turn.context.spec.expires_at
+    number, attempt, root = round_.number, round_.attempt, round_.commitment_root
+    block, roster, listed = round_.block, round_.roster_digest, round_.listed
+    if not turn.context.spec.proves:
+        model = round_.opening.model_digest
+        return (SendRelease(number, attempt, model, root, block, roster, listed, until),)
+    known = [p for p in turn.state.proofs if (p.number, p.attempt) == (number, attempt) and p.able]
+    if not known:
+        # A piece is missing, or its word on one that passed was off: its sum would be a wrong one.
+        turn.notify("no-sum", "it holds no right piece of some who passed", number, attempt)
+        return ()
+    verdict = known[0].verdict_digest
+    return (SendSum(number, attempt, root, block, roster, verdict, listed, until),)
 
 
 def applied(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ReceiveMessage) -> None:

@@ -56,6 +56,24 @@ class OwnerRound(Wire):
 
 
 @dataclass(frozen=True, slots=True)
+class OwnerProof(Wire):
+    """What beside OwnerRound an attempt of a job with proofs is followed by. Empty: not yet."""
+
+    number: Round
+    attempt: Attempt
+    dealt_digest: NoDigest = b""
+    dealt_size: ListSize = 0
+    asked: bool = False  # the boxes
+    waiting: Annotated[tuple[Digest, ...], Size(0, params.MAX_BLOCK)] = ()  # boxes on their way
+    words_asked: bool = False
+    list_here: bool = False  # the commitment's
+    verdict_digest: NoDigest = b""
+    verdict_size: BlobSize = 0
+    verdict_here: bool = False
+    able: bool = False  # it holds a piece of everybody that the commitment lists
+
+
+@dataclass(frozen=True, slots=True)
 class ChainCommitment(Wire):
     """A commitment on the chain."""
 
@@ -139,6 +157,7 @@ class OwnerState(Wire):
     claims: Annotated[tuple[PaidClaim, ...], Size(0, _MAX_CLAIMS)] = ()
     reason: Annotated[str, Size(0, params.MAX_REASON_BYTES)] = ""
     explained: bool = False  # the requester was told why the job is not taken: once, for good
+    proofs: Annotated[tuple[OwnerProof, ...], Size(0, 2)] = ()  # of the attempts that are followed
 
     @property
     def paid(self) -> int:

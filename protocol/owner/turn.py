@@ -24,6 +24,7 @@ from protocol.wire.messages import (
     RefusalCode,
     Refuse,
     Result,
+    Words,
 )
 
 
@@ -133,7 +134,7 @@ def refuse(
 
 def send(
     turn: OwnerTurn,
-    body: Ready | Contribution | Refuse | Declined,
+    body: Ready | Contribution | Words | Refuse | Declined,
     until: int,
     attachment: bytes = b"",
 ) -> None:

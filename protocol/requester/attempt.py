@@ -15,7 +15,6 @@ from protocol.machines.effects import Assemble, Blame, BlobKind, ComputeCheck, F
 from protocol.machines.job import JobPhase
 from protocol.machines.machine import JobContext, body_of, message_context, one_line
 from protocol.machines.round import Phase
-from protocol.requester.commit import commit
 from protocol.requester.state import (
     ContributionRecord,
     ReadyRecord,
@@ -34,6 +33,7 @@ from protocol.requester.turn import (
     sender,
     set_round,
 )
+from protocol.requester.verify import go_on
 from protocol.wire.envelope import Envelope, opening_digest
 from protocol.wire.identity import of_low_order
 from protocol.wire.messages import Contribution, Freeze, Open, Ready, Roster
@@ -83,10 +83,12 @@ def ready(turn: RequesterTurn, round_: RequesterRound, input_: inputs.ReceiveMes
     if member >= len(drawn.blocks):
         raise StateError(f"member {member} has no block yet")
     # A roster with a Ready that does not hold would take its whole block out.
-    if len(body.boxes) != len(drawn.members[drawn.blocks[member]]):
+    spec = turn.context.spec
+    shares = 0 if spec.proves else len(drawn.members[drawn.blocks[member]])
+    if len(body.boxes) != shares:
         blame(turn, member, f"shares among {len(body.boxes)}, its block has another number")
         return
-    if of_low_order(body.mask_key) or of_low_order(body.share_key):
+    if of_low_order(body.mask_key) or (body.share_key and of_low_order(body.share_key)):
         blame(turn, member, "its mask key or share key is of low order")
         return
     if round_.ready.place_of("mask_key", body.mask_key) is not None:
@@ -221,8 +223,8 @@ def _fault(
     member: int,
 ) -> str:
     """What no honest member says of the present attempt; empty if nothing."""
-    spec = context.spec
-    blocks = context.drawn(state.seeds, round_.number).blocks
+    spec, drawn = context.spec, context.drawn(state.seeds, round_.number)
+    blocks = drawn.blocks
     if member >= len(blocks) or (body.member, body.block) != (member, blocks[member]):
         return "it names another member or block than its sender's"
     roster = round_.roster(body.block)
@@ -230,7 +232,10 @@ def _fault(
         return "its sender is in no frozen roster"
     if body.roster_digest != roster.digest:
         return "it names another frozen roster"
-    size = spec.packing.batch_bytes(spec.parameter_count)
+    packing = spec.packing
+    if spec.proves:
+        packing = spec.packing_for(len(drawn.members[body.block]))
+    size = packing.batch_bytes(spec.parameter_count)
     if body.batch_size != size:
         return f"its batch has {body.batch_size} bytes, not {size}"
     return ""
@@ -284,7 +289,7 @@ def _commit_when_complete(turn: RequesterTurn, at: int) -> None:
     if round_.contributions.done + len(round_.refused) < round_.rosters.weight:
         return
     if all(_heard(round_, member) for roster in round_.rosters for member in roster.members):
-        commit(turn, at)
+        go_on(turn, at)
 
 
 def _heard(round_: RequesterRound, member: int) -> bool:
@@ -296,4 +301,4 @@ def _heard(round_: RequesterRound, member: int) -> bool:
 def commit_when_late(turn: RequesterTurn, round_: RequesterRound, input_: inputs.Tick) -> None:
     """Time is over for whoever has not contributed."""
     if input_.at >= round_.opening.contribute_until:
-        commit(turn, input_.at)
+        go_on(turn, input_.at)

@@ -14,6 +14,7 @@ from protocol.errors import StateError
 from protocol.machines import inputs
 from protocol.machines.effects import Assemble, BlobKind, ComputeSum, SignCommitment, TransactCommit
 from protocol.machines.job import JobPhase
+from protocol.machines.proving import AssembleListed
 from protocol.machines.round import Phase
 from protocol.requester.state import BlockRecord, Blocks, RequesterRound
 from protocol.requester.turn import (
@@ -49,6 +50,19 @@ def commit(turn: RequesterTurn, at: int) -> None:
     turn.emit(Assemble(BlobKind.CONTRIBUTIONS, *place, tuple(c.message for c in chosen)))
     for block, members in going.items():
         turn.emit(ComputeSum(*place, block, tuple(sound[m].batch for m in members)))
+
+
+def commit_proven(
+    turn: RequesterTurn, going: dict[int, tuple[int, ...]], verdicts: dict[int, bytes]
+) -> None:
+    """List those that passed, each block under the digest of the words that say so."""
+    round_ = present(turn)
+    blocks = Blocks.of(BlockRecord(block, members) for block, members in going.items())
+    set_round(turn, phase=Phase.COMMIT, blocks=blocks)
+    found = [round_.contributions.at(m) for members in going.values() for m in members]
+    chosen = tuple(each.message for each in found if each is not None)
+    under = tuple(verdicts[block] for block in going)
+    turn.emit(AssembleListed(round_.number, round_.attempt, chosen, tuple(going), under))
 
 
 def listed(

@@ -16,7 +16,7 @@ from protocol.machines import inputs
 from protocol.machines.effects import Effect, Publish, TransactPost
 from protocol.machines.job import OVER, JobEvent, JobPhase
 from protocol.machines.machine import JobContext, check_place, kind_of, step_by
-from protocol.requester import attempt, commit, course, enrol, pay, unmask
+from protocol.requester import attempt, commit, course, enrol, pay, unmask, verify
 from protocol.requester.state import RequesterState
 from protocol.requester.turn import RequesterTurn, concerned, fail, go
 from protocol.wire.messages import (
@@ -27,6 +27,7 @@ from protocol.wire.messages import (
     Ready,
     Refuse,
     Release,
+    Words,
 )
 from protocol.wire.topics import JOBS_TOPIC, job_topic
 
@@ -77,7 +78,7 @@ def _receive(turn: RequesterTurn, input_: inputs.ReceiveMessage) -> None:
         _refused(turn, input_, body)
     elif isinstance(body, Declined):
         enrol.declined(turn, input_, body)
-    elif not isinstance(body, Ready | Contribution | Release):
+    elif not isinstance(body, Ready | Contribution | Words | Release):
         raise StateError(f"a requester does not receive {kind_of(body)}")
 
 
@@ -182,4 +183,10 @@ _HANDLERS: dict[type, Callable[[RequesterTurn, Any], None]] = {
 }
 
 #: Where the table's handlers are.
-_ROOMS = {"attempt": attempt, "commit": commit, "course": course, "unmask": unmask}
+_ROOMS = {
+    "attempt": attempt,
+    "commit": commit,
+    "course": course,
+    "unmask": unmask,
+    "verify": verify,
+}

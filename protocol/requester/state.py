@@ -252,6 +252,91 @@ class RequesterRound(Wire):
 
 
 @dataclass(frozen=True, slots=True)
+class WordsRecord(Wire):
+    """What a member said of its block's dealers; `here`: the blob is. `bad`: it said two things."""
+
+    member: Index
+    message: Digest
+    digest: Digest
+    size: BlobSize
+    here: bool = False
+    bad: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRecord(Wire):
+    """A block that is decided: its words as a blob, and what they came to."""
+
+    block: Index
+    digest: Digest
+    size: BlobSize
+    passed: _BlockMembers
+    failed: _BlockMembers
+    able: _BlockMembers
+
+
+@dataclass(frozen=True, slots=True)
+class SumRecord(Wire):
+    """A member's sum, and the message that names it."""
+
+    member: Index
+    message: Digest
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class CheatRecord(Wire):
+    """A member that is proven to have cheated: the verdict, and the attempt that it was in."""
+
+    member: Index
+    round: Round
+    attempt: Attempt
+    block: Index
+    digest: Digest
+    size: BlobSize
+
+
+class WordsRecords(Table[WordsRecord]):
+    """Words by member, done once they are here or will never count."""
+
+    item, most, key = WordsRecord, params.MAX_COHORT, "member"
+
+    @staticmethod
+    def over(value: WordsRecord) -> bool:
+        return value.here or value.bad
+
+
+class Verdicts(Table[VerdictRecord]):
+    """Decided blocks, by number."""
+
+    item, most, key = VerdictRecord, params.MAX_BLOCKS, "block"
+
+
+class SumRecords(Table[SumRecord]):
+    """Sums that were told of, by member."""
+
+    item, most, key = SumRecord, params.MAX_COHORT, "member"
+
+
+class Cheats(Table[CheatRecord]):
+    """Who cheated, by member: it leaves for good."""
+
+    item, most, key = CheatRecord, params.MAX_COHORT, "member"
+
+
+@dataclass(frozen=True, slots=True)
+class RequesterProof(Wire):
+    """What beside RequesterRound the present attempt of a job with proofs has."""
+
+    verify_until: Milliseconds = 0  # 0: the dealt lists are being stored
+    deciding: bool = False
+    dealt: Rosters = field(default_factory=Rosters)
+    words: WordsRecords = field(default_factory=WordsRecords)
+    verdicts: Verdicts = field(default_factory=Verdicts)
+    sums: SumRecords = field(default_factory=SumRecords)
+
+
+@dataclass(frozen=True, slots=True)
 class RequesterState(Wire):
     """A job as its requester sees it. Block numbers are 0 while the fact is not on the chain.
 
@@ -290,6 +375,8 @@ class RequesterState(Wire):
     settling: bool = False
     reason: Annotated[str, Size(0, params.MAX_REASON_BYTES)] = ""
     declined: DeclinedRecords = field(default_factory=DeclinedRecords)
+    proof: RequesterProof | None = None  # of the present attempt, from its dealings on
+    cheats: Cheats = field(default_factory=Cheats)
 
     @property
     def seeds(self) -> tuple[bytes, ...]:
@@ -300,7 +387,8 @@ class RequesterState(Wire):
     def withholding(self) -> frozenset[int]:
         """Members that keep shares back, or whose shares make no secret. Later rosters leave them
         out if they can, and they earn no merit."""
-        return frozenset((*(owed.member for owed in self.owed), *self.liars))
+        cheats = (cheat.member for cheat in self.cheats)
+        return frozenset((*(owed.member for owed in self.owed), *self.liars, *cheats))
 
     @property
     def rooting(self) -> GroupRecord | None:

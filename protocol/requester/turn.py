@@ -13,7 +13,7 @@ from protocol.machines.job import advance as advance_job
 from protocol.machines.machine import Turn, kind_of, one_line
 from protocol.machines.round import Phase, Role, place_of
 from protocol.requester.state import RequesterRound, RequesterState
-from protocol.wire.messages import Committed, Freeze, Open, Result
+from protocol.wire.messages import Committed, Dealt, Decided, Freeze, Open, Result
 from protocol.wire.topics import job_topic
 
 
@@ -98,7 +98,9 @@ def abandon(turn: RequesterTurn, at: int, reason: str) -> None:
     turn.notify("attempt-failed", reason, round_.number, round_.attempt)
 
 
-def publish(turn: RequesterTurn, body: Open | Freeze | Committed | Result) -> None:
+def publish(
+    turn: RequesterTurn, body: Open | Freeze | Dealt | Decided | Committed | Result
+) -> None:
     """Say it on the job's topic, about the present attempt."""
     round_ = present(turn)
     turn.emit(Publish(job_topic(turn.context.job), round_.number, round_.attempt, body, b""))
@@ -114,17 +116,22 @@ def enough_of(turn: RequesterTurn, there: set[int]) -> dict[int, tuple[int, ...]
     """The blocks that may go on, each with those of its members that are in `there`, ascending.
 
     Without noise a block counts whole or not at all; with it, all but the dropouts that the spec
-    allows suffice (docs/design.md, section 5).
+    allows suffice (docs/design.md, section 5). Where contributions prove their norm, who is proven
+    to cheat is in no block any more, and blocks go on without it.
     """
     drawn = turn.context.drawn(turn.state.seeds, present(turn).number)
     blocks = drawn.blocks
     found: dict[int, list[int]] = {}
-    for member in sorted(there):
+    cheats = {cheat.member for cheat in turn.state.cheats}
+    for member in sorted(there - cheats):
         if member < len(blocks):
             found.setdefault(blocks[member], []).append(member)
     spec = turn.context.spec
-    return {
-        block: tuple(found[block])
-        for block in sorted(found)
-        if len(found[block]) >= spec.quorum(len(drawn.members[block]))
-    }
+
+    def enough(block: int) -> bool:
+        whole, here = drawn.members[block], len(found[block])
+        if spec.proves and not spec.privacy.noisy and here < len(set(whole) - cheats):
+            return False
+        return here >= spec.quorum(len(whole))
+
+    return {block: tuple(found[block]) for block in sorted(found) if enough(block)}

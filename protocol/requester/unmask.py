@@ -12,10 +12,16 @@ from collections.abc import Iterable
 
 from protocol.errors import FatalError, StateError
 from protocol.machines import inputs
-from protocol.machines.effects import ComputeApply, ComputeUnmask, OpenBlock
+from protocol.machines.effects import ComputeApply, ComputeUnmask, Fetch, OpenBlock
 from protocol.machines.machine import body_of
 from protocol.machines.round import Phase
-from protocol.requester.state import BlockRecord, OwedRelease, ReleaseRecord, RequesterRound
+from protocol.requester.state import (
+    BlockRecord,
+    OwedRelease,
+    ReleaseRecord,
+    RequesterRound,
+    SumRecord,
+)
 from protocol.requester.turn import (
     RequesterTurn,
     blame,
@@ -29,6 +35,8 @@ from protocol.wire.messages import Release
 #: With enough shares to open a block: how long the others' are waited for at least, milliseconds.
 #: They come at about the same time, and one look at all of them costs little more than one at some.
 _GRACE_MS = 1_000
+
+_OTHER_SHARES = "shares that are not what was sealed for it"
 
 #: How often a member that owes shares may come with bad ones: each time costs a computation.
 _LATE_TRIES = 3
@@ -79,12 +87,53 @@ def _keep(
     if round_.releases.at(member) is not None:
         raise StateError(f"member {member} has released its shares already")
     roster = round_.roster(block.block)
-    if roster is None or len(body.shares) != len(roster.members):
+    spec = turn.context.spec
+    if roster is None or len(body.shares) != (1 if spec.proves else len(roster.members)):
         blame(turn, member, f"releases {len(body.shares)} shares, its roster has another number")
+        return None
+    if spec.proves:
+        _fetch_sum(turn, round_, member, input_)
         return None
     record = ReleaseRecord(member, input_.digest)
     set_round(turn, releases=round_.releases.put(record))
     return block
+
+
+def _fetch_sum(
+    turn: RequesterTurn, round_: RequesterRound, member: int, input_: inputs.ReceiveMessage
+) -> None:
+    """With proofs a release names the digest of its member's sum: it counts once that is here."""
+    proof, digest = turn.state.proof, body_of(input_, Release).shares[0]
+    if proof is None or proof.sums.at(member) is not None:
+        raise StateError(f"member {member} has told of its sum already")
+    record = SumRecord(member, input_.digest, digest)
+    turn.change(proof=dataclasses.replace(proof, sums=proof.sums.put(record)))
+    size, until = 8 * turn.context.spec.parameter_count, 1000 * turn.context.spec.expires_at
+    turn.emit(Fetch(digest, size, (input_.envelope.sender,), until))
+
+
+def sum_arrived(turn: RequesterTurn, round_: RequesterRound, input_: inputs.BlobArrived) -> None:
+    """A member's sum is here: perhaps its block opens."""
+    sums = () if turn.state.proof is None else turn.state.proof.sums
+    for record in sums:
+        if record.digest != input_.digest or round_.releases.at(record.member) is not None:
+            continue
+        round_ = present(turn)
+        kept = ReleaseRecord(record.member, record.message)
+        set_round(turn, releases=round_.releases.put(kept))
+        block = _block_of(turn, round_, record.member)
+        if block is None or round_.phase is Phase.COMMIT:
+            continue
+        if round_.phase is not Phase.UNMASK or block.unmask:
+            _note_given(turn, record.member)
+        else:
+            _try(turn, block.block, input_.at)
+
+
+def _note_given(turn: RequesterTurn, member: int) -> None:
+    """A sum that came late clears its debt, looked at like the others or not: the block is open, or
+    closed for good, and a wrong one can do nothing any more."""
+    turn.change(owed=turn.state.owed.without(member))
 
 
 def _block_of(turn: RequesterTurn, round_: RequesterRound, member: int) -> BlockRecord | None:
@@ -108,7 +157,7 @@ def _try(turn: RequesterTurn, number: int, at: int) -> None:
         return
     enough_at = block.enough_at or at
     set_block(turn, number, enough_at=enough_at)
-    all_there = len(good) + len(block.bad) >= len(block.members)
+    all_there = len(good) + len(block.bad) >= len(_able(turn, block))
     if not all_there and at < enough_at + _grace(turn, enough_at):
         return
     set_block(turn, number, trying=True, asked=len(good))
@@ -126,6 +175,16 @@ def _try(turn: RequesterTurn, number: int, at: int) -> None:
             tuple(r.message for r in good),
         )
     )
+
+
+def _able(turn: RequesterTurn, block: BlockRecord) -> tuple[int, ...]:
+    """The listed members that have something to release: with proofs, those that hold a right piece
+    of everybody that passed."""
+    proof = turn.state.proof
+    verdict = None if proof is None else proof.verdicts.at(block.block)
+    if verdict is None:
+        return block.members
+    return tuple(member for member in block.members if member in verdict.able)
 
 
 def _grace(turn: RequesterTurn, enough_at: int) -> int:
@@ -165,6 +224,7 @@ def unmasked(turn: RequesterTurn, round_: RequesterRound, input_: inputs.Unmaske
         bad=tuple(sorted({*block.bad, *input_.bad})),
         asked=block.asked - len(input_.bad),  # so that whatever comes next is worth another try
         unmask=input_.digest,
+        sum=input_.digest if turn.context.spec.proves else block.sum,
         lost=bool(input_.liars),
     )
     if not (input_.digest or input_.liars):
@@ -175,7 +235,8 @@ def unmasked(turn: RequesterTurn, round_: RequesterRound, input_: inputs.Unmaske
 def _name_liars(turn: RequesterTurn, input_: inputs.Unmasked) -> None:
     """Blame whoever released or shared out what does not hold."""
     for member in input_.bad:
-        blame(turn, member, "released shares that are not what was sealed for it")
+        what = "a sum that is not of its pieces" if turn.context.spec.proves else _OTHER_SHARES
+        blame(turn, member, f"released {what}")
     for member in input_.liars:
         blame(turn, member, "its shares do not make the secret that it committed to")
     # Each such lie costs the requester a block that it pays for, so one is enough to be out.
@@ -252,7 +313,7 @@ def _note_owed(turn: RequesterTurn, blocks: Iterable[BlockRecord]) -> None:
     owed = turn.state.owed
     for block in blocks:
         roster = round_.roster(block.block)
-        for member in block.members:
+        for member in _able(turn, block):
             given = round_.releases.at(member) is not None and member not in block.bad
             if given or roster is None:
                 continue
@@ -287,6 +348,9 @@ def _look_owed(turn: RequesterTurn, input_: inputs.ReceiveMessage) -> bool:
         return False
     if (body.root, body.block) != (owed.root, owed.block):
         raise StateError("a release for another commitment or block than is owed")
+    if turn.context.spec.proves:
+        _note_given(turn, member)  # it says its sum too late to be of use
+        return True
     if owed.tries >= _LATE_TRIES:
         raise StateError(f"member {member} released bad shares {owed.tries} times")
     tried = dataclasses.replace(owed, tries=owed.tries + 1)

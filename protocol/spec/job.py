@@ -49,6 +49,7 @@ from protocol.spec.parts import (
     Target,
     TimingSpec,
 )
+from protocol.spec.proving import largest_norm, least_deciding, proof_faults
 from protocol.spec.sealing import sealed_faults
 from protocol.wire.codec import Range, Size, decode, encode
 
@@ -116,6 +117,7 @@ class Terms(Part):
         yield from self._cohort_faults()
         if not sealed:
             yield from merit_faults(self)
+            yield from proof_faults(self)
 
     @property
     def inputs(self) -> int:
@@ -219,6 +221,8 @@ class Terms(Part):
         """Seconds in which every round can use up its deadlines once."""
         t = self.timing
         compute = t.ready_seconds + t.contribute_seconds + t.apply_seconds
+        if self.proves:
+            compute += t.unmask_seconds  # for the members' words on each other
         return t.enrol_seconds + self.training.rounds * (
             compute + t.commit_seconds + t.unmask_seconds
         )
@@ -228,8 +232,25 @@ class Terms(Part):
         return least_threshold(members, self.privacy.corrupt)
 
     def quorum(self, members: int) -> int:
-        """Members of a block of `members` without whom it does not go on: all but the dropouts."""
+        """Members of a block of `members` without whom it does not go on: all but the dropouts.
+
+        With proofs and without noise, those whose words decide: who cheats leaves, and nobody else
+        may (protocol/owner/verify.py).
+        """
+        if self.proves and not self.privacy.noisy:
+            return min(members, least_deciding(members, self.privacy.corrupt))
         return members - self.privacy.dropouts
+
+    @property
+    def proves(self) -> bool:
+        """Whether a contribution counts only with a proof that its norm is within the bound."""
+        return self.encryption.envelope is Envelope.SHARES
+
+    @property
+    def norm_bound(self) -> int:
+        """The L2 norm, in steps of the wire's grid, that contributions prove to keep. Raises
+        InputError, naming what would do, where it is beyond what can be proven."""
+        return largest_norm(self)
 
     def _feature_faults(self) -> Iterator[Fault]:
         seen: set[str] = set()

@@ -69,14 +69,16 @@ class MeritBy(StrEnum):
 
 
 class Envelope(StrEnum):
-    """What closes a contribution: masks alone, or Paillier encryption around them.
+    """What closes a contribution: masks alone, Paillier encryption around them, or shares.
 
     Masks hide it from everybody, and their shares go to the requester only. Paillier keeps it
-    closed to all others even where a mask key leaks later.
+    closed to all others even where a mask key leaks later. As shares its owner deals it among its
+    block with a proof of its norm: a file says that as `privacy.proof = "norm"`.
     """
 
     PAILLIER = "paillier"
     MASKS = "masks"
+    SHARES = "shares"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ def render_toml(terms: Terms) -> str:
     lines += ["", "[target]", *_column_lines(terms.target)]
     for name in ("model", "training", "privacy", "encryption", "cohort"):
         lines += ["", f"[{name}]", *_values(getattr(terms, name))]
+        if name == "privacy":
+            lines.append(f'proof = "{"norm" if terms.proves else "none"}"')
     lines += ["", "[payment]", *_payment(terms)]
     lines += ["", "[timing]", *_values(terms.timing)]
     return "\n".join(lines) + "\n"

@@ -90,6 +90,13 @@ SEALED_DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "privacy": {"epsilon": 8.0, "delta": 1e-5},
 }
 
+#: Other defaults for the file of a job whose contributions prove their norm: blocks of six bear one
+#: liar.
+PROOF_DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "encryption": {"envelope": Envelope.SHARES},
+    "cohort": {"min_owners": 6, "block_size": 6},
+}
+
 _SECTIONS: Final[Mapping[str, type[Part]]] = {
     "model": ModelSpec,
     "training": TrainingSpec,
@@ -192,6 +199,7 @@ class _SpecReader(Reader):
     """Reads a whole file, section by section."""
 
     _sealed = False  # whether defaults are those of sealed jobs
+    _proof = ""  # what the file says that contributions prove
 
     def __init__(self, tokens: Tokens) -> None:
         super().__init__()
@@ -203,8 +211,11 @@ class _SpecReader(Reader):
         top = self.values(Terms, document, "", DEFAULTS[""], _TOP)
         columns = read_features(self, document.get("features"))
         target = read_target(self, document.get("target"))
-        tables = {name: self.table(document.get(name, {}), name) for name in _SECTIONS}
+        tables: dict[str, Mapping[str, Any] | None] = {
+            name: self.table(document.get(name, {}), name) for name in _SECTIONS
+        }
         self._sealed = (tables["privacy"] or {}).get("sealed") is True
+        self._read_proof(tables)
         parts = {
             name: None if table is None else self._section(name, table)
             for name, table in tables.items()
@@ -225,6 +236,24 @@ class _SpecReader(Reader):
                 f"is {lifetime}; the deadlines of all rounds take {least} seconds together",
             )
         return Draft(terms, lifetime)
+
+    def _read_proof(self, tables: dict[str, Mapping[str, Any] | None]) -> None:
+        """`privacy.proof` is another word for the envelope: "norm" is `shares`, and the other way
+        round."""
+        privacy, encryption = tables["privacy"] or {}, tables["encryption"] or {}
+        said = encryption.get("envelope")
+        if "proof" not in privacy:
+            self._proof = "norm" if said == Envelope.SHARES else "none"
+            return
+        self._proof = privacy["proof"]
+        tables["privacy"] = {key: value for key, value in privacy.items() if key != "proof"}
+        if self._proof not in ("none", "norm"):
+            self.wrong("privacy.proof", f"is {shown(self._proof)}; it is 'none' or 'norm'")
+        elif said is not None and (said == Envelope.SHARES) != (self._proof == "norm"):
+            found = f"is {shown(said)}, and privacy.proof is {shown(self._proof)}"
+            self.wrong(
+                "encryption.envelope", f"{found}; proof = 'norm' needs the envelope 'shares'"
+            )
 
     def without_noise(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """The file's tables without their noise. Notes settings that need noise."""
@@ -262,6 +291,8 @@ class _SpecReader(Reader):
             return None
         if self._sealed:
             defaults |= SEALED_DEFAULTS.get(name, {})
+        if self._proof == "norm":
+            defaults |= PROOF_DEFAULTS.get(name, {})
         if name == "privacy" and table.get("epsilon") == "none":
             defaults["delta"] = 0.0
         if name == "cohort":

@@ -21,6 +21,8 @@ NoDigest = Annotated[bytes, Size(0, 32)]  # a digest, or empty where there is no
 Address = Annotated[bytes, Size(20)]
 PeerId = Annotated[bytes, Size(38)]
 BlobSize = Annotated[int, Range(0, params.MAX_BLOB_BYTES)]
+WordsSize = Annotated[int, Range(0, params.MAX_WORDS_BYTES)]
+VerdictSize = Annotated[int, Range(0, params.MAX_VERDICT_BYTES)]
 ListSize = Annotated[int, Range(0, params.MAX_LIST_BYTES)]
 Milliseconds = Annotated[int, Range(0, 2**53)]
 Index = Annotated[int, Range(0, params.MAX_COHORT)]
@@ -33,7 +35,7 @@ Share = Annotated[bytes, Size(params.SHARE_BYTES)]
 ShareHash = Annotated[bytes, Size(params.SHARE_HASH_BYTES)]
 ShareBox = Annotated[bytes, Size(0, params.SHARE_BOX_BYTES)]
 HeldDigest = Annotated[bytes, Size(params.HELD_BYTES)]
-_PerMember = Size(params.MIN_BLOCK, params.MAX_BLOCK)
+_PerMember = Size(0, params.MAX_BLOCK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +92,15 @@ class Ready(Wire):
     share of the seed and of the mask key, and the box that only it can open; empty where it knows
     its shares without one. Lists of these messages are a block's frozen roster (docs/design.md,
     section 5; docs/spec/round.md).
+
+    In a job whose contributions prove their norm there is nothing to share yet: `mask_key` is the
+    fresh key that seals this member's pieces, and all that follows it is empty.
     """
 
     opening: Digest
     mask_key: PublicKey
-    share_key: PublicKey
-    seed_hash: Digest
+    share_key: NoDigest
+    seed_hash: NoDigest
     seed_hashes: Annotated[tuple[ShareHash, ...], _PerMember]
     key_hashes: Annotated[tuple[ShareHash, ...], _PerMember]
     boxes: Annotated[tuple[ShareBox, ...], _PerMember]
@@ -104,6 +109,11 @@ class Ready(Wire):
         Wire.__post_init__(self)
         if not len(self.seed_hashes) == len(self.key_hashes) == len(self.boxes):
             raise Malformed("Ready: hashes and boxes are not one of each for every member")
+        length = 32 if self.boxes else 0
+        if {len(self.share_key), len(self.seed_hash)} != {length}:
+            raise Malformed(f"Ready: its share key and seed hash have not {length} bytes each")
+        if 0 < len(self.boxes) < params.MIN_BLOCK:
+            raise Malformed(f"Ready: {len(self.boxes)} boxes, {params.MIN_BLOCK} are the fewest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +155,73 @@ class Contribution(Wire):
     batch_size: BlobSize
 
 
+def _ascend(blocks: list[int], what: str) -> None:
+    if blocks != sorted(set(blocks)):
+        raise Malformed(f"{what}: blocks must ascend, each once")
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt(Wire):
+    """Requester, topic of the job: the dealings of each block that goes on, lists by digest.
+
+    Only in a job whose contributions prove their norm: members fetch their own pieces by what these
+    lists name, and say their words on them (docs/spec/round.md).
+    """
+
+    opening: Digest
+    lists: Annotated[tuple[Roster, ...], Size(1, params.MAX_BLOCKS)]
+
+    def __post_init__(self) -> None:
+        Wire.__post_init__(self)
+        _ascend([each.block for each in self.lists], "Dealt")
+
+    def of(self, block: int) -> Roster | None:
+        """The list of one block, or None where it does not go on."""
+        return next((each for each in self.lists if each.block == block), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Words(Wire):
+    """Owner to requester, stream, once an attempt: what this member's pieces say of each dealer.
+
+    `words` are SHA-256 of its word on each dealer, in the order of the list `dealt_digest`; the
+    word is empty where its piece did not come, or does not hold. The blob `words_digest` has them
+    all (docs/spec/proofs.md).
+    """
+
+    block: Index
+    member: Index
+    dealt_digest: Digest
+    words: Annotated[tuple[Digest, ...], Size(1, params.MAX_BLOCK)]
+    words_digest: Digest
+    words_size: WordsSize
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict(Wire):
+    """One block's words on all of its dealers, by digest: who passed is what they say."""
+
+    block: Index
+    digest: Digest
+    size: VerdictSize
+
+
+@dataclass(frozen=True, slots=True)
+class Decided(Wire):
+    """Requester, topic of the job: the words that decide who is listed, a block at a time."""
+
+    opening: Digest
+    verdicts: Annotated[tuple[Verdict, ...], Size(1, params.MAX_BLOCKS)]
+
+    def __post_init__(self) -> None:
+        Wire.__post_init__(self)
+        _ascend([each.block for each in self.verdicts], "Decided")
+
+    def of(self, block: int) -> Verdict | None:
+        """The verdict on one block, or None where it does not go on."""
+        return next((each for each in self.verdicts if each.block == block), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Committed(Wire):
     """Requester, topic of the job: its signed commitment; anybody may put it on the chain."""
@@ -165,6 +242,10 @@ class Release(Wire):
     In the order of the block's roster: a share of the seed of a member that the commitment lists, a
     share of the mask key of a member that it leaves out. Never the other kind, whatever happens
     later.
+
+    In a job whose contributions prove their norm there is one entry: the digest of the sum of this
+    member's pieces of those that the commitment lists, of 8 bytes a value. The requester fetches
+    it. Never a second one in a round.
     """
 
     root: Digest
@@ -288,6 +369,9 @@ Body = (
     | Ready
     | Freeze
     | Contribution
+    | Dealt
+    | Words
+    | Decided
     | Committed
     | Release
     | Result
@@ -303,7 +387,7 @@ Body = (
 )
 
 #: What only a job's requester says; a job's own topic carries nothing else.
-FROM_REQUESTER = (Announce, Open, Freeze, Committed, Result, Finished)
+FROM_REQUESTER = (Announce, Open, Freeze, Dealt, Decided, Committed, Result, Finished)
 
 #: What anybody says of data sets of its own, on the topic of cards; about no job.
 OF_CARDS = (Card, Withdrawn)

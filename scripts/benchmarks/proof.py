@@ -1,6 +1,6 @@
 """The figures of contributions that prove their norm: a proof, a check, their bytes, a round.
 
-Rounds do not use them yet (docs/spec/proofs.md). A round is measured beside Flower's SecAgg+.
+A round's arithmetic is measured beside Flower's SecAgg+, the main job beside itself under masks.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from scripts.benchmarks.harness import (
     median_seconds,
     spread_of,
 )
+from scripts.benchmarks.main_job import of_proof
 
 _FLOWER = ("flower", "flwr")
 
@@ -92,7 +93,7 @@ def _sized(
 
 SUITE = Suite(
     name="proof",
-    title="Contributions that prove their norm (not used by rounds yet)",
+    title="Contributions that prove their norm",
     figures=(
         *(
             Figure(name, what, "s", Bar(On.OURS, bar, at_most=True), measure)
@@ -116,6 +117,13 @@ SUITE = Suite(
             bar=Bar(On.RATIO, 1 / 3),
             measure=round_shares,
             peer=_FLOWER,
+        ),
+        Figure(
+            name="demo-proof",
+            what="`scripts/demo --proof norm`: seconds of training over those with masks",
+            unit="",
+            bar=Bar(On.OURS, 1.5, at_most=True),
+            measure=of_proof,
         ),
     ),
 )

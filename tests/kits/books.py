@@ -133,8 +133,12 @@ def make_spec(
     block_size: int = 5,
     min_owners: int = 5,
     merit_by: MeritBy = MeritBy.EQUAL,
+    proven: bool = False,
 ) -> JobSpec:
-    """A small softmax job of the requester's; with noise where the rules ask for it."""
+    """A small softmax job of the requester's; with noise where the rules ask for it. `proven`:
+    contributions prove their norm, in blocks of six at least."""
+    if proven:
+        block_size, min_owners = max(block_size, 6), max(min_owners, 6)
     noisy = noisy or shuffle or dropouts > 0
     return JobSpec(
         version=1,
@@ -148,7 +152,7 @@ def make_spec(
         privacy=PrivacySpec(
             8.0 if noisy else None, 1e-5 if noisy else 0.0, dropouts, 0 if dropouts else 1, False
         ),
-        encryption=EncryptionSpec(Cipher.PAILLIER, 3072, 16),
+        encryption=EncryptionSpec(Cipher.SHARES if proven else Cipher.PAILLIER, 3072, 16),
         cohort=CohortSpec(min_owners, max_owners, block_size, (), shuffle),
         payment=PaymentSpec(ETHER, rate, merit, merit_by),
         timing=TimingSpec(600, 60, 300, 600, 30, 60, 3),

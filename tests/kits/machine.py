@@ -150,6 +150,8 @@ def ready_of(job: Job, member: int, opening: bytes, round_: int = 0, **changes: 
     """A Ready as its form goes: keys, hashes and boxes that name themselves."""
     blocks = job.blocks_in(round_)
     count = len(block_members(blocks, blocks[member])) if member < len(blocks) else 5
+    if job.spec.proves:
+        return Ready(opening, digest_of("mask key", member, opening), b"", b"", (), (), ())
 
     def each(what: str, size: int) -> tuple[bytes, ...]:
         return tuple((digest_of(what, member, i, opening) * 3)[:size] for i in range(count))

@@ -24,6 +24,8 @@ from protocol.wire.messages import (
     Body,
     Committed,
     Contribution,
+    Dealt,
+    Decided,
     Declined,
     DeclinedTerm,
     Enrol,
@@ -39,6 +41,8 @@ from protocol.wire.messages import (
     Roster,
     Told,
     ToldCards,
+    Verdict,
+    Words,
 )
 
 VECTORS = paths.VECTORS / "messages.json"
@@ -110,6 +114,21 @@ def examples() -> list[Envelope]:
             OWNER,
             about,
             Contribution(2, 11, digest_of("roster", 2), digest_of("batch"), 70_000),
+        ),
+        (
+            REQUESTER,
+            about,
+            Dealt(digest_of("opening"), (Roster(2, digest_of("dealt"), 3000),)),
+        ),
+        (
+            OWNER,
+            about,
+            Words(2, 11, digest_of("dealt"), _each("word", 32), digest_of("words"), 12_000),
+        ),
+        (
+            REQUESTER,
+            about,
+            Decided(digest_of("opening"), (Verdict(2, digest_of("verdict"), 60_000),)),
         ),
         (
             REQUESTER,

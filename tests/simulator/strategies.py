@@ -12,9 +12,10 @@ from typing import Annotated, Any, TypeVar
 from hypothesis import find
 from hypothesis import strategies as st
 
+from protocol import params
 from protocol.wire.cards import Card, CardColumn, ColumnKind
 from protocol.wire.codec import Range, Size, Uint, Wire
-from protocol.wire.messages import Freeze, Ready
+from protocol.wire.messages import Dealt, Decided, Freeze, Ready
 
 W = TypeVar("W", bound=Wire)
 
@@ -34,10 +35,19 @@ def _fitted(cls: type[W], **fields: Any) -> W:
     if cls is Ready:
         names = ("seed_hashes", "key_hashes", "boxes")
         count = min(len(fields[name]) for name in names)
+        if count < params.MIN_BLOCK:  # nothing to share, as where contributions prove their norm
+            count, fields["share_key"], fields["seed_hash"] = 0, b"", b""
+        else:
+            keys = {name: fields[name].ljust(32, b"k") for name in ("share_key", "seed_hash")}
+            fields |= keys
         fields |= {name: fields[name][:count] for name in names}
     elif cls is Freeze:
         rosters = {roster.block: roster for roster in fields["rosters"]}
         fields["rosters"] = tuple(rosters[block] for block in sorted(rosters))
+    elif cls is Dealt or cls is Decided:
+        name = "lists" if cls is Dealt else "verdicts"
+        entries = {entry.block: entry for entry in fields[name]}
+        fields[name] = tuple(entries[block] for block in sorted(entries))
     elif cls is CardColumn:
         fields["name"] = _trimmed(fields["name"])
         words = fields["words"] if fields["kind"] is ColumnKind.CATEGORY else ()

@@ -66,6 +66,10 @@ def demo(
             negative=(),
         ),
     ] = False,
+    proof: Annotated[
+        Literal["none", "norm"],
+        Parameter(help="What a contribution must prove to count: nothing, or that its norm fits."),
+    ] = "none",
     seed: Annotated[
         int,
         Parameter(
@@ -99,6 +103,8 @@ def demo(
         text = f"the demo needs more packages than assay itself: {', '.join(missing)}"
         raise Failure(Exit.USAGE, text, next_="pip install 'assay[demo]'")
     asked, told = None, None if math.isnan(epsilon) else epsilon
+    if sealed and proof != "none":
+        raise Failure(Exit.USAGE, "--proof goes without --sealed: only open models", field="proof")
     if sealed:
         asked = _asked(data, model, features, told, no_noise)
     else:
@@ -117,6 +123,7 @@ def demo(
         out=out,
         keep=keep,
         sealed=asked,
+        proof=proof == "norm",
     )
 
 

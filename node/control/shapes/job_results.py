@@ -112,6 +112,7 @@ class Member(TypedDict):
     refusal: str
     withheld: bool
     owes: int | None
+    cheated: int | None
     contributions: int
     bytes: int
     rate: str

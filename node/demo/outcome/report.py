@@ -276,7 +276,7 @@ def _opened(figures: Figures) -> str:
     sums = figures.sums
     batches = sum(owner.contributions for owner in figures.owners)
     return (
-        f"sums alone: {sums.opened} of them, of {batches} masked batches; "
+        f"sums alone: {sums.opened} of them, of {batches} contributions; "
         f"{sums.shares} shares released"
     )
 

@@ -54,7 +54,8 @@ class Sealing:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Model and training of a job; `sealing` None: its owners can read the model."""
+    """Model and training of a job; `sealing` None: its owners can read the model. `proof`: a
+    contribution counts only if it proves its norm."""
 
     family: FamilyName
     hidden: int
@@ -66,6 +67,7 @@ class Recipe:
     momentum: float
     ridge: float
     sealing: Sealing | None = None
+    proof: bool = False
 
     def with_rounds(self, rounds: int | None) -> Recipe:
         return self if rounds is None else dataclasses.replace(self, rounds=rounds)
@@ -90,6 +92,9 @@ def spec(table: Table, recipe: Recipe) -> str:
     sealed, model, privacy = "", "", ""
     if recipe.sealing is not None:
         sealed, model, privacy = "sealed ", _map(recipe.sealing), _privacy(recipe.sealing)
+    if recipe.proof:
+        # A block of five bears no liar beside its proofs: six would (docs/guides/requester.md).
+        privacy = '\n[privacy]\nproof = "norm"\ncorrupt = 0\n'
     return f"""\
 title = "{table.title}, {sealed}{recipe.family}"
 purpose = "research"
@@ -117,6 +122,7 @@ ridge = {recipe.ridge}
 [cohort]
 min_owners = {ACCEPTING}
 max_owners = {OWNERS}
+block_size = {ACCEPTING}
 
 [payment]
 rate = "{format_amount(RATE)}"

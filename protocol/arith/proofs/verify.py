@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from protocol.arith.proofs.field import decode, encode
 from protocol.arith.proofs.prove import Dealing
 from protocol.arith.proofs.statement import Statement
 from protocol.errors import FatalError, Malformed
+
+#: Why a dealer fails whose words no polynomial explains.
+NO_POLYNOMIAL: Final = "its shares lie on no polynomial of the degree"
 
 
 class Outcome(Enum):
@@ -110,9 +114,7 @@ def decide(
             f"{len(there)} words contradict each other, {needed} are needed to tell who is wrong",
         )
     if found is None:
-        return Verdict(
-            Outcome.FAILED, frozenset(), named, "its shares lie on no polynomial of the degree"
-        )
+        return Verdict(Outcome.FAILED, frozenset(), named, NO_POLYNOMIAL)
     wrong = challenge.holds(found.secrets)
     differing = frozenset(there[index] for index in found.wrong)
     return Verdict(Outcome.FAILED if wrong else Outcome.PASSED, differing, named, wrong)

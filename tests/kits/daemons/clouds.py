@@ -64,6 +64,9 @@ delta = 1e-5
 dropouts = {dropouts}
 """
 
+#: Contributions that prove their norm. In a block of less than six nobody is taken to lie.
+PROOF = 'proof = "norm"\ncorrupt = {corrupt}\n'
+
 
 def spec(
     rounds: int = 5,
@@ -81,6 +84,9 @@ def spec(
     All `owners` are needed, in blocks of `block` at least. With `dropouts`, noise is added.
     """
     noise = "" if dropouts is None else NOISE.format(dropouts=dropouts)
+    if envelope == "shares":
+        noise = noise or "\n[privacy]\n"
+        noise += PROOF.format(corrupt=int(block - (dropouts or 0) >= 6))
     return SPEC.format(
         rounds=rounds,
         # Two rounds of 40 steps learn the clouds, whatever the mini-batches: of 200 jobs with 10

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kits.books import make_spec
 from kits.specs import SPEC, specs
 
 from protocol import params
@@ -24,6 +25,7 @@ from protocol.cost.estimate import (
     ready_bytes,
     release_bytes,
     roster_bytes,
+    shares_layout,
 )
 from protocol.layout.packing import (
     BATCH_HEADER_BYTES,
@@ -136,7 +138,7 @@ def test_a_commitments_list_is_some_forty_bytes_an_owner(spec: JobSpec) -> None:
 
 def test_both_envelopes_are_told_and_masks_are_cheaper() -> None:
     found = estimate(dataclasses.replace(SPEC, model=ModelSpec(Family.DENSE, 256)))
-    assert tuple(each.envelope for each in found.envelopes) == ENVELOPES == (PAILLIER, MASKS)
+    assert tuple(each.envelope for each in found.envelopes) == (PAILLIER, MASKS)
     closed, masked = found.envelopes
     assert (masked.ciphertexts, masked.lanes) == (0, 0)
     # Twenty bits of lane are three whole bytes.
@@ -144,6 +146,17 @@ def test_both_envelopes_are_told_and_masks_are_cheaper() -> None:
     assert masked.contribution_bytes < closed.contribution_bytes
     assert masked.contribute_seconds < closed.contribute_seconds
     assert masked.apply_seconds < closed.apply_seconds
+
+
+def test_a_job_with_proofs_tells_of_all_that_is_dealt_and_said() -> None:
+    spec = make_spec(proven=True)
+    found, layout = estimate(spec), shares_layout(spec)
+    assert tuple(each.envelope for each in found.envelopes) == ENVELOPES
+    assert found.contribution_bytes == found.envelopes[-1].contribution_bytes == layout.dealt_bytes
+    assert not found.inline
+    assert found.owner_out > layout.dealt_bytes + layout.words_bytes + layout.sum_bytes
+    # Boxes go from member to member: the requester gets none of them.
+    assert found.requester_in < found.contribution_bytes * spec.cohort.max_owners
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,8 @@ def test_topics_carry_what_the_code_lets_them_carry() -> None:
     [
         ("messages", params.MAX_BLOB_BYTES),
         ("messages", params.MAX_LIST_BYTES),
+        ("messages", params.MAX_VERDICT_BYTES),
+        ("messages", params.MAX_WORDS_BYTES),
         ("messages", params.MAX_SPEC_BYTES),
         ("messages", params.MAX_COHORT),
         ("messages", params.MAX_REASON_BYTES),
@@ -106,6 +108,8 @@ def test_topics_carry_what_the_code_lets_them_carry() -> None:
         ("blobs", chunk_list_bytes(params.MAX_BLOB_BYTES)),
         ("blobs", params.MAX_LIST_BYTES),
         ("blobs", params.MAX_COHORT),
+        ("blobs", params.MAX_VERDICT_BYTES),
+        ("blobs", params.MAX_WORD_BYTES),
         ("evidence", params.MAX_LIST_BYTES),
         ("evidence", params.MAX_ROUNDS),
     ],

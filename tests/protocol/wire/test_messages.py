@@ -64,7 +64,16 @@ def _limits() -> list[tuple[type[Any], str, Any]]:
 
 
 #: Lists whose entries differ from each other, and an amount; they have tests of their own.
-APART = ((Freeze, "rosters"), (Card, "columns"), (Card, "purposes"), (Card, "rate"))
+APART = (
+    (Freeze, "rosters"),
+    (messages.Dealt, "lists"),
+    (messages.Decided, "verdicts"),
+    (Card, "columns"),
+    (Card, "purposes"),
+    (Card, "rate"),
+    *((messages.Ready, name) for name in ("share_key", "seed_hash")),
+    *((messages.Ready, name) for name in ("seed_hashes", "key_hashes", "boxes")),
+)
 
 
 @pytest.mark.parametrize(
@@ -85,9 +94,8 @@ def test_a_field_holds_its_limit_and_not_one_more(
         one: Any = {bytes: b"\0", str: "x", tuple: ELEMENTS.get((kind, name))}[type(held)]
         fitting = [one * limit.low, one * high]
         refused = [one * (high + 1)] + ([one * (limit.low - 1)] if limit.low else [])
-    together = SHARED if name in SHARED else (name,)
     for value in fitting:
-        dataclasses.replace(example, **{other: _alike(kind, other, value) for other in together})
+        dataclasses.replace(example, **{name: value})
     for value in refused:
         with pytest.raises(Malformed, match=name):
             dataclasses.replace(example, **{name: value})
@@ -99,19 +107,37 @@ ELEMENTS: dict[tuple[type[Any], str], tuple[Any, ...]] = {
     (messages.Declined, "terms"): (messages.DeclinedTerm.PRICE,),
     (messages.Told, "frames"): (b"\0",),
     (messages.ToldCards, "frames"): (b"\0",),
-    (messages.Ready, "seed_hashes"): (bytes(16),),
-    (messages.Ready, "key_hashes"): (bytes(16),),
-    (messages.Ready, "boxes"): (bytes(64),),
+    (messages.Words, "words"): (bytes(32),),
     (messages.Release, "shares"): (bytes(32),),
 }
 
-#: One of each for every member.
-SHARED = ("seed_hashes", "key_hashes", "boxes")
+
+def ready(members: int, share_key: bytes = bytes(32), boxes: int | None = None) -> messages.Ready:
+    short, box = (bytes(16),) * members, (bytes(64),) * (members if boxes is None else boxes)
+    return messages.Ready(bytes(32), bytes(32), share_key, share_key, short, short, box)
 
 
-def _alike(kind: type[Any], name: str, value: Any) -> Any:
-    """For a list, one of this field's with as many entries."""
-    return ELEMENTS[kind, name] * len(value) if isinstance(value, tuple) else value
+def test_ready_shares_among_a_whole_block_or_not_at_all() -> None:
+    """Whose contributions prove their norm have nothing to share yet."""
+    for fine in (params.MIN_BLOCK, params.MAX_BLOCK):
+        ready(fine)
+    ready(0, share_key=b"")
+    for members, key in ((0, bytes(32)), (5, b""), (5, bytes(31)), (4, bytes(32)), (33, bytes(32))):
+        with pytest.raises(Malformed, match="Ready"):
+            ready(members, key)
+    with pytest.raises(Malformed, match="one of each"):
+        ready(5, boxes=6)
+
+
+@pytest.mark.parametrize("kind", [messages.Dealt, messages.Decided])
+def test_blocks_of_lists_ascend_each_once(kind: type[Any]) -> None:
+    entry = Roster if kind is messages.Dealt else messages.Verdict
+    one, two = entry(1, bytes(32), 9), entry(2, bytes(32), 9)
+    assert kind(bytes(32), (one, two)).of(2) == two
+    assert kind(bytes(32), (one,)).of(2) is None
+    for bad in ((two, one), (one, one), ()):
+        with pytest.raises(Malformed, match=kind.__name__):
+            kind(bytes(32), bad)
 
 
 def rosters(count: int) -> tuple[Roster, ...]:
@@ -171,11 +197,7 @@ def test_a_blocks_roster_is_found() -> None:
 
 
 def test_the_largest_ready_fits_a_private_message() -> None:
-    whole = smallest(messages.Ready)
-    largest = dataclasses.replace(
-        whole, **{name: ELEMENTS[messages.Ready, name] * params.MAX_BLOCK for name in SHARED}
-    )
-    assert len(encode_tagged(largest)) < 4096
+    assert len(encode_tagged(ready(params.MAX_BLOCK))) < 4096
 
 
 def test_there_is_a_vector_of_every_message() -> None:
