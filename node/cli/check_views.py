@@ -280,17 +280,14 @@ def _proofs(c: Result) -> _Rows:
         if c["block_size"] - c["dropouts"] < needed + corrupt**2:
             firm = f"they can close it, paid: {needed + corrupt**2} that stay would prevent that"
         liars = f"{needed} that stay correct {_count(corrupt, 'liar')}; {firm}"
+    part = c["proof"].partition("/")[2]
+    bound = f"1/{part} of clip_norm" if part else "clip_norm"
+    within = "nothing within that is stopped"
+    if not part and not c["noisy"]:
+        within += '; honest ones are often a hundredth of it: proof = "norm/128" stops more'
     return [
-        (
-            "proof",
-            "norm",
-            "whose contribution is longer than clip_norm allows is named, and not paid",
-        ),
-        (
-            "",
-            "",
-            "nothing within that is stopped, and honest ones may be far shorter",
-        ),
+        ("proof", c["proof"], f"whose contribution is longer than {bound} is named, and not paid"),
+        ("", "", within),
         ("", "", f"{e['threshold']} members that collude read the others, without the requester"),
         ("liars", str(corrupt), liars),
     ]

@@ -117,10 +117,11 @@ def contribution(
     statement = statement_of(spec, len(keys.sealing))
     binding = dealings.binding_of(place, roster_digest, peer)
     dealt = share_and_prove(statement, integers, binding, secrets.token_bytes)
-    boxes = [
-        tasks.put(work, seal_piece(keys.private, public, binding, position, piece)).digest
-        for position, (public, piece) in enumerate(zip(keys.sealing, dealt.pieces, strict=True))
-    ]
+    boxes = []
+    for position, (public, piece) in enumerate(zip(keys.sealing, dealt.pieces, strict=True)):
+        said = commitment_at(dealt.commitments, position)
+        sealed = seal_piece(keys.private, public, binding, position, piece, said)
+        boxes.append(tasks.put(work, sealed).digest)
     dealing = dealings.Dealing(dealt.commitments, tuple(boxes))
     data = dealings.encode_dealing(batch_maker(encode(place), peer), dealing)
     return tasks.Result(tasks.put(work, data), facts=facts)
@@ -163,7 +164,13 @@ def _piece(work: tasks.Work, private: bytes, position: int, held: Held) -> bytes
     if held.box is None:
         raise Malformed("its box did not come")
     box = tasks.get(work, held.box)
-    return open_piece(private, held.key, held.dealer.binding, position, box)
+    said = commitment_at(held.dealer.dealing.commitments, position)
+    return open_piece(private, held.key, held.dealer.binding, position, box, said)
+
+
+def commitment_at(commitments: bytes, position: int) -> bytes:
+    """The commitment to the piece of the member at `position`."""
+    return commitments[32 * position : 32 * (position + 1)]
 
 
 def judge(
@@ -232,5 +239,9 @@ def open_block(
     good = tuple(sorted(m for m, _ in sums if place[m] not in found.liars))
     if found.integers is None:
         return OpenedSum(None, (), bad, found.reason)
+    if not found.certain:
+        # Liars among so few could have made another sum of it, of any norm that it may have.
+        needed = statement.threshold + statement.corrupt
+        return OpenedSum(None, (), bad, f"{len(sums)} sums open it, {needed} make it certain")
     blob = tasks.put(work, found.integers.astype("<i8").tobytes())
     return OpenedSum(blob, good, bad, "")

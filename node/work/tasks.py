@@ -7,6 +7,7 @@ only its name comes back. Functions raise InputError (the local data set does no
 
 from __future__ import annotations
 
+import math
 import secrets
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -182,6 +183,7 @@ def integers_of(work: Work, gradient: Gradient) -> tuple[Integers, Facts]:
         envelope_of(spec),
         gradient.seed,
         from_seed(gradient.seed, "rounding"),
+        spec.training.clip_norm / spec.encryption.envelope.part if spec.proves else math.inf,
     )
     return integers, (("gradient_norm", facts.gradient_norm), ("clipped", facts.clipped))
 
@@ -279,7 +281,7 @@ def envelope_of(spec: JobSpec) -> envelope.Envelope:
         spec.encryption.value_bits,
         clip,
         spec.cohort.largest_block,
-        str(spec.encryption.envelope),
+        spec.encryption.envelope.kind,
         spec.base,
         layout,
     )

@@ -91,8 +91,10 @@ def train(
     envelope: Envelope,
     seed: bytes,
     entropy: Entropy,
+    longest: float = math.inf,
 ) -> tuple[Integers, TrainFacts]:
-    """An owner's part of a round without noise: train locally, quantise.
+    """An owner's part of a round without noise: train locally, shorten to the norm `longest` (of
+    updates: McMahan, Ramage, Talwar and Zhang 2018), quantise.
 
     Returns (parameter_count,) int64 in [-max_int, max_int] of `envelope.fixed_point`; with noise
     noise.noisy_gradient gives the same. `weights` is the round's model blob, from the requester.
@@ -107,10 +109,14 @@ def train(
         # The requester chooses the weights. Whether one row overflows with them must not be seen
         # outside of a block's sum, and a refusal would show it.
         gradient = np.zeros_like(gradient)
+    norm = float(np.linalg.norm(gradient))
+    if norm > longest:
+        # Shortened, never refused: whether an owner's was too long must not be seen.
+        gradient *= longest * (1.0 - 2.0**-40) / norm
     seen = training.local_steps * min(training.batch_rows, len(features))
     return fixed_point.quantise(gradient, entropy), TrainFacts(
         rows=len(features),
-        gradient_norm=float(np.linalg.norm(gradient)),
+        gradient_norm=norm,
         clipped=clipped / seen,
     )
 

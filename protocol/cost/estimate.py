@@ -297,9 +297,9 @@ def contribute_seconds(terms: Terms, envelope: str = "") -> float:
     train = training.local_steps * _STEP_SECONDS + flops / _FLOPS
     members = terms.cohort.largest_block
     before = train + secrets
-    if (envelope or terms.encryption.envelope) == SHARES:
+    if (envelope or terms.encryption.envelope.kind) == SHARES:
         return train + members * parameters * _PROOF_SECONDS
-    if (envelope or terms.encryption.envelope) != PAILLIER:
+    if (envelope or terms.encryption.envelope.kind) != PAILLIER:
         return before + members * parameters * _WORD_SECONDS
     ciphertexts = _packing(terms, PAILLIER).ciphertexts(parameters)
     masks = members * ciphertexts * _RESIDUE_SECONDS
@@ -314,10 +314,10 @@ def apply_seconds(terms: Terms, envelope: str = "") -> float:
     if terms.privacy.sealed:
         pace = reference_pace(terms.encryption.key_bits)
         return rebuilding_seconds(terms) + requester_seconds(terms, pace).total
-    if (envelope or terms.encryption.envelope) == SHARES:
+    if (envelope or terms.encryption.envelope.kind) == SHARES:
         return owners * parameters * _OPEN_SECONDS
     join = rebuilding_seconds(terms) / owners
-    if (envelope or terms.encryption.envelope) != PAILLIER:
+    if (envelope or terms.encryption.envelope.kind) != PAILLIER:
         return owners * (join + parameters * (_WORD_SECONDS + _WORD_ADD_SECONDS))
     ciphertexts = _packing(terms, PAILLIER).ciphertexts(parameters)
     masks = owners * (join + ciphertexts * _RESIDUE_SECONDS)

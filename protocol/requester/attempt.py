@@ -131,9 +131,11 @@ def _freeze_when_complete(turn: RequesterTurn, at: int) -> None:
     ready, refused = round_.ready, round_.refused
     whole = len(turn.context.drawn(turn.state.seeds, round_.number).blocks)
     # Counted first: to look at everybody with every message would cost the square of the cohort.
-    if len(ready) + len(refused) < whole:
+    if len(ready) + len(refused) + len(turn.state.cheats) < whole:
         return
-    if all(ready.at(member) is not None or member in refused for member in range(whole)):
+    # Who was proven to cheat is in no block any more: nobody waits for it.
+    gone = {cheat.member for cheat in turn.state.cheats}
+    if all(ready.at(m) is not None or m in refused or m in gone for m in range(whole)):
         _freeze(turn, at)
 
 

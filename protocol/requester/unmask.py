@@ -199,8 +199,10 @@ def _grace(turn: RequesterTurn, enough_at: int) -> int:
 
 
 def _threshold(turn: RequesterTurn, number: int) -> int:
-    drawn = turn.context.drawn(turn.state.seeds, present(turn).number)
-    return turn.context.spec.threshold(len(drawn.members[number]))
+    drawn, spec = turn.context.drawn(turn.state.seeds, present(turn).number), turn.context.spec
+    # Of fewer sums than that, liars could make another sum (docs/spec/proofs.md, 'Sums').
+    liars = spec.privacy.corrupt if spec.proves else 0
+    return spec.threshold(len(drawn.members[number])) + liars
 
 
 def _block(round_: RequesterRound, number: int) -> BlockRecord:

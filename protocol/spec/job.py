@@ -174,7 +174,7 @@ class Terms(Part):
     def packing_for(self, members: int) -> Packing:
         """The layout of contributions in a block of `members`."""
         encryption = self.encryption
-        kind = str(encryption.envelope)
+        kind = encryption.envelope.kind
         return Packing(encryption.value_bits, members, encryption.key_bits, kind, self.layout)
 
     @property
@@ -244,7 +244,7 @@ class Terms(Part):
     @property
     def proves(self) -> bool:
         """Whether a contribution counts only with a proof that its norm is within the bound."""
-        return self.encryption.envelope is Envelope.SHARES
+        return self.encryption.envelope.kind == Envelope.SHARES
 
     @property
     def norm_bound(self) -> int:

@@ -73,12 +73,35 @@ class Envelope(StrEnum):
 
     Masks hide it from everybody, and their shares go to the requester only. Paillier keeps it
     closed to all others even where a mask key leaks later. As shares its owner deals it among its
-    block with a proof of its norm: a file says that as `privacy.proof = "norm"`.
+    block with a proof of its norm: a file says that as `privacy.proof = "norm"`. `shares/16`, in a
+    file `"norm/16"`: the norm is at most a 16th of clip_norm. A contribution is a mean over many
+    records, whose gradients mostly cancel, so that clip_norm is far from what honest ones have.
     """
 
     PAILLIER = "paillier"
     MASKS = "masks"
     SHARES = "shares"
+    SHARES_4 = "shares/4"
+    SHARES_16 = "shares/16"
+    SHARES_32 = "shares/32"
+    SHARES_64 = "shares/64"
+    SHARES_128 = "shares/128"
+    SHARES_256 = "shares/256"
+
+    @property
+    def kind(self) -> str:
+        """The layout's name for it: one of packing.ENVELOPES."""
+        return self.value.partition("/")[0]
+
+    @property
+    def part(self) -> int:
+        """Which part of clip_norm a contribution's norm is at most."""
+        return int(self.value.partition("/")[2] or 1)
+
+    @property
+    def proof(self) -> str:
+        """What a file says as privacy.proof."""
+        return self.value.replace("shares", "norm") if self.kind == "shares" else "none"
 
 
 @dataclass(frozen=True, slots=True)

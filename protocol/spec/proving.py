@@ -60,7 +60,8 @@ def least_opening(members: int, corrupt: int) -> int:
 def largest_norm(terms: Provable) -> int:
     """What an honest contribution's L2 norm is at most, in steps of the wire's grid.
 
-    Without noise the largest integer stands for clip_norm. With noise it stands for a sample of
+    Without noise the largest integer stands for clip_norm, of which the spec may allow a part:
+    owners shorten theirs to it (work/tasks.py). With noise it stands for a sample of
     twice the expected rows and 8 deviations (layout/noise.py): the sample's part, and noise of the
     deviation that suffices without sampling (Hsu, Kakade and Zhang 2012, Theorem 1, with 2^-40).
     Rounding adds sqrt(values). Raises InputError, naming encryption.value_bits, beyond what can be
@@ -68,6 +69,7 @@ def largest_norm(terms: Provable) -> int:
     """
     values, privacy = terms.parameter_count, terms.privacy
     norm, noise = float((1 << (terms.encryption.value_bits - 1)) - 1), 0.0
+    norm /= terms.encryption.envelope.part
     if privacy.epsilon is not None:
         training = terms.training
         part = multiplier_bound(privacy.epsilon, privacy.delta, training.rounds)
@@ -100,6 +102,9 @@ def proof_faults(terms: Provable) -> Iterator[Fault]:
         where = "encryption.value_bits"
         yield Fault(where, str(error).removeprefix(f"{where}: "))
     block, privacy = terms.cohort.block_size, terms.privacy
+    if privacy.noisy and terms.encryption.envelope.part > 1:
+        where = f"is {terms.encryption.envelope.proof!r}"
+        yield Fault("privacy.proof", f"{where}; with noise the noise sets the bound: 'norm' it is")
     needed = least_proven(block, privacy.corrupt)
     if privacy.corrupt and needed > block - privacy.dropouts:
         yield Fault(

@@ -27,7 +27,7 @@ def render_toml(terms: Terms) -> str:
     for name in ("model", "training", "privacy", "encryption", "cohort"):
         lines += ["", f"[{name}]", *_values(getattr(terms, name))]
         if name == "privacy":
-            lines.append(f'proof = "{"norm" if terms.proves else "none"}"')
+            lines.append(f'proof = "{terms.encryption.envelope.proof}"')
     lines += ["", "[payment]", *_payment(terms)]
     lines += ["", "[timing]", *_values(terms.timing)]
     return "\n".join(lines) + "\n"

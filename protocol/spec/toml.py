@@ -90,6 +90,11 @@ SEALED_DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "privacy": {"epsilon": 8.0, "delta": 1e-5},
 }
 
+#: What a file says as privacy.proof, by envelope.
+PROOFS: Final[Mapping[str, str]] = {
+    each.value: each.proof for each in Envelope if each.proof != "none"
+}
+
 #: Other defaults for the file of a job whose contributions prove their norm: blocks of six bear one
 #: liar.
 PROOF_DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -238,18 +243,19 @@ class _SpecReader(Reader):
         return Draft(terms, lifetime)
 
     def _read_proof(self, tables: dict[str, Mapping[str, Any] | None]) -> None:
-        """`privacy.proof` is another word for the envelope: "norm" is `shares`, and the other way
-        round."""
+        """`privacy.proof` is another word for the envelope: "norm" is `shares`, "norm/16" is
+        `shares/16`, and the other way round."""
         privacy, encryption = tables["privacy"] or {}, tables["encryption"] or {}
         said = encryption.get("envelope")
         if "proof" not in privacy:
-            self._proof = "norm" if said == Envelope.SHARES else "none"
+            self._proof = PROOFS.get(said, "none") if isinstance(said, str) else "none"
             return
         self._proof = privacy["proof"]
         tables["privacy"] = {key: value for key, value in privacy.items() if key != "proof"}
-        if self._proof not in ("none", "norm"):
-            self.wrong("privacy.proof", f"is {shown(self._proof)}; it is 'none' or 'norm'")
-        elif said is not None and (said == Envelope.SHARES) != (self._proof == "norm"):
+        if self._proof not in ("none", *PROOFS.values()):
+            allowed = ", ".join(map(repr, PROOFS.values()))
+            self.wrong("privacy.proof", f"is {shown(self._proof)}; it is 'none', or of {allowed}")
+        elif said is not None and PROOFS.get(said, "none") != self._proof:
             found = f"is {shown(said)}, and privacy.proof is {shown(self._proof)}"
             self.wrong(
                 "encryption.envelope", f"{found}; proof = 'norm' needs the envelope 'shares'"
@@ -291,8 +297,10 @@ class _SpecReader(Reader):
             return None
         if self._sealed:
             defaults |= SEALED_DEFAULTS.get(name, {})
-        if self._proof == "norm":
+        if self._proof in PROOFS.values():
             defaults |= PROOF_DEFAULTS.get(name, {})
+        if name == "encryption" and self._proof in PROOFS.values():
+            defaults["envelope"] = Envelope(self._proof.replace("norm", "shares"))
         if name == "privacy" and table.get("epsilon") == "none":
             defaults["delta"] = 0.0
         if name == "cohort":

@@ -94,7 +94,9 @@ def spec(table: Table, recipe: Recipe) -> str:
         sealed, model, privacy = "sealed ", _map(recipe.sealing), _privacy(recipe.sealing)
     if recipe.proof:
         # A block of five bears no liar beside its proofs: six would (docs/guides/requester.md).
-        privacy = '\n[privacy]\nproof = "norm"\ncorrupt = 0\n'
+        # Honest contributions have 0.5 to 3 % of clip_norm: a bound of clip_norm stops little more
+        # than what is out of all measure (docs/poison.md).
+        privacy = '\n[privacy]\nproof = "norm/128"\ncorrupt = 0\n'
     return f"""\
 title = "{table.title}, {sealed}{recipe.family}"
 purpose = "research"

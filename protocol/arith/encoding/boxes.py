@@ -24,28 +24,38 @@ _NONCE: Final = bytes(12)
 
 
 def seal_piece(
-    private: bytes, recipient: bytes, binding: bytes, position: int, piece: bytes
+    private: bytes,
+    recipient: bytes,
+    binding: bytes,
+    position: int,
+    piece: bytes,
+    commitment: bytes,
 ) -> bytes:
     """The box of the member at `position`, whose sealing key is `recipient`.
 
     `private` is the dealer's key of this attempt, `binding` what its proof is bound to, which names
-    attempt, roster and dealer. The nonce is zero: each key seals one box. Raises Malformed if the
-    recipient's key is of low order.
+    attempt, roster and dealer. The nonce is zero: each key seals one box, because the piece's
+    `commitment` stands in it, which no other piece has. Raises Malformed if the recipient's key is
+    of low order.
     """
-    key = _key(agree(private, recipient), binding, position, public_of(private), recipient)
+    about = binding + commitment
+    key = _key(agree(private, recipient), about, position, public_of(private), recipient)
     return ChaCha20Poly1305(key).encrypt(_NONCE, piece, None)
 
 
-def open_piece(private: bytes, dealer: bytes, binding: bytes, position: int, box: bytes) -> bytes:
+def open_piece(
+    private: bytes, dealer: bytes, binding: bytes, position: int, box: bytes, commitment: bytes
+) -> bytes:
     """The piece in a box; `private` is the recipient's sealing key, `dealer` the dealer's public
     one. Raises Malformed unless that dealer sealed it to this member in this attempt."""
-    key = _key(agree(private, dealer), binding, position, dealer, public_of(private))
+    about = binding + commitment
+    key = _key(agree(private, dealer), about, position, dealer, public_of(private))
     try:
         return ChaCha20Poly1305(key).decrypt(_NONCE, box, None)
     except InvalidTag:
         raise Malformed("the box does not open: not sealed to this member, here and now") from None
 
 
-def _key(secret: bytes, binding: bytes, position: int, dealer: bytes, recipient: bytes) -> bytes:
-    told = binding + position.to_bytes(4, "big") + dealer + recipient
+def _key(secret: bytes, about: bytes, position: int, dealer: bytes, recipient: bytes) -> bytes:
+    told = about + position.to_bytes(4, "big") + dealer + recipient
     return derive(secret, hashlib.sha256(_CONTEXT + told).digest())
