@@ -66,7 +66,7 @@ async def test_cards_are_filtered_shown_and_encoded_aside(monkeypatch: pytest.Mo
     monkeypatch.setattr(offers, "_offer", aside(offers._offer, threads))
     monkeypatch.setattr(wire, "encode", aside(wire.encode, threads))
     monkeypatch.setattr(rpc, "_json", aside(rpc._json, threads))
-    context: Any = SimpleNamespace(api=calls_on(rows(20)))
+    context: Any = SimpleNamespace(api=calls_on(rows(20)), while_wanted=lambda call: call())
     text = await METHODS["offers"].answer(context, {"columns": ["c7"], "limit": 5})
     assert threads
     assert threading.get_ident() not in threads

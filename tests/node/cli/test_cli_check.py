@@ -37,10 +37,10 @@ async def test_a_sound_spec_shows_its_price_and_its_risks(assay: Any) -> None:
         "bytes per parameter      5.98",
         "3.8 KiB",  # a contribution
         "inside its gossip message",
-        "920 B",  # a Ready
-        "4.5 KiB",  # a block's roster
-        "9.8 KiB in, 5.1 KiB out",
-        "25.4 KiB in, 48.8 KiB out",
+        "648 B",  # a Ready
+        "3.1 KiB",  # a block's roster
+        "8.4 KiB in, 4.8 KiB out",
+        "24.1 KiB in, 42.2 KiB out",
         "12 min 39 s to 3 h 52 min",
         "0.25 ether",  # escrow
         "0.04 ether",  # an owner earns

@@ -28,7 +28,7 @@ import contextlib, types
 import node.daemon
 node.daemon.read_passphrase = tell
 home = types.SimpleNamespace(lock=contextlib.nullcontext)
-node.daemon.run_daemon(home, types.SimpleNamespace(log_level="info"), print)
+node.daemon.run_daemon(home, types.SimpleNamespace(log_level="info", log_format="text"), print)
 """
 
 #: Any command, up to the moment at which its line would be read.

@@ -78,7 +78,7 @@ def test_the_file_s_word_is_the_envelope() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "text"),
     [
-        ('proof = "norm"', 'proof = "sum"', "'none' or 'norm'"),
+        ('proof = "norm"', 'proof = "sum"', "it is 'none', or of 'norm'"),
         ("[payment]", '[encryption]\nenvelope = "masks"\n[payment]', "needs the envelope 'shares'"),
         (
             "[payment]",

@@ -85,17 +85,19 @@ def test_who_stands_behind_everybody_that_passed_can_add() -> None:
 
 def test_a_box_opens_to_its_member_from_its_dealer_in_its_attempt_alone() -> None:
     (dealer, public), (private, recipient) = new_key(entropy(1)), new_key(entropy(2))
-    box = seal_piece(dealer, recipient, BINDING, 2, b"a piece")
-    assert open_piece(private, public, BINDING, 2, box) == b"a piece"
+    said = bytes(31) + b"s"
+    box = seal_piece(dealer, recipient, BINDING, 2, b"a piece", said)
+    assert open_piece(private, public, BINDING, 2, box, said) == b"a piece"
     other, _ = new_key(entropy(3))
     for wrong in (
-        (other, public, BINDING, 2, box),
-        (private, recipient, BINDING, 2, box),
-        (private, public, bytes(32), 2, box),
-        (private, public, BINDING, 3, box),
-        (private, public, BINDING, 2, box[:-1] + b"x"),
-        (private, public, BINDING, 2, b""),
-        (private, bytes(32), BINDING, 2, box),
+        (other, public, BINDING, 2, box, said),
+        (private, recipient, BINDING, 2, box, said),
+        (private, public, bytes(32), 2, box, said),
+        (private, public, BINDING, 3, box, said),
+        (private, public, BINDING, 2, box[:-1] + b"x", said),
+        (private, public, BINDING, 2, b"", said),
+        (private, bytes(32), BINDING, 2, box, said),
+        (private, public, BINDING, 2, box, bytes(32)),
     ):
         with pytest.raises(Malformed):
             open_piece(*wrong)
