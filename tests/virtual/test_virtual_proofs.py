@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 from unittest.mock import patch
 
 import pytest
@@ -49,9 +50,10 @@ def test_everybody_proves_its_norm_and_is_paid(noisy: bool) -> None:
 
 CHEATS = [
     cheats.poison,
-    cheats.wraps_around,
-    cheats.wrong_degree,
-    cheats.other_vector,
+    *(
+        pytest.param(each, marks=pytest.mark.ci)
+        for each in (cheats.wraps_around, cheats.wrong_degree, cheats.other_vector)
+    ),
 ]
 
 
@@ -70,7 +72,10 @@ def test_who_deals_what_it_cannot_prove_is_named_and_not_paid(cheat: cheats.Chea
     assert all(line.split()[1] == "r" for line in said(outcome, "warning assay.perform: peer"))
 
 
-UNDECIDED = [cheats.two_vectors, cheats.out_of_field, cheats.replayed]
+UNDECIDED = [
+    cheats.two_vectors,
+    *(pytest.param(each, marks=pytest.mark.ci) for each in (cheats.out_of_field, cheats.replayed)),
+]
 
 
 @pytest.mark.parametrize("cheat", UNDECIDED, ids=lambda cheat: cheat.__name__)
@@ -83,16 +88,30 @@ def test_who_deals_pieces_that_do_not_fit_is_never_listed(cheat: cheats.Cheat) -
     assert said(outcome, "is left out this time") or said(outcome, "proved no norm")
 
 
-LIES: list[Callable[[list[bytes]], list[bytes]]] = [
-    lambda words: [changed(word, 0) if word else word for word in words],
-    lambda words: [b"" for _ in words],
-    lambda words: [word[:-8] for word in words],
+Lie: TypeAlias = Callable[[list[bytes]], list[bytes]]
+
+
+def other_words(words: list[bytes]) -> list[bytes]:
+    return [changed(word, 0) if word else word for word in words]
+
+
+def silence(words: list[bytes]) -> list[bytes]:
+    return [b"" for _ in words]
+
+
+def short_words(words: list[bytes]) -> list[bytes]:
+    return [word[:-8] for word in words]
+
+
+LIES = [
+    other_words,
+    *(pytest.param(each, marks=pytest.mark.ci) for each in (silence, short_words)),
 ]
 
 
-@pytest.mark.parametrize("lie", LIES, ids=["other words", "silence", "short words"])
+@pytest.mark.parametrize("lie", LIES)
 def test_one_that_lies_about_others_accuses_nobody_and_keeps_nobody_out(
-    lie: Callable[[list[bytes]], list[bytes]],
+    lie: Lie,
 ) -> None:
     world = Cheating(Terms(seed=3, **SIX), says=lie)  # type: ignore[arg-type]
     outcome = hold(world)
@@ -138,6 +157,7 @@ class Biased(World):
             yield
 
 
+@pytest.mark.ci
 def test_a_requester_that_leaves_out_who_passed_gets_no_sum() -> None:
     """Every other owner rebuilds the verdict, sees that one is missing, and releases nothing."""
     terms = Terms(seed=6, rounds=1, owners=6, block=6, envelope="shares", unmask_seconds=10)

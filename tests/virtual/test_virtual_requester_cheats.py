@@ -70,7 +70,10 @@ def failing_first(found: Judged) -> Judged:
     [(as_it_is, None), (without_first, None), (failing_first, None), (with_failed, cheats.poison)],
     ids=["is honest", "leaves one out", "says that one failed", "lists a cheat"],
 )
-@pytest.mark.parametrize("noisy", [False, True], ids=["bare", "noisy"])
+@pytest.mark.parametrize(
+    "noisy",
+    [pytest.param(False, id="bare"), pytest.param(True, id="noisy", marks=pytest.mark.ci)],
+)
 def test_sums_leave_for_exactly_those_that_passed(lists: Any, cheat: Any, noisy: bool) -> None:
     terms = Terms(seed=7, rounds=1, owners=6, block=6, envelope="shares", patience=900.0)
     if noisy:
