@@ -182,7 +182,7 @@ def test_a_kill_at_any_act_changes_no_proof(name: str, after: bool) -> None:
         assert (outcome.phase, outcome.rounds) == ("closed", 1), act
 
 
-@pytest.mark.parametrize("name", ["r", "o1"])
+@pytest.mark.parametrize("name", ["r", pytest.param("o1", marks=pytest.mark.ci)])
 def test_a_kill_while_members_check_each_other_changes_nothing(name: str) -> None:
     """A few moments of one round: around the dealing, the words and the sum."""
     terms = Terms(seed=5, rounds=1, owners=6, block=6, envelope="shares")
