@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.doctor.findings import Finding
-from node.doctor.redacting import Redactor, origin, secrets_of
+from node.doctor.redacting import Redactor, secrets_of, told_settings
 from node.doctor.seen import Blank, Seen
 from node.home.config import Config
 from node.home.home import Home, write_private
 from node.home.vault import MAX_PASSPHRASE, read_bounded
-from protocol.addresses import to_checksum
 from protocol.errors import AssayError, InputError
 
 #: Lines of the log's end.
@@ -125,22 +124,7 @@ def _config(redactor: Redactor, seen: Seen) -> dict[str, Any]:
     found = seen.config
     if isinstance(found, Blank):
         return {"problem": redactor.text(found.why)}
-    return {
-        "network.listen": list(found.listen),
-        "network.bootstrap": f"{len(found.bootstrap)} addresses",
-        "chain.url": None if found.chain_url is None else origin(found.chain_url),
-        "chain.urls": [origin(url) for url in found.chain_urls],
-        "chain.agree": found.agree,
-        "chain.id": found.chain_id,
-        "chain.contract": None if found.contract is None else "0x" + found.contract.hex(),
-        "chain.finality": found.finality,
-        "chain.max_fee_gwei": found.max_fee_gwei,
-        "node.log_level": found.log_level,
-        "node.log_format": found.log_format,
-        "node.workers": found.workers,
-        "payout.account": None if found.payout is None else to_checksum(found.payout),
-        "privacy.overlap": found.overlap,
-    }
+    return told_settings(found) | {"network.bootstrap": f"{len(found.bootstrap)} addresses"}
 
 
 def _store(seen: Seen) -> dict[str, Any]:

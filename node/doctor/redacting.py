@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+from node.home.config import Config
+from protocol.addresses import to_checksum
+
 #: A word that is shorter cannot be told from any other word.
 _SHORTEST: Final = 4
 _URL: Final = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>]+")
@@ -140,6 +143,28 @@ def origin(url: str) -> str:
     except ValueError:
         return "URL"
     return f"{parts.scheme}://{parts.hostname or '?'}{port}"
+
+
+def told_settings(config: Config) -> dict[str, object]:
+    """Every setting by its dotted name, as JSON has it and as somebody else may read it: of a chain
+    node's address the origin alone. Listed by hand: a new one may be secret."""
+    return {
+        "network.listen": list(config.listen),
+        "network.bootstrap": list(config.bootstrap),
+        "chain.url": None if config.chain_url is None else origin(config.chain_url),
+        "chain.urls": [origin(url) for url in config.chain_urls],
+        "chain.agree": config.agree,
+        "chain.id": config.chain_id,
+        "chain.contract": None if config.contract is None else to_checksum(config.contract),
+        "chain.finality": config.finality,
+        "chain.max_fee_gwei": config.max_fee_gwei,
+        "node.log_level": config.log_level,
+        "node.log_format": config.log_format,
+        "node.workers": config.workers,
+        "payout.account": None if config.payout is None else to_checksum(config.payout),
+        "jobs.whole_rounds": config.whole_rounds,
+        "privacy.overlap": config.overlap,
+    }
 
 
 def secrets_of(url: str) -> set[str]:

@@ -165,12 +165,10 @@ def load_config(home: Home) -> Config:
     return parse_config(_read(home))
 
 
-def load_settings(home: Home) -> dict[str, tuple[object, bool]]:
-    """Every setting by its dotted name: its value, and whether config.toml gives it. Raises
-    `InputError` as `load_config` does."""
+def load_settings(home: Home) -> tuple[Config, frozenset[str]]:
+    """The same, with the dotted names of the settings that config.toml gives."""
     table = _read(home)
-    config, given = parse_config(table), _flatten(table)
-    return {name: (getattr(config, each), name in given) for name, each in SETTINGS.items()}
+    return parse_config(table), frozenset(_flatten(table))
 
 
 def _read(home: Home) -> dict[str, object]:

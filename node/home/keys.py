@@ -51,7 +51,6 @@ class Keys:
     def __init__(self, home: Home, vault_key: bytes, account_key: bytes) -> None:
         from eth_keys.datatypes import PrivateKey
 
-        self._directory = home.keys
         self._home = home
         self._vault_key = vault_key
         self._account_key = PrivateKey(account_key)
@@ -175,7 +174,7 @@ class Keys:
 
     def sealed(self) -> tuple[str, ...]:
         """The names of all sealed secrets, in order."""
-        names = (path.name for path in (self._directory / "sealed").iterdir())
+        names = (path.name for path in (self._home.keys / "sealed").iterdir())
         return tuple(sorted(name for name in names if _NAME.fullmatch(name)))
 
     def forget(self, name: str) -> None:
@@ -189,7 +188,7 @@ class Keys:
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name for a secret")
-        return self._directory / "sealed" / name
+        return self._home.keys / "sealed" / name
 
     # Backup
 

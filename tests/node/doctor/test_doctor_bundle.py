@@ -25,6 +25,7 @@ from kits.doctor import (
 
 from node.doctor.bundle import write_bundle
 from node.doctor.redacting import Redactor, secrets_of
+from node.home.config import SETTINGS
 from node.home.home import Home
 from node.home.keys import Keys
 from node.home.vault import stretch
@@ -141,7 +142,9 @@ def test_a_bundle_holds_no_key_no_row_and_no_passphrase(
     checks = {each["check"]: each for each in json.loads(parts["doctor.json"])["checks"]}
     assert checks["log"]["sentence"].startswith("the log's end has 6 errors")
     assert json.loads(parts["store.json"])["rows"]["datasets"] == 1
-    assert json.loads(parts["config.json"])["chain.url"] == proxy.url
+    settings = json.loads(parts["config.json"])
+    assert settings["chain.url"] == proxy.url
+    assert set(settings) == set(SETTINGS)
     with pytest.raises(InputError, match="exists already"):
         write_bundle(bundle, home, seen, found)
 

@@ -27,12 +27,14 @@ def config_show(
 
     Of a chain node's address only the host is shown: hosted ones carry an access key.
     """
+    from node.doctor.redacting import told_settings
     from node.home.config import load_settings
 
     home = session.home
+    config, given = load_settings(home)
     found = {
-        name: (_shown(name, value), "config.toml" if given else "default")
-        for name, (value, given) in load_settings(home).items()
+        name: (value, "config.toml" if name in given else "default")
+        for name, value in told_settings(config).items()
     }
     if session.json:
         values = {"home": str(home.path), "file": str(home.config)}
@@ -45,18 +47,6 @@ def config_show(
     heads = ("setting", "value", *(["origin"] if origin else []))
     show([f"{home.config}", Table(heads, rows)])
     return Exit.OK
-
-
-def _shown(name: str, value: object) -> object:
-    """A setting as JSON has it."""
-    from node.doctor.redacting import origin
-    from protocol.addresses import to_checksum
-
-    if isinstance(value, bytes):
-        return to_checksum(value)
-    if isinstance(value, tuple):
-        return [_shown(name, each) for each in value]
-    return origin(str(value)) if name in ("chain.url", "chain.urls") and value else value
 
 
 def _told(value: object) -> str:
