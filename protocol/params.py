@@ -141,6 +141,18 @@ MAX_STEP_CELLS: Final = 64 * 1024 * 1024
 #: rounding's 32 coins a value would no longer be finer than float64's own error.
 VALUE_BITS: Final = (4, 32)
 
+#: An encoder package: a network of 100 million weights as 32-bit floats, and its tokenizer.
+MAX_ENCODER_BYTES: Final = 512 * 1024 * 1024
+
+#: Features that an encoder makes: with a bias they are the most that a sealed model has.
+MAX_ENCODER_FEATURES: Final = 1023
+
+#: Tokens of one text: what encoders of the BERT family were trained to read.
+MAX_ENCODER_TOKENS: Final = 512
+
+#: Pixels of a side of the image that a network reads.
+MAX_ENCODER_SIDE: Final = 1024
+
 #: Features of a sealed model: its statistics are as many numbers squared, 16 MiB at this many, and
 #: an owner's round takes as many products of ciphertexts (a quarter of an hour at 3072 bits).
 MAX_SEALED_FEATURES: Final = 1024
