@@ -15,6 +15,9 @@ from typing import Any
 _FOLDER = Path(__file__).resolve().parent
 _COMMAND = "python -m contracts.build"
 
+#: Longest prologue of creation code that is looked through, bytes; it has 26.
+_MAX_PROLOGUE = 128
+
 
 class ArtifactError(RuntimeError):
     """A compiled contract is missing or out of date. The message names the command that helps."""
@@ -26,6 +29,21 @@ class Interface:
 
     abi: tuple[dict[str, Any], ...]
     bytecode: str
+
+    @property
+    def runtime(self) -> bytes:
+        """The code that the contract has once deployed.
+
+        Vyper's creation code is a prologue, and then the runtime code whole: our contracts have no
+        immutables. The prologue pushes the runtime's length (PUSH2) to copy it; that finds the
+        seam. Raises ArtifactError where it finds none.
+        """
+        creation = bytes.fromhex(self.bytecode.removeprefix("0x"))
+        for seam in range(_MAX_PROLOGUE):
+            push = b"\x61" + (len(creation) - seam).to_bytes(2, "big")
+            if push in creation[:seam]:
+                return creation[seam:]
+        raise ArtifactError("the compiled contract has no runtime code that can be told apart")
 
 
 @functools.cache

@@ -100,7 +100,11 @@ async def _serve(
         node = await assemble(home, config, keys, store, swarm, chain, compute, stop)
         api = node.api
         join = JoinLine(
-            api.reachable_address(), swarm.peer_id, config.chain_id, to_checksum(config.contract)
+            api.reachable_address(),
+            swarm.peer_id,
+            config.chain_id,
+            to_checksum(config.contract),
+            None if config.channel_contract is None else to_checksum(config.channel_contract),
         )
         api.join_line = str(join)
         notifier = Notifier()

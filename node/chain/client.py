@@ -222,6 +222,16 @@ class ChainClient:
         params = [_message(sender, to, data, value), _tag(at)]
         return await self._ask("eth_call", params, replies.octets)
 
+    async def agreed_code(self, address: bytes) -> bytes:
+        """The code at an address, as all say who must agree."""
+        params = [_hex(address), "latest"]
+        return await self._agreed("eth_getCode", params, replies.octets)
+
+    async def agreed_run(self, to: bytes, data: bytes, at: Block) -> bytes:
+        """What a message from nobody returns on a block's state, as all say who must agree."""
+        params = [_message(bytes(20), to, data, 0), _tag(at)]
+        return await self._agreed("eth_call", params, replies.octets)
+
     # --- the contract -----------------------------------------------------------------------
 
     async def call(self, function: str, *args: Any, at: Block = "latest") -> Any:

@@ -18,7 +18,7 @@ from contracts import interface
 from node.chain.events import EVENTS, ChainEvent
 from node.chain.replies import Invalid, RawLog
 from node.chain.views import PAY
-from protocol.errors import FatalError, InputError
+from protocol.errors import InputError
 from protocol.params import MAX_COHORT, MAX_ROUNDS
 
 #: What the contract takes of these fields at most, narrower than their types (contracts/ledger.vy).
@@ -44,17 +44,13 @@ _CODEC_ERRORS = (
 )
 
 
-#: Longest prologue of creation code that is looked through, bytes; it has 26.
-_MAX_PROLOGUE = 128
-
-
 class Codec:
     """Encodes and decodes for one contract interface; safe for threads, does no I/O."""
 
     def __init__(self) -> None:
         self._web3 = Web3()
         self._contract = self._web3.eth.contract(abi=list(interface().abi))
-        self.runtime = runtime_code()
+        self.runtime = interface().runtime
         events = [_Event(name, self._contract) for name in EVENTS]
         self._events = {event.topic: event for event in events}
 
@@ -110,20 +106,6 @@ class Codec:
         if data:
             return f"0x{data[:68].hex()}"
         return fallback or "no reason given"
-
-
-def runtime_code() -> bytes:
-    """The code that the contract has once deployed.
-
-    Vyper's creation code is a prologue, and then the runtime code whole: the contract has no
-    immutables. The prologue pushes the runtime's length (PUSH2) to copy it; that finds the seam.
-    """
-    creation = bytes.fromhex(interface().bytecode.removeprefix("0x"))
-    for seam in range(_MAX_PROLOGUE):
-        push = b"\x61" + (len(creation) - seam).to_bytes(2, "big")
-        if push in creation[:seam]:
-            return creation[seam:]
-    raise FatalError("the compiled contract has no runtime code that can be told apart")
 
 
 class _Event:

@@ -1,9 +1,9 @@
-"""Put the bounty contract on a chain: done once, by the founder of a network."""
+"""Put the contracts on a chain, bounty and channel: done once, by the founder of a network."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import trio
 
@@ -21,6 +21,8 @@ POLL_SECONDS: Final = 0.2
 #: Gas beside the estimate, percent.
 _MARGIN_PERCENT: Final = 10
 
+Contract = Literal["bounty", "channel"]
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -37,7 +39,7 @@ class Price:
 
 
 async def price_deployment(
-    client: ChainClient, account: bytes, *, limit: int = 200 * GWEI
+    client: ChainClient, account: bytes, *, limit: int = 200 * GWEI, name: Contract = "bounty"
 ) -> Price:
     """What a deployment from `account` would take now.
 
@@ -45,20 +47,32 @@ async def price_deployment(
     the chain node refuses the code.
     """
     max_fee, tip = (await client.fees()).offer(limit)
-    gas = await client.estimate(account, None, _code())
+    gas = await client.estimate(account, None, _code(name))
     return Price(gas + gas * _MARGIN_PERCENT // 100, max_fee, tip)
 
 
 async def deploy_bounty(
     client: ChainClient, signer: Signer, *, timeout: float = 120.0, price: Price | None = None
 ) -> bytes:
-    """Deploy the contract and wait for its block; its 20-byte address.
+    """Deploy the bounty contract and wait for its block; its 20-byte address. See `deploy`."""
+    return await deploy(client, signer, "bounty", timeout=timeout, price=price)
+
+
+async def deploy(
+    client: ChainClient,
+    signer: Signer,
+    name: Contract,
+    *,
+    timeout: float = 120.0,
+    price: Price | None = None,
+) -> bytes:
+    """Deploy a contract and wait for its block; its 20-byte address.
 
     `price` is what was agreed on; without it, whatever `price_deployment` says. Raises ChainError:
     too dear, no funds, a revert, or no block within `timeout` seconds. The client's own `contract`
     is left as it is.
     """
-    agreed = await price_deployment(client, signer.account) if price is None else price
+    agreed = price or await price_deployment(client, signer.account, name=name)
     transaction = {
         "type": 2,
         "chainId": client.chain_id,
@@ -67,7 +81,7 @@ async def deploy_bounty(
         "maxFeePerGas": agreed.max_fee,
         "maxPriorityFeePerGas": agreed.tip,
         "value": 0,
-        "data": _code(),
+        "data": _code(name),
     }
     raw = signer.sign_transaction(transaction)
     tx_hash = hash_of(raw)
@@ -84,5 +98,5 @@ async def deploy_bounty(
     raise ChainError(f"deployment 0x{tx_hash.hex()} was not mined within {timeout:g} s")
 
 
-def _code() -> bytes:
-    return bytes.fromhex(interface().bytecode.removeprefix("0x"))
+def _code(name: Contract) -> bytes:
+    return bytes.fromhex(interface(name).bytecode.removeprefix("0x"))

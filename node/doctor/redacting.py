@@ -156,6 +156,9 @@ def told_settings(config: Config) -> dict[str, object]:
         "chain.agree": config.agree,
         "chain.id": config.chain_id,
         "chain.contract": None if config.contract is None else to_checksum(config.contract),
+        "chain.channel_contract": (
+            None if config.channel_contract is None else to_checksum(config.channel_contract)
+        ),
         "chain.finality": config.finality,
         "chain.max_fee_gwei": config.max_fee_gwei,
         "node.log_level": config.log_level,

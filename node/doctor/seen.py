@@ -170,13 +170,15 @@ class EndpointSeen:
     """What one chain node says. `url` holds no secret. `why`: why it does not serve; empty if it
     does. Parts that it does not tell are None.
 
-    `code`: of the contract's address. `finalized`: the chain's own. `fee` and `tip`: wei per gas.
+    `code`: of the contract's address, `channel`: of the channel contract's. `finalized`: the
+    chain's own. `fee` and `tip`: wei per gas.
     """
 
     url: str
     why: str = ""
     chain_id: int | None = None
     code: Literal["right", "none", "other"] | None = None
+    channel: Literal["right", "none", "other"] | None = None
     head: int | None = None
     head_time: int = 0
     finalized: int | None = None

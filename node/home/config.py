@@ -46,8 +46,9 @@ MAX_MAX_FEE_GWEI: Final = 1_000_000
 class Config:
     """A node's settings, checked: one that is wrong cannot be built (`InputError`).
 
-    `contract` is the bounty contract's 20 bytes. `chain_url`, `chain_id` and `contract` are None
-    until the node knows its chain: such a node relays and looks, and takes no job.
+    `contract` is the bounty contract's 20 bytes, `channel_contract` the one's that pays for
+    predictions; None where nothing is bought or sold. `chain_url`, `chain_id` and `contract` are
+    None until the node knows its chain: such a node relays and looks, and takes no job.
     """
 
     listen: tuple[str, ...] = DEFAULT_LISTEN
@@ -60,6 +61,7 @@ class Config:
     agree: int = 1
     chain_id: int | None = None
     contract: bytes | None = None
+    channel_contract: bytes | None = None
     finality: int = DEFAULT_FINALITY
     max_fee_gwei: int = DEFAULT_MAX_FEE_GWEI
     log_level: str = "info"
@@ -97,10 +99,12 @@ class Config:
         self._check_urls()
         if self.chain_id is not None:
             _check_range(self.chain_id, 1, 2**63 - 1, "chain.id")
-        if self.contract is not None and len(self.contract) != 20:
-            raise InputError(
-                f"is {len(self.contract)} bytes long; an address has 20", "chain.contract"
-            )
+        for name, address in (
+            ("chain.contract", self.contract),
+            ("chain.channel_contract", self.channel_contract),
+        ):
+            if address is not None and len(address) != 20:
+                raise InputError(f"is {len(address)} bytes long; an address has 20", name)
         _check_range(self.finality, 0, MAX_FINALITY, "chain.finality")
         _check_range(self.max_fee_gwei, 1, MAX_MAX_FEE_GWEI, "chain.max_fee_gwei")
         _check_range(self.workers, 1, MAX_WORKERS, "node.workers")
@@ -149,6 +153,7 @@ SETTINGS: Final[dict[str, str]] = {
     "chain.agree": "agree",
     "chain.id": "chain_id",
     "chain.contract": "contract",
+    "chain.channel_contract": "channel_contract",
     "chain.finality": "finality",
     "chain.max_fee_gwei": "max_fee_gwei",
     "node.log_level": "log_level",
@@ -226,6 +231,11 @@ def render_config(config: Config) -> str:
         contract=_toml_setting(
             "contract",
             None if config.contract is None else "0x" + config.contract.hex(),
+            "0x" + "00" * 20,
+        ),
+        channel_contract=_toml_setting(
+            "channel_contract",
+            None if config.channel_contract is None else "0x" + config.channel_contract.hex(),
             "0x" + "00" * 20,
         ),
         finality=config.finality,
@@ -350,8 +360,8 @@ def _convert(name: str, value: object) -> object:
         kind = "a whole number" if wanted is int else "a string"
         shown = type(value).__name__ if name == "chain.url" else f"{value!r:.200}"
         raise InputError(f"is {shown}; {kind} is needed", name)
-    if name == "chain.contract":
-        return parse_contract(str(value))
+    if name in ("chain.contract", "chain.channel_contract"):
+        return parse_contract(str(value), name)
     if name == "payout.account":
         return parse_address(str(value), name)
     return value

@@ -27,6 +27,9 @@ agree = {agree}
 # The chain's number and the bounty contract's address; `assay join` fills them in.
 {id}
 {contract}
+# The address of the contract that pays for predictions, which `assay deploy` puts beside it; a
+# network may have none, and then nothing is bought or sold there.
+{channel_contract}
 # Blocks on top of an event before the node acts on it, 0 to {max_finality}.
 finality = {finality}
 # The most that a transaction offers for a unit of gas, gwei, 1 to {most_gwei}. While gas costs

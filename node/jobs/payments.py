@@ -105,6 +105,10 @@ class Payments:
         for account, what in (
             (ZERO_ADDRESS, "the zero address, which nobody has a key for"),
             (self._services.domain.contract, "the bounty contract, which would keep it for good"),
+            (
+                self._services.config.channel_contract,
+                "the channel contract, which would keep it for good",
+            ),
             (payment.token, "the token's own contract, which would keep it for good"),
             (self._services.keys.account, "this home's own account"),
         ):

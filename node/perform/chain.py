@@ -43,6 +43,9 @@ APPROVE: Final = "approve"
 #: The prefix of ids of payments that a person asked for; no job's digits begin so.
 PAYMENT: Final = "pay/"
 
+#: The prefix of ids of what is done with channels (node.sale); no job's digits begin so, either.
+CHANNEL: Final = "channel/"
+
 _PAUSE, _MAX_PAUSE = 1.0, 15.0
 
 
@@ -298,7 +301,7 @@ async def settled(services: Services, outcome: IntentOutcome) -> None:
     """An intent's end, told to the machine that wanted it."""
     if outcome.id.startswith(rows.GAP):
         return  # the sequencer's own
-    if outcome.id.startswith(PAYMENT):
+    if outcome.id.startswith((PAYMENT, CHANNEL)):
         return  # its caller asks for it
     if outcome.taken_back:
         await _taken_back(services, outcome)

@@ -15,7 +15,8 @@ import trio
 from eth_abi import encode
 from eth_hash.auto import keccak
 
-from node.chain.contract import Codec, runtime_code
+from contracts import interface
+from node.chain.contract import Codec
 from node.chain.errors import Busy, Unreachable
 from virtual.chain import (
     BASE_FEE,
@@ -233,7 +234,7 @@ class Provider:
 
 @functools.cache
 def _runtime() -> bytes:
-    return runtime_code()
+    return interface().runtime
 
 
 @functools.lru_cache(maxsize=1024)

@@ -182,6 +182,13 @@ class Intents:
                 return outcome
             await changed.wait()
 
+    async def under_way(self, prefix: str) -> list[str]:
+        """The ids with a prefix of intents that have not ended yet, in their order."""
+        found = await self._store.read(lambda tx: rows.live(tx, self._owner))
+        return [
+            row.id for row in found if row.id.startswith(prefix) and row.state not in rows.TERMINAL
+        ]
+
     def reopen(self, tx: Any, above: int) -> int:
         """Follow again what ended above a block; in the transaction that takes its events back.
 

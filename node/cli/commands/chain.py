@@ -1,4 +1,4 @@
-"""devnet and deploy: a chain to try things on, and the contract on any chain."""
+"""devnet and deploy: a chain to try things on, and the contracts on any chain."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from node.console.show import Pairs
 from node.control.codes import Exit
 
 if TYPE_CHECKING:
+    from node.chain.deploy import Contract
     from node.home.config import Config
+    from node.home.home import Home
     from node.home.keys import Keys
 
 #: Costs are shown in steps of so many wei, rounded up: a millionth of an ether.
@@ -86,18 +88,23 @@ def _funded(text: str) -> tuple[bytes, int]:
 def deploy(
     *,
     session: Here,
+    channel: Annotated[
+        bool, Parameter(help="The channel contract alone, for a network that has the other.")
+    ] = False,
     force: Annotated[bool, Parameter(help="Even though this home has a contract already.")] = False,
     yes: Annotated[bool, Parameter(help="Pay what it costs without being asked.")] = False,
     max_fee: MaxFee = None,
 ) -> int:
-    """Deploy the bounty contract from this home's account, and keep its address in config.toml.
+    """Deploy the bounty contract and the channel contract from this home's account, and keep their
+    addresses in config.toml.
 
-    Done once for a network; everybody else gets the address from a join line. It says what that
-    costs at most, and asks before it spends.
+    Done once for a network; everybody else gets the addresses from a join line. Jobs are paid by
+    the first, predictions by the second. It says what that costs at most, and asks before it
+    spends.
     """
     import trio
 
-    from node.home.config import load_config, save_config
+    from node.home.config import load_config
     from node.home.keys import Keys
     from node.home.vault import read_passphrase
     from protocol.addresses import to_checksum
@@ -107,44 +114,86 @@ def deploy(
     if config.chain_url is None or config.chain_id is None:
         text = f"the chain's url or id is missing in {home.config}"
         raise Failure(Exit.USAGE, text, next_="assay init --chain-url URL --chain-id N")
-    if config.contract is not None and not force:
-        text = f"this home uses the contract {to_checksum(config.contract)} already"
-        raise Failure(Exit.REFUSED, text, next_="assay up, or assay deploy --force")
+    names: tuple[Contract, ...] = ("channel",) if channel else ("bounty", "channel")
+    _refuse_known(config, names, force)
     keys = Keys.open(home, read_passphrase())
     # Held throughout: a daemon that starts in between would come up without the contract.
     with home.lock():
-        contract = trio.run(_deploy, config, keys, yes, limit)
-        save_config(home, dataclasses.replace(config, contract=contract))
-    address = to_checksum(contract)
+        config = trio.run(_deploy, home, config, keys, names, yes, limit)
+    known = (("contract", config.contract), ("channel_contract", config.channel_contract))
+    rows = [(name, to_checksum(address)) for name, address in known if address is not None]
     result = {
-        "contract": address,
+        **dict(rows),
         "chain_id": config.chain_id,
         "account": to_checksum(keys.account),
     }
-    session.emit(result, [Pairs([("contract", address), ("next", "assay up")])])
+    shown = [(name.replace("_", " "), address) for name, address in rows]
+    session.emit(result, [Pairs([*shown, ("next", "assay up")])])
     return Exit.OK
 
 
-async def _deploy(config: Config, keys: Keys, yes: bool, limit: int | None) -> bytes:
+def _refuse_known(config: Config, names: tuple[Contract, ...], force: bool) -> None:
+    """A second contract splits a network. Raises Failure."""
+    from protocol.addresses import to_checksum
+
+    known = {"bounty": config.contract, "channel": config.channel_contract}
+    address = known[names[0]]
+    if address is None or force:
+        return
+    what = "contract" if names[0] == "bounty" else "channel contract"
+    text = f"this home uses the {what} {to_checksum(address)} already"
+    next_ = f"assay up, or assay deploy {'' if what == 'contract' else '--channel '}--force"
+    if names[0] == "bounty" and known["channel"] is None:
+        next_ = "assay up; or, to sell predictions, assay deploy --channel"
+    raise Failure(Exit.REFUSED, text, next_=next_)
+
+
+async def _deploy(
+    home: Home,
+    config: Config,
+    keys: Keys,
+    names: tuple[Contract, ...],
+    yes: bool,
+    limit: int | None,
+) -> Config:
+    """Each address is stored as soon as it is known: what was paid for is kept."""
+    from node.chain import deploy as chain
     from node.chain.client import ChainClient
-    from node.chain.deploy import deploy_bounty, price_deployment
+    from node.home.config import save_config
 
     if config.chain_url is None or config.chain_id is None:
         raise Failure(Exit.INTERNAL, "deploy without a chain")
     client = await ChainClient.open(config.chain_url, config.chain_id, None)
     try:
-        price = await price_deployment(client, keys.account, limit=limit or config.max_fee)
+        most_fee = limit or config.max_fee
+        prices = {
+            name: await chain.price_deployment(client, keys.account, limit=most_fee, name=name)
+            for name in names
+        }
         held = await client.balance(keys.account)
-        most = -(-price.most // _SHOWN) * _SHOWN
+        total = sum(price.most for price in prices.values())
+        each = "; ".join(
+            f"the {name} contract {_up(price.most)} ({price.gas:,} gas at "
+            f"{price.max_fee / 10**9:.6g} gwei or less)"
+            for name, price in prices.items()
+        )
         text = (
-            f"a deployment on chain {config.chain_id} costs at most {money(most)} "
-            f"({price.gas:,} gas at {price.max_fee / 10**9:.6g} gwei or less); "
+            f"a deployment on chain {config.chain_id} costs at most {_up(total)}: {each}; "
             f"the account holds {money(held)}"
         )
-        if held < price.most:
+        if held < total:
             raise Failure(Exit.REFUSED, text, next_="send ether to the account: assay account")
         if not yes:
             agree(text, "deploy it?", command="assay deploy", left="nothing was deployed")
-        return await deploy_bounty(client, keys, price=price)
+        for name, price in prices.items():
+            address = await chain.deploy(client, keys, name, price=price)
+            field = "contract" if name == "bounty" else "channel_contract"
+            config = dataclasses.replace(config, **{field: address})  # type: ignore[arg-type]
+            save_config(home, config)
+        return config
     finally:
         client.close()
+
+
+def _up(wei: int) -> str:
+    return money(-(-wei // _SHOWN) * _SHOWN)

@@ -33,6 +33,9 @@ def init(
     chain_url: Annotated[str | None, Parameter(help="Ethereum JSON-RPC endpoint.")] = None,
     chain_id: Annotated[int | None, Parameter(help="The chain's id.")] = None,
     contract: Annotated[str | None, Parameter(help="The bounty contract's address.")] = None,
+    channel_contract: Annotated[
+        str | None, Parameter(help="The address of the contract that pays for predictions.")
+    ] = None,
     listen: Annotated[
         tuple[str, ...], Parameter(help="Where to listen: /ip4/0.0.0.0/tcp/PORT; 0: any free port.")
     ] = (),
@@ -55,13 +58,19 @@ def init(
     if parsed and parsed.chain_id is not None and parsed.contract is not None:
         chain_id = parsed.chain_id if chain_id is None else chain_id
         contract = parsed.contract if contract is None else contract
-        if why := joinline.differs(parsed, chain_id, contract):
+        channel_contract = channel_contract or parsed.channels
+        if why := joinline.differs(parsed, chain_id, contract, channel_contract):
             raise Failure(Exit.USAGE, f"{why} (by the options given)", field="line")
     config = Config(
         bootstrap=(parsed.address,) if parsed else (),
         chain_url=chain_url,
         chain_id=chain_id,
         contract=None if contract is None else parse_contract(contract, "contract"),
+        channel_contract=(
+            None
+            if channel_contract is None
+            else parse_contract(channel_contract, "channel_contract")
+        ),
     )
     if listen:
         config = dataclasses.replace(config, listen=listen)

@@ -43,15 +43,17 @@ def join(
         return _store(session, parsed)
     with client:
         chain = client.call("status")["chain"]
-        _refuse_other(parsed, chain["chain_id"], chain["contract"])
+        _refuse_other(parsed, chain["chain_id"], chain["contract"], None)
         joined = client.call("join", {"address": parsed.address})
     text = f"joined {joined['peer_id']}; {joined['peers']} peers connected"
     session.emit({**joined, "connected": True}, [text])
     return Exit.OK
 
 
-def _refuse_other(line: joinline.JoinLine, chain_id: int, contract: str) -> None:
-    if why := joinline.differs(line, chain_id, contract):
+def _refuse_other(
+    line: joinline.JoinLine, chain_id: int, contract: str, channels: str | None
+) -> None:
+    if why := joinline.differs(line, chain_id, contract, channels):
         raise Failure(
             Exit.REFUSED,
             f"{why}; one home serves one contract on one chain",
@@ -68,8 +70,12 @@ def _store(session: Session, line: joinline.JoinLine) -> int:
     changes: dict[str, Any] = {}
     if line.chain_id is not None and line.contract is not None:
         have = "" if config.contract is None else "0x" + config.contract.hex()
-        _refuse_other(line, config.chain_id or line.chain_id, have or line.contract)
+        sells = config.channel_contract
+        channels = None if sells is None else "0x" + sells.hex()
+        _refuse_other(line, config.chain_id or line.chain_id, have or line.contract, channels)
         changes = {"chain_id": line.chain_id, "contract": parse_contract(line.contract, "line")}
+        if line.channels is not None:
+            changes["channel_contract"] = parse_contract(line.channels, "line")
     if line.address not in config.bootstrap:
         changes["bootstrap"] = (*config.bootstrap, line.address)
     with home.lock():  # a daemon that starts right now reads the old file or the new one

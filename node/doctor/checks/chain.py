@@ -15,6 +15,7 @@ GWEI: Final = 10**9
 #: A claim and a commitment take less; below this an account pays for next to nothing.
 GAS: Final = 200_000
 
+_CHANNEL: Final = "set chain.channel_contract to your network's, or take it out of config.toml"
 _URL: Final = "set chain.url in config.toml to a node of the chain"
 
 
@@ -62,7 +63,7 @@ def chain_id(seen: Seen) -> Finding:
 
 
 def contract(seen: Seen) -> Finding:
-    """The contract's code is this assay's."""
+    """The contracts' code is this assay's."""
     found = _serving(seen, "the contract")
     if isinstance(found, Finding):
         return found
@@ -76,7 +77,16 @@ def contract(seen: Seen) -> Finding:
         if each.code == "other":
             text = f"{each.url}: the code at chain.contract is not this assay's contract"
             return failure(text, "join a network of this version: assay --home OTHER init LINE")
-    return ok("the contract's code is the one that this assay was built with")
+    for each in found:
+        if each.channel == "none":
+            text = f"{each.url} has no contract at chain.channel_contract"
+            return failure(f"{text}: it is wrong, or the chain was begun anew", _CHANNEL)
+        if each.channel == "other":
+            text = f"{each.url}: the code at chain.channel_contract is not this assay's"
+            return failure(f"{text}: no channel opens there", _CHANNEL)
+    both = any(each.channel == "right" for each in found)
+    whose = "the code of both contracts" if both else "the contract's code"
+    return ok(f"{whose} is the one that this assay was built with")
 
 
 def head(seen: Seen) -> Finding:

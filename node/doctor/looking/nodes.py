@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 import trio
 
+from node.chain.channels.reading import check_code
 from node.chain.client import ChainClient
 from node.chain.errors import NoContract, OtherContract, WrongChain
 from node.doctor.looking.bounded import cut
@@ -73,6 +74,8 @@ async def _ask(
     if account is not None:
         balance = await _maybe(partial(client.balance, account))
         seen = dataclasses.replace(seen, balance=balance)
+    if config.channel_contract is not None and seen.chain_id == config.chain_id is not None:
+        seen = await _channel(client, config.channel_contract, seen)
     if config.contract is not None:
         seen = dataclasses.replace(seen, logs=await _logs(client, head.number))
     return seen
@@ -94,6 +97,19 @@ async def _identity(client: ChainClient, config: Config, seen: EndpointSeen) -> 
         return dataclasses.replace(seen, why=cut(str(error)))
     seen = dataclasses.replace(seen, chain_id=config.chain_id)
     return seen if config.contract is None else dataclasses.replace(seen, code="right")
+
+
+async def _channel(client: ChainClient, contract: bytes, seen: EndpointSeen) -> EndpointSeen:
+    """What lies at the channel contract's address; nothing where the node does not tell."""
+    try:
+        await check_code(client, contract)
+    except NoContract:
+        return dataclasses.replace(seen, channel="none")
+    except OtherContract:
+        return dataclasses.replace(seen, channel="other")
+    except ChainError:
+        return seen
+    return dataclasses.replace(seen, channel="right")
 
 
 async def _maybe(ask: Callable[[], Awaitable[T]]) -> T | None:

@@ -23,7 +23,7 @@ import trio
 from kits.daemons import forge
 from kits.paths import ROOT
 from node.chain.client import ChainClient
-from node.chain.deploy import deploy_bounty
+from node.chain.deploy import deploy, deploy_bounty
 from node.chain.events import ChainEvent
 from node.console.client import Client
 from node.console.failure import Failure
@@ -292,6 +292,9 @@ class Swarm:
         self.requester = Daemon(folder / "requester")
         self.owners = [Daemon(folder / f"owner{n}") for n in range(owners)]
         self.contract = b""
+        #: Whether the channel contract stands beside the other; then its address.
+        self.sells = False
+        self.channels: bytes | None = None
         self.processes: list[Process] = [self.requester, *self.owners]
         self.accounts: dict[str, bytes] = {}
         #: Owners, by number, that see the chain through something else than its own URL.
@@ -322,6 +325,7 @@ class Swarm:
             "chain_url": self.chain.url,
             "chain_id": CHAIN_ID,
             "contract": self.contract,
+            "channel_contract": self.channels,
             "finality": 1,
         }
         return Config(**settings | changes)
@@ -339,6 +343,8 @@ class Swarm:
         client = await ChainClient.open(self.chain.url, CHAIN_ID, None)
         try:
             self.contract = await deploy_bounty(client, self._keys)
+            if self.sells:
+                self.channels = await deploy(client, self._keys, "channel")
         finally:
             client.close()
         self._configure()

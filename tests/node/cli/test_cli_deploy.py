@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from kits.chain.devnet import CHAIN_ID, ETHER, Devnet
 
 from node.cli.main import main
 from node.control.codes import Exit
-from node.home.config import load_config
+from node.home.config import load_config, save_config
 from node.home.home import Home
 from node.home.keys import public_account
 
@@ -83,8 +84,33 @@ def test_it_costs_no_more_than_it_said(
     monkeypatch.setattr("sys.stdin", Terminal("y\n") if asked else io.StringIO())
     assert deploy(home, *([] if asked else ["--yes"])) == 0
     said = capsys.readouterr().err
-    assert load_config(home).contract is not None
+    made = load_config(home)
+    assert None not in (made.contract, made.channel_contract)
+    assert devnet.nonce(account) == 2
     spent = ETHER - int(devnet.rpc("eth_getBalance", "0x" + account.hex(), "latest"), 16)
     if asked:
         most = said.split("costs at most ")[1].split(" ether")[0]
         assert 0 < spent <= float(most) * ETHER
+
+
+def test_a_network_of_before_gets_the_channel_contract_alone(
+    home: Home, devnet: Devnet, capsys: Any
+) -> None:
+    account = fund(devnet, home)
+    assert deploy(home, "--yes", "--channel") == 0
+    first = load_config(home)
+    assert (first.contract, first.channel_contract is None) == (None, False)
+    # Whoever has both is told so, and pays for neither twice.
+    for options in ((), ("--channel",)):
+        assert deploy(home, "--yes", *options) == (Exit.REFUSED if options else 0)
+    capsys.readouterr()
+    assert deploy(home, "--yes") == Exit.REFUSED
+    assert "already" in capsys.readouterr().err
+    assert devnet.nonce(account) == 3
+
+
+def test_a_home_without_the_channel_contract_is_told_how_to_get_it(home: Home, capsys: Any) -> None:
+    save_config(home, dataclasses.replace(load_config(home), contract=b"\x11" * 20))
+    capsys.readouterr()
+    assert deploy(home, "--yes") == Exit.REFUSED
+    assert "assay deploy --channel" in json.loads(capsys.readouterr().err)["error"]["next"]

@@ -21,6 +21,9 @@ def test_a_join_line_is_one_token_and_comes_back() -> None:
     assert line == joinline.JoinLine(ex.ADDRESS, ex.PEER_ID, 1337, ex.CONTRACT)
     assert str(line) == ex.STATUS.join_line
     assert " " not in str(line)
+    sells = joinline.parse(f"{ex.STATUS.join_line}&channels={ex.OWNER}")
+    assert sells == joinline.JoinLine(ex.ADDRESS, ex.PEER_ID, 1337, ex.CONTRACT, ex.OWNER)
+    assert joinline.parse(str(sells)) == sells
     bare = joinline.parse(ex.ADDRESS)
     assert (bare.chain_id, bare.contract, str(bare)) == (None, None, ex.ADDRESS)
 
@@ -36,6 +39,8 @@ def test_a_join_line_is_one_token_and_comes_back() -> None:
         ex.ADDRESS + "?chain=01&contract=" + ex.CONTRACT,
         ex.ADDRESS + "?contract=" + ex.CONTRACT + "&chain=1",
         ex.STATUS.join_line + "&x=1",
+        ex.STATUS.join_line + "&channels=0x12",
+        ex.ADDRESS + "?channels=" + ex.CONTRACT,
         ex.STATUS.join_line + " x",
         ex.ADDRESS.replace("/tcp", "?/tcp"),
         "/" + "a" * 2000 + ex.ADDRESS,
@@ -60,6 +65,12 @@ def test_a_line_for_elsewhere_is_named() -> None:
     assert joinline.differs(line, 1337, ex.CONTRACT.upper().replace("0X", "0x")) == ""
     assert "chain 1337" in joinline.differs(line, 1, ex.CONTRACT)
     assert "0x" + "11" * 20 in joinline.differs(line, 1337, "0x" + "11" * 20)
+    sells = joinline.parse(f"{ex.STATUS.join_line}&channels={ex.OWNER}")
+    # Who sells nothing trains with whoever sells, and the other way round.
+    assert joinline.differs(line, 1337, ex.CONTRACT, ex.OWNER) == ""
+    assert joinline.differs(sells, 1337, ex.CONTRACT) == ""
+    assert joinline.differs(sells, 1337, ex.CONTRACT, ex.OWNER) == ""
+    assert "channel contract" in joinline.differs(sells, 1337, ex.CONTRACT, ex.CONTRACT)
     assert joinline.differs(joinline.parse(ex.ADDRESS), 1, "0x" + "11" * 20) == ""
 
 
