@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 from eth_hash.auto import keccak
 
 from kits.bounty import MOCKS, compiled
-from kits.chain.devnet import CHAIN_ID, SIGNERS, Asked, Devnet, LocalSigner, transact
+from kits.chain.devnet import CHAIN_ID, SIGNERS, Asked, LocalSigner, transact
 from node.chain.client import ChainClient
 from node.chain.intents.intents import Intents
 from node.chain.intents.sequencer import IntentPolicy
@@ -48,28 +48,41 @@ def read(chain: Asked, token: bytes, signature: str, *words: int | bytes) -> int
     return int(chain.rpc("eth_call", {"to": "0x" + token.hex(), "data": data}, "latest"), 16)
 
 
+class Served(Protocol):
+    """A chain node by its URL."""
+
+    url: str
+
+
 async def _fed(*_: Any) -> None:
     """No machine is there to be told how a transaction ended."""
 
 
 @asynccontextmanager
 async def purse(
-    chain: Devnet, contract: bytes, signer: LocalSigner, store: Store, token: bytes
+    chain: Served,
+    contract: bytes,
+    signer: LocalSigner,
+    store: Store,
+    token: bytes,
+    *,
+    chain_id: int = CHAIN_ID,
+    policy: IntentPolicy = FAST,
 ) -> AsyncIterator[Any]:
     """A node's parts that move money, its intents running; `token` is called TUSD."""
-    client = await ChainClient.open(chain.url, CHAIN_ID, contract)
+    client = await ChainClient.open(chain.url, chain_id, contract)
     services: Any = SimpleNamespace(
         chain=client,
         keys=signer,
         store=store,
         config=Config(),
-        domain=Domain(CHAIN_ID, contract),
+        domain=Domain(chain_id, contract),
         engine=SimpleNamespace(machines={}, feed=_fed),
         clock=Clock(),
-        tokens=lambda: Tokens((Token(CHAIN_ID, token, "TUSD", 6),)),
+        tokens=lambda: Tokens((Token(chain_id, token, "TUSD", 6),)),
     )
     services.intents = Intents(
-        client, signer, store, FAST, lambda outcome: chain_effects.settled(services, outcome)
+        client, signer, store, policy, lambda outcome: chain_effects.settled(services, outcome)
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(services.intents.run)

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
+from kits.chain.channels import side, voucher
 from kits.chain.devnet import CHAIN_ID, ETHER, SIGNERS, Devnet, LocalSigner
-from kits.chain.purses import MINT, command, deploy_mock, purse, read
+from kits.chain.purses import MINT, command, deploy_mock, read
 
 from node.chain.client import ChainClient
 from node.chain.deploy import deploy
 from node.chain.intents.intents import Intent
 from node.chain.tokens.calls import approve
-from node.home.config import Config
-from node.sale.channels import ChainChannels
 from node.sale.ports import ChannelState
 from node.store.store import Store
-from protocol.books.typed_data import Domain
 from protocol.errors import ChainError, InputError
-from protocol.sale.vouchers import Terms, Voucher, voucher_digest
+from protocol.sale.vouchers import Terms, Voucher
 
 NO_TOKEN = bytes(20)
 SELLER = SIGNERS[3]
@@ -40,27 +35,12 @@ def channels(shared: Devnet) -> bytes:
     return trio.run(put)
 
 
-@asynccontextmanager
-async def side(
-    chain: Devnet, bounty: bytes, signer: LocalSigner, store: Store, contract: bytes | None
-) -> AsyncIterator[tuple[ChainChannels, Any]]:
-    """One side's channels, and its parts."""
-    async with purse(chain, bounty, signer, store, b"\x11" * 20) as services:
-        services.config = Config(finality=1, channel_contract=contract)
-        yield ChainChannels(services), services
-
-
 def now(chain: Devnet) -> int:
     return int(chain.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
 
 
 def ether(chain: Devnet, account: bytes) -> int:
     return int(chain.rpc("eth_getBalance", "0x" + account.hex(), "latest"), 16)
-
-
-def voucher(contract: bytes, terms: Terms, buyer: LocalSigner, amount: int) -> Voucher:
-    digest = voucher_digest(Domain(CHAIN_ID, contract), terms.channel, amount)
-    return Voucher(amount, buyer.sign_digest(digest))
 
 
 async def test_from_the_deposit_to_the_rest(
