@@ -61,11 +61,13 @@ class ChainChannels:
         it (docs/adr/0208); one that is left from before is first set to zero, because some tokens
         change no other."""
         services = self._services
-        contract = await self._require()
         salt = keccak(services.keys.account + action_id.encode())
         terms = Terms(services.keys.account, seller, token, expiry, salt)
         ident = f"{CHANNEL}{terms.channel.hex()}/open"
+        # One that is stored is followed, whatever the chain or the settings are now: an error says
+        # that nothing was sent, or that it came to nothing for good.
         if await services.intents.get(ident) is None:
+            contract = await self._require()
             async with self._one:
                 if token != ETHER:
                     await self._others_end()

@@ -112,6 +112,10 @@ async def test_an_opening_that_is_cut_off_is_one_deposit(
             with trio.move_on_after(patience) as scope:
                 terms = await mine.open(SELLER.account, NO_TOKEN, 700, expiry, "cut")
     assert not scope.cancelled_caught
+    # What is stored is followed though the settings have lost the contract, and nothing says that
+    # no channel was opened.
+    async with side(shared, contract, signer, store, None) as (mine, _):
+        assert await mine.open(SELLER.account, NO_TOKEN, 700, expiry, "cut") == terms
     assert ether(shared, channels) == held + 700
     async with side(shared, contract, signer, store, channels) as (mine, _):
         assert await mine.look(terms) == ChannelState(700, 0, False)
