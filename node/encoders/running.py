@@ -1,0 +1,322 @@
+"""Embeddings of rows, and what a package holds: asked of a confined process, never found out here.
+
+What an encoder's process answers is somebody else's word: its length is bounded, a vector has the
+job's size and is finite, and whoever does not answer in time is killed. Call it where blocking is
+allowed, in a worker: a call takes as long as its rows do.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from node.encoders import limits
+from node.encoders.frames import READY, REFUSED, VECTOR
+from node.encoders.package import Manifest, manifest_of
+from node.encoders.piping import Ended, Late, Pipes
+from protocol.errors import AssayError, FatalError, InputError
+from protocol.spec.encoder import Encoder, EncoderKind
+from protocol.wire.codec import encode
+
+Cell = str | bytes | Sequence[float]
+"""A text; a picture's file; the numbers of one row, in the recipe's order of columns."""
+
+#: What the process needs beside what assay itself does, by the name it is imported by.
+_LIBRARIES: Final = ("landlockpy", "onnx", "onnxruntime", "PIL", "seccompy", "tokenizers")
+
+#: Rows and bytes that are sent at once: progress is told after each, and a pipe is never waited for
+#: from both of its ends.
+_ROWS: Final = 64
+_BYTES: Final = 256 * 1024
+
+#: One thread each, whatever library looks. Nothing else of the environment is passed on.
+_ENVIRONMENT: Final = {
+    "LANG": "C.UTF-8",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",
+}
+
+
+class EncoderFailed(InputError):
+    """The encoder's process ended, or was ended, before it answered: the message says how."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "encoder")
+
+
+class RowRefused(InputError):
+    """One row cannot be embedded. `index` counts the call's cells from 0, `reason` says why."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(f"row {index + 1} {reason}")
+        self.index = index
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[RowRefused], tuple[int, str]]:
+        return RowRefused, (self.index, self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a package holds, as its confined process told: words of somebody else's, for people.
+
+    `walls` are those that stood (confining.Wall). `operators` are name and count.
+    """
+
+    manifest: Manifest
+    walls: tuple[str, ...]
+    opset: int
+    weights: int
+    inputs: tuple[str, ...]
+    output: str
+    operators: tuple[tuple[str, int], ...]
+
+
+def missing_libraries() -> tuple[str, ...]:
+    """Libraries of the extra `encoders` that are not installed here."""
+    return tuple(name for name in _LIBRARIES if importlib.util.find_spec(name) is None)
+
+
+def inspect(package: Path) -> Found:
+    """Read a package as it is read before it is used, and load its network, without running it.
+
+    Raises InputError that says where and what is refused, EncoderFailed if its process died of it.
+    """
+    manifest = manifest_of(package)
+    with _running(package, rows=0) as process:
+        return _found(process.start(b""), manifest)
+
+
+def embed(
+    package: Path,
+    recipe: Encoder,
+    cells: Sequence[Cell],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> NDArray[np.float32]:
+    """`[rows, size]`: each cell's features, in order; `progress` hears of rows done and of all.
+
+    A row's numbers follow from its own cell, the recipe and the package alone, to the last bit, on
+    one machine with one set of libraries. Raises InputError if the package is not the recipe's or
+    not allowed, RowRefused for the first cell that cannot be embedded, EncoderFailed.
+    """
+    manifest = manifest_of(package)
+    if unfit := manifest.unfit(recipe):
+        raise InputError(unfit, "encoder")
+    rows = np.empty((len(cells), recipe.size), dtype=np.float32)
+    with _running(package, rows=len(cells)) as process:
+        process.start(encode(recipe))
+        done = 0
+        for batch in _batches(cells, recipe):
+            process.ask(batch)
+            for _ in batch:
+                rows[done] = process.row(done, recipe.size)
+                done += 1
+            progress(done, len(cells))
+    return rows
+
+
+class _Process:
+    """The running process of one package."""
+
+    def __init__(self, process: subprocess.Popen[bytes], pipes: Pipes) -> None:
+        self._process = process
+        self._pipes = pipes
+
+    def start(self, recipe: bytes) -> list[Any]:
+        with self._judged("while it was started", limits.ENCODER_START_SECONDS):
+            self._pipes.send(recipe, limits.ENCODER_START_SECONDS)
+            answer = self._pipes.receive(limits.ENCODER_START_SECONDS)
+        kind, said = answer[:1], answer[1:]
+        if kind != READY:
+            raise _told(kind, said)
+        return _unpacked(said)
+
+    def ask(self, batch: list[Any]) -> None:
+        content = bytes(msgpack.packb(batch))
+        with self._judged("while it was given rows", limits.ENCODER_ROW_SECONDS):
+            self._pipes.send(content, limits.ENCODER_ROW_SECONDS)
+
+    def row(self, index: int, size: int) -> NDArray[np.float32]:
+        with self._judged(f"in row {index + 1}", limits.ENCODER_ROW_SECONDS):
+            answer = self._pipes.receive(limits.ENCODER_ROW_SECONDS)
+        kind, said = answer[:1], answer[1:]
+        if kind == REFUSED:
+            raise RowRefused(index, str(_told(kind, said)))
+        if kind != VECTOR:
+            raise _told(kind, said)
+        if len(said) != 4 * size:
+            raise EncoderFailed(f"row {index + 1}: {len(said)} bytes came for {size} features")
+        vector = np.frombuffer(said, dtype="<f4")
+        if not np.isfinite(vector).all():
+            raise RowRefused(index, "the network's output holds NaN or an infinity")
+        return vector
+
+    @contextmanager
+    def _judged(self, where: str, seconds: float) -> Iterator[None]:
+        """Says how the process ended, or that it took too long."""
+        try:
+            yield
+        except Late:
+            self._process.kill()
+            raise EncoderFailed(
+                f"the encoder gave no answer within {seconds:g} seconds {where}, and was ended"
+            ) from None
+        except Ended as error:
+            # What it was told to say when it ends says more than that it ended.
+            if error.garbage:
+                self._process.kill()
+            how = error.garbage or _end_of(self._process.wait())
+            raise EncoderFailed(f"the encoder's process {how} {where}") from None
+
+
+@contextmanager
+def _running(package: Path, rows: int) -> Iterator[_Process]:
+    missing = missing_libraries()
+    if missing:
+        raise InputError(
+            f"encoders need {', '.join(missing)}, which are not installed here: install assay with "
+            "its extra 'encoders' (pip install 'assay[encoders]')",
+            "encoder",
+        )
+    # All of a pipe's capacity is processor time at most: waiting is bounded by the other end.
+    seconds = math.ceil(limits.ENCODER_START_SECONDS + rows * limits.ENCODER_ROW_SECONDS)
+    with ExitStack() as stack:
+        questions_end, questions = _pipe(stack)
+        answers, answers_end = _pipe(stack)
+        file = stack.enter_context(package.open("rb"))
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                *("-P", "-s", "-m", "node.encoders.inside"),
+                *(str(file.fileno()), str(os.getpid()), str(seconds)),
+            ],
+            stdin=questions_end,
+            stdout=answers_end,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(file.fileno(),),
+            cwd="/",
+            env={**_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(_import_path())},
+        )
+        stack.callback(process.wait)
+        stack.callback(process.kill)
+        # Its ends are its own: the last one that closes is then the end of what it says.
+        questions_end.close()
+        answers_end.close()
+        yield _Process(process, Pipes(questions.fileno(), answers.fileno()))
+
+
+def _pipe(stack: ExitStack) -> tuple[BinaryIO, BinaryIO]:
+    """Where a new pipe is read, and where it is written."""
+    reads, writes = os.pipe()
+    return (
+        stack.enter_context(open(reads, "rb", buffering=0)),
+        stack.enter_context(open(writes, "wb", buffering=0)),
+    )
+
+
+def _import_path() -> list[str]:
+    """Where this process finds modules, as absolute paths."""
+    return [str(Path(each or ".").resolve()) for each in sys.path]
+
+
+def _batches(cells: Sequence[Cell], recipe: Encoder) -> Iterator[list[Any]]:
+    """Cells as they are sent, a few at once. Raises RowRefused for one that is of another kind."""
+    batch: list[Any] = []
+    size = 0
+    for index, cell in enumerate(cells):
+        packed = _packable(index, cell, recipe)
+        length = len(packed) * (1 if isinstance(packed, bytes) else 4)
+        if batch and (len(batch) == _ROWS or size + length > _BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(packed)
+        size += length
+    if batch:
+        yield batch
+
+
+def _packable(index: int, cell: Cell, recipe: Encoder) -> str | bytes | list[float]:
+    if recipe.kind is EncoderKind.TEXT:
+        if not isinstance(cell, str):
+            raise RowRefused(index, f"holds no text but {type(cell).__name__}")
+        try:
+            cell.encode()
+        except UnicodeEncodeError:
+            raise RowRefused(index, "holds text that is no Unicode (a lone surrogate)") from None
+        return cell[: limits.MAX_ENCODER_CHARACTERS]
+    if recipe.kind is EncoderKind.IMAGE:
+        if not isinstance(cell, bytes):
+            raise RowRefused(index, f"holds no picture's bytes but {type(cell).__name__}")
+        if len(cell) > limits.MAX_IMAGE_BYTES:
+            most = limits.MAX_IMAGE_BYTES
+            raise RowRefused(index, f"is a file of {len(cell)} bytes; at most {most} are read")
+        return cell
+    if isinstance(cell, str | bytes) or len(cell) != len(recipe.columns):
+        raise RowRefused(index, f"holds no list of {len(recipe.columns)} numbers")
+    with np.errstate(over="ignore"):
+        numbers = np.asarray(cell, dtype=np.float32)
+    if not np.isfinite(numbers).all():
+        raise RowRefused(index, "holds a number that is not finite as 32 bits")
+    return [float(each) for each in numbers]
+
+
+def _told(kind: bytes, said: bytes) -> AssayError:
+    words = _unpacked(said)
+    message = str(words[0])[:1000] if words else ""
+    if kind == REFUSED:
+        return InputError("".join(each if each.isprintable() else "?" for each in message))
+    return FatalError(f"the encoder's process failed: {message!a}")
+
+
+def _unpacked(said: bytes) -> list[Any]:
+    try:
+        found = msgpack.unpackb(said)
+    except (ValueError, msgpack.UnpackException):
+        found = None
+    if not isinstance(found, list):
+        raise EncoderFailed("the encoder's process answered garbage")
+    return found
+
+
+def _found(said: list[Any], manifest: Manifest) -> Found:
+    try:
+        walls, opset, weights, inputs, output, operators = said
+        return Found(
+            manifest=manifest,
+            walls=tuple(str(each) for each in walls),
+            opset=int(opset),
+            weights=int(weights),
+            inputs=tuple(str(each) for each in inputs),
+            output=str(output),
+            operators=tuple((str(name), int(count)) for name, count in operators),
+        )
+    except (ValueError, TypeError):
+        raise EncoderFailed("the encoder's process answered garbage") from None
+
+
+def _end_of(code: int) -> str:
+    """How a process ended, for a person."""
+    if code >= 0:
+        return f"ended by itself (exit code {code})"
+    if -code == signal.SIGXCPU:
+        return "was ended: it used more processor time than its rows may take"
+    if -code in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+        name = signal.Signals(-code).name
+        return f"was killed ({name}): by somebody, or by the system for want of memory; try again"
+    return f"crashed ({signal.Signals(-code).name})"
