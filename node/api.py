@@ -39,6 +39,7 @@ from node.jobs.cancelling import Cancelling
 from node.jobs.datasets.answers import Datasets, offered
 from node.jobs.datasets.keeping import find
 from node.jobs.explaining import explain
+from node.jobs.held.calls import HoldingCalls
 from node.jobs.posting import Posting
 from node.jobs.purse import MoneyCalls
 from node.perform import considering
@@ -61,7 +62,7 @@ from protocol.policy.terms import describe, with_changes
 _CONSIDERED = (JobPhase.WAITING, JobPhase.CONSIDERING)
 
 
-class Api(CardCalls, MoneyCalls):
+class Api(CardCalls, HoldingCalls, MoneyCalls):
     """Implements node.control.api.NodeApi. `join_line` is set once the node's address is known."""
 
     def __init__(
@@ -85,6 +86,7 @@ class Api(CardCalls, MoneyCalls):
         self.join_line = ""
         self._data = Datasets(services, bus, self._data_changed)
         self._books = Books(services)
+        HoldingCalls.__init__(self, services, bus, self._books, self._find, self._consider_again)
         self._posting = Posting(services)
         self._cancelling = Cancelling(services, self._books, lambda: follower.head_time)
 
@@ -135,10 +137,12 @@ class Api(CardCalls, MoneyCalls):
             bytes_out=sum(n for name, n in statistics.items() if name.endswith("bytes.out")),
             resident_bytes=resident_bytes(),
             problems=tuple(problems),
+            closed=self.closed(),
         )
 
     async def refresh(self) -> None:
         """Count what `status` shows from memory."""
+        await self.look_at_pause()
         self._datasets = len(await self._services.store.read(catalogue.datasets))
 
     async def peers(self) -> tuple[r.Peer, ...]:
@@ -304,6 +308,10 @@ class Api(CardCalls, MoneyCalls):
 
     async def job_consent(self, job: str, dataset: str) -> Consent:
         machine = self._find(job)
+        if why := self.closed():
+            shut = StateError(why)
+            shut.add_note("assay resume")
+            raise shut
         if not isinstance(machine.state, OwnerState) or machine.state.phase not in _CONSIDERED:
             raise StateError(
                 f"the job is {machine.state.phase.value}: it does not wait for consent"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -98,6 +98,7 @@ class Node:
         nursery.start_soon(self.inbox.run)
         nursery.start_soon(self.missing.run)
         nursery.start_soon(self.api.announce_cards)
+        nursery.start_soon(self.api.follow_hours)
         nursery.start_soon(services.swarm.relay, self.inbox.relay_judge)
         nursery.start_soon(fill_pools, services)
         nursery.start_soon(_tick, services)
@@ -162,7 +163,9 @@ async def assemble(
     inbox = Inbox(services, follower.introduce)
     services.take = inbox.take
     await engine.restore(await _contexts(services))
-    lost = await trio.to_thread.run_sync(_restore_cohorts, services)
+    restored = await store.read(jobs.restored)
+    _stop_restored(engine, restored)
+    lost = await trio.to_thread.run_sync(_restore_cohorts, services, frozenset(restored))
     cursor = await store.read(partial(load_cursor, root=0))
     watcher = Watcher(
         chain,
@@ -235,13 +238,28 @@ async def _contexts(services: Services) -> list[tuple[Role, JobContext]]:
     return found
 
 
-def _restore_cohorts(services: Services) -> tuple[tuple[Machine, BlobLost], ...]:
+def _stop_restored(engine: Engine, restored: Mapping[bytes, str]) -> None:
+    """A requester's job does not go on out of a backup: its models are not in one, and what it said
+    since is not known here, so that it would contradict itself."""
+    for key, why in restored.items():
+        machine = engine.machines.get(key)
+        if machine is None or machine.role is not Role.REQUESTER:
+            continue
+        if machine.state.phase not in OVER:
+            machine.broken = one_line(why)
+
+
+def _restore_cohorts(
+    services: Services, restored: frozenset[bytes]
+) -> tuple[tuple[Machine, BlobLost], ...]:
     """Verified lists are no part of a machine's state: read them again from their blobs.
 
     A list that does not hold stops its job alone. Returns those that are lost.
     """
     lost = []
     for machine in services.engine.machines.values():
+        if machine.key in restored and (machine.broken or machine.state.phase in OVER):
+            continue  # its list is not in a backup, and nothing is done with it any more
         try:
             _restore_cohort(services, machine)
         except BlobLost as error:

@@ -92,7 +92,7 @@ async def _serve(
         agree=config.agree,
     )
     async with (
-        open_compute(config.workers) as compute,
+        open_compute(config.workers, config.share) as compute,
         open_swarm(SwarmConfig(config.listen, config.bootstrap, keys.peer_seed)) as swarm,
         trio.open_nursery() as nursery,
     ):

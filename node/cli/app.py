@@ -54,6 +54,8 @@ def build() -> App:
     app.command(lifecycle.up, group=node)
     app.command(lifecycle.down, group=node)
     app.command(lifecycle.status, group=node)
+    app.command(lifecycle.pause, group=node)
+    app.command(lifecycle.resume, group=node)
     app.command(web.web, group=node)
     app.command(swarm.peers, group=node)
     app.command(swarm.join, group=node)
@@ -108,6 +110,7 @@ def build() -> App:
     card.command(cards.card_withdraw, name="withdraw")
     app.command(card)
     app.command(jobs.train, group=own)
+    app.command(jobs.leave, group=own)
 
     app.command(jobs.jobs, group=work)
     app.command(params.params, group=work)

@@ -41,7 +41,8 @@ def status(s: shapes.Status) -> list[Part]:
         ("memory", size(s["resident_bytes"])),
         ("join", f"assay join '{s['join_line']}'"),
     ]
-    return [Pairs([*rows, *_list("problem", s["problems"])])]
+    closed = [("closed", s["closed"])] if s["closed"] else []
+    return [Pairs([*rows, *closed, *_list("problem", s["problems"])])]
 
 
 def _list(name: str, values: Sequence[str]) -> list[tuple[str, str]]:

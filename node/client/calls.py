@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         DatasetView,
         Earnings,
         Explained,
+        Held,
         JobDetail,
         JobSummary,
         Joined,
@@ -68,6 +69,21 @@ class Calls(ABC):
     def stop(self) -> Stopping:
         """Drain and end. Jobs go on when the daemon starts again."""
         found: Stopping = self.call("stop", {})
+        return found
+
+    def pause(self) -> Held:
+        """Take no job and begin no attempt until `resume`. What was begun is finished."""
+        found: Held = self.call("pause", {})
+        return found
+
+    def resume(self) -> Held:
+        """Take jobs and begin attempts again."""
+        found: Held = self.call("resume", {})
+        return found
+
+    def job_leave(self, job: str) -> JobSummary:
+        """Begin no attempt of a job any more, for good. What is owed is released all the same."""
+        found: JobSummary = self.call("job.leave", {"job": job})
         return found
 
     def data_add(

@@ -127,6 +127,11 @@ class Job(Seen):
         self.summary = self._rpc.job_decline(self.id)
         return self
 
+    def leave(self) -> Job:
+        """Begin no attempt of this job any more, for good. What is owed is still released."""
+        self.summary = self._rpc.job_leave(self.id)
+        return self
+
     def cancel(self) -> Cancelled:
         """Ask the contract to close this job of ours, after its notice. Twice is once."""
         return self._rpc.job_cancel(self.id)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         DatasetView,
         Earnings,
         Explained,
+        Held,
         JobDetail,
         JobSummary,
         Joined,
@@ -68,6 +69,21 @@ class TrioCalls(ABC):
     async def stop(self) -> Stopping:
         """Drain and end. Jobs go on when the daemon starts again."""
         found: Stopping = await self.call("stop", {})
+        return found
+
+    async def pause(self) -> Held:
+        """Take no job and begin no attempt until `resume`. What was begun is finished."""
+        found: Held = await self.call("pause", {})
+        return found
+
+    async def resume(self) -> Held:
+        """Take jobs and begin attempts again."""
+        found: Held = await self.call("resume", {})
+        return found
+
+    async def job_leave(self, job: str) -> JobSummary:
+        """Begin no attempt of a job any more, for good. What is owed is released all the same."""
+        found: JobSummary = await self.call("job.leave", {"job": job})
         return found
 
     async def data_add(

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from node.control.cards.results import Matches, OfferDetail, Offers, OwnCard, WithdrawnCard
 from node.control.data_results import DatasetChanged, DatasetRemoved, DatasetView
+from node.control.holding.results import Held
 from node.control.job_results import (
     Audit,
     Cancelled,
@@ -53,6 +54,12 @@ class NodeApi(Protocol):
 
     async def stop(self) -> Stopping:
         """Begin to drain; return at once. The reply is sent before the socket closes."""
+
+    async def pause(self) -> Held:
+        """Take no job and begin no attempt from now on; on disk when it returns. Twice is once."""
+
+    async def resume(self) -> Held:
+        """Go on, and look again at every job that waits. Twice is once."""
 
     async def data_add(
         self,
@@ -213,6 +220,12 @@ class NodeApi(Protocol):
         """Keep out of a job that waits for this owner, for good. Nobody is told.
 
         Raises InputError (no such job), StateError (it does not wait for consent).
+        """
+
+    async def job_leave(self, job: str) -> JobSummary:
+        """Begin no attempt of this owner's job any more. Twice is once.
+
+        Raises InputError (no such job), StateError (it waits, is over, or is this requester's).
         """
 
     async def job_cancel(self, job: str) -> Cancelled:

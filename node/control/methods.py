@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from node.control import data_results as d
 from node.control import examples as ex
@@ -19,24 +18,8 @@ from node.control.codes import Code
 from node.control.money import examples as mx
 from node.control.money import params as mp
 from node.control.money import results as mr
-from node.control.rpc import Context, Encoded, Method, Registry
-from node.control.wire import hints
-
-P = TypeVar("P")
-R = TypeVar("R")
-
-
-def _api(function: Callable[..., Awaitable[R]]) -> Callable[[Context, P], Awaitable[R]]:
-    """A call of the node: the function takes what the parameters hold, in their order.
-
-    A test compares the types that each function takes with those of its method's parameters.
-    """
-
-    def call(context: Context, given: P) -> Awaitable[R]:
-        named: Callable[..., Awaitable[R]] = getattr(context.api, function.__name__)
-        return named(*(getattr(given, name) for name in hints(given.__class__)))
-
-    return call
+from node.control.rpc import Context, Encoded, Method, Registry, calls
+from node.control.tables.holding import HOLDING
 
 
 async def _status(context: Context, _: p.Nothing) -> r.Status:
@@ -73,7 +56,7 @@ METHODS: Final = Registry(
             "Connected peers.",
             p.Nothing,
             tuple[r.Peer, ...],
-            _api(NodeApi.peers),
+            calls(NodeApi.peers),
             (),
             (_NOTHING, (ex.PEER,)),
         ),
@@ -82,7 +65,7 @@ METHODS: Final = Registry(
             "Dial a peer now, and again after each restart.",
             p.JoinParams,
             r.Joined,
-            _api(NodeApi.join),
+            calls(NodeApi.join),
             (Code.INPUT, Code.PEER),
             (p.JoinParams(ex.ADDRESS), r.Joined(ex.PEER_ID, ex.ADDRESS, 1)),
         ),
@@ -91,16 +74,17 @@ METHODS: Final = Registry(
             "Drain and end. Jobs go on when the daemon starts again.",
             p.Nothing,
             r.Stopping,
-            _api(NodeApi.stop),
+            calls(NodeApi.stop),
             (),
             (_NOTHING, r.Stopping(4242, 1)),
         ),
+        *HOLDING,
         Method(
             "data.add",
             "Register a file as a dataset. It takes nothing until it has a policy.",
             p.DataAddParams,
             r.Dataset,
-            _api(NodeApi.data_add),
+            calls(NodeApi.data_add),
             (Code.INPUT,),
             (p.DataAddParams("ward-3", "/srv/ward-3.csv"), ex.DATASET),
         ),
@@ -109,7 +93,7 @@ METHODS: Final = Registry(
             "Register the rows that a database gives now. The password is not kept.",
             p.DataAddSqlParams,
             r.Dataset,
-            _api(NodeApi.data_add_sql),
+            calls(NodeApi.data_add_sql),
             (Code.INPUT,),
             (p.DataAddSqlParams("ward-3", ex.SQL, ex.DATABASE), ex.DATASET_OF_SQL),
         ),
@@ -118,7 +102,7 @@ METHODS: Final = Registry(
             "Datasets of this home.",
             p.Nothing,
             tuple[r.Dataset, ...],
-            _api(NodeApi.data_list),
+            calls(NodeApi.data_list),
             (),
             (_NOTHING, (ex.DATASET,)),
         ),
@@ -127,7 +111,7 @@ METHODS: Final = Registry(
             "Look into a dataset: columns, gaps, ranges, and which rows a job can use.",
             p.DataShowParams,
             d.DatasetView,
-            _api(NodeApi.data_show),
+            calls(NodeApi.data_show),
             (Code.INPUT,),
             (p.DataShowParams("ward-3", ex.JOB), ex.DATASET_VIEW),
         ),
@@ -136,7 +120,7 @@ METHODS: Final = Registry(
             "A dataset's next version. Budget, policy, column map and jobs stay.",
             p.DataReplaceParams,
             d.DatasetChanged,
-            _api(NodeApi.data_replace),
+            calls(NodeApi.data_replace),
             (Code.INPUT, Code.STATE),
             (p.DataReplaceParams("ward-3", "/srv/ward-3.csv"), ex.DATASET_CHANGED),
         ),
@@ -145,7 +129,7 @@ METHODS: Final = Registry(
             "The same by the rows that a database gives now. The password is not kept.",
             p.DataReplaceSqlParams,
             d.DatasetChanged,
-            _api(NodeApi.data_replace_sql),
+            calls(NodeApi.data_replace_sql),
             (Code.INPUT, Code.STATE),
             (p.DataReplaceSqlParams("ward-3", ex.SQL, ex.DATABASE), ex.DATASET_CHANGED),
         ),
@@ -154,7 +138,7 @@ METHODS: Final = Registry(
             "Give a dataset a column map, or take it away.",
             p.DataMapParams,
             d.DatasetChanged,
-            _api(NodeApi.data_map),
+            calls(NodeApi.data_map),
             (Code.INPUT, Code.STATE),
             (p.DataMapParams("ward-3", ex.COLUMN_MAP), ex.DATASET_CHANGED),
         ),
@@ -163,7 +147,7 @@ METHODS: Final = Registry(
             "Remove a dataset and its copies. What was told of it stays in the ledger.",
             p.DatasetNameParams,
             d.DatasetRemoved,
-            _api(NodeApi.data_remove),
+            calls(NodeApi.data_remove),
             (Code.INPUT, Code.STATE),
             (p.DatasetNameParams("ward-3"), d.DatasetRemoved("ward-3", 1, True)),
         ),
@@ -172,7 +156,7 @@ METHODS: Final = Registry(
             "What a dataset may be used for.",
             p.DatasetParams,
             r.Policy,
-            _api(NodeApi.policy_show),
+            calls(NodeApi.policy_show),
             (Code.INPUT,),
             (p.DatasetParams("ward-3"), ex.POLICY),
         ),
@@ -181,7 +165,7 @@ METHODS: Final = Registry(
             "Change terms of a policy, all or none.",
             p.PolicySetParams,
             r.Policy,
-            _api(NodeApi.policy_set),
+            calls(NodeApi.policy_set),
             (Code.INPUT,),
             (p.PolicySetParams("ward-3", {"accept": "auto"}), ex.POLICY),
         ),
@@ -190,7 +174,7 @@ METHODS: Final = Registry(
             "Every rule of policies and data against a job: passes, or why not. Asks nobody.",
             p.ExplainParams,
             tuple[r.Explained, ...],
-            _api(NodeApi.policy_explain),
+            calls(NodeApi.policy_explain),
             (Code.INPUT, Code.STATE),
             (p.ExplainParams(ex.JOB, "ward-3"), (ex.EXPLAINED,)),
         ),
@@ -199,7 +183,7 @@ METHODS: Final = Registry(
             "Privacy budgets by dataset: spent, reserved, left, and what each job told.",
             p.PrivacyParams,
             tuple[r.Privacy, ...],
-            _api(NodeApi.privacy),
+            calls(NodeApi.privacy),
             (Code.INPUT,),
             (p.PrivacyParams("ward-3"), (ex.PRIVACY,)),
         ),
@@ -208,7 +192,7 @@ METHODS: Final = Registry(
             "Publish a card of a dataset: what its owner declares, for everybody to find.",
             cp.PublishParams,
             cr.OwnCard,
-            _api(NodeApi.card_publish),
+            calls(NodeApi.card_publish),
             (Code.INPUT, Code.STATE),
             (cp.PublishParams("ward-3", cx.CARD_TOML), cx.OWN),
         ),
@@ -217,7 +201,7 @@ METHODS: Final = Registry(
             "Published cards of this home's datasets.",
             p.Nothing,
             tuple[cr.OwnCard, ...],
-            _api(NodeApi.card_list),
+            calls(NodeApi.card_list),
             (),
             (_NOTHING, (cx.OWN,)),
         ),
@@ -226,7 +210,7 @@ METHODS: Final = Registry(
             "Take a dataset's card back. Who has read it keeps what it said.",
             p.DatasetParams,
             cr.WithdrawnCard,
-            _api(NodeApi.card_withdraw),
+            calls(NodeApi.card_withdraw),
             (Code.INPUT, Code.STATE),
             (p.DatasetParams("ward-3"), cr.WithdrawnCard("ward-3")),
         ),
@@ -235,7 +219,7 @@ METHODS: Final = Registry(
             "Known cards of datasets, all or those that are looked for.",
             cp.OffersParams,
             cr.Offers,
-            _api(NodeApi.offers),
+            calls(NodeApi.offers),
             (Code.INPUT,),
             (cp.OffersParams(("age",), "number", max_rate=5 * 10**15), cx.OFFERS),
             large=True,
@@ -245,7 +229,7 @@ METHODS: Final = Registry(
             "One card, and a spec to start from.",
             cp.OfferParams,
             cr.OfferDetail,
-            _api(NodeApi.offer_show),
+            calls(NodeApi.offer_show),
             (Code.INPUT,),
             (cp.OfferParams("0x3f5a9c02"), cx.DETAIL),
         ),
@@ -254,7 +238,7 @@ METHODS: Final = Registry(
             "How many known cards meet a spec and its price.",
             cp.MatchParams,
             cr.Matches,
-            _api(NodeApi.offers_match),
+            calls(NodeApi.offers_match),
             (Code.INPUT,),
             (cp.MatchParams(ex.SPEC), cx.MATCHES),
         ),
@@ -263,7 +247,7 @@ METHODS: Final = Registry(
             "Jobs known here, newest first.",
             p.Nothing,
             tuple[j.JobSummary, ...],
-            _api(NodeApi.jobs),
+            calls(NodeApi.jobs),
             (),
             (_NOTHING, (ex.SUMMARY,)),
         ),
@@ -272,7 +256,7 @@ METHODS: Final = Registry(
             "What posting a job would take now. Nothing is sent.",
             mp.QuoteParams,
             mr.Quote,
-            _api(NodeApi.job_quote),
+            calls(NodeApi.job_quote),
             (Code.INPUT, Code.CHAIN),
             (mp.QuoteParams(ex.SPEC), mx.QUOTE),
         ),
@@ -281,7 +265,7 @@ METHODS: Final = Registry(
             "Check a spec, escrow its bounty, announce the job.",
             p.PostParams,
             j.Posted,
-            _api(NodeApi.job_post),
+            calls(NodeApi.job_post),
             (Code.INPUT, Code.CHAIN, Code.STATE),
             (p.PostParams(ex.SPEC, "ward-3"), ex.POSTED),
         ),
@@ -290,7 +274,7 @@ METHODS: Final = Registry(
             "All that this node knows of a job: rounds, members, money, bytes, seconds.",
             p.JobParams,
             j.JobDetail,
-            _api(NodeApi.job_show),
+            calls(NodeApi.job_show),
             (Code.INPUT,),
             (p.JobParams(ex.JOB), ex.DETAIL),
         ),
@@ -299,7 +283,7 @@ METHODS: Final = Registry(
             "Take a waiting job by hand with one dataset.",
             p.ConsentParams,
             j.Consent,
-            _api(NodeApi.job_consent),
+            calls(NodeApi.job_consent),
             (Code.INPUT, Code.STATE),
             (
                 p.ConsentParams(ex.JOB, "ward-3"),
@@ -311,7 +295,7 @@ METHODS: Final = Registry(
             "Keep out of a job that waits for this owner, for good. Nobody is told.",
             p.JobParams,
             j.JobSummary,
-            _api(NodeApi.job_decline),
+            calls(NodeApi.job_decline),
             (Code.INPUT, Code.STATE),
             (p.JobParams(ex.JOB), ex.DECLINED),
         ),
@@ -320,7 +304,7 @@ METHODS: Final = Registry(
             "Ask the contract to close this requester's job, after its notice. Twice is once.",
             p.JobParams,
             j.Cancelled,
-            _api(NodeApi.job_cancel),
+            calls(NodeApi.job_cancel),
             (Code.INPUT, Code.CHAIN, Code.STATE),
             (p.JobParams(ex.JOB), ex.CANCELLED),
         ),
@@ -329,7 +313,7 @@ METHODS: Final = Registry(
             "A job's model as an .npz file in the home.",
             p.ModelParams,
             j.ModelFile,
-            _api(NodeApi.model_get),
+            calls(NodeApi.model_get),
             (Code.INPUT, Code.STATE),
             (p.ModelParams(ex.JOB), ex.MODEL),
         ),
@@ -338,7 +322,7 @@ METHODS: Final = Registry(
             "Send claims of a job's pay, for one account or for all.",
             p.ClaimParams,
             tuple[j.Claim, ...],
-            _api(NodeApi.claim),
+            calls(NodeApi.claim),
             (Code.INPUT, Code.CHAIN, Code.STATE),
             (p.ClaimParams(ex.JOB), (ex.CLAIM,)),
         ),
@@ -347,7 +331,7 @@ METHODS: Final = Registry(
             "Check a job's books from the chain and the stored evidence. Faults are results.",
             p.JobParams,
             j.Audit,
-            _api(NodeApi.audit),
+            calls(NodeApi.audit),
             (Code.INPUT, Code.CHAIN),
             (p.JobParams(ex.JOB), ex.AUDIT),
         ),
@@ -356,7 +340,7 @@ METHODS: Final = Registry(
             "Send ether or a token from this home's account, once.",
             mp.SendParams,
             mr.Sent,
-            _api(NodeApi.send),
+            calls(NodeApi.send),
             (Code.INPUT, Code.CHAIN),
             (mp.SendParams("4f2a9c01", ex.REQUESTER, 2_500_000, mx.USDC), mx.SENT),
         ),
@@ -365,7 +349,7 @@ METHODS: Final = Registry(
             "Take back what the bounty contract may take of a token.",
             mp.RevokeParams,
             mr.Sent,
-            _api(NodeApi.token_revoke),
+            calls(NodeApi.token_revoke),
             (Code.INPUT, Code.CHAIN),
             (mp.RevokeParams("4f2a9c02", mx.USDC), mx.REVOKED),
         ),
@@ -374,7 +358,7 @@ METHODS: Final = Registry(
             "What was earned and paid, by job and round; as signed receipts, too.",
             mp.EarningsParams,
             mr.Earnings,
-            _api(NodeApi.earnings),
+            calls(NodeApi.earnings),
             (Code.INPUT,),
             (mp.EarningsParams(), mx.EARNINGS),
         ),
@@ -383,7 +367,7 @@ METHODS: Final = Registry(
             "This home's account, and what it has in each currency.",
             p.Nothing,
             mr.Account,
-            _api(NodeApi.account),
+            calls(NodeApi.account),
             (Code.CHAIN,),
             (_NOTHING, mx.ACCOUNT),
         ),

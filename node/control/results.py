@@ -60,6 +60,7 @@ class Status:
     bytes_out: sent over the network since the start
     resident_bytes: resident memory of the daemon, workers not counted
     problems: what is wrong now, one line each
+    closed: why this node takes no job and begins no attempt now; empty while it does
     """
 
     version: str
@@ -81,6 +82,7 @@ class Status:
     bytes_out: int
     resident_bytes: int
     problems: tuple[str, ...]
+    closed: str = ""
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,19 @@ class Encoded:
     text: bytes
 
 
+def calls(function: Callable[..., Awaitable[R]]) -> Callable[[Context, P], Awaitable[R]]:
+    """A call of the node: the function takes what the parameters hold, in their order.
+
+    A test compares the types that each function takes with those of its method's parameters.
+    """
+
+    def call(context: Context, given: P) -> Awaitable[R]:
+        named: Callable[..., Awaitable[R]] = getattr(context.api, function.__name__)
+        return named(*(getattr(given, name) for name in wire.hints(given.__class__)))
+
+    return call
+
+
 @dataclass(frozen=True)
 class Method(Generic[P, R]):
     """One method.

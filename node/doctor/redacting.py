@@ -164,6 +164,8 @@ def told_settings(config: Config) -> dict[str, object]:
         "node.log_level": config.log_level,
         "node.log_format": config.log_format,
         "node.workers": config.workers,
+        "limits.share": config.share,
+        "limits.hours": list(config.hours),
         "payout.account": None if config.payout is None else to_checksum(config.payout),
         "jobs.whole_rounds": config.whole_rounds,
         "privacy.overlap": config.overlap,

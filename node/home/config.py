@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from node.home.home import Home, write_private
+from node.home.hours import check_hours
 from node.home.template import TEMPLATE
 from protocol.addresses import parse_address, to_checksum
 from protocol.errors import InputError
@@ -25,6 +26,8 @@ from protocol.errors import InputError
 MAX_CONFIG_BYTES: Final = 256 * 1024
 MAX_ADDRESSES: Final = 64
 MAX_WORKERS: Final = 64
+#: Less than that, and no round of any job would be met.
+MIN_SHARE: Final = 5
 MAX_CHAIN_URLS: Final = 7
 #: Six minutes of two-second blocks, or Ethereum's two epochs with room: deeper is a typing error.
 MAX_FINALITY: Final = 256
@@ -67,6 +70,10 @@ class Config:
     log_level: str = "info"
     log_format: str = "text"
     workers: int = 1
+    #: The part of a core that each worker may take, percent.
+    share: int = 100
+    #: Windows of local time in which this node takes jobs and begins attempts; none: always.
+    hours: tuple[str, ...] = ()
     #: Receives what data sets earn, unless their policies name another; None: the home's account.
     payout: bytes | None = None
     #: Jobs that this home posts pay everybody in whole rounds, and not by a claim each.
@@ -108,6 +115,8 @@ class Config:
         _check_range(self.finality, 0, MAX_FINALITY, "chain.finality")
         _check_range(self.max_fee_gwei, 1, MAX_MAX_FEE_GWEI, "chain.max_fee_gwei")
         _check_range(self.workers, 1, MAX_WORKERS, "node.workers")
+        _check_range(self.share, MIN_SHARE, 100, "limits.share")
+        check_hours(self.hours, "limits.hours")
         if self.payout is not None and (len(self.payout) != 20 or not any(self.payout)):
             raise InputError("is no account: 20 bytes, not all zero", "payout.account")
         if not 0 <= self.overlap <= MAX_OVERLAP:
@@ -159,6 +168,8 @@ SETTINGS: Final[dict[str, str]] = {
     "node.log_level": "log_level",
     "node.log_format": "log_format",
     "node.workers": "workers",
+    "limits.share": "share",
+    "limits.hours": "hours",
     "payout.account": "payout",
     "jobs.whole_rounds": "whole_rounds",
     "privacy.overlap": "overlap",
@@ -248,6 +259,9 @@ def render_config(config: Config) -> str:
         log_formats=", ".join(LOG_FORMATS),
         workers=config.workers,
         max_workers=MAX_WORKERS,
+        share=config.share,
+        min_share=MIN_SHARE,
+        hours=_toml_list(config.hours),
         payout=_toml_setting(
             "account",
             None if config.payout is None else to_checksum(config.payout),
@@ -367,13 +381,14 @@ def _convert(name: str, value: object) -> object:
     return value
 
 
-_LISTS: Final = ("network.listen", "network.bootstrap", "chain.urls")
+_LISTS: Final = ("network.listen", "network.bootstrap", "chain.urls", "limits.hours")
 _NUMBERS: Final = (
     "chain.agree",
     "chain.id",
     "chain.finality",
     "chain.max_fee_gwei",
     "node.workers",
+    "limits.share",
 )
 
 

@@ -12,10 +12,12 @@ what it does not.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import secrets
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -192,9 +194,10 @@ class Keys:
 
     # Backup
 
-    def backup(self, path: Path, passphrase: str) -> None:
-        """Write account, identity, lasting secrets and the home's settings to one file under its
-        own passphrase. The settings hold the chain nodes' addresses, whose path may be a key.
+    def backup(self, path: Path, passphrase: str, store: bytes = b"") -> None:
+        """Write account, identity, lasting secrets, the home's settings and its `store` as
+        node.store.backup has it to one file under its own passphrase. The settings hold the chain
+        nodes' addresses, whose path may be a key.
 
         Raises `InputError` if the file exists or the passphrase is too short. The file opens on any
         machine; secrets of running attempts are not in it (see `ONCE_PREFIX`).
@@ -205,6 +208,8 @@ class Keys:
         names = [name for name in self.sealed() if not name.startswith(ONCE_PREFIX)]
         content = {
             "account": self._account_key.to_bytes().hex(),
+            "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+            "store": base64.b64encode(store).decode(),
             "sealed": {name: self.unseal(name).hex() for name in names},
             "settings": {
                 file.name: file.read_text("utf-8", "replace")
@@ -222,10 +227,17 @@ class Keys:
 
     @classmethod
     def restore(
-        cls, home: Home, path: Path, backup_passphrase: str, passphrase: str | None = None
+        cls,
+        home: Home,
+        path: Path,
+        backup_passphrase: str,
+        passphrase: str | None = None,
+        take: Callable[[bytes, str], None] | None = None,
     ) -> Keys:
         """Make a home's keys from a backup, under a passphrase (or none) of the home's own; and the
-        settings that the home lacks.
+        settings that the home lacks. `take` gets the store as it was given to `backup`, and when;
+        both are empty in backups of older versions. Keys come after it: whatever fails before, the
+        same command can be given again.
 
         Raises `InputError`: the home has keys, the file is no backup, or its passphrase is wrong.
         """
@@ -250,6 +262,8 @@ class Keys:
         for file in _settings(home):
             if file.name in settings and not file.exists():
                 write_private(file, settings[file.name].encode())
+        if take is not None:
+            take(base64.b64decode(stored.get("store", "")), stored.get("made", ""))
         return _install(home, passphrase, seed, bytes.fromhex(stored["account"]), sealed)
 
 

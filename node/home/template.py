@@ -45,6 +45,14 @@ log_format = {log_format}
 # Processes that train and encrypt, each on one core at low priority, 1 to {max_workers}.
 workers = {workers}
 
+[limits]
+# The part of a core that each worker may take, percent, {min_share} to 100. Half of one takes twice
+# as long; a round that is not met in time pays nothing.
+share = {share}
+# When this node takes jobs and begins attempts, in this machine's time, as in "22:00-06:00"; empty:
+# always. What was begun is finished, and what is owed is released, at any time.
+hours = {hours}
+
 [payout]
 # Who receives what this home's data sets earn: an account whose keys may lie elsewhere. It is
 # signed with each enrolment, and stays for that job. A data set's policy may name another

@@ -70,7 +70,15 @@ def look(tx: Transaction, machine: Machine) -> Known:
         place = f"round {latest.facts['round']}, attempt {latest.facts['attempt']}"
         failed = f"{place} failed: {latest.facts['text']}"
     told = jobs.contract_events(tx, machine.key)
-    return Known(told, failed, _halted(tx, machine), versions.fits_of(tx, machine.key))
+    halted = _left(tx, machine) or _halted(tx, machine)
+    return Known(told, failed, halted, versions.fits_of(tx, machine.key))
+
+
+def _left(tx: Transaction, machine: Machine) -> str:
+    """Why no attempt begins here any more, as its owner said."""
+    taken = isinstance(machine.state, OwnerState) and machine.state.dataset
+    over = machine.state.phase in (*OVER, *_TRAINED)
+    return jobs.left(tx, machine.key) if taken and not over else ""
 
 
 def _halted(tx: Transaction, machine: Machine) -> str:

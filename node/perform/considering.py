@@ -5,6 +5,7 @@ The first data set whose policy takes the job, whose rows fit it and whose budge
 
 from __future__ import annotations
 
+from node.engine import holding
 from node.engine.engine import Machine, Wanted
 from node.engine.services import Services
 from node.perform import compute
@@ -77,13 +78,19 @@ async def consider(services: Services, wanted: Wanted) -> None:
 
     What changed meanwhile is looked at as well: whoever changed it found no job that waited.
     """
+    closed = await holding.closed(services)
     agreed = await services.store.read(_agreed)
-    await _judge(services, wanted, agreed)
+    if closed:
+        withheld = inputs.ActionWithhold(services.clock.ms(), False, one_line(closed))
+        await services.engine.feed(wanted.machine.key, withheld, wanted.id)
+    else:
+        await _judge(services, wanted, agreed)
     machine = services.engine.machines.get(wanted.machine.key)
     if machine is None or machine.state.phase is not JobPhase.WAITING:
         return
     # From here on the job waits: whoever changes something now finds it by itself.
-    if await services.store.read(_agreed) != agreed:
+    now = await holding.closed(services), await services.store.read(_agreed)
+    if now != (closed, agreed):
         await services.engine.feed(machine.key, inputs.ActionReconsider(services.clock.ms()))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import trio
 
+from node.engine import holding
 from node.engine.engine import Machine, Wanted
 from node.engine.services import Services
 from node.perform import messages
@@ -18,7 +19,7 @@ from node.perform.sealing import held_sealing_key, mask_name, roster, sealing_na
 from node.privacy import draws as gradients
 from node.privacy import joins
 from node.privacy import ledger as privacy_ledger
-from node.store import records, releases, versions
+from node.store import jobs, records, releases, versions
 from node.store.store import Transaction
 from node.work import proofs as proof_tasks
 from node.work import secagg as secagg_tasks
@@ -41,11 +42,15 @@ async def make(services: Services, wanted: Wanted, effect: effects.MakeSecrets) 
     machine = wanted.machine
     context, cohort = machine.context, machine.context.require_cohort()
 
-    def failed(reason: str) -> inputs.SecretsFailed:
+    def failed(reason: str, told: str = "") -> inputs.SecretsFailed:
         return inputs.SecretsFailed(
-            services.clock.ms(), effect.round, effect.attempt, one_line(reason)
+            services.clock.ms(), effect.round, effect.attempt, one_line(reason), told
         )
 
+    why, told = await holding.held(services, context.job)
+    if why:
+        await services.engine.feed(machine.key, failed(why, told), wanted.id)
+        return
     if await trio.to_thread.run_sync(held_sealing_key, services, context.job) is None:
         # A restored node: it could open no box, so it would contribute and then owe its shares.
         why = "the job's sealing key is gone from this node, which stays out of its rounds"
@@ -98,11 +103,14 @@ async def forget_job(services: Services, wanted: Wanted) -> None:
         gradients.forget(services.home, job)
 
     state = wanted.machine.state
-    used = state.dataset if isinstance(state, OwnerState) and state.contributed else ""
+    taken = state.dataset if isinstance(state, OwnerState) else ""
+    used = taken if isinstance(state, OwnerState) and state.contributed else ""
 
     def close(tx: Transaction) -> None:
         privacy_ledger.release(tx, job)
-        joins.over(tx, job, used=used)
+        restored = jobs.restored(tx)
+        # Restored from a backup: what it contributed since is not known here.
+        joins.over(tx, job, used=taken if job in restored else used)
         versions.over(tx, job)
 
     # A draw that is still on its way would be kept after all was forgotten, and stay.

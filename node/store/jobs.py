@@ -138,3 +138,36 @@ def latest_messages(tx: Transaction, job: bytes, kind: str) -> list[bytes]:
         (job, kind),
     )
     return [bytes(row[0]) for row in rows]
+
+
+def pause(tx: Transaction, paused: bool) -> None:
+    """Note that this node's owner pauses it, or goes on; a second word changes nothing."""
+    if not paused:
+        tx.execute("DELETE FROM paused")
+    elif paused_since(tx) is None:
+        tx.execute("INSERT INTO paused (since) VALUES (?)", (time.time(),))
+
+
+def paused_since(tx: Transaction) -> float | None:
+    """Since when the node is paused, Unix seconds; None while it is not."""
+    row = tx.execute("SELECT since FROM paused").fetchone()
+    return None if row is None else float(row[0])
+
+
+def leave(tx: Transaction, job: bytes, why: str) -> None:
+    """Note that this owner begins no attempt of a job any more. The first reason stays."""
+    tx.execute(
+        "INSERT INTO left_jobs (job, why, at) VALUES (?, ?, ?) ON CONFLICT (job) DO NOTHING",
+        (job, why, time.time()),
+    )
+
+
+def restored(tx: Transaction) -> dict[bytes, str]:
+    """Jobs that came out of a backup, each with what is shown of that."""
+    return dict(tx.execute("SELECT job, why FROM left_jobs WHERE restored"))
+
+
+def left(tx: Transaction, job: bytes) -> str:
+    """Why this owner begins no attempt of a job any more; empty while it does."""
+    row = tx.execute("SELECT why FROM left_jobs WHERE job = ?", (job,)).fetchone()
+    return "" if row is None else str(row[0])

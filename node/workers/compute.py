@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar, TypeVarTuple
 
@@ -125,8 +126,9 @@ class Compute:
 
 
 @asynccontextmanager
-async def open_compute(workers: int = 1) -> AsyncIterator[Compute]:
-    """A pool of at most `workers` processes, none of them started yet.
+async def open_compute(workers: int = 1, share: int = 100) -> AsyncIterator[Compute]:
+    """A pool of at most `workers` processes, none of them started yet, each with `share` percent of
+    a core.
 
     Leave it with no `run` under way (cancel their tasks first): leaving waits for them.
     """
@@ -137,7 +139,7 @@ async def open_compute(workers: int = 1) -> AsyncIterator[Compute]:
         async with trio_parallel.open_worker_context(
             # An idle worker costs 35 MB and saves half a second each round: it stays.
             idle_timeout=math.inf,
-            init=prepare,
+            init=partial(prepare, share),
             grace_period=_GRACE_SECONDS,
         ) as context:
             try:

@@ -217,12 +217,16 @@ class InitialModelFailed(Wire):
 
 @dataclass(frozen=True, slots=True)
 class SecretsFailed(Wire):
-    """This attempt's secrets cannot be made."""
+    """This attempt's secrets cannot be made, or its owner does not want them made.
+
+    `told`: what the requester is told where that is the owner's own word; else empty.
+    """
 
     at: Milliseconds
     round: Round
     attempt: Attempt
     reason: Reason
+    told: Annotated[str, Size(0, params.MAX_REASON_BYTES)] = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -302,9 +302,12 @@ def contribute(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ContributionM
 def could_not_train(
     turn: OwnerTurn, round_: OwnerRound, input_: inputs.SecretsFailed | inputs.ContributionFailed
 ) -> None:
-    """The data set does not fit, or its budget is spent: say so. The round may go on without it."""
+    """The data set does not fit, its budget is spent, or its owner begins no attempt: say so. The
+    round may go on without it."""
     failed_before(turn, round_, input_)
-    refuse(turn, input_.at, RefusalCode.INVALID, "this owner could not train")
+    told = input_.told if isinstance(input_, inputs.SecretsFailed) else ""
+    code = RefusalCode.CLOSED if told else RefusalCode.INVALID
+    refuse(turn, input_.at, code, told or "this owner could not train")
     abandon(turn, input_.reason)
 
 

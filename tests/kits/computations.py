@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 from node.workers.worker import THREAD_VARIABLES
@@ -32,6 +33,14 @@ def linear_algebra_threads() -> int:
     for _ in range(20):
         matrix = matrix @ matrix / 500
     return len(os.listdir("/proc/self/task"))
+
+
+def spin(seconds: float) -> tuple[float, float]:
+    """Compute for so many seconds of processor time: how many it took, and how many went by."""
+    began, at = time.process_time(), time.monotonic()
+    while time.process_time() < began + seconds:
+        pass
+    return time.process_time() - began, time.monotonic() - at
 
 
 def die(number: int) -> None:

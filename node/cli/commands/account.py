@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from getpass import getpass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -15,6 +15,9 @@ from node.console.client import NoDaemon
 from node.console.failure import Failure
 from node.console.show import Pairs
 from node.control.codes import Exit
+
+if TYPE_CHECKING:
+    from node.store.backup.snapshot import Restored
 
 
 def account(*, session: Here) -> int:
@@ -37,14 +40,19 @@ def backup(
     *,
     session: Here,
 ) -> int:
-    """Write account, identity, lasting secrets and settings to one file under a passphrase of its
-    own."""
+    """Write account, identity, lasting secrets, settings, privacy budgets and jobs to one file.
+
+    It is sealed by a passphrase of its own. A daemon may run. Rows and models are not in it.
+    """
     from node.home.keys import Keys
     from node.home.vault import read_passphrase
+    from node.store.backup.snapshot import pack
 
     keys = Keys.open(session.home, read_passphrase())
-    keys.backup(file.absolute(), _ask("passphrase of the backup", twice=True))
-    session.emit({"file": str(file.absolute())}, [f"written: {file.absolute()}"])
+    store = pack(session.home)
+    keys.backup(file.absolute(), _ask("passphrase of the backup", twice=True), store)
+    held = "with budgets and jobs" if store else "this home has no jobs yet"
+    session.emit({"file": str(file.absolute())}, [f"written: {file.absolute()}, {held}"])
     return Exit.OK
 
 
@@ -53,21 +61,61 @@ def restore(
     *,
     session: Here,
 ) -> int:
-    """Make this home's keys from a backup, and its settings if it has none. The home must have no
-    keys yet; then `assay up` is enough."""
+    """Make this home's keys from a backup; its settings, budgets and jobs if it has none. The home
+    must have no keys yet; then `assay up` is enough.
+
+    The restored node begins nothing in jobs that it knows, and releases nothing of what it had
+    begun there. Rounds that were set aside for them count as told. Data sets wait for their files:
+    `assay data replace`.
+    """
     from node.home.config import Config, save_config
     from node.home.keys import Keys
     from node.home.vault import read_passphrase
+    from node.store.backup.snapshot import unpack
     from protocol.addresses import to_checksum
 
     home = session.home
     home.create()
-    keys = Keys.restore(home, file.absolute(), _ask("passphrase of the backup"), read_passphrase())
+    found: Restored | None = None
+    made = ""
+
+    def take(packed: bytes, then: str) -> None:
+        nonlocal found, made
+        found, made = unpack(home, packed, then), then
+
+    keys = Keys.restore(
+        home, file.absolute(), _ask("passphrase of the backup"), read_passphrase(), take
+    )
     if not home.config.exists():
         save_config(home, Config())
     address = to_checksum(keys.account)
-    session.emit({"address": address, "home": str(home.path)}, [f"restored account {address}"])
+    result = {
+        "address": address,
+        "home": str(home.path),
+        "made": made,
+        "jobs": 0 if found is None else found.jobs,
+        "running": 0 if found is None else found.running,
+        "datasets": 0 if found is None else found.datasets,
+    }
+    session.emit(result, [f"restored account {address}", *_restored(found, made), "next: assay up"])
     return Exit.OK
+
+
+def _restored(found: Restored | None, made: str) -> list[str]:
+    """What a person is to know of what came back."""
+    if found is None:
+        return ["no budgets and no jobs: the backup holds none, or this home has its own"]
+    lines = [f"budgets and {found.jobs} jobs as of {made}; what was told since is not in them"]
+    if found.running:
+        lines.append(
+            f"{found.running} of the jobs ran on data of this home: it begins nothing there any "
+            "more, releases nothing of what it had begun, and counts their rounds as told"
+        )
+    if found.datasets:
+        lines.append(
+            f"{found.datasets} data sets wait for their files: assay data replace NAME FILE"
+        )
+    return lines
 
 
 def _ask(what: str, twice: bool = False) -> str:

@@ -156,6 +156,18 @@ def job_decline(job: Job, *, session: Here) -> int:
     return Exit.OK
 
 
+def leave(job: Job, *, session: Here) -> int:
+    """Leave a job that you have taken: no attempt of it is begun on this node any more, for good.
+
+    What you contributed is paid, and shares that you owe are released all the same. Its requester
+    is told at its next attempt. A job without noise cannot go on with your block.
+    """
+    found = session.call("job.leave", {"job": job})
+    text = f"left {found['job']}: an attempt that has begun is finished, then none begins here"
+    session.emit(found, [text, f"what comes of it: assay job show {found['job']}"])
+    return Exit.OK
+
+
 def train(
     job: Job,
     *,

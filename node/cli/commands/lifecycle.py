@@ -178,6 +178,25 @@ def down(
     return Exit.OK
 
 
+def pause(*, session: Here) -> int:
+    """Take no job and begin no attempt until `assay resume`.
+
+    An attempt that has begun is finished, shares that are owed are released, and pay comes as ever.
+    The pause holds over restarts. Jobs that run go on without this node, if they can.
+    """
+    found = session.call("pause")
+    tail = f"; {found['jobs_running']} running jobs go on without it" * bool(found["jobs_running"])
+    session.emit(found, [f"paused{tail}", "go on: assay resume"])
+    return Exit.OK
+
+
+def resume(*, session: Here) -> int:
+    """Take jobs and begin attempts again, after `assay pause`."""
+    found = session.call("resume")
+    session.emit(found, ["resumed" + (f", but {found['closed']}" if found["closed"] else "")])
+    return Exit.OK
+
+
 def status(*, session: Here) -> int:
     """The daemon at a glance: addresses, chain, jobs, what is wrong. Never waits for its work."""
     found = session.call("status", timeout=10.0)

@@ -24,6 +24,9 @@ from node.control.shapes.data_results import (
     DatasetView,
     DatasetWord,
 )
+from node.control.shapes.holding_results import (
+    Held,
+)
 from node.control.shapes.job_results import (
     Audit,
     Cancelled,
@@ -91,6 +94,7 @@ __all__ = [
     "Event",
     "Explained",
     "ExplainedRule",
+    "Held",
     "JobDetail",
     "JobSummary",
     "Joined",

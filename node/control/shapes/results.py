@@ -155,6 +155,7 @@ class Status(TypedDict):
     bytes_out: int
     resident_bytes: int
     problems: list[str]
+    closed: str
 
 
 class Stopping(TypedDict):

@@ -17,6 +17,8 @@ from node.control import results as r
 from node.control.cards import examples as cx
 from node.control.cards import results as cr
 from node.control.events import EventBus
+from node.control.holding import results as h
+from node.control.holding.examples import LEFT, PAUSED, RESUMED
 from node.control.money import examples as mx
 from node.control.money import results as mr
 from node.control.server import ControlServer
@@ -303,6 +305,20 @@ class FakeNode:
         if summary.state != "waiting":
             raise StateError(f"the job is {summary.state}: it does not wait for consent")
         return ex.DECLINED
+
+    async def pause(self) -> h.Held:
+        self.state = dataclasses.replace(self.state, closed=PAUSED.closed)
+        return PAUSED
+
+    async def resume(self) -> h.Held:
+        self.state = dataclasses.replace(self.state, closed="")
+        return RESUMED
+
+    async def job_leave(self, job: str) -> j.JobSummary:
+        summary = (await self.job_show(job)).summary
+        if summary.state != "running":
+            raise StateError(f"the job is {summary.state}: it was not taken")
+        return LEFT
 
     async def job_cancel(self, job: str) -> j.Cancelled:
         summary = (await self.job_show(job)).summary

@@ -404,6 +404,27 @@ async def test_a_job_that_waits_is_declined(assay: Any) -> None:
     assert "is declined: kept out by its owner's hand" in ended.out
 
 
+async def test_a_paused_node_says_so_until_it_goes_on(assay: Any) -> None:
+    async with assay.daemon():
+        paused = await assay("pause")
+        assert "paused; 1 running jobs go on without it" in paused.out
+        assert "assay resume" in (await assay("status")).out
+        assert (await assay("resume")).out.startswith("resumed")
+        assert "closed" not in (await assay("status")).out
+
+
+async def test_a_job_that_was_taken_is_left(assay: Any) -> None:
+    async with assay.daemon() as running:
+        waiting = dataclasses.replace(ex.SUMMARY, state="waiting")
+        running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=waiting)
+        assert (await assay("leave", ex.JOB)).code == Exit.REFUSED
+        taken = dataclasses.replace(ex.SUMMARY, state="running")
+        running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=taken)
+        left = await assay("leave", ex.JOB)
+    assert left.code == 0
+    assert "an attempt that has begun is finished, then none begins here" in left.out
+
+
 async def test_a_job_without_noise_says_so_wherever_it_is_shown(assay: Any) -> None:
     """docs/design.md, section 2: masks protect within a round; over rounds nothing does."""
     async with assay.daemon() as running:

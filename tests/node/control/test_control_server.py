@@ -190,6 +190,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
     "job.consent": [("job", 1), ("dataset", 1)],
     "job.cancel": [("job", 7)],
     "job.decline": [("job", 7)],
+    "job.leave": [("job", 7)],
     "model.get": [("job", []), ("round", "2")],
     "claim": [("job", {}), ("account", "0x12"), ("everybody", 1)],
     "audit": [("job", True)],

@@ -67,7 +67,7 @@ async def test_what_changed_while_a_job_was_judged_is_looked_at(
         engine=engine,
         clock=Clock(),
         keys=SimpleNamespace(account=b"\x01" * 20),
-        config=SimpleNamespace(payout=None),
+        config=SimpleNamespace(payout=None, hours=()),
         tokens_shown=lambda: NO_TOKENS,
     )
     await considering.consider(services, Wanted(7, machine, Consider()))

@@ -57,7 +57,7 @@ async def considered(store: Store, monkeypatch: pytest.MonkeyPatch, unfit: str =
         engine=engine,
         clock=Clock(),
         keys=SimpleNamespace(account=b"\x01" * 20),
-        config=SimpleNamespace(payout=None),
+        config=SimpleNamespace(payout=None, hours=()),
         tokens_shown=lambda: NO_TOKENS,
     )
     machine: Any = SimpleNamespace(key=digest_of("job"), context=SimpleNamespace(spec=spec))

@@ -70,7 +70,7 @@ def services(tmp_path: Path) -> Iterator[Any]:
             clock=Clock(),
             compute=Here(),
             keys=SimpleNamespace(account=b"\x22" * 20, derive=lambda _: bytes(32)),
-            config=SimpleNamespace(overlap=0.1, payout=None),
+            config=SimpleNamespace(overlap=0.1, payout=None, hours=()),
             tokens_shown=lambda: NO_TOKENS,
             fed=fed,
         )

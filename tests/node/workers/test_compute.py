@@ -17,6 +17,7 @@ from kits.computations import (
     leave,
     linear_algebra_threads,
     refuse,
+    spin,
     where_am_i,
 )
 from kits.paths import ROOT, TESTS
@@ -69,6 +70,13 @@ async def test_a_worker_is_another_process_niced_and_alone(
             assert str(secret) not in str(found["files"])
             # The main thread and the one that watches for the daemon's end.
             assert await compute.run(linear_algebra_threads) == 2
+
+
+async def test_a_worker_with_a_share_rests_for_what_it_took() -> None:
+    async with open_compute(share=25) as compute:
+        used, passed = await compute.run(spin, 0.2)
+    # A busy machine makes it longer still, and nothing makes it shorter.
+    assert passed > 3 * used
 
 
 async def test_no_worker_before_the_first_computation() -> None:

@@ -399,3 +399,13 @@ def test_secrets_that_cannot_be_made_leave_the_attempt() -> None:
     failed = inputs.SecretsFailed(kit.now, 0, 0, reason)
     kit.step(failed)
     assert kit.round.phase is Phase.FAILED
+
+
+def test_an_owner_that_begins_no_attempt_says_so_in_its_own_words() -> None:
+    kit = owner_at(Phase.OPEN)
+    kit.cohort_examined()
+    kit.model_here()
+    told = "this owner has left the job"
+    wanted = kit.step(inputs.SecretsFailed(kit.now, 0, 0, "you left it", told))
+    assert refusals(wanted) == [(RefusalCode.CLOSED, told)]
+    assert kit.state.phase is JobPhase.TRAINING
