@@ -106,12 +106,12 @@ class Config:
         self._check_urls()
         if self.chain_id is not None:
             _check_range(self.chain_id, 1, 2**63 - 1, "chain.id")
-        for name, address in (
+        for name, account in (
             ("chain.contract", self.contract),
             ("chain.channel_contract", self.channel_contract),
         ):
-            if address is not None and len(address) != 20:
-                raise InputError(f"is {len(address)} bytes long; an address has 20", name)
+            if account is not None and len(account) != 20:
+                raise InputError(f"is {len(account)} bytes long; an address has 20", name)
         _check_range(self.finality, 0, MAX_FINALITY, "chain.finality")
         _check_range(self.max_fee_gwei, 1, MAX_MAX_FEE_GWEI, "chain.max_fee_gwei")
         _check_range(self.workers, 1, MAX_WORKERS, "node.workers")
