@@ -14,6 +14,7 @@ from node.privacy import reserving as privacy
 from node.store import catalogue, versions
 from node.store.store import Transaction
 from protocol import params
+from protocol.arith.noise import libraries as noise
 from protocol.errors import InputError
 from protocol.machines import inputs
 from protocol.machines.job import OVER, JobPhase
@@ -65,7 +66,10 @@ async def set_aside(services: Services, machine: Machine, dataset: catalogue.Dat
     if spec.privacy.epsilon is None:
         why = await joins.join(services, dataset, machine.key, spec.requester.account)
     else:
-        why = await privacy.reserve_job(services, dataset.name, machine.key, spec, dataset.rows)
+        why = noise.lacking()
+        if not why:
+            name, rows = dataset.name, dataset.rows
+            why = await privacy.reserve_job(services, name, machine.key, spec, rows)
     if why:
         return why
     if not await services.store.run(lambda tx: versions.use(tx, machine.key, dataset)):

@@ -14,6 +14,7 @@ from decimal import ROUND_CEILING, Context
 from functools import lru_cache
 from typing import Final
 
+from protocol.arith.noise import libraries
 from protocol.errors import InputError
 from protocol.layout.noise import Charge, multiplier_bound
 
@@ -44,6 +45,7 @@ def spent(charges: Sequence[Charge], delta: float) -> float:
 
 @lru_cache(_KEPT)
 def _spent(charges: tuple[Charge, ...], delta: float) -> float:
+    libraries.require()
     from dp_accounting import dp_event, rdp  # late: with scipy, up to a second
 
     steps = sum(charge.steps for charge in charges)

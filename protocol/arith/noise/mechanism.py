@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from protocol.arith.learning.models import Floats, Model, clipped_gradient
 from protocol.arith.learning.training import Training
+from protocol.arith.noise import libraries
 from protocol.arith.numbers.entropy import Entropy, draw
 from protocol.arith.numbers.fixedpoint import FixedPoint, Integers
 from protocol.errors import FatalError, InputError
@@ -153,6 +154,7 @@ def record_vector(gradient: Floats, clip_norm: float) -> tuple[Integers, bool, b
 def add_noise(values: Integers, multiplier: float) -> Integers:
     """`values` plus discrete Gaussian noise of parameter `multiplier` x RECORD_NORM, saturating at
     int64's ends. Raises FatalError where OpenDP would not vouch for multiplier's guarantee."""
+    libraries.require()
     import opendp.prelude as dp  # late: a second and 70 MB, and only noisy jobs need it
 
     dp.enable_features("contrib")
