@@ -19,8 +19,10 @@ _PATH = re.compile(r"(?:protocol|node|contracts|scripts|tests|docs)/[\w./-]*\w(?
 _NAME = re.compile(r"\w*[A-Z_]\w*(?:\.\w+)*")
 _TEST = re.compile(r"test_\w+")
 _FILE = re.compile(r"[\w-]+\.(?:py|vy|md|json|toml|cff)")
-#: What a home, a job or a build writes; no file of the repository.
+#: What a home, a job or a build writes, or others publish; no file of the repository.
 _MADE = {
+    "config.json",
+    "tokenizer.json",
     "config.toml",
     "tokens.json",
     "vault.json",

@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
     except InputError as error:
         _answer(answers, REFUSED, [str(error)])
     except MemoryError:
-        _answer(answers, REFUSED, [_NO_MEMORY])
+        _answer(answers, REFUSED, [f"the package {_NO_MEMORY}"])
     except Exception as error:  # noqa: BLE001
         _answer(answers, FAILED, [f"{type(error).__name__}: {error!s:.500}"])
     return 0
@@ -124,7 +124,7 @@ def _row(
     except Exception as error:  # noqa: BLE001
         # The runtime's errors are its own, and a row that the network cannot take is one of them.
         first = str(error).partition("\n")[0]
-        return REFUSED + bytes(msgpack.packb([f"the network fails on it: {first:.300}"]))
+        return REFUSED + bytes(msgpack.packb([f"makes the network fail: {first:.300}"]))
     try:
         return VECTOR + _pooled(found, recipe).tobytes()
     except InputError as error:
@@ -143,7 +143,7 @@ def _pooled(found: Any, recipe: Encoder) -> NDArray[np.float32]:
         or not found.size
     ):
         shape = getattr(found, "shape", "none")
-        raise InputError(f"the network's output has the shape {shape}, for {recipe.size} features")
+        raise InputError(f"makes an output of the shape {shape}, for {recipe.size} features")
     if recipe.pooling is Pooling.NONE:
         row: NDArray[Any] = found[0]
     elif recipe.pooling is Pooling.CLS:
@@ -152,7 +152,7 @@ def _pooled(found: Any, recipe: Encoder) -> NDArray[np.float32]:
         row = found[0].mean(axis=0, dtype=np.float64)
     row = np.asarray(row, dtype="<f4")
     if not np.isfinite(row).all():
-        raise InputError("the network's output holds NaN or an infinity")
+        raise InputError("makes NaN or an infinity")
     return row
 
 

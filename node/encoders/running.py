@@ -164,7 +164,7 @@ class _Process:
             raise EncoderFailed(f"row {index + 1}: {len(said)} bytes came for {size} features")
         vector = np.frombuffer(said, dtype="<f4")
         if not np.isfinite(vector).all():
-            raise RowRefused(index, "the network's output holds NaN or an infinity")
+            raise RowRefused(index, "makes NaN or an infinity")
         return vector
 
     @contextmanager

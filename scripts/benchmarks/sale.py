@@ -1,4 +1,4 @@
-"""The figures of a model's sale: private queries, and gas of payment channels.
+"""The figures of a model's sale: encoders, private queries, and gas of payment channels.
 
 No command sells or buys yet: figures are of the arithmetic and the contract.
 """
@@ -10,6 +10,7 @@ from functools import partial
 
 from protocol.arith.paillier import cryptosystem as paillier
 from scripts.benchmarks import channel_gas, sealed_product
+from scripts.benchmarks.encode import TOKENS, encode
 from scripts.benchmarks.encrypt_speed import of_assay
 from scripts.benchmarks.figures import Bar, Context, Figure, Measurement, On, Suite
 from scripts.benchmarks.harness import (
@@ -117,6 +118,13 @@ SUITE = Suite(
     name="sale",
     title="Selling a model's use (no command sells yet)",
     figures=(
+        Figure(
+            "encode",
+            f"one sentence of {TOKENS} tokens in a confined process, over onnxruntime called bare",
+            "ms",
+            Bar(On.RATIO, 1.3, at_most=True),
+            encode,
+        ),
         Figure(
             "query-scores",
             f"a query answered with scores, {_WHAT}: the buyer encrypts and opens",

@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from node.encoders.package import Manifest, name_of, pack
-from node.encoders.running import inspect, missing_libraries
+from node.encoders.running import Found, inspect, missing_libraries
 from protocol import params
 from protocol.errors import AssayError
 from protocol.spec.encoder import EncoderKind, Pooling
@@ -30,9 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     try:
         content = _of_bert(options) if options.of == "bert" else _of_onnx(options)
-        options.out.write_bytes(content)
-        found = inspect(options.out)
-        digest, size = name_of(options.out)
+        found, digest = _written(options.out, content)
     except AssayError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -43,10 +42,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     said = found.manifest
-    print(f"{options.out}: {size:,} bytes, {found.weights:,} weights, operators {found.opset}")
+    print(
+        f"{options.out}: {len(content):,} bytes, {found.weights:,} weights, operators {found.opset}"
+    )
     print(f"kind {said.kind}, pooling {said.pooling}, {said.size} features")
     print(f"digest {digest.hex()}")
     return 0
+
+
+def _written(out: Path, content: bytes) -> tuple[Found, bytes]:
+    """The package at `out`, what was found in it, and its digest; nothing where it is refused."""
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        made = Path(folder) / out.name
+        made.write_bytes(content)
+        found = inspect(made)
+        made.replace(out)
+    return found, name_of(out)[0]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from scripts.benchmarks import sale
+from scripts.benchmarks import encode, sale
 from scripts.benchmarks.figures import Reply
 from scripts.benchmarks.sides import assay_matvec, assay_queries
 
@@ -90,6 +91,7 @@ def test_a_product_that_the_peer_does_not_share_is_no_figure(
 def test_bars_are_the_issues() -> None:
     bars = {figure.name: figure.bar for figure in sale.SUITE.figures}
     assert {name: bar.value for name, bar in bars.items() if bar} == {
+        "encode": 1.3,
         "query-scores": 0.3,
         "query-scores-seller": 0.3,
         "query-scores-bytes": 400,
@@ -100,3 +102,25 @@ def test_bars_are_the_issues() -> None:
         "gas-channel-close": 50_000,
     }
     assert sale.gas("open", Sides()).ours < 75_000
+
+
+def test_a_sentence_is_timed_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {"_SIZE": 24, "_WIDE": 32, "_LAYERS": 1, "_WORDS": 64}
+    for name, value in small.items():
+        monkeypatch.setattr(encode, name, value)
+    shape = replace(encode._SHAPE, size=24, layers=1)
+    monkeypatch.setattr(encode, "_SHAPE", shape)
+    found = encode.encode(Sides())
+    assert found.peer is not None
+    assert found.ratio == pytest.approx(found.ours / found.peer)
+    assert found.notes[0].startswith("a sentence of 64 tokens; 1 batches of 64")
+
+
+def test_features_that_differ_are_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"_SIZE": 24, "_WIDE": 32, "_LAYERS": 1, "_WORDS": 64}.items():
+        monkeypatch.setattr(encode, name, value)
+    monkeypatch.setattr(encode, "_SHAPE", replace(encode._SHAPE, size=24, layers=1))
+    embed = encode.embed
+    monkeypatch.setattr(encode, "embed", lambda *given: embed(*given) + 1)
+    with pytest.raises(ValueError, match="features differ"):
+        encode.encode(Sides())
