@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from node.store.steps import first
+from node.store.steps.sales import SALES
 
 _EXPLAINED: Final = """
 -- Policies have one more term, explain_refusals, which is false. Owners' machines remember whether
@@ -153,4 +154,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _UNSURE,
     _PROOFS,
     _HELD,
+    SALES,
 )
