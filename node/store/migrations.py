@@ -134,6 +134,12 @@ CREATE TABLE left_jobs (job BLOB PRIMARY KEY, why TEXT NOT NULL, at REAL NOT NUL
     restored INTEGER NOT NULL DEFAULT 0 CHECK (restored IN (0, 1))) STRICT;
 """
 
+_OWED_SUMS: Final = """
+-- What a member owes has one more field, the sum that it says it serves, which is none so far.
+UPDATE machine_parts SET body = CAST(x'9a' || substr(body, 2) || x'c0' AS BLOB)
+    WHERE kind = 'requester' AND field = 'owed' AND substr(body, 1, 1) = x'99';
+"""
+
 #: Step n stands at index n - 1.
 MIGRATIONS: Final[tuple[str, ...]] = (
     first.BASE,
@@ -155,4 +161,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _PROOFS,
     _HELD,
     SALES,
+    _OWED_SUMS,
 )
