@@ -38,6 +38,7 @@ from node.jobs.books import Books
 from node.jobs.cancelling import Cancelling
 from node.jobs.datasets.answers import Datasets, offered
 from node.jobs.datasets.keeping import find
+from node.jobs.encoders.calls import EncoderCalls
 from node.jobs.explaining import explain
 from node.jobs.held.calls import HoldingCalls
 from node.jobs.posting import Posting
@@ -46,8 +47,6 @@ from node.perform import considering
 from node.perform.compute import owner_fit
 from node.privacy import budgets, past
 from node.privacy import reserving as privacy
-from node.sale.calls import SaleCalls
-from node.sale.sale import Sale
 from node.store import catalogue
 from node.store.store import Transaction
 from node.version import VERSION
@@ -64,7 +63,7 @@ from protocol.policy.terms import describe, with_changes
 _CONSIDERED = (JobPhase.WAITING, JobPhase.CONSIDERING)
 
 
-class Api(CardCalls, HoldingCalls, MoneyCalls, SaleCalls):
+class Api(CardCalls, HoldingCalls, MoneyCalls, EncoderCalls):
     """Implements node.control.api.NodeApi. `join_line` is set once the node's address is known."""
 
     def __init__(
@@ -75,11 +74,10 @@ class Api(CardCalls, HoldingCalls, MoneyCalls, SaleCalls):
         bus: EventBus,
         stop: trio.Event,
         shelf: Shelf,
-        sale: Sale,
     ) -> None:
         CardCalls.__init__(self, services, shelf)
         MoneyCalls.__init__(self, services, self._find)
-        SaleCalls.__init__(self, services, sale, self._find)
+        EncoderCalls.__init__(self, services)
         self._services = services
         self._watcher = watcher
         self._follower = follower

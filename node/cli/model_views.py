@@ -1,11 +1,15 @@
-"""What a person sees of a spec that was proposed, and of predictions."""
+"""What a person sees of a spec that was proposed, of predictions, and of encoders."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from node.console.show import Part
+from node.console.amounts import size
+from node.console.show import Pairs, Part, Table
+
+if TYPE_CHECKING:
+    from node.control import shapes
 
 
 def predicted(p: Mapping[str, Any]) -> list[Part]:
@@ -30,3 +34,57 @@ def proposed(p: Mapping[str, Any]) -> list[Part]:
         "ranges and words are proposals made of this file: declare what you know of the population"
     )
     return [*parts, f"next: edit it, then assay job check {p['out']}"]
+
+
+def encoders(found: list[shapes.Encoder]) -> list[Part]:
+    """The encoders of a home."""
+    rows = [
+        (
+            e["name"],
+            e["digest"][:16],
+            e["kind"],
+            str(e["size"]),
+            size(e["bytes"]),
+            str(e["jobs"]),
+        )
+        for e in found
+    ]
+    headings = ("name", "digest", "reads", "features", "size", "jobs")
+    empty = "no encoder is here; assay encoder add FILE"
+    return [Table(headings, rows, empty, right=frozenset({"features", "size", "jobs"}))]
+
+
+def encoder_added(e: shapes.Encoder) -> list[Part]:
+    """What is kept now, and what to do with it."""
+    return [
+        f"{e['name']}: reads {e['kind']}, makes {e['size']} features, {size(e['bytes'])}",
+        f"digest {e['digest']}",
+        f"for a job's file: assay encoder show {e['digest'][:8]}; an owner allows it by "
+        f"assay policy set NAME encoders={e['digest']}",
+    ]
+
+
+def encoder(d: shapes.EncoderDetail) -> list[Part]:
+    """One encoder, what is in it, and its part of a job's file."""
+    e = d["encoder"]
+    pairs = [
+        ("name", e["name"]),
+        ("digest", e["digest"]),
+        ("title", e["title"]),
+        ("licence", e["licence"] or "not said"),
+        ("source", e["source"] or "not said"),
+        ("came from", e["origin"]),
+        ("reads", e["kind"]),
+        ("features", str(e["size"])),
+        ("size", size(e["bytes"])),
+        ("weights", f"{d['weights']:,}"),
+        ("operators", ", ".join(d["operators"])),
+        ("confined by", ", ".join(d["walls"]) or "nothing on this machine"),
+        ("running jobs", str(e["jobs"])),
+    ]
+    return [Pairs(pairs), "", "in a job's file:", "", *d["toml"].splitlines()]
+
+
+def encoder_removed(d: shapes.EncoderRemoved) -> list[Part]:
+    """What is gone."""
+    return [f"{d['name']} is removed; your own file stays"]

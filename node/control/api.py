@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from node.control.cards.results import Matches, OfferDetail, Offers, OwnCard, WithdrawnCard
 from node.control.data_results import DatasetChanged, DatasetRemoved, DatasetView
+from node.control.encoders.results import Encoder, EncoderDetail, EncoderRemoved
 from node.control.holding.results import Held
 from node.control.job_results import (
     Audit,
@@ -35,10 +36,9 @@ from node.control.results import (
     Status,
     Stopping,
 )
-from node.control.sale.api import SaleApi
 
 
-class NodeApi(SaleApi, Protocol):
+class NodeApi(Protocol):
     """A running node. Calls come from many clients at once, all on the daemon's trio thread."""
 
     def status(self) -> Status:
@@ -272,6 +272,18 @@ class NodeApi(SaleApi, Protocol):
 
         Raises InputError (a token that refuses), ChainError (chain).
         """
+
+    async def encoder_add(self, path: str, name: str | None) -> Encoder:
+        """Keep an encoder package. Raises InputError (unreadable, not allowed, name taken)."""
+
+    async def encoder_list(self) -> tuple[Encoder, ...]:
+        """Encoders by name."""
+
+    async def encoder_show(self, encoder: str) -> EncoderDetail:
+        """One encoder, read again. Raises InputError (no such encoder)."""
+
+    async def encoder_remove(self, encoder: str) -> EncoderRemoved:
+        """Remove an encoder. Raises InputError (no such encoder), StateError (a job needs it)."""
 
     async def earnings(self, job: str | None = None, signed: bool = False) -> Earnings:
         """What this home's data sets earned, of one job or all. Raises InputError (no such job)."""

@@ -19,8 +19,8 @@ from node.control.money import examples as mx
 from node.control.money import params as mp
 from node.control.money import results as mr
 from node.control.rpc import Context, Encoded, Method, Registry, calls
+from node.control.tables.encoders import ENCODERS
 from node.control.tables.holding import HOLDING
-from node.control.tables.sale import SALE
 
 
 async def _status(context: Context, _: p.Nothing) -> r.Status:
@@ -372,6 +372,7 @@ METHODS: Final = Registry(
             (Code.CHAIN,),
             (_NOTHING, mx.ACCOUNT),
         ),
+        *ENCODERS,
         Method(
             "events.subscribe",
             "Stream events to this connection; one that lags is dropped with a reason.",
@@ -399,6 +400,5 @@ METHODS: Final = Registry(
             (),
             (_NOTHING, {"openrpc": "1.3.2"}),
         ),
-        *SALE,
     )
 )

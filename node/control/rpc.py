@@ -76,7 +76,9 @@ class Context(Protocol):
 
 #: Methods that may compute for long and change nothing: they end with whoever asked. What changes
 #: something goes on, because its client may not have meant to take it back.
-ABANDONED: Final = frozenset({"audit", "data.show", "offers", "offers.match", "policy.explain"})
+ABANDONED: Final = frozenset(
+    {"audit", "data.show", "encoder.show", "offers", "offers.match", "policy.explain"}
+)
 
 
 class RpcError(Exception):

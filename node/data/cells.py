@@ -135,7 +135,8 @@ def _or_valued(gaps: Flags, values: Numbers, words: Sequence[str]) -> Flags:
 
 
 def kinds(table: Table) -> tuple[tuple[str, str], ...]:
-    """Name and kind ('number', 'text') of the columns that can be used, in the file's order.
+    """Name and kind ('number', 'text', 'image') of the columns that can be used, in the file's
+    order.
 
     For the owner's eyes alone: a kind follows from a column's first cells, and decides nothing.
     """
@@ -143,7 +144,11 @@ def kinds(table: Table) -> tuple[tuple[str, str], ...]:
         (
             name,
             "number"
-            if name in table.numbers or _all_numbers(table.texts[name], table.marks)
+            if name in table.numbers
+            else "image"
+            if name in table.images
+            else "number"
+            if _all_numbers(table.texts[name], table.marks)
             else "text",
         )
         for name in table.order

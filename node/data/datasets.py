@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVarTuple
 
 from node.data.maps.declared import decode_map
+from node.data.rows import kept
 from node.data.sql.query import Query
 from node.store.blobs import BlobRef, Blobs
 from node.workers.progress import leave
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     # Workers import this module; the store would bring trio along, matrices numpy.
     from node.data.matrix import KeptRows, OwnedRows
     from node.data.reading import Reading
+    from node.data.rows.encoded import Embed
     from node.data.table import Numbers, Table
     from node.data.view.columns import Seen
     from node.data.view.fitting import Fitting
@@ -117,39 +119,58 @@ def kinds_under(directory: Path, digest: bytes, renames: str) -> tuple[tuple[str
 
 
 def load_matrix(
-    directory: Path, digest: bytes, name: str, terms: Terms, renames: str = ""
+    directory: Path,
+    digest: bytes,
+    name: str,
+    terms: Terms,
+    renames: str = "",
+    embed: Embed | None = None,
 ) -> tuple[Numbers, Numbers]:
     """A job's view of data set `name`: features [rows, inputs] and target [rows], float64.
 
-    `directory` and `digest` say where its copy is, `renames` is its owner's column map. Runs in
-    a worker. Raises what `node.data.matrix.table_matrix` does; an `InputError` holds a value of one
-    record, so it is for the data's owner alone and must never go to a peer.
+    `directory` and `digest` say where its copy is, `renames` is its owner's column map, `embed`
+    runs the job's encoder if it has one. Runs in a worker. Raises what
+    `node.data.matrix.table_matrix` does; an `InputError` holds a value of one record, so it is for
+    the data's owner alone and must never go to a peer.
     """
-    kept = load_kept_rows(directory, digest, name, terms, renames)
-    return kept.features, kept.target
+    held = load_kept_rows(directory, digest, name, terms, renames, embed)
+    return held.features, held.target
 
 
 def load_kept_rows(
-    directory: Path, digest: bytes, name: str, terms: Terms, renames: str = ""
+    directory: Path,
+    digest: bytes,
+    name: str,
+    terms: Terms,
+    renames: str = "",
+    embed: Embed | None = None,
 ) -> KeptRows:
     """The same, with which rows were left out for their gaps."""
     from node.data.matrix import build_kept_rows
+    from node.data.rows.encoded import no_encoder
 
     try:
-        copy = Blobs(directory).path(digest)
-        return build_kept_rows(copy, terms.features, terms.target, terms.beyond, renames)
+        copy, embed = Blobs(directory).path(digest), embed or no_encoder
+        return build_kept_rows(copy, terms.features, terms.target, terms.beyond, renames, embed)
     except FatalError as error:
         raise FatalError(f"data set {name!r}: {error}") from error
 
 
 def load_owned_rows(
-    directory: Path, digest: bytes, name: str, terms: Terms, renames: str = ""
+    directory: Path,
+    digest: bytes,
+    name: str,
+    terms: Terms,
+    renames: str = "",
+    embed: Embed | None = None,
 ) -> OwnedRows:
     """The same for an owner in a job with noise: `node.data.matrix.owned_rows`."""
     from node.data.matrix import owned_rows
+    from node.data.rows.encoded import no_encoder
 
     try:
-        return owned_rows(Blobs(directory).path(digest), terms.features, terms.target, renames)
+        copy, embed = Blobs(directory).path(digest), embed or no_encoder
+        return owned_rows(copy, terms.features, terms.target, renames, embed)
     except FatalError as error:
         raise FatalError(f"data set {name!r}: {error}") from error
 
@@ -281,7 +302,8 @@ def check_path(path: Path) -> None:
 
 
 async def drop_copies(home: Home, store: Store, name: str) -> int:
-    """Remove the copies that a name has had and that no data set and no job needs; how many.
+    """Remove the copies that a name has had and that no data set and no job needs, and what an
+    encoder made of them; how many.
 
     Call it once what made them superfluous is stored. A crash before leaves them to `clear_copies`.
     """
@@ -290,6 +312,8 @@ async def drop_copies(home: Home, store: Store, name: str) -> int:
     def drop(tx: Transaction) -> int:
         # Inside of a transaction, so that nobody enters a data set with that copy meanwhile.
         unused = digests_of(tx, name) - copies(tx)
+        for digest in unused:
+            kept.forget(home.datasets, digest)
         return sum(Blobs(home.datasets).delete(digest) for digest in unused)
 
     return await store.run(drop)
@@ -309,6 +333,7 @@ async def clear_copies(home: Home, store: Store) -> int:
 
     def clear() -> int:
         held = Blobs(home.datasets)
+        kept.clear(home.datasets, keep)
         return held.clear_unfinished() + held.collect(keep, grace=0.0).files
 
     return await trio.to_thread.run_sync(clear)

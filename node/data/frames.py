@@ -15,19 +15,24 @@ if TYPE_CHECKING:
 def frame_table(
     file: str, unit: str, frame: pl.DataFrame, lines: Integers, *, bare: bool = False
 ) -> Table:
-    """Columns of floats become numbers, all others text: whole numbers and booleans as they are
-    written. `bare`: no cell of text is known to have blanks around it, or to be empty in quotes."""
+    """Columns of floats become numbers, those of bytes image files, all others text: whole numbers
+    and booleans as they are written. `bare`: no cell of text is known to have blanks around it, or
+    to be empty in quotes."""
     import polars as pl
 
     numbers: dict[str, Numbers] = {}
     texts: dict[str, pl.Series] = {}
+    images: dict[str, pl.Series] = {}
     for column in frame.iter_columns():
         if column.dtype.is_float():
             numbers[column.name] = _floats(column)
+        elif column.dtype == pl.Binary:
+            empty = column.bin.size() == 0
+            images[column.name] = column.set(empty, None) if empty.any() else column
         else:
             cells = column.cast(pl.String)
             texts[column.name] = cells if bare else cells_of(cells)
-    return Table(file, unit, lines, numbers, texts, tuple(frame.columns))
+    return Table(file, unit, lines, numbers, texts, tuple(frame.columns), images=images)
 
 
 def cells_of(column: pl.Series) -> pl.Series:

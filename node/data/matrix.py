@@ -12,7 +12,6 @@ a value of one record stands in it.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,14 +22,16 @@ import numpy as np
 from node.data.cells import number_gaps, number_places, numbers_of, text_gaps, text_places
 from node.data.limits import name_list
 from node.data.maps.mapped import read_mapped
+from node.data.rows.encoded import Cells, Embed, cells_of, no_encoder
+from node.data.rows.faults import Fault, why_of
 from node.data.table import Flags, Integers, Numbers, Table
 from protocol import params
 from protocol.errors import InputError
+from protocol.spec.encoder import Encoder, Input, column_names
 from protocol.spec.gaps import GapRule, Missing, gap_rule
 from protocol.spec.parts import (
     CategoryFeature,
     ClassTarget,
-    Feature,
     NumberFeature,
     NumberTarget,
     Outside,
@@ -41,14 +42,15 @@ from protocol.spec.words import number_of
 
 def build_matrix(
     copy: Path,
-    features: Sequence[Feature],
+    features: Sequence[Input],
     target: Target,
     outside: Outside = Outside.REFUSE,
     renames: str = "",
+    embed: Embed = no_encoder,
 ) -> tuple[Numbers, Numbers]:
     """`table_matrix` of the imported data set at `copy`, as its owner's column map `renames` has
     jobs see it; `FatalError` if that is damaged."""
-    kept = build_kept_rows(copy, features, target, outside, renames)
+    kept = build_kept_rows(copy, features, target, outside, renames, embed)
     return kept.features, kept.target
 
 
@@ -62,13 +64,16 @@ class InputRows:
     why: str
 
 
-def input_rows(table: Table, features: Sequence[Feature], outside: Outside) -> InputRows:
+def input_rows(
+    table: Table, features: Sequence[Input], outside: Outside, embed: Embed = no_encoder
+) -> InputRows:
     """The inputs of a table's rows, each cell read as it is for training; no target is needed.
 
     Raises `InputError` for columns that are missing or of another kind.
     """
-    _require_columns(table, [feature.name for feature in features])
+    _require_columns(table, features, None)
     made = _inputs(table, features, outside)
+    made.embed(embed)
     unused, why = made.unused()
     made.features[unused] = 0.0
     return InputRows(made.features, unused, why)
@@ -86,7 +91,11 @@ class OwnedRows:
 
 
 def owned_rows(
-    copy: Path, features: Sequence[Feature], target: Target, renames: str = ""
+    copy: Path,
+    features: Sequence[Input],
+    target: Target,
+    renames: str = "",
+    embed: Embed = no_encoder,
 ) -> OwnedRows:
     """The rows of the imported data set at `copy`, whatever stands in them.
 
@@ -99,6 +108,7 @@ def owned_rows(
     """
     table = _read(copy, features, target, renames)
     made = _matrix(table, features, target, Outside.CLIP)
+    made.embed(embed)
     unused, why = made.unused()
     made.features[unused], made.target[unused] = 0.0, 0.0
     return OwnedRows(made.features, made.target, unused, why)
@@ -117,32 +127,32 @@ class KeptRows:
 
 def build_kept_rows(
     copy: Path,
-    features: Sequence[Feature],
+    features: Sequence[Input],
     target: Target,
     outside: Outside = Outside.REFUSE,
     renames: str = "",
+    embed: Embed = no_encoder,
 ) -> KeptRows:
     """`kept_rows` of the imported data set at `copy`; `FatalError` if that is damaged."""
-    return kept_rows(_read(copy, features, target, renames), features, target, outside)
+    return kept_rows(_read(copy, features, target, renames), features, target, outside, embed)
 
 
 def kept_rows(
     table: Table,
-    features: Sequence[Feature],
+    features: Sequence[Input],
     target: Target,
     outside: Outside = Outside.REFUSE,
+    embed: Embed = no_encoder,
 ) -> KeptRows:
     """`table_matrix`, with the rows that were left out for their gaps."""
     made = _matrix(table, features, target, outside)
+    made.check()
+    made.embed(embed)
+    made.check()
     left_out = made.left_out()
-    for fault in made.faults:
-        # Whatever else stands in a row that is left out is not looked at.
-        wrong = fault.rows & ~left_out
-        if wrong.any():
-            raise InputError(_why(table, dataclasses.replace(fault, rows=wrong)), fault.column)
     if not made.gaps:
         return KeptRows(made.features, made.target, left_out, "")
-    why = _why(table, made.gaps[0])
+    why = why_of(table, made.gaps[0])
     if left_out.all():
         raise InputError(f"no row is left of {table.file}: {why}", made.gaps[0].column)
     return KeptRows(made.features[~left_out], made.target[~left_out], left_out, why)
@@ -150,9 +160,10 @@ def kept_rows(
 
 def table_matrix(
     table: Table,
-    features: Sequence[Feature],
+    features: Sequence[Input],
     target: Target,
     outside: Outside = Outside.REFUSE,
+    embed: Embed = no_encoder,
 ) -> tuple[Numbers, Numbers]:
     """Features [kept, inputs] and target [kept], float64, of a table that has these columns.
 
@@ -166,12 +177,12 @@ def table_matrix(
     Raises `InputError` (the field is the column): columns missing, text where numbers belong, gaps
     that are neither filled nor left out, values not finite or outside, unknown words, no row left.
     """
-    kept = kept_rows(table, features, target, outside)
+    kept = kept_rows(table, features, target, outside, embed)
     return kept.features, kept.target
 
 
 def fit_rows(
-    table: Table, features: Sequence[Feature], target: Target, outside: Outside
+    table: Table, features: Sequence[Input], target: Target, outside: Outside
 ) -> tuple[Fault, ...]:
     """Every reason for which a row of the table is left out or does not fit, column by column.
 
@@ -181,18 +192,9 @@ def fit_rows(
     return (*made.gaps, *made.faults)
 
 
-def _read(copy: Path, features: Sequence[Feature], target: Target, renames: str) -> Table:
-    wanted = frozenset([*(feature.name for feature in features), target.name])
+def _read(copy: Path, features: Sequence[Input], target: Target, renames: str) -> Table:
+    wanted = frozenset([*column_names(features), target.name])
     return read_mapped(copy, renames, wanted)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Rows that cannot be used for one column's sake [rows], at least one; and what is allowed."""
-
-    column: str
-    rows: Flags
-    allowed: str
 
 
 @dataclass(slots=True)
@@ -208,6 +210,32 @@ class _Made:
     target: Numbers
     gaps: list[Fault] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    encoder: Encoder | None = None
+    cells: Cells | None = None
+
+    def embed(self, embed: Embed) -> None:
+        """Where an encoder makes the features: of every row that can be used, and of no other."""
+        if self.encoder is None or self.cells is None:
+            return
+        unused, _ = self.unused()
+        rows = np.flatnonzero(~unused)
+        made = embed(self.encoder, self.cells.of(rows)).astype(np.float64)
+        nothing = np.zeros(self.table.rows, dtype=np.bool_)
+        nothing[rows] = ~np.isfinite(made).all(axis=1)
+        if nothing.any():
+            allowed = "the encoder makes no features of it"
+            self.faults.append(Fault(self.encoder.columns[0], nothing, allowed))
+        self.features[rows] = made
+
+    def check(self) -> None:
+        """Raises InputError where a row does not fit that is not left out: whatever else stands in
+        a row that is left out is not looked at."""
+        left_out = self.left_out()
+        for fault in self.faults:
+            wrong = fault.rows & ~left_out
+            if wrong.any():
+                why = why_of(self.table, dataclasses.replace(fault, rows=wrong))
+                raise InputError(why, fault.column)
 
     def left_out(self) -> Flags:
         """Rows with a gap for which they are left out [rows]."""
@@ -224,7 +252,7 @@ class _Made:
         if not found.any():
             return found, ""
         first = min((*self.gaps, *self.faults), key=lambda fault: int(np.argmax(fault.rows)))
-        return found, _why(self.table, first)
+        return found, why_of(self.table, first)
 
     def note(self, column: str, rule: GapRule, gaps: Flags, wrong: Flags, allowed: str) -> None:
         """Note a column's rows with gaps that nothing fills, and those whose cells do not fit."""
@@ -239,9 +267,9 @@ class _Made:
             self.faults.append(Fault(column, wrong, allowed))
 
 
-def _matrix(table: Table, features: Sequence[Feature], target: Target, outside: Outside) -> _Made:
+def _matrix(table: Table, features: Sequence[Input], target: Target, outside: Outside) -> _Made:
     """`table_matrix` of all rows, with those that do not fit."""
-    _require_columns(table, [*(feature.name for feature in features), target.name])
+    _require_columns(table, features, target)
     made = _inputs(table, features, outside)
     if isinstance(target, ClassTarget):
         made.target = _places(made, target, target.classes)[0].astype(np.float64)
@@ -250,7 +278,7 @@ def _matrix(table: Table, features: Sequence[Feature], target: Target, outside: 
     return made
 
 
-def _inputs(table: Table, features: Sequence[Feature], outside: Outside) -> _Made:
+def _inputs(table: Table, features: Sequence[Input], outside: Outside) -> _Made:
     """The features of all rows, with those that do not fit; no target yet."""
     inputs = sum(feature.inputs for feature in features)
     if table.rows * inputs > params.MAX_MATRIX_CELLS:
@@ -263,6 +291,12 @@ def _inputs(table: Table, features: Sequence[Feature], outside: Outside) -> _Mad
     made = _Made(table, outside, x, np.zeros(0))
     waiting, at = _Waiting(x), 0
     for feature in features:
+        if isinstance(feature, Encoder):
+            made.encoder, made.cells = feature, cells_of(table, feature, outside)
+            rule = GapRule(feature.gaps, feature.missing)
+            for column in made.cells.columns:
+                made.note(column.name, rule, column.gaps, column.wrong, column.allowed)
+            return made  # it stands alone
         if isinstance(feature, NumberFeature):
             values, gaps = _scaled(made, feature)
             waiting.put(at, values)
@@ -311,7 +345,9 @@ class _Waiting:
         self._columns.clear()
 
 
-def _require_columns(table: Table, needed: Sequence[str]) -> None:
+def _require_columns(table: Table, features: Sequence[Input], target: Target | None) -> None:
+    needed = [*column_names(features), *([target.name] if target is not None else [])]
+    images = {n for each in features if isinstance(each, Encoder) for n in each.columns}
     present = set(table.order)
     missing = [name for name in needed if name not in present]
     if missing:
@@ -320,6 +356,8 @@ def _require_columns(table: Table, needed: Sequence[str]) -> None:
             missing[0],
         )
     for name in needed:
+        if name in table.images and name not in images:
+            raise InputError(f"{table.file}: the column holds images, which an encoder reads", name)
         if name in table.other:
             raise InputError(
                 f"{table.file}: the column is of kind {table.other[name]}; "
@@ -372,42 +410,3 @@ def _places(
         places = np.where(gaps, words.index(str(rule.fill)), places)
     made.note(name, rule, gaps, places < 0, allowed)
     return np.maximum(places, 0), gaps
-
-
-def _why(table: Table, fault: Fault) -> str:
-    """The fault of the first row that is wrong, and how many more there are."""
-    name, row = fault.column, int(np.argmax(fault.rows))
-    others = int(np.count_nonzero(fault.rows)) - 1
-    more = (
-        "" if not others else f"; so are {others} more rows" if others > 1 else "; so is 1 more row"
-    )
-    cell = f"{table.at(row)}: {_shown(table, name, row)}"
-    return f"{cell}; {fault.allowed}{more}{_hint(table, name, row)}"
-
-
-def _shown(table: Table, name: str, row: int) -> str:
-    text = table.texts.get(name)
-    if text is not None:
-        cell: str | None = text[row]
-        return "the cell is empty" if cell is None else f"{cell[:60]!r}"
-    value = table.numbers[name][row]
-    return "the cell is empty or NaN" if np.isnan(value) else f"{value:.17g}"
-
-
-#: What people write for numbers and is none, and what to do about it.
-_HINTS: Final = (
-    (re.compile(r".*[0-9] ?%"), "a percent sign makes it text: write the number alone"),
-    (re.compile(r"[\u2212\u2013].*"), "its sign is not the '-' of a keyboard: write that one"),
-    (re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*"), "a date is no number: write days since some day"),
-    (
-        re.compile(r"[+-]?[0-9.,' ]*[0-9][.,' ][0-9]+"),
-        "add the file with --decimal to read its marks",
-    ),
-)
-
-
-def _hint(table: Table, name: str, row: int) -> str:
-    text = table.texts.get(name)
-    cell = "" if text is None else text[row] or ""
-    found = next((words for shape, words in _HINTS if shape.fullmatch(cell)), "")
-    return f" ({found})" if found and number_of(cell) is None else ""

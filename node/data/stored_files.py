@@ -65,7 +65,17 @@ def _usable(kind: pl.DataType) -> bool:
     import polars as pl
 
     # A column without any value has the kind Null, and another once one row has one.
-    words = (pl.Null, pl.Boolean, pl.String, pl.Categorical, pl.Enum, pl.Date, pl.Datetime, pl.Time)
+    words = (
+        pl.Null,
+        pl.Boolean,
+        pl.String,
+        pl.Binary,
+        pl.Categorical,
+        pl.Enum,
+        pl.Date,
+        pl.Datetime,
+        pl.Time,
+    )
     return kind.is_numeric() or kind in words
 
 

@@ -4,8 +4,8 @@ A column of numbers is one whose file stores numbers (Parquet, .npz). Text stays
 looks like numbers: what a cell means is decided by a job's spec, cell by cell (node/data/cells.py),
 never by what else stands in its column. A missing number is NaN; a missing text is null.
 
-The copy is one .npz (docs/adr/0302): arrays of float64, and two for each column of text, its cells'
-bytes and how many each has.
+The copy is one .npz (docs/adr/0302): arrays of float64, and two for each column of text or images,
+its cells' bytes and how many each has.
 Jobs train on it, whatever happens to the file that it came from. Worker processes only: the daemon
 itself never imports numpy for data.
 """
@@ -54,10 +54,10 @@ class Table:
 
     `file` is the file's name as the user gave it. `lines` numbers the rows as the file does, from
     1: lines of a CSV, otherwise rows (`unit`). `texts` are stripped of blanks, and null where that
-    leaves nothing. `other` are columns of kinds that nothing here can use, by name, with their
-    kind. `marks` says which marks a number's text has here. `notes` is what the owner is told about
-    how the file was read, and `written` how it is written, as pairs of words; the copy keeps
-    neither.
+    leaves nothing. `images` are the bytes of image files, null where there is none. `other` are
+    columns of kinds that nothing here can use, by name, with their kind. `marks` says which marks a
+    number's text has here. `notes` is what the owner is told about how the file was read, and
+    `written` how it is written, as pairs of words; the copy keeps neither.
     """
 
     file: str
@@ -70,6 +70,7 @@ class Table:
     marks: Marks = Marks.PLAIN
     notes: tuple[str, ...] = ()
     written: tuple[tuple[str, str], ...] = ()
+    images: Mapping[str, pl.Series] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -82,6 +83,7 @@ class Table:
             lines=self.lines[start:stop],
             numbers={name: column[start:stop] for name, column in self.numbers.items()},
             texts={name: cells[start:stop] for name, cells in self.texts.items()},
+            images={name: cells[start:stop] for name, cells in self.images.items()},
         )
 
     def at(self, row: int) -> str:
@@ -142,13 +144,17 @@ class _Pieces(io.RawIOBase):
 def _described(table: Table, name: str) -> dict[str, str]:
     if name in table.other:
         return {"name": name, "kind": "other", "is": table.other[name]}
-    return {"name": name, "kind": "number" if name in table.numbers else "text"}
+    kind = "number" if name in table.numbers else "image" if name in table.images else "text"
+    return {"name": name, "kind": kind}
 
 
 def _arrays(table: Table, at: int, name: str) -> list[tuple[str, NDArray[Any]]]:
     if name in table.numbers:
         return [(f"c{at}", table.numbers[name])]
-    lengths, content = _joined(table.texts[name])
+    if name in table.images:
+        lengths, content = _strung(table.images[name])
+    else:
+        lengths, content = _joined(table.texts[name])
     return [(f"n{at}", lengths), (f"c{at}", content)]
 
 
@@ -173,6 +179,7 @@ def read_table(path: Path, wanted: frozenset[str] | None = None) -> Table:
 def _table(head: dict[str, Any], stored: Any, wanted: frozenset[str] | None) -> Table:
     numbers: dict[str, Numbers] = {}
     texts: dict[str, pl.Series] = {}
+    images: dict[str, pl.Series] = {}
     other: dict[str, str] = {}
     for index, column in enumerate(head["columns"]):
         name = column["name"]
@@ -182,8 +189,10 @@ def _table(head: dict[str, Any], stored: Any, wanted: frozenset[str] | None) -> 
             continue
         elif column["kind"] == "number":
             numbers[name] = stored[f"c{index}"]
+        elif column["kind"] == "image":
+            images[name] = _parted(stored[f"n{index}"], stored[f"c{index}"], text=False)
         else:
-            texts[name] = _parted(stored[f"n{index}"], stored[f"c{index}"])
+            texts[name] = _parted(stored[f"n{index}"], stored[f"c{index}"], text=True)
     order = tuple(column["name"] for column in head["columns"])
     return Table(
         head["file"],
@@ -194,6 +203,7 @@ def _table(head: dict[str, Any], stored: Any, wanted: frozenset[str] | None) -> 
         order,
         other,
         Marks(head["marks"]),
+        images=images,
     )
 
 
@@ -212,16 +222,22 @@ def _joined(cells: pl.Series) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     return lengths.astype(small), np.frombuffer(content, np.uint8)
 
 
-def _parted(lengths: NDArray[Any], content: NDArray[np.uint8]) -> pl.Series:
+def _strung(cells: pl.Series) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    """The same of images. There are few, and each is large."""
+    images = [b"" if image is None else image for image in cells.to_list()]
+    lengths = np.array([len(image) for image in images], np.uint64)
+    return lengths, np.frombuffer(b"".join(images), np.uint8)
+
+
+def _parted(lengths: NDArray[Any], content: NDArray[np.uint8], text: bool) -> pl.Series:
     import nanoarrow as na
     import polars as pl
 
     places = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=places[1:])
     if places[-1] != len(content):
-        raise ValueError(f"{places[-1]} bytes of text are expected and {len(content)} there")
+        raise ValueError(f"{places[-1]} bytes of cells are expected and {len(content)} there")
     filled = np.packbits(lengths > 0, bitorder="little")
-    array = na.c_array_from_buffers(
-        na.large_string(), len(lengths), [filled, places, content], null_count=-1
-    )
+    kind = na.large_string() if text else na.large_binary()
+    array = na.c_array_from_buffers(kind, len(lengths), [filled, places, content], null_count=-1)
     return pl.Series(array)

@@ -72,6 +72,10 @@ class RowRefused(InputError):
         return RowRefused, (self.index, self.reason)
 
 
+def _raised(error: RowRefused) -> None:
+    raise error
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a package holds, as its confined process told: words of somebody else's, for people.
@@ -108,26 +112,29 @@ def embed(
     recipe: Encoder,
     cells: Sequence[Cell],
     progress: Callable[[int, int], None] = lambda done, total: None,
+    refused: Callable[[RowRefused], None] = _raised,
 ) -> NDArray[np.float32]:
     """`[rows, size]`: each cell's features, in order; `progress` hears of rows done and of all.
 
     A row's numbers follow from its own cell, the recipe and the package alone, to the last bit, on
     one machine with one set of libraries. Raises InputError if the package is not the recipe's or
-    not allowed, RowRefused for the first cell that cannot be embedded, EncoderFailed.
+    not allowed, RowRefused for the first cell that cannot be embedded, EncoderFailed. Where
+    `refused` does not raise what it hears, such a cell's row is NaN, and the others go on.
     """
     manifest = manifest_of(package)
     if unfit := manifest.unfit(recipe):
         raise InputError(unfit, "encoder")
-    rows = np.empty((len(cells), recipe.size), dtype=np.float32)
+    rows = np.full((len(cells), recipe.size), np.nan, dtype=np.float32)
     with _running(package, rows=len(cells)) as process:
         process.start(encode(recipe))
-        done = 0
-        for batch in _batches(cells, recipe):
-            process.ask(batch)
-            for _ in batch:
-                rows[done] = process.row(done, recipe.size)
-                done += 1
-            progress(done, len(cells))
+        for batch in _batches(cells, recipe, refused):
+            process.ask([packed for _, packed in batch])
+            for index, _ in batch:
+                try:
+                    rows[index] = process.row(index, recipe.size)
+                except RowRefused as error:
+                    refused(error)
+            progress(batch[-1][0] + 1, len(cells))
     return rows
 
 
@@ -235,17 +242,24 @@ def _import_path() -> list[str]:
     return [str(Path(each or ".").resolve()) for each in sys.path]
 
 
-def _batches(cells: Sequence[Cell], recipe: Encoder) -> Iterator[list[Any]]:
-    """Cells as they are sent, a few at once. Raises RowRefused for one that is of another kind."""
-    batch: list[Any] = []
+def _batches(
+    cells: Sequence[Cell], recipe: Encoder, refused: Callable[[RowRefused], None]
+) -> Iterator[list[tuple[int, Any]]]:
+    """Cells as they are sent, a few at once, each behind its place; `refused` hears of one that is
+    of another kind."""
+    batch: list[tuple[int, Any]] = []
     size = 0
     for index, cell in enumerate(cells):
-        packed = _packable(index, cell, recipe)
+        try:
+            packed = _packable(index, cell, recipe)
+        except RowRefused as error:
+            refused(error)
+            continue
         length = len(packed) * (1 if isinstance(packed, bytes) else 4)
         if batch and (len(batch) == _ROWS or size + length > _BYTES):
             yield batch
             batch, size = [], 0
-        batch.append(packed)
+        batch.append((index, packed))
         size += length
     if batch:
         yield batch

@@ -6,6 +6,7 @@
     blobs/             content-addressed, served to peers (node/store/blobs.py)
     datasets/          imported private data, never served (node/data/datasets.py)
     gradients/         noisy gradients of running jobs, never served (node/privacy/draws.py)
+    encoders/          which encoders are known (node/perform/encoders/keeping.py)
     keys/              sealed keys (node/home/keys.py)
     control.sock       the control socket, or a link to it
     assay.lock         held by the running daemon; names its process
@@ -80,6 +81,10 @@ class Home:
     @property
     def gradients(self) -> Path:
         return self.path / "gradients"
+
+    @property
+    def encoders(self) -> Path:
+        return self.path / "encoders"
 
     @property
     def keys(self) -> Path:

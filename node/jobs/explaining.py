@@ -101,7 +101,7 @@ async def _measured(
 ) -> list[r.ExplainedRule]:
     """What the policy does not say: whether the rows fit, and whether the budget holds the job."""
     spec = machine.context.spec
-    found = await fit(services, dataset.name, spec, owner=True)
+    found = await fit(services, dataset.name, spec, owner=True, idle=True)
     why = found.refused
     told = why or found.unused or f"all {found.rows} rows can be used"
     data = r.ExplainedRule("data", None, "impossible" if why else "passes", told)

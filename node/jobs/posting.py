@@ -17,6 +17,7 @@ from node.jobs import paying
 from node.perform import publishing
 from node.perform.chain import post_intent
 from node.perform.compute import dataset_rows, key_name, misfit
+from node.perform.encoders import fetching
 from node.store import catalogue, jobs, records, versions
 from node.store.store import Transaction
 from node.work import tasks
@@ -67,6 +68,7 @@ class Posting:
     ) -> Posted:
         services = self._services
         draft = parse_toml(text, no_noise, services.tokens())
+        fetching.require(services, draft.terms)
         await services.chain.check()
         paying.refuse(await paying.plan(services, draft.terms, max_fee))
         terms = draft.terms

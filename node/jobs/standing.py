@@ -201,6 +201,7 @@ _DECLINED: Final[dict[DeclinedTerm, str]] = {
     DeclinedTerm.ROUNDS: "too many rounds",
     DeclinedTerm.SECONDS: "contribute_seconds too short",
     DeclinedTerm.SUMS: "publishes sums of blocks without noise",
+    DeclinedTerm.ENCODER: "another encoder",
 }
 
 

@@ -7,13 +7,14 @@ import hmac
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
 from node.engine.engine import Wanted
 from node.engine.services import Services
 from node.perform import dealt, proving
+from node.perform.encoders import fetching
 from node.perform.sealing import attempt_of, mask_name
 from node.privacy import draws as gradients
 from node.privacy import ledger as privacy_ledger
@@ -22,11 +23,11 @@ from node.store import catalogue, jobs, records, versions
 from node.store.blobs import BlobLost, BlobRef
 from node.store.store import Transaction
 from node.work import apply as apply_tasks
+from node.work import embedding, tasks
 from node.work import noisy as noisy_tasks
 from node.work import sealed as sealed_tasks
 from node.work import secagg as secagg_tasks
-from node.work import tasks
-from node.workers.compute import WorkerDied, in_worker
+from node.workers.compute import WorkerDied, in_worker, run_followed
 from protocol import params
 from protocol.books.enrolment import block_members
 from protocol.errors import FatalError, InputError, Malformed, PeerError
@@ -320,7 +321,8 @@ async def dataset_rows(services: Services, name: str) -> tasks.Rows:
     dataset = await services.store.read(lambda tx: catalogue.load_dataset(tx, name))
     if dataset is None:
         raise InputError(f"the data set {name!r} is gone; add it again", "dataset")
-    return tasks.Rows(services.home.datasets, dataset.digest, name, dataset.renames)
+    encoders = embedding.Encoders(services.home.blobs)
+    return tasks.Rows(services.home.datasets, dataset.digest, name, dataset.renames, encoders)
 
 
 async def _used_rows(services: Services, job: bytes, name: str) -> tasks.Rows:
@@ -328,7 +330,8 @@ async def _used_rows(services: Services, job: bytes, name: str) -> tasks.Rows:
     used = await services.store.read(lambda tx: versions.use_of(tx, job))
     if used is None or used.dataset != name:  # joined before versions were kept
         return await dataset_rows(services, name)
-    return tasks.Rows(services.home.datasets, used.digest, name, used.renames)
+    encoders = embedding.Encoders(services.home.blobs)
+    return tasks.Rows(services.home.datasets, used.digest, name, used.renames, encoders)
 
 
 async def misfit(services: Services, name: str, terms: Terms, *, owner: bool) -> str:
@@ -350,15 +353,28 @@ class Fit:
     unused: str = ""
 
 
-async def fit(services: Services, name: str, terms: Terms, *, owner: bool) -> Fit:
+async def fit(
+    services: Services, name: str, terms: Terms, *, owner: bool, idle: bool = False
+) -> Fit:
     """Hold a data set against a job.
 
     Asked before an owner enrols, because an owner that cannot train would hold up its whole block,
-    every round.
+    every round. `idle`: an encoder is not run for it, and only its cells are looked at.
     """
+
+    def tell(line: str) -> None:
+        log.info("%s, for the job %r: %s", name, terms.title, line)
+
     rows = await dataset_rows(services, name)
+    if idle:
+        rows = replace(rows, encoders=embedding.Encoders(services.home.blobs, idle=True))
     try:
-        found = await in_worker(services.compute, tasks.fits, rows, terms, owner)
+        if idle or terms.encoder is None:
+            found = await in_worker(services.compute, tasks.fits, rows, terms, owner)
+        else:  # it takes as long as the network does, and no round waits for it
+            place = services.home.datasets
+            given = rows, terms, owner
+            found = await run_followed(services.compute, place, tell, tasks.fits, *given)
     except InputError as error:
         return Fit(str(error))
     return Fit("", found.rows, found.usable, found.why)
@@ -366,7 +382,8 @@ async def fit(services: Services, name: str, terms: Terms, *, owner: bool) -> Fi
 
 async def owner_fit(services: Services, name: str, job: bytes, spec: JobSpec) -> Fit:
     """The same for an owner, kept for its eyes: `assay jobs` shows it."""
-    found = await fit(services, name, spec, owner=True)
+    why = await fetching.ready(services, job, spec)
+    found = Fit(why) if why else await fit(services, name, spec, owner=True)
     if found.unused:
         log.warning("%s, for the job %r: %s", name, spec.title, found.unused)
     why = found.refused or found.unused

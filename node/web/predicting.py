@@ -65,7 +65,13 @@ class Predicting:
                 reading = declared(*written, header, names)
                 async with open_compute() as compute:
                     told = await compute.run(
-                        asked.predict, Path(found["path"]), path, reading, out, False
+                        asked.predict,
+                        Path(found["path"]),
+                        path,
+                        reading,
+                        out,
+                        False,
+                        self._page.home.blobs,
                     )
             except (AssayError, Failure) as error:
                 lost = form.file is not None

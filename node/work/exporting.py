@@ -10,6 +10,7 @@ from node.store.blobs import BlobRef
 from node.work import sealed as sealed_tasks
 from node.work import tasks
 from node.work.tasks import Work, get
+from protocol.spec.encoder import Encoder
 from protocol.spec.gaps import gap_rule
 from protocol.spec.job import Terms
 from protocol.spec.parts import CategoryFeature, ClassTarget, Feature, NumberFeature
@@ -51,7 +52,11 @@ def input_arrays(terms: Terms) -> dict[str, NDArray[Any]]:
     (empty for a number), and the range of a number (0 to 1 for a word)."""
     import numpy as np
 
-    told = [each for feature in terms.features for each in _inputs_of(feature)]
+    told = [
+        each
+        for feature in terms.features
+        for each in ([] if isinstance(feature, Encoder) else _inputs_of(feature))
+    ]
     return {
         "columns": np.array([column for column, _, _, _ in told]),
         "words": np.array([word for _, word, _, _ in told]),

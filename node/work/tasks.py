@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import math
 import secrets
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from node.data.datasets import load_kept_rows, load_matrix, load_owned_rows
 from node.store.blobs import BlobRef, Blobs
+from node.work.embedding import Encoders
 from protocol import params
 from protocol.errors import InputError
 from protocol.layout.noise import noise_clip
-from protocol.spec.gaps import Missing, gap_rule
+from protocol.spec.encoder import column_rules
+from protocol.spec.gaps import Missing
 from protocol.spec.job import Envelope, JobSpec, Terms, decode_spec
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 Facts = tuple[tuple[str, float], ...]
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -43,12 +48,22 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A local data set: its imported copy, what messages call it, and its owner's column map."""
+    """A local data set: its imported copy, what messages call it, its owner's column map, and the
+    encoders that may make its features (None: none can)."""
 
     directory: Path
     digest: bytes
     name: str
     renames: str = ""
+    encoders: Encoders | None = None
+
+    def load(self, by: Callable[..., T], terms: Terms) -> T:
+        """A job's view of them, `by` a function of node.data.datasets that loads one. An encoder is
+        run, and what it makes is kept."""
+        given = self.directory, self.digest, self.name, terms, self.renames
+        if terms.encoder is None or self.encoders is None:
+            return by(*given)
+        return by(*given, embed=self.encoders.embed(self.directory, self.digest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +106,18 @@ class Fitted:
     why: str
 
 
-def fits(rows: Rows, terms: Terms, owner: bool) -> Fitted:
+def fits(rows: Rows, terms: Terms, owner: bool, place: Path | None = None) -> Fitted:
     """Check that a job could train on these rows and, if it is posted already, encrypt to its key.
     Raises InputError, which is for the data's owner alone.
 
     An owner in a job with noise takes part whatever its rows hold (node.data.matrix.owned_rows).
     Without noise every row must fit, but for those that the spec leaves out for their gaps. What
     comes back tells the owner alone how many rows are used, and why not the others.
+
+    Leaves lines of how far it is at `place` (node.workers.progress): an encoder takes its time.
     """
+    if rows.encoders is not None:
+        rows = replace(rows, encoders=replace(rows.encoders, told=place))
     if isinstance(terms, JobSpec) and terms.encryption.envelope is Envelope.PAILLIER:
         _ = envelope_of(terms).public  # n and h: what the spec's own checks leave open
     if isinstance(terms, JobSpec) and terms.privacy.sealed:
@@ -107,13 +126,13 @@ def fits(rows: Rows, terms: Terms, owner: bool) -> Fitted:
         key_proof.verify(envelope_of(terms).public, terms.proof)
     why, unused = "", 0
     if owner and terms.privacy.noisy:
-        held = load_owned_rows(rows.directory, rows.digest, rows.name, terms, rows.renames)
+        held = rows.load(load_owned_rows, terms)
         x = held.features
         unused = int(held.unused.sum())
         if held.why:
             why = f"{unused} of {len(x)} rows cannot be used: {held.why}"
     else:
-        kept = load_kept_rows(rows.directory, rows.digest, rows.name, terms, rows.renames)
+        kept = rows.load(load_kept_rows, terms)
         x, unused = kept.features, int(kept.left_out.sum())
         if kept.why:
             count = len(kept.left_out)
@@ -245,6 +264,21 @@ def feature_map_of(spec: JobSpec) -> FeatureMap:
     )
 
 
+def mapped(spec: JobSpec, x: Floats) -> Floats:
+    """What a spec's model is trained on: the features of a sealed model, which its public map makes
+    of the inputs; inputs themselves of an open one, an encoder's scaled down to norm 1."""
+    if spec.privacy.sealed:
+        return feature_map_of(spec).rows(x)
+    return x if spec.encoder is None else in_ball(x)
+
+
+def in_ball(x: Floats) -> Floats:
+    """Rows of an encoder's numbers, each scaled down to norm 1 where it is longer."""
+    from protocol.arith.learning.feature_map import FeatureMap, MapKind
+
+    return FeatureMap(MapKind.ENCODER, x.shape[1], 0, 0.0, 0.0, 0.0, 1.0, b"").rows(x)
+
+
 def training_of(spec: JobSpec) -> Training:
     """The spec's training as the kernels take it. Sealed contributions are moves: the requester
     takes them as they are."""
@@ -296,15 +330,16 @@ def matrix_of(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats]:
     its daemon. A sealed model's rows are features: what its public map makes of the inputs.
     """
     spec = _spec(spec_bytes)
-    x, y = load_matrix(rows.directory, rows.digest, rows.name, spec, rows.renames)
-    return (feature_map_of(spec).rows(x), y) if spec.privacy.sealed else (x, y)
+    x, y = rows.load(load_matrix, spec)
+    return mapped(spec, x), y
 
 
 def left_out(spec: JobSpec, rows: Rows) -> int:
     """How many rows `matrix_of` leaves out for their gaps."""
-    if all(gap_rule(c).missing is not Missing.DROP_ROW for c in (*spec.features, spec.target)):
+    rules = column_rules(spec.features, spec.target)
+    if all(rule.missing is not Missing.DROP_ROW for _, rule in rules):
         return 0
-    kept = load_kept_rows(rows.directory, rows.digest, rows.name, spec)
+    kept = rows.load(load_kept_rows, spec)
     return int(kept.left_out.sum())
 
 
@@ -315,9 +350,7 @@ def noised_rows(spec_bytes: bytes, rows: Rows) -> tuple[Floats, Floats, Flags]:
     No value in them keeps the owner out, and none changes what is computed for how many rows: a row
     that cannot be used is zeros, which are sampled and computed like any other and add nothing."""
     spec = _spec(spec_bytes)
-    held = load_owned_rows(rows.directory, rows.digest, rows.name, spec, rows.renames)
-    if not spec.privacy.sealed:
-        return held.features, held.target, ~held.unused
-    features = feature_map_of(spec).rows(held.features)
+    held = rows.load(load_owned_rows, spec)
+    features = mapped(spec, held.features)
     features[held.unused] = 0.0
     return features, held.target, ~held.unused

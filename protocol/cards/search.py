@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from protocol.spec.encoder import Encoder
 from protocol.spec.job import Terms
 from protocol.spec.parts import CategoryFeature, ClassTarget, NumberFeature, NumberTarget
 from protocol.wire.cards import Card, CardColumn, ColumnKind
@@ -71,10 +72,12 @@ def meet(cards: Iterable[Card], terms: Terms) -> Meeting:
 
 def _has_columns(card: Card, terms: Terms) -> bool:
     by_name = {column.name: column for column in card.columns}
+    if any(name not in by_name for name in terms.columns):
+        return False
     for wanted in (*terms.features, terms.target):
-        column = by_name.get(wanted.name)
-        if column is None:
-            return False
+        if isinstance(wanted, Encoder):
+            continue  # a card does not say which columns are texts
+        column = by_name[wanted.name]
         if isinstance(wanted, NumberFeature | NumberTarget):
             if column.kind is not ColumnKind.NUMBER:
                 return False

@@ -219,14 +219,7 @@ NEWS: dict[Role, frozenset[type[Any]]] = {
         }
     ),
     Role.REQUESTER: frozenset(
-        {
-            inputs.Tick,
-            inputs.BlobArrived,  # a sum that is owed comes in any phase
-            inputs.ChainHead,
-            inputs.ChainBlockHash,
-            inputs.InitialModelMade,
-            Refuse,
-        }
+        {inputs.Tick, inputs.ChainHead, inputs.ChainBlockHash, inputs.InitialModelMade, Refuse}
     ),
 }
 

@@ -37,6 +37,7 @@ MAX_NO_NOISE_JOBS: Final = 10_000
 
 Accounts = Annotated[tuple[Address, ...], Size(0, params.MAX_POLICY_ENTRIES)]
 Purpose = Annotated[str, Size(1, 32)]
+Digest = Annotated[bytes, Size(32)]
 
 
 class Accept(StrEnum):
@@ -66,6 +67,7 @@ class Policy(Wire):
     terms its spec does not meet (unmet.py). `payout`: receives what the dataset earns;
     empty for the home's own setting. It binds jobs that are taken from then on. `published_sums`:
     jobs without noise are taken that publish the sums of blocks when they end (merit_by "worth").
+    `encoders`: the packages, by digest, that jobs may have run on this owner's machine.
     """
 
     decided: bool
@@ -93,6 +95,7 @@ class Policy(Wire):
     explain_refusals: bool
     payout: Annotated[bytes, Size(0, ADDRESS_BYTES)]
     published_sums: bool
+    encoders: Annotated[tuple[Digest, ...], Size(0, params.MAX_POLICY_ENTRIES)]
 
     def __post_init__(self) -> None:
         Wire.__post_init__(self)
@@ -102,6 +105,7 @@ class Policy(Wire):
             ("blocked", self.blocked),
             ("known", self.known),
             ("trusted", self.trusted),
+            ("encoders", self.encoders),
         )
         for name, entries in lists:
             if list(entries) != sorted(set(entries)):
@@ -142,4 +146,5 @@ class Policy(Wire):
             explain_refusals=False,
             payout=b"",
             published_sums=False,
+            encoders=(),
         )

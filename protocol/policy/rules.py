@@ -255,6 +255,17 @@ def _epsilon(case: Case) -> str | None:
     return f"it costs epsilon {epsilon:g}; the policy allows {case.policy.epsilon:g} over all jobs"
 
 
+def _encoders(case: Case) -> str | None:
+    encoder = case.spec.encoder
+    if encoder is None or encoder.digest in case.policy.encoders:
+        return None
+    # A network is somebody else's program: it is not even fetched before its owner's word.
+    return (
+        "its features are made by an encoder that the policy does not name "
+        f"(encoders={encoder.digest.hex()} would allow it)"
+    )
+
+
 # --- what waits for a person
 
 
@@ -379,6 +390,7 @@ RULES: Final = (
     Rule("published_sums", Breach.RULED_OUT, _published_sums),
     Rule("no_noise_jobs", Breach.RULED_OUT, _no_noise_jobs),
     Rule("epsilon", Breach.RULED_OUT, _epsilon),
+    Rule("encoders", Breach.RULED_OUT, _encoders),
     Rule("token", Breach.WAITS, _token),
     Rule("price_floor", Breach.WAITS, _price),
     Rule("purposes", Breach.WAITS, _purpose),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -176,6 +177,13 @@ def _purposes(value: Value) -> tuple[str, ...]:
 
 def _accounts(value: Value) -> tuple[bytes, ...]:
     return tuple(sorted({parse_address(entry) for entry in _entries(value)}))
+
+
+def _digests(value: Value) -> tuple[bytes, ...]:
+    found = [re.fullmatch("(0x)?([0-9a-f]{64})", entry) for entry in _entries(value)]
+    if not all(found):
+        raise _Unfit
+    return tuple(sorted({bytes.fromhex(each[2]) for each in found if each is not None}))
 
 
 def _token(value: Value) -> bytes:
@@ -371,6 +379,14 @@ _TERMS: Final[Mapping[str, _Term]] = {
             "(timing.finality_blocks)",
             _whole(0, params.MAX_FINALITY_BLOCKS),
             _same,
+        ),
+        _Term(
+            "encoders",
+            f"a list of at most {params.MAX_POLICY_ENTRIES} digests, 64 hex digits each",
+            "networks that jobs may have run on your texts or images, in a confined process; "
+            "none unless you name it",
+            _digests,
+            lambda value: tuple(each.hex() for each in value),
         ),
         _Term(
             "payout",

@@ -26,6 +26,7 @@ _NAMED: Final[Mapping[str, DeclinedTerm]] = {
     "finality_least": DeclinedTerm.FINALITY,
     "max_rounds": DeclinedTerm.ROUNDS,
     "min_contribute_seconds": DeclinedTerm.SECONDS,
+    "encoders": DeclinedTerm.ENCODER,
 }
 
 

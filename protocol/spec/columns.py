@@ -1,4 +1,4 @@
-"""The columns of a job's file: `[[features]]` and `[target]`, with their shorthands."""
+"""The columns of a job's file: `[[features]]` or `[encoder]`, `[target]`, and their shorthands."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from protocol import params
 from protocol.errors import InputError
+from protocol.spec.encoder import Encoder, Input
 from protocol.spec.gaps import (
     GapCategoryFeature,
     GapClassTarget,
@@ -31,6 +32,16 @@ _SPAN: Final = re.compile(r"\{([0-9]{1,6})\.\.([0-9]{1,6})\}")
 _NAME: Final = typing.get_type_hints(NumberFeature, include_extras=True)["name"]
 #: What `missing` may say besides a value.
 _RULES: Final = (str(Missing.REFUSE), str(Missing.DROP_ROW))
+_NUMBERS: Final = "1 or 3 numbers, one for each channel"
+#: What an [encoder] may leave out.
+_ENCODER: Final[Mapping[str, Any]] = {
+    "max_tokens": 0,
+    "width": 0,
+    "height": 0,
+    "channels": 0,
+    "low": 0.0,
+    "high": 0.0,
+}
 _LIST: Final = "a list of names, or a pattern such as 'pixel_{0..63}'"
 
 
@@ -61,7 +72,48 @@ def expand_names(pattern: str, limit: int) -> tuple[str, ...]:
     )
 
 
-def read_features(reader: Reader, value: object) -> tuple[tuple[Feature, ...], list[int]] | None:
+def read_encoder(reader: Reader, value: object) -> tuple[tuple[Input, ...], list[int]] | None:
+    """`[encoder]`, which stands in the place of all [[features]]."""
+    table = reader.table(value, "encoder")
+    if table is None:
+        return None
+    alone = ("digest", "columns", "mean", "deviation", "gaps", "missing")
+    told = ("package_bytes", "kind", "pooling", "size", *_ENCODER)
+    reader.unknown(table, (*alone, *told), "encoder")
+    before = len(reader.problems)
+    values = reader.values(Encoder, table, "encoder", _ENCODER, told)
+    digest = _digest(reader, table.get("digest"))
+    columns = _labels(reader, table.get("columns"), "encoder.columns", params.MAX_FEATURES)
+    more = {name: _channels(reader, table, name) for name in ("mean", "deviation")}
+    rules = _gap_rules(reader, table, "encoder", "nothing stands for a text or an image")
+    if values is None or rules is None or len(reader.problems) > before:
+        return None
+    made = reader.build(
+        Encoder, {"digest": digest, "columns": columns} | values | more | rules, "encoder"
+    )
+    return None if made is None else ((made,), [0])
+
+
+def _digest(reader: Reader, value: object) -> bytes:
+    """The 32 bytes that 64 hex digits are."""
+    if isinstance(value, str) and re.fullmatch("(0x)?[0-9a-f]{64}", value):
+        return bytes.fromhex(value.removeprefix("0x"))
+    given = "is missing" if value is None else f"is {shown(value)}"
+    reader.wrong("encoder.digest", f"{given}; 64 hex digits are needed, as assay encoder list says")
+    return b""
+
+
+def _channels(reader: Reader, table: Mapping[str, Any], name: str) -> tuple[float, ...]:
+    value = table.get(name, [])
+    if not isinstance(value, list) or len(value) > 3:
+        reader.wrong(f"encoder.{name}", f"is {shown(value)}; allowed is {_NUMBERS}")
+        return ()
+    path = f"encoder.{name}"
+    found = [reader.attempt(f"{path}[{k}]", read, float, one) for k, one in enumerate(value)]
+    return tuple(0.0 if one is None else one for one in found)
+
+
+def read_features(reader: Reader, value: object) -> tuple[tuple[Input, ...], list[int]] | None:
     """The features, and for each of them the entry of the file that it stands in."""
     if not isinstance(value, list) or not value:
         given = "is missing" if value is None else f"is {shown(value)}"
@@ -188,17 +240,21 @@ def _feature_gaps(reader: Reader, table: Mapping[str, Any], path: str) -> dict[s
 
 def _target_gaps(reader: Reader, table: Mapping[str, Any]) -> dict[str, Any] | None:
     """The same for the target, whose gaps cannot be filled."""
+    rules = _gap_rules(reader, table, "target", "nothing stands for a target")
+    return {} if rules == {"gaps": (), "missing": Missing.REFUSE} else rules
+
+
+def _gap_rules(
+    reader: Reader, table: Mapping[str, Any], path: str, why: str
+) -> dict[str, Any] | None:
+    """Gaps of what nothing fills, because of `why`; None: a problem was noted."""
     given = table.get("missing", str(Missing.REFUSE))
-    gaps = _gap_words(reader, table, "target")
+    gaps = _gap_words(reader, table, path)
     if given not in _RULES:
-        found = f"is {shown(given)}; allowed is 'refuse' or 'drop-row': nothing stands for a target"
-        reader.wrong("target.missing", found)
+        found = f"is {shown(given)}; allowed is 'refuse' or 'drop-row': {why}"
+        reader.wrong(joined(path, "missing"), found)
         return None
-    if gaps is None:
-        return None
-    if given == Missing.REFUSE and not gaps:
-        return {}
-    return {"gaps": gaps, "missing": Missing(given)}
+    return None if gaps is None else {"gaps": gaps, "missing": Missing(given)}
 
 
 def _gap_words(reader: Reader, table: Mapping[str, Any], path: str) -> tuple[str, ...] | None:

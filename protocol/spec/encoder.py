@@ -9,15 +9,15 @@ digest and run it on their own machine, row by row. docs/spec/job.md, 'Encoders'
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from protocol import params
 from protocol.spec.checks import Fault, distinct
-from protocol.spec.gaps import GapWords, Missing
-from protocol.spec.parts import Name, Part
+from protocol.spec.gaps import GapRule, GapWords, Missing, gap_rule
+from protocol.spec.parts import Feature, Name, Part, Target
 from protocol.wire.codec import Range, Size
 
 
@@ -127,3 +127,48 @@ class Encoder(Part):
                 yield Fault("high", f"{found}; low < high, both of at most 3e+38, are needed")
         elif self.low or self.high:
             yield Fault("high", f"is given; an encoder of {self.kind} has no range")
+
+
+#: What a spec's features may be.
+Input: TypeAlias = Feature | Encoder
+
+
+def column_names(features: Sequence[Input]) -> tuple[str, ...]:
+    """The columns that features are made of, in order."""
+    return tuple(
+        name
+        for feature in features
+        for name in (feature.columns if isinstance(feature, Encoder) else (feature.name,))
+    )
+
+
+def column_rules(features: Sequence[Input], target: Target) -> Iterator[tuple[str, GapRule]]:
+    """What becomes of the gaps of each column of a spec, by its name."""
+    for feature in features:
+        if isinstance(feature, Encoder):
+            rule = GapRule(feature.gaps, feature.missing)
+            yield from ((name, rule) for name in feature.columns)
+        else:
+            yield feature.name, gap_rule(feature)
+    yield target.name, gap_rule(target)
+
+
+def feature_faults(features: Sequence[Input], target: str, encoded: bool) -> Iterator[Fault]:
+    """Faults between a spec's features. An encoder stands alone, and `encoded` says that one does;
+    no two columns have one name; inputs are not too many."""
+    encoders = sum(isinstance(feature, Encoder) for feature in features)
+    if encoders and len(features) > 1:
+        yield Fault("features", "hold an encoder and other columns; an encoder stands alone")
+    elif encoders and not encoded:
+        yield Fault("model.map", "must be 'encoder': the features are an encoder's")
+    elif encoded and not encoders:
+        yield Fault("model.map", "is encoder; write [encoder] in the place of [[features]]")
+    seen: set[str] = set()
+    for i, name in enumerate(column_names(features)):
+        if name in seen and not encoders:
+            yield Fault(f"features[{i}].name", f"another feature is {name!r} already")
+        seen.add(name)
+    if target in seen:
+        yield Fault("target.name", f"a feature is {target!r} already")
+    if (inputs := sum(feature.inputs for feature in features)) > params.MAX_INPUTS:
+        yield Fault("features", f"make {inputs} inputs, {params.MAX_INPUTS} are allowed")

@@ -19,6 +19,7 @@ from protocol.layout.noise import check_resolution
 from protocol.layout.packing import Packing, model_bytes
 from protocol.layout.sealed import SealedLayout
 from protocol.spec.checks import Fault, least_threshold, printable, slug
+from protocol.spec.encoder import Encoder, column_names, feature_faults
 from protocol.spec.gaps import (
     GapCategoryFeature,
     GapClassTarget,
@@ -93,7 +94,9 @@ class Terms(Part):
     title: Annotated[str, Size(1, params.MAX_TITLE_BYTES)]
     purpose: Annotated[str, Size(1, 32)]
     features: Annotated[
-        tuple[NumberFeature | CategoryFeature | GapNumberFeature | GapCategoryFeature, ...],
+        tuple[
+            NumberFeature | CategoryFeature | GapNumberFeature | GapCategoryFeature | Encoder, ...
+        ],
         Size(1, params.MAX_FEATURES),
     ]
     outside: Outside
@@ -109,7 +112,8 @@ class Terms(Part):
     def faults(self) -> Iterator[Fault]:
         yield from printable("title", self.title)
         yield from slug("purpose", self.purpose)
-        yield from self._feature_faults()
+        encoded = self.model.map is FeatureMap.ENCODER
+        yield from feature_faults(self.features, self.target.name, encoded)
         sealed = tuple(sealed_faults(self))
         yield from sealed
         if not sealed:
@@ -142,7 +146,8 @@ class Terms(Part):
     def feature_count(self) -> int:
         """Numbers of a row that a sealed model multiplies: its inputs, or what its map makes of
         them, and one more for a bias."""
-        mapped = self.model.map_width if self.model.map is not FeatureMap.NONE else self.inputs
+        random = self.model.map not in (FeatureMap.NONE, FeatureMap.ENCODER)
+        mapped = self.model.map_width if random else self.inputs
         return mapped + (self.model.bias > 0.0)
 
     @property
@@ -164,7 +169,12 @@ class Terms(Part):
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns that a dataset must have: the features, then the target."""
-        return (*(feature.name for feature in self.features), self.target.name)
+        return (*column_names(self.features), self.target.name)
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """The network that makes the features, where one does."""
+        return self.features[0] if isinstance(self.features[0], Encoder) else None
 
     @property
     def packing(self) -> Packing:
@@ -251,17 +261,6 @@ class Terms(Part):
         """The L2 norm, in steps of the wire's grid, that contributions prove to keep. Raises
         InputError, naming what would do, where it is beyond what can be proven."""
         return largest_norm(self)
-
-    def _feature_faults(self) -> Iterator[Fault]:
-        seen: set[str] = set()
-        for i, feature in enumerate(self.features):
-            if feature.name in seen:
-                yield Fault(f"features[{i}].name", f"another feature is {feature.name!r} already")
-            seen.add(feature.name)
-        if self.target.name in seen:
-            yield Fault("target.name", f"a feature is {self.target.name!r} already")
-        if self.inputs > params.MAX_INPUTS:
-            yield Fault("features", f"make {self.inputs} inputs, {params.MAX_INPUTS} are allowed")
 
     def _model_faults(self) -> Iterator[Fault]:
         family = self.model.family

@@ -39,17 +39,19 @@ def unsealable(family: Family) -> str:
     """Why a family cannot be sealed, and which can."""
     return (
         f"is {family}; sealed models are linear in their weights: {', '.join(SEALABLE)}, on the "
-        "inputs or on a public map of them (model.map = fourier or dense)"
+        "inputs or on a public map of them (model.map = fourier, dense or encoder)"
     )
 
 
 class FeatureMap(StrEnum):
     """The features that a sealed model is linear in (arith/learning/feature_map.py): inputs, or a
-    map."""
+    map. ENCODER, which open models may have too: what a pretrained network makes of a row's cells
+    (protocol.spec.encoder)."""
 
     NONE = "none"
     FOURIER = "fourier"
     DENSE = "dense"
+    ENCODER = "encoder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +81,14 @@ class ModelSpec(Part):
             yield Fault("hidden", f"is {self.hidden}; a {self.family} model has none")
 
     def _map_faults(self) -> Iterator[Fault]:
-        if self.map is FeatureMap.NONE:
+        if self.map in (FeatureMap.NONE, FeatureMap.ENCODER):
+            without = "without a map" if self.map is FeatureMap.NONE else "with an encoder"
             if self.map_width:
-                yield Fault("map_width", f"is {self.map_width}; without a map it is 0")
+                yield Fault("map_width", f"is {self.map_width}; {without} it is 0")
             if self.map_scale:
-                yield Fault("map_scale", f"is {self.map_scale:g}; without a map it is 0")
+                yield Fault("map_scale", f"is {self.map_scale:g}; {without} it is 0")
+            if self.map is FeatureMap.ENCODER and self.center:
+                yield Fault("center", f"is {self.center:g}; {without} it is 0")
             return
         if not self.map_width:
             yield Fault("map_width", f"is 0; a {self.map} map makes at least 2 features")
@@ -94,8 +99,8 @@ class ModelSpec(Part):
 
     def open_faults(self) -> Iterator[Fault]:
         """Faults of an open model: settings that only a sealed model has."""
-        if self.map is not FeatureMap.NONE:
-            yield Fault("map", f"is {self.map}; feature maps are for sealed models")
+        if self.map not in (FeatureMap.NONE, FeatureMap.ENCODER):
+            yield Fault("map", f"is {self.map}; only an encoder makes features of open models")
         for name in ("center", "bias", "weight_limit"):
             if value := getattr(self, name):
                 yield Fault(name, f"is {value:g}; only a sealed model has it")

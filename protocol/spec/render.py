@@ -9,6 +9,7 @@ from itertools import groupby
 
 from protocol.addresses import to_checksum
 from protocol.amounts import format_amount
+from protocol.spec.encoder import Encoder
 from protocol.spec.gaps import GapRule, Missing, gap_rule
 from protocol.spec.job import ETHER, JobSpec, Terms
 from protocol.spec.parts import CategoryFeature, Feature, NumberFeature, NumberTarget, Part, Target
@@ -21,7 +22,10 @@ def render_toml(terms: Terms) -> str:
     (the expiry is absolute by then), so that a file made of it takes the default.
     """
     lines = [*_filled_in(terms), *_values(terms, ("version", "title", "purpose", "outside"))]
-    for _, alike in groupby(terms.features, key=_shape):
+    if terms.encoder is not None:
+        lines += ["", "[encoder]", *_encoder_lines(terms.encoder)]
+    columns = [feature for feature in terms.features if not isinstance(feature, Encoder)]
+    for _, alike in groupby(columns, key=_shape):
         lines += ["", "[[features]]", *_feature_lines(tuple(alike))]
     lines += ["", "[target]", *_column_lines(terms.target)]
     for name in ("model", "training", "privacy", "encryption", "cohort"):
@@ -31,6 +35,11 @@ def render_toml(terms: Terms) -> str:
     lines += ["", "[payment]", *_payment(terms)]
     lines += ["", "[timing]", *_values(terms.timing)]
     return "\n".join(lines) + "\n"
+
+
+def _encoder_lines(encoder: Encoder) -> Iterator[str]:
+    yield f'digest = "{encoder.digest.hex()}"'
+    yield from _values(encoder, tuple(each.name for each in fields(encoder))[1:])
 
 
 def _filled_in(terms: Terms) -> Iterator[str]:

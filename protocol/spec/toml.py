@@ -16,7 +16,8 @@ from typing import Annotated, Any, Final
 from protocol import params
 from protocol.addresses import to_checksum
 from protocol.errors import InputError
-from protocol.spec.columns import read_features, read_target
+from protocol.spec.columns import read_encoder, read_features, read_target
+from protocol.spec.encoder import Input
 from protocol.spec.job import JobSpec, Terms
 from protocol.spec.model import Family, FeatureMap, ModelSpec, TrainingSpec, unsealable
 from protocol.spec.parts import (
@@ -204,6 +205,7 @@ class _SpecReader(Reader):
     """Reads a whole file, section by section."""
 
     _sealed = False  # whether defaults are those of sealed jobs
+    _encoded = False  # whether an encoder makes the features
     _proof = ""  # what the file says that contributions prove
 
     def __init__(self, tokens: Tokens) -> None:
@@ -212,9 +214,9 @@ class _SpecReader(Reader):
 
     def draft(self, document: Mapping[str, Any]) -> Draft | None:
         """What the file says; None if a problem was found that leaves nothing to go on with."""
-        self.unknown(document, (*_TOP, "features", "target", *_SECTIONS), "")
+        self.unknown(document, (*_TOP, "features", "encoder", "target", *_SECTIONS), "")
         top = self.values(Terms, document, "", DEFAULTS[""], _TOP)
-        columns = read_features(self, document.get("features"))
+        columns = self._columns(document)
         target = read_target(self, document.get("target"))
         tables: dict[str, Mapping[str, Any] | None] = {
             name: self.table(document.get(name, {}), name) for name in _SECTIONS
@@ -241,6 +243,15 @@ class _SpecReader(Reader):
                 f"is {lifetime}; the deadlines of all rounds take {least} seconds together",
             )
         return Draft(terms, lifetime)
+
+    def _columns(self, document: Mapping[str, Any]) -> tuple[tuple[Input, ...], list[int]] | None:
+        """[[features]], or the one [encoder] that stands in their place."""
+        self._encoded = "encoder" in document
+        if not self._encoded:
+            return read_features(self, document.get("features"))
+        if "features" in document:
+            self.wrong("features", "stand beside [encoder]; an encoder stands in their place")
+        return read_encoder(self, document["encoder"])
 
     def _read_proof(self, tables: dict[str, Mapping[str, Any] | None]) -> None:
         """`privacy.proof` is another word for the envelope: "norm" is `shares`, "norm/16" is
@@ -297,6 +308,8 @@ class _SpecReader(Reader):
             return None
         if self._sealed:
             defaults |= SEALED_DEFAULTS.get(name, {})
+        if self._encoded and name == "model":
+            defaults["map"] = FeatureMap.ENCODER
         if self._proof in PROOFS.values():
             defaults |= PROOF_DEFAULTS.get(name, {})
         if name == "encryption" and self._proof in PROOFS.values():

@@ -307,6 +307,7 @@ class DeclinedTerm(enum.Enum):
     ROUNDS = "rounds"
     SECONDS = "seconds"
     SUMS = "sums"
+    ENCODER = "encoder"
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,11 +173,12 @@ def _result(
 
 def _gaps(terms: Terms) -> list[dict[str, Any]]:
     """What becomes of gaps, rule by rule, each with the columns that have it."""
-    from protocol.spec.gaps import GapRule, Missing, gap_rule
+    from protocol.spec.encoder import column_rules
+    from protocol.spec.gaps import GapRule, Missing
 
     columns: dict[GapRule, list[str]] = {}
-    for column in (*terms.features, terms.target):
-        columns.setdefault(gap_rule(column), []).append(column.name)
+    for name, rule in column_rules(terms.features, terms.target):
+        columns.setdefault(rule, []).append(name)
     return [
         {
             "columns": names,

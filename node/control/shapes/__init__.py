@@ -24,6 +24,11 @@ from node.control.shapes.data_results import (
     DatasetView,
     DatasetWord,
 )
+from node.control.shapes.encoders_results import (
+    Encoder,
+    EncoderDetail,
+    EncoderRemoved,
+)
 from node.control.shapes.holding_results import (
     Held,
 )
@@ -69,24 +74,10 @@ from node.control.shapes.results import (
     Subscribed,
     Unsubscribed,
 )
-from node.control.shapes.sale_results import (
-    BoughtFile,
-    Buying,
-    Prepared,
-    SaleChannel,
-    SaleChannels,
-    SaleOffer,
-    SaleOfferDetail,
-    SaleOffers,
-    Sold,
-    TakenOff,
-)
 
 __all__ = [
     "Account",
     "Audit",
-    "BoughtFile",
-    "Buying",
     "Cancelled",
     "CardColumn",
     "ChainStatus",
@@ -105,6 +96,9 @@ __all__ = [
     "Declined",
     "Earning",
     "Earnings",
+    "Encoder",
+    "EncoderDetail",
+    "EncoderRemoved",
     "Event",
     "Explained",
     "ExplainedRule",
@@ -124,24 +118,16 @@ __all__ = [
     "Policy",
     "PolicyTerm",
     "Posted",
-    "Prepared",
     "Privacy",
     "PrivacyJob",
     "PrivacyPoint",
     "Quote",
     "Round",
     "RowsFit",
-    "SaleChannel",
-    "SaleChannels",
-    "SaleOffer",
-    "SaleOfferDetail",
-    "SaleOffers",
     "Sent",
-    "Sold",
     "Status",
     "Stopping",
     "Subscribed",
-    "TakenOff",
     "Unsubscribed",
     "WithdrawnCard",
 ]

@@ -39,6 +39,7 @@ def mapped(table: Table, columns: ColumnMap) -> Table:
     order = columns.names(table.order)
     numbers: dict[str, Numbers] = {}
     texts: dict[str, pl.Series] = {}
+    images: dict[str, pl.Series] = {}
     for column, name in zip(table.order, order, strict=True):
         said = columns.of(column)
         if column in table.texts:
@@ -47,8 +48,12 @@ def mapped(table: Table, columns: ColumnMap) -> Table:
             texts[name] = _named(table.numbers[column], said, table.marks)
         elif column in table.numbers:
             numbers[name] = _scaled(table.numbers[column], said)
+        elif column in table.images:
+            images[name] = table.images[column]
     other = {columns.of(column).name: kind for column, kind in table.other.items()}
-    return dataclasses.replace(table, numbers=numbers, texts=texts, order=order, other=other)
+    return dataclasses.replace(
+        table, numbers=numbers, texts=texts, images=images, order=order, other=other
+    )
 
 
 def _scaled(values: Numbers, said: Renamed) -> Numbers:

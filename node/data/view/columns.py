@@ -29,9 +29,10 @@ _WORD_CHARACTERS: Final = 60
 class Seen:
     """A column as jobs see it; `column` is its name in the file.
 
-    `kind` is 'number', 'text', or the kind that nothing here can use. `gaps` are cells that are
-    empty or spelt as people write a gap. `low` and `high` are over cells that are numbers, NaN
-    where there is none. `words` are the commonest cells with their counts, of `distinct` in all.
+    `kind` is 'number', 'text', 'image', or the kind that nothing here can use. `gaps` are cells
+    that are empty or spelt as people write a gap. `low` and `high` are over cells that are numbers,
+    NaN where there is none. `words` are the commonest cells with their counts, of `distinct` in
+    all.
     """
 
     column: str
@@ -64,6 +65,7 @@ def columns_of(copy: Path, renames: str) -> tuple[Seen, ...]:
             (column,),
             {column: table.other[column]} if column in table.other else {},
             table.marks,
+            images=table.images,
         )
         found.append(_seen(column, mapped(alone, columns)))
     return tuple(found)
@@ -73,6 +75,9 @@ def _seen(column: str, table: Table) -> Seen:
     name = table.order[0]
     if name in table.other:
         return Seen(column, name, table.other[name], 0, 0, np.nan, np.nan, 0, ())
+    if (images := table.images.get(name)) is not None:
+        gone = images.null_count()
+        return Seen(column, name, "image", gone, 0, np.nan, np.nan, images.n_unique(), ())
     text = table.texts.get(name)
     if text is None:
         values = table.numbers[name]

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.data.maps.mapped import read_mapped
-from node.data.matrix import Fault, fit_rows
+from node.data.matrix import fit_rows
+from node.data.rows.faults import Fault
 from node.data.table import Table
 from protocol.errors import InputError
 from protocol.spec.job import Terms
@@ -56,7 +57,7 @@ def fit_of(copy: Path, renames: str, terms: Terms) -> Fitting:
 
     Raises `FatalError` for a copy that is gone or damaged.
     """
-    needed = frozenset([*(feature.name for feature in terms.features), terms.target.name])
+    needed = frozenset(terms.columns)
     # In a job with noise, numbers outside of their range become its nearer end (owned_rows).
     outside = terms.beyond
     table = read_mapped(copy, renames, needed)
@@ -76,6 +77,7 @@ def fit_of(copy: Path, renames: str, terms: Terms) -> Fitting:
 def _misfits(table: Table, fault: Fault) -> Iterator[Misfit]:
     """A column's rows that are not used: those that are empty, and the others."""
     name, text = fault.column, table.texts.get(fault.column)
+    text = table.images.get(name) if text is None else text
     empty = np.isnan(table.numbers[name]) if text is None else text.is_null().to_numpy()
     for rows, is_empty in ((fault.rows & empty, True), (fault.rows & ~empty, False)):
         if rows.any():
@@ -88,6 +90,8 @@ def _misfits(table: Table, fault: Fault) -> Iterator[Misfit]:
 def _cells(table: Table, name: str, places: NDArray[np.intp]) -> tuple[str, ...]:
     """Some of the cells that do not fit, each once, in the file's order."""
     text = table.texts.get(name)
+    if name in table.images:
+        return ()
     if text is None:
         values = table.numbers[name][places[:10_000]]
         found = [f"{value:.17g}" for value in values.tolist()]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from node.data.reading import Reading
+from node.work.embedding import Encoders
 from protocol.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,8 +31,13 @@ class Predicted:
     notes: tuple[str, ...]
 
 
-def predict(model: Path, file: Path, reading: Reading, out: Path, force: bool) -> Predicted:
+def predict(
+    model: Path, file: Path, reading: Reading, out: Path, force: bool, packages: Path | None = None
+) -> Predicted:
     """Predict for every row of `file` with the model in the .npz `model`, into `out`.
+
+    `packages`: the blobs of this user's node, where the model's encoder is if it has one (None: a
+    model with an encoder is no model here).
 
     `out` appears whole or not at all. Raises InputError: a model or a file that does not fit, an
     `out` that exists (unless `force`) or cannot be written.
@@ -42,11 +48,12 @@ def predict(model: Path, file: Path, reading: Reading, out: Path, force: bool) -
 
     _check_free(out, force)
     stored = read_model(model)
+    encoders = Encoders(packages) if packages else None
     table = read_file(file, reading)
     part = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         with part.open("xb") as written:
-            unused, why, columns = write_predictions(written, stored, table)
+            unused, why, columns = write_predictions(written, stored, table, encoders)
         _check_free(out, force)
         part.replace(out)
     except OSError as error:

@@ -13,7 +13,9 @@ from typing import IO, TYPE_CHECKING, Final
 import numpy as np
 
 from node.data.matrix import input_rows
+from node.data.rows.encoded import no_encoder
 from node.work import tasks
+from node.work.embedding import Encoders
 from node.work.files.stored_model import StoredModel
 from protocol.arith.learning import models
 from protocol.arith.learning.models import Family
@@ -31,28 +33,35 @@ _MOST_ROWS: Final = 65_536
 
 
 def write_predictions(
-    written: IO[bytes], stored: StoredModel, table: Table
+    written: IO[bytes], stored: StoredModel, table: Table, encoders: Encoders | None = None
 ) -> tuple[int, str, tuple[str, ...]]:
-    """Write them as CSV: how many rows have none, why the first has none, and the columns."""
+    """Write them as CSV: how many rows have none, why the first has none, and the columns.
+
+    `encoders`: where the one that the model may have been trained on is. Raises InputError where it
+    is not there.
+    """
     unused, why = 0, ""
     columns: tuple[str, ...] = ()
-    for frame, missing, reason in predictions(stored, table):
+    for frame, missing, reason in predictions(stored, table, encoders):
         frame.write_csv(written, include_header=not columns)
         columns = tuple(frame.columns)
         unused, why = unused + missing, why or reason
     return unused, why, columns
 
 
-def predictions(stored: StoredModel, table: Table) -> Iterator[tuple[pl.DataFrame, int, str]]:
+def predictions(
+    stored: StoredModel, table: Table, encoders: Encoders | None = None
+) -> Iterator[tuple[pl.DataFrame, int, str]]:
     """Predictions of some rows at a time, in the file's order: a frame, how many of its rows have
     no prediction, and why the first has none."""
     import polars as pl
 
     terms = stored.terms
+    embed = no_encoder if encoders is None else encoders.embed(None, b"")
     step = max(1, min(_MOST_ROWS, _CELLS // max(terms.inputs, terms.feature_count)))
     for start in range(0, table.rows, step):
         part = table.part(start, start + step)
-        rows = input_rows(part, terms.features, terms.beyond)
+        rows = input_rows(part, terms.features, terms.beyond, embed)
         told: dict[str, object] = {table.unit: part.lines}
         told |= _columns(stored, stored.scores(rows.features))
         empty = [
@@ -72,7 +81,7 @@ def _columns(stored: StoredModel, scores: Floats) -> dict[str, object]:
     logistic = terms.model.family.value == Family.LOGISTIC
     place = (scores[:, 0] > 0.0).astype(int) if logistic else scores.argmax(axis=1)
     told: dict[str, object] = {"prediction": np.array(target.classes)[place]}
-    if stored.map is not None:
+    if terms.privacy.sealed:
         named = target.classes[1:] if logistic else target.classes
         return told | {f"score_{name}": scores[:, k] for k, name in enumerate(named)}
     shares = models.link(tasks.model_of(terms), scores)

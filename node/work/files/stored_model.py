@@ -18,7 +18,7 @@ from node.work import tasks
 from protocol import params
 from protocol.arith.learning import models
 from protocol.arith.learning.feature_map import FeatureMap, MapKind
-from protocol.errors import InputError
+from protocol.errors import FatalError, InputError
 from protocol.spec.job import Terms
 from protocol.spec.toml import parse_toml
 
@@ -40,8 +40,11 @@ class StoredModel:
 
     def scores(self, x: Floats) -> Floats:
         """Raw outputs (rows, outputs) of inputs (rows, inputs) as node.data.matrix makes them."""
-        if self.map is None:
+        if not self.terms.privacy.sealed:
+            x = x if self.terms.encoder is None else tasks.in_ball(x)
             return models.scores(tasks.model_of(self.terms), self.weights, x)
+        if self.map is None:
+            raise FatalError("a sealed model without its map")
         return np.asarray(self.map.rows(x) @ self.weights)
 
 
@@ -68,7 +71,7 @@ def read_model(path: Path) -> StoredModel:
 def _map(archive: zipfile.ZipFile, file: str, terms: Terms) -> FeatureMap:
     model, kind = terms.model, MapKind(terms.model.map.value)
     drawn = None
-    if kind is not MapKind.NONE:
+    if kind.random:
         fourier = kind is MapKind.FOURIER
         wide = model.map_width // 2 if fourier else model.map_width
         matrix = _array(archive, file, "map_matrix", (terms.inputs, wide))

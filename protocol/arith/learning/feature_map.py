@@ -12,6 +12,7 @@ so that every row ends in the closed unit ball, which is all that its owner's no
              2007); in pairs, whose norm is exactly 1 (Sutherland and Schneider 2015, section 2)
     dense    sqrt(2 / width) relu(z W + b), W of d x width, normal of deviation scale / sqrt(d),
              b normal of deviation scale / 4: a layer that stays as it was drawn
+    encoder  x itself, which a pretrained network made and no range bounds; its center is 0
 
 Normals come from the spec's seed by Box and Muller's transform, the same on every machine up to
 the last bits of libm. docs/spec/sealed-statistics.md.
@@ -35,6 +36,9 @@ from protocol.params import MAX_INPUTS, MAX_SEALED_FEATURES
 #: Centers, scales, biases, norms: large enough for any use, small enough that nothing overflows.
 _LARGEST: Final = 1e6
 
+#: What squares of so many numbers do not overflow at.
+_BEYOND: Final = 1e100
+
 #: How much shorter than `clip_norm` a clipped row is made, relatively. Rounding in a norm of
 #: MAX_SEALED_FEATURES numbers and in the division stays far below it.
 _MARGIN: Final = 2.0**-40
@@ -49,6 +53,12 @@ class MapKind(StrEnum):
     NONE = "none"
     FOURIER = "fourier"
     DENSE = "dense"
+    ENCODER = "encoder"
+
+    @property
+    def random(self) -> bool:
+        """Whether it has weights, which are drawn from the spec's seed."""
+        return self in (MapKind.FOURIER, MapKind.DENSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,7 @@ class FeatureMap:
         object.__setattr__(self, "kind", MapKind(self.kind))
         if not 1 <= self.inputs <= MAX_INPUTS:
             raise InputError(f"are {self.inputs}, 1 to {MAX_INPUTS} are allowed", "features")
-        if self.kind is not MapKind.NONE:
+        if self.kind.random:
             self._check_weights()
         if not abs(self.center) <= _LARGEST:
             raise InputError(f"is {self.center}, at most {_LARGEST:g} is allowed", "model.center")
@@ -87,7 +97,7 @@ class FeatureMap:
             raise InputError(f"is {self.clip_norm}, {allowed}", "training.clip_norm")
         if self.features > MAX_SEALED_FEATURES:
             allowed = f"a sealed model has at most {MAX_SEALED_FEATURES}"
-            field = "features" if self.kind is MapKind.NONE else "model.map_width"
+            field = "model.map_width" if self.kind.random else "features"
             raise InputError(f"make {self.features} features, {allowed}", field)
 
     def _check_weights(self) -> None:
@@ -110,16 +120,16 @@ class FeatureMap:
     @property
     def features(self) -> int:
         """p: how many numbers a row becomes."""
-        mapped = self.inputs if self.kind is MapKind.NONE else self.width
+        mapped = self.width if self.kind.random else self.inputs
         return mapped + (self.bias > 0.0)
 
     def rows(self, x: Floats) -> Floats:
         """(n, inputs) to (n, features), each row in the closed unit ball.
 
-        A number outside of [0, 1] counts as the nearer end. One row at a time, in the same buffers:
-        a row's features depend on that row alone, to the last bit (noise.sum_records says why).
-        Takes some 20 microseconds a row of 64 inputs and 256 features. Raises InputError for
-        another shape, or for values that are not finite.
+        A number outside of [0, 1] counts as the nearer end, unless an encoder made it. One row at a
+        time, in the same buffers: a row's features depend on that row alone, to the last bit
+        (noise.sum_records says why). Takes some 20 microseconds a row of 64 inputs and 256
+        features. Raises InputError for another shape, or for values that are not finite.
         """
         if x.ndim != 2 or x.shape[1] != self.inputs:
             raise InputError(f"rows have shape {x.shape}, the map takes {self.inputs} inputs")
@@ -131,8 +141,11 @@ class FeatureMap:
             mapped[-1] = self.bias
         inner = mapped[:-1] if self.bias > 0.0 else mapped
         for index, given in enumerate(x):
-            np.clip(given, 0.0, 1.0, out=row)
-            row -= self.center
+            if self.kind is MapKind.ENCODER:
+                np.clip(given, -_BEYOND, _BEYOND, out=row)  # 32-bit floats end far before
+            else:
+                np.clip(given, 0.0, 1.0, out=row)
+                row -= self.center
             self._map(row, inner)
             length = math.sqrt(mapped @ mapped) * (1.0 + _MARGIN)
             np.divide(mapped, max(length, self.clip_norm), out=features[index])
@@ -140,7 +153,7 @@ class FeatureMap:
 
     def arrays(self) -> dict[str, Floats]:
         """The map's random weights by name, for use of the model elsewhere."""
-        if self.kind is MapKind.NONE:
+        if not self.kind.random:
             return {}
         matrix, offsets = self._random()
         return {"map_matrix": matrix} | ({"map_offsets": offsets} if offsets.size else {})
@@ -151,7 +164,7 @@ class FeatureMap:
         return _weights(self.kind, self.inputs, self.width, self.scale, self.seed)
 
     def _map(self, z: Floats, out: Floats) -> None:
-        if self.kind is MapKind.NONE:
+        if not self.kind.random:
             out[:] = z
             return
         matrix, offsets = self._random()

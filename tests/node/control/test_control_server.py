@@ -119,6 +119,9 @@ async def test_a_wrong_line_gets_its_code_and_the_connection_lives(
 
 WRONG: dict[str, list[tuple[str, Any]]] = {
     "join": [("address", 5)],
+    "encoder.add": [("path", "minilm.assay"), ("name", "")],
+    "encoder.show": [("encoder", "")],
+    "encoder.remove": [("encoder", 5)],
     "data.add": [
         ("name", "Not A Name"),
         ("path", "relative.csv"),
@@ -169,32 +172,6 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
     ],
     "offer.show": [("card", "0x12")],
     "offers.match": [("spec", None), ("no_noise", 1)],
-    "sale.offer": [
-        ("job", 1),
-        ("price", 5),
-        ("token", "0x12"),
-        ("scores", 1),
-        ("batch", "9"),
-        ("minute", "9"),
-        ("days", 0.5),
-        ("accuracy", "high"),
-        ("dry_run", 1),
-    ],
-    "sale.withdraw": [("offer", "0x12")],
-    "sale.offers": [("ask", 1)],
-    "sale.show": [("offer", "0x12")],
-    "sale.prepare": [
-        ("offer", "0x12"),
-        ("path", "not/absolute"),
-        ("separator", 1),
-        ("decimal", 1),
-        ("encoding", 1),
-        ("header", 1),
-        ("names", "a"),
-    ],
-    "sale.buy": [("purchase", "x"), ("budget", 5)],
-    "sale.write": [("purchase", "x")],
-    "sale.redeem": [("channel", "0x12")],
     "job.quote": [("spec", None), ("no_noise", 1)],
     "job.post": [
         ("spec", None),

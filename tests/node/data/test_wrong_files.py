@@ -189,6 +189,8 @@ def test_names_that_say_nothing(tmp_path: Path) -> None:
 
 
 def test_columns_that_no_job_can_use_are_said(tmp_path: Path) -> None:
-    pl.DataFrame({"age": [1], "visits": [[1]], "raw": [b"x"]}).write_parquet(tmp_path / "w.parquet")
+    pl.DataFrame({"age": [1], "visits": [[1]], "raw": [[b"x"]]}).write_parquet(
+        tmp_path / "w.parquet"
+    )
     table = read_file(tmp_path / "w.parquet")
-    assert table.notes == ("no job can use 'visits', 'raw', of kind Binary, List(Int64)",)
+    assert table.notes == ("no job can use 'visits', 'raw', of kind List(Binary), List(Int64)",)

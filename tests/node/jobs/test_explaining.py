@@ -48,8 +48,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def services(store: Store, monkeypatch: pytest.MonkeyPatch) -> Any:
     fits = {"ward": Fit("", ROWS, ROWS)}
 
-    async def fit(services: Any, name: str, terms: Any, *, owner: bool) -> Fit:
+    async def fit(services: Any, name: str, terms: Any, *, owner: bool, idle: bool) -> Fit:
         assert owner
+        assert idle, "a look runs no encoder"
         return fits[name]
 
     monkeypatch.setattr(explaining, "fit", fit)

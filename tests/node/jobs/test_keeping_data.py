@@ -26,7 +26,6 @@ from node.privacy import joins, ledger, settling
 from node.store import catalogue, jobs, people, records, versions
 from node.store.catalogue import Dataset
 from node.store.store import Store
-from node.work import tasks
 from protocol.errors import InputError, StateError
 from protocol.machines.job import JobPhase
 from protocol.owner.state import OwnerState
@@ -220,7 +219,8 @@ async def test_a_running_job_keeps_the_version_that_it_joined_with(
     assert held(services.home) == {old.digest.hex(), new.digest.hex()}
     for each in (made, before_notes):
         rows = await compute._own_rows(services, Wanted(1, each, None))  # type: ignore[arg-type]
-        assert rows == tasks.Rows(services.home.datasets, old.digest, "ward")
+        assert (rows.directory, rows.digest) == (services.home.datasets, old.digest)
+        assert (rows.name, rows.renames) == ("ward", "")
     later, _ = await keeping.set_map(services, "ward", MAP)
     rows = await compute.dataset_rows(services, "ward")
     assert (rows.digest, rows.renames) == (new.digest, later.renames)

@@ -1,0 +1,145 @@
+"""What an encoder makes of a data set's cells: computed once, kept privately. Runs in workers.
+
+Every use of a job's rows comes through here: training, the check before an owner enrols, a
+requester's hold-out set, predictions. The network runs in a process of its own (node/encoders).
+What it made is kept beside the data set's copy, under that copy's digest, and goes with it. A file
+is named by the encoder's terms and the cells themselves, so that nothing stale can be read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from node.data.rows import kept
+from node.store.blobs import BlobRef, Blobs
+from node.workers.progress import leave
+from protocol.errors import InputError
+from protocol.spec.encoder import Encoder
+from protocol.wire.codec import encode
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from node.data.rows.encoded import Cell, Embed
+    from node.encoders.running import Found
+
+
+#: Bytes of a package that are in memory at a time.
+_PIECE: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Encoders:
+    """Where encoder packages are (the node's blobs), and where a worker leaves lines of how far it
+    is, if anybody asked. `idle`: cells are looked at and no network runs: features are zeros."""
+
+    packages: Path
+    told: Path | None = None
+    idle: bool = False
+
+    def missing(self, encoder: Encoder) -> bool:
+        """Whether the package is not here."""
+        if not self.packages.is_dir():
+            return True  # no home yet
+        return Blobs(self.packages).size(encoder.digest) != encoder.package_bytes
+
+    def embed(self, directory: Path | None, digest: bytes) -> Embed:
+        """What makes features of cells. `directory` and `digest` name the copy that they are of;
+        None: nothing is kept. Raises InputError where the package is not here."""
+
+        def made(encoder: Encoder, cells: Sequence[Cell]) -> NDArray[np.float32]:
+            if self.idle:
+                return _zeros(len(cells), encoder.size)
+            if directory is None:
+                return self._run(encoder, cells)
+            place = kept.folder(directory, digest) / f"{_name(encoder, cells)}.npy"
+            found = kept.load(place, (len(cells), encoder.size))
+            if found is None:
+                found = self._run(encoder, cells)
+                kept.save(place, found)
+            return found
+
+        return made
+
+    def _run(self, encoder: Encoder, cells: Sequence[Cell]) -> NDArray[np.float32]:
+        from node.encoders.running import embed
+
+        if self.missing(encoder):
+            raise absent(encoder)
+        path = Blobs(self.packages).path(encoder.digest)
+
+        def progress(done: int, total: int) -> None:
+            leave(self.told, f"embedding: {done:,} of {total:,} rows")
+
+        # A row that the network can make nothing of is NaN here, and met as the job's rules say
+        # (node/data/matrix.py): no row decides about another.
+        return embed(path, encoder, cells, progress, lambda _: None)
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A package that was read and stored: its title, and its blob."""
+
+    title: str
+    ref: BlobRef
+
+
+def added(path: Path, packages: Path) -> Added:
+    """Store the package at `path`, once a confined process has read it. Raises InputError."""
+    try:
+        found = inspected(path)
+        with path.open("rb") as file:
+            ref = Blobs(packages).put(iter(lambda: file.read(_PIECE), b""))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}", "path") from error
+    # What is run later is what was stored: the file may have been changed meanwhile.
+    title = inspected(Blobs(packages).path(ref.digest)).manifest.title
+    return Added(title or found.manifest.title, ref)
+
+
+def inspected(package: Path) -> Found:
+    """What a confined process found in a package. Raises InputError."""
+    from node.encoders.running import inspect
+
+    return inspect(package)
+
+
+def looked_at(packages: Path, encoder: Encoder) -> str:
+    """The title of a package that a job's encoder can be run of, by what a confined process found
+    in it. Raises InputError where it cannot."""
+    found = inspected(Blobs(packages).path(encoder.digest))
+    if unfit := found.manifest.unfit(encoder):
+        raise InputError(unfit, "encoder")
+    return found.manifest.title
+
+
+def absent(encoder: Encoder) -> InputError:
+    """The package is not here: what to do about it."""
+    error = InputError(f"the encoder {encoder.digest.hex()} is not here", "encoder")
+    error.add_note("assay encoder add FILE.onnx, with the files that this one was made of")
+    return error
+
+
+def _zeros(rows: int, size: int) -> NDArray[np.float32]:
+    import numpy as np
+
+    return np.zeros((rows, size), np.float32)
+
+
+def _name(encoder: Encoder, cells: Sequence[Cell]) -> str:
+    """SHA-256 of the encoder's terms and every cell, each behind its length."""
+    told = hashlib.sha256(encode(encoder))
+    for cell in cells:
+        if isinstance(cell, tuple):
+            content = struct.pack(f"<{len(cell)}d", *cell)
+        else:
+            content = cell.encode() if isinstance(cell, str) else cell
+        told.update(len(content).to_bytes(8, "big"))
+        told.update(content)
+    return told.hexdigest()
