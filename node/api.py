@@ -47,6 +47,8 @@ from node.perform import considering
 from node.perform.compute import owner_fit
 from node.privacy import budgets, past
 from node.privacy import reserving as privacy
+from node.sale.calls import SaleCalls
+from node.sale.sale import Sale
 from node.store import catalogue
 from node.store.store import Transaction
 from node.version import VERSION
@@ -63,7 +65,7 @@ from protocol.policy.terms import describe, with_changes
 _CONSIDERED = (JobPhase.WAITING, JobPhase.CONSIDERING)
 
 
-class Api(CardCalls, HoldingCalls, MoneyCalls, EncoderCalls):
+class Api(CardCalls, EncoderCalls, HoldingCalls, MoneyCalls, SaleCalls):
     """Implements node.control.api.NodeApi. `join_line` is set once the node's address is known."""
 
     def __init__(
@@ -74,9 +76,11 @@ class Api(CardCalls, HoldingCalls, MoneyCalls, EncoderCalls):
         bus: EventBus,
         stop: trio.Event,
         shelf: Shelf,
+        sale: Sale,
     ) -> None:
         CardCalls.__init__(self, services, shelf)
         MoneyCalls.__init__(self, services, self._find)
+        SaleCalls.__init__(self, services, sale, self._find)
         EncoderCalls.__init__(self, services)
         self._services = services
         self._watcher = watcher

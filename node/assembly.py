@@ -43,6 +43,8 @@ from node.perform.dispatch import perform
 from node.perform.idle import fill_pools
 from node.perform.recovering import Missing, recover
 from node.privacy import settling
+from node.sale.channels import ChainChannels
+from node.sale.sale import Sale
 from node.store import jobs, outbox, records
 from node.store.blobs import BlobLost, Blobs
 from node.store.store import Store
@@ -85,6 +87,7 @@ class Node:
     inbox: Inbox
     watcher: Watcher
     missing: Missing
+    sale: Sale
     #: Machines whose cohort's list is lost: it is fetched before anything is carried out.
     lost: tuple[tuple[Machine, BlobLost], ...]
 
@@ -99,6 +102,7 @@ class Node:
         nursery.start_soon(self.missing.run)
         nursery.start_soon(self.api.announce_cards)
         nursery.start_soon(self.api.follow_hours)
+        nursery.start_soon(self.sale.run)
         nursery.start_soon(services.swarm.relay, self.inbox.relay_judge)
         nursery.start_soon(fill_pools, services)
         nursery.start_soon(_tick, services)
@@ -181,9 +185,10 @@ async def assemble(
     swarm.serve(messages.PROTOCOL, inbox.answer)
     missing = Missing(services)
     swarm.serve_blobs(blobs, missing.note)
-    api = Api(services, watcher, follower, bus, stop, inbox.shelf)
+    sale = Sale(services, ChainChannels(services))
+    api = Api(services, watcher, follower, bus, stop, inbox.shelf, sale)
     await api.refresh()
-    return Node(services, api, bus, inbox, watcher, missing, lost)
+    return Node(services, api, bus, inbox, watcher, missing, sale, lost)
 
 
 def _ignore(machine: Machine, events: Sequence[records.Event]) -> None:

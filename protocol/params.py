@@ -95,7 +95,7 @@ MAX_CONTROL_BATCH: Final = 64
 
 #: Bytes of replies to one batch, after which its calls are refused: memory that one client holds.
 #: A whole batch of `rpc.discover` fits, which is the longest reply but for a job of many rounds.
-MAX_CONTROL_BATCH_REPLY_BYTES: Final = 8 * 1024 * 1024
+MAX_CONTROL_BATCH_REPLY_BYTES: Final = 12 * 1024 * 1024
 
 #: Subscriptions of one control connection.
 MAX_CONTROL_SUBSCRIPTIONS: Final = 8

@@ -193,7 +193,10 @@ def test_tests_of_the_whole_tree_see_the_whole_tree() -> None:
 
 @pytest.mark.parametrize("folder", PRODUCT)
 def test_files_are_of_a_size_that_one_reads(folder: str) -> None:
-    sizes = {name_of(path): len(path.read_text().splitlines()) for path in files(folder)}
+    # What a script writes, and nobody reads from end to end, may be longer.
+    texts = {name_of(path): path.read_text().splitlines() for path in files(folder)}
+    written = {name for name, lines in texts.items() if "written by scripts/" in "".join(lines[:1])}
+    sizes = {name: len(lines) for name, lines in texts.items() if name not in written}
     assert {name: size for name, size in sizes.items() if size > 420} == {}
 
 

@@ -57,6 +57,8 @@ class _Finder(MetaPathFinder, Loader):
             fullname == each or fullname.startswith(f"{each}.") for each in self._names
         ):
             return None
+        if fullname.rpartition(".")[2].startswith("__"):
+            return None  # no version, say: `from x import __version__` asks for a module, too
         return ModuleSpec(fullname, self, is_package=True)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:

@@ -138,7 +138,7 @@ def _detail(known: Iterable[_Known], card: str, me: bytes) -> r.OfferDetail:
     if found is None or count > 1:
         named = f"{count} cards here begin" if count else "no card here begins"
         error = InputError(f"{named} with {card!r}", "card")
-        error.add_note("assay offers")
+        error.add_note("assay card search")
         raise error
     offer = _offer(found, me)
     return r.OfferDetail(offer, draft_spec(found.card, "0x" + offer.card.hex()))

@@ -24,6 +24,7 @@ from node.cli.commands import datasets as inside
 from node.cli.commands.health import config, doctor, events, logs, metrics, notify, service, web
 from node.cli.commands.money import earnings, send, token
 from node.cli.commands.requester import encoders, new, predict
+from node.cli.commands.sale import selling
 from node.console.failure import Failure
 from node.console.session import Session
 from node.control.codes import Exit
@@ -108,13 +109,24 @@ def build() -> App:
     card.command(cards.card_publish, name="publish")
     card.command(cards.card_list, name="list")
     card.command(cards.card_withdraw, name="withdraw")
+    card.command(cards.card_search, name="search")
     app.command(card)
     app.command(jobs.train, group=own)
     app.command(jobs.leave, group=own)
 
     app.command(jobs.jobs, group=work)
     app.command(params.params, group=work)
-    app.command(cards.offers, group=work)
+    selling_one = App(name="offer", help="Sell a model's use: private predictions.", group=work)
+    selling_one.default(selling.offer)
+    selling_one.command(selling.offer_withdraw, name="withdraw")
+    app.command(selling_one)
+    on_sale = App(name="offers", help="Models on sale.", group=work)
+    on_sale.default(selling.offers)
+    on_sale.command(selling.offers_show, name="show")
+    app.command(on_sale)
+    app.command(selling.sales, group=work)
+    app.command(selling.purchases, group=work)
+    app.command(selling.redeem, group=work)
     encoder = App(name="encoder", help="Networks that make features of texts.", group=work)
     encoder.command(encoders.encoder_add, name="add")
     encoder.command(encoders.encoder_list, name="list")

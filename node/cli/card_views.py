@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from node.control import shapes
     from protocol.tokens import Tokens
 
-#: How many columns a line of `assay offers` names.
+#: How many columns a line of `assay card search` names.
 _NAMED = 6
 
 
@@ -41,7 +41,7 @@ def offers(found: shapes.Offers, tokens: Tokens | None = None) -> list[Part]:
     if left:
         parts.append(f"and {left} more; --limit lists them")
     if rows:
-        parts.append("next: assay offers CARD, or: assay job new --card CARD")
+        parts.append("next: assay card search CARD, or: assay job new --card CARD")
     return parts
 
 

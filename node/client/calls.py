@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from node.control.shapes import (
         Account,
         Audit,
+        BoughtFile,
+        Buying,
         Cancelled,
         Claim,
         Consent,
@@ -38,11 +40,17 @@ if TYPE_CHECKING:
         Peer,
         Policy,
         Posted,
+        Prepared,
         Privacy,
         Quote,
+        SaleChannels,
+        SaleOfferDetail,
+        SaleOffers,
         Sent,
+        Sold,
         Status,
         Stopping,
+        TakenOff,
         WithdrawnCard,
     )
 
@@ -415,4 +423,91 @@ class Calls(ABC):
     def rpc_discover(self) -> dict[str, object]:
         """This interface as an OpenRPC document."""
         found: dict[str, object] = self.call("rpc.discover", {})
+        return found
+
+    def sale_offer(
+        self,
+        job: str,
+        price: int,
+        *,
+        token: str | None = None,
+        scores: bool = False,
+        batch: int = 1000,
+        minute: int = 60,
+        days: int = 30,
+        accuracy: float | None = None,
+        dry_run: bool = False,
+    ) -> Sold:
+        """Put a finished job's model on sale: predictions for money, by the row."""
+        params = {
+            "job": job,
+            "price": str(price),
+            "token": token,
+            "scores": scores,
+            "batch": batch,
+            "minute": minute,
+            "days": days,
+            "accuracy": accuracy,
+            "dry_run": dry_run,
+        }
+        found: Sold = self.call("sale.offer", params)
+        return found
+
+    def sale_withdraw(self, offer: str) -> TakenOff:
+        """Take an offer off sale. Channels that were opened for it are served on."""
+        found: TakenOff = self.call("sale.withdraw", {"offer": offer})
+        return found
+
+    def sale_offers(self, *, ask: bool = True) -> SaleOffers:
+        """Models on sale that are known here."""
+        found: SaleOffers = self.call("sale.offers", {"ask": ask})
+        return found
+
+    def sale_show(self, offer: str) -> SaleOfferDetail:
+        """An offer, and where its model comes from."""
+        found: SaleOfferDetail = self.call("sale.show", {"offer": offer})
+        return found
+
+    def sale_prepare(
+        self,
+        offer: str,
+        path: str,
+        *,
+        separator: str | None = None,
+        decimal: str | None = None,
+        encoding: str | None = None,
+        header: bool | None = None,
+        names: Sequence[str] = (),
+    ) -> Prepared:
+        """Read a file that predictions are to be bought for; what they would cost."""
+        params = {
+            "offer": offer,
+            "path": path,
+            "separator": separator,
+            "decimal": decimal,
+            "encoding": encoding,
+            "header": header,
+            "names": names,
+        }
+        found: Prepared = self.call("sale.prepare", params)
+        return found
+
+    def sale_buy(self, purchase: str, budget: int) -> Buying:
+        """Ask for a file's rows, as far as a budget goes; returns after a moment: call again."""
+        found: Buying = self.call("sale.buy", {"purchase": purchase, "budget": str(budget)})
+        return found
+
+    def sale_write(self, purchase: str) -> BoughtFile:
+        """Write what was bought for a file as CSV."""
+        found: BoughtFile = self.call("sale.write", {"purchase": purchase})
+        return found
+
+    def sale_channels(self) -> SaleChannels:
+        """Payment channels of this home, as buyer and as seller."""
+        found: SaleChannels = self.call("sale.channels", {})
+        return found
+
+    def sale_redeem(self, *, channel: str | None = None) -> SaleChannels:
+        """Redeem what buyers granted, on the chain; returns once it is final."""
+        found: SaleChannels = self.call("sale.redeem", {"channel": channel})
         return found

@@ -1,11 +1,12 @@
-"""How far a job is, while somebody waits: a bar on a terminal, a line an event elsewhere."""
+"""How far a job is, while somebody waits: a bar on a terminal, one line that is written over in a
+notebook, a line an event elsewhere."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Final, TextIO, TypeAlias
 
 from node.console.endings import stands
 from node.console.show import clean
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 #: What a waiting program may ask for: a bar or lines (True), nothing (False), or a call an event.
 Wanted: TypeAlias = "bool | Callable[[Event], None]"
 
+#: Of a bar in a notebook.
+_CELLS: Final = 24
+
 
 class Shown:
     """Shows one job's way to its end. A context manager, since a bar has to be taken down."""
@@ -29,6 +33,9 @@ class Shown:
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._summary = summary
+        # A notebook's output is no terminal, and takes a carriage return for one.
+        self._over = "ipykernel" in sys.modules and not self._out.isatty()
+        self._width = 0
 
     def __enter__(self) -> Shown:
         if self._wanted is True and self._out.isatty():
@@ -50,6 +57,8 @@ class Shown:
             self._wanted(event)
         elif self._bar is not None and self._task is not None:
             self._bar.update(self._task, said=clean(event["text"])[:60])
+        elif self._wanted and self._over:
+            self._rewrite(event["text"])
         elif self._wanted:
             self._line(f"{event['kind']}: {event['text']}")
 
@@ -63,7 +72,21 @@ class Shown:
         """The job is over."""
         self.stands(summary)
         if self._wanted is True and self._bar is None:
+            if self._over:
+                self._rewrite("")
+                self._out.write("\n")
             self._line(f"{stands(summary)} {summary['reason']}".strip())
+
+    def _rewrite(self, said: str) -> None:
+        """The job's bar with what was said last, in the place of the line before."""
+        done, rounds = self._summary["round"], self._summary["rounds"]
+        filled = _CELLS * done // max(1, rounds)
+        bar = "█" * filled + "░" * (_CELLS - filled)
+        title = clean(self._summary["title"])[:40]
+        text = f"{title} {bar} {done}/{rounds} {clean(said)[:60]}".rstrip()
+        self._out.write(f"\r{text.ljust(self._width)}")
+        self._out.flush()
+        self._width = len(text)
 
     def _line(self, text: str) -> None:
         self._out.write(f"{self._summary['job'][:10]} {clean(text)}\n")

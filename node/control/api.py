@@ -36,9 +36,10 @@ from node.control.results import (
     Status,
     Stopping,
 )
+from node.control.sale.api import SaleApi
 
 
-class NodeApi(Protocol):
+class NodeApi(SaleApi, Protocol):
     """A running node. Calls come from many clients at once, all on the daemon's trio thread."""
 
     def status(self) -> Status:

@@ -21,6 +21,7 @@ from node.control.money import results as mr
 from node.control.rpc import Context, Encoded, Method, Registry, calls
 from node.control.tables.encoders import ENCODERS
 from node.control.tables.holding import HOLDING
+from node.control.tables.sale import SALE
 
 
 async def _status(context: Context, _: p.Nothing) -> r.Status:
@@ -400,5 +401,6 @@ METHODS: Final = Registry(
             (),
             (_NOTHING, {"openrpc": "1.3.2"}),
         ),
+        *SALE,
     )
 )

@@ -7,6 +7,7 @@ the bytes of any status but OK are one line of UTF-8 that says why.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
@@ -40,6 +41,47 @@ class Status(IntEnum):
     BUSY = 2
     #: The handler failed; the reason stays here, in the log.
     FAILED = 3
+
+
+class Slots:
+    """How many requests are read and answered at once, of all peers and of one: what each may hold
+    in memory, a peer cannot hold often. Peers that are not `known` have half of them."""
+
+    def __init__(self, total: int, of_one: int, known: Callable[[str], bool]) -> None:
+        self._total, self._of_one, self._known = total, of_one, known
+        self._held: Counter[str] = Counter()
+
+    def take(self, peer: str) -> bool:
+        """Whether there was room for one more of this peer's; it is taken then."""
+        most = self._total if self._known(peer) else self._total // 2
+        if self._held[peer] >= self._of_one or self._held.total() >= most:
+            return False
+        self._held[peer] += 1
+        return True
+
+    def leave(self, peer: str) -> None:
+        """One of this peer's is done."""
+        self._held[peer] -= 1
+        if not self._held[peer]:
+            del self._held[peer]
+
+    def around(
+        self, serve: Callable[[INetStream], Awaitable[None]]
+    ) -> Callable[[INetStream], Awaitable[None]]:
+        """`serve`, for streams that there is room for; any other is reset, and not read."""
+
+        async def served(stream: INetStream) -> None:
+            peer = str(stream.muxed_conn.peer_id)
+            if not self.take(peer):
+                log.info("peer %s: no room for one more stream", peer)
+                await abandon(stream)
+                return
+            try:
+                await serve(stream)
+            finally:
+                self.leave(peer)
+
+        return served
 
 
 class _Ended(Exception):

@@ -100,9 +100,7 @@ class Swarm:
 
     async def wait_connected(self, count: int, timeout: float) -> None:
         """Wait until at least `count` peers are connected and gossip with us; a daemon never waits.
-
-        Raises TooSlowError after `timeout` seconds.
-        """
+        Raises TooSlowError after `timeout` seconds."""
         with trio.fail_after(timeout):
             await _until(lambda: len(self._parts.pubsub.peers) >= count)
 
@@ -205,21 +203,23 @@ class Swarm:
 
     # -- requests ------------------------------------------------------------------------------
 
-    async def request(self, peer_id: str, protocol: str, data: bytes, timeout: float) -> bytes:
+    async def request(
+        self,
+        peer_id: str,
+        protocol: str,
+        data: bytes,
+        timeout: float,
+        most: int = params.MAX_STREAM_MESSAGE_BYTES,
+    ) -> bytes:
         """Ask one peer one thing and return its reply. Connects first where needed.
 
-        Both ways at most `params.MAX_STREAM_MESSAGE_BYTES`. `timeout` in seconds covers dialling,
-        too. Raises Malformed for what is no peer id, InputError for too large a request, and for
-        the rest a ConversationError that names peer and cause: Unreachable, Disconnected,
-        TimedOut, Refused, Broken.
+        Both ways at most `most` bytes. `timeout` in seconds covers dialling, too. Raises Malformed
+        for what is no peer id, InputError for too large a request, and for the rest a
+        ConversationError that names peer and cause.
         """
-        if len(data) > params.MAX_STREAM_MESSAGE_BYTES:
-            raise InputError(
-                f"a request of {len(data)} bytes: at most {params.MAX_STREAM_MESSAGE_BYTES}"
-            )
-        return await self._ask(
-            protocol, peer_id, data, params.MAX_STREAM_MESSAGE_BYTES, timeout, "request"
-        )
+        if len(data) > most:
+            raise InputError(f"a request of {len(data)} bytes: at most {most}")
+        return await self._ask(protocol, peer_id, data, most, timeout, "request")
 
     async def _ask(
         self,
@@ -269,8 +269,10 @@ class Swarm:
         protocol: str,
         handler: streams.Handler,
         max_request: int = params.MAX_STREAM_MESSAGE_BYTES,
+        slots: streams.Slots | None = None,
     ) -> None:
-        """Answer requests on a protocol: `handler(peer id, bytes)` returns the reply.
+        """Answer requests on a protocol: `handler(peer id, bytes)` returns the reply. `slots` says
+        how many are read at once; a stream beyond is reset before anything of it is read.
 
         A handler that raises PeerError refuses with that error's words; Malformed is counted
         against the peer as well. Any other exception is logged, and the peer learns only that we
@@ -305,7 +307,7 @@ class Swarm:
                 log.info("%s", error)
                 await streams.abandon(stream)
 
-        self._parts.set_handler(protocol, inbound)
+        self._parts.set_handler(protocol, inbound if slots is None else slots.around(inbound))
 
     def blame(self, peer: str, offence: str) -> None:
         """Count what no honest peer sends. `offence`: one of few names, as in node.net.guard."""

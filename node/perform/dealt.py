@@ -206,8 +206,6 @@ async def examine_dealings(
         spec, count = machine.context.spec, len(mine.members)
         layout = SharesLayout(spec.parameter_count, spec.norm_bound, count, spec.threshold(count))
         boxes = tuple(dealer.dealing.boxes[mine.position] for dealer in dealers)
-        if len(set(boxes)) != len(boxes):
-            raise Malformed("two dealers name one box")
         members = tuple(dealer.member for dealer in dealers)
         outcome = inputs.ExaminedDealings(
             services.clock.ms(), *place, effect.digest, members, boxes, layout.box_bytes

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from node.store.steps import first
+from node.store.steps.sales import SALES
 
 _EXPLAINED: Final = """
 -- Policies have one more term, explain_refusals, which is false. Owners' machines remember whether
@@ -133,6 +134,12 @@ CREATE TABLE left_jobs (job BLOB PRIMARY KEY, why TEXT NOT NULL, at REAL NOT NUL
     restored INTEGER NOT NULL DEFAULT 0 CHECK (restored IN (0, 1))) STRICT;
 """
 
+_OWED_SUMS: Final = """
+-- What a member owes has one more field, the sum that it says it serves, which is none so far.
+UPDATE machine_parts SET body = CAST(x'9a' || substr(body, 2) || x'c0' AS BLOB)
+    WHERE kind = 'requester' AND field = 'owed' AND substr(body, 1, 1) = x'99';
+"""
+
 _ENCODERS: Final = """
 -- Policies have one more term, encoders, which is empty. A policy is a msgpack array.
 UPDATE policies SET body = CAST(x'dc001a' || substr(body, 4) || x'90' AS BLOB)
@@ -159,5 +166,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _UNSURE,
     _PROOFS,
     _HELD,
+    SALES,
+    _OWED_SUMS,
     _ENCODERS,
 )

@@ -219,7 +219,14 @@ NEWS: dict[Role, frozenset[type[Any]]] = {
         }
     ),
     Role.REQUESTER: frozenset(
-        {inputs.Tick, inputs.ChainHead, inputs.ChainBlockHash, inputs.InitialModelMade, Refuse}
+        {
+            inputs.Tick,
+            inputs.BlobArrived,  # a sum that is owed comes in any phase
+            inputs.ChainHead,
+            inputs.ChainBlockHash,
+            inputs.InitialModelMade,
+            Refuse,
+        }
     ),
 }
 

@@ -108,15 +108,14 @@ def dealings_hold(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ExaminedDe
     if input_.digest != known.dealt_digest or known.asked:
         raise StateError("no such list of dealings is awaited")
     cohort, until = turn.context.require_cohort(), _until(turn, input_.at)
-    _put(turn, round_, asked=True, waiting=input_.boxes)
+    # Two dealers may name one box, so that a pair of cheats could stop nobody by it: it opens under
+    # the key of one of them at most, and the other has dealt nothing.
+    peers: dict[bytes, tuple[bytes, ...]] = {}
     for dealer, box in zip(input_.dealers, input_.boxes, strict=True):
-        from_ = cohort.members[dealer].peer
-        turn.emit(fetch_from(from_, box, input_.box_size, until))
-
-
-def fetch_from(peer: bytes, digest: bytes, size: int, until: int) -> Fetch:
-    """A blob that one peer alone has."""
-    return Fetch(digest, size, (peer,), until)
+        peers[box] = (*peers.get(box, ()), cohort.members[dealer].peer)
+    _put(turn, round_, asked=True, waiting=tuple(peers))
+    for box, from_ in peers.items():
+        turn.emit(Fetch(box, input_.box_size, from_, until))
 
 
 def dealings_fail(turn: OwnerTurn, round_: OwnerRound, input_: inputs.RejectedDealings) -> None:
@@ -187,7 +186,7 @@ def decided(turn: OwnerTurn, round_: OwnerRound, input_: inputs.ReceiveMessage) 
 
 
 def _fetch_verdict(turn: OwnerTurn, mine: Verdict, at: int) -> None:
-    turn.emit(fetch_from(turn.context.requester, mine.digest, mine.size, at + FETCH_MS))
+    turn.emit(Fetch(mine.digest, mine.size, (turn.context.requester,), at + FETCH_MS))
 
 
 def list_arrived(turn: OwnerTurn, round_: OwnerRound, input_: inputs.BlobArrived) -> None:

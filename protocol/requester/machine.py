@@ -163,6 +163,7 @@ _HANDLERS: dict[type, Callable[[RequesterTurn, Any], None]] = {
     inputs.ActionPost: _post,
     inputs.ActionCancel: pay.cancel,
     inputs.ReceiveMessage: _receive,
+    inputs.BlobArrived: unmask.owed_sum_arrived,
     inputs.BlobMissing: _blob_missing,
     inputs.AssembledCohort: enrol.assembled,
     inputs.InitialModelMade: _first_model,

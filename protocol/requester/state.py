@@ -126,6 +126,7 @@ class OwedRelease(Wire):
     roster_digest: Digest
     listed: _BlockMembers
     tries: Index = 0  # releases that came for it and were looked at
+    sum: Digest | None = None  # with proofs: what the member said that it serves
 
 
 class Enrolments(Table[EnrolmentRecord]):
@@ -202,6 +203,7 @@ class Owed(Table[OwedRelease]):
     """What members owe, by member: one round's debt is enough to stay out."""
 
     item, most, key = OwedRelease, params.MAX_COHORT, "member"
+    indexed = ("sum",)
 
 
 class RoundRecords(Table[RoundRecord]):

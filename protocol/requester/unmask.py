@@ -108,8 +108,17 @@ def _fetch_sum(
         raise StateError(f"member {member} has told of its sum already")
     record = SumRecord(member, input_.digest, digest)
     turn.change(proof=dataclasses.replace(proof, sums=proof.sums.put(record)))
+    owed = turn.state.owed.at(member)
+    if owed is not None and (owed.round, owed.attempt) == (round_.number, round_.attempt):
+        owed = dataclasses.replace(owed, sum=digest)
+        turn.change(owed=turn.state.owed.put(owed))
+    _fetch(turn, digest, input_.envelope.sender)
+
+
+def _fetch(turn: RequesterTurn, digest: bytes, peer: bytes) -> None:
+    """A member's sum, which it alone has. Late ones are of use, too: they clear a debt."""
     size, until = 8 * turn.context.spec.parameter_count, 1000 * turn.context.spec.expires_at
-    turn.emit(Fetch(digest, size, (input_.envelope.sender,), until))
+    turn.emit(Fetch(digest, size, (peer,), until))
 
 
 def sum_arrived(turn: RequesterTurn, round_: RequesterRound, input_: inputs.BlobArrived) -> None:
@@ -122,18 +131,20 @@ def sum_arrived(turn: RequesterTurn, round_: RequesterRound, input_: inputs.Blob
         kept = ReleaseRecord(record.member, record.message)
         set_round(turn, releases=round_.releases.put(kept))
         block = _block_of(turn, round_, record.member)
-        if block is None or round_.phase is Phase.COMMIT:
-            continue
-        if round_.phase is not Phase.UNMASK or block.unmask:
-            _note_given(turn, record.member)
-        else:
-            _try(turn, block.block, input_.at)
+        if block is not None and round_.phase is Phase.UNMASK:
+            _try(turn, block.block, input_.at)  # nothing, where the block is open
 
 
-def _note_given(turn: RequesterTurn, member: int) -> None:
-    """A sum that came late clears its debt, looked at like the others or not: the block is open, or
-    closed for good, and a wrong one can do nothing any more."""
-    turn.change(owed=turn.state.owed.without(member))
+def owed_sum_arrived(turn: RequesterTurn, input_: inputs.BlobArrived) -> None:
+    """A sum that was owed is here, of its whole length: its member stays out no longer.
+
+    Nobody looks at it: the block is open, or closed for good, and a wrong one can do nothing any
+    more. A word alone clears nothing, or who withholds its sum round by round would stay.
+    """
+    owed = turn.state.owed
+    while (late := owed.find("sum", input_.digest)) is not None:
+        owed = owed.without(late.member)
+    turn.change(owed=owed)
 
 
 def _block_of(turn: RequesterTurn, round_: RequesterRound, member: int) -> BlockRecord | None:
@@ -330,9 +341,16 @@ def _note_owed(turn: RequesterTurn, blocks: Iterable[BlockRecord]) -> None:
                     block.block,
                     roster.digest,
                     block.members,
+                    sum=_told_sum(turn, member),
                 )
             )
     turn.change(owed=owed)
+
+
+def _told_sum(turn: RequesterTurn, member: int) -> bytes | None:
+    """What a member has said that its sum is, and has not served yet."""
+    told = None if turn.state.proof is None else turn.state.proof.sums.at(member)
+    return None if told is None else told.digest
 
 
 def release_owed(turn: RequesterTurn, _: None, input_: inputs.ReceiveMessage) -> None:
@@ -350,13 +368,16 @@ def _look_owed(turn: RequesterTurn, input_: inputs.ReceiveMessage) -> bool:
         return False
     if (body.root, body.block) != (owed.root, owed.block):
         raise StateError("a release for another commitment or block than is owed")
-    if turn.context.spec.proves:
-        _note_given(turn, member)  # it says its sum too late to be of use
-        return True
     if owed.tries >= _LATE_TRIES:
-        raise StateError(f"member {member} released bad shares {owed.tries} times")
+        what = "told of its sum" if turn.context.spec.proves else "released bad shares"
+        raise StateError(f"member {member} {what} {owed.tries} times")
     tried = dataclasses.replace(owed, tries=owed.tries + 1)
+    if turn.context.spec.proves:
+        tried = dataclasses.replace(tried, sum=body.shares[0])
+        _fetch(turn, body.shares[0], input_.envelope.sender)
     turn.change(owed=turn.state.owed.put(tried))
+    if turn.context.spec.proves:
+        return True
     where = owed.model_digest, owed.block, owed.roster_digest, owed.listed
     turn.emit(ComputeUnmask(place.round, place.attempt, *where, (input_.digest,)))
     return True

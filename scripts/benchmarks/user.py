@@ -17,6 +17,7 @@ from pathlib import Path
 from node.console.failure import Failure
 from node.demo.swarm.processes import Children, assay
 from scripts.benchmarks.figures import Bar, BenchError, Context, Figure, Measurement, On, Suite
+from scripts.benchmarks.first_pay import first_pay
 from scripts.testing.browser import BrowserError, browser
 
 #: What the page's first view and `assay jobs` have to show.
@@ -224,6 +225,13 @@ SUITE = Suite(
             unit="s",
             bar=Bar(On.OURS, 0.5, at_most=True),
             measure=page_live,
+        ),
+        Figure(
+            name="first-pay",
+            what="the quick start's commands, to an owner's first payment",
+            unit="s",
+            bar=Bar(On.OURS, 240, at_most=True),
+            measure=first_pay,
         ),
         Figure(
             name="install",

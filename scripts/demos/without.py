@@ -1,7 +1,7 @@
 """The same job without an owner: the demo's training in the clear, of all the others.
 
-Values, rounding and steps are the product's. Only mini-batches differ from run to run, as they do
-between two runs of the demo.
+Values, rounding, steps and the bound of a contribution's norm are the product's. Only mini-batches
+differ from run to run, as they do between two runs of the demo.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import numpy as np
 
 from node.demo.recipes.data import load, split
-from node.demo.recipes.job import ACCEPTING, OWNERS, RECIPES
+from node.demo.recipes.job import ACCEPTING, BOUND_PART, OWNERS, RECIPES
 from protocol.arith import kernels
 from protocol.arith.encoding.envelope import Envelope
 from protocol.arith.learning.models import Family, Model
@@ -45,7 +45,8 @@ def accuracy(left_out: int, seed: int, rounds: int | None) -> float:
             drawn = hashlib.sha256(f"{seed} {number} {owner}".encode()).digest()
             entropy = from_seed(drawn, "rounding")
             told = part.inputs(), part.targets(), training, envelope, drawn, entropy
-            integers, _ = kernels.train(model, weights, *told)
+            longest = recipe.clip_norm / BOUND_PART
+            integers, _ = kernels.train(model, weights, *told, longest=longest)
             total += integers
         mean = kernels.mean_gradient(envelope, total, len(parts))
         gradients = [(mean, len(parts))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -75,6 +76,54 @@ async def test_the_programs_post_take_follow_and_count_a_job(swarm: Swarm, tmp_p
     assert "ended with all rounds" in followed[0]
     await until(lambda: _paid(chooser), 60, "pay has come")
     assert "Two clouds" in await ran(chooser, "what_it_earned.py")
+
+
+async def test_the_notebooks_cells_run_one_after_the_other(swarm: Swarm, tmp_path: Path) -> None:
+    """They are run as a kernel does, in one namespace; its two files have the names of its own."""
+    for number, owner in enumerate(swarm.owners):
+        file = clouds.write_csv(tmp_path / f"{number}.csv", seed=number, rows=100)
+        owner.call("data.add", name="clouds", path=str(file))
+        owner.call("policy.set", dataset="clouds", changes=TAKES_ALL)
+    (tmp_path / "data").mkdir()
+    clouds.write_csv(tmp_path / "data" / "holdout.csv", seed=99, rows=60)
+    (tmp_path / "breast-cancer.toml").write_text(clouds.spec(rounds=2))
+    cells = json.loads((EXAMPLES / "a_job.ipynb").read_text())["cells"]
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert not any(cell.get("outputs") for cell in cells)
+    program = tmp_path / "cells.py"
+    program.write_text("\n".join(sources))
+    with trio.fail_after(SECONDS):
+        done = await trio.run_process(
+            [sys.executable, program],
+            cwd=tmp_path,
+            env=environment() | {"ASSAY_HOME": str(swarm.requester.home.path)},
+            capture_stdout=True,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout.decode()
+    assert swarm.requester.call("jobs")[0]["state"] == "finished"
+
+
+async def test_a_node_is_paused_while_the_machine_is_busy(swarm: Swarm) -> None:
+    owner = swarm.owners[0]
+    program = [sys.executable, str(EXAMPLES / "only_at_night.py")]
+    home = environment() | {"ASSAY_HOME": str(owner.home.path)}
+    for load, closed in (("-1", True), ("1e9", False)):
+        said = await trio.to_thread.run_sync(first_line, [*program, load], home)
+        assert ("paused" in said) is closed, said
+        assert bool(owner.call("status")["closed"]) is closed
+
+
+def first_line(command: list[str], environ: dict[str, str]) -> str:
+    """The first thing that a program without an end prints."""
+    running = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
+    try:
+        assert running.stdout is not None
+        return running.stdout.readline()
+    finally:
+        running.kill()
+        running.wait(10)
 
 
 def _paid(owner: Daemon) -> bool:

@@ -1,4 +1,4 @@
-"""card, offers, job new --card: what an owner tells of its data, and a requester looks for."""
+"""card, job new --card: what an owner tells of its data, and a requester looks for."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def card_withdraw(dataset: Dataset, *, session: Here) -> int:
     return Exit.OK
 
 
-def offers(
+def card_search(
     card: Annotated[str | None, Parameter(help="A card's id, or its beginning: all of it.")] = None,
     *,
     column: Annotated[

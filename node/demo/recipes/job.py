@@ -37,6 +37,11 @@ HIGH_FLOOR: Final = 5 * ETHER // 1000
 #: Seconds that enrolment stays open, since nobody can know that the sixth will not come.
 ENROL_SECONDS: Final = 15
 
+#: With proofs a contribution's norm is at most clip_norm divided by this. Honest ones have 0.5 to
+#: 3 % of clip_norm: a bound of clip_norm stops little more than what is out of all measure
+#: (docs/poison.md).
+BOUND_PART: Final = 128
+
 
 @dataclass(frozen=True)
 class Sealing:
@@ -94,9 +99,7 @@ def spec(table: Table, recipe: Recipe) -> str:
         sealed, model, privacy = "sealed ", _map(recipe.sealing), _privacy(recipe.sealing)
     if recipe.proof:
         # A block of five bears no liar beside its proofs: six would (docs/guides/requester.md).
-        # Honest contributions have 0.5 to 3 % of clip_norm: a bound of clip_norm stops little more
-        # than what is out of all measure (docs/poison.md).
-        privacy = '\n[privacy]\nproof = "norm/128"\ncorrupt = 0\n'
+        privacy = f'\n[privacy]\nproof = "norm/{BOUND_PART}"\ncorrupt = 0\n'
     return f"""\
 title = "{table.title}, {sealed}{recipe.family}"
 purpose = "research"

@@ -23,6 +23,8 @@ from node.control.holding import results as h
 from node.control.holding.examples import LEFT, PAUSED, RESUMED
 from node.control.money import examples as mx
 from node.control.money import results as mr
+from node.control.sale import examples as sx
+from node.control.sale import results as sr
 from node.control.server import ControlServer
 from protocol.errors import ChainError, FatalError, InputError, PeerError, StateError
 
@@ -62,6 +64,11 @@ class FakeNode:
         self.sent: list[tuple[object, ...]] = []
         self.offers_shown = cx.OFFERS
         self.claim_shown = ex.CLAIM
+        self.sold: list[tuple[object, ...]] = []
+        self.prepared = sx.PREPARED
+        self.buying = sx.BUYING
+        self.budgets_given: list[int] = []
+        self.bought_path = ""
         self.account_shown = mx.ACCOUNT
         self.passwords: list[str | None] = []
         self.state: r.Status = ex.STATUS
@@ -249,6 +256,62 @@ class FakeNode:
 
     async def offers_match(self, spec: str, no_noise: bool) -> cr.Matches:
         return self.matches
+
+    async def sale_offer(
+        self,
+        job: str,
+        price: int,
+        token: str | None,
+        scores: bool,
+        batch: int,
+        minute: int,
+        days: int,
+        accuracy: float | None,
+        dry_run: bool,
+    ) -> sr.Sold:
+        self.sold.append((job, price, token, scores, batch, minute, days, accuracy, dry_run))
+        return sr.Sold(sx.OFFER, not dry_run)
+
+    async def sale_withdraw(self, offer: str) -> sr.TakenOff:
+        self._on_sale(offer)
+        return sr.TakenOff(sx.OFFER.offer)
+
+    async def sale_offers(self, ask: bool) -> sr.SaleOffers:
+        return sr.SaleOffers((sx.OFFER,))
+
+    async def sale_show(self, offer: str) -> sr.SaleOfferDetail:
+        self._on_sale(offer)
+        return sx.DETAIL
+
+    async def sale_prepare(
+        self,
+        offer: str,
+        path: str,
+        separator: str | None,
+        decimal: str | None,
+        encoding: str | None,
+        header: bool | None,
+        names: tuple[str, ...],
+    ) -> sr.Prepared:
+        self._on_sale(offer)
+        return self.prepared
+
+    async def sale_buy(self, purchase: str, budget: int) -> sr.Buying:
+        self.budgets_given.append(budget)
+        return self.buying
+
+    async def sale_write(self, purchase: str) -> sr.BoughtFile:
+        return dataclasses.replace(sx.FILE, path=self.bought_path or sx.FILE.path)
+
+    async def sale_channels(self) -> sr.SaleChannels:
+        return sx.CHANNELS
+
+    async def sale_redeem(self, channel: str | None) -> sr.SaleChannels:
+        return sx.CHANNELS
+
+    def _on_sale(self, offer: str) -> None:
+        if not sx.OFFER.offer.hex().startswith(offer.lower().removeprefix("0x")):
+            raise InputError(f"no offer that is known here begins with {offer!r}", "offer")
 
     async def jobs(self) -> tuple[j.JobSummary, ...]:
         return tuple(detail.summary for detail in self.jobs_known.values())

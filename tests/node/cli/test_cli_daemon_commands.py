@@ -53,8 +53,8 @@ LINE = ex.STATUS.join_line
         ("privacy ward-3", ["spent", "reserved", "left", "Sepsis within 24 h"]),
         ("card list", ["ward-3", "Ward visits", "1000 to 3000"]),
         ("card withdraw ward-3", ["who has read it keeps what it said"]),
-        ("offers --column age --kind number", ["0x3f5a9c02", "age, smoker", "0.002 ether"]),
-        ("offers 3F5A9C", ["yes, no", "nobody has looked at the data", "0.002 ether"]),
+        ("card search --column age --kind number", ["0x3f5a9c02", "age, smoker", "0.002 ether"]),
+        ("card search 3F5A9C", ["yes, no", "nobody has looked at the data", "0.002 ether"]),
         ("job new --card 0x3f5a9c02", ["# Begun from card"]),
         ("jobs", ["Sepsis within 24 h", "1/20", "0.001 ether", "0x5a5a5a5a…5a5a"]),
         (f"job show {ex.JOB}", ["81.00 %", "0.2 ether", "commit 1.2", ex.OWNER, "open: owners"]),
@@ -227,8 +227,8 @@ async def test_policy_values(text: str, value: Any, assay: Any) -> None:
             "assay data list",
         ),
         ("card withdraw none", Exit.USAGE, "no dataset 'none'", "assay data list"),
-        ("offers ffff", Exit.USAGE, "no card here begins with 'ffff'", ""),
-        ("offers --max-price 2pounds", Exit.USAGE, "units are wei, gwei, ether", ""),
+        ("card search ffff", Exit.USAGE, "no card here begins with 'ffff'", ""),
+        ("card search --max-price 2pounds", Exit.USAGE, "units are wei, gwei, ether", ""),
         ("job new --card 12", Exit.USAGE, "card: '12' is no card", ""),
         ("policy show none", Exit.USAGE, "no dataset 'none'", "assay data list"),
         ("policy set ward-3 x=1", Exit.USAGE, "x: no such term", ""),
@@ -697,8 +697,8 @@ async def test_a_card_is_read_here_and_published_by_the_daemon(assay: Any, tmp_p
 async def test_a_search_is_the_daemons(assay: Any) -> None:
     async with assay.daemon() as running:
         given = "--column age --column sex --kind category --purpose care --max-price"
-        await assay("offers", *given.split(), "0.5 gwei", "--limit", "7")
-        await assay("offers")
+        await assay("card", "search", *given.split(), "0.5 gwei", "--limit", "7")
+        await assay("card", "search")
     every = ((), None, None, None, None, 100)
     assert running.node.searched == [
         (("age", "sex"), "category", "care", 500_000_000, None, 7),

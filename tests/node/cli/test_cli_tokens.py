@@ -150,13 +150,13 @@ async def test_every_amount_is_shown_in_its_token(assay: Any) -> None:
         claimed = (await assay("claim", ex.JOB)).out
         assert "0.04 USDC" in claimed
         assert "0.000001 USDC" in claimed
-        assert "0.25 USDC" in (await assay("offers")).out
+        assert "0.25 USDC" in (await assay("card", "search")).out
         policy = (await assay("policy", "show", "ward-3")).out
         assert "0.05 USDC" in policy
         assert f"USDC ({mx.USDC})" in policy
-        await assay("offers", "--max-price", "1.5 USDC")
-        await assay("offers", "--token", "usdc", "--max-price", "2")
-        await assay("offers", "--token", "usdc")
+        await assay("card", "search", "--max-price", "1.5 USDC")
+        await assay("card", "search", "--token", "usdc", "--max-price", "2")
+        await assay("card", "search", "--token", "usdc")
         assert [search[3:5] for search in node.searched[-3:]] == [
             (1_500_000, mx.USDC),
             (2, mx.USDC),

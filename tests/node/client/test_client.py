@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -263,6 +264,22 @@ def test_progress_is_lines_where_nobody_sits_and_never_moves_a_cursor() -> None:
     first, last = out.getvalue().splitlines()
     assert first == "0x5a5a5a5a declined: �[2J�over"
     assert last == "0x5a5a5a5a ended early, after 1 of 20 rounds"
+
+
+def test_progress_is_one_line_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    out = io.StringIO()
+    with Shown(summary(), True, out) as shown:
+        shown.event(event("a long\x1b[2J word"))
+        shown.stands(summary(round=20))
+        shown.event(event("over"))
+        shown.over(summary(state="finished", round=20))
+    first, second, *_ = out.getvalue().split("\r")[1:]
+    assert "1/20 a long" in first
+    assert "\x1b" not in first
+    assert "20/20 over" in second
+    assert len(second) >= len(first.rstrip())
+    assert out.getvalue().splitlines()[-1] == "0x5a5a5a5a is finished"
 
 
 def test_progress_is_a_bar_on_a_terminal_whose_title_is_no_markup() -> None:

@@ -187,6 +187,23 @@ def test_without_dealings_the_attempt_ends_in_time() -> None:
     assert kit.round.phase is Phase.FAILED
 
 
+def test_one_box_of_two_dealers_is_looked_for_at_both_and_stops_nobody() -> None:
+    kit = proving_at(Phase.VERIFY)
+    kit.dealt()
+    kit.step(inputs.BlobArrived(kit.now, DEALT))
+    first, second, *others = boxes(kit)
+    place = kit.round.number, kit.round.attempt
+    told = (first, first, *others)
+    wanted = kit.step(inputs.ExaminedDealings(kit.now, *place, DEALT, kit.mates, told, 5000))
+    fetches = {each.digest: each for each in every(wanted, effects.Fetch)}
+    peers = [kit.job.people[member].peer for member in kit.mates]
+    assert fetches[first].peers == tuple(peers[:2])
+    assert second not in fetches
+    for box in (first, *others):
+        wanted = kit.step(inputs.BlobArrived(kit.now, box))
+    assert only(wanted, proving.ComputeWords)
+
+
 @pytest.mark.parametrize("where", [Phase.COMMIT, Phase.APPLY, Phase.DONE, Phase.FAILED])
 def test_what_comes_late_or_again_moves_nothing(where: Phase) -> None:
     kit = failed(proving_at(Phase.VERIFY)) if where is Phase.FAILED else proving_at(where)

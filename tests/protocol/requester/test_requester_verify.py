@@ -325,7 +325,8 @@ def test_a_sum_that_comes_late_clears_its_debt(where: Phase) -> None:
     assert 5 not in kit.state.withholding
 
 
-def test_a_sum_that_is_told_of_when_its_round_is_over_clears_its_debt() -> None:
+def late_one() -> tuple[ProvingKit, Release, tuple[int, int]]:
+    """The round is over; member 5 has not told of its sum."""
     kit = proving_at(Phase.UNMASK)
     for member in range(5):
         kit.tells(member)
@@ -335,7 +336,37 @@ def test_a_sum_that_is_told_of_when_its_round_is_over_clears_its_debt() -> None:
     root, place = kit.round.root, kit.place
     kit.applied()
     assert kit.round.number == 1
-    kit.hear(kit.job.people[5], Release(root, 0, (kit.sum_of(5),)), *place)
+    return kit, Release(root, 0, (kit.sum_of(5),)), place
+
+
+def test_a_sum_that_is_told_of_when_its_round_is_over_clears_its_debt_once_it_is_here() -> None:
+    kit, body, place = late_one()
+    fetch = only(kit.hear(kit.job.people[5], body, *place), effects.Fetch)
+    assert (fetch.digest, fetch.peers) == (kit.sum_of(5), (kit.job.people[5].peer,))
+    assert 5 in kit.state.withholding
+    kit.sum_here(5)
+    assert 5 not in kit.state.withholding
+
+
+def test_a_late_sum_is_told_of_three_times_at_most() -> None:
+    kit, body, place = late_one()
+    for _ in range(3):
+        kit.hear(kit.job.people[5], body, *place)
+    assert "told of its sum 3 times" in kit.deaf(kit.job.people[5], body, *place)
+    assert 5 in kit.state.withholding
+
+
+def test_a_sum_that_is_told_of_in_time_and_served_late_clears_its_debt() -> None:
+    kit = proving_at(Phase.UNMASK)
+    for member in range(5):
+        kit.tells(member)
+        kit.sum_here(member)
+    kit.tells(5)
+    kit.tick(kit.round.unmask_until - 1)
+    kit.unmasked(0, good=(0, 1, 2, 3, 4))
+    kit.applied()
+    assert (kit.round.number, 5 in kit.state.withholding) == (1, True)
+    kit.sum_here(5)
     assert 5 not in kit.state.withholding
 
 

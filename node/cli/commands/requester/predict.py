@@ -1,4 +1,4 @@
-"""predict: a model's predictions for the rows of a file."""
+"""predict: a model's predictions for the rows of a file: a local one's, or bought."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from cyclopts import Parameter
 
 from node.cli import model_views
 from node.cli.aside import in_worker
-from node.cli.options import DecimalMark, Encoding, Header, Here, Names, Separator
+from node.cli.commands.sale import buying
+from node.cli.options import (
+    DecimalMark,
+    Encoding,
+    Header,
+    Here,
+    Names,
+    Separator,
+    Yes,
+    reading_options,
+)
 from node.console.failure import Failure
 from node.control.codes import Exit
 
@@ -20,7 +30,9 @@ if TYPE_CHECKING:
 
 
 def predict(
-    model: Annotated[str, Parameter(help="A job, or the .npz of `model get`.")],
+    model: Annotated[
+        str, Parameter(help="A job, the .npz of `model get`, or an offer of `assay offers`.")
+    ],
     file: Annotated[Path, Parameter(help="Rows to predict for: any file that `data add` takes.")],
     *,
     session: Here,
@@ -31,6 +43,10 @@ def predict(
     round_: Annotated[
         int | None, Parameter(name="--round", help="Of a job: the model after so many rounds.")
     ] = None,
+    budget: Annotated[
+        str | None, Parameter(help="Of an offer: the most to spend now, '0.01 ether'.")
+    ] = None,
+    yes: Yes = False,
     force: Annotated[bool, Parameter(help="Replace the file if it exists.")] = False,
     separator: Separator = None,
     decimal: DecimalMark = None,
@@ -43,6 +59,9 @@ def predict(
     Cells are read as owners' cells were for training. A row that training could not have used has
     an empty prediction, and is counted. A sealed model's outputs are scores, no probabilities.
 
+    An offer's predictions are bought: its seller sees no row, and you see no weight. Each answer is
+    paid once it is here; the same command goes on where it was, and buys no row twice.
+
     An .npz needs no daemon. Of a job the daemon writes its model first, and opens a sealed one with
     the key that it holds.
     """
@@ -54,6 +73,11 @@ def predict(
     if target.exists() and not force:
         text = f"{target} exists"
         raise Failure(Exit.USAGE, text, next_="the same command with --force", field="out")
+    if budget is not None or _is_offer(model, session):
+        if round_ is not None:
+            raise Failure(Exit.USAGE, "an offer is of one model", field="round")
+        given = reading_options(separator, decimal, encoding, header, names)
+        return buying.buy(session, model, file, target, budget, yes, force, given)
     source = _model_file(model, round_, session)
     found = in_worker(
         asked.predict, source, file.absolute(), reading, target, force, session.home.blobs
@@ -66,6 +90,26 @@ def predict(
 def _stem(file: Path) -> str:
     """A file's name without what says its kind: 'ward' of 'ward.csv.gz'."""
     return file.name.split(".", 1)[0] or "rows"
+
+
+def _is_offer(given: str, session: Session) -> bool:
+    """Whether an id is an offer's and no job's. Raises Failure where it is both."""
+    bare = given.lower().removeprefix("0x")
+    if os.sep in given or given.endswith(".npz") or Path(given).is_file():
+        return False
+    if len(bare) < 4 or set(bare) - set("0123456789abcdef"):
+        return False
+    jobs = any(each["job"].startswith("0x" + bare) for each in session.call("jobs"))
+    try:
+        offers = session.call("sale.offers", {"ask": not jobs})["offers"]
+    except Failure:
+        return False  # a home without the contract that pays
+    found = any(each["offer"].startswith("0x" + bare) for each in offers)
+    if found and jobs:
+        raise Failure(
+            Exit.USAGE, f"a job and an offer begin with {given}: give more of it", field="model"
+        )
+    return found
 
 
 def _model_file(given: str, round_: int | None, session: Session) -> Path:

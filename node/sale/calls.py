@@ -1,0 +1,273 @@
+"""Sales as people see them: the calls of node.control.sale.api.SaleApi."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from node.control.sale import results as r
+from node.data.reading import declared
+from node.engine.engine import Machine
+from node.engine.services import Services
+from node.sale.buy.paying import Paying
+from node.sale.buy.purchases import Purchase
+from node.sale.market import OnSale
+from node.sale.provenance import provenance
+from node.sale.sale import Sale
+from node.sale.sell.offering import Terms
+from node.sale.sell.serving import Served
+from protocol.addresses import parse_address, to_checksum
+from protocol.errors import ChainError, InputError, StateError
+from protocol.layout.queries import Mode
+from protocol.sale.offers import warning
+from protocol.spec.parts import ETHER, ClassTarget
+from protocol.tokens import currency
+from protocol.wire import identity
+
+
+class SaleCalls:
+    """Calls of node.control.api.NodeApi that are about sales. `find` finds a job as people name
+    it."""
+
+    def __init__(self, services: Services, sale: Sale, find: Callable[[str], Machine]) -> None:
+        self._of = services
+        self._sale = sale
+        self._sold_job = find
+
+    # --- selling -----------------------------------------------------------------------------
+
+    async def sale_offer(
+        self,
+        job: str,
+        price: int,
+        token: str | None,
+        scores: bool,
+        batch: int,
+        minute: int,
+        days: int,
+        accuracy: float | None,
+        dry_run: bool,
+    ) -> r.Sold:
+        terms = Terms(
+            price,
+            ETHER if token is None else parse_address(token),
+            Mode.SCORES if scores else Mode.LABEL,
+            batch,
+            minute,
+            days,
+            accuracy,
+        )
+        offer = await self._sale.offering.offer(self._sold_job(job), terms, dry_run)
+        return r.Sold(self._offer(OnSale(self._of.swarm.peer_id_bytes, offer)), not dry_run)
+
+    async def sale_withdraw(self, offer: str) -> r.TakenOff:
+        return r.TakenOff(await self._sale.offering.withdraw(offer))
+
+    async def sale_redeem(self, channel: str | None) -> r.SaleChannels:
+        standing = self._sale.served.standing
+        if channel is not None:
+            wanted = [_one(channel, list(standing))]
+        else:
+            wanted = [key for key, each in standing.items() if each.granted > each.redeemed]
+        if not wanted:
+            raise StateError("there is nothing to redeem")
+        problem: ChainError | None = None
+        done = []
+        for key in wanted:
+            try:
+                await self._sale.redeeming.redeem(key)
+                done.append(key)
+            except ChainError as error:
+                problem = error
+        if problem is not None and not done:
+            raise problem
+        served = [await self._sale.served.find(key) for key in done]
+        return self._channels([self._served(each) for each in served if each is not None])
+
+    # --- what is on sale ---------------------------------------------------------------------
+
+    async def sale_offers(self, ask: bool) -> r.SaleOffers:
+        self._sale.require()
+        if ask:
+            await self._sale.market.look_around()
+        return r.SaleOffers(tuple(map(self._offer, await self._sale.market.known())))
+
+    async def sale_show(self, offer: str) -> r.SaleOfferDetail:
+        on = await self._find_offer(offer)
+        found = await provenance(self._of, self._sale.market, on)
+        spec = found.spec
+        columns: tuple[str, ...] = ()
+        answers: tuple[str, ...] = ()
+        if spec is not None:
+            columns = tuple(each.name for each in spec.features)
+            target = spec.target
+            if isinstance(target, ClassTarget):
+                answers = target.classes
+            else:
+                answers = (f"{target.low:g} to {target.high:g}",)
+        noisy = spec is not None and spec.privacy.noisy
+        return r.SaleOfferDetail(
+            offer=self._offer(on),
+            problem=found.problem,
+            posted=found.posted,
+            sold_by_requester=found.sold_by_requester,
+            finished=found.finished,
+            requester=to_checksum(found.requester) if found.requester else None,
+            owners=found.owners,
+            rounds=found.rounds,
+            contributions=found.contributions,
+            title=None if spec is None else spec.title,
+            purpose=None if spec is None else spec.purpose,
+            sealed=None if spec is None else spec.privacy.sealed,
+            epsilon=spec.privacy.epsilon if spec is not None and noisy else None,
+            delta=spec.privacy.delta if spec is not None and noisy else None,
+            columns=columns,
+            answers=answers,
+        )
+
+    async def _find_offer(self, given: str) -> OnSale:
+        """An offer; connected peers are asked where it is not known here."""
+        self._sale.require()
+        try:
+            return await self._sale.market.find(given)
+        except InputError:
+            await self._sale.market.look_around()
+            return await self._sale.market.find(given)
+
+    # --- buying ------------------------------------------------------------------------------
+
+    async def sale_prepare(
+        self,
+        offer: str,
+        path: str,
+        separator: str | None,
+        decimal: str | None,
+        encoding: str | None,
+        header: bool | None,
+        names: tuple[str, ...],
+    ) -> r.Prepared:
+        reading = declared(separator, decimal, encoding, header, names)
+        on = await self._find_offer(offer)
+        bought = await self._sale.purchases.prepare(on, path, reading)
+        rows = len(bought.open_rows)
+        own = [c for c in self._sale.paying.all() if c.offer == on.offer and not c.state.ended]
+        prepared = bought.prepared
+        return r.Prepared(
+            purchase=bought.ident,
+            offer=self._offer(on),
+            rows=len(bought.results),
+            unused=prepared.unused,
+            why=prepared.why,
+            bought=sum(result is not None for result in bought.results),
+            ask=rows,
+            price=rows * on.offer.price,
+            in_channels=sum(c.rest for c in own if not c.row.over),
+            notes=prepared.notes,
+        )
+
+    async def sale_buy(self, purchase: str, budget: int) -> r.Buying:
+        bought = self._sale.purchases.find(purchase)
+        await self._sale.purchases.go_on(bought, budget)
+        return _buying(bought)
+
+    async def sale_write(self, purchase: str) -> r.BoughtFile:
+        bought = self._sale.purchases.find(purchase)
+        path, written = await self._sale.purchases.write(bought)
+        return r.BoughtFile(str(path), len(bought.results), written.empty, written.columns)
+
+    # --- channels ----------------------------------------------------------------------------
+
+    async def sale_channels(self) -> r.SaleChannels:
+        found = [self._paying(each) for each in self._sale.paying.all()]
+        for served in await self._sale.served.all():
+            found.append(self._served(served))
+        return self._channels(found)
+
+    def _channels(self, found: list[r.SaleChannel]) -> r.SaleChannels:
+        contract = self._sale.channels.contract
+        return r.SaleChannels(None if contract is None else to_checksum(contract), tuple(found))
+
+    def _paying(self, each: Paying) -> r.SaleChannel:
+        state = each.state
+        expired = self._of.clock.ms() > 1000 * state.terms.expiry
+        place = "closed" if each.row.over else "expired" if expired else "open"
+        return r.SaleChannel(
+            channel=each.row.channel,
+            side="buyer",
+            offer=each.row.offer,
+            peer=identity.peer_id_text(each.row.peer),
+            token=currency(state.terms.token),
+            price=state.price,
+            deposit=state.deposit,
+            granted=state.owed,
+            redeemed=0,
+            left=state.deposit - state.owed,
+            answers=state.answered,
+            expiry=float(state.terms.expiry),
+            state="stopped" if place == "open" and state.ended else place,  # type: ignore[arg-type]
+            problem="" if each.row.over else state.ended,
+        )
+
+    def _served(self, each: Served) -> r.SaleChannel:
+        state = each.state
+        expired = self._of.clock.ms() > 1000 * state.terms.expiry
+        return r.SaleChannel(
+            channel=each.row.channel,
+            side="seller",
+            offer=each.row.offer,
+            peer=identity.peer_id_text(each.row.peer),
+            token=currency(state.terms.token),
+            price=state.price,
+            deposit=state.deposit,
+            granted=state.voucher.amount,
+            redeemed=state.redeemed,
+            left=state.deposit - state.voucher.amount,
+            answers=state.answered,
+            expiry=float(state.terms.expiry),
+            state="closed" if state.closed else "expired" if expired else "open",
+            problem="",
+        )
+
+    def _offer(self, on: OnSale) -> r.SaleOffer:
+        offer = on.offer
+        return r.SaleOffer(
+            offer=offer.digest,
+            peer=identity.peer_id_text(on.peer),
+            mine=on.peer == self._of.swarm.peer_id_bytes,
+            job=offer.job,
+            account=to_checksum(offer.account),
+            mode="label" if offer.mode is Mode.LABEL else "scores",
+            price=offer.price,
+            token=currency(offer.token),
+            features=offer.features,
+            classes=offer.classes,
+            key_bits=offer.key_bits,
+            batch=offer.batch,
+            minute=offer.minute,
+            accuracy=offer.accuracy[0] if offer.accuracy else None,
+            until=offer.until / 1000,
+            copy_answers=offer.layout.answers_to_copy,
+            copy_price=offer.copy_price,
+            warning=warning(offer),
+        )
+
+
+def _buying(bought: Purchase) -> r.Buying:
+    return r.Buying(
+        bought.ident,
+        bought.running,
+        bought.doing,
+        bought.asked,
+        len(bought.open_rows),
+        bought.spent,
+    )
+
+
+def _one(given: str, keys: list[bytes]) -> bytes:
+    prefix = given.lower().removeprefix("0x")
+    found = [key for key in keys if key.hex().startswith(prefix)]
+    if len(found) != 1:
+        named = f"{len(found)} channels" if found else "no channel that is served here"
+        error = InputError(f"{named} with {given!r}", "channel")
+        error.add_note("assay sales")
+        raise error
+    return found[0]

@@ -1,0 +1,330 @@
+"""Offers between nodes: this node's own said, others' kept, asked for and told on.
+
+A seller's catalogue is signed, so that whoever tells it need not be believed. Nothing is pushed but
+a seller's own word, to whom it is connected; everything else is asked for, page by page.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from typing import Final
+
+import trio
+
+from node.engine.services import Services
+from node.net.errors import ConversationError
+from node.net.guard import Buckets
+from node.sale.talk import Heard, Talk
+from node.store.sale import channels as stored
+from node.store.sale import on_sale
+from node.store.sale.on_sale import OfferRow
+from node.store.store import Transaction
+from protocol.errors import InputError, Malformed, PeerError
+from protocol.sale import limits
+from protocol.sale.catalogues import Catalogue, CatalogueTable, Entry
+from protocol.sale.offers import Offer
+from protocol.sale.stream import (
+    MAX_WORD_BYTES,
+    AskOffers,
+    AskSpec,
+    Later,
+    Page,
+    Signed,
+    ToldOffers,
+    ToldSpec,
+    Word,
+)
+from protocol.wire import identity
+from protocol.wire.codec import decode, encode
+
+log = logging.getLogger("assay.sale")
+
+_LOOK_SECONDS: Final = 5.0
+#: How often a peer is asked again, by itself; a person who looks asks at once.
+_ASK_AGAIN_SECONDS: Final = 300.0
+_ASK_TIMEOUT: Final = 8.0
+#: Peers that are asked at once for a person, and pages of one visit.
+_ASKED_AT_ONCE: Final = 16
+_PAGES: Final = 64
+_MAX_PEERS: Final = 1024
+#: Questions of one peer that are answered: a page is 128 KiB.
+_TOLD_A_SECOND, _TOLD_AT_ONCE = 1.0, 80.0
+_MAX_PAGE_BYTES: Final = limits.MAX_TOLD_CATALOGUES * (MAX_WORD_BYTES + 8) + 16
+_CLEAR_SECONDS: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class OnSale:
+    """An offer, and the peer that sells."""
+
+    peer: bytes
+    offer: Offer
+
+
+class Market:
+    """The offers that this node knows, and its own."""
+
+    def __init__(self, services: Services, talk: Talk) -> None:
+        self._services = services
+        self._talk = talk
+        self._table = CatalogueTable([], b"")
+        self._turn = trio.Lock()
+        self._marks: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._told = Buckets(_TOLD_A_SECOND, _TOLD_AT_ONCE)
+
+    async def load(self) -> None:
+        """Read what is known; once, at the start."""
+        found = await self._services.store.read(on_sale.entries)
+        self._table = CatalogueTable(found, self._me)
+
+    # --- what is on sale ---------------------------------------------------------------------
+
+    async def known(self) -> list[OnSale]:
+        """Offers that stand, the newest last."""
+        now = self._services.clock.ms()
+        rows = await self._services.store.read(on_sale.catalogues)
+        found = []
+        for peer, body in rows:
+            word = decode(Signed, body, MAX_WORD_BYTES).statement.word
+            if isinstance(word, Catalogue):
+                found += [OnSale(peer, each) for each in word.offers if each.until > now]
+        return found
+
+    async def find(self, given: str) -> OnSale:
+        """An offer by its id or a prefix. Raises InputError: none, or several."""
+        prefix = given.lower().removeprefix("0x")
+        found = [each for each in await self.known() if each.offer.digest.hex().startswith(prefix)]
+        if len(found) != 1:
+            named = f"{len(found)} offers begin" if found else "no offer that is known here begins"
+            error = InputError(f"{named} with {given!r}", "offer")
+            error.add_note("assay offers")
+            raise error
+        return found[0]
+
+    async def look_around(self) -> None:
+        """Ask who is connected for what is new, at once and for a few seconds."""
+        with trio.move_on_after(_ASK_TIMEOUT):
+            async with trio.open_nursery() as nursery:
+                for peer in self._services.swarm.connected()[:_ASKED_AT_ONCE]:
+                    nursery.start_soon(self._visit, peer)
+
+    async def spec(self, on: OnSale) -> bytes:
+        """The spec of an offer's job, as its seller or this node has it, held to its digest. Raises
+        PeerError."""
+        digest = on.offer.spec_digest
+
+        def load(tx: Transaction) -> bytes | None:
+            return stored.load_spec(tx, digest) or on_sale.spec_of(tx, digest)
+
+        found = await self._services.store.read(load)
+        if found is not None:
+            return found
+        heard = await self._talk.ask(on.peer, AskSpec(digest), b"", 30.0)
+        if not isinstance(heard.word, ToldSpec) or sha256(heard.part).digest() != digest:
+            raise PeerError("the seller does not tell the spec that its offer names")
+        body = heard.part
+        await self._services.store.run(partial(stored.save_spec, digest=digest, body=body))
+        return body
+
+    # --- this node's own ---------------------------------------------------------------------
+
+    async def publish(self, row: OfferRow) -> None:
+        """Store an offer of this node, then say all that it has on sale. Raises InputError where
+        there are too many."""
+        async with self._turn:
+            rows = await self._services.store.read(on_sale.offers)
+            standing = [each for each in rows if not each.withdrawn and each.offer != row.offer]
+            now = self._services.clock.ms()
+            live = [o for o in map(_offer, standing) if o.until > now]
+            if len(live) >= limits.MAX_OFFERS_OF_SELLER:
+                raise InputError(
+                    f"{len(live)} offers stand; {limits.MAX_OFFERS_OF_SELLER} are allowed: "
+                    "withdraw one",
+                    "job",
+                )
+            await self._say([*live, _offer(row)], partial(on_sale.save_offer, row=row))
+
+    async def withdraw(self, offer: bytes) -> None:
+        """Take an offer of this node off sale."""
+        async with self._turn:
+            rows = await self._services.store.read(on_sale.offers)
+            now = self._services.clock.ms()
+            left = [_offer(r) for r in rows if not r.withdrawn and r.offer != offer]
+            live = [o for o in left if o.until > now]
+            await self._say(live, partial(on_sale.withdraw_offer, offer=offer))
+
+    async def _say_again(self) -> None:
+        async with self._turn:
+            rows = await self._services.store.read(on_sale.offers)
+            now = self._services.clock.ms()
+            live = [o for o in (_offer(r) for r in rows if not r.withdrawn) if o.until > now]
+            if live:
+                await self._say(live, partial(_nothing))
+
+    async def _say(self, offers: list[Offer], also: partial[None]) -> None:
+        now = self._services.clock.ms()
+        held = self._table.entry(self._me)
+        ends = [offer.until for offer in offers] + ([] if held is None else [held.until])
+        sequence = max(now, 0 if held is None else held.sequence + 1)
+        word = Catalogue(sequence, max([now + 1000, *ends]), tuple(offers))
+        signed = self._talk.signed(word)
+        entry, gone = self._table.take(self._me, word, self._me, now)
+
+        def write(tx: Transaction) -> None:
+            also(tx)
+            on_sale.delete_catalogues(tx, gone)
+            if entry is not None:
+                on_sale.save_catalogue(tx, entry, signed)
+
+        await self._services.store.run(write)
+        with trio.move_on_after(_ASK_TIMEOUT):
+            async with trio.open_nursery() as nursery:
+                for peer in self._services.swarm.connected()[: 2 * _ASKED_AT_ONCE]:
+                    nursery.start_soon(self._push, peer, word)
+
+    async def _push(self, peer: str, word: Catalogue) -> None:
+        try:
+            await self._talk.ask(identity.parse_peer_id(peer), word, b"", _ASK_TIMEOUT)
+        except PeerError as error:
+            log.debug("peer %s was told of offers in vain: %s", peer, error)
+
+    # --- between peers -----------------------------------------------------------------------
+
+    async def answer(self, heard: Heard) -> tuple[Word, bytes]:
+        """What is said to a word about offers. Raises PeerError where it is asked too often."""
+        peer = identity.peer_id_text(heard.sender)
+        if not self._told.allows(peer, trio.current_time()):
+            raise PeerError("too many questions for offers: ask again in a second")
+        match heard.word:
+            case AskOffers():
+                mark, words = await self._services.store.read(
+                    partial(
+                        on_sale.catalogues_after,
+                        mark=heard.word.mark,
+                        limit=limits.MAX_TOLD_CATALOGUES,
+                    )
+                )
+                return ToldOffers(mark), encode(Page(tuple(words)))
+            case AskSpec():
+                spec = heard.word.spec
+                body = await self._services.store.read(partial(on_sale.spec_of, digest=spec))
+                if body is None:
+                    raise PeerError("no offer here is of this spec")
+                return ToldSpec(spec), body
+            case Catalogue():
+                await self._take([(heard.sender, heard.word, heard.signed)], heard.sender)
+                return Later(0, True), b""
+            case _:
+                raise Malformed(f"{type(heard.word).__name__} is no word about offers")
+
+    async def run(self) -> None:
+        """Ask peers, new ones soon, and forget what has ended; until cancelled. A store that came
+        from a backup says what stands on sale anew."""
+        if self._talk.possible and self._table.entry(self._me) is None:
+            await self._say_again()
+        clear = trio.current_time()
+        while True:
+            if self._talk.possible:
+                peer = self._next_peer()
+                if peer is not None:
+                    await self._visit(peer)
+            if trio.current_time() >= clear:
+                clear = trio.current_time() + _CLEAR_SECONDS
+                gone = self._table.expire(self._services.clock.ms())
+                await self._services.store.run(partial(on_sale.delete_catalogues, peers=gone))
+            await trio.sleep(_LOOK_SECONDS)
+
+    def _next_peer(self) -> str | None:
+        connected = self._services.swarm.connected()
+        due = [(self._marks[peer][1] if peer in self._marks else 0.0, peer) for peer in connected]
+        at, peer = min(due, default=(0.0, None))
+        return peer if peer is not None and at <= trio.current_time() else None
+
+    async def _visit(self, peer: str) -> None:
+        """Take what a peer tells, page by page, while each page has news."""
+        mark, _ = self._marks.get(peer, (0, 0.0))
+        self._note(peer, mark)
+        try:
+            for _ in range(_PAGES):
+                told, words = await self._page(peer, mark)
+                if not words:
+                    return
+                taken = await self._take(words, identity.parse_peer_id(peer))
+                if told <= mark or not taken:
+                    self._note(peer, max(told, mark))
+                    return
+                mark = told
+                self._note(peer, mark)
+        except PeerError as error:
+            log.debug("peer %s was asked for offers in vain: %s", peer, error)
+
+    async def _page(self, peer: str, mark: int) -> tuple[int, list[tuple[bytes, Catalogue, bytes]]]:
+        heard = await self._talk.ask(
+            identity.parse_peer_id(peer), AskOffers(mark), b"", _ASK_TIMEOUT
+        )
+        if not isinstance(heard.word, ToldOffers):
+            raise ConversationError(peer, "it says nothing of offers")
+        page = decode(Page, heard.part, _MAX_PAGE_BYTES)
+        found = []
+        for signed in page.words:
+            try:
+                statement = self._talk.statement(signed)
+                if not isinstance(statement.word, Catalogue):
+                    raise Malformed("no catalogue")
+            except Malformed as error:
+                self._services.swarm.blame(peer, "a told catalogue that is none")
+                log.info("a catalogue that was told is dropped: %s", error)
+                continue
+            found.append((statement.sender, statement.word, signed))
+        return heard.word.mark, found
+
+    async def _take(self, words: list[tuple[bytes, Catalogue, bytes]], bearer: bytes) -> int:
+        """Keep what is new; how many were."""
+        kept: dict[bytes, tuple[Entry, bytes]] = {}
+        dropped: set[bytes] = set()
+        for peer, word, signed in words:
+            if peer == self._me or not self._ours(word):
+                continue
+            entry, gone = self._table.take(peer, word, bearer, self._services.clock.ms())
+            dropped.update(gone)
+            for each in gone:
+                kept.pop(each, None)
+            if entry is not None:
+                kept[peer] = entry, signed
+        if kept or dropped:
+            await self._services.store.run(partial(_write, kept=kept, dropped=dropped))
+        return len(kept)
+
+    def _ours(self, word: Catalogue) -> bool:
+        """Whether all of it is paid where this node pays."""
+        domain = self._talk.domain
+        place = (domain.chain_id, domain.contract)
+        return all((each.chain_id, each.contract) == place for each in word.offers)
+
+    def _note(self, peer: str, mark: int) -> None:
+        self._marks[peer] = mark, trio.current_time() + _ASK_AGAIN_SECONDS
+        self._marks.move_to_end(peer)
+        while len(self._marks) > _MAX_PEERS:
+            self._marks.popitem(last=False)
+
+    @property
+    def _me(self) -> bytes:
+        return self._services.swarm.peer_id_bytes
+
+
+def _nothing(_: Transaction) -> None:
+    """Nothing else is stored."""
+
+
+def _offer(row: OfferRow) -> Offer:
+    return decode(Offer, row.body, MAX_WORD_BYTES)
+
+
+def _write(tx: Transaction, kept: dict[bytes, tuple[Entry, bytes]], dropped: set[bytes]) -> None:
+    on_sale.delete_catalogues(tx, dropped)
+    for entry, signed in kept.values():
+        on_sale.save_catalogue(tx, entry, signed)

@@ -1,0 +1,142 @@
+"""A model's use sold between real daemons: bought row by row, paid by voucher, redeemed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from kits.daemons import clouds
+from kits.daemons.jobs import add_data, ends, post, stored
+from kits.daemons.processes import ETHER, Daemon, Swarm, run, until
+
+from protocol.addresses import to_checksum
+
+pytestmark = pytest.mark.waits(120)
+
+PRICE = 10**14
+
+
+@dataclass
+class Market:
+    """A swarm whose requester sells the model of a finished job; owner 0 buys."""
+
+    swarm: Swarm
+    job: str
+    offer: str
+
+    @property
+    def seller(self) -> Daemon:
+        return self.swarm.requester
+
+    @property
+    def buyer(self) -> Daemon:
+        return self.swarm.owners[0]
+
+
+def command(daemon: Daemon, *words: str) -> subprocess.CompletedProcess[str]:
+    return run("--home", str(daemon.home.path), *words)
+
+
+def channels(daemon: Daemon) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = daemon.call("sale.channels")["channels"]
+    return found
+
+
+def predictions(path: Path) -> list[str]:
+    with path.open() as file:
+        return [row["prediction"] for row in csv.DictReader(file)]
+
+
+def settled(market: Market) -> bool:
+    """Both sides hold the same: what was granted is what was answered."""
+    sold = {c["channel"]: c["granted"] for c in channels(market.seller)}
+    bought = {c["channel"]: c["granted"] for c in channels(market.buyer)}
+    return sold == bought
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
+    swarm = Swarm(tmp_path_factory.mktemp("sale"), owners=5)
+    swarm.sells = True
+    try:
+        trio.run(swarm.start)
+        add_data(swarm)
+        job = post(swarm, rounds=2)
+        trio.run(ends, swarm, job, 100)
+        buyer = to_checksum(swarm.accounts["owner0"])
+        swarm.requester.call("send", id="fund", to=buyer, amount=str(ETHER))
+        sold = swarm.requester.call("sale.offer", job=job, price=str(PRICE), accuracy=0.99)
+        yield Market(swarm, job, sold["offer"]["offer"])
+    finally:
+        swarm.destroy()
+
+
+def test_an_offer_is_found_and_says_where_it_comes_from(market: Market) -> None:
+    listed = command(market.buyer, "offers")
+    assert market.offer[:10] in listed.stdout, listed
+    shown = market.buyer.call("sale.show", offer=market.offer)
+    assert (shown["posted"], shown["sold_by_requester"], shown["finished"]) == (True, True, True)
+    assert (shown["owners"], shown["rounds"], shown["problem"]) == (5, 2, "")
+    assert shown["columns"] == ["x_0", "x_1"]
+
+
+def test_labels_are_bought_within_a_budget_and_are_the_sellers_own(
+    market: Market, tmp_path: Path
+) -> None:
+    rows = clouds.write_csv(tmp_path / "new.csv", seed=7, rows=12)
+    bought, own = tmp_path / "bought.csv", tmp_path / "own.csv"
+    words = ("predict", market.offer[:14], str(rows), "-o", str(bought), "--yes", "--force")
+    some = command(market.buyer, *words, "--budget", f"{5 * PRICE + 1} wei")
+    assert some.returncode == 6, some
+    assert [bool(each) for each in predictions(bought)] == 5 * [True] + 7 * [False]
+
+    # The same command goes on: rows that were bought are not bought again.
+    rest = command(market.buyer, "--json", *words, "--budget", "1 ether")
+    assert rest.returncode == 0, rest
+    said = json.loads(rest.stdout)
+    assert (said["asked"], said["spent"], said["prepared"]["bought"]) == (7, str(7 * PRICE), 5)
+    again = json.loads(command(market.buyer, "--json", *words, "--budget", "1 ether").stdout)
+    assert (again["asked"], again["spent"]) == (0, "0")
+
+    local = command(market.seller, "predict", market.job, str(rows), "-o", str(own))
+    assert local.returncode == 0, local
+    assert predictions(bought) == predictions(own)
+
+    trio.run(until, lambda: settled(market), 60, "both sides hold the same")
+    granted = [int(c["granted"]) for c in channels(market.seller)]
+    assert sorted(granted) == [5 * PRICE, 7 * PRICE]
+    # Neither a seed nor a weight lies open in a store.
+    for daemon in (market.seller, market.buyer):
+        bodies = stored(daemon, "SELECT body FROM sale_channels")
+        assert bodies
+        assert not any(bytes(channel) in body for (body,) in bodies for (channel,) in
+                       stored(daemon, "SELECT channel FROM sale_channels"))  # fmt: skip
+
+
+def test_what_is_granted_becomes_money(market: Market) -> None:
+    before = sum(int(c["redeemed"]) for c in channels(market.seller))
+    owed = sum(int(c["granted"]) - int(c["redeemed"]) for c in channels(market.seller))
+    redeemed = command(market.seller, "redeem")
+    if not owed:
+        assert redeemed.returncode == 6
+        return
+    assert redeemed.returncode == 0, redeemed
+    assert sum(int(c["redeemed"]) for c in channels(market.seller)) == before + owed
+    assert command(market.seller, "redeem").returncode == 6
+
+
+def test_an_offer_is_withdrawn(market: Market) -> None:
+    made = market.seller.call("sale.offer", job=market.job, price="7", scores=True)
+    other = made["offer"]["offer"]
+    listed = market.buyer.call("sale.offers")["offers"]
+    assert other in [each["offer"] for each in listed]
+    assert command(market.seller, "offer", "withdraw", other).returncode == 0
+    listed = market.buyer.call("sale.offers")["offers"]
+    assert other not in [each["offer"] for each in listed]
