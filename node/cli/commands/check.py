@@ -75,7 +75,8 @@ def job_check(
         tokens = session.tokens or NO_TOKENS
         draft = parse_toml(text, no_noise, tokens)
         wanted = check_sealed.asked(draft.terms.privacy.sealed, held_out, dry_run, rows_per_owner)
-        sealed = check_sealed.facts(draft, wanted) if draft.terms.privacy.sealed else None
+        packages, closed = session.home.blobs, draft.terms.privacy.sealed
+        sealed = check_sealed.facts(draft, wanted, packages) if closed else None
     except SpecError as error:
         return _problems(session, [dataclasses.asdict(problem) for problem in error.problems])
     found = _result(draft, estimate(draft.terms, block_seconds), block_seconds, sealed)

@@ -42,8 +42,9 @@ def asked(
     return Asked(rows, held_out, rows_per_owner)
 
 
-def facts(draft: Draft, given: Asked) -> dict[str, Any]:
-    """All of it as JSON. Raises SpecError (epsilon), InputError (a file that does not fit)."""
+def facts(draft: Draft, given: Asked, packages: Path) -> dict[str, Any]:
+    """All of it as JSON; `packages`: this home's blobs, where the job's encoder is if it has one.
+    Raises SpecError (epsilon), InputError (a file that does not fit)."""
     from node.workers.worker import THREAD_VARIABLES
 
     # numpy reads these when it is first imported. Its threads get into each other's way, and into
@@ -52,7 +53,7 @@ def facts(draft: Draft, given: Asked) -> dict[str, Any]:
         os.environ.setdefault(name, "1")
     terms, privacy = draft.terms, draft.terms.privacy
     noise = _multiplier(draft)
-    found = None if given.rows is None else _dry_run(draft, given.rows, given, noise)
+    found = None if given.rows is None else _dry_run(draft, given.rows, given, noise, packages)
     return {
         "layout": _layout(draft),
         "seconds": _seconds(draft),
@@ -104,11 +105,13 @@ def _multiplier(draft: Draft) -> float | None:
         raise SpecError((Problem(field, str(error).removeprefix(f"{field}: ")),)) from error
 
 
-def _dry_run(draft: Draft, path: Path, given: Asked, noise: float | None) -> DryRun:
+def _dry_run(draft: Draft, path: Path, given: Asked, noise: float | None, packages: Path) -> DryRun:
     from node.work.dry_run import dry_run, read_rows
+    from node.work.embedding import Encoders
 
-    rows = read_rows(path, draft.terms)
-    held_out = None if given.held_out is None else read_rows(given.held_out, draft.terms)
+    terms, encoders = draft.terms, Encoders(packages)
+    rows = read_rows(path, terms, encoders)
+    held_out = None if given.held_out is None else read_rows(given.held_out, terms, encoders)
     return dry_run(
         draft,
         rows,

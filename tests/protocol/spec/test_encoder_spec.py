@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,6 +72,17 @@ SEALED = FILE + "\n[privacy]\nsealed = true\n"
 def test_one_encoder_has_one_encoding(encoder: Encoder) -> None:
     assert decode(Encoder, encode(encoder), 1_000) == encoder
     assert encoder.inputs == encoder.size
+
+
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors/spec/encoder.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("encoder", "vector"), zip((TEXT, IMAGE, NUMBERS), VECTORS["encoders"], strict=True)
+)
+def test_the_published_bytes_are_read_and_written(encoder: Encoder, vector: dict[str, Any]) -> None:
+    assert encode(encoder).hex() == vector["bytes"]
+    assert decode(Encoder, bytes.fromhex(vector["bytes"]), 1_000) == encoder
 
 
 @pytest.mark.parametrize(
