@@ -69,6 +69,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, host: str, port: int, dispatcher: Dispatcher) -> None:
         self.dispatcher = dispatcher
         self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:

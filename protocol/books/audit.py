@@ -237,13 +237,16 @@ def _audit_money(
 ) -> list[Check]:
     """Money in is money out, and no account has what its contributions did not earn."""
     out = sum(books.claimed.values()) + books.withdrawn + books.held
-    checks = [_compare("money: claimed, returned and held", out, books.escrowed)]
+    token = spec.payment.token
+    found, expected = tokens.shown(out, token), tokens.shown(books.escrowed, token)
+    even, odd = out == books.escrowed, f"{found} found, {expected} expected"
+    checks = [Check("money: claimed, returned and held", even, found if even else odd)]
     counts: Counter[bytes] = Counter()
-    for _, found in lists.values():
-        for leaf in found:
+    for _, leaves in lists.values():
+        for leaf in leaves:
             if leaf.member < len(cohort.members):
                 counts[cohort.members[leaf.member].payout] += 1
-    rate, pot, token = spec.payment.rate, spec.payment.merit, spec.payment.token
+    rate, pot = spec.payment.rate, spec.payment.merit
     merit = {share.account: share.amount for share in evidence.merit} if books.finished else {}
     share = pot // counts.total() if counts and not books.finished else 0
     for account in sorted({*counts, *merit, *books.claimed}):
