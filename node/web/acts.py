@@ -47,6 +47,22 @@ class Acts:
         job = await self._rpc.job_decline(request.path_params["job"])
         return self._done("/", f"You keep out of {job['job'][:10]}, for good. Nobody is told.")
 
+    async def leave(self, request: Request) -> Response:
+        """Begin no attempt of a job that was taken any more."""
+        job = await self._rpc.job_leave(request.path_params["job"])
+        said = "You have left this job: an attempt that has begun is finished, then none begins."
+        return self._done(f"/job/{job['job']}", said)
+
+    async def pause(self, request: Request) -> Response:
+        """Take no job and begin no attempt until `resume`."""
+        await self._rpc.pause()
+        return self._done("/", "Paused: no job is taken and no attempt begun.")
+
+    async def resume(self, request: Request) -> Response:
+        """Go on."""
+        held = await self._rpc.resume()
+        return self._done("/", f"Resumed, but {held['closed']}." if held["closed"] else "Resumed.")
+
     async def claim(self, request: Request) -> Response:
         """Send claims of a job's pay."""
         claims = await self._rpc.claim(request.path_params["job"])

@@ -93,7 +93,8 @@ async def test_a_form_of_another_page_changes_nothing(page: Site, origin: str | 
     sent = None if origin is None else origin.format(own=f"127.0.0.1:{page.port}")
     acts = ("/policy/ward-3", "/post", "/post/card", "/post/draft/any/model", "/network/join")
     sets = ("/data/ward-3/map", "/data/ward-3/remove")
-    for act in (f"/job/{ex.JOB}/consent", f"/job/{ex.JOB}/decline", *acts, *sets):
+    held = ("/pause", "/resume", f"/job/{ex.JOB}/leave")
+    for act in (f"/job/{ex.JOB}/consent", f"/job/{ex.JOB}/decline", *held, *acts, *sets):
         answer = await page.ask(act, "POST", {"dataset": "ward-3"}, Origin=sent)
         assert answer.status == 403
     assert state(page) == "waiting"

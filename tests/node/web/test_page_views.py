@@ -114,6 +114,19 @@ async def test_a_click_keeps_out_of_a_job(page: Site) -> None:
     assert "for good" in (await page.ask("/")).text
 
 
+async def test_a_click_pauses_and_resumes_and_leaves(page: Site) -> None:
+    assert (await page.post("/pause")).status == 303
+    paused = (await page.ask("/")).text
+    assert "Nothing begins here now" in paused
+    assert "this node is paused" in paused
+    assert (await page.post("/resume")).status == 303
+    assert "Nothing begins here now" not in (await page.ask("/")).text
+    show(page, state="running")
+    assert "Leave this job" in (await page.ask(f"/job/{ex.JOB}")).text
+    assert (await page.post(f"/job/{ex.JOB}/leave")).status == 303
+    assert "You have left this job" in (await page.ask(f"/job/{ex.JOB}")).text
+
+
 async def test_what_the_daemon_refuses_is_said_with_the_next_command(page: Site) -> None:
     answer = await page.post(f"/job/{ex.JOB}/consent", dataset="ward-3")
     assert answer.status == 409
