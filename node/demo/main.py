@@ -39,13 +39,14 @@ def run(
     keep: bool,
     sealed: Asked | None = None,
     proof: bool = False,
+    sale: bool = False,
 ) -> int:
     """Run the main job and print what it came to.
 
     Exit.OK only if every finding of the verdict holds, Exit.FAULT otherwise. Raises Failure where
     the story could not go on, for example because a daemon ended.
     """
-    plan = Plan(data, model, seed, rounds, _folder(out), sealed, proof)
+    plan = Plan(data, model, seed, rounds, _folder(out), sealed, proof, sale)
     with _ended_like_ctrl_c(), _homes(keep) as folder:
         with open_screen(session.json) as screen, Children() as children:
             figures = play(plan, folder, children, screen)

@@ -36,6 +36,7 @@ from node.demo.recipes.job import (
 from node.demo.recipes.sealed import Asked
 from node.demo.recipes.sealed import recipe as sealed_recipe
 from node.demo.screen import Screen
+from node.demo.selling import sell
 from node.demo.stages import Clock
 from node.demo.swarm.ledger import by_kind
 from node.demo.swarm.processes import DRAIN_SECONDS, Child, Children
@@ -58,7 +59,8 @@ _ENDS: Final = frozenset({"finished", "cancelled", "expired", "failed"})
 @dataclass(frozen=True)
 class Plan:
     """What was asked for: `rounds` is None for the recipe's, `sealed` for an open job, whose
-    model `model` is; `proof`: contributions prove their norm. `out` exists."""
+    model `model` is; `proof`: contributions prove their norm; `sale`: labels of the model are sold
+    once it is there. `out` exists."""
 
     data: DataName
     model: ModelName
@@ -67,6 +69,7 @@ class Plan:
     out: Path
     sealed: Asked | None = None
     proof: bool = False
+    sale: bool = False
 
     @property
     def recipe(self) -> Recipe:
@@ -92,7 +95,7 @@ def play(plan: Plan, folder: Path, children: Children, screen: Screen) -> Figure
     clock = Clock()
     helper = _start_helper(plan, folder, children)
     with clock.stage("start"):
-        world = build(folder, children, screen)
+        world = build(folder, children, screen, sale=plan.sale)
     balances = {user.name: world.ledger.balance(user.account) for user in world.owners}
     with clock.stage("data"):
         rows = _bring_data(plan, helper, world, folder, screen)
@@ -109,6 +112,9 @@ def play(plan: Plan, folder: Path, children: Children, screen: Screen) -> Figure
         figures = _collect(plan, job, shown, pooled, rows, balances, world, screen)
         figures = _keep(plan, folder, figures, twin, world, children)
         figures = _unsealed(plan, figures, twin, world)
+    if plan.sale:
+        with clock.stage("sale"):
+            figures = _sold(plan, figures, world, folder, screen)
     screen.stage("the daemons end")
     with clock.stage("end"):
         unclean = _end(world, children)
@@ -274,7 +280,7 @@ def _collect(
     screen.stage("the books, checked against the chain")
     ledger, requester = world.ledger, world.requester
     audit = _audit(job, requester)
-    sent = ledger.sent(world.contract)
+    sent = ledger.sent(world.contract, world.channels)
     members = {member["account"].lower(): member for member in shown["members"]}
     owners = tuple(
         _owner(owner, members[owner.account.lower()], rows, before, world)
@@ -387,6 +393,20 @@ def _unsealed(plan: Plan, figures: Figures, twin: secrecy.Twin | None, world: Wo
     path = None if model is None else Path(model)
     found = secrecy.look(plan.data, plan.sealed, figures.job, twin, owners, path)
     return dataclasses.replace(figures, sealed=found)
+
+
+def _sold(plan: Plan, figures: Figures, world: World, folder: Path, screen: Screen) -> Figures:
+    """With what the sale of the model came to."""
+    model = figures.files.get("model")
+    if model is None or figures.state != "finished":
+        return figures  # the verdict says why there is nothing to sell
+    job, requester = figures.job, world.requester
+
+    def audit() -> bool:
+        return _audit(job, requester)["ok"] is True
+
+    found = sell(plan.data, job, Path(model), world, folder, screen, audit)
+    return dataclasses.replace(figures, sale=found)
 
 
 def _end(world: World, children: Children) -> tuple[str, ...]:

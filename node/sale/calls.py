@@ -19,6 +19,7 @@ from protocol.addresses import parse_address, to_checksum
 from protocol.errors import ChainError, InputError, StateError
 from protocol.layout.queries import Mode
 from protocol.sale.offers import warning
+from protocol.spec.encoder import column_names
 from protocol.spec.parts import ETHER, ClassTarget
 from protocol.tokens import currency
 from protocol.wire import identity
@@ -98,7 +99,7 @@ class SaleCalls:
         columns: tuple[str, ...] = ()
         answers: tuple[str, ...] = ()
         if spec is not None:
-            columns = tuple(each.name for each in spec.features)
+            columns = column_names(spec.features)
             target = spec.target
             if isinstance(target, ClassTarget):
                 answers = target.classes

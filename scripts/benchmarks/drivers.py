@@ -56,6 +56,8 @@ SIDES: Mapping[str, Place] = {
     "gmpy2-matvec": Place("scripts.benchmarks.sides.assay_matvec", None),
     "queries": Place("scripts.benchmarks.sides.assay_queries", None),
     "read": Place("scripts.benchmarks.sides.assay_read", None),
+    "channels": Place("scripts.benchmarks.sides.assay_channels", None),
+    "concrete": Place("scripts.benchmarks.sides.concrete_queries", "concrete"),
     "heu-matvec": Place("scripts.benchmarks.sides.heu_matvec", "heu"),
 }
 

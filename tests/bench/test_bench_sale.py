@@ -10,7 +10,7 @@ import pytest
 
 from scripts.benchmarks import encode, sale
 from scripts.benchmarks.figures import Reply
-from scripts.benchmarks.sides import assay_matvec, assay_queries
+from scripts.benchmarks.sides import assay_channels, assay_matvec, assay_queries
 
 SMALL: dict[str, Any] = {"features": 5, "classes": 3, "bits": 512}
 
@@ -88,6 +88,24 @@ def test_a_product_that_the_peer_does_not_share_is_no_figure(
         sale.heu(context)
 
 
+@pytest.mark.parametrize("mode", ["label", "scores"])
+def test_bookkeeping_ends_with_every_voucher_in_both_stores(mode: str) -> None:
+    found: Any = assay_channels.CALLS["keep"](mode, queries=3, channels=2, whole=mode == "scores")
+    assert found["seconds"] > 0
+    # 8 steps of a buyer and 5 of a seller, for scores 6 and 3: each is a commit.
+    assert found["counts"]["commits"] == 2 * 3 * {"label": 13, "scores": 9}[mode]
+
+
+def test_a_store_that_lost_a_voucher_is_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Forgetful(assay_channels.ServedChannels):
+        async def load(self) -> None:
+            """Nothing is there after the crash."""
+
+    monkeypatch.setattr(assay_channels, "ServedChannels", Forgetful)
+    with pytest.raises(ValueError, match="do not hold the vouchers"):
+        assay_channels.keep("scores", queries=1, channels=1, whole=False)
+
+
 def test_bars_are_the_issues() -> None:
     bars = {figure.name: figure.bar for figure in sale.SUITE.figures}
     assert {name: bar.value for name, bar in bars.items() if bar} == {
@@ -97,6 +115,9 @@ def test_bars_are_the_issues() -> None:
         "query-scores-bytes": 400,
         "query-label": 1.5,
         "query-heu": 100,
+        "query-concrete": 1,
+        "query-concrete-bytes": 1,
+        "voucher": 200,
         "gas-channel-open": 75_000,
         "gas-channel-redeem": 60_000,
         "gas-channel-close": 50_000,

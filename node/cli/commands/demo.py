@@ -70,6 +70,13 @@ def demo(
         Literal["none", "norm"],
         Parameter(help="What a contribution must prove to count: nothing, or that its norm fits."),
     ] = "none",
+    sale: Annotated[
+        bool,
+        Parameter(
+            help="Sell the sealed model afterwards: a ninth daemon buys 20 labels, by the row.",
+            negative=(),
+        ),
+    ] = False,
     seed: Annotated[
         int,
         Parameter(
@@ -95,14 +102,15 @@ def demo(
     """Run the main job: a chain, eight daemons, six owners' data, a trained model, all paid.
 
     With --sealed no owner can read that model, and noise bounds what any weights could read of
-    theirs. Exit code 0 only if the model is as good as promised, the money adds up, and the audit
-    finds no fault; 7 if not.
+    theirs; --sale seals it too, and then sells its use. Exit code 0 only if the model is as good as
+    promised, the money adds up, and the audit finds no fault; 7 if not.
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         text = f"the demo needs more packages than assay itself: {', '.join(missing)}"
         raise Failure(Exit.USAGE, text, next_="pip install 'assay[demo]'")
     asked, told = None, None if math.isnan(epsilon) else epsilon
+    sealed = sealed or sale
     if sealed and proof != "none":
         raise Failure(Exit.USAGE, "--proof goes without --sealed: only open models", field="proof")
     if sealed:
@@ -124,6 +132,7 @@ def demo(
         keep=keep,
         sealed=asked,
         proof=proof == "norm",
+        sale=sale,
     )
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from node.console.amounts import money, short, size
 from node.console.show import Pairs, Part, Table
+from node.demo.outcome.sale import SaleFigures
+from node.demo.outcome.sale import as_parts as sale_parts
 from node.demo.recipes.sealed import Point
 from node.demo.swarm.ledger import Gas
 
@@ -123,6 +125,7 @@ class Figures:
     unclean: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     sealed: SealedFigures | None = None
+    sale: SaleFigures | None = None
 
     @property
     def accuracy(self) -> float | None:
@@ -138,30 +141,35 @@ class Figures:
 def as_json(figures: Figures, faults: list[str]) -> dict[str, Any]:
     """The one object that `--json` prints. Amounts are integers of wei."""
     sealed = {} if figures.sealed is None else {"sealed": dataclasses.asdict(figures.sealed)}
-    return {
-        "accuracy": figures.accuracy,
-        "pooled_accuracy": figures.pooled_accuracy,
-        "rounds": len(figures.accuracies),
-        "accuracy_by_round": list(figures.accuracies),
-        "sums": dataclasses.asdict(figures.sums),
-        "paid": figures.paid,
-        "escrowed": figures.escrowed,
-        "returned": figures.returned,
-        "gas": {kind: dataclasses.asdict(gas) for kind, gas in figures.gas.items()},
-        "bytes_per_owner": {owner.account: owner.sent for owner in figures.owners},
-        "batch_bytes_per_owner": {owner.account: owner.batches for owner in figures.owners},
-        "seconds": dict(figures.seconds) | {"rounds": dict(figures.round_seconds)},
-        "audit": dict(figures.audit),
-        "stayed_out": dataclasses.asdict(figures.outsider),
-        "resident_bytes": dict(figures.memory),
-        "data": figures.data,
-        "model": figures.model,
-        "seed": figures.seed,
-        "job": figures.job,
-        "files": dict(figures.files),
-        "ok": not faults,
-        "faults": faults,
-    } | sealed
+    sale = {} if figures.sale is None else {"sale": dataclasses.asdict(figures.sale)}
+    return (
+        {
+            "accuracy": figures.accuracy,
+            "pooled_accuracy": figures.pooled_accuracy,
+            "rounds": len(figures.accuracies),
+            "accuracy_by_round": list(figures.accuracies),
+            "sums": dataclasses.asdict(figures.sums),
+            "paid": figures.paid,
+            "escrowed": figures.escrowed,
+            "returned": figures.returned,
+            "gas": {kind: dataclasses.asdict(gas) for kind, gas in figures.gas.items()},
+            "bytes_per_owner": {owner.account: owner.sent for owner in figures.owners},
+            "batch_bytes_per_owner": {owner.account: owner.batches for owner in figures.owners},
+            "seconds": dict(figures.seconds) | {"rounds": dict(figures.round_seconds)},
+            "audit": dict(figures.audit),
+            "stayed_out": dataclasses.asdict(figures.outsider),
+            "resident_bytes": dict(figures.memory),
+            "data": figures.data,
+            "model": figures.model,
+            "seed": figures.seed,
+            "job": figures.job,
+            "files": dict(figures.files),
+            "ok": not faults,
+            "faults": faults,
+        }
+        | sealed
+        | sale
+    )
 
 
 def as_parts(figures: Figures) -> list[Part]:
@@ -209,7 +217,8 @@ def as_parts(figures: Figures) -> list[Part]:
         ("memory", f"{size(figures.memory.get(largest, 0))} at most in a daemon ({largest})"),
         *figures.files.items(),
     ]
-    return [owners, gas, "", Pairs(rows)]
+    sale = [] if figures.sale is None else ["", *sale_parts(figures.sale)]
+    return [owners, gas, "", Pairs(rows), *sale]
 
 
 def _percent(share: float | None) -> str:

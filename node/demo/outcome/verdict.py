@@ -8,6 +8,7 @@ from typing import Final
 from node.console.amounts import money
 from node.console.show import Table
 from node.demo.outcome.report import Figures, SealedFigures
+from node.demo.outcome.sale import findings_of
 
 #: How far accuracy may stay behind pooled training, as a share of the hold-out set.
 TOLERANCE: Final = 0.02
@@ -33,7 +34,14 @@ def judge(figures: Figures) -> list[Finding]:
     sealed = figures.sealed
     results = [_accuracy(figures)] if sealed is None else _sealed(figures, sealed)
     first = [_finished(figures), *results, _sums(figures)]
-    return [*first, *_money(figures), *_others(figures)]
+    return [*first, *_money(figures), *_others(figures), *_sale(figures)]
+
+
+def _sale(f: Figures) -> list[Finding]:
+    if f.sale is None:
+        return []
+    found = findings_of(f.sale, len(f.owners), len(f.accuracies))
+    return [Finding(name, ok, detail) for name, ok, detail in found]
 
 
 def _finished(f: Figures) -> Finding:

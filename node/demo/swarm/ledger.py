@@ -64,9 +64,10 @@ class Ledger:
         """Set the chain's clock ahead: a devnet does that, no other chain."""
         self._ask([("evm_increaseTime", [seconds])])
 
-    def sent(self, contract: str) -> list[Sent]:
-        """Every transaction of the chain, by the contract's function that it calls."""
-        names = _functions()
+    def sent(self, contract: str, channels: str = "") -> list[Sent]:
+        """Every transaction of the chain, by the function that it calls, of the bounty contract or
+        of the channel contract."""
+        names = {contract.lower(): _functions("bounty"), channels.lower(): _functions("channel")}
         head = int(self._ask([("eth_blockNumber", [])])[0], 16)
         asked = [("eth_getBlockByNumber", [hex(n), True]) for n in range(head + 1)]
         found = [tx for block in self._batches(asked) for tx in block["transactions"]]
@@ -77,7 +78,7 @@ class Ledger:
             sent.append(
                 Sent(
                     tx["from"].lower(),
-                    _kind(tx, contract, names),
+                    _kind(tx, names),
                     int(tx["value"], 16),
                     used,
                     used * int(receipt["effectiveGasPrice"], 16),
@@ -119,20 +120,19 @@ def by_kind(sent: list[Sent]) -> dict[str, Gas]:
     return {kind: Gas(len(all_), sum(all_)) for kind, all_ in used.items()}
 
 
-def _functions() -> dict[str, str]:
-    """Selector (0x and 8 hex digits) to the name of the contract's function."""
+def _functions(contract: str) -> dict[str, str]:
+    """Selector (0x and 8 hex digits) to the name of a contract's function."""
     from eth_utils.abi import function_abi_to_4byte_selector
 
     return {
         "0x" + function_abi_to_4byte_selector(entry).hex(): entry["name"]  # type: ignore[arg-type]
-        for entry in interface().abi
+        for entry in interface(contract).abi
         if entry["type"] == "function"
     }
 
 
-def _kind(tx: dict[str, Any], contract: str, names: dict[str, str]) -> str:
+def _kind(tx: dict[str, Any], names: dict[str, dict[str, str]]) -> str:
     if tx["to"] is None:
         return "deploy"
-    if tx["to"].lower() != contract.lower():
-        return "transfer"
-    return names.get(tx["input"][:10], "unknown")
+    functions = names.get(tx["to"].lower())
+    return "transfer" if functions is None else functions.get(tx["input"][:10], "unknown")

@@ -1,4 +1,4 @@
-"""The demo's world: a chain, a contract, and eight daemons that know each other.
+"""The demo's world: a chain, its contracts, and eight daemons that know each other, or nine.
 
 Everything by commands, as eight people on eight machines would give them: `init`, `devnet`,
 `deploy`, `up`, and `join` with the one line that the bystander's `up` printed.
@@ -23,7 +23,7 @@ from node.demo.swarm.user import User
 
 CHAIN_ID: Final = 1337
 
-#: What the requester starts with; nobody else has any ether.
+#: What the requester starts with, and whoever buys predictions; nobody else has any ether.
 FUND: Final = 10 * ETHER
 
 #: Eight daemons that import their libraries at once keep two cores busy for half a minute.
@@ -44,13 +44,17 @@ class World:
     bystander: User
     ledger: Ledger
     contract: str = ""
+    channels: str = ""
+    #: Who buys predictions, where somebody does.
+    buyer: User | None = None
     join_line: str = ""
     daemons: dict[str, Child] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
 
     @property
     def users(self) -> list[User]:
-        return [self.requester, *self.owners, self.bystander]
+        others = () if self.buyer is None else (self.buyer,)
+        return [self.requester, *self.owners, self.bystander, *others]
 
     def look(self) -> dict[str, int]:
         """Ask every daemon for its status: its peers, by name. Keeps the most memory seen."""
@@ -63,8 +67,9 @@ class World:
         return peers
 
 
-def build(folder: Path, children: Children, screen: Screen) -> World:
-    """Start everything, and return once every daemon has a peer. Raises Failure."""
+def build(folder: Path, children: Children, screen: Screen, *, sale: bool = False) -> World:
+    """Start everything, and return once every daemon has a peer; with `sale`, somebody who will buy
+    predictions too. Raises Failure."""
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     world = World(
@@ -72,35 +77,43 @@ def build(folder: Path, children: Children, screen: Screen) -> World:
         [User(f"owner-{number}", folder) for number in range(1, OWNERS + 1)],
         User("bystander", folder),
         Ledger(url),
+        buyer=User("buyer", folder) if sale else None,
     )
     known = ("--chain-url", url, "--chain-id", str(CHAIN_ID), "--finality", "1")
     options = (*known, "--listen", "/ip4/127.0.0.1/tcp/0")
 
-    screen.stage("a chain, and the bounty contract on it")
+    screen.stage("a chain, and the contracts on it")
     requester = world.requester
-    requester.init(*options)
-    fund = f"{requester.account}={FUND} wei"
-    command = assay("devnet", "--port", str(port), "--fund", fund, "--json")
+    rich = [requester] if world.buyer is None else [requester, world.buyer]
+    for user in rich:
+        user.init(*options)
+    funds = [part for user in rich for part in ("--fund", f"{user.account}={FUND} wei")]
+    command = assay("devnet", "--port", str(port), *funds, "--json")
     chain = children.start("chain", command, folder / "chain.log")
     with ThreadPoolExecutor(_PARALLEL) as pool:
         homes = [pool.submit(owner.init, *options) for owner in world.owners]
         chain.line(_START_SECONDS)
-        world.contract = str(requester.command("deploy", "--yes")["contract"])
+        deployed = requester.command("deploy", "--yes")
+        world.contract, world.channels = deployed["contract"], deployed["channel_contract"]
         for home in homes:
             home.result()
     screen.note(f"chain {CHAIN_ID} at {url}, a block a second; contract {world.contract}")
 
-    screen.stage("eight daemons: a requester, six owners, a bystander that only relays")
+    beside = "" if world.buyer is None else ", a buyer"
+    many = "eight" if world.buyer is None else "nine"
+    screen.stage(f"{many} daemons: a requester, six owners, a bystander that only relays{beside}")
     bystander = world.bystander
-    bystander.init(*options, "--contract", world.contract)
+    contracts = ("--contract", world.contract, "--channel-contract", world.channels)
+    bystander.init(*options, *contracts)
     _up(world, bystander, children)
     world.join_line = str(world.daemons[bystander.name].line(_START_SECONDS)["join"])
     screen.note(f"assay join '{world.join_line}'")
-    for user in (requester, *world.owners):
+    users = [user for user in world.users if user is not bystander]
+    for user in users:
         # Stored, since no daemon runs on the home yet: it joins when it comes up.
         user.command("join", world.join_line)
         _up(world, user, children)
-    for user in (requester, *world.owners):
+    for user in users:
         world.daemons[user.name].line(_START_SECONDS)
     _wait_for_peers(world)
     return world
