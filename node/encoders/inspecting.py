@@ -17,7 +17,7 @@ from typing import Final, cast
 
 import onnx
 from google.protobuf.descriptor import Descriptor
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from node.encoders import limits
 from node.encoders.fields import count_fields
@@ -59,6 +59,12 @@ _WIDTHS: Final[dict[int, int]] = {
 
 #: Where numbers stand that are not raw bytes.
 _LISTS: Final = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
+
+#: What is kept of a tensor beside its name.
+_TENSOR: Final = ("dims", "data_type", "raw_data", *_LISTS)
+
+#: The newest format that is written.
+_IR_VERSION: Final = 10
 
 #: Attributes that hold a number, a text, a tensor, or lists of numbers: no graph among them.
 _ATTRIBUTES: Final[dict[int, str]] = {
@@ -278,23 +284,33 @@ def _typed(value: onnx.ValueInfoProto, kind: int, shape: tuple[int | None, ...])
 
 
 def _written_anew(model: onnx.ModelProto, opset: int) -> bytes:
-    """The same network without words, hints and metadata, in the canonical order of fields."""
-    graph = onnx.GraphProto(name="encoder")
-    graph.node.extend(model.graph.node)
-    graph.initializer.extend(model.graph.initializer)
-    for mine, given in ((graph.input, model.graph.input), (graph.output, model.graph.output)):
-        mine.extend(given)
-    for tensor in graph.initializer:
-        tensor.ClearField("doc_string")
-        tensor.ClearField("metadata_props")
-    for node in graph.node:
-        node.ClearField("doc_string")
-        node.ClearField("metadata_props")
+    """The same network of the fields that were looked at alone, in the canonical order.
+
+    `model` is used up: copies of all weights would take as much memory again.
+    """
+    version = min(model.ir_version, _IR_VERSION)
+    _keep(model, "graph")
+    model.ir_version = version
+    model.opset_import.add(domain="", version=opset)
+    _keep(model.graph, "node", "initializer", "input", "output")
+    model.graph.name = "encoder"
+    for tensor in model.graph.initializer:
+        _keep(tensor, "name", *_TENSOR)
+    for value in (*model.graph.input, *model.graph.output):
+        _keep(value, "name", "type")
+    for node in model.graph.node:
+        _keep(node, "name", "op_type", "input", "output", "attribute")
         for attribute in node.attribute:
-            attribute.ClearField("doc_string")
-    written = onnx.ModelProto(ir_version=min(model.ir_version, 10), graph=graph)
-    written.opset_import.add(domain="", version=opset)
-    return bytes(written.SerializeToString(deterministic=True))
+            _keep(attribute, "name", "type", _ATTRIBUTES[attribute.type])
+            if attribute.HasField("t"):
+                _keep(attribute.t, *_TENSOR)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _keep(message: Message, *names: str) -> None:
+    for field, _ in message.ListFields():
+        if field.name not in names:
+            message.ClearField(field.name)
 
 
 def _named(name: str | bytes, where: str) -> None:

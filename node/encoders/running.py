@@ -292,10 +292,10 @@ def _packable(index: int, cell: Cell, recipe: Encoder) -> str | bytes | list[flo
 
 def _told(kind: bytes, said: bytes) -> AssayError:
     words = _unpacked(said)
-    message = str(words[0])[:1000] if words else ""
+    message = _shown(words[0]) if words else "it did not say why"
     if kind == REFUSED:
-        return InputError("".join(each if each.isprintable() else "?" for each in message))
-    return FatalError(f"the encoder's process failed: {message!a}")
+        return InputError(message)
+    return FatalError(f"the encoder's process failed: {message}")
 
 
 def _unpacked(said: bytes) -> list[Any]:
@@ -309,19 +309,31 @@ def _unpacked(said: bytes) -> list[Any]:
 
 
 def _found(said: list[Any], manifest: Manifest) -> Found:
-    try:
-        walls, opset, weights, inputs, output, operators = said
-        return Found(
-            manifest=manifest,
-            walls=tuple(str(each) for each in walls),
-            opset=int(opset),
-            weights=int(weights),
-            inputs=tuple(str(each) for each in inputs),
-            output=str(output),
-            operators=tuple((str(name), int(count)) for name, count in operators),
-        )
-    except (ValueError, TypeError):
-        raise EncoderFailed("the encoder's process answered garbage") from None
+    garbage = EncoderFailed("the encoder's process answered garbage")
+    if len(said) != 6:
+        raise garbage
+    walls, opset, weights, inputs, output, operators = said
+    pairs = operators if isinstance(operators, list) else [None]
+    if (
+        not all(isinstance(each, int) for each in (opset, weights))
+        or not all(isinstance(each, list) for each in (walls, inputs, *pairs))
+        or not all(len(pair) == 2 and isinstance(pair[1], int) for pair in pairs)
+    ):
+        raise garbage
+    return Found(
+        manifest=manifest,
+        walls=tuple(_shown(each) for each in walls),
+        opset=opset,
+        weights=weights,
+        inputs=tuple(_shown(each) for each in inputs),
+        output=_shown(output),
+        operators=tuple((_shown(name), count) for name, count in pairs),
+    )
+
+
+def _shown(text: Any) -> str:
+    """Somebody else's words as a terminal may show them."""
+    return "".join(each if each.isprintable() else "?" for each in str(text)[:1000])
 
 
 def _end_of(code: int) -> str:
