@@ -313,7 +313,7 @@ def _found(said: list[Any], manifest: Manifest) -> Found:
     if len(said) != 6:
         raise garbage
     walls, opset, weights, inputs, output, operators = said
-    pairs = operators if isinstance(operators, list) else [None]
+    pairs: list[Any] = operators if isinstance(operators, list) else [None]
     if (
         not all(isinstance(each, int) for each in (opset, weights))
         or not all(isinstance(each, list) for each in (walls, inputs, *pairs))

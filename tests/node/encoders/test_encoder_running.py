@@ -245,3 +245,24 @@ def test_a_spoiled_package_never_harms_its_reader(
     except AssayError:
         return
     assert np.isfinite(rows).all()
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers(-5, 5) | st.floats() | st.text(max_size=3) | st.binary(max_size=3),
+        lambda inner: st.lists(inner, max_size=6),
+        max_leaves=30,
+    )
+)
+def test_what_a_process_says_of_a_package_is_never_believed(said: Any) -> None:
+    """It ran somebody else's program: garbage is an error, words are shown as words."""
+    given = said if isinstance(said, list) else [said]
+    manifest = encoders.manifest(NUMBERS, 1)
+    good = [["limits"], 17, 32, ["x\x1b[2J"], "out", [["Relu", 1]]]
+    assert running._found(good, manifest).inputs == ("x?[2J",)
+    for each in (given, [*good[:5], given], [given, *good[1:]], [*good[:3], given, *good[4:]]):
+        try:
+            found = running._found(each, manifest)
+        except EncoderFailed:
+            continue
+        assert "".join((*found.walls, *found.inputs, found.output)).isprintable()
