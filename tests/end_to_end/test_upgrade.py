@@ -174,7 +174,7 @@ def _round_stored(shell: Shell, job: str) -> int:
 
 
 def _paid(shell: Shell, owner: str) -> bool:
-    return sum(int(line["paid"]) for line in shell.json(owner, "earnings")["lines"]) > 0
+    return sum(int(line["paid"]) for line in shell.json(owner, "earnings")) > 0
 
 
 def _until(condition: Any, what: str) -> None:

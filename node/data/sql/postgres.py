@@ -39,11 +39,18 @@ def batches(query: Query, password: str) -> Generator[tuple[list[str], pl.DataFr
 
     Raises `InputError`: no server, a wrong password, a fault in the statement or one that writes.
     """
-    import adbc_driver_manager as adbc
-    import adbc_driver_postgresql
-    import nanoarrow as na
+    try:
+        import adbc_driver_manager as adbc
+        import adbc_driver_postgresql
+        import nanoarrow as na
+        from nanoarrow._utils import NanoarrowException
+    except ModuleNotFoundError as missing:
+        raise InputError(
+            f"this install reads no PostgreSQL: {missing.name} is missing; "
+            "pip install 'assay[postgres]' adds it",
+            "url",
+        ) from None
     import polars as pl
-    from nanoarrow._utils import NanoarrowException
 
     url = with_password(query.url, password, _CONNECT_SECONDS)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from kits.postgres import PASSWORD, Postgres, postgres
 from node.data.cells import numbers_of
 from node.data.datasets import add_query, import_file, import_query
 from node.data.matrix import build_matrix
+from node.data.sql.postgres import batches as postgres_batches
 from node.data.sql.query import Query, query, scrubbed
 from node.data.sql.reader import read_query
 from node.data.sql.sqlite import batches
@@ -93,6 +95,13 @@ def test_postgresql(server: Postgres) -> None:
     assert texts["code"] == ["ab", None, "abcd"]
     np.testing.assert_array_equal(table.numbers["score"], [0.1, np.nan, 1e-7])
     assert table.order[:3] == ("age", "ward", "dose")
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "adbc_driver_manager", None)
+    asked = Query("SELECT 1", "postgresql://nobody@127.0.0.1:9/none")
+    with pytest.raises(InputError, match=r"pip install 'assay\[postgres\]'"):
+        next(postgres_batches(asked, ""))
 
 
 def test_sqlite(file: Path) -> None:
