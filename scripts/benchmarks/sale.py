@@ -1,6 +1,6 @@
 """The figures of a model's sale: encoders, private queries, and gas of payment channels.
 
-No command sells or buys yet: figures are of the arithmetic and the contract.
+Figures are of arithmetic, bookkeeping and the contract, without a network between the two sides.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ _WHAT = f"{FEATURES} features, {CLASSES} classes, {KEY_BITS} bits"
 
 SUITE = Suite(
     name="sale",
-    title="Selling a model's use (no command sells yet)",
+    title="Selling a model's use",
     figures=(
         Figure(
             "encode",
