@@ -145,6 +145,74 @@ def post(
     @param expiry The moment, in seconds, from which the job accepts nothing.
     @return bytes32 The job's id.
     """
+    return self._post(
+        spec_digest, token, rounds, cohort, rate, merit, expiry, empty(money.Permit)
+    )
+
+
+@external
+@nonreentrant
+def post_permitted(
+    spec_digest: bytes32,
+    token: address,
+    rounds: uint16,
+    cohort: uint16,
+    rate: uint256,
+    merit: uint256,
+    expiry: uint64,
+    v: uint8,
+    r: bytes32,
+    s: bytes32,
+) -> bytes32:
+    """
+    @notice Posts a job that pays in a token with permits (EIP-2612), allowed to
+            take the escrow by the sender's signature in the place of an
+            approval sent before.
+    @dev Whether the token takes the permit is not looked at: whoever saw it
+         may have brought it before, and then the allowance is there. Nothing
+         but the sender's own tokens is ever taken.
+    @param spec_digest The digest of the job's spec.
+    @param token The ERC-20 token that pays.
+    @param rounds The largest number of rounds, 1 to 255.
+    @param cohort The largest number of contributions in a round, 1 to 4096.
+    @param rate What each contribution is paid.
+    @param merit The pot for measured worth.
+    @param expiry The moment, in seconds, from which the job accepts nothing;
+           the permit's deadline.
+    @param v The last byte of the sender's signature, 27 or 28.
+    @param r The signature's first word.
+    @param s The signature's second word.
+    @return bytes32 The job's id.
+    """
+    return self._post(
+        spec_digest, token, rounds, cohort, rate, merit, expiry, money.Permit(v=v, r=r, s=s)
+    )
+
+
+@internal
+@payable
+def _post(
+    spec_digest: bytes32,
+    token: address,
+    rounds: uint16,
+    cohort: uint16,
+    rate: uint256,
+    merit: uint256,
+    expiry: uint64,
+    permit: money.Permit,
+) -> bytes32:
+    """
+    @dev Posts a job, as `post` says.
+    @param spec_digest The digest of the job's spec.
+    @param token The ERC-20 token that pays; zero for ether.
+    @param rounds The largest number of rounds, 1 to 255.
+    @param cohort The largest number of contributions in a round, 1 to 4096.
+    @param rate What each contribution is paid.
+    @param merit The pot for measured worth.
+    @param expiry The moment, in seconds, from which the job accepts nothing.
+    @param permit What lets the contract take the escrow; a v of zero for none.
+    @return bytes32 The job's id.
+    """
     job: bytes32 = ledger._job_id(msg.sender, spec_digest)
     assert ledger.words[job].head == 0, "bounty: posted already"
     assert rounds != 0 and convert(rounds, uint256) <= ledger.MAX_ROUNDS, "bounty: rounds not in 1 to 255"
@@ -175,6 +243,8 @@ def post(
         merit=merit,
         expiry=expiry,
     )
+    if permit.v != 0:
+        money._permit(token, escrow, convert(expiry, uint256), permit)
     money._pull(token, escrow)
     return job
 

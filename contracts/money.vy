@@ -11,6 +11,43 @@
 from ethereum.ercs import IERC20
 
 
+# An EIP-2612 signature.
+struct Permit:
+    v: uint8
+    r: bytes32
+    s: bytes32
+
+
+@internal
+def _permit(token: address, amount: uint256, deadline: uint256, permit: Permit):
+    """
+    @dev Brings the sender's permit to the token, and looks at nothing that comes
+         of it: `_pull` finds the allowance, or fails. The call's owner is the
+         sender and its spender this contract, whatever stands at the address.
+    @param token The token.
+    @param amount What the sender lets this contract take.
+    @param deadline The permit's deadline, in seconds.
+    @param permit The sender's signature.
+    """
+    # Whether it worked is not asked.
+    _: bool = raw_call(
+        token,
+        abi_encode(
+            msg.sender,
+            self,
+            amount,
+            deadline,
+            permit.v,
+            permit.r,
+            permit.s,
+            method_id=method_id(
+                "permit(address,address,uint256,uint256,uint8,bytes32,bytes32)"
+            ),
+        ),
+        revert_on_failure=False,
+    )
+
+
 @internal
 @payable
 def _pull(token: address, amount: uint256):

@@ -38,9 +38,10 @@ _MERIT_BYTES: constant(uint256) = 17
 _ENTRY_BYTES: constant(uint256) = 25
 
 
-# Two words for each account: its 20 bytes and, below them, a bit for each round
-# that it was paid for, the lowest for `first`; and the amount, merit included.
-# An account that could not be paid has no bits and no amount.
+# A word for each account: its 20 bytes and, below them, a bit for each round
+# that it was paid for, the lowest for `first`. Where `merit` is true a second
+# word follows each: its merit, or equal shares. What it was paid is bits * rate
+# + merit. An account that could not be paid has no bits and no merit.
 event Paid:
     job: indexed(bytes32)
     first: uint16
@@ -123,12 +124,17 @@ def _pay(job: bytes32, first: uint256, rounds: uint256, accounts: uint256, merit
     payments: DynArray[uint256, 2 * MAX_ACCOUNTS] = []
     at: uint256 = _LISTS
     last: uint256 = 0
+    # Words an account: its merit has one of its own only where there is any.
+    stride: uint256 = 1
+    if whole.merits != 0 or whole.share != 0:
+        stride = 2
     for _: uint256 in range(whole.accounts, bound=MAX_ACCOUNTS):
         # The 32 bytes that end where the account's 20 do.
         account: uint256 = convert(slice(msg.data, unsafe_sub(at, 12), 32), uint256) << 96
         assert account > last, "paying: accounts do not ascend"
         payments.append(account)
-        payments.append(0)
+        if stride == 2:
+            payments.append(0)
         last = account
         at = unsafe_add(at, _ACCOUNT_BYTES)
 
@@ -157,8 +163,8 @@ def _pay(job: bytes32, first: uint256, rounds: uint256, accounts: uint256, merit
             # begin past 32.
             word: uint256 = convert(slice(msg.data, unsafe_sub(at, 7), 32), uint256)
             at = unsafe_add(at, _ENTRY_BYTES)
-            # Unchecked: a byte, twice.
-            place: uint256 = unsafe_mul(word & ledger.BITS_8, 2)
+            # Unchecked: a byte, twice at most.
+            place: uint256 = unsafe_mul(word & ledger.BITS_8, stride)
             known: uint256 = payments[place]
             payments[place] = known | bit
             # As `trees._contribution_leaf` and `trees._joined` have it; calls
@@ -172,15 +178,14 @@ def _pay(job: bytes32, first: uint256, rounds: uint256, accounts: uint256, merit
                 uint256,
             )
             height = 0
-            path: uint256 = position
-            for _: uint256 in range(trees.MAX_DEPTH):
-                if path & 1 == 0:
+            # A position is below 2 ** MAX_DEPTH, so that this ends by its break.
+            for level: uint256 in range(trees.MAX_DEPTH):
+                if (position >> level) & 1 == 0:
                     break
                 node = convert(
-                    keccak256(abi_encode(left[height], node & trees.NODE_MASK)), uint256
+                    keccak256(abi_encode(left[level], node & trees.NODE_MASK)), uint256
                 )
-                path >>= 1
-                height = unsafe_add(height, 1)
+                height = unsafe_add(level, 1)
             left[height] = node & trees.NODE_MASK
         root: uint256 = node
         # Up to the root: what stands to the right of the last leaf is padding.
@@ -210,32 +215,33 @@ def _pay(job: bytes32, first: uint256, rounds: uint256, accounts: uint256, merit
     last = 0
     count: uint256 = 0
     for index: uint256 in range(whole.accounts, bound=MAX_ACCOUNTS):
-        place: uint256 = unsafe_mul(index, 2)
+        place: uint256 = unsafe_mul(index, stride)
         entry: uint256 = payments[place]
         bits: uint256 = entry & _ROUND_BITS
-        due: uint256 = payments[unsafe_add(place, 1)]
-        shared: uint256 = bits
-        if not whole.fresh:
-            account: address = convert(convert(entry >> 96, uint160), address)
-            claimed: uint256 = ledger.claimed[whole.job][account]
-            if claimed & ledger.MERIT_BIT != 0:
-                due = 0
-            bits &= ~(claimed >> whole.first)
-            if whole.share != 0:
-                shared &= ~(ledger.shared[whole.job][account] >> whole.first)
-        if whole.share != 0:
-            due = unsafe_add(due, unsafe_mul(whole.share, ledger._ones(shared)))
-        whole.worth = unsafe_add(whole.worth, due)
+        if stride == 2 or not whole.fresh:
+            shared: uint256 = bits
+            claimed: uint256 = 0
+            if not whole.fresh:
+                account: address = convert(convert(entry >> 96, uint160), address)
+                claimed = ledger.claimed[whole.job][account]
+                bits &= ~(claimed >> whole.first)
+                payments[place] = (entry & ~_ROUND_BITS) | bits
+                if whole.share != 0:
+                    shared &= ~(ledger.shared[whole.job][account] >> whole.first)
+            if stride == 2:
+                worth: uint256 = payments[unsafe_add(place, 1)]
+                if claimed & ledger.MERIT_BIT != 0:
+                    worth = 0
+                if whole.share != 0:
+                    worth = unsafe_add(worth, unsafe_mul(whole.share, ledger._ones(shared)))
+                payments[unsafe_add(place, 1)] = worth
+                whole.worth = unsafe_add(whole.worth, worth)
         # Most accounts have the rounds of the one before.
         if bits != last:
             count = ledger._ones(bits)
             last = bits
         whole.number = unsafe_add(whole.number, count)
-        due = unsafe_add(due, unsafe_mul(count, whole.rate))
-        whole.total = unsafe_add(whole.total, due)
-        if not whole.fresh:
-            payments[place] = (entry & ~_ROUND_BITS) | bits
-        payments[unsafe_add(place, 1)] = due
+    whole.total = unsafe_add(unsafe_mul(whole.number, whole.rate), whole.worth)
     # The two liabilities and the job's own money bound what its lists can
     # prove, as in `claim`.
     assert whole.number <= (whole.state >> ledger.UNPAID) & ledger.BITS_24, "bounty: more than the rate owed"
@@ -255,11 +261,17 @@ def _pay(job: bytes32, first: uint256, rounds: uint256, accounts: uint256, merit
     # Then out. Storage is final for the case that everybody takes it.
     for index: uint256 in range(whole.accounts, bound=MAX_ACCOUNTS):
         # Unchecked: as above.
-        place: uint256 = unsafe_mul(index, 2)
-        due: uint256 = payments[unsafe_add(place, 1)]
+        place: uint256 = unsafe_mul(index, stride)
+        entry: uint256 = payments[place]
+        bits: uint256 = entry & _ROUND_BITS
+        if bits != last:
+            count = ledger._ones(bits)
+            last = bits
+        due: uint256 = unsafe_mul(count, whole.rate)
+        if stride == 2:
+            due = unsafe_add(due, payments[unsafe_add(place, 1)])
         if due == 0:
             continue
-        entry: uint256 = payments[place]
         account: address = convert(convert(entry >> 96, uint160), address)
         if money._try_push(whole.token, account, due):
             continue
@@ -267,12 +279,12 @@ def _pay(job: bytes32, first: uint256, rounds: uint256, accounts: uint256, merit
         if whole.merits != 0:
             missed |= ledger.MERIT_BIT
         ledger.missed[whole.job][account] |= missed
-        count = ledger._ones(entry & _ROUND_BITS)
         whole.state = whole.state + (count << ledger.UNPAID) + due
         whole.pot += (due - count * whole.rate) << ledger.MERIT_LEFT
         whole.back += due
         payments[place] = entry & ~_ROUND_BITS
-        payments[place + 1] = 0
+        if stride == 2:
+            payments[place + 1] = 0
     if whole.back != 0:
         ledger.words[whole.job].state = whole.state
         ledger.words[whole.job].pot = whole.pot
@@ -280,7 +292,7 @@ def _pay(job: bytes32, first: uint256, rounds: uint256, accounts: uint256, merit
         job=whole.job,
         first=convert(whole.first, uint16),
         rounds=convert(whole.rounds, uint16),
-        merit=whole.merits != 0,
+        merit=stride == 2,
         payments=payments,
     )
 

@@ -74,8 +74,8 @@ class Withdrawn:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """Whole rounds were paid. `payments` has two words an account: its 20 bytes over a bit for each
-    round that it was paid for, from `first` on; and the amount, with what merit is in it."""
+    """Whole rounds were paid. `payments` has a word an account: its 20 bytes over a bit for each
+    round that it was paid for, from `first` on; where `merit`, a second one: its merit."""
 
     job: bytes
     first: int
@@ -108,11 +108,13 @@ def claims_of(event: ContractEvent, rate: int) -> tuple[Claimed, ...]:
     if not isinstance(event, Paid):
         return ()
     found = []
-    for word, amount in zip(event.payments[::2], event.payments[1::2], strict=False):
+    words = event.payments
+    merits = words[1::2] if event.merit else (0,) * len(words)
+    for word, merit in zip(words[::2] if event.merit else words, merits, strict=False):
+        bits = word & ((1 << _ROUND_BITS) - 1)
+        amount = rate * bits.bit_count() + merit
         if amount:
-            bits = word & ((1 << _ROUND_BITS) - 1)
             account = (word >> _ROUND_BITS).to_bytes(20, "big")
-            merit = amount - rate * bits.bit_count()
             found.append(Claimed(event.job, account, amount, bits << event.first, merit))
     return tuple(found)
 

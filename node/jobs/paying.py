@@ -1,35 +1,46 @@
 """How a token job comes to be posted: what it takes, and the approval that it needs.
 
-The contract takes the escrow itself (`transferFrom`), so it must be allowed to: by one approval of
-exactly the escrow, sent before. Approval and posting are two intents that are stored together with
-the job, so that a crash in between neither doubles nor loses one (docs/adr/0208).
+The contract takes the escrow itself (`transferFrom`), so it must be allowed to: by a permit of
+exactly the escrow that goes along with the posting, where the token takes permits; else by one
+approval of exactly that, sent before. Approval and posting are two intents that are stored together
+with the job, so that a crash in between neither doubles nor loses one (docs/adr/0208).
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
+from typing import Final
 
+from node.chain.errors import Busy, Refused
 from node.chain.fees import TooDear
 from node.chain.intents.intents import Intent
-from node.chain.tokens import calls, reading
+from node.chain.tokens import calls, permits, reading
 from node.control.money.results import Quote
 from node.engine.services import Services
-from node.perform.chain import APPROVE
+from node.perform.chain import APPROVE, post_intent
 from protocol.addresses import to_checksum
-from protocol.cost.gas import job_gas
+from protocol.cost.gas import PERMIT, job_gas
 from protocol.errors import ChainError, InputError
 from protocol.machines.job import JobPhase
+from protocol.machines.machine import JobContext
 from protocol.requester.state import RequesterState
 from protocol.spec.job import Terms
 from protocol.spec.parts import ETHER
 from protocol.tokens import currency
 
+log = logging.getLogger("assay.chain")
+
+#: The contract's function that takes a permit along.
+POST_PERMITTED: Final = "post_permitted"
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What posting takes now. `allowance` is what the contract may take already, `approves` whether
-    it must be allowed the escrow first; `problem` is what stands in the way, empty if nothing does.
-    Amounts are in the token's smallest unit, `fee` in wei per gas, `coin` in wei.
+    it must be allowed the escrow first, `permits` whether a permit does that in its place;
+    `problem` is what stands in the way, empty if nothing does. Amounts are in the token's smallest
+    unit, `fee` in wei per gas, `coin` in wei.
     """
 
     terms: Terms
@@ -38,17 +49,24 @@ class Plan:
     fee: int
     coin: int
     problem: str
+    permits: bool = False
+
+    @property
+    def lacks(self) -> bool:
+        """An allowance that covers the escrow is left as it is: it only shrinks by it."""
+        return self.terms.payment.token != ETHER and self.allowance < self.terms.escrow
 
     @property
     def approves(self) -> bool:
-        """An allowance that covers the escrow is left as it is: it only shrinks by it."""
-        return self.terms.payment.token != ETHER and self.allowance < self.terms.escrow
+        return self.lacks and not self.permits
 
     @property
     def gas(self) -> int:
         """About what is used before anybody has enrolled."""
         found = job_gas(self.terms)
-        return found.posting if self.approves else found.post
+        if self.approves:
+            return found.posting
+        return found.post + (PERMIT if self.lacks else 0)
 
     def shown(self) -> Quote:
         """As the control socket has it."""
@@ -69,10 +87,13 @@ class Plan:
         )
 
 
-async def plan(services: Services, terms: Terms, max_fee: int | None = None) -> Plan:
+async def plan(
+    services: Services, terms: Terms, max_fee: int | None = None, *, permit: bool = True
+) -> Plan:
     """Look at account and token. Raises ChainError where the chain node fails.
 
-    `max_fee`: the most to offer, wei per gas, if not the setting.
+    `max_fee`: the most to offer, wei per gas, if not the setting. `permit`: whether one may be
+    planned with. None is signed here.
     """
     chain, token, own = services.chain, terms.payment.token, services.keys.account
     coin, problem, fee = await chain.balance(own), "", 0
@@ -91,6 +112,8 @@ async def plan(services: Services, terms: Terms, max_fee: int | None = None) -> 
     except InputError as error:
         return Plan(terms, None, 0, fee, coin, problem or str(error))
     made = Plan(terms, balance, allowance, fee, coin, problem)
+    if permit and made.lacks:
+        made = replace(made, permits=await permits.domain(chain, token) is not None)
     problem = problem or _lacks(services, made) or _under_way(services, token)
     if not problem and made.approves:
         problem = await _rehearsed(services, made)
@@ -103,6 +126,56 @@ def grant(services: Services, made: Plan, job: bytes) -> Intent | None:
         return None
     data = calls.approve(services.domain.contract, made.terms.escrow)
     return Intent(f"{job.hex()}/{APPROVE}/0", APPROVE, (data,), to=made.terms.payment.token)
+
+
+async def intents(
+    services: Services, made: Plan, context: JobContext, max_fee: int | None
+) -> list[Intent]:
+    """The posting, with the permit or behind the approval that it needs, if it needs one.
+
+    Raises ChainError where a permit that was planned with does not work, and an approval neither.
+    """
+    post = post_intent(context)
+    if made.lacks and made.permits:
+        permitted = await _permitted(services, made, post)
+        if permitted is not None:
+            return [replace(permitted, max_fee=max_fee)]
+        made = await plan(services, made.terms, max_fee, permit=False)
+        refuse(made)
+    before = grant(services, made, context.job)
+    if before is None:
+        return [replace(post, max_fee=max_fee)]
+    return [
+        replace(before, max_fee=max_fee),
+        replace(post, needs=before.id, max_fee=max_fee),
+    ]
+
+
+async def _permitted(services: Services, made: Plan, post: Intent) -> Intent | None:
+    """The posting with a permit of exactly the escrow, which ends with the job; None where the
+    token does not take it. It is tried before it is sent, because tokens say much."""
+    chain, token, own = services.chain, made.terms.payment.token, services.keys.account
+    try:
+        domain = await permits.domain(chain, token)
+        nonce = await permits.nonce(chain, token, own)
+    except InputError:
+        return None
+    if domain is None:
+        return None
+    words = own, services.domain.contract, made.terms.escrow, nonce, post.args[-1]
+    signed = services.keys.sign_digest(permits.digest(domain, *words))
+    args = (*post.args, signed[64], signed[:32], signed[32:64])
+    try:
+        data = chain.codec.encode(POST_PERMITTED, args)
+        await chain.run(own, services.domain.contract, data)
+    except Busy:
+        raise
+    except Refused as error:  # Reverted, or out of gas: nodes word it in many ways
+        log.info(
+            "the token %s takes no permit (%s): an approval is sent", to_checksum(token), error
+        )
+        return None
+    return replace(post, function=POST_PERMITTED, args=args)
 
 
 def _lacks(services: Services, made: Plan) -> str:

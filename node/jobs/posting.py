@@ -8,14 +8,12 @@ from pathlib import Path
 
 import trio
 
-from node.chain.intents.intents import Intent
 from node.control.job_results import Posted
 from node.data.datasets import add_dataset
 from node.engine.engine import Machine
 from node.engine.services import Services
 from node.jobs import paying
 from node.perform import publishing
-from node.perform.chain import post_intent
 from node.perform.compute import dataset_rows, key_name, misfit
 from node.perform.encoders import fetching
 from node.store import catalogue, jobs, records, versions
@@ -123,7 +121,7 @@ class Posting:
         # Making the key took seconds: what stands on the chain may be another by now.
         made = await paying.plan(services, spec, max_fee)
         paying.refuse(made)
-        insert = services.intents.prepare(*_intents(services, made, context, max_fee))
+        insert = services.intents.prepare(*await paying.intents(services, made, context, max_fee))
 
         def write(tx: Transaction) -> None:
             insert(tx)
@@ -199,18 +197,3 @@ class Posting:
             )
             error.add_note("assay data add NAME FILE --holdout")
             raise error
-
-
-def _intents(
-    services: Services, made: paying.Plan, context: JobContext, max_fee: int | None
-) -> list[Intent]:
-    """The posting, behind the approval that it needs, if it does. Its machine wants the same
-    posting, and finds it stored."""
-    grant = paying.grant(services, made, context.job)
-    post = post_intent(context)
-    if grant is None:
-        return [dataclasses.replace(post, max_fee=max_fee)]
-    return [
-        dataclasses.replace(grant, max_fee=max_fee),
-        dataclasses.replace(post, needs=grant.id, max_fee=max_fee),
-    ]

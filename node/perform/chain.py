@@ -125,6 +125,11 @@ async def sign_commitment(
 async def transact(services: Services, wanted: Wanted, effect: effects.Transact) -> None:
     """Store the intent; its outcome comes when the chain has it (`settled`)."""
     for intent in await trio.to_thread.run_sync(_intents, services, wanted, effect):
+        posted = isinstance(effect, effects.TransactPost)
+        if posted and await services.intents.get(intent.id) is not None:
+            # Stored with the job, with a permit or behind an approval that it needs.
+            services.intents.wake()
+            continue
         await services.intents.submit(intent)
     await services.engine.complete(wanted.id)
 

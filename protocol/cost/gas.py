@@ -28,6 +28,9 @@ CLAIM_LEVEL: Final = 745
 APPROVE: Final = 50_000
 TRANSFER: Final = 60_000
 
+#: What a permit adds to a posting, in the place of an approval.
+PERMIT: Final = 40_000
+
 
 @dataclass(frozen=True, slots=True)
 class JobGas:

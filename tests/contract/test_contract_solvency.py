@@ -22,25 +22,45 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from kits.bounty import HOUR, NOTHING, Book, Contribution, World, merit_claim, owner
+from kits.bounty import ETHER, HOUR, NOTHING, Book, Contribution, World, merit_claim, owner
 from kits.bounty_model import COHORT, ROUNDS, Job, are_lists
 from kits.examples import examples
 
-from protocol.books.trees import Merit, SumTree, contribution_detail
+from protocol.books.trees import (
+    Merit,
+    SumTree,
+    contribution_detail,
+    contribution_leaf,
+    verify_index,
+)
 from protocol.books.whole import encode_whole
 
-#: A contract that may refuse its pay: deployed right after the bounty, by the first account.
-PROUD = generate_contract_address(bytes.fromhex("7e5f4552091a69125d5dfcb7b8c2659029395bdf"), 1)
-OWNERS = [*(owner(number) for number in range(4)), PROUD]
+#: Contracts that may refuse their pay, burn what gas they get, or call back in the middle: deployed
+#: right after the bounty, by the first account.
+PROUD, GREEDY, CALLER = (
+    generate_contract_address(bytes.fromhex("7e5f4552091a69125d5dfcb7b8c2659029395bdf"), nonce)
+    for nonce in (1, 2, 3)
+)
+OWNERS = [*(owner(number) for number in range(4)), PROUD, GREEDY, CALLER]
 
 
 @functools.cache
-def shared_world(experimental: bool) -> tuple[World, Any]:
-    """A chain, and the account that may refuse its pay."""
-    world = World(experimental)
-    proud = world.mock("attacker_mock")
-    assert bytes.fromhex(proud.address[2:]) == PROUD
-    return world, proud
+def shared_world(experimental: bool) -> tuple[World, list[Any]]:
+    return peopled(World(experimental))
+
+
+def peopled(world: World) -> tuple[World, list[Any]]:
+    """A chain, and the accounts that misbehave."""
+    hostile = [world.mock("attacker_mock") for _ in range(3)]
+    assert [bytes.fromhex(each.address[2:]) for each in hostile] == [PROUD, GREEDY, CALLER]
+    return world, hostile
+
+
+def proves(mine: Book, count: int, account: bytes, payment: tuple[Any, ...]) -> bool:
+    """Whether another's payment is the account's own all the same: details and paths repeat."""
+    _, position, block, roster, digest, proof = payment
+    leaf = contribution_leaf(account, block, roster, digest)
+    return verify_index(mine.tree.root, count, position, leaf, proof)
 
 
 class Bounties(RuleBasedStateMachine):
@@ -51,16 +71,22 @@ class Bounties(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world, self.proud_one = shared_world(self.experimental)
-        self.snapshot = self.world.tester.take_snapshot()
+        self.world, hostile = self.make_world()
+        self.proud_one, self.greedy_one, self.caller = hostile
+        self.snapshot = self.world.snapshot()
+        #: Who refuses, or burns its gas.
+        self.out_of_reach: set[bytes] = set()
         self.known: list[Job] = []
         self.before = {account: self.world.ether(account) for account in OWNERS}
+
+    def make_world(self) -> tuple[World, list[Any]]:
+        return shared_world(self.experimental)
 
     def teardown(self) -> None:
         try:
             self.settle()
         finally:
-            self.world.tester.revert_to_snapshot(self.snapshot)
+            self.world.revert(self.snapshot)
 
     def attempt(self, call: Any, sender: str, allowed: bool) -> Any:
         """Sends, and holds the contract to the model's word on whether it may go through."""
@@ -193,8 +219,8 @@ class Bounties(RuleBasedStateMachine):
             full = job.merit_full and account not in job.missed_merit
             worth = 0 if full or account in job.with_merit else proof[1]
         call = self.world.claiming(job.id, account, payments, proof)
-        proud = account in self.proud() and bool(job.rate * len(fresh) + worth)
-        receipt = self.attempt(call, self.world.anybody, bool(fresh or worth) and not proud)
+        refused = self.unreached(job, {account: job.rate * len(fresh) + worth})
+        receipt = self.attempt(call, self.world.anybody, bool(fresh or worth) and not refused)
         if receipt:
             event = self.world.event(receipt, "Claimed")
             assert event["amount"] == job.rate * len(fresh) + worth
@@ -203,6 +229,7 @@ class Bounties(RuleBasedStateMachine):
             job.shared.setdefault(account, set()).update(due)
             job.with_merit |= {account} if worth and job.entries else set()
             job.merit_paid += worth
+            self.delivered(job, {account: event["amount"]})
 
     @rule(
         job=jobs,
@@ -252,13 +279,10 @@ class Bounties(RuleBasedStateMachine):
         receipt = self.attempt(self.world.paying_lists(job.id, call), self.world.anybody, allowed)
         if not receipt:
             return
-        words = self.world.event(receipt, "Paid")["payments"]
-        said = {
-            (word >> 96).to_bytes(20, "big"): ((word & (2**96 - 1)) << first, amount)
-            for word, amount in zip(words[::2], words[1::2], strict=True)
-        }
+        said = self.world.paid_by(job.id, self.world.event(receipt, "Paid"))
         job.full += call.rounds
         books = job.books[first : job.full]
+        dues: dict[bytes, tuple[set[int], set[int], int]] = {}
         for account in said:
             rounds = {
                 book.round for book in books for each in book.contributions
@@ -269,8 +293,13 @@ class Bounties(RuleBasedStateMachine):
             worth = self.share(job) * len(shares)
             if account not in job.with_merit:
                 worth += sum(entry.amount for entry in entries if entry.account == account)
-            amount = job.rate * len(fresh) + worth
-            if amount and account in self.proud():
+            dues[account] = fresh, shares, worth
+        amounts = {a: job.rate * len(fresh) + worth for a, (fresh, _, worth) in dues.items()}
+        refused = self.unreached(job, amounts)
+        self.delivered(job, amounts)
+        for account, (fresh, shares, worth) in dues.items():
+            amount = amounts[account]
+            if account in refused:
                 assert said[account] == (0, 0)
                 job.missed.setdefault(account, set()).update(range(first, job.full))
                 job.missed_merit |= {account} if entries else set()
@@ -289,14 +318,27 @@ class Bounties(RuleBasedStateMachine):
             return 0
         return job.merit // contributions
 
-    @rule()
-    def the_proud_one_changes_its_mind(self) -> None:
-        refuses = not self.proud_one.functions.refuses().call()
-        self.world.send(self.proud_one.functions.refuse(refuses))
+    @rule(greedy=st.booleans())
+    def a_hostile_one_changes_its_mind(self, greedy: bool) -> None:
+        account = GREEDY if greedy else PROUD
+        to = account not in self.out_of_reach
+        one = self.greedy_one.functions.burn(to) if greedy else self.proud_one.functions.refuse(to)
+        self.world.send(one)
+        self.out_of_reach ^= {account}
 
-    def proud(self) -> set[bytes]:
-        """Accounts that refuse their pay now."""
-        return {PROUD} if self.proud_one.functions.refuses().call() else set()
+    @rule(job=jobs, claims=st.booleans())
+    def the_caller_means_to_call_back(self, job: Job, claims: bool) -> None:
+        functions = self.world.bounty.functions
+        call = self.world.claiming(job.id, CALLER, []) if claims else functions.withdraw(job.id)
+        data = bytes.fromhex(call._encode_transaction_data()[2:])
+        self.world.send(self.caller.functions.call_back(self.world.bounty.address, data))
+
+    def unreached(self, job: Job, amounts: dict[bytes, int]) -> set[bytes]:
+        """Whom money that is sent in this order does not reach. Nothing is sent of zero."""
+        return {account for account, amount in amounts.items() if amount} & self.out_of_reach
+
+    def delivered(self, job: Job, amounts: dict[bytes, int]) -> None:
+        """These were sent, but to whom they did not reach."""
 
     @rule(job=jobs, other=jobs, account=st.sampled_from(OWNERS), data=st.data())
     def steal(self, job: Job, other: Job, account: bytes, data: st.DataObject) -> None:
@@ -308,11 +350,7 @@ class Bounties(RuleBasedStateMachine):
         mine = job.books[listed.round] if listed.round < len(job.books) else None
         if mine is not None and (
             listed.round in job.paid.get(account, set()) | job.settled(account)
-            or (
-                mine.tree.root == listed.tree.root
-                and place < job.counts[listed.round]
-                and listed.contributions[place].account == account
-            )
+            or proves(mine, job.counts[listed.round], account, listed.payment(place))
         ):
             return
         call = self.world.claiming(job.id, account, [listed.payment(place)])
@@ -322,10 +360,11 @@ class Bounties(RuleBasedStateMachine):
     def withdraw(self, job: Job, sender: int) -> None:
         by = self.world.accounts[sender]
         free = self.world.surplus(job.id)
-        allowed = by == job.requester and free > 0
+        allowed = by == job.requester and free > 0 and not self.unreached(job, {bytes(20): free})
         receipt = self.attempt(self.world.bounty.functions.withdraw(job.id), by, allowed)
         if receipt:
             job.withdrawn += self.world.event(receipt, "Withdrawn")["amount"]
+            self.delivered(job, {bytes(20): free})
 
     @rule(job=consumes(jobs))
     def post_the_same_spec_again(self, job: Job) -> Any:
@@ -336,6 +375,7 @@ class Bounties(RuleBasedStateMachine):
     def the_balance_covers_all_that_is_owed(self) -> None:
         world = self.world
         held = owed = 0
+        assert not world.read(self.caller, "worked"), "somebody who is paid called back"
         for job in self.known:
             of_job = world.job(job.id)["held"]
             bound = sum(world.view("liabilities", job.id))
@@ -343,14 +383,15 @@ class Bounties(RuleBasedStateMachine):
             assert bound <= of_job
             # Rate is owed for every contribution that was ever committed, paid or not.
             assert job.rate_paid <= job.rate * sum(job.counts)
-            held += of_job
-            owed += bound
+            if job.token == ETHER:
+                held += of_job
+                owed += bound
         assert owed <= held == world.ether(world.bounty.address)
 
     @invariant()
     def owners_hold_what_the_claims_said(self) -> None:
         gained = sum(self.world.ether(account) - self.before[account] for account in OWNERS)
-        assert gained == sum(job.rate_paid + job.merit_paid for job in self.known)
+        assert gained == sum(j.rate_paid + j.merit_paid for j in self.known if j.token == ETHER)
 
     @staticmethod
     def is_provable(job: Job, listed: Book) -> bool:
@@ -371,6 +412,8 @@ class Bounties(RuleBasedStateMachine):
             return
         world.travel(max([world.now, *(job.closes for job in self.known)]) + 1)
         world.send(self.proud_one.functions.refuse(False))
+        world.send(self.greedy_one.functions.burn(False))
+        self.out_of_reach = set()
         for job in self.known:
             for account in OWNERS:
                 self.claim(job, account, set(range(ROUNDS)), True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from eth_abi import decode
+from eth_abi import decode, encode
 from eth_hash.auto import keccak
 from eth_tester import EthereumTester, PyEVMBackend
 from eth_tester.exceptions import TransactionFailed
@@ -110,6 +110,13 @@ class Raw:
         return {**terms, "to": self._world.bounty.address, "data": self.data}
 
 
+def signatures(abi: Any) -> tuple[dict[str, list[str]], dict[str, Any]]:
+    """Of functions: the types that they take, none of them a tuple but `claim`'s, and outputs."""
+    functions = [entry for entry in abi if entry["type"] == "function"]
+    inputs = {entry["name"]: [each["type"] for each in entry["inputs"]] for entry in functions}
+    return inputs, {entry["name"]: entry["outputs"] for entry in functions}
+
+
 class World:
     """One chain in memory, its clock in the test's hand."""
 
@@ -120,7 +127,7 @@ class World:
         self.accounts = self.w3.eth.accounts
         self.requester, self.other, self.anybody = self.accounts[:3]
         self.bounty = self.deploy(compiled(SOURCE, experimental))
-        self.outputs = {entry.get("name"): entry.get("outputs") for entry in self.bounty.abi}
+        self.inputs, self.outputs = signatures(self.bounty.abi)
         self.domain = Domain(self.w3.eth.chain_id, bytes.fromhex(self.bounty.address[2:]))
 
     def deploy(self, artifact: dict[str, Any]) -> Any:
@@ -136,6 +143,20 @@ class World:
     def now(self) -> int:
         """The timestamp that the next transaction sees."""
         return int(self.tester.backend.chain.header.timestamp)
+
+    def snapshot(self) -> Any:
+        return self.tester.take_snapshot()
+
+    def revert(self, snapshot: Any) -> None:
+        self.tester.revert_to_snapshot(snapshot)
+
+    def settle(self) -> None:
+        """Views see the last block: mine one that has the next transaction's time."""
+        self.tester.mine_blocks(1)
+
+    def read(self, contract: Any, name: str, *arguments: Any) -> Any:
+        """A view of another contract."""
+        return contract.functions[name](*arguments).call()
 
     def travel(self, timestamp: int) -> None:
         self.tester.time_travel(timestamp)
@@ -169,11 +190,17 @@ class World:
         [output] = self.outputs[name]
         fields = [component["type"] for component in output.get("components", ())]
         kind = f"({','.join(fields)})" if fields else output["type"]
-        data = bytes.fromhex(self.bounty.encode_abi(name, arguments)[2:])
-        sender = bytes.fromhex(self.anybody[2:])
-        call = {"from": sender, "to": self.domain.contract, "value": 0, "data": data}
-        [value] = decode([kind], self.tester.backend.call(call))
+        kinds = self.inputs[name]
+        selector = keccak(f"{name}({','.join(kinds)})".encode())[:4]
+        data = selector + encode(kinds, arguments)
+        [value] = decode([kind], self.run(data))
         return value
+
+    def run(self, data: bytes) -> bytes:
+        """What a call of the contract returns at the last block."""
+        sender, to = bytes.fromhex(self.anybody[2:]), bytes.fromhex(self.bounty.address[2:])
+        call = {"from": sender, "to": to, "value": 0, "data": data}
+        return bytes(self.tester.backend.call(call))
 
     def terms(self, spec: bytes = bytes(32), **changes: Any) -> dict[str, Any]:
         defaults: dict[str, Any] = {
@@ -271,11 +298,19 @@ class World:
         receipt = self.send(self.paying(job, books, merit, first), self.anybody)
         event = self.event(receipt, "Paid")
         assert (event["first"], event["rounds"]) == (first, len(books))
-        words = event["payments"]
-        return {
-            (word >> 96).to_bytes(20, "big"): ((word & (2**96 - 1)) << first, amount)
-            for word, amount in zip(words[::2], words[1::2], strict=True)
-        }
+        return self.paid_by(job, event)
+
+    def paid_by(self, job: bytes, event: dict[str, Any]) -> dict[bytes, tuple[int, int]]:
+        """Each account's round bits and amount, as `Paid` says them."""
+        words, rate = event["payments"], self.job(job)["rate"]
+        each = 2 if event["merit"] else 1
+        merits = words[1::2] if event["merit"] else [0] * len(words)
+        found = {}
+        for word, merit in zip(words[::each], merits, strict=True):
+            bits = word & (2**96 - 1)
+            account = (word >> 96).to_bytes(20, "big")
+            found[account] = bits << event["first"], rate * bits.bit_count() + merit
+        return found
 
     def job(self, job: bytes) -> dict[str, Any]:
         names = [component["name"] for component in self.outputs["jobs"][0]["components"]]
@@ -288,7 +323,7 @@ class World:
         return rate, merit, reserve
 
     def surplus(self, job: bytes) -> int:
-        self.tester.mine_blocks(1)
+        self.settle()
         return int(self.view("surplus", job))
 
     def withdraw(self, job: bytes, sender: str | None = None) -> int:

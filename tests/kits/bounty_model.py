@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from eth_hash.auto import keccak
 
-from kits.bounty import Book
+from kits.bounty import ETHER, Book
 from protocol.books.trees import IndexTree, Merit
 from protocol.books.whole import WholePay
 
@@ -24,6 +24,7 @@ class Job:
     rate: int
     merit: int
     closes: int
+    token: str = ETHER
     books: list[Book] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     entries: list[Merit] | None = None

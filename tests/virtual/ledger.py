@@ -355,14 +355,15 @@ class _Call:
                 at += 25
             require(index_root(leaves) == root, "paying: list is not what was committed")
         require(at == len(lists), "paying: lists do not end with the call")
-        words = []
+        words, merit = [], bool(merits or share)
         for account in names:
             before = held.paid.get(account, 0)
             worth = 0 if before & _MERIT_BIT else worths[account]
             worth += share * (bits[account] & ~held.shared.get(account, 0)).bit_count()
             fresh = bits[account] & ~before
             amount = fresh.bit_count() * held.rate + worth
-            words += [int.from_bytes(account, "big") << 96 | fresh >> first, amount]
+            words += [int.from_bytes(account, "big") << 96 | fresh >> first]
+            words += [worth] if merit else []
             top = _MERIT_BIT if worths[account] else 0
             held = dataclasses.replace(
                 held,
@@ -379,9 +380,7 @@ class _Call:
                 held, full=held.full + rounds, merit_full=held.merit_full or merits > 0
             ),
         )
-        self._log(
-            "Paid", job=job, first=first, rounds=rounds, merit=merits > 0, payments=tuple(words)
-        )
+        self._log("Paid", job=job, first=first, rounds=rounds, merit=merit, payments=tuple(words))
 
     def _proved(self, held: Job, account: bytes, data: bytes, known: int) -> int:
         """The rounds' bits with those that the payments prove."""

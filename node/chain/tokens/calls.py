@@ -23,6 +23,11 @@ SELECTORS: Final = {
     "allowance(address,address)": "dd62ed3e",
     "approve(address,uint256)": "095ea7b3",
     "transfer(address,uint256)": "a9059cbb",
+    "name()": "06fdde03",
+    "version()": "54fd4d50",
+    "nonces(address)": "7ecebe00",
+    "DOMAIN_SEPARATOR()": "3644e515",
+    "PERMIT_TYPEHASH()": "30adf81f",
 }
 
 
@@ -51,6 +56,13 @@ def number(data: bytes) -> int:
     if len(data) != WORD:
         raise Invalid(f"{len(data)} bytes where a number has {WORD}")
     return int.from_bytes(data, "big")
+
+
+def exactly(data: bytes) -> bytes:
+    """One bytes32. Raises Invalid."""
+    if len(data) != WORD:
+        raise Invalid(f"{len(data)} bytes where a bytes32 has {WORD}")
+    return data
 
 
 def agreed(data: bytes) -> bool:

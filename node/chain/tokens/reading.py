@@ -37,11 +37,11 @@ async def describe(client: ChainClient, token: bytes) -> Told:
     problems = []
     symbol = decimals = None
     try:
-        symbol = await _ask(client, token, "symbol()", calls.text)
+        symbol = await ask(client, token, "symbol()", calls.text)
     except InputError as error:
         problems.append(str(error))
     try:
-        decimals = await _ask(client, token, "decimals()", calls.number)
+        decimals = await ask(client, token, "decimals()", calls.number)
     except InputError as error:
         problems.append(str(error))
     if decimals is not None and decimals > MAX_DECIMALS:
@@ -62,13 +62,13 @@ async def check_code(client: ChainClient, token: bytes) -> None:
 
 async def balance(client: ChainClient, token: bytes, account: bytes) -> int:
     """What an account holds, in the token's smallest unit. Raises InputError."""
-    return await _ask(client, token, "balanceOf(address)", calls.number, account)
+    return await ask(client, token, "balanceOf(address)", calls.number, account)
 
 
 async def allowance(client: ChainClient, token: bytes, owner: bytes, spender: bytes) -> int:
     """What `spender` may still take from `owner`. Raises InputError."""
     read = calls.number
-    return await _ask(client, token, "allowance(address,address)", read, owner, spender)
+    return await ask(client, token, "allowance(address,address)", read, owner, spender)
 
 
 async def rehearse(client: ChainClient, token: bytes, sender: bytes, data: bytes) -> None:
@@ -86,13 +86,14 @@ async def rehearse(client: ChainClient, token: bytes, sender: bytes, data: bytes
         )
 
 
-async def _ask(
+async def ask(
     client: ChainClient,
     token: bytes,
     signature: str,
     read: Callable[[bytes], T],
     *arguments: int | bytes,
 ) -> T:
+    """What a view of the token says, by `read`. Raises InputError."""
     found = await _run(client, bytes(20), token, signature, calls.call(signature, *arguments))
     try:
         return read(found)

@@ -77,7 +77,7 @@ async def purse(
         store=store,
         config=Config(),
         domain=Domain(chain_id, contract),
-        engine=SimpleNamespace(machines={}, feed=_fed),
+        engine=SimpleNamespace(machines={}, feed=_fed, complete=_fed),
         clock=Clock(),
         tokens=lambda: Tokens((Token(chain_id, token, "TUSD", 6),)),
     )

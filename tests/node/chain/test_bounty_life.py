@@ -116,7 +116,7 @@ async def test_from_posting_to_withdrawal(
         Finished(job, b"\x06" * 32, b"\x07" * 32, merit.root.hash, MERIT, finished.effective),
         Claimed(job, owners[0], RATE + 600, 1, 600),
         Withdrawn(job, 3 * RATE),
-        Paid(job, 0, 1, True, (words[0], 0, words[1] | 1, RATE + 400)),
+        Paid(job, 0, 1, True, (words[0], 0, words[1] | 1, 400)),
     ]
     # Two more rounds may still come until the notice is over.
     assert valid_until < finished.effective <= posted[6]

@@ -59,7 +59,8 @@ async def test_it_reads_the_chain(client: ChainClient, shared: Devnet, contract:
     assert await client.block_hash(head.number) == head.hash
     assert await client.block_hash(head.number - 1) == head.parent
     assert await client.header(10**9) is None
-    assert await client.balance(SIGNERS[8].account) == 100 * ETHER
+    # It may have paid for contracts of another room that shares the chain.
+    assert 99 * ETHER < await client.balance(SIGNERS[8].account) <= 100 * ETHER
     assert await client.nonce(SIGNERS[9].account) == 1
     assert await client.nonce(SIGNERS[9].account, 0) == 0
     assert isinstance(await client.fees(), Fees)

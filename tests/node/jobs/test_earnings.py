@@ -142,7 +142,7 @@ def test_whole_rounds_are_earned_as_claims_are(tmp_path: Path, books: Books) -> 
     share = next(s.amount for s in books.evidence.merit if s.account == services.payout)
     services.claimed(0b01, 0, CLAIM, 30)
     mine, other = (int.from_bytes(a, "big") << 96 for a in (services.payout, bytes([9]) * 20))
-    words = (mine | 0b10, rate + share, other | 0b11, 2 * rate, other + (1 << 96), 0)
+    words = (mine | 0b10, share, other | 0b11, 0, other + (1 << 96), 0)
     event = events.Paid(services.machine.key, 0, 2, True, words)
     services.told.append(StoredEvent(40, LATER, event))
     found = earned(services, {services.machine.key: services.told})

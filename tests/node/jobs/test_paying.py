@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+from eth_hash.auto import keccak
 from kits.chain.devnet import CHAIN_ID, Devnet, LocalSigner
 from kits.chain.purses import (
     MINT,
@@ -23,22 +24,32 @@ from kits.specs import SPEC
 
 from node.chain.intents.intents import Intent
 from node.jobs import paying
-from node.jobs.posting import _intents
+from node.perform import chain as chain_effects
 from node.perform.chain import post_intent
 from node.store.store import Store
 from protocol.books.enrolment import job_id
 from protocol.books.typed_data import Domain
 from protocol.errors import ChainError
+from protocol.machines import effects
 from protocol.machines.job import JobPhase
 from protocol.requester.state import RequesterState
 from protocol.spec.job import encode_spec, spec_digest
 from protocol.spec.parts import ChainRef, PaymentSpec
 
 RATE = 250_000
+#: `permit(address,address,uint256,uint256,uint8,bytes32,bytes32)`, `be_strange(uint256)`.
+PERMIT = "d505accf"
+STRANGE = keccak(b"be_strange(uint256)")[:4].hex()
 
 
 @pytest.fixture(scope="session")
 def dollar(shared: Devnet) -> bytes:
+    """It takes no permit: an approval comes first."""
+    return deploy_mock(shared, "token_mock")
+
+
+@pytest.fixture(scope="session")
+def permitting(shared: Devnet) -> bytes:
     return deploy_mock(shared, "permit_token_mock")
 
 
@@ -61,7 +72,8 @@ async def posted(services: Any, context: Any) -> None:
     """Store what a posting needs, as Posting does: in one transaction."""
     made = await paying.plan(services, context.spec)
     paying.refuse(made)
-    await services.store.run(services.intents.prepare(*_intents(services, made, context, None)))
+    wanted = await paying.intents(services, made, context, None)
+    await services.store.run(services.intents.prepare(*wanted))
     services.intents.wake()
 
 
@@ -212,3 +224,102 @@ async def test_a_posting_ends_with_the_approval_that_it_needs(
     assert end.state == "failed"
     assert end.error.startswith("approve came to nothing: approve was refused")
     assert shared.nonce(signer.account) == 0
+
+
+async def carried_out(services: Any, context: Any) -> None:
+    """The machine's own posting, as its effect makes it."""
+    machine = SimpleNamespace(context=context, key=context.job)
+    effect = effects.TransactPost()
+    await chain_effects.transact(services, SimpleNamespace(machine=machine, id=1), effect)
+
+
+async def test_a_permit_goes_along_with_the_posting(
+    shared: Devnet, contract: bytes, permitting: bytes, signer: LocalSigner, store: Store
+) -> None:
+    context = context_of(signer, contract, permitting)
+    command(shared, permitting, MINT, signer.account, 2 * context.spec.escrow)
+    async with purse(shared, contract, signer, store, permitting) as services:
+        quote = (await paying.plan(services, context.spec)).shown()
+        assert (quote.problem, quote.approves, quote.allowance) == ("", False, 0)
+        await posted(services, context)
+        # The machine wants a posting without a permit, and finds the stored one.
+        await carried_out(services, context)
+        end = await services.intents.settled(f"{context.job.hex()}/post/0")
+        assert (end.state, end.error) == ("final", "")
+        assert quote.gas * 0.8 < end.gas_used < quote.gas
+    for what, words in (("allowance(address,address)", (signer.account, contract)),):
+        assert read(shared, permitting, what, *words) == 0
+    assert read(shared, permitting, "nonces(address)", signer.account) == 1
+    assert read(shared, permitting, "balanceOf(address)", signer.account) == context.spec.escrow
+    assert shared.nonce(signer.account) == 1, "one transaction"
+
+
+async def test_a_crash_before_a_permitted_posting_is_sent_neither_doubles_nor_loses(
+    shared: Devnet, contract: bytes, permitting: bytes, signer: LocalSigner, store: Store
+) -> None:
+    context = context_of(signer, contract, permitting)
+    command(shared, permitting, MINT, signer.account, context.spec.escrow)
+    async with purse(shared, contract, signer, store, permitting) as services:
+        made = await paying.plan(services, context.spec)
+        wanted = await paying.intents(services, made, context, None)
+        await services.store.run(services.intents.prepare(*wanted))
+    async with purse(shared, contract, signer, store, permitting) as services:
+        await carried_out(services, context)
+        end = await services.intents.settled(f"{context.job.hex()}/post/0")
+    assert (end.state, shared.nonce(signer.account)) == ("final", 1)
+
+
+async def test_somebody_who_brings_the_permit_first_stops_nothing(
+    shared: Devnet, contract: bytes, permitting: bytes, signer: LocalSigner, store: Store
+) -> None:
+    context = context_of(signer, contract, permitting)
+    command(shared, permitting, MINT, signer.account, context.spec.escrow)
+    async with purse(shared, contract, signer, store, permitting) as services:
+        made = await paying.plan(services, context.spec)
+        [intent] = await paying.intents(services, made, context, None)
+        *terms, v, r, s = intent.args
+        amount, deadline = context.spec.escrow, terms[-1]
+        command(shared, permitting, PERMIT, signer.account, contract, amount, deadline, v, r, s)
+        await services.store.run(services.intents.prepare(intent))
+        services.intents.wake()
+        end = await services.intents.settled(intent.id)
+    assert (end.state, end.error) == ("final", "")
+
+
+@pytest.mark.parametrize("strange", ["domain", "words", "hash"])
+async def test_a_token_with_strange_permits_is_approved(
+    shared: Devnet,
+    contract: bytes,
+    signer: LocalSigner,
+    store: Store,
+    strange: str,
+) -> None:
+    """A domain of another token, a permit that is signed by other words, and one that says so."""
+    token = deploy_mock(shared, "strange_permit_mock")
+    context = context_of(signer, contract, token)
+    command(shared, token, MINT, signer.account, context.spec.escrow)
+    command(shared, token, STRANGE, ("", "domain", "words", "hash").index(strange))
+    signed: list[bytes] = []
+    async with purse(shared, contract, signer, store, token) as services:
+        services.keys = Watched(signer, signed)
+        made = await paying.plan(services, context.spec)
+        # Words that differ show only when the permit is tried.
+        assert made.approves == (strange != "words")
+        await posted(services, context)
+        end = await services.intents.settled(f"{context.job.hex()}/post/0")
+        grant = await services.intents.get(f"{context.job.hex()}/approve/0")
+    assert (end.state, grant.state) == ("final", "final")
+    # Nothing is signed under a domain that a contract only named.
+    assert len(signed) == (1 if strange == "words" else 0)
+    assert read(shared, token, "allowance(address,address)", signer.account, contract) == 0
+
+
+class Watched:
+    """A signer, and what it signed beside transactions."""
+
+    def __init__(self, signer: LocalSigner, signed: list[bytes]) -> None:
+        self.account, self._signer, self._signed = signer.account, signer, signed
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        self._signed.append(digest)
+        return self._signer.sign_digest(digest)

@@ -39,9 +39,14 @@ async def test_every_event_is_read_back(tmp_path: Path) -> None:
 def test_whole_rounds_are_a_claim_for_each_account_that_was_reached() -> None:
     first, second, third = (bytes([n]) * 20 for n in (1, 2, 3))
     words = [int.from_bytes(account, "big") << 96 for account in (first, second, third)]
-    event = Paid(JOB, 4, 2, True, (words[0] | 0b11, 207, words[1] | 0b10, 100, words[2], 0))
+    event = Paid(JOB, 4, 2, True, (words[0] | 0b11, 7, words[1] | 0b10, 0, words[2], 0))
     assert claims_of(event, 100) == (
         Claimed(JOB, first, 207, 0b11 << 4, 7),
+        Claimed(JOB, second, 100, 0b10 << 4, 0),
+    )
+    bare = Paid(JOB, 4, 2, False, (words[0] | 0b11, words[1] | 0b10, words[2]))
+    assert claims_of(bare, 100) == (
+        Claimed(JOB, first, 200, 0b11 << 4, 0),
         Claimed(JOB, second, 100, 0b10 << 4, 0),
     )
     assert claims_of(claims_of(event, 100)[0], 100) == (Claimed(JOB, first, 207, 0b11 << 4, 7),)
