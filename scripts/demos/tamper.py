@@ -82,10 +82,11 @@ class _Tamper:
         lines[middle] = lines[middle][:place] + other + lines[middle][place + 1 :]
         file.write_text("".join(lines))
         code, out, errors = owner.attempt("receipts", "--verify", str(file))
-        told = f"line {middle + 1}" in out + errors
+        # The line itself, or the next one, which names what it was.
+        told = any(f"line {middle + near}" in out + errors for near in (1, 2))
         self.findings.append(
             Finding(
-                f"one digit of {owner.name}'s receipts is found, with its line",
+                f"one digit of {owner.name}'s receipts is found, and where",
                 (sound, code) == (Exit.OK, Exit.FAULT) and told,
                 f"line {middle + 1} of {len(lines)}; exit code {code}",
             )
