@@ -41,10 +41,15 @@ def encoder_list(*, session: Here) -> int:
     return Exit.OK
 
 
-def encoder_show(encoder: _Encoder, *, session: Here) -> int:
+def encoder_show(
+    encoder: _Encoder,
+    *,
+    toml: Annotated[bool, Parameter(help="Its part of a job's file, and nothing else.")] = False,
+    session: Here,
+) -> int:
     """One encoder: what is in it, who needs it, and its part of a job's file."""
     found = session.call("encoder.show", {"encoder": encoder}, _ADDING_SECONDS)
-    session.emit(found, model_views.encoder(found))
+    session.emit(found, found["toml"].splitlines() if toml else model_views.encoder(found))
     return Exit.OK
 
 
