@@ -127,17 +127,25 @@ def _becomes(rule: Result, *, noisy: bool) -> str:
 
 
 def _gas(c: Result, tokens: Tokens | None) -> _Rows:
-    """What the requester's transactions use, and cost at what is offered now."""
+    """What the requester's transactions use, and cost at what is offered now.
+
+    A daemon knows whether posting takes an approval or a permit, and by what everybody is paid.
+    """
     g, quote = c["gas"], c["quote"]
-    approve = f"approve {g['approve']:,}, " if g["approve"] else ""
+    approve, post, total = g["approve"], g["post"], g["all"]
+    if quote is not None:
+        approve = approve if quote["approves"] else 0
+        post, total = quote["gas"] - approve, quote["gas_job"]
+    paid = total - approve - post - g["enrol"] - g["commit"] - g["finish"]
+    by = "pay all" if g["pay"] == paid else "claim for all"
     how = (
-        f"{approve}post {g['post']:,}, enrol {g['enrol']:,}, commit {g['commit']:,}, "
-        f"finish {g['finish']:,}, claim for all {g['claim']:,}"
+        f"approve {approve:,}, " * bool(approve) + f"post {post:,}, enrol {g['enrol']:,}, "
+        f"commit {g['commit']:,}, finish {g['finish']:,}, {by} {paid:,}"
     )
-    rows = [("the requester's gas", f"about {g['all']:,}", how)]
+    rows = [("the requester's gas", f"about {total:,}", how)]
     if quote is not None and int(quote["fee"]):
         fee = int(quote["fee"])
-        most = f"at most {money(rounded(g['all'] * fee))}"
+        most = f"at most {money(rounded(total * fee))}"
         rows.append(("gas costs", most, f"at {fee / 10**9:.6g} gwei, the most that is offered now"))
     if quote is not None and quote["balance"] is not None:
         held = pay(quote["balance"], quote["token"], tokens)

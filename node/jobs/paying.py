@@ -38,9 +38,10 @@ POST_PERMITTED: Final = "post_permitted"
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What posting takes now. `allowance` is what the contract may take already, `approves` whether
-    it must be allowed the escrow first, `permits` whether a permit does that in its place;
-    `problem` is what stands in the way, empty if nothing does. Amounts are in the token's smallest
-    unit, `fee` in wei per gas, `coin` in wei.
+    it must be allowed the escrow first, `permits` whether a permit does that in its place; `whole`
+    whether this home pays whole rounds, where the contract can; `problem` is what stands in the
+    way, empty if nothing does. Amounts are in the token's smallest unit, `fee` in wei per gas,
+    `coin` in wei.
     """
 
     terms: Terms
@@ -50,6 +51,7 @@ class Plan:
     coin: int
     problem: str
     permits: bool = False
+    whole: bool = True
 
     @property
     def lacks(self) -> bool:
@@ -70,7 +72,7 @@ class Plan:
 
     def shown(self) -> Quote:
         """As the control socket has it."""
-        token = self.terms.payment.token
+        token, job = self.terms.payment.token, job_gas(self.terms, whole=self.whole)
         return Quote(
             token=currency(token),
             escrow=self.terms.escrow,
@@ -80,7 +82,7 @@ class Plan:
             allowance=self.allowance,
             approves=self.approves,
             gas=self.gas,
-            gas_job=job_gas(self.terms).all - job_gas(self.terms).posting + self.gas,
+            gas_job=job.all - job.posting + self.gas,
             fee=self.fee,
             coin=self.coin,
             problem=self.problem,
@@ -97,21 +99,22 @@ async def plan(
     """
     chain, token, own = services.chain, terms.payment.token, services.keys.account
     coin, problem, fee = await chain.balance(own), "", 0
+    whole = services.config.whole_rounds
     limit = max_fee or services.config.max_fee
     try:
         fee, _ = (await chain.fees()).offer(limit)
     except TooDear as error:
         problem = str(error)
     if token == ETHER:
-        made = Plan(terms, coin, 0, fee, coin, problem)
+        made = Plan(terms, coin, 0, fee, coin, problem, whole=whole)
         return replace(made, problem=problem or _lacks(services, made))
     try:
         await reading.check_code(chain, token)
         balance = await reading.balance(chain, token, own)
         allowance = await reading.allowance(chain, token, own, services.domain.contract)
     except InputError as error:
-        return Plan(terms, None, 0, fee, coin, problem or str(error))
-    made = Plan(terms, balance, allowance, fee, coin, problem)
+        return Plan(terms, None, 0, fee, coin, problem or str(error), whole=whole)
+    made = Plan(terms, balance, allowance, fee, coin, problem, whole=whole)
     if permit and made.lacks:
         made = replace(made, permits=await permits.domain(chain, token) is not None)
     problem = problem or _lacks(services, made) or _under_way(services, token)

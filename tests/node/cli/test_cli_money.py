@@ -117,13 +117,32 @@ async def test_a_check_says_what_gas_costs_and_whether_the_account_holds_it(assa
     spec = Path(__file__).parents[3] / "docs" / "examples" / "digits.toml"
     without = await assay("job", "check", str(spec))
     assert "the requester's gas" in without.out
-    assert "claim for all" in without.out
+    assert "pay all" in without.out
+    assert "claim for all" not in without.out
     assert "gas costs" not in without.out
     async with assay.daemon() as running:
         named(assay)
         shown = await assay("job", "check", str(spec))
         assert "at 3 gwei, the most that is offered now" in shown.out
         assert "4 USDC" in shown.out
+        # The daemon knows of a permit, and whether it pays by claims.
+        gas = (await assay("job", "check", str(spec), "--json")).json["gas"]
+        rest = gas["all"] - gas["approve"] - gas["post"]
+        permitted = dataclasses.replace(
+            mx.QUOTE, approves=False, gas=217_000, gas_job=217_000 + rest
+        )
+        running.node.quote = permitted
+        shown = await assay("job", "check", str(spec))
+        assert f"about {217_000 + rest:,}" in shown.out
+        assert "post 217,000, enrol" in shown.out
+        assert f"pay all {gas['pay']:,}" in shown.out
+        assert "approve" not in shown.out
+        claims = dataclasses.replace(permitted, gas_job=9_217_000 + rest)
+        running.node.quote = claims
+        assert (
+            f"claim for all {9_000_000 + gas['pay']:,}"
+            in (await assay("job", "check", str(spec))).out
+        )
         running.node.quote = dataclasses.replace(mx.QUOTE, problem="send it ether")
         assert "warning: send it ether" in (await assay("job", "check", str(spec))).out
         result = (await assay("job", "check", str(spec), "--json")).json

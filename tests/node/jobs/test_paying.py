@@ -29,6 +29,7 @@ from node.perform.chain import post_intent
 from node.store.store import Store
 from protocol.books.enrolment import job_id
 from protocol.books.typed_data import Domain
+from protocol.cost.gas import job_gas
 from protocol.errors import ChainError
 from protocol.machines import effects
 from protocol.machines.job import JobPhase
@@ -87,6 +88,11 @@ async def test_one_exact_approval_and_one_posting(
         quote = (await paying.plan(services, context.spec)).shown()
         assert (quote.problem, quote.approves, quote.allowance) == ("", True, 0)
         assert (quote.escrow, quote.balance) == (escrow, escrow + 7)
+        # What follows the posting is counted as this home pays.
+        assert quote.gas_job == job_gas(context.spec).all
+        services.config = dataclasses.replace(services.config, whole_rounds=False)
+        claims = (await paying.plan(services, context.spec)).shown()
+        assert claims.gas_job == job_gas(context.spec, whole=False).all > quote.gas_job
         await posted(services, context)
         # The machine wants the same posting; it is there already.
         await services.intents.submit(post_intent(context))
