@@ -122,7 +122,7 @@ def looked_at(packages: Path, encoder: Encoder) -> str:
 def absent(encoder: Encoder) -> InputError:
     """The package is not here: what to do about it."""
     error = InputError(f"the encoder {encoder.digest.hex()} is not here", "encoder")
-    error.add_note("assay encoder add FILE.onnx, with the files that this one was made of")
+    error.add_note("assay encoder add FILE, the encoder package with this digest")
     return error
 
 

@@ -20,15 +20,18 @@ import trio
 
 from node.data.reading import Reading
 from node.engine.services import Services
+from node.perform.encoders import fetching
 from node.sale.buy.asking import Buyer
 from node.sale.buy.paying import Paying, PayingChannels
 from node.sale.market import Market, OnSale
 from node.store.sale import channels as stored
+from node.work.embedding import Encoders
 from node.work.sale import purchases as work
 from node.work.sale.purchases import Prepared, Written
 from node.workers.compute import in_worker
 from protocol import params
 from protocol.errors import AssayError, InputError, PeerError, StateError
+from protocol.spec.job import decode_spec
 
 log = logging.getLogger("assay.sale")
 
@@ -109,8 +112,12 @@ class Purchases:
 
     async def prepare(self, on: OnSale, file: str, reading: Reading) -> Purchase:
         """Read a file, make its features, and look what of it was bought before. Raises InputError
-        (the file), PeerError where the seller does not give the spec."""
+        (the file, an encoder that its user never added), PeerError where the seller does not give
+        the spec."""
         spec = await self._market.spec(on)
+        terms = await trio.to_thread.run_sync(decode_spec, spec)
+        # Somebody else's program: none is fetched or run but what the user added by itself.
+        fetching.require(self._services, terms)
         self.folder.mkdir(mode=0o700, exist_ok=True)
         ident = secrets.token_hex(8)
         features = self.folder / f"{ident}.rows"
@@ -123,6 +130,8 @@ class Purchases:
                 reading,
                 params.MAX_OFFER_BATCH,
                 features,
+                Encoders(self._services.home.blobs),
+                aside=terms.encoder is not None,
             )
         except BaseException:
             features.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from node.data.reading import Reading
 from node.work import tasks
+from node.work.embedding import Encoders
 from protocol.errors import InputError
 from protocol.layout.queries import Mode
 from protocol.sale import limits
@@ -55,9 +56,19 @@ class Written:
     columns: tuple[str, ...]
 
 
-def prepare(spec_bytes: bytes, file: Path, reading: Reading, most_rows: int, out: Path) -> Prepared:
-    """Make the features of a file's rows, row after row, in the private file `out`. Raises
-    InputError: the file, a column that it lacks, more rows than are allowed."""
+def prepare(
+    spec_bytes: bytes,
+    file: Path,
+    reading: Reading,
+    most_rows: int,
+    out: Path,
+    encoders: Encoders,
+) -> Prepared:
+    """Make the features of a file's rows, row after row, in the private file `out`.
+
+    `encoders`: where the one of the job is, if it has one. Raises InputError: the file, a column
+    that it lacks, more rows than are allowed, an encoder that is not here.
+    """
     from node.data.matrix import input_rows
     from node.data.readers import read_file
 
@@ -76,7 +87,10 @@ def prepare(spec_bytes: bytes, file: Path, reading: Reading, most_rows: int, out
     with os.fdopen(descriptor, "wb") as written:
         for start in range(0, table.rows, _STEP):
             rows = input_rows(
-                table.part(start, min(start + _STEP, table.rows)), spec.features, spec.beyond
+                table.part(start, min(start + _STEP, table.rows)),
+                spec.features,
+                spec.beyond,
+                encoders.embed(None, b""),
             )
             features = features_of(spec, rows.features).astype("<f8")
             for row, bad in zip(features, rows.unused, strict=True):
@@ -95,8 +109,8 @@ def feature_count(spec: JobSpec) -> int:
 
 def features_of(spec: JobSpec, x: Floats) -> Floats:
     """Inputs (rows, inputs) as a query has them: the public map of a sealed model, an open one's
-    inputs themselves. All lie in [-1, 1]."""
-    return tasks.feature_map_of(spec).rows(x) if spec.privacy.sealed else x
+    inputs themselves, an encoder's scaled down to norm 1. All lie in [-1, 1]."""
+    return tasks.mapped(spec, x)
 
 
 def write_bought(
