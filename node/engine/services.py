@@ -10,6 +10,7 @@ from node.chain.client import ChainClient
 from node.chain.intents.intents import Intents
 from node.engine.clock import Clock
 from node.engine.engine import Engine
+from node.engine.sharing import Shared
 from node.home.config import Config
 from node.home.home import Home
 from node.home.keys import Keys
@@ -19,6 +20,7 @@ from node.store import records
 from node.store.blobs import BlobLost, BlobRef, Blobs
 from node.store.store import Store
 from node.workers.compute import Compute
+from protocol.books.evidence import Claims
 from protocol.books.typed_data import Domain
 from protocol.errors import FatalError, InputError
 from protocol.machines.machine import JobContext
@@ -43,6 +45,8 @@ class Services:
     compute: Compute
     engine: Engine
     clock: Clock = field(default_factory=Clock)
+    #: What everybody can claim of a job, while its claims are made (node.perform.chain).
+    claims: Shared[Claims] = field(default_factory=Shared)
     #: Takes a frame that a peer handed on: (frame, that peer's id). Set once the inbox is there.
     take: Callable[[bytes, bytes], Awaitable[None]] = field(init=False)
 

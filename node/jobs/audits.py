@@ -117,7 +117,8 @@ def claims(
             raise StateError(f"0x{account.hex()} has contributed to no committed round")
         accounts = (account,)
     merit = books if _finished(machine) and _merit_root(books) == merit_root else None
-    return [evidence.prove_claim(cohort, rounds, merit, each) for each in accounts]
+    proved = evidence.Claims(cohort, rounds, merit)
+    return [proved.of(each) for each in accounts]
 
 
 def _merit_root(books: Evidence | None) -> bytes | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, Final, TypeVar
 
 import trio
@@ -16,7 +16,7 @@ from node.engine.services import Services
 from node.store import records
 from protocol.books import evidence, lists
 from protocol.books.enrolment import job_id
-from protocol.books.evidence import ClaimProof, Evidence
+from protocol.books.evidence import ClaimProof, Claims, Evidence
 from protocol.books.lists import Leaf
 from protocol.books.trees import Merit
 from protocol.books.typed_data import Commitment, commitment_digest
@@ -124,7 +124,7 @@ async def sign_commitment(
 
 async def transact(services: Services, wanted: Wanted, effect: effects.Transact) -> None:
     """Store the intent; its outcome comes when the chain has it (`settled`)."""
-    for intent in await trio.to_thread.run_sync(_intents, services, wanted, effect):
+    for intent in await _intents(services, wanted, effect):
         posted = isinstance(effect, effects.TransactPost)
         if posted and await services.intents.get(intent.id) is not None:
             # Stored with the job, with a permit or behind an approval that it needs.
@@ -134,17 +134,14 @@ async def transact(services: Services, wanted: Wanted, effect: effects.Transact)
     await services.engine.complete(wanted.id)
 
 
-def _intents(services: Services, wanted: Wanted, effect: effects.Transact) -> list[Intent]:
+async def _intents(services: Services, wanted: Wanted, effect: effects.Transact) -> list[Intent]:
     """One intent, or a payment's parts: the machine is told of the last (`settled`)."""
     if isinstance(effect, effects.TransactPay):
         state = _requester(wanted)
-        found = _pay_intents(services, wanted, state)
-        if found:
-            return found
-        claims = (effects.TransactClaim(each, effect.evidence_digest) for each in state.unpaid)
-        return [intent for claim in claims for intent in _claim_intents(services, wanted, claim)]
+        found = await trio.to_thread.run_sync(_pay_intents, services, wanted, state)
+        return found or await _claim_intents(services, wanted, state.unpaid)
     if isinstance(effect, effects.TransactClaim):
-        return _claim_intents(services, wanted, effect)
+        return await _claim_intents(services, wanted, (effect.account,))
     return [_intent(services, wanted, effect)]
 
 
@@ -168,19 +165,30 @@ def _pay_intents(services: Services, wanted: Wanted, state: RequesterState) -> l
     return intents
 
 
-def _claim_intents(
-    services: Services, wanted: Wanted, effect: effects.TransactClaim
+async def _claim_intents(
+    services: Services, wanted: Wanted, accounts: Iterable[bytes]
 ) -> list[Intent]:
-    """A claim's parts."""
-    context, job = wanted.machine.context, wanted.machine.key
-    proof = prove(services, context, _requester(wanted), effect.account)
+    """The claims' parts. A payment that becomes claims is an effect for each account, all at one
+    time: the job's lists are read, and their trees built, once for all of these."""
+    context, state = wanted.machine.context, _requester(wanted)
+
+    def read() -> Claims:
+        return Claims(context.require_cohort(), *_books(services, state))
+
+    def made(claims: Claims) -> list[Intent]:
+        return [each for account in accounts for each in _parts(context.job, claims.of(account))]
+
+    async with services.claims.of((context.job, state.evidence_digest, state.settling), read) as it:
+        return await trio.to_thread.run_sync(made, it)
+
+
+def _parts(job: bytes, proof: ClaimProof) -> Iterator[Intent]:
+    """The intents of one account's claim."""
     parts = evidence.split_claim(proof)
-    intents = []
     for number, part in enumerate(parts, start=1):
-        mark = effect.account.hex() if number == len(parts) else _part(effect.account, number)
-        args = (job, effect.account, *claim_args(part))
-        intents.append(Intent(f"{job.hex()}/claim/{mark}", "claim", args))
-    return intents
+        mark = proof.account.hex() if number == len(parts) else _part(proof.account, number)
+        args = (job, proof.account, *claim_args(part))
+        yield Intent(f"{job.hex()}/claim/{mark}", "claim", args)
 
 
 def _part(account: bytes, number: int) -> str:
@@ -256,14 +264,6 @@ def _requester(wanted: Wanted) -> RequesterState:
 
 def _contributed(wanted: Wanted) -> bool:
     return bool(_requester(wanted).records)
-
-
-def prove(
-    services: Services, context: JobContext, state: RequesterState, account: bytes
-) -> ClaimProof:
-    """All that `account` can claim, from the lists that this node holds."""
-    rounds, finished = _books(services, state)
-    return evidence.prove_claim(context.require_cohort(), rounds, finished, account)
 
 
 def _books(

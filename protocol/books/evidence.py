@@ -198,34 +198,53 @@ def payouts(cohort: Cohort, lists: Sequence[Sequence[Leaf]]) -> tuple[bytes, ...
     return tuple(cohort.members[member].payout for member in counts_of(lists))
 
 
+class Claims:
+    """What every account can claim: `rounds` are (number, contributions in list order).
+
+    Each round's tree, and the merit's, is built once, whoever claims. Nothing changes afterwards,
+    so that threads may share it. Without evidence (the job was not finished) no merit is proved:
+    the contract shares it equally. Raises ValueError for evidence whose merit makes no tree.
+    """
+
+    def __init__(
+        self,
+        cohort: Cohort,
+        rounds: Sequence[tuple[int, Sequence[Leaf]]],
+        evidence: Evidence | None,
+    ) -> None:
+        self._rounds = [
+            (number, listed, IndexTree([leaf_hash(cohort, leaf) for leaf in listed]))
+            for number, listed in rounds
+        ]
+        self._places: dict[bytes, list[tuple[int, int]]] = {}
+        for place, (_, listed, _) in enumerate(self._rounds):
+            for position, leaf in enumerate(listed):
+                payout = cohort.members[leaf.member].payout
+                self._places.setdefault(payout, []).append((place, position))
+        self._merit = () if evidence is None else evidence.merit
+        self._merit_places = {share.account: n for n, share in enumerate(self._merit)}
+        self._merit_tree = None if evidence is None else merit_tree(evidence)
+
+    def of(self, account: bytes) -> ClaimProof:
+        """Everything that `account` can claim."""
+        claims = []
+        for place, position in self._places.get(account, ()):
+            number, listed, tree = self._rounds[place]
+            leaf, proof = listed[position], tree.proof(position)
+            digests = leaf.roster_digest, leaf.batch_digest
+            claims.append(RoundClaim(number, position, leaf.block, *digests, proof))
+        found = self._merit_places.get(account)
+        if found is None or self._merit_tree is None:
+            return ClaimProof(account, tuple(claims), 0, 0, ())
+        shown = self._merit_tree.proof(found)
+        return ClaimProof(account, tuple(claims), found, self._merit[found].amount, shown)
+
+
 def prove_claim(
     cohort: Cohort,
     rounds: Sequence[tuple[int, Sequence[Leaf]]],
     evidence: Evidence | None,
     account: bytes,
 ) -> ClaimProof:
-    """Everything that `account` can claim: `rounds` are (number, contributions in list order).
-
-    Without evidence (the job was not finished) no merit is proved: the contract shares it equally.
-    """
-    claims = []
-    for number, listed in rounds:
-        tree = IndexTree([leaf_hash(cohort, leaf) for leaf in listed])
-        for position, leaf in enumerate(listed):
-            if cohort.members[leaf.member].payout == account:
-                claims.append(
-                    RoundClaim(
-                        number,
-                        position,
-                        leaf.block,
-                        leaf.roster_digest,
-                        leaf.batch_digest,
-                        tree.proof(position),
-                    )
-                )
-    if evidence is not None:
-        for position, share in enumerate(evidence.merit):
-            if share.account == account:
-                proof = merit_tree(evidence).proof(position)
-                return ClaimProof(account, tuple(claims), position, share.amount, proof)
-    return ClaimProof(account, tuple(claims), 0, 0, ())
+    """Everything that one account can claim; of many, `Claims` has them all."""
+    return Claims(cohort, rounds, evidence).of(account)

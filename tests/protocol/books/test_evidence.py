@@ -10,6 +10,7 @@ from kits.books import Books, digest_of, make_books, make_job
 from protocol import params
 from protocol.books.evidence import (
     ClaimProof,
+    Claims,
     MeritShare,
     RoundClaim,
     decode_evidence,
@@ -23,7 +24,9 @@ from protocol.books.evidence import (
 from protocol.books.merit import MAX_WEIGHT
 from protocol.books.trees import (
     NO_MERIT,
+    IndexTree,
     Merit,
+    SumTree,
     contribution_detail,
     contribution_leaf,
     verify_index,
@@ -63,6 +66,24 @@ def test_every_claim_is_proved_under_the_chains_roots(books: Books) -> None:
         root = merit_tree(books.evidence).root
         assert verify_sum(root, claim.merit_position, merit, claim.merit_proof)
     assert proved == {n: books.chain.rounds[n].count for n in range(3)}
+
+
+def test_each_tree_is_built_once_for_everybodys_claims(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = books.job.cohort
+    accounts = payouts(cohort, [listed for _, listed in books.rounds])
+    alone = [prove_claim(cohort, books.rounds, books.evidence, each) for each in accounts]
+    built: Counter[type] = Counter()
+    for kind in (IndexTree, SumTree):
+        monkeypatch.setattr(
+            "protocol.books.evidence." + kind.__name__,
+            lambda leaves, kind=kind: built.update([kind]) or kind(leaves),
+        )
+    claims = Claims(cohort, books.rounds, books.evidence)
+    assert [claims.of(each) for each in accounts] == alone
+    assert len(accounts) > 1
+    assert built == {IndexTree: len(books.rounds), SumTree: 1}
 
 
 def test_the_merit_root_shows_the_whole_pot(books: Books) -> None:
