@@ -45,6 +45,16 @@ def said(text: str, shown: int = SHOWN) -> Markup:
     return Markup('<bdi title="{}">{}</bdi>').format(title, whole[: shown - 1] + _CUT)
 
 
+def plain(text: str, shown: int = SHOWN) -> str:
+    """The same for where no element may stand, as in an option: cleaned and cut.
+
+    >>> plain("<b>\u202e & co", 4)
+    '<b>…'
+    """
+    whole = clean(text[: shown + 1])
+    return whole if len(whole) <= shown else whole[: shown - 1] + _CUT
+
+
 def ident(text: str, keep: int = 10) -> Markup:
     """A hash, an address or an id: both ends, the whole to be copied from its title."""
     whole = clean(text)
@@ -138,6 +148,7 @@ def filters(tokens: Tokens | None) -> Mapping[str, Callable[..., object]]:
     """All of them for templates. `tokens`: those that the user has named."""
     return {
         "said": said,
+        "plain": plain,
         "ident": ident,
         "clock": clock,
         "ago": ago,

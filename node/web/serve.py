@@ -26,6 +26,7 @@ from node.web.live import Live
 from node.web.page import Page
 from node.web.pages import Pages
 from node.web.predicting import Predicting
+from node.web.sales import Sales
 from node.web.sets import Sets
 from node.web.uploads.scratch import Scratch
 
@@ -60,6 +61,7 @@ def build(home: Home, port: int, scratch: Scratch, tokens: Tokens | None = None)
     page = Page(home, scratch, tokens)
     pages, acts, live, posting = Pages(page), Acts(page), Live(page), Posting(page)
     sets, steps, predicting = Sets(page), Steps(page, posting), Predicting(page)
+    sales = Sales(page)
     app = Starlette(
         routes=[
             Route("/", pages.home),
@@ -78,6 +80,13 @@ def build(home: Home, port: int, scratch: Scratch, tokens: Tokens | None = None)
             Route("/predictions/{name}", predicting.file),
             Route("/money", pages.money),
             Route("/money/receipts", pages.receipts),
+            Route("/sale", sales.sale),
+            Route("/sale/new", sales.form),
+            Route("/sale/new", sales.terms, methods=["POST"]),
+            Route("/sale/sell", sales.sell, methods=["POST"]),
+            Route("/sale/redeem", sales.redeem, methods=["POST"]),
+            Route("/sale/offer/{offer}", sales.offer),
+            Route("/sale/offer/{offer}/withdraw", sales.withdraw, methods=["POST"]),
             Route("/network", pages.network),
             Route("/live", live.events),
             Route("/waits", page.waits),

@@ -13,6 +13,7 @@ import trio
 from kits.web.served import Site, site
 
 from node.control import examples as ex
+from node.control.sale import examples as sx
 from scripts.testing.browser import PACKAGES, Browser, browser, found
 
 T = TypeVar("T")
@@ -33,6 +34,9 @@ VIEWS = (
     "/data/add",
     f"/data/ward-3?job={ex.JOB}",
     "/money",
+    "/sale",
+    f"/sale/new?job={ex.JOB}",
+    f"/sale/offer/{sx.OFFER.offer.hex()}",
     "/network",
 )
 HOSTILE = "<img src=x onerror='window.taken=1'><script>window.taken=1</script>\u202e" + "A" * 10_000

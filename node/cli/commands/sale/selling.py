@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 
 from node.cli.commands.sale import views
 from node.cli.options import Here, Job, Yes
 from node.console.asking import agree
-from node.console.failure import Failure
 from node.control.codes import Exit
-
-if TYPE_CHECKING:
-    from protocol.tokens import Tokens
 
 #: A transaction waits until it is final: minutes, on most chains.
 REDEEM_SECONDS: Final = 3600.0
@@ -48,6 +44,8 @@ def offer(
     same, bit by bit; what that costs a buyer is shown before you agree. The model must be linear in
     its features, or in the job's public map of them.
     """
+    from node.console.asked import amount
+
     number, address = amount(session.tokens, price, token, "price")
     given = {
         "job": job,
@@ -123,26 +121,3 @@ def redeem(
     found = session.call("sale.redeem", {"channel": channel}, REDEEM_SECONDS)
     session.emit(found, views.redeemed(found, session.tokens))
     return Exit.OK
-
-
-def amount(
-    tokens: Tokens | None, text: str, token: str | None, field: str
-) -> tuple[int, str | None]:
-    """An amount and its token, None for the chain's coin. Raises InputError, Failure."""
-    from protocol.addresses import ZERO_ADDRESS, to_checksum
-    from protocol.amounts import UNITS
-    from protocol.tokens import NO_TOKENS
-
-    known = tokens or NO_TOKENS
-    named = known.unit_of(text)
-    if token is not None:
-        address = known.address(token)
-    elif named is not None:
-        address = named.address
-    elif text.endswith(tuple(f" {unit}" for unit in UNITS)):
-        address = ZERO_ADDRESS
-    else:
-        said = f"{field}: is {text!r:.60}; say of what, as '0.001 ether' or '2.5 USDC'"
-        raise Failure(Exit.USAGE, said, next_="assay token list", field=field)
-    number = known.parse(text, address, field)
-    return number, None if address == ZERO_ADDRESS else to_checksum(address)
