@@ -24,7 +24,7 @@ from node.store.sale import channels as stored
 from node.store.sale.channels import ChannelRow, OpeningRow, PartRow
 from node.store.store import Transaction
 from protocol import params
-from protocol.errors import AssayError, FatalError, PeerError
+from protocol.errors import AssayError, ChainError, FatalError, PeerError
 from protocol.sale import buyer
 from protocol.sale.buyer import BuyerState
 from protocol.sale.effects import SendSale, SignVoucher
@@ -72,6 +72,8 @@ class PayingChannels:
         self._talk = talk
         self._all: dict[bytes, Paying] = {}
         self._after: dict[bytes, float] = {}
+        #: What an earlier life of the node was opening is open, or never will be.
+        self.resumed = trio.Event()
 
     async def load(self) -> None:
         """Read all channels; once, at the start."""
@@ -207,6 +209,7 @@ class PayingChannels:
                 await self._open(opening)
             except AssayError as error:
                 log.warning("a channel that was being opened is not: %s", error)
+        self.resumed.set()
         await self._services.clock.settled.wait()
         while True:
             for paying in self.all():
@@ -228,10 +231,14 @@ class PayingChannels:
                 await self.pay(paying)
 
     async def close(self, paying: Paying) -> None:
-        """Take back what is left of a channel that has expired, or that its seller closed."""
+        """Take back what is left of a channel that has expired, or that its seller closed; one
+        that was redeemed to the last unit costs no transaction. Raises ChainError where the chain
+        does not show the channel now: its rest is not forgotten for that."""
         terms = paying.state.terms
         found = await self._channels.look(terms)
-        if found is not None and not found.closed:
+        if found is None:
+            raise ChainError("the chain does not show the channel now")
+        if not found.closed and found.redeemed < found.deposit:
             await self._channels.close(terms)
         async with paying.lock:
             paying.row = replace(paying.row, over=1)

@@ -269,6 +269,11 @@ class Purchases:
         if left < offer.price:
             return None
         found = self._channels.usable(offer)
+        if found is None and not self._channels.resumed.is_set():
+            # A second deposit beside one that is on its way would be asked over by nobody.
+            bought.tell("a channel that was being opened is waited for")
+            await self._channels.resumed.wait()
+            found = self._channels.usable(offer)
         if found is not None:
             return found
         rows = min(len(bought.open_rows), left // offer.price)
