@@ -13,7 +13,12 @@ from node.doctor.looking.bounded import Look, words
 from node.doctor.looking.daemon import look_daemon, look_ports
 from node.doctor.looking.database import look_store
 from node.doctor.looking.files import look_blobs, look_config, look_home, look_keys, look_log
-from node.doctor.looking.machine import look_machine, look_versions, look_workers
+from node.doctor.looking.machine import (
+    look_encoders,
+    look_machine,
+    look_versions,
+    look_workers,
+)
 from node.doctor.looking.nodes import look_chain
 from node.doctor.seen import Blank, ChainSeen, DaemonSeen, PortSeen, Seen
 from node.home.config import Config
@@ -39,6 +44,7 @@ CHECKS: Final[dict[str, Callable[[Seen], Finding]]] = {
     "limits": machine.limits,
     "versions": machine.versions,
     "workers": machine.workers,
+    "encoders": machine.encoders,
     "chain": chain.reached,
     "chain-id": chain.chain_id,
     "contract": chain.contract,
@@ -77,6 +83,7 @@ def examine(place: Home) -> Seen:
     blobs_ = Look(_FILES, "blobs/", partial(look_blobs, place.blobs))
     versions_ = Look(_FILES, "versions", look_versions)
     workers_ = Look(_WORKERS, "a worker", look_workers)
+    encoders_ = Look(_FILES, "encoders", look_encoders)
     config, daemon = config_.found(), daemon_.found()
     pid = None if isinstance(daemon, Blank) else daemon.pid
     machine_ = Look(_FILES, "the machine", partial(look_machine, place.path, pid))
@@ -102,6 +109,7 @@ def examine(place: Home) -> Seen:
         machine=machine_.found(),
         versions=versions_.found(),
         workers=workers_.found(),
+        encoders=encoders_.found(),
         ports=_or(ports_, "the settings or the daemon were not read"),
         chain=_or(chain_, "the settings name no chain node"),
         log=_or(log_, "the home has none; under systemd: journalctl --user -u assay"),
@@ -135,7 +143,8 @@ def _nothing(why: str) -> Seen:
     none = Blank("there is no home", asked=False)
     versions_ = Look(_FILES, "versions", look_versions)
     workers_ = Look(_WORKERS, "a worker", look_workers)
-    found = versions_.found(), workers_.found()
+    encoders_ = Look(_FILES, "encoders", look_encoders)
+    found = versions_.found(), workers_.found(), encoders_.found()
     return Seen(Blank(why), none, none, none, none, none, none, *found, none, none, none)
 
 

@@ -148,6 +148,15 @@ class WorkersSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class EncodersSeen:
+    """What holds encoders here. `walls`: those that this machine offers, by name. `missing`:
+    libraries of the extra `encoders` that are not installed; then walls are not looked at."""
+
+    walls: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PortSeen:
     """One address that is listened on. `why`: what is wrong with it; empty for nothing."""
 
@@ -215,6 +224,7 @@ class Seen:
     machine: MachineSeen | Blank
     versions: VersionsSeen | Blank
     workers: WorkersSeen | Blank
+    encoders: EncodersSeen | Blank
     ports: tuple[PortSeen, ...] | Blank
     chain: ChainSeen | Blank
     log: LogSeen | Blank

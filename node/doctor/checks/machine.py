@@ -1,4 +1,4 @@
-"""Checks of the machine: clock, disk, memory, limits, versions, workers."""
+"""Checks of the machine: clock, disk, memory, limits, versions, workers, walls for encoders."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ WORKER_MEMORY: Final = 250 * MIB
 LEAST_OPEN: Final = 256
 FEW_OPEN: Final = 1_024
 _MANY: Final = 2**31
+#: All walls there are, by node.encoders.confining, which cannot be imported everywhere.
+_WALLS: Final = ("limits", "landlock", "seccomp")
 #: Of the home's own past: a clock that was set by hand may be this much off.
 CLOCK_SECONDS: Final = 60.0
 
@@ -136,3 +138,26 @@ def workers(seen: Seen) -> Finding:
         fix = "install assay anew into an environment of its own"
         return failure(f"a worker cannot start: {found.why}", fix)
     return ok(f"a worker's libraries load in {span(found.seconds)}")
+
+
+def encoders(seen: Seen) -> Finding:
+    """The walls that encoders run behind (docs/adr/0901)."""
+    found = seen.encoders
+    if isinstance(found, Blank):
+        return blank("encoders", found)
+    if found.missing:
+        text = (
+            f"encoders: not installed here are {', '.join(found.missing)}, without which jobs with"
+        )
+        return not_asked(
+            f"{text} an encoder are not for this home", "pip install 'assay[encoders]'"
+        )
+    lacking = [wall for wall in _WALLS if wall not in found.walls]
+    if lacking:
+        text = (
+            f"this machine walls encoders in by {' and '.join(found.walls) or 'nothing'} alone, "
+            f"without {' and '.join(lacking)}: a fault of a library's is enough to get out"
+        )
+        fix = "take encoders of makers that you trust, or a Linux with Landlock and seccomp"
+        return warning(text, fix)
+    return ok(f"encoders run behind {', '.join(found.walls)}")

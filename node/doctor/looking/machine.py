@@ -1,4 +1,4 @@
-"""Looks at the machine: room, memory, limits, versions, and whether a worker can start."""
+"""Looks at the machine: room, memory, limits, versions, whether a worker can start, walls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from typing import Final
 
 import node
 from node.doctor.looking.bounded import cut
-from node.doctor.seen import MachineSeen, VersionsSeen, WorkersSeen
+from node.doctor.seen import EncodersSeen, MachineSeen, VersionsSeen, WorkersSeen
+from node.encoders.running import missing_libraries
 from node.version import VERSION
 
 #: Seconds for a worker's libraries to load; on a slow machine they take ten.
@@ -118,3 +119,13 @@ def look_workers() -> WorkersSeen:
     if done.returncode < 0:
         return WorkersSeen(seconds, f"signal {-done.returncode} ended it")
     return WorkersSeen(seconds, cut(said[-1] if said else f"it ended with {done.returncode}"))
+
+
+def look_encoders() -> EncodersSeen:
+    """Walls that this machine offers to encoders; none is put up. Raises OSError."""
+    missing = missing_libraries()
+    if missing:
+        return EncodersSeen(missing=missing)
+    from node.encoders.confining import available
+
+    return EncodersSeen(walls=tuple(str(each) for each in available()))

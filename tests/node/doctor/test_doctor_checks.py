@@ -15,8 +15,10 @@ from kits.paths import ROOT
 from node.control import examples as ex
 from node.control import results as r
 from node.control.wire import encode
+from node.doctor.checks import machine as judging
 from node.doctor.examine import CHECKS, healthy, judge
 from node.doctor.findings import State, failure, ok, warning
+from node.doctor.looking import machine as looking
 from node.doctor.looking.bounded import MAX_WORDS, Look, cut, words
 from node.doctor.seen import (
     Blank,
@@ -24,6 +26,7 @@ from node.doctor.seen import (
     ChainSeen,
     DaemonSeen,
     DatasetSeen,
+    EncodersSeen,
     EndpointSeen,
     Entry,
     HomeSeen,
@@ -36,6 +39,7 @@ from node.doctor.seen import (
     VersionsSeen,
     WorkersSeen,
 )
+from node.encoders import confining
 from node.home.config import Config
 from node.store.migrations import MIGRATIONS
 from node.store.store import APPLICATION_ID
@@ -90,6 +94,7 @@ WELL = Seen(
     MACHINE,
     VersionsSeen("1", "3.11.7", (3, 45, 0), 2, ()),
     WorkersSeen(1.0),
+    EncodersSeen(("limits", "landlock", "seccomp")),
     (PortSeen("/ip4/127.0.0.1/tcp/4620"),),
     ChainSeen((NODE, dataclasses.replace(NODE, url="http://127.0.0.2:8545")), 92),
     LogSeen(10, 0, "", ("a line",)),
@@ -187,6 +192,8 @@ TROUBLE: list[tuple[str, dict[str, Any], State, str]] = [
     ),
     ("versions", {"versions": VersionsSeen("2", "3", (3, 45, 0), 0, ())}, W, "the daemon is"),
     ("workers", {"workers": WorkersSeen(1.0, "no numpy")}, F, "no numpy"),
+    ("encoders", {"encoders": EncodersSeen(("limits",))}, W, "without landlock and seccomp"),
+    ("encoders", {"encoders": EncodersSeen((), ("onnx",))}, N, "not installed here are onnx"),
     ("chain", {"chain": node(why="silent")}, F, "silent"),
     ("chain", {"chain": ChainSeen((NODE, EndpointSeen("u", "silent")))}, W, "silent"),
     ("chain-id", {"chain": node(chain_id=5)}, F, "serves chain 5"),
@@ -285,3 +292,15 @@ def test_the_guide_names_every_check() -> None:
     part = text.partition("## Something is wrong")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `([a-z-]+)` \|", part, re.MULTILINE)
     assert sorted(rows) == sorted(CHECKS)
+
+
+@pytest.mark.parametrize("missing", [(), ("onnx", "seccompy")])
+def test_walls_are_those_of_the_machine_where_the_extra_is_installed(
+    monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(looking, "missing_libraries", lambda: missing)
+    seen = looking.look_encoders()
+    assert seen.missing == missing
+    assert seen.walls == (() if missing else tuple(str(each) for each in confining.available()))
+    assert all(each in judging._WALLS for each in seen.walls)
+    assert {str(each) for each in confining.Wall} == set(judging._WALLS)
