@@ -41,6 +41,12 @@ _GAS_ALLOWED_PER_PAYEE: Final = 50_000
 #: Where `pay`'s calldata has their number, behind the selector: its fourth word.
 _PAYEES: Final = slice(4 + 3 * 32, 4 + 4 * 32)
 
+#: What one transaction may have at most, whatever a block holds (EIP-7825). A node takes none that
+#: has more, and every nonce behind it would wait.
+_GAS_OF_A_TRANSACTION: Final = 1 << 24
+#: How nodes word that a call cannot succeed with all the gas that one may have.
+_NO_GAS: Final = ("exceeds allowance", "out of gas", "gas limit")
+
 #: Replacements under one nonce: 1.25^12 is 14 times the first fee.
 _MAX_REPLACEMENTS: Final = 12
 
@@ -142,16 +148,21 @@ class Sequencer:
             await self._refuse(row, head, error.reason, others)
             return False
         except Refused as error:
-            await self._trouble(row, await self._why_refused(row, error))
+            if row.function == PAY and any(words in error.text.lower() for words in _NO_GAS):
+                # Claims do the same in smaller parts: it need not wait for another node.
+                await self._refuse(row, head, error.text, others)
+            else:
+                await self._trouble(row, await self._why_refused(row, error))
             return False
         allowed = _GAS_ALLOWED + _GAS_ALLOWED_PER_BYTE * len(row.args)
         if row.function == PAY and row.recipient is None:
             allowed += _GAS_ALLOWED_PER_PAYEE * int.from_bytes(row.args[_PAYEES], "big")
+        allowed = min(allowed, _GAS_OF_A_TRANSACTION)
         if gas > allowed:
             reason = f"it would use {gas} gas, more than the {allowed} that the contract can need"
             await self._refuse(row, head, reason, others)
             return False
-        gas += gas * _GAS_MARGIN_PERCENT // 100
+        gas = min(gas + gas * _GAS_MARGIN_PERCENT // 100, _GAS_OF_A_TRANSACTION)
         fees = await self._client.fees()
         balance = await self._client.balance(account)
         try:
