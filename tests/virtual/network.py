@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from node.net import fetch as blobs
+from node.net import streams
 from node.net.config import PeerInfo
 from node.net.errors import Disconnected, Refused, TimedOut, Unreachable
 from node.net.swarm import Judge
@@ -258,8 +259,15 @@ class Line:
         """Gossip reaches its followers without bystanders here."""
         await trio.sleep_forever()
 
-    async def request(self, peer_id: str, protocol: str, data: bytes, timeout: float) -> bytes:
-        if len(data) > params.MAX_STREAM_MESSAGE_BYTES:
+    async def request(
+        self,
+        peer_id: str,
+        protocol: str,
+        data: bytes,
+        timeout: float,
+        most: int = params.MAX_STREAM_MESSAGE_BYTES,
+    ) -> bytes:
+        if len(data) > most:
             raise InputError(f"a request of {len(data)} bytes")
         return await self._ask(peer_id, protocol, data, timeout)
 
@@ -300,6 +308,7 @@ class Line:
         protocol: str,
         handler: Callable[[str, bytes], Awaitable[bytes]],
         max_request: int = params.MAX_STREAM_MESSAGE_BYTES,
+        slots: streams.Slots | None = None,
     ) -> None:
         self._handlers[protocol] = handler
 

@@ -15,7 +15,7 @@ from kits.paths import TESTS
 from node.chain.watch import IDLE_SECONDS
 from node.net.swarm import Swarm
 from node.workers.compute import Compute
-from virtual.chain import Block
+from virtual.chain import CONTRACT, Block, Mined, call_of
 from virtual.network import Line
 from virtual.workers import Hands
 from virtual.world import Outcome, Terms, World
@@ -137,6 +137,78 @@ def test_a_commitment_that_the_chain_lost_is_put_back_within_the_notice_and_paid
     assert text.index("mines finish", struck) < text.index("mines commit", struck)
     held = world.chain.head.ledger.jobs[world.job]
     assert len(held.committed) == 2
+    assert all(bits & 3 == 3 for bits in held.paid.values())
+
+
+class Unpaid(World):
+    """The chain loses the payment of whole rounds, `deep` blocks after it was mined. Then it waits
+    again, or no node holds it any more, or another transaction of its account has its nonce."""
+
+    deep, fate = 0, "waits"
+    lost: Mined | None = None
+    struck = False
+
+    async def _close(self) -> None:
+        """Once it is there again, and whoever would make it a third time has looked twice."""
+        while not self.struck or not self.payments():  # noqa: ASYNC110 - the chain says it
+            await trio.sleep(1.0)
+        await trio.sleep(3 * IDLE_SECONDS)
+        await super()._close()
+
+    def payments(self) -> list[Mined]:
+        """Those that the chain holds."""
+        return [mined for block in self.chain.blocks for mined in block.mined if _is_pay(mined)]
+
+    def _block(self, block: Block) -> None:
+        super()._block(block)
+        paid = [mined for mined in block.mined if _is_pay(mined)]
+        if paid and self.lost is None:
+            self.lost = paid[0]
+            self.calls.after(self.deep + 0.5 if self.deep else 0.0, self._strike)
+
+    def _strike(self) -> None:
+        chain, lost = self.chain, self.lost
+        assert lost is not None
+        self.struck = True
+        depth = chain.head.number - chain.index[lost.tx.hash].number + 1
+        assert depth > self.deep
+        other = dataclasses.replace(lost.tx, hash=bytes(32), to=lost.tx.sender, value=0, data=b"")
+        if self.fate == "waits":
+            chain.reorganise(depth)
+            return
+        chain.reorganise(depth, {lost.tx.hash: other})
+        if self.fate == "forgotten" and chain.pool.pop(other.hash, None) is None:
+            raise AssertionError("what is forgotten was mined already")
+
+
+def _is_pay(mined: Mined) -> bool:
+    return mined.ok and mined.tx.to == CONTRACT and call_of(mined.tx.data)[0].name == "pay"
+
+
+@pytest.mark.parametrize(
+    ("deep", "fate"), [(0, "waits"), (0, "replaced"), (4, "waits"), (4, "forgotten")]
+)
+def test_a_payment_that_the_chain_lost_is_made_once_more_and_only_once(
+    deep: int, fate: str
+) -> None:
+    """Also where it was final, and told: four blocks are more than this node's finality."""
+    world = Unpaid(Terms(seed=1, rounds=2, finality=1))
+    world.deep, world.fate = deep, fate
+    outcome = world.run()
+    assert outcome.broken == [], "\n".join([*outcome.broken, *outcome.log[-60:]])
+    assert outcome.phase == "closed"
+    payments = world.payments()
+    assert len(payments) == 1
+    lost = world.lost
+    assert lost is not None
+    assert payments[0].tx.data == lost.tx.data
+    assert (payments[0].tx.nonce == lost.tx.nonce) == (fate != "replaced")
+    said = "\n".join(outcome.log)
+    struck = said.index("a reorganisation of")
+    assert said.count("mines pay", 0, struck) == said.count("mines pay", struck) == 1
+    assert "mines claim" not in said
+    assert "reverts" not in said
+    held = world.chain.head.ledger.jobs[world.job]
     assert all(bits & 3 == 3 for bits in held.paid.values())
 
 

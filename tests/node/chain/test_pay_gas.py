@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -101,10 +101,10 @@ async def test_many_burners_make_a_payment_too_dear_and_claims_pay_everybody(
     assert [await client.balance(each) for each in payouts] == [RATE] * len(payouts)
 
 
-def estimates(proxy: Proxy, answer: Any) -> None:
+def estimates(proxy: Proxy, answer: Callable[[dict[str, Any]], bytes]) -> None:
     """The node says this of what `pay` would use."""
 
-    def rule(request: dict[str, Any], forward: Any) -> Any:
+    def rule(request: dict[str, Any], forward: Callable[[], bytes]) -> bytes | int | None:
         pays = request["method"] == "eth_estimateGas" and len(request["params"][0]["data"]) > 500
         return answer(request) if pays else forward()
 
