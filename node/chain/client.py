@@ -15,7 +15,7 @@ import trio
 from node.chain import fees, library, replies
 from node.chain.bloom import may_hold
 from node.chain.endpoints.endpoints import MAX_CALLS, Ask, Endpoints
-from node.chain.errors import BadReply, Busy, NoContract, OtherContract, Refused, WrongChain
+from node.chain.errors import BadReply, Busy, NoContract, Refused, WrongChain
 from node.chain.events import ChainEvent
 from node.chain.fees import Fees
 from node.chain.replies import Head, Receipt
@@ -113,7 +113,7 @@ class ChainClient:
         if not code:
             raise NoContract(url, self.contract)
         if code != self.codec.runtime:
-            raise OtherContract(url, self.contract)
+            raise self.codec.other(url, self.contract, code)
 
     def leave(self, error: ChainError) -> None:
         """What the node that is asked now shows cannot be used: ask another, where there is one."""

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from eth_abi.exceptions import DecodingError, EncodingError
-from eth_utils.abi import get_abi_output_types
+from eth_utils.abi import function_abi_to_4byte_selector, get_abi_output_types
 from eth_utils.address import to_canonical_address
 from web3 import Web3
 from web3.exceptions import Web3Exception
 
 from contracts import interface
+from node.chain.errors import OtherContract
 from node.chain.events import EVENTS, ChainEvent
 from node.chain.replies import Invalid, RawLog
 from node.chain.views import PAY
@@ -51,6 +52,8 @@ class Codec:
         self._web3 = Web3()
         self._contract = self._web3.eth.contract(abi=list(interface().abi))
         self.runtime = interface().runtime
+        calls: list[Any] = [each for each in interface().abi if each["type"] == "function"]
+        self._selectors = {e["name"]: function_abi_to_4byte_selector(e) for e in calls}
         events = [_Event(name, self._contract) for name in EVENTS]
         self._events = {event.topic: event for event in events}
 
@@ -77,6 +80,16 @@ class Codec:
             raise Invalid(f"result of {function}: {error}") from error
         plain = tuple(_plain(value, kind) for value, kind in zip(values, types, strict=True))
         return plain[0] if len(plain) == 1 else plain
+
+    def lacks(self, code: bytes) -> list[str]:
+        """The contract's functions, its constants aside, whose selectors are nowhere in `code`."""
+        named = {n: selector for n, selector in self._selectors.items() if not n.isupper()}
+        return [name for name, selector in named.items() if selector not in code]
+
+    def other(self, url: str, address: bytes, code: bytes) -> OtherContract:
+        """What `code` is that is not the contract's, as far as it shows."""
+        lacks = self.lacks(code)
+        return OtherContract(url, address, lacks, most=2 * len(lacks) > len(self._selectors))
 
     def topics(self) -> list[bytes]:
         """The first topic of each event, 32 bytes, in the order of EVENTS."""

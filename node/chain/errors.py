@@ -18,7 +18,13 @@ ChainError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from protocol.errors import ChainError
+
+#: Functions of an error that are named; of more, how many.
+_NAMED: Final = 4
 
 
 class Unreachable(ChainError):
@@ -137,16 +143,29 @@ class NoContract(ChainError):
 class OtherContract(ChainError):
     """The code at the contract's address is not what this assay was built with.
 
-    Nobody here has read the promises on which the money would hang.
+    Nobody here has read the promises on which the money would hang. `lacks`: functions that it does
+    not know; `most` where these are more than it knows, so that it is no version of ours.
     """
 
-    def __init__(self, url: str, address: bytes) -> None:
+    def __init__(
+        self, url: str, address: bytes, lacks: Sequence[str] = (), *, most: bool = False
+    ) -> None:
+        why = "the network was made by another version, or by somebody who changed the contract"
+        if lacks:
+            named = ", ".join(lacks[:_NAMED]) + f" and {len(lacks) - _NAMED} more" * (
+                len(lacks) > _NAMED
+            )
+            why = f"it does not know {named}, as one that an older version deployed"
+        if most:
+            why = "it is another one altogether: the address is wrong, or the join line is"
         super().__init__(
-            f"chain node {url}: the code at 0x{address.hex()} is not this assay's contract: "
-            "the network was made by another version, or by somebody who changed the contract"
+            f"chain node {url}: the code at 0x{address.hex()} is not this assay's contract: {why}. "
+            "Nothing is sent to it. Run the version that made the network, or join one that this "
+            "version made (assay join LINE)"
         )
         self.url = url
         self.address = address
+        self.lacks = tuple(lacks)
 
 
 class DeepReorg(ChainError):

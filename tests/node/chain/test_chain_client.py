@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,8 +137,39 @@ async def test_other_code_at_the_address(shared: Devnet, contract: bytes) -> Non
     address = shared.rpc("eth_getTransactionReceipt", tx_hash)["contractAddress"]
     client = await ChainClient.open(shared.url, CHAIN_ID, bytes.fromhex(address[2:]))
     assert await client.code(bytes.fromhex(address[2:])) == forged
-    with pytest.raises(OtherContract, match="is not this assay's contract"):
+    with pytest.raises(OtherContract, match="is not this assay's contract") as caught:
         await client.check()
+    assert caught.value.lacks == ()
+    assert "somebody who changed the contract. Nothing is sent to it" in str(caught.value)
+
+
+async def test_an_older_contract_is_told_by_what_it_does_not_know(shared: Devnet) -> None:
+    """The bounty contract of c34fd29, which paid by claims alone, as its compiler made it."""
+    creation = Path(__file__).with_name("older_bounty.hex").read_text().replace("\n", "")
+    address = _deployed(shared, creation)
+    client = await ChainClient.open(shared.url, CHAIN_ID, address)
+    with pytest.raises(OtherContract) as caught:
+        await client.check()
+    assert caught.value.lacks == ("missed", "post_permitted", "pay")
+    said = str(caught.value)
+    assert "does not know missed, post_permitted, pay, as one that an older version" in said
+    assert "join one that this version made (assay join LINE)" in said
+    client.close()
+
+
+async def test_something_else_at_the_address_is_no_older_version(shared: Devnet) -> None:
+    address = _deployed(shared, "60016000f3" + "00" * 27)
+    client = await ChainClient.open(shared.url, CHAIN_ID, address)
+    with pytest.raises(OtherContract, match="it is another one altogether: the address is wrong"):
+        await client.check()
+    client.close()
+
+
+def _deployed(devnet: Devnet, creation: str) -> bytes:
+    tx_hash = devnet.rpc("eth_sendTransaction", {"data": "0x" + creation, "gas": hex(6_000_000)})
+    devnet.rpc("evm_mine")
+    address = devnet.rpc("eth_getTransactionReceipt", tx_hash)["contractAddress"]
+    return bytes.fromhex(address[2:])
 
 
 async def test_a_slow_node_costs_the_timeout_and_no_more(proxy: Proxy, contract: bytes) -> None:
