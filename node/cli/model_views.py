@@ -50,7 +50,7 @@ def encoders(found: list[shapes.Encoder]) -> list[Part]:
         for e in found
     ]
     headings = ("name", "digest", "reads", "features", "size", "jobs")
-    empty = "no encoder is here; assay encoder add FILE"
+    empty = "no encoder is here; assay encoder add FILE.onnx"
     return [Table(headings, rows, empty, right=frozenset({"features", "size", "jobs"}))]
 
 
@@ -62,6 +62,13 @@ def encoder_added(e: shapes.Encoder) -> list[Part]:
         f"for a job's file: assay encoder show {e['digest'][:8]}; an owner allows it by "
         f"assay policy set NAME encoders={e['digest']}",
     ]
+
+
+def encoder_made(e: shapes.Encoder, pooling: str, assumed: tuple[str, ...]) -> list[Part]:
+    """A package that was made of a network, what nobody said of it, and what to do with it."""
+    words = f"made of {e['origin']}: pooling {pooling}"
+    words += f", at most {e['max_tokens']} tokens of a text" if e["max_tokens"] else ""
+    return [words, *(f"assumed: {each}" for each in assumed), *encoder_added(e)]
 
 
 def encoder(d: shapes.EncoderDetail) -> list[Part]:

@@ -400,9 +400,15 @@ class Calls(ABC):
         found: Account = self.call("account", {})
         return found
 
-    def encoder_add(self, path: str, *, name: str | None = None) -> Encoder:
+    def encoder_add(
+        self,
+        path: str,
+        *,
+        name: str | None = None,
+        origin: str | None = None,
+    ) -> Encoder:
         """Keep an encoder package, once a confined process has read it."""
-        found: Encoder = self.call("encoder.add", {"path": path, "name": name})
+        found: Encoder = self.call("encoder.add", {"path": path, "name": name, "origin": origin})
         return found
 
     def encoder_list(self) -> list[Encoder]:

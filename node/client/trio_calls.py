@@ -400,9 +400,20 @@ class TrioCalls(ABC):
         found: Account = await self.call("account", {})
         return found
 
-    async def encoder_add(self, path: str, *, name: str | None = None) -> Encoder:
+    async def encoder_add(
+        self,
+        path: str,
+        *,
+        name: str | None = None,
+        origin: str | None = None,
+    ) -> Encoder:
         """Keep an encoder package, once a confined process has read it."""
-        found: Encoder = await self.call("encoder.add", {"path": path, "name": name})
+        params = {
+            "path": path,
+            "name": name,
+            "origin": origin,
+        }
+        found: Encoder = await self.call("encoder.add", params)
         return found
 
     async def encoder_list(self) -> list[Encoder]:

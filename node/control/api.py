@@ -274,7 +274,7 @@ class NodeApi(SaleApi, Protocol):
         Raises InputError (a token that refuses), ChainError (chain).
         """
 
-    async def encoder_add(self, path: str, name: str | None) -> Encoder:
+    async def encoder_add(self, path: str, name: str | None, origin: str | None) -> Encoder:
         """Keep an encoder package. Raises InputError (unreadable, not allowed, name taken)."""
 
     async def encoder_list(self) -> tuple[Encoder, ...]:

@@ -18,6 +18,9 @@ READY, VECTOR, REFUSED, FAILED = b"K", b"V", b"E", b"F"
 #: A vector has 4 KiB at most; what was found of a package, and errors, are short.
 MAX_ANSWER_BYTES: Final = 64 * 1024
 
+#: The first question where no package is read but a network alone: what forms it declares.
+FORMS: Final = b"forms"
+
 _PIECE_BYTES: Final = 1024 * 1024
 
 

@@ -2,8 +2,8 @@
 
 `python -m node.encoders.inside PACKAGE_FD PARENT_PID CPU_SECONDS`, started by running.py alone.
 Questions come on standard input, answers go to standard output (frames.py). The first question is
-the recipe, canonical, or nothing where the package is only to be read. Each further one is a list
-of rows, and each row is answered by itself.
+the recipe, canonical, or nothing where the package is only to be read, or FORMS where the file is
+a network that is to become one. Each further one is a list of rows, answered one by one.
 
 Everything is imported, and the runtime has run once, before the walls go up: behind them no file
 opens any more. Nothing of the package is read before they stand.
@@ -26,6 +26,7 @@ from node.encoders import limits
 from node.encoders.confining import Wall, confine, end_with_parent
 from node.encoders.frames import (
     FAILED,
+    FORMS,
     READY,
     REFUSED,
     VECTOR,
@@ -34,7 +35,7 @@ from node.encoders.frames import (
     read_frame,
     write_all,
 )
-from node.encoders.inspecting import Inspected, inspect
+from node.encoders.inspecting import Inspected, forms, inspect
 from node.encoders.package import Manifest, unpack
 from node.encoders.picturing import pixels
 from node.encoders.tokenizing import TextReader
@@ -81,6 +82,10 @@ _NO_MEMORY: Final = (
 def _serve(package: int, answers: int, walls: tuple[Wall, ...]) -> None:
     asked = read_frame(_IN)
     if asked is None:
+        return
+    if asked == FORMS:
+        network = read_exactly(package, params.MAX_ENCODER_BYTES + 1)
+        _answer(answers, READY, list(forms(network)))
         return
     recipe = decode(Encoder, asked, params.MAX_SPEC_BYTES) if asked else None
     whole = read_exactly(package, params.MAX_ENCODER_BYTES + 1)

@@ -92,18 +92,52 @@ class Inspected:
     opset: int
 
 
+Declared = list[tuple[str, bool, list[int]]]
+"""Inputs or outputs: name, whether its numbers are floats, and dimensions, 0 where one is open."""
+
+
+def forms(data: bytes) -> tuple[Declared, Declared]:
+    """Inputs and outputs that a network declares, before anybody says what it is for.
+
+    Weights are no inputs, though older files list them there. Raises InputError as `inspect` does
+    where the file is none, or declares more than eight of either or of dimensions.
+    """
+    graph = _parsed(data).graph
+    weights = {each.name for each in graph.initializer}
+    given = [each for each in graph.input if each.name not in weights]
+    found = []
+    for values in (given, graph.output):
+        if len(values) > limits.MAX_ENCODER_RANK:
+            raise _refused(f"it declares {len(values)} inputs or outputs")
+        found.append([_form(each) for each in values])
+    return found[0], found[1]
+
+
+def _form(value: onnx.ValueInfoProto) -> tuple[str, bool, list[int]]:
+    _named(value.name, f"{value.name!a:.60}")
+    said = value.type.tensor_type
+    if len(said.shape.dim) > limits.MAX_ENCODER_RANK:
+        raise _refused(f"{value.name!a:.60} has {len(said.shape.dim)} dimensions")
+    dims = [max(0, min(each.dim_value, params.MAX_ENCODER_BYTES)) for each in said.shape.dim]
+    return value.name, said.elem_type == _FLOAT, dims
+
+
+def _parsed(data: bytes) -> onnx.ModelProto:
+    # Protobuf's two implementations of a descriptor are one to whoever asks it for fields.
+    count_fields(memoryview(data), cast("Descriptor", onnx.ModelProto.DESCRIPTOR))
+    try:
+        return onnx.ModelProto.FromString(data)
+    except DecodeError:
+        raise _refused("it is no ONNX file") from None
+
+
 def inspect(data: bytes, manifest: Manifest) -> Inspected:
     """Read the network of a package with `manifest`.
 
     Raises InputError, whose field is 'encoder.model' and whose words say where, for anything that
     is not allowed.
     """
-    # Protobuf's two implementations of a descriptor are one to whoever asks it for fields.
-    count_fields(memoryview(data), cast("Descriptor", onnx.ModelProto.DESCRIPTOR))
-    try:
-        model = onnx.ModelProto.FromString(data)
-    except DecodeError:
-        raise _refused("it is no ONNX file") from None
+    model = _parsed(data)
     opset = _head(model)
     graph = model.graph
     weights = _weights(graph)

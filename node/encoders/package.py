@@ -91,6 +91,26 @@ class Manifest(Part):
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a person says of a network that is to be a package, as its `Manifest` has it. None and
+    empty: to be read of the files (making.py); a title is then the file's name."""
+
+    kind: EncoderKind | None = None
+    pooling: Pooling | None = None
+    size: int | None = None
+    max_tokens: int | None = None
+    inputs: int | None = None
+    width: int | None = None
+    height: int | None = None
+    channels: int | None = None
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+    title: str | None = None
+    licence: str = ""
+    source: str = ""
+
+
 #: Fields that exactly one kind has.
 _NEEDED: Final = (
     ("tokenizer_bytes", EncoderKind.TEXT),
@@ -136,7 +156,7 @@ def read_manifest(file: BinaryIO, size: int, name: str) -> Manifest:
         raise InputError(f"{where} has {size} bytes; allowed are at most {most}", "encoder")
     head = file.read(len(MAGIC) + _LENGTH_BYTES)
     if not head.startswith(MAGIC):
-        how = "scripts/export-encoder makes one of a network"
+        how = "assay encoder add FILE.onnx makes one of a network"
         raise InputError(f"{where} does not begin as one does ({MAGIC!r}); {how}", "encoder")
     length = int.from_bytes(head[len(MAGIC) :], "big")
     if len(head) < len(MAGIC) + _LENGTH_BYTES or length > limits.MAX_ENCODER_MANIFEST_BYTES:
@@ -163,6 +183,12 @@ def manifest_of(path: Path) -> Manifest:
     """The manifest of the package at `path`. Raises InputError as `read_manifest`, OSError."""
     with path.open("rb") as file:
         return read_manifest(file, os.fstat(file.fileno()).st_size, path.name)
+
+
+def is_package(path: Path) -> bool:
+    """Whether a file begins as a package does. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
 
 
 def name_of(path: Path) -> tuple[bytes, int]:

@@ -24,9 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.encoders import limits
-from node.encoders.frames import READY, REFUSED, VECTOR
+from node.encoders.frames import FORMS, READY, REFUSED, VECTOR
 from node.encoders.package import Manifest, manifest_of
 from node.encoders.piping import Ended, Late, Pipes
+from protocol import params
 from protocol.errors import AssayError, FatalError, InputError
 from protocol.spec.encoder import Encoder, EncoderKind
 from protocol.wire.codec import encode
@@ -105,6 +106,32 @@ def inspect(package: Path) -> Found:
     manifest = manifest_of(package)
     with _running(package, rows=0) as process:
         return _found(process.start(b""), manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """An input or output as a network declares it; a dimension that is open is 0."""
+
+    name: str
+    floats: bool
+    dimensions: tuple[int, ...]
+
+
+def forms(network: Path) -> tuple[tuple[Form, ...], tuple[Form, ...]]:
+    """Inputs and outputs that an ONNX file declares, as a confined process read them.
+
+    Raises InputError if the file is none, or too large; EncoderFailed as `inspect`.
+    """
+    size = network.stat().st_size
+    if size > params.MAX_ENCODER_BYTES:
+        most = params.MAX_ENCODER_BYTES
+        raise InputError(f"{network.name} has {size} bytes; allowed are at most {most}", "encoder")
+    with _running(network, rows=0) as process:
+        said = process.start(FORMS)
+    if len(said) != 2 or not all(isinstance(each, list) for each in said):
+        raise EncoderFailed("the encoder's process answered garbage")
+    inputs, outputs = (tuple(_form(each) for each in values) for values in said)
+    return inputs, outputs
 
 
 def embed(
@@ -329,6 +356,17 @@ def _found(said: list[Any], manifest: Manifest) -> Found:
         output=_shown(output),
         operators=tuple((_shown(name), count) for name, count in pairs),
     )
+
+
+def _form(said: Any) -> Form:
+    if (
+        not isinstance(said, list)
+        or len(said) != 3
+        or not isinstance(said[2], list)
+        or not all(isinstance(each, int) for each in said[1:2] + said[2])
+    ):
+        raise EncoderFailed("the encoder's process answered garbage")
+    return Form(_shown(said[0]), bool(said[1]), tuple(said[2]))
 
 
 def _shown(text: Any) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from node.data.rows import kept
+from node.encoders.package import Manifest, Wishes
 from node.store.blobs import BlobRef, Blobs
 from node.workers.progress import leave
 from protocol.errors import InputError
@@ -101,6 +102,22 @@ def added(path: Path, packages: Path) -> Added:
     # What is run later is what was stored: the file may have been changed meanwhile.
     title = inspected(Blobs(packages).path(ref.digest)).manifest.title
     return Added(title or found.manifest.title, ref)
+
+
+def packaged(
+    network: Path, tokenizer: Path | None, wishes: Wishes, out: Path
+) -> tuple[Manifest, tuple[str, ...]]:
+    """Make a package of an ONNX file at `out`: what it says of itself, and words on what stood
+    neither in the files nor in `wishes`. Raises InputError."""
+    from node.encoders.making import made
+
+    try:
+        found = made(network, tokenizer, wishes)
+        out.write_bytes(found.content)
+    except OSError as error:
+        what = f"{error.filename or network} cannot be read: {error.strerror or error}"
+        raise InputError(what, "path") from error
+    return found.manifest, found.assumed
 
 
 def inspected(package: Path) -> Found:

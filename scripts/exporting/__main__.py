@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from node.encoders.package import Manifest, name_of, pack
+from node.encoders import making
+from node.encoders.package import Manifest, Wishes, name_of, pack
 from node.encoders.running import Found, inspect, missing_libraries
 from protocol import params
 from protocol.errors import AssayError
@@ -73,12 +74,12 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--pooling", type=Pooling, choices=list(Pooling))
         each.add_argument("--max-tokens", type=int, help="the most tokens of a text")
     onnx = kinds.choices["onnx"]
-    onnx.add_argument("--kind", type=EncoderKind, choices=list(EncoderKind), required=True)
-    onnx.add_argument("--size", type=int, required=True, help="features that it makes")
+    onnx.add_argument("--kind", type=EncoderKind, choices=list(EncoderKind))
+    onnx.add_argument("--size", type=int, help="features that it makes")
     onnx.add_argument("--tokenizer", type=Path, help="tokenizer.json, of texts")
-    onnx.add_argument("--inputs", type=int, default=0, help="numbers that it reads, of numbers")
+    onnx.add_argument("--inputs", type=int, help="numbers that it reads, of numbers")
     for name in ("width", "height", "channels"):
-        onnx.add_argument(f"--{name}", type=int, default=0, help="of images")
+        onnx.add_argument(f"--{name}", type=int, help="of images")
     for name in ("mean", "deviation"):
         onnx.add_argument(f"--{name}", type=float, nargs="+", default=[], help="of images")
     return parser
@@ -106,20 +107,25 @@ def _of_bert(options: argparse.Namespace) -> bytes:
 
 
 def _of_onnx(options: argparse.Namespace) -> bytes:
-    given = {
-        "kind": options.kind,
-        "pooling": options.pooling or Pooling.NONE,
-        "size": options.size,
-        "inputs": options.inputs,
-        "max_tokens": options.max_tokens or 0,
-        "width": options.width,
-        "height": options.height,
-        "channels": options.channels,
-        "mean": tuple(options.mean),
-        "deviation": tuple(options.deviation),
-    }
-    tokenizer = options.tokenizer.read_bytes() if options.tokenizer else b""
-    return _packed(options, given, options.source_path.read_bytes(), tokenizer)
+    wishes = Wishes(
+        kind=options.kind,
+        pooling=options.pooling,
+        size=options.size,
+        max_tokens=options.max_tokens,
+        inputs=options.inputs,
+        width=options.width,
+        height=options.height,
+        channels=options.channels,
+        mean=tuple(options.mean),
+        deviation=tuple(options.deviation),
+        title=options.title,
+        licence=options.licence,
+        source=options.source,
+    )
+    found = making.made(options.source_path, options.tokenizer, wishes)
+    for each in found.assumed:
+        print(f"assumed: {each}")
+    return found.content
 
 
 def _packed(

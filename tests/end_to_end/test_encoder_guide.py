@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from kits import encoders as small
 from kits.daemons.processes import Swarm
 from kits.guides import GUIDES, Reader
 
+from node.encoders.package import pack
 from node.store.blobs import Blobs
 from protocol.spec.encoder import EncoderKind
 
@@ -46,7 +48,16 @@ async def swarm(tmp_path: Path) -> AsyncIterator[Swarm]:
 async def test_the_guide_leads_from_notes_to_a_sealed_model_in_use(
     swarm: Swarm, tmp_path: Path
 ) -> None:
-    package, recipe = small.write(tmp_path, EncoderKind.TEXT)
+    network = small.text_model().SerializeToString(deterministic=True)
+    said = replace(
+        small.manifest(EncoderKind.TEXT, len(network), len(small.tokenizer())),
+        title="notes.onnx",
+        licence="",
+        source="",
+    )
+    package = tmp_path / "notes.assay"
+    package.write_bytes(pack(said, network, small.tokenizer()))
+    recipe = small.recipe_of(package, said)
     digest = recipe.digest.hex()
     ward, *others = swarm.owners
     for number, owner in enumerate(others):
@@ -58,10 +69,11 @@ async def test_the_guide_leads_from_notes_to_a_sealed_model_in_use(
         tmp_path / "people",
         learns={"JOB": r"posted (0x[0-9a-f]{64})", "DIGEST": r"digest ([0-9a-f]{64})"},
         homes={"": swarm.requester.home.path, "ward": ward.home.path},
-        until={"assay encoder list": small.manifest(EncoderKind.TEXT, 1, 1).title + "|notes"},
+        until={"assay encoder list": "notes"},
     )
     place = reader.place("")
-    (place / "notes.assay").write_bytes(package.read_bytes())
+    (place / "notes.onnx").write_bytes(network)
+    (place / "tokenizer.json").write_bytes(small.tokenizer())
     held_out = write_notes(place / "held-out.csv", 50, 200)
     held_out.write_text("\n".join(held_out.read_text().splitlines()[:-1]) + "\n")
     write_notes(place / "new.csv", 51, 100)
@@ -70,6 +82,7 @@ async def test_the_guide_leads_from_notes_to_a_sealed_model_in_use(
 
     await trio.to_thread.run_sync(reader.read, GUIDES / "encoders.md")
 
+    assert "assumed: pooling mean" in reader.said("assay encoder add")
     assert "no fault found" in reader.said("assay audit")
     assert "confined by" not in reader.said("assay encoder show")
     with (place / "urgent.csv").open(newline="") as told, (place / "new.csv").open() as asked:

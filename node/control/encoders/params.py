@@ -17,10 +17,12 @@ class EncoderAddParams:
 
     path: the package's file
     name: what it is called here; null: its title
+    origin: the file that the package was made of; null: it is that file itself
     """
 
     path: AbsolutePath
     name: EncoderName | None = None
+    origin: AbsolutePath | None = None
 
 
 @dataclass(frozen=True)

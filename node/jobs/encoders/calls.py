@@ -30,7 +30,7 @@ class EncoderCalls:
         self._here = services
         self._adding = trio.CapacityLimiter(1)
 
-    async def encoder_add(self, path: str, name: str | None) -> r.Encoder:
+    async def encoder_add(self, path: str, name: str | None, origin: str | None) -> r.Encoder:
         check_path(Path(path))
         services = self._here
         async with self._adding:
@@ -43,7 +43,7 @@ class EncoderCalls:
                 error = InputError(f"{called!r} is another encoder of this home", "name")
                 error.add_note("assay encoder add FILE --name NAME")
                 raise error
-            given = found.ref.digest, found.ref.size, called, path
+            given = found.ref.digest, found.ref.size, called, origin or path
             kept = await trio.to_thread.run_sync(keeping.keep, services.home, *given)
         return await self._shown(kept)
 

@@ -417,8 +417,8 @@ class FakeNode:
         self.receipts_asked.append((job, signed))
         return dataclasses.replace(self.earned, receipts=self.receipts if signed else "")
 
-    async def encoder_add(self, path: str, name: str | None) -> er.Encoder:
-        return dataclasses.replace(ee.ENCODER, origin=path, name=name or ee.ENCODER.title)
+    async def encoder_add(self, path: str, name: str | None, origin: str | None) -> er.Encoder:
+        return dataclasses.replace(ee.ENCODER, origin=origin or path, name=name or ee.ENCODER.title)
 
     async def encoder_list(self) -> tuple[er.Encoder, ...]:
         return (ee.ENCODER,)

@@ -119,7 +119,7 @@ async def test_a_wrong_line_gets_its_code_and_the_connection_lives(
 
 WRONG: dict[str, list[tuple[str, Any]]] = {
     "join": [("address", 5)],
-    "encoder.add": [("path", "minilm.assay"), ("name", "")],
+    "encoder.add": [("path", "minilm.assay"), ("name", ""), ("origin", "minilm.onnx")],
     "encoder.show": [("encoder", "")],
     "encoder.remove": [("encoder", 5)],
     "data.add": [

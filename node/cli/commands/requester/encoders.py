@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from node.cli import model_views
+from node.cli.aside import in_worker
 from node.cli.options import Here
+from node.console.failure import Failure
 from node.control.codes import Exit
 
 #: A package of half a GiB is read, hashed and looked at.
@@ -18,19 +21,85 @@ _Encoder = Annotated[str, Parameter(help="Its name, its digest, or the beginning
 
 
 def encoder_add(
-    file: Annotated[Path, Parameter(help="An encoder package (scripts/export-encoder makes one).")],
+    file: Annotated[Path, Parameter(help="An ONNX file, or an encoder package.")],
     *,
     name: Annotated[str | None, Parameter(help="What to call it here; default: its title.")] = None,
+    tokenizer: Annotated[
+        Path | None, Parameter(help="Of texts: tokenizer.json, published beside the network.")
+    ] = None,
+    kind: Annotated[
+        Literal["text", "image", "numbers"] | None,
+        Parameter(help="What it reads; default: by its inputs."),
+    ] = None,
+    pooling: Annotated[
+        Literal["none", "mean", "cls"] | None,
+        Parameter(help="How its output becomes one vector; default: none or mean."),
+    ] = None,
+    size: Annotated[int | None, Parameter(help="Features that it makes; default: read.")] = None,
+    max_tokens: Annotated[
+        int | None, Parameter(help="The most tokens of a text; default: the tokenizer's cut.")
+    ] = None,
+    inputs: Annotated[int | None, Parameter(help="Numbers that it reads; default: read.")] = None,
+    width: Annotated[int | None, Parameter(help="Of its pictures; default: read.")] = None,
+    height: Annotated[int | None, Parameter(help="Of its pictures; default: read.")] = None,
+    channels: Annotated[int | None, Parameter(help="1 grey, 3 RGB; default: read.")] = None,
+    mean: Annotated[
+        tuple[float, ...],
+        Parameter(help="Of a channel's values from 0 to 1; once for each channel."),
+    ] = (),
+    deviation: Annotated[
+        tuple[float, ...], Parameter(help="What they are divided by then; likewise.")
+    ] = (),
+    title: Annotated[str | None, Parameter(help="For people; default: the file's name.")] = None,
+    licence: Annotated[str, Parameter(help="Such as Apache-2.0.")] = "",
+    source: Annotated[str, Parameter(help="Where it was published.")] = "",
     session: Here,
 ) -> int:
     """Keep an encoder: a network that makes features of a text, an image or numbers.
 
-    A confined process reads it first: only known operators, no files, no code of its own. It runs
-    nowhere yet. Jobs name it by its digest, and owners allow it by that (`policy set encoders=`).
+    Of an ONNX file a package is made first: what the file does not say, options do. A confined
+    process reads it: only known operators, no files, no code of its own. It runs nowhere yet.
+    Jobs name it by its digest, and owners allow it by that (`policy set encoders=`).
     """
-    given = {"path": str(file.absolute()), "name": name}
-    found = session.call("encoder.add", given, _ADDING_SECONDS)
-    session.emit(found, model_views.encoder_added(found))
+    from node.encoders.package import Wishes, is_package
+    from protocol.spec.encoder import EncoderKind, Pooling
+
+    wishes = Wishes(
+        kind=EncoderKind(kind) if kind else None,
+        pooling=Pooling(pooling) if pooling else None,
+        size=size,
+        max_tokens=max_tokens,
+        inputs=inputs,
+        width=width,
+        height=height,
+        channels=channels,
+        mean=mean,
+        deviation=deviation,
+        title=title,
+        licence=licence,
+        source=source,
+    )
+    given = {"path": str(file.absolute()), "name": name, "origin": None}
+    try:
+        packaged = is_package(file)
+    except OSError:
+        packaged = True  # the daemon says what is wrong with it
+    if packaged:
+        if tokenizer is not None or wishes != Wishes():
+            text = f"{file} is an encoder package already: it says all but a name of itself"
+            raise Failure(Exit.USAGE, text, next_=f"assay encoder add {file}", field="file")
+        found = session.call("encoder.add", given, _ADDING_SECONDS)
+        session.emit(found, model_views.encoder_added(found))
+        return Exit.OK
+    from node.work import embedding
+
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "package"
+        of = file.absolute(), tokenizer.absolute() if tokenizer else None, wishes, package
+        said, assumed = in_worker(embedding.packaged, *of)
+        given |= {"path": str(package), "origin": given["path"]}
+        found = session.call("encoder.add", given, _ADDING_SECONDS)
+    session.emit(found, model_views.encoder_made(found, said.pooling, assumed))
     return Exit.OK
 
 
