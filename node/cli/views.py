@@ -175,12 +175,15 @@ def jobs(found: Sequence[shapes.JobSummary], tokens: Tokens | None = None) -> li
             pay(j["rate"], j["token"], tokens),
             brief_pot(j["merit"], j["merit_by"], j["token"], tokens),
             j["dataset"] or "-",
-            _warned(j),
+            _reasons(j["reason"], _brief(j), *fit_of_rows(j["fits"])),
         )
         for j in found
     ]
     headings = ("job", "title", "role", "state", "round", "owners", "rate", "merit", "data", "why")
-    return [Table(headings, rows, "no job is known here", right=frozenset({"round", "owners"}))]
+    right = frozenset({"round", "owners"})
+    # What a row says in two words is said once, below: the same sentence stood in every row.
+    warnings = dict.fromkeys(f"warning: {text}" for text in map(no_noise, found) if text)
+    return [Table(headings, rows, "no job is known here", right=right), *warnings]
 
 
 def _awaited(m: shapes.Money, token: str | None, tokens: Tokens | None) -> str:
@@ -195,9 +198,14 @@ def _moment(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(at))
 
 
-def _warned(job: shapes.JobSummary) -> str:
-    parts = [job["reason"], no_noise(job), *fit_of_rows(job["fits"])]
-    return "; ".join(part for part in parts if part)
+def _reasons(*parts: str) -> str:
+    """Each reason once, in their order; without those that are empty."""
+    return "; ".join(dict.fromkeys(part for part in parts if part))
+
+
+def _brief(job: shapes.JobSummary) -> str:
+    """What `no_noise` says, in two words."""
+    return no_noise(job).partition(":")[0].partition(",")[0]
 
 
 def job(d: shapes.JobDetail, tokens: Tokens | None = None) -> list[Part]:
@@ -209,7 +217,7 @@ def job(d: shapes.JobDetail, tokens: Tokens | None = None) -> list[Part]:
         ("title", s["title"]),
         ("role", s["role"]),
         ("state", state(s)),
-        ("why", _warned(s)),
+        ("why", _reasons(s["reason"], no_noise(s), *fit_of_rows(s["fits"]))),
         ("requester", s["requester"]),
         ("model", "sealed: owners cannot read it" if s["sealed"] else "open: owners can read it"),
         ("declined", _declined(d)),

@@ -12,11 +12,9 @@ def money(wei: str | int) -> str:
     """Wei in the largest unit that shows them exactly and briefly; nothing is ever rounded.
 
     >>> money(0), money(15 * 10**14), money(10**18 + 1), money(21_001)
-    ('0', '0.0015 ether', '1000000000000000001 wei', '21001 wei')
+    ('0 ether', '0.0015 ether', '1000000000000000001 wei', '21001 wei')
     """
     amount = int(wei)
-    if amount == 0:
-        return "0"
     for unit, name in ((_ETHER, "ether"), (_GWEI, "gwei")):
         # Six decimals at most: more digits than that are easier to read as a whole number of wei.
         if amount % (unit // 10**6) == 0:

@@ -425,6 +425,21 @@ async def test_a_job_that_was_taken_is_left(assay: Any) -> None:
     assert "an attempt that has begun is finished, then none begins here" in left.out
 
 
+async def test_jobs_say_once_what_is_so_of_several(assay: Any) -> None:
+    async with assay.daemon() as running:
+        plain = dataclasses.replace(ex.SUMMARY, noisy=False, state="waiting", reason="it waits")
+        known = running.node.jobs_known
+        for number in range(3):
+            name = f"0x{number:064x}"
+            summary = dataclasses.replace(plain, job=name)
+            known[name] = dataclasses.replace(ex.DETAIL, summary=summary)
+        shown = (await assay("jobs")).out
+        assert shown.count("it waits; no noise") == 3
+        assert shown.count("masks hide each batch within a round") == 1
+        alone = (await assay("job", "show", f"0x{1:064x}")).out
+        assert alone.count("masks hide each batch within a round") == 1
+
+
 async def test_a_job_without_noise_says_so_wherever_it_is_shown(assay: Any) -> None:
     """docs/design.md, section 2: masks protect within a round; over rounds nothing does."""
     async with assay.daemon() as running:
@@ -656,7 +671,7 @@ async def test_a_hostile_title_cannot_drive_the_terminal(assay: Any) -> None:
         shown = await assay("jobs")
         assert "\x1b" not in shown.out
         assert "\u202e" not in shown.out
-        assert len(shown.out.splitlines()) == 2
+        assert len(shown.out.splitlines()) == 3
         assert "no noise: masks hide each batch within a round" in shown.out
         assert (await assay("jobs", "--json")).json[0]["title"] == title
 

@@ -59,7 +59,7 @@ def test_an_account_that_holds_too_little_is_told_how_much_it_takes(
     assert deploy(home, "--yes") == Exit.REFUSED
     error = json.loads(capsys.readouterr().err)["error"]
     assert "costs at most 0.0" in error["message"]
-    assert error["message"].endswith("the account holds 0")
+    assert error["message"].endswith("the account holds 0 ether")
     assert load_config(home).contract is None
 
 

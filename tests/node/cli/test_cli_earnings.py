@@ -46,7 +46,7 @@ async def test_what_was_earned_is_shown_and_written_for_a_spreadsheet(assay: Any
         shown = await assay("earnings")
         assert "0.25 USDC" in shown.out
         assert "in all 0.29 USDC, of which 0.25 USDC are paid" in shown.out
-        assert "in all 1000000000000000001 wei, of which 0 are paid" in shown.out
+        assert "in all 1000000000000000001 wei, of which 0 ether are paid" in shown.out
         rows = list(csv.DictReader(io.StringIO((await assay("earnings", "--csv")).out)))
         assert [(r["round"], r["currency"], r["due"], r["paid"]) for r in rows] == [
             ("0", "USDC", "0.25", "0.25"),

@@ -79,7 +79,7 @@ async def test_jobs_and_their_pages_say_what_shares_the_pot(assay: Any, by: Any,
 
 
 def test_no_pot_is_shared_by_nothing() -> None:
-    assert currency.pot("0", "worth", None) == currency.brief_pot("0", "worth", None) == "0"
+    assert currency.pot("0", "worth", None) == currency.brief_pot("0", "worth", None) == "0 ether"
 
 
 async def test_a_posting_says_what_becomes_of_its_hold_out(assay: Any, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_money_is_never_rounded(wei: int) -> None:
 @pytest.mark.parametrize(
     ("wei", "text"),
     [
-        (0, "0"),
+        (0, "0 ether"),
         (1, "1 wei"),
         (10**9, "1 gwei"),
         (1500 * 10**9, "1500 gwei"),
