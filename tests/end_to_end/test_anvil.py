@@ -8,20 +8,41 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kits.anvil import AnvilSwarm
-from kits.daemons.jobs import add_data, ends, holds, intents, post, reaches
+from kits.daemons.jobs import add_data, ends, holds, intents, paid_in_full, post, reaches
 from kits.daemons.processes import until
+
+from node.chain import events
+from node.home.config import Config
 
 pytestmark = [pytest.mark.long, pytest.mark.waits(600)]
 
 OWNERS, ROUNDS = 5, 3
 
 
+class Claiming(AnvilSwarm):
+    """Its requester pays by claims."""
+
+    def config(self, **changes: Any) -> Config:
+        return super().config(**changes, whole_rounds=False)
+
+
 @pytest.fixture
 async def swarm(tmp_path: Path) -> AsyncIterator[AnvilSwarm]:
-    swarm = AnvilSwarm(tmp_path, OWNERS)
+    async for swarm in lives(AnvilSwarm(tmp_path, OWNERS)):
+        yield swarm
+
+
+@pytest.fixture
+async def claiming(tmp_path: Path) -> AsyncIterator[AnvilSwarm]:
+    async for swarm in lives(Claiming(tmp_path, OWNERS)):
+        yield swarm
+
+
+async def lives(swarm: AnvilSwarm) -> AsyncIterator[AnvilSwarm]:
     try:
         await swarm.start()
         add_data(swarm)
@@ -72,6 +93,38 @@ async def test_a_reorganisation_past_finality(swarm: AnvilSwarm) -> None:
     swarm.chain.reorganise(4)
     assert swarm.chain.height >= before
     await finishes(swarm, job)
+
+
+@pytest.mark.parametrize(("depth", "state"), [(1, "mined"), (2, "mined"), (4, "final")])
+async def test_reorganisations_around_finish(swarm: AnvilSwarm, depth: int, state: str) -> None:
+    """Below finality, and past it: the last commitment goes with it then, and is put back."""
+    job = post(swarm, rounds=ROUNDS, finality=3 if state == "mined" else 1)
+    await until(lambda: intents(swarm, job, "finish")[:1] == [state], 300, "finish is there")
+    swarm.chain.reorganise(depth)
+    await finishes(swarm, job)
+
+
+@pytest.mark.parametrize("depth", [1, 4], ids=["below finality", "past finality"])
+async def test_reorganisations_around_claims(claiming: AnvilSwarm, depth: int) -> None:
+    """Of some claims, and once all are there: each account is paid once, by one claim."""
+    swarm, finality = claiming, 3 if depth == 1 else 1
+    job = post(swarm, rounds=ROUNDS, finality=finality)
+    there = ("mined", "final")
+    for count in (1, OWNERS):
+        await until(
+            lambda n=count: sum(s in there for s in intents(swarm, job, "claim")) >= n,
+            300,
+            "claims are mined",
+        )
+        swarm.chain.reorganise(depth)
+    await ends(swarm, job, 480)
+    await until(lambda: set(intents(swarm, job, "claim")) == {"final"}, 120, "claims are final")
+    paid_in_full(swarm, job)
+    said = await swarm.chain.events(swarm.contract, bytes.fromhex(job[2:]))
+    claims = [each.event for each in said if isinstance(each.event, events.Claimed)]
+    assert sorted(each.account for each in claims) == sorted(swarm.accounts.values())
+    assert {each.rounds_bits for each in claims} == {(1 << ROUNDS) - 1}
+    assert not [each for each in said if isinstance(each.event, events.Paid)]
 
 
 async def test_blocks_that_come_every_twelve_seconds(swarm: AnvilSwarm) -> None:
