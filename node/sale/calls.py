@@ -123,6 +123,7 @@ class SaleCalls:
             delta=spec.privacy.delta if spec is not None and noisy else None,
             columns=columns,
             answers=answers,
+            encoder=None if spec is None or spec.encoder is None else spec.encoder.digest.hex(),
         )
 
     async def _find_offer(self, given: str) -> OnSale:

@@ -154,6 +154,9 @@ def _market(swarm: Swarm) -> Market:
 def test_the_buyer_is_told_which_encoder_it_lacks_and_pays_nothing(
     market: Market, tmp_path: Path
 ) -> None:
+    shown = market.buyer.call("sale.show", offer=market.labels)
+    assert shown["encoder"] == market.recipe.digest.hex()
+    assert (shown["columns"], shown["sealed"], shown["epsilon"]) == (["note"], True, 8.0)
     rows = write_notes(tmp_path / "new.csv", 51, ROWS)
     words = ("predict", market.labels[:14], str(rows), "-o", str(tmp_path / "out.csv"))
     home = ("--home", str(market.buyer.home.path))

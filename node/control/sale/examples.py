@@ -44,6 +44,7 @@ DETAIL: Final = r.SaleOfferDetail(
     delta=1e-5,
     columns=("age", "smoker"),
     answers=("no", "yes"),
+    encoder=None,
 )
 PURCHASE: Final = "0123456789abcdef"
 PREPARED: Final = r.Prepared(

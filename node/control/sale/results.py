@@ -108,6 +108,7 @@ class SaleOfferDetail:
     delta: of the same; null for none
     columns: that a file to predict for has
     answers: the classes, or the range of the number
+    encoder: digest of the network that makes the features, which a buyer runs; null for none
     """
 
     offer: SaleOffer
@@ -126,6 +127,7 @@ class SaleOfferDetail:
     delta: float | None
     columns: tuple[str, ...]
     answers: tuple[str, ...]
+    encoder: str | None
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,7 @@ class SaleOfferDetail(TypedDict):
     delta: float | None
     columns: list[str]
     answers: list[str]
+    encoder: str | None
 
 
 class SaleOffers(TypedDict):

@@ -91,6 +91,7 @@ def detail(d: shapes.SaleOfferDetail, tokens: Tokens | None = None) -> list[Part
         ("noise", noise),
         ("columns", ", ".join(d["columns"]) or "unknown"),
         ("answers", ", ".join(d["answers"]) or "unknown"),
+        ("encoder", f"{d['encoder']}: add it before you buy" if d["encoder"] else "none"),
         ("stated accuracy", f"{_stated(o)} (the seller's word: nobody can check it)"),
     ]
     parts: list[Part] = [Pairs(pairs)]
