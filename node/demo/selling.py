@@ -12,7 +12,6 @@ from node.console.amounts import money
 from node.console.failure import Failure
 from node.control.codes import Exit
 from node.demo.outcome.sale import SaleFigures
-from node.demo.recipes.columns import TABLES, DataName
 from node.demo.screen import Screen
 from node.demo.swarm.ledger import Sent, by_kind
 from node.demo.swarm.user import User
@@ -35,7 +34,7 @@ _GRACE_SECONDS: Final = 180
 
 
 def sell(
-    data: DataName,
+    answer: str,
     job: str,
     model: Path,
     world: World,
@@ -43,15 +42,16 @@ def sell(
     screen: Screen,
     audit: Callable[[], bool],
 ) -> SaleFigures:
-    """Sell labels of a job that is over for rows that nobody trained on; `model` is its file in the
-    clear, which its requester alone has. Raises Failure where the sale cannot go on."""
+    """Sell labels of a job that is over for rows that nobody trained on; `answer` is the column
+    that is to be told, `model` the model's file in the clear, which its requester alone has. Raises
+    Failure where the sale cannot go on."""
     buyer, seller = world.buyer, world.requester
     if buyer is None:
         raise Failure(Exit.INTERNAL, "a sale without a buyer")
     screen.stage("the requester offers its model, and a stranger buys labels of it")
     # Not a row of theirs was trained on: this owner stayed out.
     unseen = folder / "unseen.csv"
-    truth = _unseen(data, folder / f"{world.owners[-1].name}.csv", unseen)
+    truth = _unseen(answer, folder / f"{world.owners[-1].name}.csv", unseen)
     price = format_amount(PRICE)
     sold = seller.command("offer", job, "--price", price, "--yes")
     offer = str(sold["offer"]["offer"])
@@ -119,9 +119,8 @@ def sell(
     )
 
 
-def _unseen(data: DataName, source: Path, target: Path) -> list[str]:
+def _unseen(answer: str, source: Path, target: Path) -> list[str]:
     """Write the first rows of a file without what they are to be told; returns that."""
-    answer = TABLES[data].target
     with source.open(newline="", encoding="utf-8") as file:
         rows = [row for row, _ in zip(csv.DictReader(file), range(ROWS), strict=False)]
     columns = [name for name in rows[0] if name != answer]

@@ -405,7 +405,8 @@ def _sold(plan: Plan, figures: Figures, world: World, folder: Path, screen: Scre
     def audit() -> bool:
         return _audit(job, requester)["ok"] is True
 
-    found = sell(plan.data, job, Path(model), world, folder, screen, audit)
+    answer = TABLES[plan.data].target
+    found = sell(answer, job, Path(model), world, folder, screen, audit)
     return dataclasses.replace(figures, sale=found)
 
 

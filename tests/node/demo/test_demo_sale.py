@@ -94,7 +94,7 @@ def test_rows_are_sold_without_what_they_are_to_be_told(tmp_path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow([*columns, "digit"])
         writer.writerows([[number] * 64 + [number % 10] for number in range(30)])
-    truth = _unseen("digits", tmp_path / "rows.csv", tmp_path / "unseen.csv")
+    truth = _unseen("digit", tmp_path / "rows.csv", tmp_path / "unseen.csv")
     assert truth == [str(number % 10) for number in range(ROWS)]
     with (tmp_path / "unseen.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
