@@ -47,7 +47,7 @@ def run(
     the story could not go on, for example because a daemon ended.
     """
     plan = Plan(data, model, seed, rounds, _folder(out), sealed, proof, sale)
-    with _ended_like_ctrl_c(), _homes(keep) as folder:
+    with ended_like_ctrl_c(), _homes(keep) as folder:
         with open_screen(session.json) as screen, Children() as children:
             figures = play(plan, folder, children, screen)
         findings = judge(figures)
@@ -94,7 +94,7 @@ def _homes(keep: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def _ended_like_ctrl_c() -> Iterator[None]:
+def ended_like_ctrl_c() -> Iterator[None]:
     """SIGTERM and SIGHUP end the run as Ctrl-C does: with everything cleaned up."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:

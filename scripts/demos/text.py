@@ -1,4 +1,4 @@
-"""scripts/demo --sale --data text: owners with sentences, a sealed head on an encoder, its sale.
+"""scripts/demo --sale: owners with sentences, a sealed head on an encoder, its sale.
 
 Each of five owners runs a public sentence encoder on its own 500 sentences, in the clear and on its
 own machine, and trains a head on the features that it cannot read. The requester then sells the
@@ -22,7 +22,7 @@ from node.console.failure import Failure
 from node.console.session import Session
 from node.control.codes import Exit
 from node.demo import story
-from node.demo.main import OUT
+from node.demo.main import OUT, ended_like_ctrl_c
 from node.demo.notice import wait_out
 from node.demo.outcome import sale as of_sale
 from node.demo.outcome.sale import SaleFigures
@@ -263,6 +263,7 @@ def _run(session: Session, wanted: argparse.Namespace) -> int:
     out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with (
+        ended_like_ctrl_c(),
         tempfile.TemporaryDirectory(prefix="assay-demo-", ignore_cleanup_errors=True) as name,
         open_screen(session.json) as screen,
         Children() as children,
@@ -291,7 +292,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--sale", action="store_true", help="what it shows in any case")
     parser.add_argument("--sealed", action="store_true", help="as it is in any case")
-    parser.add_argument("--data", choices=["text"], required=True)
+    parser.add_argument("--data", choices=["text"], default="text")
     parser.add_argument("--epsilon", type=float, default=EPSILON)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path)

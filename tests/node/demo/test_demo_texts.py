@@ -70,7 +70,7 @@ def test_the_job_names_the_known_encoder_and_seals_its_head() -> None:
 @pytest.mark.long
 def test_the_whole_of_it_holds(tmp_path: Path) -> None:
     if not texts.place().whole:
-        pytest.skip("scripts/demo --sale --data text fetches its encoder and sentences first")
+        pytest.skip("scripts/demo --sale fetches its encoder and sentences first")
     command = [sys.executable, "-m", "scripts.demos.text", "--data", "text", "--json"]
     done = subprocess.run(
         [*command, "--out", str(tmp_path)], env=environment(), capture_output=True, text=True
