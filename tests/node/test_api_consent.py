@@ -67,7 +67,7 @@ def add(services: Any, state: OwnerState | RequesterState, **terms: Any) -> str:
 
 def api(services: Any) -> Any:
     nothing: Any = None
-    return Api(services, nothing, nothing, nothing, nothing, nothing)
+    return Api(services, nothing, nothing, nothing, nothing, nothing, nothing)
 
 
 async def test_what_a_policy_rules_out_is_refused_by_the_state_with_the_next_command(

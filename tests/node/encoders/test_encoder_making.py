@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,18 @@ def test_what_is_missing_or_wrong_is_named_with_its_option(
     with pytest.raises(InputError, match=words) as caught:
         made(file_of(tmp_path, network()), None, wishes)
     assert caught.value.field == field
+
+
+def test_a_tokenizer_that_nests_deep_ends_nothing(tmp_path: Path) -> None:
+    """A daemon's libraries raise the recursion limit for the whole process."""
+    before = sys.getrecursionlimit()
+    words_file = words_of(tmp_path)
+    words_file.write_bytes(b"[" * 1_000_000)
+    try:
+        sys.setrecursionlimit(100_000)
+        made(file_of(tmp_path, small.text_model()), words_file, Wishes())
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def test_hostile_files_end_in_a_refusal(tmp_path: Path) -> None:

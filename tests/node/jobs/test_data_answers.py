@@ -87,7 +87,7 @@ def services(home: Home) -> Iterator[Any]:
 @pytest.fixture
 def api(services: Any) -> Any:
     nothing: Any = None
-    return Api(services, nothing, nothing, EventBus(), nothing, nothing)
+    return Api(services, nothing, nothing, EventBus(), nothing, nothing, nothing)
 
 
 @pytest.fixture
@@ -378,7 +378,7 @@ with Store.open(home.database) as store:
         keys=SimpleNamespace(account=bytes(20), derive=lambda _: bytes(32)),
         config=SimpleNamespace(overlap=0.1),
     )
-    api = Api(services, None, None, EventBus(), None, None)
+    api = Api(services, None, None, EventBus(), None, None, None)
     trio.run(api.data_add, "near", file, None, None, None)
 """
 

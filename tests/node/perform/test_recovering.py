@@ -169,7 +169,7 @@ async def test_lists_that_are_lost_are_fetched_at_once_and_stop_their_jobs_alone
         lost.append((machine, BlobLost(digest, "blobs")))
     inbox: Any = SimpleNamespace(machines_changed=lambda: None)
     nothing: Any = None
-    await Node(node, nothing, nothing, inbox, nothing, nothing, tuple(lost))._run_engine()
+    await Node(node, nothing, nothing, inbox, nothing, nothing, nothing, tuple(lost))._run_engine()
     assert [each.broken for each in machines[:2]] == ["its list is lost"] * 2
     assert "the disk fails" in machines[2].broken
     assert machines[3].broken == ""

@@ -132,9 +132,9 @@ def test_policies_without_the_newest_terms_keep_their_word_and_get_the_defaults(
 ) -> None:
     path = tmp_path / "old.db"
     said = with_changes(Policy.closed(), {"accept": "auto", "no_noise": True, "max_rounds": 200})
-    newest = [1, 1, 1, False, b"", False]
-    assert msgpack.unpackb(encode(said))[-6:] == newest
-    before = msgpack.packb(msgpack.unpackb(encode(said))[:-6], use_bin_type=True)
+    newest = [1, 1, 1, False, b"", False, []]
+    assert msgpack.unpackb(encode(said))[-7:] == newest
+    before = msgpack.packb(msgpack.unpackb(encode(said))[:-7], use_bin_type=True)
     with Store.open(path, MIGRATIONS[:6]) as old, old.transaction() as tx:
         tx.execute(_OLD_DATASET, (b"d" * 32,))
         tx.execute("INSERT INTO policies (name, body, updated) VALUES ('ward', ?, 0)", (before,))
