@@ -164,8 +164,9 @@ async def test_catalogues_are_bounded_by_time_and_place(swarm: Swarm, peer: Host
     lasting = made_offer(swarm, until=now + 500 * 86_400_000)
     elsewhere = made_offer(swarm, until=now + 3_600_000, contract=b"\x09" * 20)
 
-    def listed(daemon: Daemon) -> list[str]:
-        offers = daemon.call("sale.offers", ask=True)["offers"]
+    def listed(daemon: Daemon, ask: bool = False) -> list[str]:
+        """What it knows of this peer, which answers nothing itself: to ask it takes its time."""
+        offers = daemon.call("sale.offers", ask=ask)["offers"]
         return [each["offer"] for each in offers if each["peer"] == peer.swarm.peer_id]
 
     for word in (
@@ -181,7 +182,8 @@ async def test_catalogues_are_bounded_by_time_and_place(swarm: Swarm, peer: Host
     assert listed(swarm.requester) == ["0x" + good.digest.hex()]
     # It is told on to who asks, and read there by its own signature.
     other = swarm.owners[0]
-    await until(lambda: listed(other) == ["0x" + good.digest.hex()], 30, "the owner knows it")
+    wanted = ["0x" + good.digest.hex()]
+    await until(lambda: listed(other, ask=True) == wanted, 30, "the owner knows it")
     assert isinstance(await tell(swarm, peer, AskOffers(0)), ToldOffers)
     await tell(swarm, peer, Catalogue(6, good.until, ()))
     assert listed(swarm.requester) == []

@@ -54,6 +54,7 @@ def services(store: Store) -> Any:
         keys=keys,
         domain=None,
         tokens_shown=lambda: NO_TOKENS,
+        config=SimpleNamespace(hours=None),
     )
 
 
