@@ -27,3 +27,26 @@ def depth_exceeds(body: bytes, limit: int) -> bool:
         else:
             depth -= 1
     return False
+
+
+def nests_deeper(body: bytes, limit: int) -> bool:
+    """The same of texts whose strings hold brackets that need not balance, such as lists of words:
+    these are looked through once more, without what stands in their strings."""
+    return depth_exceeds(body, limit) and depth_exceeds(_without_texts(body), limit)
+
+
+def _without_texts(data: bytes) -> bytes:
+    """JSON without the insides of its strings, where brackets are words."""
+    kept = bytearray()
+    at, inside = 0, False
+    while at < len(data):
+        byte = data[at]
+        if inside and byte == 0x5C:
+            at += 2
+            continue
+        if byte == 0x22:
+            inside = not inside
+        elif not inside:
+            kept.append(byte)
+        at += 1
+    return bytes(kept)

@@ -11,16 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from node.bounds.nesting import depth_exceeds
+from node.bounds.nesting import nests_deeper
 from node.encoders import limits
 from node.encoders.package import Manifest, Wishes, pack
 from node.encoders.running import Form, forms
 from protocol import params
 from protocol.errors import InputError, Malformed
 from protocol.spec.encoder import EncoderKind, Pooling
-
-#: How deep a tokenizer.json nests at most: published ones have some ten levels.
-_DEPTH: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +124,7 @@ def _tokens(wished: int | None, tokenizer: bytes, assumed: list[str]) -> int:
         return wished
     try:
         # Read outside of the walls, where no RecursionError can be counted on.
-        deep = depth_exceeds(tokenizer, _DEPTH)
+        deep = nests_deeper(tokenizer, limits.MAX_TOKENIZER_DEPTH)
         said = None if deep else json.loads(tokenizer)["truncation"]["max_length"]
     except (ValueError, KeyError, TypeError):
         # No cut, or no tokenizer: what is none is refused where the package is read.

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer
 
-from node.bounds.nesting import depth_exceeds
+from node.bounds.nesting import nests_deeper
 from node.encoders import limits
 from protocol.errors import InputError
 
@@ -95,9 +95,7 @@ def _checked(data: bytes) -> dict[str, Any]:
     """The file as the library may read it."""
     if len(data) > limits.MAX_TOKENIZER_BYTES:
         raise _refused(f"{len(data)} bytes; at most {limits.MAX_TOKENIZER_BYTES} are allowed")
-    if depth_exceeds(data, limits.MAX_TOKENIZER_DEPTH) and depth_exceeds(
-        _without_texts(data), limits.MAX_TOKENIZER_DEPTH
-    ):
+    if nests_deeper(data, limits.MAX_TOKENIZER_DEPTH):
         raise _refused(f"it nests deeper than {limits.MAX_TOKENIZER_DEPTH}")
     try:
         said = json.loads(data)
@@ -147,23 +145,6 @@ def _nested(part: Any, place: str) -> Iterator[Any]:
         lists = [each for each in part.values() if isinstance(each, list)]
         for each in (inner for found in lists for inner in found):
             yield from _nested(each, place)
-
-
-def _without_texts(data: bytes) -> bytes:
-    """JSON without the insides of its strings, where brackets are words."""
-    kept = bytearray()
-    at, inside = 0, False
-    while at < len(data):
-        byte = data[at]
-        if inside and byte == 0x5C:
-            at += 2
-            continue
-        if byte == 0x22:
-            inside = not inside
-        elif not inside:
-            kept.append(byte)
-        at += 1
-    return bytes(kept)
 
 
 def _refused(what: str) -> InputError:
