@@ -206,10 +206,10 @@ async def test_what_owners_still_have_to_fetch_is_missed_when_one_asks(
         server = BlobServer(node.blobs, Counter(), missing.note)
         question = encode(Want(REF.digest, REF.size, Part.CHUNK, 0))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(missing.run)
-            for _ in range(3):
+            for _ in range(3):  # before it can come back
                 with pytest.raises(PeerError, match="is not held here"):
                     await server.answer("a member", question)
+            nursery.start_soon(missing.run)
             await _until(partial(_idle, missing))
             assert node.blobs.holds(REF) == wanted
             if wanted:
