@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,7 @@ import trio
 from node.engine.services import Services
 from node.net.errors import ConversationError
 from node.net.guard import Buckets
+from node.net.rules.visits import Visits
 from node.store import cards
 from node.store.store import Transaction
 from protocol import params
@@ -71,7 +71,7 @@ class Shelf:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._table: Table | None = None
-        self._marks: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._visits = Visits(_ASK_AGAIN_SECONDS, _MAX_PEERS)
         self._pages = Buckets(params.TOLD_PAGES_PER_SECOND, params.TOLD_PAGES_AT_ONCE)
         # A page takes some milliseconds of encoding and signing: on one thread, not on all.
         self._signing = trio.CapacityLimiter(1)
@@ -142,7 +142,7 @@ class Shelf:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._clear_now_and_then)
             while True:
-                peer = self._next_peer()
+                peer = self._visits.next(self._services.swarm.connected(), trio.current_time())
                 if peer is not None:
                     try:
                         await self._ask(peer)
@@ -150,18 +150,11 @@ class Shelf:
                         log.debug("peer %s was asked for cards in vain: %s", peer, error)
                 await trio.sleep(_LOOK_SECONDS)
 
-    def _next_peer(self) -> str | None:
-        """The connected peer that was asked longest ago, or never; None where all were lately."""
-        connected = self._services.swarm.connected()
-        due = [(self._marks[peer][1] if peer in self._marks else 0.0, peer) for peer in connected]
-        at, peer = min(due, default=(0.0, None))
-        return peer if peer is not None and at <= trio.current_time() else None
-
     async def _ask(self, peer: str) -> None:
         """Take what a peer tells, page by page, while each page brings it on and has news."""
-        mark, _ = self._marks.get(peer, (0, 0.0))
+        mark = self._visits.mark(peer)
         # Noted before it answers, so that a silent peer is not asked again and again.
-        self._note(peer, mark)
+        self._visits.note(peer, mark, trio.current_time())
         end = trio.current_time() + _VISIT_SECONDS
         for number in range(_PAGES):
             page: _Page | None = None
@@ -175,17 +168,11 @@ class Shelf:
             taken = await self.take(page.envelopes)
             goes_on = page.mark > mark and taken > 0 and page.frames == len(page.envelopes)
             mark = page.mark
-            self._note(peer, mark)
+            self._visits.note(peer, mark, trio.current_time())
             if taken:
                 self._services.swarm.thank(peer)
             if not goes_on:
                 return
-
-    def _note(self, peer: str, mark: int) -> None:
-        self._marks[peer] = mark, trio.current_time() + _ASK_AGAIN_SECONDS
-        self._marks.move_to_end(peer)
-        while len(self._marks) > _MAX_PEERS:
-            self._marks.popitem(last=False)
 
     async def _question(self, peer: str, mark: int) -> _Page:
         """One page of a peer's; what is no card in it, and a reply that is none, costs it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from node.control.sale import results as r
 from node.data.reading import declared
@@ -15,10 +16,13 @@ from node.sale.provenance import provenance
 from node.sale.sale import Sale
 from node.sale.sell.offering import Terms
 from node.sale.sell.serving import Served
+from node.store.sale.channels import ChannelRow
 from protocol.addresses import parse_address, to_checksum
 from protocol.errors import ChainError, InputError, StateError
 from protocol.layout.queries import Mode
+from protocol.sale.buyer import BuyerState
 from protocol.sale.offers import warning
+from protocol.sale.seller import SellerState
 from protocol.spec.encoder import column_names
 from protocol.spec.parts import ETHER, ClassTarget
 from protocol.tokens import currency
@@ -189,44 +193,43 @@ class SaleCalls:
         return r.SaleChannels(None if contract is None else to_checksum(contract), tuple(found))
 
     def _paying(self, each: Paying) -> r.SaleChannel:
-        state = each.state
-        expired = self._of.clock.ms() > 1000 * state.terms.expiry
-        place = "closed" if each.row.over else "expired" if expired else "open"
-        return r.SaleChannel(
-            channel=each.row.channel,
-            side="buyer",
-            offer=each.row.offer,
-            peer=identity.peer_id_text(each.row.peer),
-            token=currency(state.terms.token),
-            price=state.price,
-            deposit=state.deposit,
-            granted=state.owed,
-            redeemed=0,
-            left=state.deposit - state.owed,
-            answers=state.answered,
-            expiry=float(state.terms.expiry),
-            state="stopped" if place == "open" and state.ended else place,  # type: ignore[arg-type]
-            problem="" if each.row.over else state.ended,
-        )
+        state, over = each.state, each.row.over
+        stopped = "" if over else state.ended
+        return self._channel(each.row, "buyer", state, state.owed, 0, bool(over), stopped)
 
     def _served(self, each: Served) -> r.SaleChannel:
         state = each.state
-        expired = self._of.clock.ms() > 1000 * state.terms.expiry
+        granted, redeemed = state.voucher.amount, state.redeemed
+        return self._channel(each.row, "seller", state, granted, redeemed, state.closed, "")
+
+    def _channel(
+        self,
+        row: ChannelRow,
+        side: Literal["buyer", "seller"],
+        state: BuyerState | SellerState,
+        granted: int,
+        redeemed: int,
+        closed: bool,
+        problem: str,
+    ) -> r.SaleChannel:
+        stands: Literal["open", "stopped", "expired"] = "stopped" if problem else "open"
+        if self._of.clock.ms() > 1000 * state.terms.expiry:
+            stands = "expired"
         return r.SaleChannel(
-            channel=each.row.channel,
-            side="seller",
-            offer=each.row.offer,
-            peer=identity.peer_id_text(each.row.peer),
+            channel=row.channel,
+            side=side,
+            offer=row.offer,
+            peer=identity.peer_id_text(row.peer),
             token=currency(state.terms.token),
             price=state.price,
             deposit=state.deposit,
-            granted=state.voucher.amount,
-            redeemed=state.redeemed,
-            left=state.deposit - state.voucher.amount,
+            granted=granted,
+            redeemed=redeemed,
+            left=state.deposit - granted,
             answers=state.answered,
             expiry=float(state.terms.expiry),
-            state="closed" if state.closed else "expired" if expired else "open",
-            problem="",
+            state="closed" if closed else stands,
+            problem=problem,
         )
 
     def _offer(self, on: OnSale) -> r.SaleOffer:

@@ -7,7 +7,6 @@ a seller's own word, to whom it is connected; everything else is asked for, page
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -18,6 +17,7 @@ import trio
 from node.engine.services import Services
 from node.net.errors import ConversationError
 from node.net.guard import Buckets
+from node.net.rules.visits import Visits
 from node.sale.talk import Heard, Talk
 from node.store.sale import channels as stored
 from node.store.sale import on_sale
@@ -73,7 +73,7 @@ class Market:
         self._talk = talk
         self._table = CatalogueTable([], b"")
         self._turn = trio.Lock()
-        self._marks: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._visits = Visits(_ASK_AGAIN_SECONDS, _MAX_PEERS)
         self._told = Buckets(_TOLD_A_SECOND, _TOLD_AT_ONCE)
 
     async def load(self) -> None:
@@ -229,7 +229,7 @@ class Market:
         clear = trio.current_time()
         while True:
             if self._talk.possible:
-                peer = self._next_peer()
+                peer = self._visits.next(self._services.swarm.connected(), trio.current_time())
                 if peer is not None:
                     await self._visit(peer)
             if trio.current_time() >= clear:
@@ -238,16 +238,10 @@ class Market:
                 await self._services.store.run(partial(on_sale.delete_catalogues, peers=gone))
             await trio.sleep(_LOOK_SECONDS)
 
-    def _next_peer(self) -> str | None:
-        connected = self._services.swarm.connected()
-        due = [(self._marks[peer][1] if peer in self._marks else 0.0, peer) for peer in connected]
-        at, peer = min(due, default=(0.0, None))
-        return peer if peer is not None and at <= trio.current_time() else None
-
     async def _visit(self, peer: str) -> None:
         """Take what a peer tells, page by page, while each page has news."""
-        mark, _ = self._marks.get(peer, (0, 0.0))
-        self._note(peer, mark)
+        mark = self._visits.mark(peer)
+        self._visits.note(peer, mark, trio.current_time())
         try:
             for _ in range(_PAGES):
                 told, words = await self._page(peer, mark)
@@ -255,10 +249,10 @@ class Market:
                     return
                 taken = await self._take(words, identity.parse_peer_id(peer))
                 if told <= mark or not taken:
-                    self._note(peer, max(told, mark))
+                    self._visits.note(peer, max(told, mark), trio.current_time())
                     return
                 mark = told
-                self._note(peer, mark)
+                self._visits.note(peer, mark, trio.current_time())
         except PeerError as error:
             log.debug("peer %s was asked for offers in vain: %s", peer, error)
 
@@ -304,12 +298,6 @@ class Market:
         domain = self._talk.domain
         place = (domain.chain_id, domain.contract)
         return all((each.chain_id, each.contract) == place for each in word.offers)
-
-    def _note(self, peer: str, mark: int) -> None:
-        self._marks[peer] = mark, trio.current_time() + _ASK_AGAIN_SECONDS
-        self._marks.move_to_end(peer)
-        while len(self._marks) > _MAX_PEERS:
-            self._marks.popitem(last=False)
 
     @property
     def _me(self) -> bytes:
