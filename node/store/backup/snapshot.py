@@ -14,6 +14,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from node.home.home import Home, write_private
 from node.store.store import Store, Transaction, now
@@ -57,7 +58,9 @@ def pack(home: Home) -> bytes:
     with tempfile.TemporaryDirectory(prefix=".backup-", dir=home.path) as folder:
         copy = Path(folder) / "assay.db"
         try:
-            source = sqlite3.connect(f"file:{home.database}?mode=ro", uri=True, timeout=60)
+            # Quoted, because a '?' or '#' of the folder's name would end the path of a URI.
+            uri = f"file:{quote(str(home.database))}?mode=ro"
+            source = sqlite3.connect(uri, uri=True, timeout=60)
             try:
                 # One snapshot of a store that others write to, in a file of mode 0700's folder.
                 source.execute("VACUUM INTO ?", (str(copy),))

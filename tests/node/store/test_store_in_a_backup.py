@@ -74,6 +74,16 @@ def test_what_was_set_aside_counts_as_told_and_is_never_drawn(home: Home, tmp_pa
             assert tx.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
 
 
+def test_a_folder_may_be_named_as_people_name_them(tmp_path: Path) -> None:
+    """Nothing in a path is read as a part of a URI."""
+    home, other = Home(tmp_path / "a%20b#c?d"), Home(tmp_path / "other")
+    home.create()
+    other.create()
+    with Store.open(home.database) as store:
+        fill(store, "ward", epsilon=8)
+    assert snapshot.unpack(other, snapshot.pack(home), "then").datasets == 1
+
+
 def test_a_store_that_is_there_stays(home: Home) -> None:
     before = home.database.read_bytes()
     assert snapshot.unpack(home, snapshot.pack(home), "then") is None
