@@ -43,6 +43,7 @@ from node.jobs.explaining import explain
 from node.jobs.held.calls import HoldingCalls
 from node.jobs.posting import Posting
 from node.jobs.purse import MoneyCalls
+from node.jobs.standing import runs
 from node.perform import considering
 from node.perform.compute import owner_fit
 from node.privacy import budgets, past
@@ -136,7 +137,7 @@ class Api(CardCalls, EncoderCalls, HoldingCalls, MoneyCalls, SaleCalls):
             ),
             peers=len(services.swarm.connected()),
             datasets=self._datasets,
-            jobs_running=sum(_runs(m) for m in machines),
+            jobs_running=sum(runs(m) for m in machines),
             jobs_waiting=sum(m.state.phase is JobPhase.WAITING for m in machines),
             tasks_queued=compute.waiting + compute.running,
             bytes_in=sum(n for name, n in statistics.items() if name.endswith("bytes.in")),
@@ -144,6 +145,7 @@ class Api(CardCalls, EncoderCalls, HoldingCalls, MoneyCalls, SaleCalls):
             resident_bytes=resident_bytes(),
             problems=tuple(problems),
             closed=self.closed(),
+            paused=self._paused is not None,
         )
 
     async def refresh(self) -> None:
@@ -181,7 +183,7 @@ class Api(CardCalls, EncoderCalls, HoldingCalls, MoneyCalls, SaleCalls):
 
     async def stop(self) -> r.Stopping:
         self._stop.set()
-        running = sum(_runs(m) for m in self._services.engine.machines.values())
+        running = sum(runs(m) for m in self._services.engine.machines.values())
         return r.Stopping(os.getpid(), running)
 
     # --- data and consent -------------------------------------------------------------------
@@ -316,7 +318,8 @@ class Api(CardCalls, EncoderCalls, HoldingCalls, MoneyCalls, SaleCalls):
         machine = self._find(job)
         if why := self.closed():
             shut = StateError(why)
-            shut.add_note("assay resume")
+            if self._paused is not None:
+                shut.add_note("assay resume")
             raise shut
         if not isinstance(machine.state, OwnerState) or machine.state.phase not in _CONSIDERED:
             raise StateError(
@@ -405,9 +408,3 @@ def _trains(machine: Machine, dataset: str) -> bool:
 
 def _ids(jobs: list[bytes]) -> tuple[str, ...]:
     return tuple("0x" + job.hex() for job in jobs)
-
-
-def _runs(machine: Machine) -> bool:
-    """Whether this node has something to do in the job."""
-    idle = (*OVER, JobPhase.SEEN, JobPhase.CONSIDERING, JobPhase.WAITING)
-    return not machine.broken and machine.state.phase not in idle

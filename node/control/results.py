@@ -61,6 +61,7 @@ class Status:
     resident_bytes: resident memory of the daemon, workers not counted
     problems: what is wrong now, one line each
     closed: why this node takes no job and begins no attempt now; empty while it does
+    paused: whether its owner paused it; else what closes it are its hours
     """
 
     version: str
@@ -83,6 +84,7 @@ class Status:
     resident_bytes: int
     problems: tuple[str, ...]
     closed: str = ""
+    paused: bool = False
 
 
 @dataclass(frozen=True)

@@ -32,17 +32,12 @@ def closed_now(services: Services, since: float | None) -> str:
     return ""
 
 
-async def closed(services: Services) -> str:
-    """The same, read from the store."""
-    return closed_now(services, await services.store.read(jobs.paused_since))
-
-
 async def held(services: Services, job: bytes) -> tuple[str, str]:
     """Why no attempt of a job is begun: for this owner, for its requester. Empty where one is."""
-    why = await services.store.read(lambda tx: jobs.left(tx, job))
+    why, since = await services.store.read(lambda tx: (jobs.left(tx, job), jobs.paused_since(tx)))
     if why:
         return why, TOLD_LEFT
-    why = await closed(services)
+    why = closed_now(services, since)
     return (why, TOLD_PAUSED) if why else ("", "")
 
 

@@ -42,6 +42,12 @@ _LOOKED_AT: Final = {
 _TRAINED: Final = (JobPhase.FINISHING, JobPhase.PAYING, JobPhase.CLOSED)
 
 
+def runs(machine: Machine) -> bool:
+    """Whether this node has something to do in the job."""
+    idle = (*OVER, JobPhase.SEEN, JobPhase.CONSIDERING, JobPhase.WAITING)
+    return not machine.broken and machine.state.phase not in idle
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """One job as the store has it.

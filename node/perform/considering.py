@@ -11,7 +11,7 @@ from node.engine.services import Services
 from node.perform import compute
 from node.privacy import joins, settling
 from node.privacy import reserving as privacy
-from node.store import catalogue, versions
+from node.store import catalogue, jobs, versions
 from node.store.store import Transaction
 from protocol import params
 from protocol.arith.noise import libraries as noise
@@ -82,8 +82,7 @@ async def consider(services: Services, wanted: Wanted) -> None:
 
     What changed meanwhile is looked at as well: whoever changed it found no job that waited.
     """
-    closed = await holding.closed(services)
-    agreed = await services.store.read(_agreed)
+    closed, agreed = await _seen(services)
     if closed:
         withheld = inputs.ActionWithhold(services.clock.ms(), False, one_line(closed))
         await services.engine.feed(wanted.machine.key, withheld, wanted.id)
@@ -93,9 +92,14 @@ async def consider(services: Services, wanted: Wanted) -> None:
     if machine is None or machine.state.phase is not JobPhase.WAITING:
         return
     # From here on the job waits: whoever changes something now finds it by itself.
-    now = await holding.closed(services), await services.store.read(_agreed)
-    if now != (closed, agreed):
+    if await _seen(services) != (closed, agreed):
         await services.engine.feed(machine.key, inputs.ActionReconsider(services.clock.ms()))
+
+
+async def _seen(services: Services) -> tuple[str, list[tuple[catalogue.Dataset, Policy]]]:
+    """Why this node takes no job now, and what its policies say: as of one moment."""
+    since, agreed = await services.store.read(lambda tx: (jobs.paused_since(tx), _agreed(tx)))
+    return holding.closed_now(services, since), agreed
 
 
 async def _judge(

@@ -156,6 +156,7 @@ class Status(TypedDict):
     resident_bytes: int
     problems: list[str]
     closed: str
+    paused: bool
 
 
 class Stopping(TypedDict):

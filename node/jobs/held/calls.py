@@ -18,6 +18,7 @@ from node.engine import holding
 from node.engine.engine import Machine
 from node.engine.services import Services
 from node.jobs.books import Books
+from node.jobs.standing import runs
 from node.store import jobs
 from protocol.errors import StateError
 from protocol.machines.job import OVER, JobPhase
@@ -104,17 +105,16 @@ class HoldingCalls:
         """Look at jobs that wait whenever this node's hours begin or end; until cancelled."""
         if not self._held.config.hours:
             return
-        known = self.closed()
+        # Hours alone: a pause that begins or ends is told by whoever asked for it.
+        known = holding.closed_now(self._held, None)
         while True:
             await trio.sleep(_LOOK_SECONDS)
-            now = self.closed()
+            now = holding.closed_now(self._held, None)
             if now != known and self._paused is None:
                 self._news.publish("hours", now or "this node's hours begin")
                 await self._again()
             known = now
 
     def _told(self) -> Held:
-        idle = (*OVER, *_BEFORE)
-        machines = self._held.engine.machines.values()
-        running = sum(not m.broken and m.state.phase not in idle for m in machines)
+        running = sum(runs(each) for each in self._held.engine.machines.values())
         return Held(self._paused is not None, self.closed(), running)

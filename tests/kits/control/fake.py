@@ -372,11 +372,11 @@ class FakeNode:
         return ex.DECLINED
 
     async def pause(self) -> h.Held:
-        self.state = dataclasses.replace(self.state, closed=PAUSED.closed)
+        self.state = dataclasses.replace(self.state, closed=PAUSED.closed, paused=True)
         return PAUSED
 
     async def resume(self) -> h.Held:
-        self.state = dataclasses.replace(self.state, closed="")
+        self.state = dataclasses.replace(self.state, closed="", paused=False)
         return RESUMED
 
     async def job_leave(self, job: str) -> j.JobSummary:
