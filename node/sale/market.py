@@ -7,6 +7,7 @@ a seller's own word, to whom it is connected; everything else is asked for, page
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -180,7 +181,7 @@ class Market:
             if entry is not None:
                 on_sale.save_catalogue(tx, entry, signed)
 
-        await self._services.store.run(write)
+        await self._store(write)
         with trio.move_on_after(_ASK_TIMEOUT):
             async with trio.open_nursery() as nursery:
                 for peer in self._services.swarm.connected()[: 2 * _ASKED_AT_ONCE]:
@@ -290,8 +291,14 @@ class Market:
             if entry is not None:
                 kept[peer] = entry, signed
         if kept or dropped:
-            await self._services.store.run(partial(_write, kept=kept, dropped=dropped))
+            await self._store(partial(_write, kept=kept, dropped=dropped))
         return len(kept)
+
+    async def _store(self, write: Callable[[Transaction], None]) -> None:
+        """Store what the table took. A visit may be cut off, and this is not: a word that the table
+        alone knows would be told in vain from then on, since it is not newer."""
+        with trio.CancelScope(shield=True):
+            await self._services.store.run(write)
 
     def _ours(self, word: Catalogue) -> bool:
         """Whether all of it is paid where this node pays."""

@@ -1,0 +1,147 @@
+"""Markets between peers in memory: real stores and signatures, a network that obeys the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import trio
+import trio.lowlevel
+import trio.testing
+from kits.books import CHAIN_ID, CONTRACT, Person
+
+from node.engine.clock import Clock
+from node.sale.market import Market
+from node.sale.talk import PROTOCOL, Talk
+from node.store.sale.on_sale import OfferRow
+from node.store.store import Store
+from protocol.books.typed_data import Domain
+from protocol.layout.queries import Mode
+from protocol.sale.catalogues import Catalogue
+from protocol.sale.offers import Offer
+from protocol.sale.stream import (
+    MAX_SALE_FRAME_BYTES,
+    AskOffers,
+    Page,
+    SaleFrame,
+    ToldOffers,
+    Word,
+    read_word,
+    sign_word,
+)
+from protocol.wire.codec import decode, encode
+from protocol.wire.identity import peer_id_text
+
+DOMAIN = Domain(CHAIN_ID, CONTRACT)
+NOW = 1_800_000_000
+PEER = Person(2)
+
+
+class Node:
+    """A node's market; `page` is what its one peer tells, after any mark."""
+
+    def __init__(self, store: Store) -> None:
+        me = Person(1)
+        self.page: list[bytes] = []
+        self.blamed: list[str] = []
+        swarm = SimpleNamespace(
+            peer_id_bytes=me.peer,
+            connected=lambda: [peer_id_text(PEER.peer)],
+            request=self._request,
+            blame=lambda peer, offence: self.blamed.append(offence),
+        )
+        services: Any = SimpleNamespace(
+            store=store,
+            swarm=swarm,
+            clock=Clock(wall=lambda: float(NOW)),
+            chain=SimpleNamespace(chain_id=CHAIN_ID),
+            keys=SimpleNamespace(sign_peer=me._peer_key.sign),
+        )
+        channels: Any = SimpleNamespace(contract=CONTRACT)
+        self.store = store
+        self.market = Market(services, Talk(services, channels))
+
+    async def _request(
+        self, peer: str, protocol: str, data: bytes, timeout: float, limit: int
+    ) -> bytes:
+        await trio.lowlevel.checkpoint()
+        assert protocol == PROTOCOL
+        frame = decode(SaleFrame, data, MAX_SALE_FRAME_BYTES)
+        asked = read_word(DOMAIN, frame.word).word
+        assert isinstance(asked, AskOffers)
+        told = ToldOffers(asked.mark + len(self.page))
+        return encode(SaleFrame(signed(PEER, told), encode(Page(tuple(self.page)))))
+
+    async def offers(self) -> list[bytes]:
+        """The ids of what it knows to be on sale."""
+        return [each.offer.digest for each in await self.market.known()]
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    with Store.open(tmp_path / "store") as store:
+        yield Node(store)
+
+
+def signed(person: Person, word: Word) -> bytes:
+    return sign_word(DOMAIN, person.peer, word, person._peer_key.sign)
+
+
+def made_offer(**changes: Any) -> Offer:
+    fields: dict[str, Any] = {
+        "job": bytes(32),
+        "spec_digest": bytes(32),
+        "chain_id": CHAIN_ID,
+        "contract": CONTRACT,
+        "account": bytes(20),
+        "token": bytes(20),
+        "price": 1,
+        "mode": Mode.LABEL,
+        "features": 2,
+        "classes": 2,
+        "feature_bits": 16,
+        "sum_bits": 24,
+        "key_bits": 2048,
+        "unit": 0.0,
+        "accuracy": (),
+        "batch": 1,
+        "minute": 1,
+        "until": 1000 * (NOW + 3600),
+    }
+    return Offer(**(fields | changes))
+
+
+async def cut_while_stored(store: Store, call: Callable[[], Any]) -> None:
+    """Have `call` cut off while the store is busy with somebody else's step."""
+    with trio.CancelScope() as visit:
+        async with trio.open_nursery() as nursery, store._write_order:
+            nursery.start_soon(call)
+            # A thread reads what was told; the call then stands before the store.
+            while not store._write_order.statistics().tasks_waiting:  # noqa: ASYNC110 - it tells nobody
+                await trio.sleep(0.001)
+            visit.cancel()
+            with trio.CancelScope(shield=True):
+                await trio.testing.wait_all_tasks_blocked()
+    assert visit.cancelled_caught
+
+
+async def test_a_visit_that_is_cut_off_loses_no_offer(node: Node) -> None:
+    offer = made_offer()
+    node.page = [signed(PEER, Catalogue(1, offer.until, (offer,)))]
+    await cut_while_stored(node.store, node.market.look_around)
+    assert await node.offers() == [offer.digest]
+    # Told again: nothing is new, and it stands.
+    await node.market.look_around()
+    assert await node.offers() == [offer.digest]
+
+
+async def test_an_own_word_that_is_cut_off_is_stored(node: Node) -> None:
+    """Once the table knows an own catalogue, its offers are on sale, whoever stopped waiting."""
+    offer = made_offer()
+    row = OfferRow(offer.digest, encode(offer), offer.spec_digest, b"sealed", 0)
+    await cut_while_stored(node.store, partial(node.market.publish, row))
+    assert await node.offers() == [offer.digest]
