@@ -11,8 +11,21 @@ import time
 from typing import Final
 
 from node.encoders.frames import LENGTH_BYTES, MAX_ANSWER_BYTES, framed
+from protocol.errors import InputError
 
 _PIECE_BYTES: Final = 64 * 1024
+
+
+class EncoderFailed(InputError):
+    """The encoder's process ended, or was ended, before it answered: the message says how. Perhaps
+    nothing is wrong with its package."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "encoder")
+        self.message = message
+
+    def __reduce__(self) -> tuple[type[EncoderFailed], tuple[str]]:
+        return EncoderFailed, (self.message,)  # workers raise it
 
 
 class Late(Exception):

@@ -7,7 +7,6 @@ allowed, in a worker: a call takes as long as its rows do.
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import os
 import signal
@@ -23,10 +22,10 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from node.encoders import limits
+from node.encoders import libraries, limits
 from node.encoders.frames import FORMS, READY, REFUSED, VECTOR
 from node.encoders.package import Manifest, manifest_of
-from node.encoders.piping import Ended, Late, Pipes
+from node.encoders.piping import EncoderFailed, Ended, Late, Pipes
 from protocol import params
 from protocol.errors import AssayError, FatalError, InputError
 from protocol.spec.encoder import Encoder, EncoderKind
@@ -34,9 +33,6 @@ from protocol.wire.codec import encode
 
 Cell = str | bytes | Sequence[float]
 """A text; a picture's file; the numbers of one row, in the recipe's order of columns."""
-
-#: What the process needs beside what assay itself does, by the name it is imported by.
-_LIBRARIES: Final = ("landlockpy", "onnx", "onnxruntime", "PIL", "seccompy", "tokenizers")
 
 #: Rows and bytes that are sent at once: progress is told after each, and a pipe is never waited for
 #: from both of its ends.
@@ -52,13 +48,6 @@ _ENVIRONMENT: Final = {
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_OFFLINE": "1",
 }
-
-
-class EncoderFailed(InputError):
-    """The encoder's process ended, or was ended, before it answered: the message says how."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, "encoder")
 
 
 class RowRefused(InputError):
@@ -91,11 +80,6 @@ class Found:
     inputs: tuple[str, ...]
     output: str
     operators: tuple[tuple[str, int], ...]
-
-
-def missing_libraries() -> tuple[str, ...]:
-    """Libraries of the extra `encoders` that are not installed here."""
-    return tuple(name for name in _LIBRARIES if importlib.util.find_spec(name) is None)
 
 
 def inspect(package: Path) -> Found:
@@ -221,13 +205,7 @@ class _Process:
 
 @contextmanager
 def _running(package: Path, rows: int) -> Iterator[_Process]:
-    missing = missing_libraries()
-    if missing:
-        raise InputError(
-            f"encoders need {', '.join(missing)}, which are not installed here: install assay with "
-            "its extra 'encoders' (pip install 'assay[encoders]')",
-            "encoder",
-        )
+    libraries.require()
     # All of a pipe's capacity is processor time at most: waiting is bounded by the other end.
     seconds = math.ceil(limits.ENCODER_START_SECONDS + rows * limits.ENCODER_ROW_SECONDS)
     with ExitStack() as stack:

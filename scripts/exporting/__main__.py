@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from node.encoders import making
+from node.encoders import libraries, making
 from node.encoders.package import Manifest, Wishes, name_of, pack
-from node.encoders.running import Found, inspect, missing_libraries
+from node.encoders.running import Found, inspect
 from protocol import params
 from protocol.errors import AssayError
 from protocol.spec.encoder import EncoderKind, Pooling
@@ -26,9 +26,8 @@ from scripts.exporting import safetensors
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    if missing := missing_libraries():
-        how = "are not installed: pip install 'assay[encoders]'"
-        print(f"error: {', '.join(missing)} {how}", file=sys.stderr)
+    if why := libraries.lacking():
+        print(f"error: {why}", file=sys.stderr)
         return 1
     try:
         content = _of_bert(options) if options.of == "bert" else _of_onnx(options)

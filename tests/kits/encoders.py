@@ -14,8 +14,11 @@ import onnx
 from onnx import helper, numpy_helper
 from PIL import Image
 
+from kits.books import make_spec
 from node.encoders.package import Manifest, name_of, pack
 from protocol.spec.encoder import Encoder, EncoderKind, Pooling
+from protocol.spec.job import ClassTarget, Envelope, Family, JobSpec, ModelSpec
+from protocol.spec.model import FeatureMap
 
 SIZE = 4
 WORDS = ("[UNK]", "a", "b", "c", "d", "e", "f", "g")
@@ -161,6 +164,18 @@ def recipe_of(path: Path, said: Manifest) -> Encoder:
         deviation=said.deviation,
         low=-1e6 if numbers else 0.0,
         high=1e6 if numbers else 0.0,
+    )
+
+
+def spec_of(encoder: Encoder) -> JobSpec:
+    """A job with noise whose features the encoder makes."""
+    base = make_spec(noisy=True)
+    return replace(
+        base,
+        features=(encoder,),
+        target=ClassTarget("mood", ("low", "high")),
+        model=ModelSpec(Family.SOFTMAX, 0, FeatureMap.ENCODER),
+        encryption=replace(base.encryption, envelope=Envelope.MASKS),
     )
 
 

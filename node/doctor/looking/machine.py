@@ -16,7 +16,7 @@ from typing import Final
 import node
 from node.doctor.looking.bounded import cut
 from node.doctor.seen import EncodersSeen, MachineSeen, VersionsSeen, WorkersSeen
-from node.encoders.running import missing_libraries
+from node.encoders import libraries
 from node.version import VERSION
 
 #: Seconds for a worker's libraries to load; on a slow machine they take ten.
@@ -123,7 +123,7 @@ def look_workers() -> WorkersSeen:
 
 def look_encoders() -> EncodersSeen:
     """Walls that this machine offers to encoders; none is put up. Raises OSError."""
-    missing = missing_libraries()
+    missing = libraries.missing()
     if missing:
         return EncodersSeen(missing=missing)
     from node.encoders.confining import available

@@ -11,12 +11,14 @@ import logging
 
 import trio
 
+from node.encoders import libraries
+from node.encoders.piping import EncoderFailed
 from node.engine.services import Services
 from node.perform.encoders import keeping
 from node.store.blobs import BlobRef, BlobsFull
 from node.work import embedding
-from node.workers.compute import in_worker
-from protocol.errors import AssayError, PeerError
+from node.workers.compute import WorkerDied, in_worker
+from protocol.errors import FatalError, InputError, PeerError
 from protocol.spec.encoder import Encoder
 from protocol.spec.job import JobSpec, Terms
 from protocol.wire import identity
@@ -33,6 +35,9 @@ async def ready(services: Services, job: bytes, spec: JobSpec) -> str:
     encoder = spec.encoder
     if encoder is None:
         return ""
+    # Asked first: nothing is fetched that this install could not read.
+    if why := libraries.lacking():
+        return why
     ref = BlobRef(encoder.digest, encoder.package_bytes)
     reason = "its time to enrol was over"
     with trio.move_on_after(spec.timing.enrol_seconds):
@@ -54,7 +59,10 @@ async def ready(services: Services, job: bytes, spec: JobSpec) -> str:
         title = await in_worker(
             services.compute, embedding.looked_at, services.home.blobs, encoder, aside=True
         )
-    except AssayError as error:
+    except (WorkerDied, FatalError, EncoderFailed) as error:
+        # Nothing is known against the package: it stays, and is looked at again.
+        return f"its encoder could not be looked at: {error}"
+    except InputError as error:
         services.blobs.delete(encoder.digest)
         return f"its encoder cannot be used: {error}"
     await trio.to_thread.run_sync(keeping.keep, services.home, *ref_of(encoder), title, source)

@@ -39,7 +39,7 @@ from node.doctor.seen import (
     VersionsSeen,
     WorkersSeen,
 )
-from node.encoders import confining
+from node.encoders import confining, libraries
 from node.home.config import Config
 from node.store.migrations import MIGRATIONS
 from node.store.store import APPLICATION_ID
@@ -298,7 +298,7 @@ def test_the_guide_names_every_check() -> None:
 def test_walls_are_those_of_the_machine_where_the_extra_is_installed(
     monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(looking, "missing_libraries", lambda: missing)
+    monkeypatch.setattr(libraries, "missing", lambda: missing)
     seen = looking.look_encoders()
     assert seen.missing == missing
     assert seen.walls == (() if missing else tuple(str(each) for each in confining.available()))

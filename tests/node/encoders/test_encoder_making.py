@@ -15,7 +15,8 @@ from onnx import helper
 
 from node.encoders.making import made
 from node.encoders.package import Wishes, manifest_of, unpack
-from node.encoders.running import EncoderFailed, embed, inspect
+from node.encoders.piping import EncoderFailed
+from node.encoders.running import embed, inspect
 from protocol.errors import InputError
 from protocol.spec.encoder import EncoderKind, Pooling
 from scripts.exporting.__main__ import main

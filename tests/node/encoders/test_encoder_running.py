@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from kits import encoders
 from onnx import helper
 
-from node.encoders import limits, running
-from node.encoders.running import EncoderFailed, RowRefused, embed, inspect
+from node.encoders import libraries, limits, running
+from node.encoders.piping import EncoderFailed
+from node.encoders.running import RowRefused, embed, inspect
 from protocol.errors import AssayError, InputError
 from protocol.spec.encoder import EncoderKind, Pooling
 
@@ -219,7 +220,7 @@ def test_a_process_that_ends_says_how(tmp_path: Path, number: signal.Signals) ->
 
 def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, recipe = encoders.write(tmp_path, NUMBERS)
-    monkeypatch.setattr(running, "_LIBRARIES", ("numpy", "no_such_library"))
+    monkeypatch.setattr(libraries, "_NEEDED", ("numpy", "no_such_library"))
     with pytest.raises(InputError, match=r"no_such_library.*assay\[encoders\]"):
         embed(path, recipe, [(1, 2, 3, 4)])
 

@@ -26,9 +26,7 @@ from node.work.files.stored_model import StoredModel
 from protocol.errors import FatalError, InputError
 from protocol.spec.encoder import Encoder, EncoderKind
 from protocol.spec.gaps import Missing
-from protocol.spec.job import ClassTarget, Envelope, JobSpec, ModelSpec, Terms, encode_spec
-from protocol.spec.job import Family as SpecFamily
-from protocol.spec.model import FeatureMap
+from protocol.spec.job import Envelope, JobSpec, Terms, encode_spec
 
 NOTES = 'cell,mood\na b c,low\nd,high\n,low\n42,high\n"e f, g",high\n'
 
@@ -76,19 +74,17 @@ def place(folder: Path, kind: EncoderKind = EncoderKind.TEXT, **changes: Any) ->
 
 
 def job(encoder: Encoder, noisy: bool = True, sealed: bool = False) -> JobSpec:
-    base = make_spec(noisy=noisy)
-    model = ModelSpec(SpecFamily.SOFTMAX, 0, FeatureMap.ENCODER)
+    base = small.spec_of(encoder)
+    model = base.model
     if sealed:
         model = dataclasses.replace(model, bias=0.5, weight_limit=8.0)
     return dataclasses.replace(
         base,
-        features=(encoder,),
-        target=ClassTarget("mood", ("low", "high")),
         model=model,
         encryption=dataclasses.replace(
             base.encryption, envelope=Envelope.PAILLIER if sealed else Envelope.MASKS
         ),
-        privacy=dataclasses.replace(base.privacy, sealed=sealed),
+        privacy=dataclasses.replace(make_spec(noisy=noisy).privacy, sealed=sealed),
         proof=bytes(8 * 384) if sealed else b"",
     )
 

@@ -1,0 +1,124 @@
+"""A job's encoder is fetched where it can be read, and goes where it is refused, for that alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import trio
+from kits import encoders
+from kits.budgets import job
+
+from node.encoders import libraries, limits
+from node.encoders.piping import EncoderFailed
+from node.home.home import Home
+from node.perform.encoders import fetching, keeping
+from node.store.blobs import BlobRef, Blobs
+from node.workers.compute import WorkerDied
+from protocol.spec.encoder import Encoder, EncoderKind
+
+
+class Here:
+    """Computes in this process, once none of its deaths is left."""
+
+    def __init__(self, deaths: int = 0) -> None:
+        self.deaths = deaths
+
+    async def run_aside(self, function: Callable[..., Any], *args: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        if self.deaths:
+            self.deaths -= 1
+            raise WorkerDied("the worker was killed")
+        return function(*args)
+
+
+class Swarm:
+    """Whoever is asked has the package; `asked` counts."""
+
+    def __init__(self, package: Path) -> None:
+        self.package = package
+        self.asked = 0
+
+    async def fetch(self, digest: bytes, size: int, peers: list[str], sink: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        self.asked += 1
+        sink.write(0, self.package.read_bytes())
+        sink.finish()
+
+
+def node(tmp_path: Path, network: bytes | None = None) -> tuple[Any, Encoder]:
+    package, encoder = encoders.write(tmp_path, EncoderKind.NUMBERS, network)
+    home = Home(tmp_path / "home")
+    home.create()
+    blobs = Blobs(home.blobs)
+    services = SimpleNamespace(home=home, blobs=blobs, compute=Here(), swarm=Swarm(package))
+    return services, encoder
+
+
+async def ready(services: Any, encoder: Encoder) -> str:
+    return await fetching.ready(services, job(1), encoders.spec_of(encoder))
+
+
+def held(services: Any, encoder: Encoder) -> bool:
+    return bool(services.blobs.holds(BlobRef(encoder.digest, encoder.package_bytes)))
+
+
+async def test_an_encoder_is_fetched_once_and_noted(tmp_path: Path) -> None:
+    services, encoder = node(tmp_path)
+    assert await ready(services, encoder) == ""
+    assert await ready(services, encoder) == ""
+    assert services.swarm.asked == 1
+    [kept] = keeping.all_of(services.home)
+    assert (kept.digest, kept.name) == (encoder.digest.hex(), "small numbers")
+
+
+async def test_nothing_is_fetched_that_this_install_could_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services, encoder = node(tmp_path)
+    monkeypatch.setattr(libraries, "_NEEDED", ("numpy", "no_such_library"))
+    assert "no_such_library is missing; pip install 'assay[enc" in await ready(services, encoder)
+    assert services.swarm.asked == 0
+
+
+async def test_a_package_stays_where_its_process_was_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services, encoder = node(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(limits, "ENCODER_START_SECONDS", 0.001)
+        assert "could not be looked at" in await ready(services, encoder)
+    assert held(services, encoder)
+    assert not keeping.known(services.home, encoder.digest)
+    assert await ready(services, encoder) == ""
+    assert services.swarm.asked == 1
+
+
+async def test_a_package_stays_where_the_worker_died(tmp_path: Path, autojump_clock: Any) -> None:
+    services, encoder = node(tmp_path)
+    services.compute = Here(deaths=3)
+    assert "was killed" in await ready(services, encoder)
+    assert held(services, encoder)
+    assert await ready(services, encoder) == ""
+    assert services.swarm.asked == 1
+
+
+@pytest.mark.parametrize("what", ["network", "terms"])
+async def test_a_package_that_is_refused_goes(tmp_path: Path, what: str) -> None:
+    services, encoder = node(tmp_path, b"no network" if what == "network" else None)
+    if what == "terms":
+        encoder = dataclasses.replace(encoder, size=encoder.size + 1)
+    assert "its encoder cannot be used" in await ready(services, encoder)
+    assert services.swarm.asked == 1
+    assert not held(services, encoder)
+    assert keeping.all_of(services.home) == ()
+
+
+def test_how_a_process_failed_is_the_same_once_a_worker_sent_it() -> None:
+    sent = pickle.loads(pickle.dumps(EncoderFailed("it ended")))  # noqa: S301
+    assert (type(sent), str(sent), sent.field) == (EncoderFailed, "encoder: it ended", "encoder")
