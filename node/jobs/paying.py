@@ -38,10 +38,10 @@ POST_PERMITTED: Final = "post_permitted"
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What posting takes now. `allowance` is what the contract may take already, `approves` whether
-    it must be allowed the escrow first, `permits` whether a permit does that in its place; `whole`
-    whether this home pays whole rounds, where the contract can; `problem` is what stands in the
-    way, empty if nothing does. Amounts are in the token's smallest unit, `fee` in wei per gas,
-    `coin` in wei.
+    it must be allowed the escrow first, `domain` under which a permit does that in its place, if
+    the token takes permits; `whole` whether this home pays whole rounds, where the contract can;
+    `problem` is what stands in the way, empty if nothing does. Amounts are in the token's smallest
+    unit, `fee` in wei per gas, `coin` in wei.
     """
 
     terms: Terms
@@ -50,7 +50,7 @@ class Plan:
     fee: int
     coin: int
     problem: str
-    permits: bool = False
+    domain: bytes | None = None
     whole: bool = True
 
     @property
@@ -60,7 +60,7 @@ class Plan:
 
     @property
     def approves(self) -> bool:
-        return self.lacks and not self.permits
+        return self.lacks and self.domain is None
 
     @property
     def gas(self) -> int:
@@ -116,7 +116,7 @@ async def plan(
         return Plan(terms, None, 0, fee, coin, problem or str(error), whole=whole)
     made = Plan(terms, balance, allowance, fee, coin, problem, whole=whole)
     if permit and made.lacks:
-        made = replace(made, permits=await permits.domain(chain, token) is not None)
+        made = replace(made, domain=await permits.domain(chain, token))
     problem = problem or _lacks(services, made) or _under_way(services, token)
     if not problem and made.approves:
         problem = await _rehearsed(services, made)
@@ -139,8 +139,8 @@ async def intents(
     Raises ChainError where a permit that was planned with does not work, and an approval neither.
     """
     post = post_intent(context)
-    if made.lacks and made.permits:
-        permitted = await _permitted(services, made, post)
+    if made.domain is not None:
+        permitted = await _permitted(services, made, made.domain, post)
         if permitted is not None:
             return [replace(permitted, max_fee=max_fee)]
         made = await plan(services, made.terms, max_fee, permit=False)
@@ -154,16 +154,13 @@ async def intents(
     ]
 
 
-async def _permitted(services: Services, made: Plan, post: Intent) -> Intent | None:
+async def _permitted(services: Services, made: Plan, domain: bytes, post: Intent) -> Intent | None:
     """The posting with a permit of exactly the escrow, which ends with the job; None where the
     token does not take it. It is tried before it is sent, because tokens say much."""
     chain, token, own = services.chain, made.terms.payment.token, services.keys.account
     try:
-        domain = await permits.domain(chain, token)
         nonce = await permits.nonce(chain, token, own)
     except InputError:
-        return None
-    if domain is None:
         return None
     words = own, services.domain.contract, made.terms.escrow, nonce, post.args[-1]
     signed = services.keys.sign_digest(permits.digest(domain, *words))
