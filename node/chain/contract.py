@@ -53,7 +53,10 @@ class Codec:
         self._contract = self._web3.eth.contract(abi=list(interface().abi))
         self.runtime = interface().runtime
         calls: list[Any] = [each for each in interface().abi if each["type"] == "function"]
-        self._selectors = {e["name"]: function_abi_to_4byte_selector(e) for e in calls}
+        # Constants aside: what an older contract lacks of them says nothing.
+        self._selectors = {
+            e["name"]: function_abi_to_4byte_selector(e) for e in calls if not e["name"].isupper()
+        }
         events = [_Event(name, self._contract) for name in EVENTS]
         self._events = {event.topic: event for event in events}
 
@@ -83,8 +86,7 @@ class Codec:
 
     def lacks(self, code: bytes) -> list[str]:
         """The contract's functions, its constants aside, whose selectors are nowhere in `code`."""
-        named = {n: selector for n, selector in self._selectors.items() if not n.isupper()}
-        return [name for name, selector in named.items() if selector not in code]
+        return [name for name, selector in self._selectors.items() if selector not in code]
 
     def other(self, url: str, address: bytes, code: bytes) -> OtherContract:
         """What `code` is that is not the contract's, as far as it shows."""

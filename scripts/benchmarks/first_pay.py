@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from node.demo.swarm.world import free_port
 from scripts.benchmarks.figures import BenchError, Context, Measurement
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -65,7 +65,7 @@ class Typed:
         (tools / "assay").chmod(0o755)
         self.words["EXAMPLES"] = str(ROOT / "docs" / "examples")
         began = time.monotonic()
-        commands = list(_commands(_free_port()))
+        commands = list(_commands(free_port()))
         try:
             for text in commands:
                 self._type(text, began)
@@ -111,12 +111,6 @@ class Typed:
 def _commands(port: int) -> Iterator[str]:
     for block in _BLOCK.findall(GUIDE.read_text()):
         yield from block.replace("8545", str(port)).splitlines()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def first_pay(context: Context) -> Measurement:

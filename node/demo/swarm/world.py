@@ -70,7 +70,7 @@ class World:
 def build(folder: Path, children: Children, screen: Screen, *, sale: bool = False) -> World:
     """Start everything, and return once every daemon has a peer; with `sale`, somebody who will buy
     predictions too. Raises Failure."""
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     world = World(
         User("requester", folder),
@@ -133,7 +133,7 @@ def _wait_for_peers(world: World) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that nobody uses now. The homes are told the chain's address before it runs."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

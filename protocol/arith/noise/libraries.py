@@ -7,7 +7,7 @@ from typing import Final
 
 from protocol.errors import InputError
 
-#: 420 MB, with scipy, of the 850 that everything takes (docs/adr/0503).
+#: 420 MB, with scipy, of the 850 that a node without encoders can use (ADR 0503).
 _NEEDED: Final = ("dp_accounting", "opendp")
 _TEXT: Final = (
     "this install adds no noise: {} missing; pip install 'assay[noise]' adds them, 420 MB"
