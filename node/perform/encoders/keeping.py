@@ -7,22 +7,20 @@ package is on the disk, and removed before it, so that a file always stands for 
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from node.home.home import Home
+from node.home.home import Home, write_private
 from protocol.errors import InputError
 
 _NAME: Final = re.compile(r"[0-9a-f]{64}\.json")
 _DIGEST: Final = re.compile(r"(0x)?([0-9a-f]{4,64})")
 
-#: Bytes of a file: a title, a source and numbers.
-_MOST: Final = 4096
+#: Bytes of a file: a path of 4096 characters, of which JSON makes six bytes each at most; a name.
+_MOST: Final = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +43,9 @@ def keep(home: Home, digest: bytes, size: int, name: str, source: str) -> Kept:
         return known
     made = Kept(digest.hex(), size, name, source, time.time())
     home.encoders.mkdir(mode=0o700, exist_ok=True)
-    descriptor, part = tempfile.mkstemp(prefix=".new-", dir=home.encoders)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(asdict(made), file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, place)
+    # A path may be no Unicode: its bytes are surrogates, which json.loads takes back.
+    content = json.dumps(asdict(made), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    write_private(place, content)
     return made
 
 
