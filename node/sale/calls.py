@@ -18,7 +18,7 @@ from node.sale.sell.offering import Terms
 from node.sale.sell.serving import Served
 from node.store.sale.channels import ChannelRow
 from protocol.addresses import parse_address, to_checksum
-from protocol.errors import ChainError, InputError, StateError
+from protocol.errors import InputError, StateError
 from protocol.layout.queries import Mode
 from protocol.sale.buyer import BuyerState
 from protocol.sale.offers import warning
@@ -75,16 +75,7 @@ class SaleCalls:
             wanted = [key for key, each in standing.items() if each.granted > each.redeemed]
         if not wanted:
             raise StateError("there is nothing to redeem")
-        problem: ChainError | None = None
-        done = []
-        for key in wanted:
-            try:
-                await self._sale.redeeming.redeem(key)
-                done.append(key)
-            except ChainError as error:
-                problem = error
-        if problem is not None and not done:
-            raise problem
+        done = await self._sale.redeeming.redeem_all(wanted)
         served = [await self._sale.served.find(key) for key in done]
         return self._channels([self._served(each) for each in served if each is not None])
 

@@ -72,6 +72,8 @@ class PayingChannels:
         self._talk = talk
         self._all: dict[bytes, Paying] = {}
         self._after: dict[bytes, float] = {}
+        #: Channels that are being looked at: one that is held up holds up no other.
+        self._busy: set[bytes] = set()
         #: What an earlier life of the node was opening is open, or never will be.
         self.resumed = trio.Event()
 
@@ -202,25 +204,42 @@ class PayingChannels:
                 await self.step(paying, ReceiveSale(heard.word))
 
     async def run(self) -> None:
-        """Resume what was being opened; pay what is owed; take back what has expired. Until
-        cancelled."""
-        for opening in await self._services.store.read(stored.openings):
-            try:
-                await self._open(opening)
-            except AssayError as error:
-                log.warning("a channel that was being opened is not: %s", error)
+        """Resume what was being opened; pay what is owed; take back what has expired: each channel
+        beside the others. Until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._resume)
+            await self._services.clock.settled.wait()
+            while True:
+                for paying in self.all():
+                    channel = paying.row.channel
+                    waits = self._after.get(channel, 0) > trio.current_time()
+                    if not paying.row.over and not waits and channel not in self._busy:
+                        self._busy.add(channel)
+                        nursery.start_soon(self._try, paying)
+                await trio.sleep(_LOOK_SECONDS)
+
+    async def _resume(self) -> None:
+        async with trio.open_nursery() as nursery:
+            for opening in await self._services.store.read(stored.openings):
+                nursery.start_soon(self._reopen, opening)
         self.resumed.set()
-        await self._services.clock.settled.wait()
-        while True:
-            for paying in self.all():
-                if paying.row.over or self._after.get(paying.row.channel, 0) > trio.current_time():
-                    continue
-                try:
-                    await self._look(paying)
-                except AssayError as error:
-                    log.info("channel %s waits: %s", paying.row.channel.hex()[:16], error)
-                    self._after[paying.row.channel] = trio.current_time() + _AGAIN_SECONDS
-            await trio.sleep(_LOOK_SECONDS)
+
+    async def _reopen(self, opening: OpeningRow) -> None:
+        try:
+            await self._open(opening)
+        except AssayError as error:
+            log.warning("a channel that was being opened is not: %s", error)
+
+    async def _try(self, paying: Paying) -> None:
+        """Look at a channel; what fails is tried again after a while."""
+        channel = paying.row.channel
+        try:
+            await self._look(paying)
+        except AssayError as error:
+            log.info("channel %s waits: %s", channel.hex()[:16], error)
+            self._after[channel] = trio.current_time() + _AGAIN_SECONDS
+        finally:
+            self._busy.discard(channel)
 
     async def _look(self, paying: Paying) -> None:
         state, now = paying.state, self._services.clock.ms() // 1000

@@ -7,6 +7,7 @@ buyer has closed the channel, which it may from the expiry on.
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Final
 
@@ -44,34 +45,56 @@ class Redeeming:
         self._served = served
         self._after: dict[bytes, float] = {}
         self._last: dict[bytes, float] = {}
+        #: Channels that are being looked at: one that the chain holds up holds up no other.
+        self._busy: set[bytes] = set()
 
     async def run(self) -> None:
         """Look at all channels now and then; until cancelled."""
         await self._services.clock.settled.wait()
-        while True:
-            try:
+        async with trio.open_nursery() as nursery:
+            while True:
                 worth = await self._worth()
-            except ChainError as error:
-                log.info("what redeeming costs is not known now: %s", error)
-                worth = None
-            for channel, standing in list(self._served.standing.items()):
-                if self._after.get(channel, 0.0) > trio.current_time():
-                    continue
-                try:
-                    await self._look(channel, standing, worth)
-                except AssayError as error:
-                    log.warning("channel %s: not redeemed yet: %s", channel.hex()[:16], error)
-                    self._after[channel] = trio.current_time() + _AGAIN_SECONDS
-            await trio.sleep(_LOOK_SECONDS)
+                for channel, standing in list(self._served.standing.items()):
+                    if channel in self._busy or self._after.get(channel, 0) > trio.current_time():
+                        continue
+                    if self.due(channel, standing, worth):
+                        act = self.redeem
+                    elif self._now() > standing.expiry:
+                        act = self._end
+                    else:
+                        continue
+                    self._busy.add(channel)
+                    nursery.start_soon(self._try, channel, act)
+                await trio.sleep(_LOOK_SECONDS)
 
-    async def redeem(self, channel: bytes) -> Standing:
-        """Redeem what is granted over a channel; where it stands then. Raises StateError where
-        there is nothing to redeem, InputError for no such channel, ChainError."""
+    async def redeem_all(self, channels: list[bytes]) -> list[bytes]:
+        """Redeem what is granted over channels, side by side; those that were redeemed. Raises what
+        one came to where none was."""
+        done: list[bytes] = []
+        problems: list[AssayError] = []
+
+        async def one(channel: bytes) -> None:
+            try:
+                await self.redeem(channel)
+                done.append(channel)
+            except AssayError as error:
+                log.warning("channel %s: not redeemed yet: %s", channel.hex()[:16], error)
+                problems.append(error)
+
+        async with trio.open_nursery() as nursery:
+            for channel in channels:
+                nursery.start_soon(one, channel)
+        if problems and not done:
+            raise problems[0]
+        return [channel for channel in channels if channel in done]
+
+    async def redeem(self, channel: bytes) -> None:
+        """Redeem what is granted over a channel. Raises StateError where there is nothing to
+        redeem, InputError for no such channel, ChainError."""
         served = await self._served.find(channel)
         if served is None:
             raise InputError(f"no channel 0x{channel.hex()} is served here", "channel")
         await self._redeem(served)
-        return self._served.standing[channel]
 
     def due(self, channel: bytes, standing: Standing, worth: int | None) -> bool:
         """Whether what a channel grants is to be redeemed now. `worth`: the least in ether that
@@ -87,13 +110,15 @@ class Redeeming:
             channel, -inf
         ) + _EASE_SECONDS < trio.current_time()
 
-    async def _look(self, channel: bytes, standing: Standing, worth: int | None) -> None:
-        if self.due(channel, standing, worth):
-            served = await self._served.find(channel)
-            if served is not None:
-                await self._redeem(served)
-        elif self._now() > standing.expiry:
-            await self._end(channel)
+    async def _try(self, channel: bytes, act: Callable[[bytes], Awaitable[None]]) -> None:
+        """Do what is to be done for a channel; what fails is tried again after a while."""
+        try:
+            await act(channel)
+        except AssayError as error:
+            log.warning("channel %s: not redeemed yet: %s", channel.hex()[:16], error)
+            self._after[channel] = trio.current_time() + _AGAIN_SECONDS
+        finally:
+            self._busy.discard(channel)
 
     async def _redeem(self, served: Served) -> None:
         async with served.lock:
@@ -128,9 +153,19 @@ class Redeeming:
             log.debug("closing a channel: %s", error)
         await self._served.end(served)
 
-    async def _worth(self) -> int:
-        """So much ether granted is worth a transaction."""
-        fees = await self._services.chain.fees()
+    async def _worth(self) -> int | None:
+        """So much ether granted is worth a transaction; None where nobody asks, or the chain does
+        not say."""
+        if not any(
+            each.token == ETHER and each.granted > each.redeemed
+            for each in self._served.standing.values()
+        ):
+            return None
+        try:
+            fees = await self._services.chain.fees()
+        except ChainError as error:
+            log.info("what redeeming costs is not known now: %s", error)
+            return None
         return _WORTH * _REDEEM_GAS * (fees.base_fee + fees.tip)
 
     def _now(self) -> int:
