@@ -62,6 +62,8 @@ class Purchase:
     doing: str = ""
     problem: AssayError | None = None
     until: float = 0.0
+    #: Cuts off the row that is asked for once nobody has waited for it for long.
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     running: bool = False
     changed: trio.Event = field(default_factory=trio.Event)
     rows_of: dict[bytes, list[int]] = field(default_factory=dict)
@@ -170,6 +172,7 @@ class Purchases:
         returns after a moment, or once there is something to say. Raises what asking came to."""
         bought.budget = budget
         bought.until = trio.current_time() + _WAITED_FOR
+        bought.scope.deadline = bought.until + _WAITED_FOR
         if not bought.running and bought.problem is None and bought.open_rows:
             bought.running = True
             self._nursery.start_soon(self._run, bought)
@@ -217,9 +220,11 @@ class Purchases:
                 if paying is None or trio.current_time() > bought.until:
                     break
                 bought.tell("asking")
-                with trio.CancelScope() as scope:
-                    scope.deadline = bought.until + _WAITED_FOR
+                # Whoever waits moves the deadline: a row may wait its turn for minutes.
+                with trio.CancelScope(deadline=bought.until + _WAITED_FOR) as bought.scope:
                     await self._row(bought, paying, row)
+                if bought.scope.cancelled_caught:
+                    break
                 bought.tell("asking")
         except AssayError as error:
             bought.problem = error
