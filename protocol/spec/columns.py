@@ -99,7 +99,7 @@ def _digest(reader: Reader, value: object) -> bytes:
     if isinstance(value, str) and re.fullmatch("(0x)?[0-9a-f]{64}", value):
         return bytes.fromhex(value.removeprefix("0x"))
     given = "is missing" if value is None else f"is {shown(value)}"
-    reader.wrong("encoder.digest", f"{given}; 64 hex digits are needed, as assay encoder list says")
+    reader.wrong("encoder.digest", f"{given}; 64 hex digits are needed, as assay encoder show says")
     return b""
 
 
