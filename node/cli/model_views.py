@@ -42,7 +42,7 @@ def encoders(found: list[shapes.Encoder]) -> list[Part]:
         (
             e["name"],
             e["digest"][:16],
-            e["kind"],
+            e["kind"] or "nothing: add its package again",
             str(e["size"]),
             size(e["bytes"]),
             str(e["jobs"]),

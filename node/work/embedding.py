@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from node.data.rows import kept
-from node.encoders.package import Manifest, Wishes
+from node.encoders.package import Manifest, Wishes, manifest_of, name_of
 from node.store.blobs import BlobRef, Blobs
 from node.workers.progress import leave
 from protocol.errors import InputError
 from protocol.spec.encoder import Encoder
+from protocol.wire.blobs import BlobHasher
 from protocol.wire.codec import encode
 
 if TYPE_CHECKING:
@@ -84,24 +85,44 @@ class Encoders:
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
-    """A package that was read and stored: its title, and its blob."""
+class Given:
+    """A package that is to be added: the title that it has, and what its blob will be."""
 
     title: str
     ref: BlobRef
 
 
-def added(path: Path, packages: Path) -> Added:
-    """Store the package at `path`, once a confined process has read it. Raises InputError."""
+def given(path: Path) -> Given:
+    """What the package at `path` says it is; of its network nothing is read. Raises InputError."""
     try:
-        found = inspected(path)
-        with path.open("rb") as file:
-            ref = Blobs(packages).put(iter(lambda: file.read(_PIECE), b""))
+        return Given(manifest_of(path).title, BlobRef(*name_of(path)))
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}", "path") from error
-    # What is run later is what was stored: the file may have been changed meanwhile.
-    title = inspected(Blobs(packages).path(ref.digest)).manifest.title
-    return Added(title or found.manifest.title, ref)
+        raise _unreadable(path, error) from error
+
+
+def added(path: Path, ref: BlobRef, packages: Path) -> None:
+    """Store the package at `path`, and have a confined process read what was stored: that is what
+    is run later. Raises InputError; what is stored then is the caller's to remove."""
+    try:
+        with path.open("rb") as file:
+            Blobs(packages).put(_pieces(file, ref))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    inspected(Blobs(packages).path(ref.digest))
+
+
+def _pieces(file: BinaryIO, ref: BlobRef) -> Iterator[bytes]:
+    """A package piece by piece. Raises InputError at its end if it is another than `ref`."""
+    hasher = BlobHasher()
+    while piece := file.read(_PIECE):
+        hasher.update(piece)
+        yield piece
+    if (hasher.digest(), hasher.size) != (ref.digest, ref.size):
+        raise InputError(f"{file.name} was changed while it was read; add it again", "path")
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path} cannot be read: {error.strerror or error}", "path")
 
 
 def packaged(

@@ -12,7 +12,8 @@ from node.control.wire import Timestamp
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder of this home. Title, licence and source are its maker's words, unverified.
+    """An encoder of this home. Title, licence and source are its maker's words, unverified. In the
+    list, where its package is gone or damaged, what the package says is empty, or 0.
 
     digest: of its package, 64 hex digits, as specs and policies have it
     bytes: the package's size

@@ -34,30 +34,35 @@ class EncoderCalls:
         check_path(Path(path))
         services = self._here
         async with self._adding:
-            found = await in_worker(
-                services.compute, embedding.added, Path(path), services.home.blobs, aside=True
-            )
-            called = name or found.title
-            taken = {each.name: each for each in keeping.all_of(services.home)}.get(called)
-            if taken is not None and taken.digest != found.ref.digest.hex():
-                error = InputError(f"{called!r} is another encoder of this home", "name")
-                error.add_note("assay encoder add FILE --name NAME")
-                raise error
-            given = found.ref.digest, found.ref.size, called, origin or path
-            kept = await trio.to_thread.run_sync(keeping.keep, services.home, *given)
+            given = await in_worker(services.compute, embedding.given, Path(path), aside=True)
+            all_kept = await trio.to_thread.run_sync(keeping.all_of, services.home)
+            called = _called(given, name, all_kept)
+            held = services.blobs.holds(given.ref)
+            try:
+                stored = Path(path), given.ref, services.home.blobs
+                await in_worker(services.compute, embedding.added, *stored, aside=True)
+            except BaseException:
+                # A job may have fetched and noted it meanwhile: then it is that job's.
+                if not held and not keeping.known(services.home, given.ref.digest):
+                    services.blobs.delete(given.ref.digest)
+                raise
+            noted = given.ref.digest, given.ref.size, called, origin or path
+            kept = await trio.to_thread.run_sync(keeping.keep, services.home, *noted)
+            if kept.name != called:  # it was noted already
+                kept = await trio.to_thread.run_sync(keeping.rename, services.home, kept, called)
         return await self._shown(kept)
 
     async def encoder_list(self) -> tuple[r.Encoder, ...]:
         kept = await trio.to_thread.run_sync(keeping.all_of, self._here.home)
-        return tuple([await self._shown(each) for each in kept])
+        return tuple([await self._listed(each) for each in kept])
 
     async def encoder_show(self, encoder: str) -> r.EncoderDetail:
         kept = keeping.one_of(self._here.home, encoder)
+        shown = await self._shown(kept)
         found = await in_worker(
             self._here.compute, embedding.inspected, self._package(kept), aside=True
         )
         operators = tuple(f"{name} {count}" for name, count in found.operators)
-        shown = await self._shown(kept)
         toml = _toml(kept, found.manifest)
         return r.EncoderDetail(shown, found.weights, operators, found.walls, toml)
 
@@ -81,6 +86,13 @@ class EncoderCalls:
         )
         return Counter(each.digest.hex() for each in encoders if each is not None)
 
+    async def _listed(self, kept: Kept) -> r.Encoder:
+        """The same, of which nothing is told but the note where the package is gone or damaged."""
+        try:
+            return await self._shown(kept)
+        except InputError:
+            return self._encoder(kept, None)
+
     async def _shown(self, kept: Kept) -> r.Encoder:
         try:
             said = await trio.to_thread.run_sync(manifest_of, self._package(kept))
@@ -88,21 +100,38 @@ class EncoderCalls:
             raise InputError(
                 f"the package of {kept.name} is gone ({error.strerror}); add it again", "encoder"
             ) from error
+        return self._encoder(kept, said)
+
+    def _encoder(self, kept: Kept, said: Manifest | None) -> r.Encoder:
         return r.Encoder(
             digest=kept.digest,
             bytes=kept.bytes,
             name=kept.name,
-            title=said.title,
-            licence=said.licence,
-            source=said.source,
+            title=said.title if said else "",
+            licence=said.licence if said else "",
+            source=said.source if said else "",
             origin=kept.source,
-            kind=said.kind.value,
-            pooling=said.pooling.value,
-            size=said.size,
-            max_tokens=said.max_tokens,
+            kind=said.kind.value if said else "",
+            pooling=said.pooling.value if said else "",
+            size=said.size if said else 0,
+            max_tokens=said.max_tokens if said else 0,
             added=kept.added,
             jobs=self._jobs()[kept.digest],
         )
+
+
+def _called(given: embedding.Given, name: str | None, kept: tuple[Kept, ...]) -> str:
+    """What a package will be called. Raises InputError where another is called so."""
+    digest = given.ref.digest.hex()
+    known = next((each for each in kept if each.digest == digest), None)
+    if known is not None and name in (None, known.name):
+        return known.name
+    called = name or given.title
+    if any(each.name == called and each.digest != digest for each in kept):
+        error = InputError(f"{called!r} is another encoder of this home", "name")
+        error.add_note("assay encoder add FILE --name NAME")
+        raise error
+    return called
 
 
 def _toml(kept: Kept, said: Manifest) -> str:

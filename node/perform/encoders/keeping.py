@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -37,16 +37,16 @@ class Kept:
 
 def keep(home: Home, digest: bytes, size: int, name: str, source: str) -> Kept:
     """Note a package that is on the disk; what is noted already stays as it is."""
-    place = home.encoders / f"{digest.hex()}.json"
-    known = _read(place)
+    known = _read(home.encoders / f"{digest.hex()}.json")
     if known is not None:
         return known
-    made = Kept(digest.hex(), size, name, source, time.time())
     home.encoders.mkdir(mode=0o700, exist_ok=True)
-    # A path may be no Unicode: its bytes are surrogates, which json.loads takes back.
-    content = json.dumps(asdict(made), ensure_ascii=False).encode("utf-8", "surrogatepass")
-    write_private(place, content)
-    return made
+    return _write(home, Kept(digest.hex(), size, name, source, time.time()))
+
+
+def rename(home: Home, kept: Kept, name: str) -> Kept:
+    """Call an encoder that is noted by another name."""
+    return _write(home, replace(kept, name=name))
 
 
 def known(home: Home, digest: bytes) -> bool:
@@ -82,6 +82,13 @@ def one_of(home: Home, given: str) -> Kept:
 def drop(home: Home, kept: Kept) -> None:
     """Forget an encoder; its package is the caller's."""
     (home.encoders / f"{kept.digest}.json").unlink(missing_ok=True)
+
+
+def _write(home: Home, kept: Kept) -> Kept:
+    # A path may be no Unicode: its bytes are surrogates, which json.loads takes back.
+    content = json.dumps(asdict(kept), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    write_private(home.encoders / f"{kept.digest}.json", content)
+    return kept
 
 
 def _read(place: Path) -> Kept | None:
