@@ -1,7 +1,7 @@
 """What buyer and seller say to each other about one query, and how it is kept apart from others.
 
-Both are private messages, signed by their envelopes, so that garbage can be shown. Bytes of
-ciphertexts and circuits travel beside them, named by digest and size.
+Each is a word that its sender signs (protocol/sale/stream.py), so that garbage can be shown. Bytes
+of ciphertexts and circuits travel beside them, named by digest and size.
 """
 
 from __future__ import annotations

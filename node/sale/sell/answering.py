@@ -167,7 +167,7 @@ class Seller:
                 if later is not None:
                     return later
             happened = ReceiveSale(asked, self._now(), secrets.token_bytes(32))
-            part = PartRow(asked.query.digest, heard.part, heard.signed)
+            part = PartRow(asked.query.digest, heard.part)
             said = await self._served.step(served, happened, (part,) if heard.part else ())
             if said:
                 return await self._with_part(served, said[0].message)
@@ -182,7 +182,7 @@ class Seller:
                 return Later(0, False), b""
             if len(heard.part) > served.offer.layout.choices * _POINT_BYTES:
                 raise Malformed(f"choices of {len(heard.part)} bytes, longer than their offer's")
-            part = PartRow(chosen.choices.digest, heard.part, heard.signed)
+            part = PartRow(chosen.choices.digest, heard.part)
             happened = ReceiveSale(chosen, self._now())
             said = await self._served.step(served, happened, (part,) if heard.part else ())
             if said:

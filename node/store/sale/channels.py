@@ -32,7 +32,8 @@ class ChannelRow:
 
 @dataclass(frozen=True, slots=True)
 class PartRow:
-    """Bytes of a query, and the signed word that they came with."""
+    """Bytes of a query. `word`: of what a seller answered, as it signed it; empty otherwise. What
+    does not open is kept with it (docs/spec/sale.md)."""
 
     digest: bytes
     body: bytes

@@ -44,8 +44,8 @@ CREATE TABLE sale_channels (
     PRIMARY KEY (side, channel)
 ) STRICT;
 
--- Bytes that an open query rests on, until the next is taken. word: the signed word that came with
--- them; empty for what was made here.
+-- Bytes that an open query rests on, until the next is taken. word: of a seller's answer, the word
+-- that it signed; empty otherwise. An answer that does not open stays, with its word.
 CREATE TABLE sale_parts (
     side TEXT NOT NULL,
     channel BLOB NOT NULL,
