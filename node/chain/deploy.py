@@ -51,13 +51,6 @@ async def price_deployment(
     return Price(gas + gas * _MARGIN_PERCENT // 100, max_fee, tip)
 
 
-async def deploy_bounty(
-    client: ChainClient, signer: Signer, *, timeout: float = 120.0, price: Price | None = None
-) -> bytes:
-    """Deploy the bounty contract and wait for its block; its 20-byte address. See `deploy`."""
-    return await deploy(client, signer, "bounty", timeout=timeout, price=price)
-
-
 async def deploy(
     client: ChainClient,
     signer: Signer,

@@ -238,13 +238,3 @@ class Claims:
             return ClaimProof(account, tuple(claims), 0, 0, ())
         shown = self._merit_tree.proof(found)
         return ClaimProof(account, tuple(claims), found, self._merit[found].amount, shown)
-
-
-def prove_claim(
-    cohort: Cohort,
-    rounds: Sequence[tuple[int, Sequence[Leaf]]],
-    evidence: Evidence | None,
-    account: bytes,
-) -> ClaimProof:
-    """Everything that one account can claim; of many, `Claims` has them all."""
-    return Claims(cohort, rounds, evidence).of(account)

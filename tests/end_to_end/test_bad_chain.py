@@ -14,7 +14,7 @@ from kits.daemons.clouds import spec
 from kits.daemons.processes import CHAIN_ID, START_SECONDS, Chain, Daemon, run, until
 
 from node.chain.client import ChainClient
-from node.chain.deploy import deploy_bounty
+from node.chain.deploy import deploy
 from node.home.config import Config, save_config
 from node.home.keys import Keys
 
@@ -66,7 +66,7 @@ async def start(world: World, deployer: Keys) -> None:
     await until(world.chain.answers, START_SECONDS, "the chain answers")
     client = await ChainClient.open(world.chain.url, CHAIN_ID, None)
     try:
-        contract = await deploy_bounty(client, deployer)
+        contract = await deploy(client, deployer, "bounty")
     finally:
         client.close()
     for name, daemon in world.daemons.items():

@@ -188,4 +188,4 @@ class Listing:
         books = evidence.decode_evidence(self._node.blobs[state.evidence_digest])
         cohort = self._node.contexts[job].require_cohort()
         finished = None if state.settling else books
-        return evidence.prove_claim(cohort, numbered, finished, account)
+        return evidence.Claims(cohort, numbered, finished).of(account)

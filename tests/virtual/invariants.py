@@ -81,13 +81,13 @@ class Invariants:
             world.broke(requester, f"round {number} is committed, and its list is not known")
             return
         listed = lists.leaves(lists.decode_contributions(self._blob(digest)))
-        from protocol.books.evidence import prove_claim
+        from protocol.books.evidence import Claims
 
         paid = ledger.jobs[world.job].paid
         for account in {cohort.members[leaf.member].payout for leaf in listed}:
             if paid.get(account, 0) >> number & 1:
                 continue  # in the very chain block that holds the commitment again
-            proof = prove_claim(cohort, [(number, listed)], None, account)
+            proof = Claims(cohort, [(number, listed)], None).of(account)
             args = (world.job, account, *chain_effects.claim_args(proof))
             try:
                 ledger.apply(account, 0, now, "claim", args)

@@ -14,7 +14,7 @@ import trio
 
 from kits.chain.devnet import CHAIN_ID, ETHER, SIGNERS, Devnet, LocalSigner
 from node.chain.client import ChainClient
-from node.chain.deploy import deploy_bounty
+from node.chain.deploy import deploy
 from node.store.store import Store
 
 #: Every test ends: a loop that never settles is a failure, not a hang. Far more than a busy machine
@@ -51,11 +51,11 @@ def shared() -> Iterator[Devnet]:
 def contract(shared: Devnet) -> bytes:
     """The bounty contract on the shared devnet."""
 
-    async def deploy() -> bytes:
+    async def bounty() -> bytes:
         client = await ChainClient.open(shared.url, CHAIN_ID)
-        return await deploy_bounty(client, SIGNERS[9])
+        return await deploy(client, SIGNERS[9], "bounty")
 
-    return trio.run(deploy)
+    return trio.run(bounty)
 
 
 _fresh = itertools.count(10_001)

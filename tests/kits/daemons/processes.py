@@ -23,7 +23,7 @@ import trio
 from kits.daemons import forge
 from kits.paths import ROOT
 from node.chain.client import ChainClient
-from node.chain.deploy import deploy, deploy_bounty
+from node.chain.deploy import deploy
 from node.chain.events import ChainEvent
 from node.console.client import Client
 from node.console.failure import Failure
@@ -342,7 +342,7 @@ class Swarm:
         await until(self.chain.answers, START_SECONDS, "the chain answers")
         client = await ChainClient.open(self.chain.url, CHAIN_ID, None)
         try:
-            self.contract = await deploy_bounty(client, self._keys)
+            self.contract = await deploy(client, self._keys, "bounty")
             if self.sells:
                 self.channels = await deploy(client, self._keys, "channel")
         finally:

@@ -11,7 +11,7 @@ from kits.chain.fixtures import contract, limit, shared, signer, store
 from kits.chain.intents import opened
 
 from node.chain.client import ChainClient
-from node.chain.deploy import deploy_bounty
+from node.chain.deploy import deploy
 
 __all__ = ["contract", "opened", "shared", "signer", "store"]
 
@@ -46,6 +46,6 @@ async def client(shared: Devnet, contract: bytes) -> AsyncIterator[ChainClient]:
 async def bounty(devnet: Devnet) -> bytes:
     """The contract on the test's own devnet."""
     opened = await ChainClient.open(devnet.url, CHAIN_ID)
-    address = await deploy_bounty(opened, SIGNERS[9])
+    address = await deploy(opened, SIGNERS[9], "bounty")
     opened.close()
     return address

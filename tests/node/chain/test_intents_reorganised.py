@@ -15,7 +15,7 @@ from kits.chain.devnet import CHAIN_ID, SIGNERS, Devnet, LocalSigner, Proxy, res
 from kits.chain.intents import Opener, events, post, send_foreign, until_error
 
 from node.chain.client import ChainClient
-from node.chain.deploy import deploy_bounty
+from node.chain.deploy import deploy
 from node.chain.intents.intents import Intent, IntentOutcome
 from node.chain.intents.sequencer import IntentPolicy
 from node.store.store import Store
@@ -32,15 +32,15 @@ def shared() -> Iterator[Devnet]:
 def contract(shared: Devnet) -> bytes:
     """The bounty contract there."""
 
-    async def deploy() -> bytes:
+    async def bounty() -> bytes:
         client = await ChainClient.open(shared.url, CHAIN_ID)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(mine_on, shared)
-            address = await deploy_bounty(client, SIGNERS[9])
+            address = await deploy(client, SIGNERS[9], "bounty")
             nursery.cancel_scope.cancel()
         return address
 
-    return trio.run(deploy)
+    return trio.run(bounty)
 
 
 async def mine_on(devnet: Devnet) -> None:

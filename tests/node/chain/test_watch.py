@@ -27,7 +27,7 @@ from kits.chain.devnet import (
 from node.chain import watch
 from node.chain.client import ChainClient
 from node.chain.cursor import Cursor, load_cursor, save_cursor
-from node.chain.deploy import deploy_bounty
+from node.chain.deploy import deploy
 from node.chain.errors import BadReply
 from node.chain.events import ChainEvent, Posted
 from node.chain.watch import Batch, Watcher
@@ -303,7 +303,7 @@ async def test_a_chain_that_is_down_is_waited_for(store: Store) -> None:
     consumer = Consumer(store, 0)
     with Devnet(port=port) as devnet:
         client = await ChainClient.open(devnet.url, CHAIN_ID)
-        address = await deploy_bounty(client, SIGNERS[9])
+        address = await deploy(client, SIGNERS[9], "bounty")
         client = await ChainClient.open(devnet.url, CHAIN_ID, address)
         watcher = Watcher(client, await consumer.cursor(), consumer.take, interval=0.05)
         async with trio.open_nursery() as nursery:

@@ -17,7 +17,7 @@ from node.engine.sharing import Shared
 from node.perform.chain import claim_args, transact
 from node.store.blobs import BlobRef, Blobs
 from protocol.books import evidence
-from protocol.books.evidence import encode_evidence, payouts, prove_claim
+from protocol.books.evidence import Claims, encode_evidence, payouts
 from protocol.books.trees import IndexTree
 from protocol.machines import effects
 from protocol.machines.job import JobPhase
@@ -97,7 +97,7 @@ async def test_claims_for_all_read_the_books_once(
     assert sorted(home.completed) == list(range(len(accounts)))
     assert built["trees"] == len(ledger.rounds)
     for account in accounts:
-        proof = prove_claim(ledger.job.cohort, ledger.rounds, ledger.evidence, account)
+        proof = Claims(ledger.job.cohort, ledger.rounds, ledger.evidence).of(account)
         sent = home.sent[f"{ledger.job.id.hex()}/claim/{account.hex()}"]
         assert sent.args == (ledger.job.id, account, *claim_args(proof))
     assert home.claims._held == {}, "nothing stays in memory"

@@ -18,7 +18,6 @@ from protocol.books.evidence import (
     encode_payments,
     merit_tree,
     payouts,
-    prove_claim,
     split_claim,
 )
 from protocol.books.merit import MAX_WEIGHT
@@ -50,7 +49,7 @@ def test_every_claim_is_proved_under_the_chains_roots(books: Books) -> None:
     proved: Counter[int] = Counter()
     for account in accounts:
         member = next(i for i, m in enumerate(cohort.members) if m.payout == account)
-        claim = prove_claim(cohort, books.rounds, books.evidence, account)
+        claim = Claims(cohort, books.rounds, books.evidence).of(account)
         assert claim.account == account
         for part in claim.rounds:
             on_chain = books.chain.rounds[part.round]
@@ -73,7 +72,7 @@ def test_each_tree_is_built_once_for_everybodys_claims(
 ) -> None:
     cohort = books.job.cohort
     accounts = payouts(cohort, [listed for _, listed in books.rounds])
-    alone = [prove_claim(cohort, books.rounds, books.evidence, each) for each in accounts]
+    alone = [Claims(cohort, books.rounds, books.evidence).of(each) for each in accounts]
     built: Counter[type] = Counter()
     for kind in (IndexTree, SumTree):
         monkeypatch.setattr(
@@ -93,7 +92,7 @@ def test_the_merit_root_shows_the_whole_pot(books: Books) -> None:
 def test_nobody_proves_what_is_anothers(books: Books) -> None:
     cohort = books.job.cohort
     first, second = cohort.members[0].payout, cohort.members[1].payout
-    claim = prove_claim(cohort, books.rounds, books.evidence, first)
+    claim = Claims(cohort, books.rounds, books.evidence).of(first)
     for part in claim.rounds:
         on_chain = books.chain.rounds[part.round]
         leaf = contribution_leaf(second, part.block, part.roster_digest, part.contribution_digest)
@@ -109,21 +108,19 @@ def test_later_owners_claim_like_the_first() -> None:
     books = make_books(make_job(10, later=(5,), shuffle=True), [[0, 1], [0, 1, 2]])
     assert books.evidence.seeds == books.job.seeds
     account = books.job.cohort.members[12].payout
-    (part,) = prove_claim(books.job.cohort, books.rounds, books.evidence, account).rounds
+    (part,) = Claims(books.job.cohort, books.rounds, books.evidence).of(account).rounds
     assert (part.round, part.block) == (1, 2)
 
 
 def test_a_stranger_has_nothing_to_claim(books: Books) -> None:
-    claim = prove_claim(books.job.cohort, books.rounds, books.evidence, b"\xee" * 20)
+    claim = Claims(books.job.cohort, books.rounds, books.evidence).of(b"\xee" * 20)
     assert (claim.rounds, claim.merit, claim.merit_proof) == ((), 0, ())
 
 
 def test_without_evidence_no_merit_is_claimed(books: Books) -> None:
     account = books.job.cohort.members[0].payout
-    claim = prove_claim(books.job.cohort, books.rounds, None, account)
-    assert (
-        claim.rounds == prove_claim(books.job.cohort, books.rounds, books.evidence, account).rounds
-    )
+    claim = Claims(books.job.cohort, books.rounds, None).of(account)
+    assert claim.rounds == Claims(books.job.cohort, books.rounds, books.evidence).of(account).rounds
     assert (claim.merit, claim.merit_proof) == (0, ())
 
 
