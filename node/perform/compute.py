@@ -372,9 +372,10 @@ async def fit(
         if idle or terms.encoder is None:
             found = await in_worker(services.compute, tasks.fits, rows, terms, owner)
         else:  # it takes as long as the network does, and no round waits for it
-            place = services.home.datasets
-            given = rows, terms, owner
-            found = await run_followed(services.compute, place, tell, tasks.fits, *given)
+            place, fits = services.home.datasets, tasks.fits
+            found = await run_followed(
+                services.compute, place, tell, fits, rows, terms, owner, repeated=True
+            )
     except InputError as error:
         return Fit(str(error))
     return Fit("", found.rows, found.usable, found.why)

@@ -178,12 +178,14 @@ async def run_followed(
     tell: Callable[[str], None],
     function: Callable[[*Ts, Path], T],
     *args: *Ts,
+    repeated: bool = False,
 ) -> T:
     """`function(*args, place)` in a worker aside, which leaves lines at `place`
     (node.workers.progress). `tell` gets each that is there when it is looked at, and the last.
 
     The place is in `directory`, where what a crash leaves is cleared by the name's beginning
-    (node.store.blobs). Raises what `Compute.run` does.
+    (node.store.blobs). `repeated`: tried again where the worker is killed, as `in_worker` does.
+    Raises what `Compute.run` does.
     """
     file, name = tempfile.mkstemp(prefix=".new-", dir=directory)
     told = ""
@@ -206,7 +208,10 @@ async def run_followed(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(follow)
             try:
-                value = await compute.run_aside(function, *args, Path(name))
+                if repeated:
+                    value = await in_worker(compute, function, *args, Path(name), aside=True)
+                else:
+                    value = await compute.run_aside(function, *args, Path(name))
             except (AssayError, OSError) as error:
                 failed = error  # raised below: a nursery would put it into a group
             nursery.cancel_scope.cancel()
