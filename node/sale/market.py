@@ -76,6 +76,8 @@ class Market:
         self._turn = trio.Lock()
         self._visits = Visits(_ASK_AGAIN_SECONDS, _MAX_PEERS)
         self._told = Buckets(_TOLD_A_SECOND, _TOLD_AT_ONCE)
+        # A full table takes half a second to read: on one thread, not on all.
+        self._reading = trio.CapacityLimiter(1)
 
     async def load(self) -> None:
         """Read what is known; once, at the start."""
@@ -88,12 +90,7 @@ class Market:
         """Offers that stand, the newest last."""
         now = self._services.clock.ms()
         rows = await self._services.store.read(on_sale.catalogues)
-        found = []
-        for peer, body in rows:
-            word = decode(Signed, body, MAX_WORD_BYTES).statement.word
-            if isinstance(word, Catalogue):
-                found += [OnSale(peer, each) for each in word.offers if each.until > now]
-        return found
+        return await trio.to_thread.run_sync(_standing, rows, now, limiter=self._reading)
 
     async def find(self, given: str) -> OnSale:
         """An offer by its id or a prefix. Raises InputError: none, or several."""
@@ -263,7 +260,20 @@ class Market:
         )
         if not isinstance(heard.word, ToldOffers):
             raise ConversationError(peer, "it says nothing of offers")
-        page = decode(Page, heard.part, _MAX_PAGE_BYTES)
+        try:
+            found, bad = await trio.to_thread.run_sync(self._opened, heard.part)
+        except Malformed:
+            self._services.swarm.blame(peer, "a page of catalogues that is none")
+            raise
+        if bad:
+            # Once a page: an honest peer judged each of them by the same rules.
+            self._services.swarm.blame(peer, "a told catalogue that is none")
+        return heard.word.mark, found
+
+    def _opened(self, part: bytes) -> tuple[list[tuple[bytes, Catalogue, bytes]], int]:
+        """A page's catalogues, each with its seller and its signed bytes, and how many words are
+        none. Raises Malformed. Milliseconds: on a thread."""
+        page = decode(Page, part, _MAX_PAGE_BYTES)
         found = []
         for signed in page.words:
             try:
@@ -271,11 +281,10 @@ class Market:
                 if not isinstance(statement.word, Catalogue):
                     raise Malformed("no catalogue")
             except Malformed as error:
-                self._services.swarm.blame(peer, "a told catalogue that is none")
                 log.info("a catalogue that was told is dropped: %s", error)
                 continue
             found.append((statement.sender, statement.word, signed))
-        return heard.word.mark, found
+        return found, len(page.words) - len(found)
 
     async def _take(self, words: list[tuple[bytes, Catalogue, bytes]], bearer: bytes) -> int:
         """Keep what is new; how many were."""
@@ -309,6 +318,16 @@ class Market:
     @property
     def _me(self) -> bytes:
         return self._services.swarm.peer_id_bytes
+
+
+def _standing(rows: list[tuple[bytes, bytes]], now: int) -> list[OnSale]:
+    """Offers that stand, of stored words."""
+    found = []
+    for peer, body in rows:
+        word = decode(Signed, body, MAX_WORD_BYTES).statement.word
+        if isinstance(word, Catalogue):
+            found += [OnSale(peer, each) for each in word.offers if each.until > now]
+    return found
 
 
 def _nothing(_: Transaction) -> None:

@@ -91,11 +91,11 @@ class Sale:
 
     async def _answer(self, peer: str, data: bytes) -> bytes:
         """One request of the stream."""
-        heard = self._talk.read(peer, data)
+        heard = await self._talk.read(peer, data)
         if isinstance(heard.word, _OF_OFFERS):
             word, part = await self.market.answer(heard)
         elif isinstance(heard.word, _OF_BUYERS) and self._seller is not None:
             word, part = await self._seller.answer(heard)
         else:
             raise Malformed(f"{type(heard.word).__name__} is no question")
-        return self._talk.frame(word, part)
+        return await self._talk.frame(word, part)

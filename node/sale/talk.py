@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import trio
+
 from node.engine.services import Services
-from node.net.errors import Broken, ConversationError
+from node.net.errors import Broken
 from node.sale.ports import Channels
 from protocol.books.typed_data import Domain
 from protocol.errors import InputError, Malformed
@@ -64,8 +66,11 @@ class Talk:
         """Whether this node knows the contract that pays."""
         return self._channels.contract is not None
 
-    def frame(self, word: Word, part: bytes = b"") -> bytes:
-        """A signed word with its part."""
+    async def frame(self, word: Word, part: bytes = b"") -> bytes:
+        """A signed word with its part. On a thread: a part of megabytes takes milliseconds."""
+        return await trio.to_thread.run_sync(self._framed, word, part)
+
+    def _framed(self, word: Word, part: bytes) -> bytes:
         return encode(SaleFrame(self.signed(word), part))
 
     def signed(self, word: Word) -> bytes:
@@ -77,9 +82,12 @@ class Talk:
         """What somebody signed. Raises Malformed."""
         return read_word(self.domain, signed)
 
-    def read(self, peer: str, data: bytes) -> Heard:
+    async def read(self, peer: str, data: bytes) -> Heard:
         """A frame that `peer` itself said. Raises Malformed for what does not hold: the frame, the
-        signature, another sender, a part that its word does not name."""
+        signature, another sender, a part that its word does not name. On a thread, as `frame`."""
+        return await trio.to_thread.run_sync(self._read, peer, data)
+
+    def _read(self, peer: str, data: bytes) -> Heard:
         frame = decode(SaleFrame, data, MAX_SALE_FRAME_BYTES)
         statement = self.statement(frame.word)
         if identity.peer_id_text(statement.sender) != peer:
@@ -106,12 +114,10 @@ class Talk:
         for a reply that does not hold, which is counted against the peer."""
         name = identity.peer_id_text(peer)
         swarm = self._services.swarm
-        frame = self.frame(word, part)
+        frame = await self.frame(word, part)
         reply = await swarm.request(name, PROTOCOL, frame, timeout, MAX_SALE_FRAME_BYTES)
         try:
-            return self.read(name, reply)
-        except ConversationError:
-            raise
+            return await self.read(name, reply)
         except Malformed as error:
             swarm.blame(name, "a reply about a sale that is none")
             raise Broken(name, f"its reply does not hold: {error}") from error

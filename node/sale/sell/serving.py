@@ -79,14 +79,13 @@ class ServedChannels:
         #: All that are not over.
         self.standing: dict[bytes, Standing] = {}
         self._peers: set[bytes] = set()
+        self._reading = trio.CapacityLimiter(1)
 
     async def load(self) -> None:
         """Read which channels there are; once, at the start."""
-        for row in await self._services.store.read(
-            partial(stored.channels, side="seller", live=True)
-        ):
-            self._note(row.channel, self._opened(row))
-            self._peers.add(row.peer)
+        for served in await self._read(live=True):
+            self._note(served.row.channel, served.state)
+            self._peers.add(served.row.peer)
 
     def knows(self, peer: bytes) -> bool:
         """Whether a peer has a channel here."""
@@ -102,9 +101,7 @@ class ServedChannels:
             if row is None:
                 return None
             # Another call may have read it meanwhile: one state alone counts.
-            used = self._used.get(channel) or Served(
-                row, decode(Offer, row.offer_body, MAX_OFFER_BYTES), self._opened(row)
-            )
+            used = self._used.get(channel) or self._opened(row)
         self._used[channel] = used
         self._used.move_to_end(channel)
         self._forget()
@@ -120,12 +117,8 @@ class ServedChannels:
 
     async def all(self) -> list[Served]:
         """Every channel that was ever met here, the oldest first."""
-        rows = await self._services.store.read(partial(stored.channels, side="seller"))
-        return [
-            self._used.get(row.channel)
-            or Served(row, decode(Offer, row.offer_body, MAX_OFFER_BYTES), self._opened(row))
-            for row in rows
-        ]
+        # One that is in use may have gone on while the rows were read.
+        return [self._used.get(each.row.channel) or each for each in await self._read(live=False)]
 
     async def enter(self, row: ChannelRow, offer: Offer, state: SellerState) -> Served:
         """Store a channel that was met. `row` without its state."""
@@ -202,9 +195,17 @@ class ServedChannels:
             state.terms.expiry,
         )
 
-    def _opened(self, row: ChannelRow) -> SellerState:
+    async def _read(self, *, live: bool) -> list[Served]:
+        """Channels as they are stored. Thousands take a second to unseal: on a thread."""
+        rows = await self._services.store.read(partial(stored.channels, side="seller", live=live))
+        return await trio.to_thread.run_sync(
+            lambda: [self._opened(row) for row in rows], limiter=self._reading
+        )
+
+    def _opened(self, row: ChannelRow) -> Served:
         plain = self._sealer.unseal(_name(row.channel), row.state)
-        return decode(SellerState, plain, MAX_STATE_BYTES)
+        offer = decode(Offer, row.offer_body, MAX_OFFER_BYTES)
+        return Served(row, offer, decode(SellerState, plain, MAX_STATE_BYTES))
 
     def _forget(self) -> None:
         """Channels that nobody uses leave memory, the longest unused first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ import trio.testing
 from kits.books import CHAIN_ID, CONTRACT, Person
 
 from node.engine.clock import Clock
+from node.sale import market, talk
 from node.sale.market import Market
 from node.sale.talk import PROTOCOL, Talk
 from node.store.sale.on_sale import OfferRow
@@ -42,11 +44,13 @@ PEER = Person(2)
 
 
 class Node:
-    """A node's market; `page` is what its one peer tells, after any mark."""
+    """A node's market; `page` is what its one peer tells, after any mark; `part`, what it sends in
+    its place."""
 
     def __init__(self, store: Store) -> None:
         me = Person(1)
         self.page: list[bytes] = []
+        self.part: bytes | None = None
         self.blamed: list[str] = []
         swarm = SimpleNamespace(
             peer_id_bytes=me.peer,
@@ -74,7 +78,8 @@ class Node:
         asked = read_word(DOMAIN, frame.word).word
         assert isinstance(asked, AskOffers)
         told = ToldOffers(asked.mark + len(self.page))
-        return encode(SaleFrame(signed(PEER, told), encode(Page(tuple(self.page)))))
+        part = encode(Page(tuple(self.page))) if self.part is None else self.part
+        return encode(SaleFrame(signed(PEER, told), part))
 
     async def offers(self) -> list[bytes]:
         """The ids of what it knows to be on sale."""
@@ -145,3 +150,39 @@ async def test_an_own_word_that_is_cut_off_is_stored(node: Node) -> None:
     row = OfferRow(offer.digest, encode(offer), offer.spec_digest, b"sealed", 0)
     await cut_while_stored(node.store, partial(node.market.publish, row))
     assert await node.offers() == [offer.digest]
+
+
+async def test_a_page_costs_its_teller_once_however_many_of_its_words_are_bad(node: Node) -> None:
+    offer = made_offer()
+    good = signed(PEER, Catalogue(1, offer.until, (offer,)))
+    node.page = [b"x", good, signed(PEER, AskOffers(0)), good[:-1] + bytes([good[-1] ^ 1])]
+    await node.market._visit(peer_id_text(PEER.peer))
+    assert await node.offers() == [offer.digest]
+    # The first page had news; the second, the same again, had none.
+    assert node.blamed == ["a told catalogue that is none"] * 2
+    node.part = b"no page"
+    await node.market._visit(peer_id_text(PEER.peer))
+    assert node.blamed[2:] == ["a page of catalogues that is none"]
+
+
+async def test_what_takes_long_to_read_is_read_on_a_thread(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[threading.Thread] = []
+
+    def watched(function: Any) -> Any:
+        def call(*args: Any) -> Any:
+            seen.append(threading.current_thread())
+            return function(*args)
+
+        return call
+
+    for name in ("decode", "encode", "sign_word", "read_word"):
+        monkeypatch.setattr(talk, name, watched(getattr(talk, name)))
+    monkeypatch.setattr(market, "decode", watched(decode))
+    offer = made_offer()
+    node.page = [signed(PEER, Catalogue(1, offer.until, (offer,)))]
+    await node.market._visit(peer_id_text(PEER.peer))
+    assert await node.offers() == [offer.digest]
+    assert len(seen) > 8
+    assert threading.main_thread() not in seen

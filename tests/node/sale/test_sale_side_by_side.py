@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -83,7 +84,9 @@ class Sides:
         self.asked = 0
         self.chain = Chain()
         buyer, seller = self._services(bought), self._services(sold)
-        sealer = Sealer(SimpleNamespace(derive=lambda _: bytes(32)))  # type: ignore[arg-type]
+        self.sealer = sealer = Sealer(
+            SimpleNamespace(derive=lambda _: bytes(32))  # type: ignore[arg-type]
+        )
         chain: Any = self.chain
         paying = PayingChannels(buyer, chain, sealer, Talk(buyer, chain))
         served = ServedChannels(seller, sealer, Talk(seller, chain))
@@ -214,3 +217,25 @@ async def test_an_opening_that_is_stuck_holds_up_no_other_and_no_close(sides: Si
         await over(lambda: terms[1].channel in {p.row.channel for p in channels.all()})
         assert not channels.resumed.is_set()
         nursery.cancel_scope.cancel()
+
+
+async def test_all_channels_are_unsealed_on_a_thread_and_those_in_use_are_the_same(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sides.opened(3, 1)
+    served, unseal = sides.selling.served, sides.sealer.unseal
+    seen: list[threading.Thread] = []
+
+    def watched(name: str, sealed: bytes) -> bytes:
+        seen.append(threading.current_thread())
+        return unseal(name, sealed)
+
+    used = [served._used[channel] for channel in served.standing]
+    monkeypatch.setattr(sides.sealer, "unseal", watched)
+    assert [found is each for found, each in zip(await served.all(), used, strict=True)] == [
+        True
+    ] * 3
+    served._used.clear()
+    assert [each.state for each in await served.all()] == [each.state for each in used]
+    assert len(seen) == 6
+    assert threading.main_thread() not in seen
