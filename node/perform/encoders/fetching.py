@@ -31,7 +31,11 @@ _PAUSE = 2.0
 
 async def ready(services: Services, job: bytes, spec: JobSpec) -> str:
     """Have a job's encoder here, whole and looked at; why that cannot be, for the owner alone, or
-    nothing. Takes at most the time that the job leaves to enrol."""
+    nothing.
+
+    Fetching ends after the seconds that the job gives to enrol, counted from this look, and not
+    with the job's own time, which began earlier. Looking at what came takes what it takes.
+    """
     encoder = spec.encoder
     if encoder is None:
         return ""

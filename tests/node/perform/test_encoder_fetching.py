@@ -91,7 +91,7 @@ async def test_a_package_stays_where_its_process_was_ended(
 ) -> None:
     services, encoder = node(tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr(limits, "ENCODER_START_SECONDS", 0.001)
+        patched.setattr(limits, "ENCODER_START_SECONDS", 0)
         assert "could not be looked at" in await ready(services, encoder)
     assert held(services, encoder)
     assert not keeping.known(services.home, encoder.digest)
