@@ -40,7 +40,7 @@ from node.encoders.package import Manifest, unpack
 from node.encoders.picturing import pixels
 from node.encoders.tokenizing import TextReader
 from protocol import params
-from protocol.errors import AssayError, InputError
+from protocol.errors import InputError
 from protocol.spec.encoder import Encoder, EncoderKind, Pooling
 from protocol.wire.blobs import blob_digest
 from protocol.wire.codec import decode
@@ -122,6 +122,7 @@ def _row(
     """One row's answer. The row is alone in the batch, and no state is kept from row to row."""
     try:
         found = session.run([output], feed(cell))[0]
+        return VECTOR + _pooled(found, recipe).tobytes()
     except InputError as error:
         return REFUSED + bytes(msgpack.packb([str(error)]))
     except MemoryError:
@@ -130,10 +131,6 @@ def _row(
         # The runtime's errors are its own, and a row that the network cannot take is one of them.
         first = str(error).partition("\n")[0]
         return REFUSED + bytes(msgpack.packb([f"makes the network fail: {first:.300}"]))
-    try:
-        return VECTOR + _pooled(found, recipe).tobytes()
-    except InputError as error:
-        return REFUSED + bytes(msgpack.packb([str(error)]))
 
 
 def _pooled(found: Any, recipe: Encoder) -> NDArray[np.float32]:
@@ -228,7 +225,4 @@ def _answer(answers: int, kind: bytes, content: list[Any]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except AssayError:
-        sys.exit(1)
+    sys.exit(main(sys.argv[1:]))

@@ -46,7 +46,7 @@ def made(network: Path, tokenizer: Path | None, wishes: Wishes) -> Made:
     assumed: list[str] = []
     kind = wishes.kind or _kind(network, inputs, tokenizer)
     pooling = wishes.pooling or _pooling(outputs[0], assumed)
-    given = tokenizer.read_bytes() if tokenizer and _small(tokenizer) else b""
+    given = _bytes_of(tokenizer) if tokenizer else b""
     # What a kind has no use for stays as it was said: the manifest refuses it.
     parts: dict[str, Any] = {name: getattr(wishes, name) or 0 for name in _NUMBERS}
     parts |= {"mean": wishes.mean, "deviation": wishes.deviation}
@@ -158,8 +158,8 @@ def _either(wished: int | None, form: Form, place: int, name: str, what: str) ->
     return found[0]
 
 
-def _small(tokenizer: Path) -> bool:
+def _bytes_of(tokenizer: Path) -> bytes:
     if (size := tokenizer.stat().st_size) > limits.MAX_TOKENIZER_BYTES:
         most = limits.MAX_TOKENIZER_BYTES
         raise InputError(f"{tokenizer.name} has {size} bytes; at most {most} are read", "tokenizer")
-    return True
+    return tokenizer.read_bytes()

@@ -7,7 +7,6 @@ allowed, in a worker: a call takes as long as its rows do.
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import subprocess
@@ -207,7 +206,7 @@ class _Process:
 def _running(package: Path, rows: int) -> Iterator[_Process]:
     libraries.require()
     # All of a pipe's capacity is processor time at most: waiting is bounded by the other end.
-    seconds = math.ceil(limits.ENCODER_START_SECONDS + rows * limits.ENCODER_ROW_SECONDS)
+    seconds = limits.ENCODER_START_SECONDS + rows * limits.ENCODER_ROW_SECONDS
     with ExitStack() as stack:
         questions_end, questions = _pipe(stack)
         answers, answers_end = _pipe(stack)

@@ -96,13 +96,24 @@ def _of_bert(options: argparse.Namespace) -> bytes:
     pooled = _optional(folder / "1_Pooling" / "config.json")
     pooling = Pooling.CLS if pooled.get("pooling_mode_cls_token") else Pooling.MEAN
     most = min(options.max_tokens or reads, shape.positions, params.MAX_ENCODER_TOKENS)
-    given = {
-        "kind": EncoderKind.TEXT,
-        "pooling": options.pooling or pooling,
-        "size": shape.size,
-        "max_tokens": most,
-    }
-    return _packed(options, given, model, tokenizer)
+    manifest = Manifest(
+        title=options.title or folder.resolve().name,
+        licence=options.licence,
+        source=options.source,
+        kind=EncoderKind.TEXT,
+        pooling=options.pooling or pooling,
+        size=shape.size,
+        inputs=0,
+        max_tokens=most,
+        width=0,
+        height=0,
+        channels=0,
+        mean=(),
+        deviation=(),
+        model_bytes=len(model),
+        tokenizer_bytes=len(tokenizer),
+    )
+    return pack(manifest, model, tokenizer)
 
 
 def _of_onnx(options: argparse.Namespace) -> bytes:
@@ -125,21 +136,6 @@ def _of_onnx(options: argparse.Namespace) -> bytes:
     for each in found.assumed:
         print(f"assumed: {each}")
     return found.content
-
-
-def _packed(
-    options: argparse.Namespace, given: dict[str, Any], model: bytes, tokenizer: bytes
-) -> bytes:
-    none = {"inputs": 0, "max_tokens": 0, "width": 0, "height": 0, "channels": 0}
-    manifest = Manifest(
-        title=options.title or options.source_path.resolve().name,
-        licence=options.licence,
-        source=options.source,
-        model_bytes=len(model),
-        tokenizer_bytes=len(tokenizer),
-        **{**none, "mean": (), "deviation": (), **given},
-    )
-    return pack(manifest, model, tokenizer)
 
 
 def _json(path: Path) -> dict[str, Any]:
