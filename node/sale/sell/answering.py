@@ -207,19 +207,20 @@ class Seller:
         layout = served.offer.layout
         if len(heard.part) > layout.features * layout.key_bits // 4 + _HEADER_BYTES:
             raise Malformed(f"a query of {len(heard.part)} bytes, longer than its offer's")
-        wait = self._pace(served).take(0, trio.current_time())
-        if wait > 0:
+        pace = self._pace(served)
+        if not pace.allows(trio.current_time()):
+            wait = (1 - pace.level) / pace.rate
             return Later(min(600_000, int(wait * 1000) + 1), False), b""
-        self._pace(served).take(1, trio.current_time())
         return None
 
     def _pace(self, served: Served) -> Bucket:
         """A buyer's, of one offer: `batch` rows at once, then `minute` a minute."""
-        offer, buyer = served.offer, served.state.terms.buyer
-        full = float(offer.batch)
-        fresh = Bucket(offer.minute / 60, full, trio.current_time(), full)
-        key = buyer + served.row.offer
-        pace = self._paces.setdefault(key, fresh)
+        offer, key = served.offer, served.state.terms.buyer + served.row.offer
+        pace = self._paces.get(key)
+        if pace is None:
+            full = float(offer.batch)
+            pace = Bucket(offer.minute / 60, full, trio.current_time(), full)
+            self._paces[key] = pace
         self._paces.move_to_end(key)
         while len(self._paces) > _PACES:
             self._paces.popitem(last=False)

@@ -21,20 +21,27 @@ from node.engine.clock import Clock
 from node.sale.buy.paying import Paying, PayingChannels
 from node.sale.ports import ChannelState
 from node.sale.sealing import Sealer
+from node.sale.sell.answering import Seller
 from node.sale.sell.redeeming import Redeeming
 from node.sale.sell.serving import ServedChannels
-from node.sale.talk import Talk
+from node.sale.talk import Heard, Talk
 from node.store.sale import channels as stored
+from node.store.sale import on_sale
 from node.store.sale.channels import OpeningRow
+from node.store.sale.on_sale import OfferRow
 from node.store.store import Store
 from protocol.errors import ChainError, StateError
-from protocol.sale.vouchers import Terms, Voucher
+from protocol.sale.messages import Asked
+from protocol.sale.offers import Offer
+from protocol.sale.stream import Later, blob_of
+from protocol.sale.vouchers import NO_VOUCHER, Terms, Voucher
 from protocol.wire.codec import encode
 
 BUYER, SELLER = SIGNERS[2], SIGNERS[3]
 LIFE = Life(None, b"\x01" * 20, b"\x02" * 20)
 DAY = 86_400
 PATIENCE = 20.0
+OFFER = made_offer(LIFE, SELLER)
 
 
 class Chain:
@@ -97,15 +104,18 @@ class Sides:
         clock = Clock(wall=lambda: float(self.time))
         clock.settled.set()
         chain = SimpleNamespace(chain_id=CHAIN_ID, fees=self._fees)
-        return SimpleNamespace(store=store, clock=clock, chain=chain)
+        compute = SimpleNamespace(run=self._compute)
+        return SimpleNamespace(store=store, clock=clock, chain=chain, compute=compute)
+
+    async def _compute(self, *_: object) -> None:
+        raise StateError("no worker is here")
 
     async def _fees(self) -> Any:
         self.asked += 1
         raise ChainError("no fee is known")
 
-    async def opened(self, count: int, rows: int) -> list[Paying]:
+    async def opened(self, count: int, rows: int, offer: Offer = OFFER) -> list[Paying]:
         """Channels over which so many rows were bought."""
-        offer = made_offer(LIFE, SELLER)
         found = [await self.buying.opened(offer, 10 * PRICE) for _ in range(count)]
         for paying in found:
             await grant(LIFE, paying, self.selling, BUYER, rows)
@@ -190,10 +200,10 @@ async def test_a_close_that_is_stuck_holds_up_no_other(sides: Sides) -> None:
 
 
 async def test_an_opening_that_is_stuck_holds_up_no_other_and_no_close(sides: Sides) -> None:
-    offer, (old,) = made_offer(LIFE, SELLER), await sides.opened(1, 0)
+    (old,) = await sides.opened(1, 0)
     store = sides.buying.channels._services.store
     openings = [
-        OpeningRow(ident, encode(offer), PEER, 10 * PRICE, sides.time + 9 * DAY)
+        OpeningRow(ident, encode(OFFER), PEER, 10 * PRICE, sides.time + 9 * DAY)
         for ident in ("stuck", "good")
     ]
     for each in openings:
@@ -202,7 +212,7 @@ async def test_an_opening_that_is_stuck_holds_up_no_other_and_no_close(sides: Si
         Terms(
             BUYER.account,
             SELLER.account,
-            offer.token,
+            OFFER.token,
             each.expiry,
             each.ident.encode().ljust(32, b"."),
         )
@@ -239,3 +249,27 @@ async def test_all_channels_are_unsealed_on_a_thread_and_those_in_use_are_the_sa
     assert [each.state for each in await served.all()] == [each.state for each in used]
     assert len(seen) == 6
     assert threading.main_thread() not in seen
+
+
+async def test_all_channels_of_a_buyer_share_its_pace(sides: Sides) -> None:
+    offer = dataclasses.replace(OFFER, batch=2, minute=60)
+    channels = [paying.row.channel for paying in await sides.opened(3, 0, offer)]
+    served = sides.selling.served
+    model = sides.sealer.seal(f"model.{offer.digest.hex()}", b"weights")
+    row = OfferRow(offer.digest, encode(offer), offer.spec_digest, model, 0)
+    store = served._services.store
+    await store.run(partial(on_sale.save_offer, row=row))
+    said = []
+    async with trio.open_nursery() as nursery:
+        chain: Any = sides.chain
+        parts = served._services, chain, served._talk, sides.sealer, served
+        seller = Seller(*parts, nursery)
+        for channel in channels:
+            asked = Asked(channel, 0, blob_of(b"a query"), NO_VOUCHER)
+            word, _ = await seller.answer(Heard(PEER, asked, b"", b"a query"))
+            assert isinstance(word, Later)
+            said.append(word)
+    # Two are taken, and wait for a worker; the third comes again within a second, with its query.
+    assert [word.held for word in said] == [True, True, False]
+    assert 0 < said[2].milliseconds <= 1001
+    assert [served._used[channel].state.taken for channel in channels] == [1, 1, 0]
