@@ -293,9 +293,8 @@ def _inputs(table: Table, features: Sequence[Input], outside: Outside) -> _Made:
     for feature in features:
         if isinstance(feature, Encoder):
             made.encoder, made.cells = feature, cells_of(table, feature, outside)
-            rule = GapRule(feature.gaps, feature.missing)
             for column in made.cells.columns:
-                made.note(column.name, rule, column.gaps, column.wrong, column.allowed)
+                made.note(column.name, feature.rule, column.gaps, column.wrong, column.allowed)
             return made  # it stands alone
         if isinstance(feature, NumberFeature):
             values, gaps = _scaled(made, feature)

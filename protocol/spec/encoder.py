@@ -91,6 +91,11 @@ class Encoder(Part):
         """Numbers that a row becomes, as of every feature."""
         return self.size
 
+    @property
+    def rule(self) -> GapRule:
+        """What becomes of the gaps of each of its columns."""
+        return GapRule(self.gaps, self.missing)
+
     def _text_faults(self) -> Iterator[Fault]:
         if self.kind is EncoderKind.TEXT and not self.max_tokens:
             most = params.MAX_ENCODER_TOKENS
@@ -146,8 +151,7 @@ def column_rules(features: Sequence[Input], target: Target) -> Iterator[tuple[st
     """What becomes of the gaps of each column of a spec, by its name."""
     for feature in features:
         if isinstance(feature, Encoder):
-            rule = GapRule(feature.gaps, feature.missing)
-            yield from ((name, rule) for name in feature.columns)
+            yield from ((name, feature.rule) for name in feature.columns)
         else:
             yield feature.name, gap_rule(feature)
     yield target.name, gap_rule(target)

@@ -146,8 +146,7 @@ class Terms(Part):
     def feature_count(self) -> int:
         """Numbers of a row that a sealed model multiplies: its inputs, or what its map makes of
         them, and one more for a bias."""
-        random = self.model.map not in (FeatureMap.NONE, FeatureMap.ENCODER)
-        mapped = self.model.map_width if random else self.inputs
+        mapped = self.model.map_width if self.model.map.random else self.inputs
         return mapped + (self.model.bias > 0.0)
 
     @property

@@ -53,6 +53,11 @@ class FeatureMap(StrEnum):
     DENSE = "dense"
     ENCODER = "encoder"
 
+    @property
+    def random(self) -> bool:
+        """Whether the features are drawn at random: `map_width` of them, at `map_scale`."""
+        return self not in (FeatureMap.NONE, FeatureMap.ENCODER)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec(Part):
@@ -81,7 +86,7 @@ class ModelSpec(Part):
             yield Fault("hidden", f"is {self.hidden}; a {self.family} model has none")
 
     def _map_faults(self) -> Iterator[Fault]:
-        if self.map in (FeatureMap.NONE, FeatureMap.ENCODER):
+        if not self.map.random:
             without = "without a map" if self.map is FeatureMap.NONE else "with an encoder"
             if self.map_width:
                 yield Fault("map_width", f"is {self.map_width}; {without} it is 0")
@@ -99,7 +104,7 @@ class ModelSpec(Part):
 
     def open_faults(self) -> Iterator[Fault]:
         """Faults of an open model: settings that only a sealed model has."""
-        if self.map not in (FeatureMap.NONE, FeatureMap.ENCODER):
+        if self.map.random:
             yield Fault("map", f"is {self.map}; only an encoder makes features of open models")
         for name in ("center", "bias", "weight_limit"):
             if value := getattr(self, name):
