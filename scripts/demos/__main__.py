@@ -6,14 +6,11 @@ is named by the others, gets nothing, and accuracy is within a point of the same
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Final
 from unittest.mock import patch
 
-from node.console.failure import Failure
-from node.console.session import Session
 from node.demo import main as demo
 from node.demo import story
 from node.demo.outcome.report import Figures
@@ -23,6 +20,7 @@ from node.demo.swarm import processes, world
 from node.demo.swarm.processes import Child, Children
 from node.demo.swarm.user import User
 from node.demo.swarm.world import World
+from scripts.demos.playing import arguments, play
 from scripts.demos.without import accuracy
 
 HOSTILE: Final = "owner-2"
@@ -88,43 +86,24 @@ class _Judge:
 
 def main() -> int:
     """Play it; what it came to decides."""
-    parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--hostile", type=int, choices=(1,), required=True)
     parser.add_argument("--proof", choices=("norm",), required=True, help="what stops it")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--json", action="store_true")
     wanted = parser.parse_args()
-    judged = _Judge(wanted.seed, wanted.rounds)
-
-    session = Session(json=wanted.json)
-    play = story.play
+    judged, played = _Judge(wanted.seed, wanted.rounds), story.play
 
     def watched(plan: story.Plan, folder: Path, children: Children, screen: Screen) -> Figures:
-        figures = play(plan, folder, children, screen)
+        figures = played(plan, folder, children, screen)
         judged.look(folder)
         return figures
 
-    try:
-        with (
-            patch.object(world, "_up", _up),
-            patch.object(demo, "play", watched),
-            patch.object(demo, "judge", judged.poisoned),
-        ):
-            return demo.run(
-                session,
-                data="digits",
-                model="softmax",
-                seed=wanted.seed,
-                rounds=wanted.rounds,
-                out=wanted.out,
-                keep=False,
-                proof=True,
-            )
-    except Failure as failure:
-        session.complain(failure)
-        return failure.end
+    return play(
+        wanted,
+        patch.object(world, "_up", _up),
+        patch.object(demo, "play", watched),
+        patch.object(demo, "judge", judged.poisoned),
+        proof=True,
+    )
 
 
 if __name__ == "__main__":

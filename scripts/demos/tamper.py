@@ -7,7 +7,6 @@ Exit code 0 if each change shows, where it was made, and the chain keeps its rec
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import urllib.request
@@ -15,8 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
-from node.console.failure import Failure
-from node.console.session import Session
 from node.control.codes import Exit
 from node.demo import main as demo
 from node.demo import story
@@ -27,6 +24,7 @@ from node.demo.swarm.processes import Children
 from node.demo.swarm.user import User
 from node.demo.swarm.world import World
 from node.web import history
+from scripts.demos.playing import arguments, play
 
 #: The round that is changed, from one, and where its root begins in the calldata of `commit`: after
 #: the function's four bytes, the job and the round.
@@ -135,37 +133,21 @@ def _refusal(url: str, sent: Any, data: bytearray) -> str:
 
 def main() -> int:
     """Play it; what it came to decides."""
-    parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--tamper", action="store_true", required=True)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--json", action="store_true")
     wanted = parser.parse_args()
-    tamper, session, play = _Tamper(), Session(json=wanted.json), story.play
+    tamper, played = _Tamper(), story.play
 
     def watched(plan: story.Plan, folder: Path, children: Children, screen: Screen) -> Figures:
         tamper.screen = screen
-        return play(plan, folder, children, screen)
+        return played(plan, folder, children, screen)
 
-    try:
-        with (
-            patch.object(story, "_end", tamper.end),
-            patch.object(demo, "play", watched),
-            patch.object(demo, "judge", tamper.judge),
-        ):
-            return demo.run(
-                session,
-                data="digits",
-                model="softmax",
-                seed=wanted.seed,
-                rounds=wanted.rounds,
-                out=wanted.out,
-                keep=False,
-            )
-    except Failure as failure:
-        session.complain(failure)
-        return failure.end
+    return play(
+        wanted,
+        patch.object(story, "_end", tamper.end),
+        patch.object(demo, "play", watched),
+        patch.object(demo, "judge", tamper.judge),
+    )
 
 
 if __name__ == "__main__":
