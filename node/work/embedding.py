@@ -60,7 +60,7 @@ class Encoders:
                 return _zeros(len(cells), encoder.size)
             if directory is None:
                 return self._run(encoder, cells)
-            place = kept.folder(directory, digest) / f"{_name(encoder, cells)}.npy"
+            place = kept.folder(directory, digest) / f"{_name(encoder, cells)}.f32"
             found = kept.load(place, (len(cells), encoder.size))
             if found is None:
                 found = self._run(encoder, cells)

@@ -1,10 +1,12 @@
 """What an encoder made of a copy's cells, kept beside the copy, private, and gone with it.
 
-A file is whole or not there; what is damaged is made again.
+A file is the numbers' SHA-256, 32 bytes, and the numbers, row by row: little-endian floats of 32
+bits. It is whole or not there; what is damaged is made again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 #: Beside the copies of data sets: a folder for each copy of which something is kept.
 _KEPT: Final = "embeddings"
+_DIGEST_BYTES: Final = 32
 
 
 def folder(directory: Path, digest: bytes) -> Path:
@@ -43,22 +46,32 @@ def load(place: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
     """What is kept; None where nothing is, or what is there is damaged: it is made again."""
     import numpy as np
 
+    count = shape[0] * shape[1]
     try:
-        kept = np.load(place, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        with place.open("rb") as file:
+            # Of another length it is not read: nothing in the file says how much memory it takes.
+            if os.fstat(file.fileno()).st_size != _DIGEST_BYTES + 4 * count:
+                return None
+            digest = file.read(_DIGEST_BYTES)
+            kept = np.fromfile(file, "<f4", count)
+    except OSError:
         return None
-    return kept if kept.shape == shape and kept.dtype == np.float32 else None
+    if len(kept) != count or hashlib.sha256(kept.data).digest() != digest:
+        return None
+    return kept.reshape(shape)
 
 
 def save(place: Path, made: NDArray[np.float32]) -> None:
     """Whole or not at all, and for this user alone."""
     import numpy as np
 
+    numbers = np.ascontiguousarray(made, "<f4").reshape(-1).data
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=".new-", dir=place.parent)  # of mode 0600
     try:
         with os.fdopen(descriptor, "wb") as file:
-            np.save(file, made, allow_pickle=False)
+            file.write(hashlib.sha256(numbers).digest())
+            file.write(numbers)
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, place)

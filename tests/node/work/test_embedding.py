@@ -62,7 +62,7 @@ class Place:
         return tasks.Rows(copies, digest, "rows", encoders=made)
 
     def kept(self) -> list[Path]:
-        return sorted((self.folder / "datasets" / "embeddings").rglob("*.npy"))
+        return sorted((self.folder / "datasets" / "embeddings").rglob("*.f32"))
 
 
 def place(folder: Path, kind: EncoderKind = EncoderKind.TEXT, **changes: Any) -> Place:
@@ -162,6 +162,13 @@ def test_a_rows_features_depend_on_that_row_alone(tmp_path: Path) -> None:
     assert [row.tobytes() for row in x] == alone
 
 
+def flipped(content: bytes, at: int) -> bytes:
+    """One bit of one byte is another."""
+    changed = bytearray(content)
+    changed[at] ^= 1
+    return bytes(changed)
+
+
 def test_what_was_made_is_kept_privately_and_goes_with_the_copy(tmp_path: Path) -> None:
     here = place(tmp_path)
     rows, spec = here.rows(NOTES), encode_spec(job(here.encoder))
@@ -174,9 +181,12 @@ def test_what_was_made_is_kept_privately_and_goes_with_the_copy(tmp_path: Path) 
     tasks.noised_rows.cache_clear()
     gone = dataclasses.replace(rows, encoders=Encoders(tmp_path / "nowhere"))
     assert (tasks.noised_rows(spec, gone)[0] == first).all()
-    file.write_bytes(file.read_bytes()[:40])
-    tasks.noised_rows.cache_clear()
-    assert (tasks.noised_rows(spec, rows)[0] == first).all()
+    whole = file.read_bytes()
+    for damaged in (b"", whole[:40], whole + b"\0", *(flipped(whole, at) for at in (0, 33, -1))):
+        file.write_bytes(damaged)
+        tasks.noised_rows.cache_clear()
+        assert (tasks.noised_rows(spec, rows)[0] == first).all()
+        assert file.read_bytes() == whole
     kept.clear(rows.directory, [rows.digest])
     assert here.kept() == [file]
     kept.forget(rows.directory, rows.digest)
