@@ -91,24 +91,11 @@ def _read(
     to: str, amount: str, token: str | None, tokens: Tokens | None
 ) -> tuple[str, int, str | None]:
     """Receiver, amount and token, checked. Raises InputError, Failure."""
-    from protocol.addresses import ZERO_ADDRESS, parse_address, to_checksum
-    from protocol.amounts import UNITS
-    from protocol.tokens import NO_TOKENS
+    from node.console import asked
+    from protocol.addresses import parse_address, to_checksum
 
-    known = tokens or NO_TOKENS
     account = to_checksum(parse_address(to, "to"))
     if to != account:
         text = f"{to} carries no checksum: copy it from where capitals and small letters mix"
         raise Failure(Exit.USAGE, text, field="to")
-    named = known.unit_of(amount)
-    if token is not None:
-        address = known.address(token)
-    elif named is not None:
-        address = named.address
-    elif amount.endswith(tuple(f" {unit}" for unit in UNITS)):
-        address = ZERO_ADDRESS
-    else:
-        text = f"amount: is {amount!r:.60}; say of what, as '0.5 ether' or '2.5 USDC'"
-        raise Failure(Exit.USAGE, text, next_="assay token list", field="amount")
-    number = known.parse(amount, address, "amount")
-    return account, number, None if address == ZERO_ADDRESS else to_checksum(address)
+    return account, *asked.amount(tokens, amount, token, "amount")
