@@ -220,16 +220,15 @@ class Market:
                 raise Malformed(f"{type(heard.word).__name__} is no word about offers")
 
     async def run(self) -> None:
-        """Ask peers, new ones soon, and forget what has ended; until cancelled. A store that came
-        from a backup says what stands on sale anew."""
-        if self._talk.possible and self._table.entry(self._me) is None:
+        """Ask peers, new ones soon, and forget what has ended; until cancelled. A node that knows
+        the contract runs it; a store that came from a backup says what stands on sale anew."""
+        if self._table.entry(self._me) is None:
             await self._say_again()
         clear = trio.current_time()
         while True:
-            if self._talk.possible:
-                peer = self._visits.next(self._services.swarm.connected(), trio.current_time())
-                if peer is not None:
-                    await self._visit(peer)
+            peer = self._visits.next(self._services.swarm.connected(), trio.current_time())
+            if peer is not None:
+                await self._visit(peer)
             if trio.current_time() >= clear:
                 clear = trio.current_time() + _CLEAR_SECONDS
                 gone = self._table.expire(self._services.clock.ms())

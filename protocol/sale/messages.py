@@ -93,7 +93,8 @@ class Declined(Wire):
 FromBuyer: TypeAlias = Asked | Chosen | Paid
 FromSeller: TypeAlias = Replied | Receipt | Declined
 
-#: How long a message is: digests, a voucher, a reason.
+#: How long a message is at most, by its fields: digests, a voucher, a reason. The word around it is
+#: read up to MAX_WORD_BYTES (protocol/sale/stream.py).
 MAX_SALE_MESSAGE_BYTES = 1024
 
 __all__ = (

@@ -1,8 +1,8 @@
 """Offers: what a seller states of a model whose use it sells, and what follows from it.
 
-An offer is a signed record (protocol/wire/envelope.py signs it). Who reads one believes what it
-says of price and shape, since the seller is bound by it, and checks where the model came from on
-the chain. The accuracy is the requester's word: nobody can check it.
+An offer stands in its seller's signed catalogue (protocol/sale/catalogues.py). Who reads one
+believes what it says of price and shape, since the seller is bound by it, and checks where the
+model came from on the chain. The accuracy is the requester's word: nobody can check it.
 """
 
 from __future__ import annotations

@@ -87,15 +87,10 @@ class SellerState(Wire):
         given = self.serving is not None and self.serving.phase is Phase.ANSWERED
         return self.taken if given or not self.taken else self.taken - 1
 
-    @property
-    def unpaid(self) -> int:
-        """What given answers cost beyond the voucher: the price of one at most."""
-        return max(0, self.answered * self.price - self.voucher.amount)
 
-
-def opened(terms: Terms, deposit: int, price: int, mode: Mode, redeemed: int = 0) -> SellerState:
+def opened(terms: Terms, deposit: int, price: int, mode: Mode) -> SellerState:
     """The state of a channel that the chain has, for good."""
-    return SellerState(terms, deposit, price, mode, 0, None, NO_VOUCHER, redeemed, False, False)
+    return SellerState(terms, deposit, price, mode, 0, None, NO_VOUCHER, 0, False, False)
 
 
 def step(

@@ -216,7 +216,7 @@ class Buyer:
         log.warning(
             "channel %s: nothing more is asked: %s",
             paying.row.channel.hex()[:16],
-            paying.state.ended or "garbage",
+            paying.state.ended,
         )
 
 

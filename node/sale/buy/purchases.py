@@ -51,7 +51,6 @@ class Purchase:
     ident: str
     on: OnSale
     spec: bytes
-    file: str
     prepared: Prepared
     features: Path
     width: int
@@ -144,7 +143,7 @@ class Purchases:
         if width != on.offer.features * work.ROW_NUMBER_BYTES and count:
             features.unlink(missing_ok=True)
             raise PeerError("the offer's features are not those that its job's spec makes")
-        bought = Purchase(ident, on, spec, file, prepared, features, width, [None] * count)
+        bought = Purchase(ident, on, spec, prepared, features, width, [None] * count)
         await self._fill(bought)
         self._open[ident] = bought
         while len(self._open) > _KEPT:

@@ -6,7 +6,6 @@ The offer says what a buyer needs to ask; the model stays here, sealed in the st
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import trio
 
@@ -132,8 +131,3 @@ class Offering:
             raise error
         await self._market.withdraw(found[0])
         return found[0]
-
-    async def own(self) -> set[bytes]:
-        """The ids of this node's offers that stand."""
-        rows = await self._services.store.read(partial(on_sale.offers))
-        return {each.offer for each in rows if not each.withdrawn}

@@ -37,8 +37,8 @@ _KEPT: Final = 256
 
 @dataclass(slots=True)
 class Served:
-    """A channel in use. `done` is set while nothing is computed for it; `declined`: what the last
-    computation came to, where a query was refused."""
+    """A channel in use. `done`: set once what is computed for it is stored; None while nothing is.
+    `declined`: what the last computation came to, where a query was refused."""
 
     row: ChannelRow
     offer: Offer

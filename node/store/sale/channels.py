@@ -98,12 +98,6 @@ def channels(tx: Transaction, side: Side, *, live: bool = False) -> list[Channel
     return _channels(tx, "side = ? AND over <= ?", (side, 0 if live else 1))
 
 
-def count_channels(tx: Transaction, side: Side) -> int:
-    """How many channels of a side are not over."""
-    found = tx.execute("SELECT count(*) FROM sale_channels WHERE side = ? AND NOT over", (side,))
-    return int(found.fetchone()[0])
-
-
 def _channels(tx: Transaction, where: str, given: tuple[object, ...]) -> list[ChannelRow]:
     rows = tx.execute(
         "SELECT side, channel, offer, offer_body, peer, key, body, expiry, over"  # noqa: S608 - ours

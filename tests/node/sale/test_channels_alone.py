@@ -93,13 +93,13 @@ async def test_a_seller_redeems_and_a_buyer_takes_its_rest_back_by_themselves(
                 ChannelState(10 * PRICE, 10 * PRICE, False),
                 ChannelState(10 * PRICE, 0, True),
             ]
-            assert await bought.read(lambda tx: stored.count_channels(tx, "buyer")) == 0
+            assert await bought.read(lambda tx: stored.channels(tx, "buyer", live=True)) == []
             nursery.cancel_scope.cancel()
         async with seller_of(chain, SELLER, sold) as selling, trio.open_nursery() as nursery:
             nursery.start_soon(selling.redeeming.run)
             await over(lambda: not selling.served.standing)
             nursery.cancel_scope.cancel()
-        assert await sold.read(lambda tx: stored.count_channels(tx, "seller")) == 0
+        assert await sold.read(lambda tx: stored.channels(tx, "seller", live=True)) == []
 
 
 async def test_a_channel_that_the_chain_does_not_show_is_not_given_up(

@@ -84,7 +84,7 @@ class Node:
         features.write_bytes(row)
         prepared = Prepared(sha256(row).digest(), (2,), "line", 0, "", ())
         on = OnSale(SELLER.peer, offer)
-        return Purchase("a", on, b"", "new.csv", prepared, features, len(row), [None])
+        return Purchase("a", on, b"", prepared, features, len(row), [None])
 
     async def _compute(self, function: Any, *args: Any) -> Any:
         return await trio.to_thread.run_sync(function, *args)

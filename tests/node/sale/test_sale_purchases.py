@@ -56,7 +56,7 @@ class Buying:
         digests = b"".join(sha256(body).digest() for body in bodies)
         prepared = Prepared(digests, tuple(range(ROWS)), "row", 0, "", ())
         self.bought = Purchase(
-            "a", OnSale(PEER, offer), b"", "new.csv", prepared, features, WIDTH, [None] * ROWS
+            "a", OnSale(PEER, offer), b"", prepared, features, WIDTH, [None] * ROWS
         )
 
     async def _ask(self, paying: Paying, features: bytes | None) -> None:

@@ -234,7 +234,7 @@ class Sale(RuleBasedStateMachine):
         given = len(self.answers)
         assert self.sold.answered >= given
         assert given * PRICE - self.sold.voucher.amount <= PRICE
-        assert self.sold.unpaid <= PRICE
+        assert self.sold.answered * PRICE - self.sold.voucher.amount <= PRICE
         # The buyer grants what it has stored, and nothing besides.
         assert self.bought.voucher.amount <= len(self.results) * PRICE == self.bought.owed
         assert self.sold.voucher.amount <= self.bought.voucher.amount
