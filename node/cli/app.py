@@ -127,7 +127,9 @@ def build() -> App:
     app.command(selling.sales, group=work)
     app.command(selling.purchases, group=work)
     app.command(selling.redeem, group=work)
-    encoder = App(name="encoder", help="Networks that make features of texts.", group=work)
+    encoder = App(
+        name="encoder", help="Networks that make features of texts, images or numbers.", group=work
+    )
     encoder.command(encoders.encoder_add, name="add")
     encoder.command(encoders.encoder_list, name="list")
     encoder.command(encoders.encoder_show, name="show")

@@ -26,7 +26,7 @@ DETAIL: Final = r.EncoderDetail(
     ENCODER,
     22_713_216,
     ("MatMul 72", "Add 95"),
-    ("rlimits", "landlock", "seccomp"),
+    ("limits", "landlock", "seccomp"),
     '[encoder]\ndigest = "6e1d0c5b…"\n',
 )
 REMOVED: Final = r.EncoderRemoved(ENCODER.digest, ENCODER.name)
