@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 from kits.daemons import clouds
-from kits.daemons.jobs import add_data, ends, happened, paid_in_full, post, released_once, stored
+from kits.daemons.jobs import (
+    add_data,
+    ends,
+    happened,
+    paid_in_full,
+    post,
+    released_once,
+    stored,
+    waits_because,
+)
 from kits.daemons.processes import Daemon, Swarm, assay, environment, until
 
 from node.console.failure import Failure
@@ -55,9 +64,7 @@ async def test_a_job_goes_on_without_those_who_hold_back(swarm: Swarm, tmp_path:
     paused, leaver, lost, *_ = swarm.owners
     paused.call("pause")
     job = post(swarm, rounds=ROUNDS, owners=8, block=8, dropouts=2, ready=6, contribute=12)
-    await until(lambda: paused.call("jobs") != [], 60, "the job is known")
-    await until(lambda: paused.state(job) == "waiting", 60, "a paused node takes no job")
-    assert "paused" in paused.show(job)["summary"]["reason"]
+    await waits_because(paused, job, "paused")
     with pytest.raises(Failure, match="paused"):
         paused.call("job.consent", job=job, dataset="clouds")
     assert "resumed" in command(paused.home.path, "resume")

@@ -30,6 +30,7 @@ from kits.daemons.jobs import (
     secrets_of,
     stayed,
     stored,
+    waits_because,
 )
 from kits.daemons.processes import Daemon, Swarm, until
 
@@ -116,11 +117,8 @@ async def test_an_owner_whose_data_does_not_fit_stays_out_and_knows_why(
     swarm: Swarm, job: str
 ) -> None:
     """Its policy takes the job; had it enrolled, its block could never train."""
-    owner = swarm.owners[4]
-    await until(lambda: bool(owner.show(job)["summary"]["reason"]), 30, "it has looked")
-    summary = owner.show(job)["summary"]
-    assert summary["state"] == "waiting"
-    assert summary["reason"].startswith(f"outside: {UNFIT['outside'][1]}")
+    why = f"outside: {UNFIT['outside'][1]}"
+    assert (await waits_because(swarm.owners[4], job, why)).startswith(why)
 
 
 @pytest.mark.parametrize("name", UNFIT)

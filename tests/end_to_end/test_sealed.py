@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import trio
 from kits.daemons import sealed_clouds
-from kits.daemons.jobs import ends, holds, reaches
+from kits.daemons.jobs import ends, holds, reaches, waits_because
 from kits.daemons.processes import Daemon, Swarm, run, until
 from kits.daemons.sealed_clouds import charges, posted_spec, statistics_of, store_held
 from kits.daemons.stage import Stage, hold, kill, let_go
@@ -144,23 +144,9 @@ async def refused(story: Story) -> None:
     """Every owner that is up has said why it does not take the quiet job."""
     job, up = story.jobs["quiet"], story.swarm.owners[2:]
     for owner in up:
-        # Between being considered and waiting it says that it is being held against policies.
-        seen: dict[str, Any] = {}
-
-        def waits(owner: Daemon = owner, seen: dict[str, Any] = seen) -> bool:
-            seen.update(standing(owner, job))
-            return seen["state"] == "waiting"
-
-        await until(waits, 60, "it waits, and says why")
-        story.reasons[name(owner)] = seen["reason"]
+        story.reasons[name(owner)] = await waits_because(owner, job, "policy does not allow")
     told = await trio.to_thread.run_sync(run, "--home", str(up[0].home.path), "jobs")
     story.listed = told.stdout
-
-
-def standing(owner: Daemon, job: str) -> Any:
-    """A job as its owner sees it listed."""
-    rows = [row for row in owner.call("jobs") if row["job"] == job]
-    return rows[0] if rows else {"reason": "", "state": ""}
 
 
 def copy_of(home: Path, target: Path) -> None:

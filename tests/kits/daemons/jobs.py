@@ -123,6 +123,21 @@ async def reaches(daemon: Daemon, job: str, round_: int, phase: str, seconds: fl
     await until(there, seconds, f"{daemon.home.path.name} reaches {phase} of round {round_}")
 
 
+async def waits_because(owner: Daemon, job: str, words: str, seconds: float = 60) -> str:
+    """Wait until a job waits for consent, for a reason with these words; the whole reason. A job
+    waits before that too, for its owner's policies are still being asked."""
+    seen: dict[str, Any] = {}
+
+    def waits() -> bool:
+        listed = [each for each in owner.call("jobs") if each["job"] == job]
+        seen.update(listed[0] if listed else {"state": "unknown", "reason": ""})
+        return seen["state"] == "waiting" and words in seen["reason"]
+
+    name = owner.home.path.name
+    await until(waits, seconds, f"{name} waits, because {words!r}")
+    return str(seen["reason"])
+
+
 async def ends(swarm: Swarm, job: str, seconds: float) -> Any:
     """Wait until the job is over for its requester; what it then shows."""
     await until(
