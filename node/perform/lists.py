@@ -18,6 +18,7 @@ from node.work import apply as apply_tasks
 from node.work import secagg as secagg_tasks
 from node.work import tasks
 from node.workers.compute import in_worker
+from protocol.addresses import to_checksum
 from protocol.books import evidence, lists
 from protocol.books.enrolment import Cohort, block_members, build_cohort, cohort_order
 from protocol.errors import FatalError, Malformed
@@ -153,9 +154,21 @@ def _examine_cohort(
     elif me is not None:
         # A restored node: others seal their shares to a key that it no longer has.
         log.warning("job %s: this node's sealing key is not the enrolled one", context.job.hex())
+    if me is not None and _pays_others(cohort, me):
+        log.warning(
+            "job %s: payout account %s stands for another owner too: a round pays it once",
+            context.job.hex(),
+            to_checksum(cohort.members[me].payout),
+        )
     count = len(cohort.members)
     told = inputs.ExaminedCohort(services.clock.ms(), effect.digest, cohort.roots, count, mine)
     return told, cohort
+
+
+def _pays_others(cohort: Cohort, me: int) -> bool:
+    """Whether another member names this one's payout account."""
+    account = cohort.members[me].payout
+    return any(index != me and each.payout == account for index, each in enumerate(cohort.members))
 
 
 def _examine_roster(

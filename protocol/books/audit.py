@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from protocol.addresses import to_checksum
 from protocol.books.enrolment import Cohort, draw_blocks
-from protocol.books.evidence import Evidence, RoundRecord, merit_tree
+from protocol.books.evidence import Evidence, RoundRecord, merit_entries, merit_tree
 from protocol.books.lists import Leaf, examine_contributions
 from protocol.books.merit import merit_shares
 from protocol.books.remeasured import NOT_MEASURED, Remeasured, agree, wronged
@@ -175,8 +175,7 @@ def _audit_merit(
         )
     except FatalError as error:
         return Check("merit shares", False, str(error))
-    expected = [(cohort.members[m].payout, amount) for m, amount in enumerate(due) if amount]
-    if [(share.account, share.amount) for share in evidence.merit] != expected:
+    if evidence.merit != merit_entries(cohort, due):
         return Check("merit shares", False, "they are not what the evidence's weights give")
     return _compare("merit root", root.hash, books.merit_root)
 
@@ -242,13 +241,15 @@ def _audit_money(
     even, odd = out == books.escrowed, f"{found} found, {expected} expected"
     checks = [Check("money: claimed, returned and held", even, found if even else odd)]
     counts: Counter[bytes] = Counter()
+    contributions = 0
     for _, leaves in lists.values():
-        for leaf in leaves:
-            if leaf.member < len(cohort.members):
-                counts[cohort.members[leaf.member].payout] += 1
+        known = [leaf.member for leaf in leaves if leaf.member < len(cohort.members)]
+        contributions += len(known)
+        # A round pays an account once, however many members name it.
+        counts.update({cohort.members[member].payout for member in known})
     rate, pot = spec.payment.rate, spec.payment.merit
     merit = {share.account: share.amount for share in evidence.merit} if books.finished else {}
-    share = pot // counts.total() if counts and not books.finished else 0
+    share = pot // contributions if counts and not books.finished else 0
     for account in sorted({*counts, *merit, *books.claimed}):
         paid, count, extra = books.claimed.get(account, 0), counts[account], merit.get(account, 0)
         due = count * (rate + share) + extra

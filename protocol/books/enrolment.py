@@ -156,7 +156,11 @@ _ANY_KEY: Final = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 def build_cohort(spec: JobSpec, job: bytes, groups: Sequence[Sequence[Envelope]]) -> Cohort:
     """Verify whole groups. Raises Malformed: an enrolment that does not hold, a peer, account or
-    payout that stands twice (it would be paid once only), a wrong order, a wrong number."""
+    sealing key that stands twice, a wrong order, a wrong number.
+
+    A payout account may stand twice, because nobody asks it before it is named: were it to stand
+    once, whoever named another's first would keep that other out. A round pays it once.
+    """
     limits = spec.cohort
     total = sum(len(group) for group in groups)
     first = len(groups[0]) if groups else 0
@@ -176,7 +180,7 @@ def build_cohort(spec: JobSpec, job: bytes, groups: Sequence[Sequence[Envelope]]
                 f"{limits.blocks(len(group))[0]}; the job's have at most {limits.largest_block}"
             )
     members = tuple(read_enrolment(spec, job, each) for group in groups for each in group)
-    for name in ("peer", "account", "payout", "sealing_key"):
+    for name in ("peer", "account", "sealing_key"):
         if len({getattr(m, name) for m in members}) != len(members):
             raise Malformed(f"a {name} is enrolled twice")
     if limits.admission:

@@ -172,7 +172,6 @@ def close_books(
     by_member = [counts.get(member, 0) for member in range(len(cohort.members))]
     weights = () if worths is None else merit_weights(worths)
     merit = merit_shares(pot, by_member, weights or None, withheld)
-    shares = (MeritShare(cohort.members[m].payout, paid) for m, paid in enumerate(merit) if paid)
     return Evidence(
         job,
         spec_digest,
@@ -182,10 +181,21 @@ def close_books(
         tuple(kept.records),
         weights,
         withheld,
-        tuple(shares),
+        merit_entries(cohort, merit),
         kept.model_digest,
         kept.model_size,
     )
+
+
+def merit_entries(cohort: Cohort, shares: Sequence[int]) -> tuple[MeritShare, ...]:
+    """The merit tree's entries, of each member's share by index: one for each payout account that
+    has any, in the order of the cohort. What members that name one account have is added up,
+    because the contract pays an account's merit once."""
+    found: dict[bytes, int] = {}
+    for member, amount in zip(cohort.members, shares, strict=True):
+        if amount:
+            found[member.payout] = found.get(member.payout, 0) + amount
+    return tuple(MeritShare(account, amount) for account, amount in found.items())
 
 
 def merit_tree(evidence: Evidence) -> SumTree:
@@ -194,8 +204,8 @@ def merit_tree(evidence: Evidence) -> SumTree:
 
 
 def payouts(cohort: Cohort, lists: Sequence[Sequence[Leaf]]) -> tuple[bytes, ...]:
-    """Every account that has something to claim, in the order of the cohort."""
-    return tuple(cohort.members[member].payout for member in counts_of(lists))
+    """Every account that has something to claim, once each, in the order of the cohort."""
+    return tuple(dict.fromkeys(cohort.members[member].payout for member in counts_of(lists)))
 
 
 class Claims:

@@ -72,9 +72,8 @@ def enrol(turn: RequesterTurn, input_: inputs.ReceiveMessage, body: Enrol) -> No
         refuse(RefusalCode.FULL, f"{limits.max_owners} owners are enrolled, which is the most")
     elif limits.admission and member.account not in limits.admission:
         refuse(RefusalCode.NOT_ADMITTED, "the account is not on the job's admission list")
-    elif _holds(state, "account", member.account) or _holds(state, "payout", member.payout):
-        # The contract pays an account once a round: a second member could never be paid.
-        refuse(RefusalCode.CONFLICT, "the account or payout address is enrolled by another peer")
+    elif _holds(state, "account", member.account):
+        refuse(RefusalCode.CONFLICT, "the account is enrolled by another peer")
     elif _holds(state, "sealing_key", member.sealing_key):
         # No list of the cohort would hold with both.
         refuse(RefusalCode.CONFLICT, "the sealing key is enrolled by another peer")

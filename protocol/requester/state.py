@@ -133,7 +133,7 @@ class Enrolments(Table[EnrolmentRecord]):
     """In the order of their arrival."""
 
     item, most = EnrolmentRecord, params.MAX_COHORT
-    indexed = ("peer", "account", "payout", "sealing_key")
+    indexed = ("peer", "account", "sealing_key")
 
 
 class DeclinedRecords(Table[DeclinedRecord]):

@@ -264,6 +264,13 @@ def make_job(
     )
 
 
+def with_shared_payout(job: Job) -> Job:
+    """The job's last member names the first one's payout account."""
+    *others, last = job.cohort.members
+    members = (*others, dataclasses.replace(last, payout=others[0].payout))
+    return dataclasses.replace(job, cohort=dataclasses.replace(job.cohort, members=members))
+
+
 Lists = dict[int, tuple[bytes, tuple[Leaf, ...]]]
 
 
@@ -344,8 +351,9 @@ def make_books(
         job.id, job.spec_digest, payment.merit, state, job.cohort, rounds, worths, withheld
     )
     claimed: Counter[bytes] = Counter()
-    for leaf in (each for round_ in rounds for each in round_):
-        claimed[job.cohort.members[leaf.member].payout] += payment.rate
+    for round_ in rounds:
+        for account in {job.cohort.members[leaf.member].payout for leaf in round_}:
+            claimed[account] += payment.rate
     claimed.update({share.account: share.amount for share in evidence.merit})
     chain = ChainBooks(
         spec_digest=job.spec_digest,
@@ -361,3 +369,8 @@ def make_books(
         held=0,
     )
     return Books(job, evidence, lists, chain)
+
+
+def shared_books() -> Books:
+    """Three rounds of five owners, two of whom name one payout account; equal merit."""
+    return make_books(with_shared_payout(make_job(5)), [[0], [0], [0]])

@@ -16,6 +16,7 @@ from node.engine.clock import Clock
 from node.engine.engine import Machine, Wanted
 from node.perform import lists as performed
 from node.store.blobs import Blobs
+from protocol.addresses import to_checksum
 from protocol.books.enrolment import Cohort, block_members, build_cohort, cohort_order, draw_blocks
 from protocol.books.lists import encode_cohort, encode_roster, roster_entries
 from protocol.machines import inputs
@@ -175,3 +176,18 @@ async def test_a_list_of_an_earlier_opening_comes_too_late(node: Node) -> None:
     machine = owner(held_groups=0, held_cohort=b"")
     await node.look(machine, encode_cohort(others()), awaited=False)
     assert machine.context.cohort == held()
+
+
+async def test_an_owner_whose_account_another_names_takes_part_and_is_told(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec, mine = job().spec, job().people[0]
+    squatter = enrol(spec, job().id, Person(60), mine.payout)
+    group = cohort_order(spec, job().id, [*said(list(job().people[:9])), squatter])
+    told = await node.look(owner(held_groups=0, held_cohort=b""), encode_cohort([group]))
+    assert isinstance(told, inputs.ExaminedCohort)
+    assert told.mine
+    assert f"{to_checksum(mine.payout)} stands for another owner too" in caplog.text
+    caplog.clear()
+    await node.look(owner(), job().cohort_list)
+    assert "stands for another owner" not in caplog.text

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from kits.books import Books, Job, digest_of, make_books, make_job
+from kits.books import Books, Job, digest_of, make_books, make_job, shared_books
 
 from protocol.addresses import to_checksum
 from protocol.books.audit import ChainRound, Check, audit
@@ -332,3 +332,32 @@ def test_hostile_merit_is_a_fault_and_no_error(name: str) -> None:
     with pytest.raises(ValueError, match=r"account stands twice|at least 1"):
         merit_tree(evidence)
     assert "merit root" in faults(books)
+
+
+def test_two_members_of_one_payout_account_are_paid_once_a_round() -> None:
+    books = shared_books()
+    assert faults(books) == {}
+    account = books.job.cohort.members[0].payout
+    twice = books.job.spec.payment.rate
+    claimed = books.chain.claimed | {account: books.chain.claimed[account] + twice}
+    paid_twice = books.with_chain(claimed=claimed, withdrawn=books.chain.withdrawn - twice)
+    assert list(faults(paid_twice)) == [f"account {to_checksum(account)}"]
+    first, *rest = books.evidence.merit
+    less = dataclasses.replace(first, amount=first.amount // 2)
+    other = dataclasses.replace(rest[0], amount=rest[0].amount + first.amount // 2)
+    assert "merit shares" in faults(books.with_evidence(merit=(less, other, *rest[1:])))
+
+
+def test_equal_shares_are_of_all_contributions_where_two_name_one_payout_account() -> None:
+    books = shared_books()
+    rate, share = books.job.spec.payment.rate, books.job.spec.payment.merit // 15
+    accounts = {member.payout for member in books.job.cohort.members}
+    claimed = dict.fromkeys(accounts, 3 * (rate + share))
+    closed_so = books.with_chain(
+        final_model=b"",
+        evidence_digest=b"",
+        merit_root=b"",
+        claimed=claimed,
+        withdrawn=books.chain.escrowed - sum(claimed.values()),
+    )
+    assert faults(closed_so) == {}

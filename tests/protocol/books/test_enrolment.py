@@ -173,15 +173,14 @@ def test_a_list_has_as_many_as_the_job_takes(job: Job) -> None:
             build_cohort(job.spec, job.id, [ordered(job, crowd(count))])
 
 
-@pytest.mark.parametrize("name", ["peer", "account", "payout", "sealing_key"])
+@pytest.mark.parametrize("name", ["peer", "account", "sealing_key"])
 @pytest.mark.parametrize("later", [False, True], ids=["in one group", "in a later one"])
 def test_nobody_stands_in_a_list_twice(job: Job, name: str, later: bool) -> None:
     second = Double(6)
     for field in ("peer", "account"):
         if name == field:
             second.__dict__[f"_{field}_key"] = getattr(Person(1), f"_{field}_key")
-    paid = Person(1).payout if name == "payout" else second.payout
-    double = enrol(job.spec, job.id, second, paid)
+    double = enrol(job.spec, job.id, second)
     if name == "sealing_key":
         double = enrolled(job, second, sealing_key=Person(1).sealing_key)
     first = [enrolled(job, person) for person in crowd(5)]
@@ -189,6 +188,15 @@ def test_nobody_stands_in_a_list_twice(job: Job, name: str, later: bool) -> None
     groups = [first, [*others, double]] if later else [[*first, *others, double]]
     with pytest.raises(Malformed, match=f"a {name} is enrolled twice"):
         build_cohort(job.spec, job.id, [cohort_order(job.spec, job.id, g) for g in groups])
+
+
+def test_whoever_names_anothers_payout_account_keeps_nobody_out(job: Job) -> None:
+    """Nobody asks an account before it is named."""
+    squatter = enrol(job.spec, job.id, Person(9), Person(1).payout)
+    said = [squatter, *(enrolled(job, person) for person in crowd(5))]
+    cohort = build_cohort(job.spec, job.id, [cohort_order(job.spec, job.id, said)])
+    paid = [member.account for member in cohort.members if member.payout == Person(1).payout]
+    assert sorted(paid) == sorted([Person(1).account, Person(9).account])
 
 
 class Double(Person):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from kits.books import Books, digest_of, make_books, make_job
+from kits.books import Books, digest_of, make_books, make_job, shared_books
 
 from protocol import params
 from protocol.books.evidence import (
@@ -87,6 +87,23 @@ def test_each_tree_is_built_once_for_everybodys_claims(
 
 def test_the_merit_root_shows_the_whole_pot(books: Books) -> None:
     assert merit_tree(books.evidence).root.total == books.job.spec.payment.merit
+
+
+def test_two_members_of_one_payout_account_are_one_payee() -> None:
+    """A round pays it once, and its merit is one entry: the contract pays both once an account."""
+    books = shared_books()
+    cohort, evidence = books.job.cohort, books.evidence
+    account = cohort.members[0].payout
+    listed = [listed for _, listed in books.rounds]
+    assert payouts(cohort, listed) == tuple(m.payout for m in cohort.members[:4])
+    assert [share.account for share in evidence.merit] == [m.payout for m in cohort.members[:4]]
+    assert {share.account: share.amount for share in evidence.merit}[account] == 400
+    proof = Claims(cohort, books.rounds, evidence).of(account)
+    assert [each.round for each in proof.rounds] == [0, 0, 1, 1, 2, 2]
+    (claim,) = split_claim(proof)
+    assert [each.round for each in claim.rounds] == [0, 1, 2]
+    merit = Merit(account, claim.merit)
+    assert verify_sum(merit_tree(evidence).root, claim.merit_position, merit, claim.merit_proof)
 
 
 def test_nobody_proves_what_is_anothers(books: Books) -> None:

@@ -82,13 +82,14 @@ def test_a_peer_keeps_its_sealing_key(enrolling: RequesterKit) -> None:
     assert codes(wanted) == [RefusalCode.CONFLICT]
 
 
-def test_a_payout_enrols_once(enrolling: RequesterKit) -> None:
-    enrolling.enrol(0)
-    first, second = enrolling.job.people[:2]
-    taken = enrol(enrolling.job.spec, enrolling.job.id, second, first.payout)
-    wanted = enrolling.step(enrolling.message(taken))
-    assert codes(wanted) == [RefusalCode.CONFLICT]
-    assert len(enrolling.state.enrolments) == 1
+def test_whoever_names_anothers_payout_account_first_keeps_nobody_out(
+    enrolling: RequesterKit,
+) -> None:
+    first, squatter = enrolling.job.people[:2]
+    taken = enrol(enrolling.job.spec, enrolling.job.id, squatter, first.payout)
+    enrolling.step(enrolling.message(taken))
+    assert sent(enrolling.enrol(0)) == [Enrolled(envelope_digest(enrolling.enrolment(0)))]
+    assert [each.payout for each in enrolling.state.enrolments] == [first.payout] * 2
 
 
 def test_enrolment_closes_when_it_is_full(enrolling: RequesterKit) -> None:
