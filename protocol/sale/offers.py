@@ -96,14 +96,15 @@ class Offer(Wire):
 
 
 def warning(offer: Offer) -> str:
-    """What a seller is told before it offers: one line."""
-    answers, price = offer.layout.answers_to_copy, offer.copy_price
+    """What answers give away, as a seller is told before it offers: one line. What they cost,
+    `copy_price`, is shown beside it in the token's own unit."""
+    answers = offer.layout.answers_to_copy
     if offer.mode is Mode.SCORES:
         return (
-            f"scores copy a linear model: {answers} answers, {price} in the token's smallest unit, "
-            "are enough for whoever crafts its queries"
+            f"scores copy a linear model: {answers} answers are enough for whoever crafts its "
+            "queries"
         )
     return (
-        f"labels tell of the model's borders: {answers} answers, {price} in the token's smallest "
-        "unit, carry as many bits as its weights have; a useful copy takes fewer"
+        f"labels tell of the model's borders: {answers} answers carry as many bits as its weights, "
+        "and fewer make a useful copy"
     )

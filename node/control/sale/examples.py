@@ -25,7 +25,10 @@ OFFER: Final = r.SaleOffer(
     until=1_786_000_000.0,
     copy_answers=1056,
     copy_price=1056 * 10**13,
-    warning="labels tell of the model's borders: 1056 answers carry as many bits as its weights",
+    warning=(
+        "labels tell of the model's borders: 1056 answers carry as many bits as its weights, and "
+        "fewer make a useful copy"
+    ),
 )
 DETAIL: Final = r.SaleOfferDetail(
     offer=OFFER,

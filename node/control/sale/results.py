@@ -33,7 +33,7 @@ class SaleOffer:
     until: when the offer ends
     copy_answers: so many answers may give the model away
     copy_price: what these cost
-    warning: the same in words
+    warning: what answers give away, in words
     """
 
     offer: Digest

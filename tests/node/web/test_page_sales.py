@@ -108,6 +108,7 @@ async def test_what_is_offered_was_shown_before_and_counts_once(page: Site) -> N
     shown = await page.post("/sale/new", **TERMS)
     assert shown.status == 200
     assert "1056 answers carry as many bits" in shown.text
+    assert "1056 answers cost 0.01056 ether" in shown.text
     given = (ex.JOB, 10**13, None, False, 1000, 60, 30, 0.94)
     assert page.running.node.sold == [(*given, True)]
     found = re.search(r'name="mark" value="([\w-]+)"', shown.text)

@@ -64,8 +64,9 @@ def test_what_may_not_be_offered(changes: dict[str, Any], message: str) -> None:
     dataclasses.replace(OFFER, batch=MAX_OFFER_BATCH, minute=MAX_OFFER_MINUTE)
 
 
-def test_a_seller_is_told_what_a_copy_costs() -> None:
+def test_a_seller_is_told_what_answers_give_away() -> None:
     scores = dataclasses.replace(OFFER, mode=Mode.SCORES, unit=0.5)
     assert scores.copy_price == 231_000
-    assert "231 answers, 231000" in warning(scores)
-    assert "13860 answers, 13860000" in warning(OFFER)
+    assert str(scores.copy_price) not in warning(scores), "an amount without its unit"
+    assert "231 answers are enough" in warning(scores)
+    assert "13860 answers carry" in warning(OFFER)

@@ -207,12 +207,4 @@ def _left(o: shapes.SaleOffer) -> str:
 
 def _warning(o: shapes.SaleOffer, tokens: Tokens | None) -> str:
     cost = pay(o["copy_price"], o["token"], tokens)
-    if o["mode"] == "scores":
-        return (
-            f"scores copy a linear model: {o['copy_answers']} answers, {cost}, are enough for "
-            "whoever crafts its queries"
-        )
-    return (
-        f"labels tell of the model's borders: {o['copy_answers']} answers, {cost}, carry as many "
-        "bits as its weights have; a useful copy takes fewer"
-    )
+    return f"{o['warning']}; {o['copy_answers']} answers cost {cost}"
