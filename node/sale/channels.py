@@ -13,14 +13,13 @@ import trio
 from eth_hash.auto import keccak
 
 from node.chain.channels import calls, reading
-from node.chain.channels.calls import Held
+from node.chain.channels.calls import ChannelState
 from node.chain.errors import NoContract, OtherContract
 from node.chain.intents.intents import Intent
 from node.chain.tokens import calls as token_calls
 from node.chain.tokens import reading as token_reading
 from node.engine.services import Services
 from node.perform.chain import APPROVE, CHANNEL
-from node.sale.ports import ChannelState
 from protocol.addresses import to_checksum
 from protocol.errors import ChainError, InputError
 from protocol.sale.vouchers import Terms, Voucher
@@ -83,8 +82,7 @@ class ChainChannels:
 
     async def look(self, terms: Terms) -> ChannelState | None:
         """See node.sale.ports."""
-        found = await self._held(await self._require(), terms)
-        return None if found is None else ChannelState(found.deposit, found.redeemed, found.closed)
+        return await self._held(await self._require(), terms)
 
     async def redeem(self, terms: Terms, voucher: Voucher) -> None:
         """See node.sale.ports. Anybody may have redeemed as much before."""
@@ -120,7 +118,7 @@ class ChainChannels:
             self._checked = True
         return contract
 
-    async def _held(self, contract: bytes, terms: Terms) -> Held | None:
+    async def _held(self, contract: bytes, terms: Terms) -> ChannelState | None:
         services = self._services
         depth = services.config.finality
         return await reading.look(services.chain, contract, terms.channel, depth)
@@ -175,7 +173,7 @@ class ChainChannels:
         contract: bytes,
         terms: Terms,
         call: tuple[str, str, bytes],
-        done: Callable[[Held], bool],
+        done: Callable[[ChannelState], bool],
         word: str,
     ) -> None:
         """Make a call once, unless what it is for is so already; again, if it came to nothing

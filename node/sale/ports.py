@@ -5,19 +5,10 @@ A port, so that the runtimes' tests need no chain and the chain's side knows no 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from node.chain.channels.calls import ChannelState
 from protocol.sale.vouchers import Terms, Voucher
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelState:
-    """A channel at a final head. Amounts in the token's smallest unit."""
-
-    deposit: int
-    redeemed: int
-    closed: bool
 
 
 class Channels(Protocol):

@@ -13,11 +13,11 @@ from kits.chain.channels import side, voucher
 from kits.chain.devnet import SIGNERS
 from kits.daemons.processes import CHAIN_ID, until
 
+from node.chain.channels.calls import ChannelState
 from node.chain.client import ChainClient
 from node.chain.deploy import deploy
 from node.chain.intents.intents import Intents
 from node.chain.intents.sequencer import IntentPolicy
-from node.sale.ports import ChannelState
 from node.store.store import Store
 
 pytestmark = [pytest.mark.long, pytest.mark.waits(120)]

@@ -26,7 +26,7 @@ _OPEN, _REDEEM, _CLOSE, _CHANNELS = (bytes.fromhex(each) for each in SELECTORS.v
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ChannelState:
     """What the contract holds of a channel. Amounts in the token's smallest unit."""
 
     deposit: int
@@ -54,7 +54,7 @@ def question(channel: bytes) -> bytes:
     return _CHANNELS + _words(channel)
 
 
-def held(data: bytes) -> Held | None:
+def held(data: bytes) -> ChannelState | None:
     """What `channels` returned; None for a channel that was never opened. Raises Invalid."""
     if len(data) != 3 * WORD:
         raise Invalid(f"{len(data)} bytes where a channel has {3 * WORD}")
@@ -62,7 +62,7 @@ def held(data: bytes) -> Held | None:
     deposit, redeemed, closed = numbers
     if deposit > MAX_DEPOSIT or redeemed > deposit or closed > 1:
         raise Invalid(f"a channel of {deposit} of which {redeemed} are redeemed, closed {closed}")
-    return Held(deposit, redeemed, closed == 1) if deposit else None
+    return ChannelState(deposit, redeemed, closed == 1) if deposit else None
 
 
 def _named(terms: Terms, amount: int, signature: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contracts import interface
 from node.chain.channels import calls
-from node.chain.channels.calls import Held
+from node.chain.channels.calls import ChannelState
 from node.chain.client import ChainClient
 from node.chain.errors import BadReply, NoContract, OtherContract
 from node.chain.replies import Invalid
@@ -20,7 +20,9 @@ async def check_code(client: ChainClient, contract: bytes) -> None:
         raise OtherContract(client.url, contract)
 
 
-async def look(client: ChainClient, contract: bytes, channel: bytes, depth: int) -> Held | None:
+async def look(
+    client: ChainClient, contract: bytes, channel: bytes, depth: int
+) -> ChannelState | None:
     """A channel `depth` blocks below the head; None where it is not there. Raises ChainError, also
     where the chain node no longer holds that block's state."""
     head = await client.head()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contracts import interface
 from node.chain.channels import calls
-from node.chain.channels.calls import Held
+from node.chain.channels.calls import ChannelState
 from node.chain.replies import Invalid
 from protocol.sale.vouchers import MAX_DEPOSIT, Terms, Voucher
 
@@ -55,7 +55,7 @@ def test_calls_are_encoded_as_the_abi_has_them(terms: Terms, amount: int, signat
 def test_what_a_channel_holds_is_read(deposit: int, data: st.DataObject, closed: bool) -> None:
     redeemed = data.draw(st.integers(0, deposit))
     words = encode(["uint256", "uint256", "bool"], [deposit, redeemed, closed])
-    assert calls.held(words) == Held(deposit, redeemed, closed)
+    assert calls.held(words) == ChannelState(deposit, redeemed, closed)
 
 
 @pytest.mark.parametrize(

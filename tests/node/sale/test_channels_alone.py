@@ -16,10 +16,10 @@ from kits.chain.devnet import CHAIN_ID, SIGNERS, Devnet
 from kits.chain.sale_sides import PEER, PRICE, Life, buyer_of, grant, made_offer, seller_of
 from kits.paths import ROOT, TESTS
 
+from node.chain.channels.calls import ChannelState
 from node.chain.client import ChainClient
 from node.chain.deploy import deploy
 from node.home.home import Home
-from node.sale.ports import ChannelState
 from node.store.backup import snapshot
 from node.store.sale import channels as stored
 from node.store.store import Store

@@ -10,11 +10,11 @@ from kits.chain.channels import side, voucher
 from kits.chain.devnet import CHAIN_ID, ETHER, SIGNERS, Devnet, LocalSigner
 from kits.chain.purses import MINT, command, deploy_mock, read
 
+from node.chain.channels.calls import ChannelState
 from node.chain.client import ChainClient
 from node.chain.deploy import deploy
 from node.chain.intents.intents import Intent
 from node.chain.tokens.calls import approve
-from node.sale.ports import ChannelState
 from node.store.store import Store
 from protocol.errors import ChainError, InputError
 from protocol.sale.vouchers import Terms, Voucher

@@ -17,9 +17,9 @@ import trio.testing
 from kits.chain.devnet import CHAIN_ID, SIGNERS
 from kits.chain.sale_sides import PEER, PRICE, Buying, Life, Selling, grant, made_offer
 
+from node.chain.channels.calls import ChannelState
 from node.engine.clock import Clock
 from node.sale.buy.paying import Paying, PayingChannels
-from node.sale.ports import ChannelState
 from node.sale.sealing import Sealer
 from node.sale.sell.answering import Seller
 from node.sale.sell.redeeming import Redeeming
