@@ -12,6 +12,7 @@ from node.engine.services import Services
 from node.sale.buy.paying import Paying
 from node.sale.buy.purchases import Purchase
 from node.sale.market import OnSale
+from node.sale.naming import only
 from node.sale.provenance import provenance
 from node.sale.sale import Sale
 from node.sale.sell.offering import Terms
@@ -70,14 +71,15 @@ class SaleCalls:
     async def sale_redeem(self, channel: str | None) -> r.SaleChannels:
         standing = self._sale.served.standing
         if channel is not None:
-            wanted = [_one(channel, list(standing))]
+            served = ((key, key) for key in standing)
+            wanted = [only(channel, served, "channel", "served here", "assay sales")]
         else:
             wanted = [key for key, each in standing.items() if each.granted > each.redeemed]
         if not wanted:
             raise StateError("there is nothing to redeem")
         done = await self._sale.redeeming.redeem_all(wanted)
-        served = [await self._sale.served.find(key) for key in done]
-        return self._channels([self._served(each) for each in served if each is not None])
+        found = [await self._sale.served.find(key) for key in done]
+        return self._channels([self._served(each) for each in found if each is not None])
 
     # --- what is on sale ---------------------------------------------------------------------
 
@@ -256,14 +258,3 @@ def _buying(bought: Purchase) -> r.Buying:
         len(bought.open_rows),
         bought.spent,
     )
-
-
-def _one(given: str, keys: list[bytes]) -> bytes:
-    prefix = given.lower().removeprefix("0x")
-    found = [key for key in keys if key.hex().startswith(prefix)]
-    if len(found) != 1:
-        named = f"{len(found)} channels" if found else "no channel that is served here"
-        error = InputError(f"{named} with {given!r}", "channel")
-        error.add_note("assay sales")
-        raise error
-    return found[0]

@@ -20,6 +20,7 @@ from node.chain.tokens import calls as token_calls
 from node.chain.tokens import reading as token_reading
 from node.engine.services import Services
 from node.perform.chain import APPROVE, CHANNEL
+from node.sale.ports import no_contract
 from protocol.addresses import to_checksum
 from protocol.errors import ChainError, InputError
 from protocol.sale.vouchers import Terms, Voucher
@@ -32,11 +33,6 @@ _APPROVE_GAS: Final = 60_000
 
 #: How an intent ends that did nothing; its call may be made again, under another id.
 _CAME_TO_NOTHING: Final = ("failed", "superseded")
-
-_NO_CONTRACT: Final = (
-    "this home knows no channel contract, which pays for predictions: set chain.channel_contract "
-    "in config.toml to your network's, or put one on its chain with `assay deploy --channel`"
-)
 
 
 class ChainChannels:
@@ -104,7 +100,7 @@ class ChainChannels:
         """The contract, its code compared once. Raises InputError, ChainError."""
         contract = self.contract
         if contract is None:
-            raise InputError(_NO_CONTRACT, "chain.channel_contract")
+            raise no_contract()
         if not self._checked:
             chain = self._services.chain
             try:

@@ -19,6 +19,7 @@ from node.engine.services import Services
 from node.net.errors import ConversationError
 from node.net.guard import Buckets
 from node.net.rules.visits import Visits
+from node.sale.naming import only
 from node.sale.talk import Heard, Talk
 from node.store.sale import channels as stored
 from node.store.sale import on_sale
@@ -94,14 +95,8 @@ class Market:
 
     async def find(self, given: str) -> OnSale:
         """An offer by its id or a prefix. Raises InputError: none, or several."""
-        prefix = given.lower().removeprefix("0x")
-        found = [each for each in await self.known() if each.offer.digest.hex().startswith(prefix)]
-        if len(found) != 1:
-            named = f"{len(found)} offers begin" if found else "no offer that is known here begins"
-            error = InputError(f"{named} with {given!r}", "offer")
-            error.add_note("assay offers")
-            raise error
-        return found[0]
+        named = ((each.offer.digest, each) for each in await self.known())
+        return only(given, named, "offer", "known here", "assay offers")
 
     async def look_around(self) -> None:
         """Ask who is connected for what is new, at once and for a few seconds."""
@@ -134,10 +129,7 @@ class Market:
         """Store an offer of this node, then say all that it has on sale. Raises InputError where
         there are too many."""
         async with self._turn:
-            rows = await self._services.store.read(on_sale.offers)
-            standing = [each for each in rows if not each.withdrawn and each.offer != row.offer]
-            now = self._services.clock.ms()
-            live = [o for o in map(_offer, standing) if o.until > now]
+            live = await self._live(but=row.offer)
             if len(live) >= limits.MAX_OFFERS_OF_SELLER:
                 raise InputError(
                     f"{len(live)} offers stand; {limits.MAX_OFFERS_OF_SELLER} are allowed: "
@@ -149,19 +141,21 @@ class Market:
     async def withdraw(self, offer: bytes) -> None:
         """Take an offer of this node off sale."""
         async with self._turn:
-            rows = await self._services.store.read(on_sale.offers)
-            now = self._services.clock.ms()
-            left = [_offer(r) for r in rows if not r.withdrawn and r.offer != offer]
-            live = [o for o in left if o.until > now]
+            live = await self._live(but=offer)
             await self._say(live, partial(on_sale.withdraw_offer, offer=offer))
 
     async def _say_again(self) -> None:
         async with self._turn:
-            rows = await self._services.store.read(on_sale.offers)
-            now = self._services.clock.ms()
-            live = [o for o in (_offer(r) for r in rows if not r.withdrawn) if o.until > now]
+            live = await self._live()
             if live:
                 await self._say(live, partial(_nothing))
+
+    async def _live(self, but: bytes = b"") -> list[Offer]:
+        """This node's offers that stand; `but` one of them."""
+        rows = await self._services.store.read(on_sale.offers)
+        now = self._services.clock.ms()
+        kept = [_offer(row) for row in rows if not row.withdrawn and row.offer != but]
+        return [offer for offer in kept if offer.until > now]
 
     async def _say(self, offers: list[Offer], also: partial[None]) -> None:
         now = self._services.clock.ms()

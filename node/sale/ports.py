@@ -8,7 +8,18 @@ from __future__ import annotations
 from typing import Protocol
 
 from node.chain.channels.calls import ChannelState
+from protocol.errors import InputError
 from protocol.sale.vouchers import Terms, Voucher
+
+
+def no_contract() -> InputError:
+    """Why nothing can be sold or bought from here, and what to do."""
+    return InputError(
+        "this home knows no channel contract, which pays for predictions: set "
+        "chain.channel_contract in config.toml to your network's, or put one on its chain with "
+        "`assay deploy --channel`",
+        "chain.channel_contract",
+    )
 
 
 class Channels(Protocol):

@@ -12,9 +12,9 @@ import trio
 
 from node.engine.services import Services
 from node.net.errors import Broken
-from node.sale.ports import Channels
+from node.sale.ports import Channels, no_contract
 from protocol.books.typed_data import Domain
-from protocol.errors import InputError, Malformed
+from protocol.errors import Malformed
 from protocol.sale.messages import Asked, Chosen, Replied
 from protocol.sale.stream import (
     MAX_SALE_FRAME_BYTES,
@@ -54,11 +54,7 @@ class Talk:
         """Where this node's sales are paid. Raises InputError where no contract is set."""
         contract = self._channels.contract
         if contract is None:
-            raise InputError(
-                "this home knows no channel contract, which pays for predictions: set "
-                "chain.channel_contract in config.toml to your network's",
-                "channel_contract",
-            )
+            raise no_contract()
         return Domain(self._services.chain.chain_id, contract)
 
     @property

@@ -13,6 +13,7 @@ from node.engine.engine import Machine
 from node.engine.services import Services
 from node.perform.compute import key_name
 from node.sale.market import Market
+from node.sale.naming import only
 from node.sale.sealing import Sealer
 from node.sale.talk import Talk
 from node.store.blobs import BlobRef
@@ -120,14 +121,7 @@ class Offering:
     async def withdraw(self, given: str) -> bytes:
         """Take an offer of this node off sale: its id. Raises InputError."""
         rows = await self._services.store.read(on_sale.offers)
-        prefix = given.lower().removeprefix("0x")
-        found = [r.offer for r in rows if not r.withdrawn and r.offer.hex().startswith(prefix)]
-        if len(found) != 1:
-            named = f"{len(found)} offers of this home begin" if found else "no offer of this home"
-            error = InputError(
-                f"{named} with {given!r}" if found else f"{named} is {given!r}", "offer"
-            )
-            error.add_note("assay offers")
-            raise error
-        await self._market.withdraw(found[0])
-        return found[0]
+        standing = ((row.offer, row.offer) for row in rows if not row.withdrawn)
+        offer = only(given, standing, "offer", "of this home", "assay offers")
+        await self._market.withdraw(offer)
+        return offer

@@ -311,7 +311,7 @@ class FakeNode:
 
     def _on_sale(self, offer: str) -> None:
         if not sx.OFFER.offer.hex().startswith(offer.lower().removeprefix("0x")):
-            raise InputError(f"no offer that is known here begins with {offer!r}", "offer")
+            raise InputError(f"no offer known here begins with {offer!r}", "offer")
 
     async def jobs(self) -> tuple[j.JobSummary, ...]:
         return tuple(detail.summary for detail in self.jobs_known.values())
