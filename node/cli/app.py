@@ -21,7 +21,17 @@ from node.cli.commands import (
     swarm,
 )
 from node.cli.commands import datasets as inside
-from node.cli.commands.health import config, doctor, events, logs, metrics, notify, service, web
+from node.cli.commands.health import (
+    config,
+    doctor,
+    events,
+    logs,
+    metrics,
+    notify,
+    service,
+    traces,
+    web,
+)
 from node.cli.commands.money import earnings, send, token
 from node.cli.commands.requester import encoders, new, predict
 from node.cli.commands.sale import selling
@@ -65,6 +75,7 @@ def build() -> App:
     app.command(logs.logs, group=node)
     app.command(events.events, group=node)
     app.command(metrics.metrics, group=node)
+    app.command(traces.traces, group=node)
     app.command(notify.notify, group=node)
     tokens = App(name="token", help="ERC-20 tokens that are called by name here.", group=node)
     tokens.command(token.token_add, name="add")

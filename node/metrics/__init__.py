@@ -1,4 +1,4 @@
-"""`assay metrics`: what Prometheus asks for, a process of its own beside the daemon.
+"""`assay metrics` and `assay traces`: what Prometheus and OpenTelemetry are told, by own processes.
 
-It is a client of the control socket as every command is, and imports console/ and control/ alone.
+Each is a client of the control socket as every command is, and imports console/ and control/ alone.
 """

@@ -60,6 +60,7 @@ COMMANDS = [
     "config show",
     "completion",
     "metrics",
+    "traces",
     "notify",
     "service install",
     "service uninstall",

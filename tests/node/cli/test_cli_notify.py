@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import http.server
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,10 @@ import trio
 from kits.control.fake import serving
 from kits.paths import ROOT
 
-from node.cli.commands.health.notify import _Down, _Followed, _run
+from node.cli.commands.health.apprising import sender
+from node.cli.commands.health.notify import _Down, _tell
+from node.console.failure import Failure
+from node.console.following import Followed
 from node.console.notices import Notice, Noticed
 from node.console.session import Session
 from node.control import examples as ex
@@ -72,7 +77,7 @@ def test_words_of_others_cannot_be_an_option_or_a_second_line() -> None:
 
 
 def test_a_daemon_that_starts_anew_has_no_event_that_was_told() -> None:
-    followed = _Followed()
+    followed = Followed()
     followed.at(1.0, 50)
     assert followed.seq == 50
     followed.seq = 60
@@ -99,7 +104,8 @@ def test_a_silent_daemon_is_told_of_once(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_command_that_fails_is_said_and_ends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     notice = Notice("paid", None, "paid: $(reboot)")
     for command in (["/nowhere/x"], [sys.executable, "-c", "raise SystemExit(3)"]):
-        _run(command, [notice, notice], Session())
+        _tell(notice, command, None, Session())
+        _tell(notice, command, None, Session())
     said = capsys.readouterr().err
     assert said.count("No such file") == 2
     assert said.count("ended with 3") == 2
@@ -157,3 +163,84 @@ async def test_notify_without_a_command_says_what_to_type(assay: Any) -> None:
     ended = await assay("notify")
     assert ended.code == Exit.USAGE
     assert "notify-send" in ended.err
+
+
+class Receiver:
+    """A service of the user's that takes notices: apprise's own `json://`, on this machine."""
+
+    def __init__(self, status: int = 200) -> None:
+        self.told: list[dict[str, Any]] = []
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.told.append(json.loads(body))
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Nothing: what came is looked at."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"json://user:secret@127.0.0.1:{self.server.server_port}/"
+
+    def __enter__(self) -> Receiver:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+async def test_urls_of_apprise_are_told_with_and_without_a_command(tmp_path: Path) -> None:
+    home, file = Home(tmp_path / "home"), tmp_path / "urls"
+    init_home(home, Config())
+    with Receiver() as first, Receiver() as second:
+        file.write_text(f"# mine\n\n{second.url}\n")
+        async with serving(home.bind_path()) as running:
+            summary = dataclasses.replace(ex.DETAIL.summary, state="waiting")
+            running.node.jobs_known = {ex.JOB: dataclasses.replace(ex.DETAIL, summary=summary)}
+            running.node.state = dataclasses.replace(ex.STATUS, problems=())
+            arguments = ("--apprise", first.url, "--apprise-file", str(file))
+            with notifying(home, *arguments) as process:
+                assert process.stdout is not None
+                line = await trio.to_thread.run_sync(process.stdout.readline)
+        for receiver in (first, second):
+            (told,) = receiver.told
+            assert told["message"] == line.decode().strip()
+            assert told["title"] == "assay"
+
+
+def test_a_url_that_fails_is_said_without_its_password(capsys: pytest.CaptureFixture[str]) -> None:
+    notice = Notice("paid", None, "paid: $(reboot) <b>")
+    with Receiver(500) as receiver:
+        _tell(notice, (), sender([receiver.url], None), Session())
+        assert receiver.told[0]["message"] == notice.text
+    said = capsys.readouterr()
+    assert "apprise: not every URL took the notice" in said.err
+    assert "secret" not in said.err + said.out
+
+
+@pytest.mark.parametrize(
+    ("urls", "lines", "why"),
+    [
+        (["nowhere://user:secret@host"], None, "URL 1 of 1 (nowhere) is none that apprise knows"),
+        (["json://127.0.0.1", "secret"], None, "URL 2 of 2 (no address)"),
+        ([], "# nothing\n", "holds no URL"),
+    ],
+)
+def test_what_is_no_url_is_refused_without_its_password(
+    urls: list[str], lines: str | None, why: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "urls"
+    if lines is not None:
+        file.write_text(lines)
+    with pytest.raises(Failure) as raised:
+        sender(urls, None if lines is None else file)
+    assert why in str(raised.value)
+    assert "secret" not in str(raised.value)
+    assert raised.value.next
+    with pytest.raises(Failure, match="cannot be read: No such file"):
+        sender([], tmp_path / "nowhere")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -36,6 +37,8 @@ def metrics(
 
     if port is not None and socket is not None:
         raise Failure(Exit.USAGE, "is for a port, and a socket is given as well", field="port")
+    # A service manager's way to end it: a socket goes with it, as at Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     listener = on_socket(socket) if socket else on_loopback(4622 if port is None else port)
     place = str(socket or f"http://127.0.0.1:{listener.getsockname()[1]}/metrics")
 

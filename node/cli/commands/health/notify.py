@@ -1,4 +1,4 @@
-"""notify: run a command of the user's for what wants them."""
+"""notify: a command of the user's, or URLs that apprise knows, for what wants them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import Parameter
 
+from node.cli.commands.health.apprising import Sender, sender
 from node.cli.options import Here
 from node.console.failure import Failure
+from node.console.following import Followed
 from node.console.notices import Notice, Noticed
 from node.console.session import Session, write_json
 from node.control.codes import Exit
@@ -40,25 +43,37 @@ def notify(
             help="A program and its arguments; {} in one is the text, which else comes last.",
         ),
     ],
+    apprise: Annotated[
+        list[str] | None,
+        Parameter(
+            help="A URL that apprise knows: mail, phones, chats. May be given again.", negative=()
+        ),
+    ] = None,
+    apprise_file: Annotated[
+        Path | None,
+        Parameter(help="A file of such URLs, one a line: others read a command line, not a file."),
+    ] = None,
     session: Here,
 ) -> int:
-    """Run a command for what wants you: a job that waits for consent, pay, a job's end, trouble.
+    """Tell you what wants you: a job that waits for consent, pay, a job's end, trouble.
 
-    For instance: assay notify notify-send assay; or, for mail and phones, assay notify apprise -t
-    assay -b {} URL. The command runs without a shell; the notice is on
+    By a command of yours: assay notify notify-send assay; or by URLs that apprise knows:
+    assay notify --apprise ntfy://TOPIC. The command runs without a shell; the notice is on
     its standard input as JSON, and in ASSAY_NOTICE (its kind) and ASSAY_JOB. Ends by Ctrl-C.
     """
-    if not command:
+    sent = sender(apprise or (), apprise_file)
+    if not command and sent is None:
         raise Failure(
             Exit.USAGE,
             "no command is given",
             next_="assay notify notify-send assay",
             field="command",
         )
-    noticed, followed, down = Noticed(), _Followed(), _Down()
+    noticed, followed, down = Noticed(), Followed(), _Down()
 
     def tell(notices: Iterable[Notice]) -> None:
-        _run(command, notices, session)
+        for notice in notices:
+            _tell(notice, command, sent, session)
 
     with contextlib.suppress(KeyboardInterrupt):
         while True:
@@ -88,33 +103,15 @@ class _Down:
             yield Notice("down", None, f"the daemon does not answer: {why}")
 
 
-class _Followed:
-    """Where the stream of events was left, and of which start of the daemon."""
-
-    def __init__(self) -> None:
-        self._started: float | None = None
-        self.seq = 0
-
-    def at(self, started: float, newest: int) -> None:
-        """Events before the first connection are past; a daemon that started anew has none."""
-        if self._started is None:
-            self.seq = newest
-        elif started != self._started:
-            self.seq = 0
-        self._started = started
-
-
 def _follow(
     session: Session,
     noticed: Noticed,
-    followed: _Followed,
+    followed: Followed,
     down: _Down,
     tell: Callable[[Iterable[Notice]], None],
 ) -> None:
     """Until the daemon ends (Failure)."""
-    with session.connect() as asking:
-        newest = asking.call("events.subscribe", {"job": None, "since": None})["seq"]
-        followed.at(asking.call("status")["started_at"], newest)
+    followed.find(session)
     while True:
         with session.connect() as asking:
             down.answers()
@@ -127,7 +124,7 @@ def _follow(
 def _heard(
     session: Session,
     noticed: Noticed,
-    followed: _Followed,
+    followed: Followed,
     tell: Callable[[Iterable[Notice]], None],
     seconds: float,
     *,
@@ -136,35 +133,43 @@ def _heard(
     """Tell of the events of so many seconds, or of the `first` one alone; whether one came."""
     came = False
     with session.connect() as client, contextlib.suppress(TimeoutError):
-        for event in client.events(since=followed.seq, seconds=seconds):
-            followed.seq, came = event["seq"], True
+        for event in followed.read(client, seconds):
+            came = True
             tell(noticed.event(event))
             if first:
                 break
     return came
 
 
-def _run(command: Sequence[str], notices: Iterable[Notice], session: Session) -> None:
-    """Run the command once a notice. That it fails is said, and ends nothing."""
-    for notice in notices:
-        line = [part.replace("{}", notice.text) for part in command]
-        line += [] if any("{}" in part for part in command) else [notice.text]
-        try:
-            done = subprocess.run(
-                line,
-                input=json.dumps(asdict(notice)).encode(),
-                stdout=subprocess.DEVNULL,
-                timeout=_RUN_SECONDS,
-                env={**os.environ, "ASSAY_NOTICE": notice.kind, "ASSAY_JOB": notice.job or ""},
-                check=False,
-            )
-            said = f"ended with {done.returncode}" if done.returncode else ""
-        except (OSError, subprocess.TimeoutExpired) as error:
-            said = getattr(error, "strerror", None) or f"did not end within {_RUN_SECONDS:g} s"
-        if said:
-            sys.stderr.write(f"{command[0]}: {said}\n")
-        if session.json:
-            write_json(asdict(notice))
-        else:
-            sys.stdout.write(f"{notice.text}\n")
-            sys.stdout.flush()
+def _tell(notice: Notice, command: Sequence[str], sent: Sender | None, session: Session) -> None:
+    """Send one notice, by each way that was asked for. That one fails is said, and ends nothing."""
+    said = []
+    if command and (why := _run(command, notice)):
+        said.append(f"{command[0]}: {why}")
+    if sent is not None and (why := sent(notice)):
+        said.append(why)
+    for line in said:
+        sys.stderr.write(f"{line}\n")
+    if session.json:
+        write_json(asdict(notice))
+    else:
+        sys.stdout.write(f"{notice.text}\n")
+        sys.stdout.flush()
+
+
+def _run(command: Sequence[str], notice: Notice) -> str:
+    """Run the command for a notice; why that failed, or nothing."""
+    line = [part.replace("{}", notice.text) for part in command]
+    line += [] if any("{}" in part for part in command) else [notice.text]
+    try:
+        done = subprocess.run(
+            line,
+            input=json.dumps(asdict(notice)).encode(),
+            stdout=subprocess.DEVNULL,
+            timeout=_RUN_SECONDS,
+            env={**os.environ, "ASSAY_NOTICE": notice.kind, "ASSAY_JOB": notice.job or ""},
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return getattr(error, "strerror", None) or f"did not end within {_RUN_SECONDS:g} s"
+    return f"ended with {done.returncode}" if done.returncode else ""
