@@ -131,12 +131,38 @@ def embed(
     not allowed, RowRefused for the first cell that cannot be embedded, EncoderFailed. Where
     `refused` does not raise what it hears, such a cell's row is NaN, and the others go on.
     """
+    with started(package, recipe, len(cells)) as run:
+        return run.embed(cells, progress, refused)
+
+
+@contextmanager
+def started(package: Path, recipe: Encoder, rows: int) -> Iterator[Run]:
+    """A package that runs until the context ends, for `rows` rows at most in all: to start one
+    takes seconds. Raises InputError, EncoderFailed as `embed`."""
     manifest = manifest_of(package)
     if unfit := manifest.unfit(recipe):
         raise InputError(unfit, "encoder")
-    rows = np.full((len(cells), recipe.size), np.nan, dtype=np.float32)
-    with _running(package, rows=len(cells)) as process:
+    with _running(package, rows) as process:
         process.start(encode(recipe))
+        yield Run(process, recipe)
+
+
+class Run:
+    """A package that runs."""
+
+    def __init__(self, process: _Process, recipe: Encoder) -> None:
+        self._process = process
+        self._recipe = recipe
+
+    def embed(
+        self,
+        cells: Sequence[Cell],
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        refused: Callable[[RowRefused], None] = _raised,
+    ) -> NDArray[np.float32]:
+        """See `embed`. What raises may leave answers unread: nothing more is asked of this run."""
+        process, recipe = self._process, self._recipe
+        rows = np.full((len(cells), recipe.size), np.nan, dtype=np.float32)
         for batch in _batches(cells, recipe, refused):
             process.ask([packed for _, packed in batch])
             for index, _ in batch:
@@ -145,7 +171,7 @@ def embed(
                 except RowRefused as error:
                     refused(error)
             progress(batch[-1][0] + 1, len(cells))
-    return rows
+        return rows
 
 
 class _Process:

@@ -26,10 +26,9 @@ import numpy as np
 
 from node.data.matrix import table_matrix
 from node.data.readers import read_file
-from node.data.rows.encoded import no_encoder
 from node.work import sealed as sealed_tasks
 from node.work import tasks
-from node.work.embedding import Encoders
+from node.work.embedding import Encoders, opened
 from protocol import params
 from protocol.addresses import ZERO_ADDRESS
 from protocol.arith import kernels
@@ -97,8 +96,9 @@ class DryRun:
 def read_rows(path: Path, terms: Terms, encoders: Encoders | None = None) -> Rows:
     """A file's features and targets as the job has them. Raises InputError as readers and matrix
     do, and where mapped features would be too many numbers."""
-    embed = no_encoder if encoders is None else encoders.embed(None, b"")
-    x, y = table_matrix(read_file(path), terms.features, terms.target, terms.beyond, embed)
+    table = read_file(path)
+    with opened(encoders, table.rows) as embed:
+        x, y = table_matrix(table, terms.features, terms.target, terms.beyond, embed)
     if len(x) * terms.feature_count > params.MAX_MATRIX_CELLS:
         most = params.MAX_MATRIX_CELLS // terms.feature_count
         raise InputError(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from node.data.rows.encoded import Cell, Embed
-    from node.encoders.running import Found
+    from node.encoders.running import Found, Run
 
 
 #: Bytes of a package that are in memory at a time.
@@ -51,37 +52,68 @@ class Encoders:
             return True  # no home yet
         return Blobs(self.packages).size(encoder.digest) != encoder.package_bytes
 
-    def embed(self, directory: Path | None, digest: bytes) -> Embed:
-        """What makes features of cells. `directory` and `digest` name the copy that they are of;
-        None: nothing is kept. Raises InputError where the package is not here."""
+    def keeping(self, directory: Path, digest: bytes) -> Embed:
+        """What makes features of a copy's cells, once: `directory` and `digest` name the copy. It
+        raises InputError where the package is not here."""
 
         def made(encoder: Encoder, cells: Sequence[Cell]) -> NDArray[np.float32]:
             if self.idle:
                 return _zeros(len(cells), encoder.size)
-            if directory is None:
-                return self._run(encoder, cells)
             place = kept.folder(directory, digest) / f"{_name(encoder, cells)}.f32"
             found = kept.load(place, (len(cells), encoder.size))
             if found is None:
-                found = self._run(encoder, cells)
+                with self.opened(len(cells)) as embed:
+                    found = embed(encoder, cells)
                 kept.save(place, found)
             return found
 
         return made
 
-    def _run(self, encoder: Encoder, cells: Sequence[Cell]) -> NDArray[np.float32]:
-        from node.encoders.running import embed
+    @contextmanager
+    def opened(self, rows: int) -> Iterator[Embed]:
+        """What makes features of `rows` cells at most, in any number of parts: one encoder, started
+        with the first part, runs until the context ends. It raises InputError where the package is
+        not here."""
+        runs: dict[Encoder, Run] = {}
+        done = 0
+        with ExitStack() as stack:
+
+            def made(encoder: Encoder, cells: Sequence[Cell]) -> NDArray[np.float32]:
+                nonlocal done
+                if self.idle:
+                    return _zeros(len(cells), encoder.size)
+                run = runs.get(encoder)
+                if run is None:
+                    run = runs[encoder] = stack.enter_context(self._started(encoder, rows))
+                before, done = done, done + len(cells)
+
+                def progress(now: int, _: int) -> None:
+                    leave(self.told, f"embedding: {before + now:,} of {rows:,} rows")
+
+                # A row that the network can make nothing of is NaN here, and met as the job's rules
+                # say (node/data/matrix.py): no row decides about another.
+                return run.embed(cells, progress, lambda _: None)
+
+            yield made
+
+    def _started(self, encoder: Encoder, rows: int) -> AbstractContextManager[Run]:
+        from node.encoders.running import started
 
         if self.missing(encoder):
             raise absent(encoder)
-        path = Blobs(self.packages).path(encoder.digest)
+        return started(Blobs(self.packages).path(encoder.digest), encoder, rows)
 
-        def progress(done: int, total: int) -> None:
-            leave(self.told, f"embedding: {done:,} of {total:,} rows")
 
-        # A row that the network can make nothing of is NaN here, and met as the job's rules say
-        # (node/data/matrix.py): no row decides about another.
-        return embed(path, encoder, cells, progress, lambda _: None)
+@contextmanager
+def opened(encoders: Encoders | None, rows: int) -> Iterator[Embed]:
+    """`Encoders.opened`; None where no job with an encoder can come."""
+    if encoders is None:
+        from node.data.rows.encoded import no_encoder
+
+        yield no_encoder
+        return
+    with encoders.opened(rows) as embed:
+        yield embed
 
 
 @dataclass(frozen=True, slots=True)

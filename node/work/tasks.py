@@ -63,7 +63,7 @@ class Rows:
         given = self.directory, self.digest, self.name, terms, self.renames
         if terms.encoder is None or self.encoders is None:
             return by(*given)
-        return by(*given, embed=self.encoders.embed(self.directory, self.digest))
+        return by(*given, embed=self.encoders.keeping(self.directory, self.digest))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,8 @@ from typing import IO, TYPE_CHECKING, Final
 import numpy as np
 
 from node.data.matrix import input_rows
-from node.data.rows.encoded import no_encoder
 from node.work import tasks
-from node.work.embedding import Encoders
+from node.work.embedding import Encoders, opened
 from node.work.files.stored_model import StoredModel
 from protocol.arith.learning import models
 from protocol.arith.learning.models import Family
@@ -57,19 +56,19 @@ def predictions(
     import polars as pl
 
     terms = stored.terms
-    embed = no_encoder if encoders is None else encoders.embed(None, b"")
     step = max(1, min(_MOST_ROWS, _CELLS // max(terms.inputs, terms.feature_count)))
-    for start in range(0, table.rows, step):
-        part = table.part(start, start + step)
-        rows = input_rows(part, terms.features, terms.beyond, embed)
-        told: dict[str, object] = {table.unit: part.lines}
-        told |= _columns(stored, stored.scores(rows.features))
-        empty = [
-            pl.when(pl.Series(~rows.unused)).then(pl.col(name)).alias(name)
-            for name in told
-            if name != table.unit
-        ]
-        yield pl.DataFrame(told).with_columns(empty), int(rows.unused.sum()), rows.why
+    with opened(encoders, table.rows) as embed:
+        for start in range(0, table.rows, step):
+            part = table.part(start, start + step)
+            rows = input_rows(part, terms.features, terms.beyond, embed)
+            told: dict[str, object] = {table.unit: part.lines}
+            told |= _columns(stored, stored.scores(rows.features))
+            empty = [
+                pl.when(pl.Series(~rows.unused)).then(pl.col(name)).alias(name)
+                for name in told
+                if name != table.unit
+            ]
+            yield pl.DataFrame(told).with_columns(empty), int(rows.unused.sum()), rows.why
 
 
 def _columns(stored: StoredModel, scores: Floats) -> dict[str, object]:

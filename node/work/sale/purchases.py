@@ -84,13 +84,13 @@ def prepare(
         )
     digests, unused, why = [], 0, ""
     descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as written:
+    with os.fdopen(descriptor, "wb") as written, encoders.opened(table.rows) as embed:
         for start in range(0, table.rows, _STEP):
             rows = input_rows(
                 table.part(start, min(start + _STEP, table.rows)),
                 spec.features,
                 spec.beyond,
-                encoders.embed(None, b""),
+                embed,
             )
             features = features_of(spec, rows.features).astype("<f8")
             for row, bad in zip(features, rows.unused, strict=True):

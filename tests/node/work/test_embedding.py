@@ -13,14 +13,17 @@ import polars as pl
 import pytest
 from kits import encoders as small
 from kits.books import make_spec
+from polars.testing import assert_frame_equal
 
 from node.data.datasets import import_file
 from node.data.readers import read_file
 from node.data.rows import kept
 from node.data.view.fitting import fit_of
+from node.encoders import running
 from node.store.blobs import Blobs
 from node.work import tasks
 from node.work.embedding import Encoders
+from node.work.files import predictions as in_parts
 from node.work.files.predictions import predictions
 from node.work.files.stored_model import StoredModel
 from protocol.errors import FatalError, InputError
@@ -248,3 +251,38 @@ def test_predictions_of_an_open_and_a_sealed_model(tmp_path: Path) -> None:
         scores = x @ weights if sealed else x @ weights[:8].reshape(4, 2) + weights[8:]
         assert made[0] == ("low", "high")[int(scores[0].argmax())]
         assert made[4] == ("low", "high")[int(scores[4].argmax())]
+
+
+def test_a_file_in_parts_is_embedded_by_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To start an encoder takes seconds, and a large file is read a few thousand rows at a time."""
+    here = place(tmp_path)
+    (tmp_path / "new.csv").write_text(NOTES)
+    (tmp_path / "told").write_bytes(b"")
+    table = read_file(tmp_path / "new.csv")
+    spec = job(here.encoder)
+    weights = np.random.default_rng(1).normal(size=spec.parameter_count)
+    stored = StoredModel(terms_of(spec), weights, None)
+    [(whole, _, _)] = predictions(stored, table, here.encoders)
+    started = starts(monkeypatch)
+    monkeypatch.setattr(in_parts, "_MOST_ROWS", 2)
+    told = dataclasses.replace(here.encoders, told=tmp_path / "told")
+    parts = [frame for frame, _, _ in predictions(stored, table, told)]
+    assert [len(each) for each in parts] == [2, 2, 1]
+    assert_frame_equal(pl.concat(parts), whole)
+    assert len(started) == 1
+    assert (tmp_path / "told").read_text().strip() == "embedding: 3 of 5 rows"
+
+
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Grows by one with each encoder that is started."""
+    begun: list[object] = []
+    start = running.subprocess.Popen
+
+    def counted(*given: Any, **named: Any) -> Any:
+        begun.append(given)
+        return start(*given, **named)
+
+    monkeypatch.setattr(running.subprocess, "Popen", counted)
+    return begun

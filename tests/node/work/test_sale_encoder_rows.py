@@ -9,10 +9,12 @@ import pytest
 from kits import encoders as small
 
 from node.data.reading import Reading
+from node.encoders import running
 from node.encoders.running import embed
 from node.store.blobs import Blobs
 from node.work import tasks
 from node.work.embedding import Encoders
+from node.work.sale import purchases
 from node.work.sale.models import layout_of
 from node.work.sale.purchases import feature_count, prepare
 from protocol.errors import InputError
@@ -66,7 +68,9 @@ def open_spec(digest: bytes, size: int) -> JobSpec:
     )
 
 
-def test_an_open_models_rows_are_the_encoders_scaled_into_the_ball(tmp_path: Path) -> None:
+def test_an_open_models_rows_are_the_encoders_scaled_into_the_ball(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package, recipe = small.write(tmp_path, EncoderKind.NUMBERS)
     blobs = tmp_path / "blobs"
     blobs.mkdir()
@@ -90,3 +94,11 @@ def test_an_open_models_rows_are_the_encoders_scaled_into_the_ball(tmp_path: Pat
     assert np.array_equal(rows[:2], tasks.in_ball(raw.astype(np.float64)))
     assert np.abs(rows).max() <= 1.0
     assert np.abs(raw).max() > 1.0
+
+    # Its rows are made a few at a time, by one process.
+    monkeypatch.setattr(purchases, "_STEP", 1)
+    opened: list[int] = []
+    start = running.started
+    monkeypatch.setattr(running, "started", lambda *of: opened.append(of[2]) or start(*of))
+    assert prepare(*given, Encoders(blobs)) == made
+    assert opened == [3]
