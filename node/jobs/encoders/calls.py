@@ -97,9 +97,10 @@ class EncoderCalls:
         try:
             said = await trio.to_thread.run_sync(manifest_of, self._package(kept))
         except OSError as error:
-            raise InputError(
-                f"the package of {kept.name} is gone ({error.strerror}); add it again", "encoder"
-            ) from error
+            gone = f"the package of {kept.name} is gone ({error.strerror}); add it again"
+            raised = InputError(gone, "encoder")
+            raised.add_note(f"assay encoder add FILE, the package with the digest {kept.digest}")
+            raise raised from error
         return self._encoder(kept, said)
 
     def _encoder(self, kept: Kept, said: Manifest | None) -> r.Encoder:

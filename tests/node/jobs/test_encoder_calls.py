@@ -168,8 +168,11 @@ async def test_one_that_is_gone_is_named_and_the_others_are_listed(
     await calls.encoder_add(str(path), None, None)
     kept = await calls.encoder_add(str(other), None, None)
     services.blobs.delete(encoder.digest)
-    with pytest.raises(InputError, match=r"small numbers is gone .*; add it again"):
+    with pytest.raises(InputError, match=r"small numbers is gone .*; add it again") as caught:
         await calls.encoder_show("small numbers")
+    (next_,) = caught.value.__notes__
+    assert next_.startswith("assay encoder add FILE")
+    assert encoder.digest.hex() in next_
     gone, listed = await calls.encoder_list()
     assert (gone.name, gone.digest, gone.kind) == ("small numbers", encoder.digest.hex(), "")
     assert listed == kept
