@@ -175,7 +175,7 @@ def jobs(found: Sequence[shapes.JobSummary], tokens: Tokens | None = None) -> li
             pay(j["rate"], j["token"], tokens),
             brief_pot(j["merit"], j["merit_by"], j["token"], tokens),
             j["dataset"] or "-",
-            _reasons(j["reason"], _brief(j), *fit_of_rows(j["fits"])),
+            _reasons(j["reason"], "" if j["noisy"] else "no noise", *fit_of_rows(j["fits"])),
         )
         for j in found
     ]
@@ -201,11 +201,6 @@ def _moment(at: float) -> str:
 def _reasons(*parts: str) -> str:
     """Each reason once, in their order; without those that are empty."""
     return "; ".join(dict.fromkeys(part for part in parts if part))
-
-
-def _brief(job: shapes.JobSummary) -> str:
-    """What `no_noise` says, in two words."""
-    return no_noise(job).partition(":")[0].partition(",")[0]
 
 
 def job(d: shapes.JobDetail, tokens: Tokens | None = None) -> list[Part]:
