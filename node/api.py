@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from collections.abc import Mapping
@@ -32,7 +31,7 @@ from node.control.job_results import (
 from node.engine.engine import Machine
 from node.engine.services import Services
 from node.feeds.chain import ChainFollower
-from node.home.config import load_config, save_config
+from node.home import joining
 from node.jobs import standing
 from node.jobs.books import Books
 from node.jobs.cancelling import Cancelling
@@ -54,7 +53,7 @@ from node.store import catalogue
 from node.store.store import Transaction
 from node.version import VERSION
 from node.workers.memory import resident_bytes
-from protocol.addresses import to_checksum
+from protocol.addresses import parse_address, to_checksum
 from protocol.errors import InputError, StateError
 from protocol.machines import inputs
 from protocol.machines.job import OVER, JobPhase
@@ -168,18 +167,15 @@ class Api(CardCalls, EncoderCalls, HoldingCalls, MoneyCalls, SaleCalls):
             for p in self._services.swarm.peers()
         )
 
-    async def join(self, address: str) -> r.Joined:
-        await self._services.swarm.join(address)
-        await trio.to_thread.run_sync(self._remember, address)
+    async def join(self, address: str, channels: str | None) -> r.Joined:
+        services = self._services
+        contract = None if channels is None else parse_address(channels, "channels")
+        await trio.to_thread.run_sync(joining.check_channels, services.home, contract)
+        await services.swarm.join(address)
+        await trio.to_thread.run_sync(joining.remember, services.home, address, contract)
         peer = address.rpartition("/p2p/")[2]
-        return r.Joined(peer, address, len(self._services.swarm.connected()))
-
-    def _remember(self, address: str) -> None:
-        """Join again after a restart: the address goes into config.toml, once."""
-        config = load_config(self._services.home)
-        if address not in config.bootstrap:
-            bootstrap = (*config.bootstrap, address)
-            save_config(self._services.home, dataclasses.replace(config, bootstrap=bootstrap))
+        restart = contract is not None and services.config.channel_contract is None
+        return r.Joined(peer, address, len(services.swarm.connected()), restart)
 
     async def stop(self) -> r.Stopping:
         self._stop.set()

@@ -72,9 +72,9 @@ class Calls(ABC):
         found: list[Peer] = self.call("peers", {})
         return found
 
-    def join(self, address: str) -> Joined:
+    def join(self, address: str, *, channels: str | None = None) -> Joined:
         """Dial a peer now, and again after each restart."""
-        found: Joined = self.call("join", {"address": address})
+        found: Joined = self.call("join", {"address": address, "channels": channels})
         return found
 
     def stop(self) -> Stopping:

@@ -72,9 +72,9 @@ class TrioCalls(ABC):
         found: list[Peer] = await self.call("peers", {})
         return found
 
-    async def join(self, address: str) -> Joined:
+    async def join(self, address: str, *, channels: str | None = None) -> Joined:
         """Dial a peer now, and again after each restart."""
-        found: Joined = await self.call("join", {"address": address})
+        found: Joined = await self.call("join", {"address": address, "channels": channels})
         return found
 
     async def stop(self) -> Stopping:

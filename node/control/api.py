@@ -48,10 +48,12 @@ class NodeApi(SaleApi, Protocol):
     async def peers(self) -> tuple[Peer, ...]:
         """Connected peers."""
 
-    async def join(self, address: str) -> Joined:
-        """Dial a multiaddr that ends in /p2p/ID, and remember it.
+    async def join(self, address: str, channels: str | None) -> Joined:
+        """Dial a multiaddr that ends in /p2p/ID, and remember it; and `channels`, the network's
+        channel contract, where this home knows none.
 
-        Raises InputError (no multiaddr), PeerError (nobody answers, or somebody else does).
+        Raises InputError (no multiaddr, no address), StateError (this home has another channel
+        contract), PeerError (nobody answers, or somebody else does).
         """
 
     async def stop(self) -> Stopping:

@@ -68,8 +68,8 @@ METHODS: Final = Registry(
             p.JoinParams,
             r.Joined,
             calls(NodeApi.join),
-            (Code.INPUT, Code.PEER),
-            (p.JoinParams(ex.ADDRESS), r.Joined(ex.PEER_ID, ex.ADDRESS, 1)),
+            (Code.INPUT, Code.STATE, Code.PEER),
+            (p.JoinParams(ex.ADDRESS), r.Joined(ex.PEER_ID, ex.ADDRESS, 1, False)),
         ),
         Method(
             "stop",

@@ -17,10 +17,12 @@ class Nothing:
 class JoinParams:
     """A peer to join.
 
-    address: multiaddr that ends in /p2p/ID, without the chain and contract of a join line
+    address: multiaddr that ends in /p2p/ID, without the chain and contracts of a join line
+    channels: the line's channel contract; null where it has none
     """
 
     address: str
+    channels: Address | None = None
 
 
 @dataclass(frozen=True)

@@ -118,11 +118,13 @@ class Joined:
     peer_id: the peer behind the address
     address: its multiaddr
     peers: connected peers now
+    restart: whether a channel contract came that this node knows from its next start on
     """
 
     peer_id: str
     address: str
     peers: int
+    restart: bool
 
 
 @dataclass(frozen=True)

@@ -96,8 +96,11 @@ class Acts:
         chain = (await self._rpc.status())["chain"]
         if why := joinline.differs(line, chain["chain_id"], chain["contract"]):
             raise Failure(Exit.REFUSED, f"{why}; one home serves one contract on one chain")
-        joined = await self._rpc.join(line.address)
-        return self._done("/network", f"Joined: {joined['peers']} peers are connected.")
+        joined = await self._rpc.join(line.address, channels=line.channels)
+        notice = f"Joined: {joined['peers']} peers are connected."
+        if joined["restart"]:
+            notice += " To buy and sell, restart the daemon: the channel contract is new here."
+        return self._done("/network", notice)
 
     async def doctor(self, request: Request) -> Response:
         """Examine this node, by the command that does (`assay doctor`), one at a time."""

@@ -43,15 +43,19 @@ def join(
         return _store(session, parsed)
     with client:
         chain = client.call("status")["chain"]
-        _refuse_other(parsed, chain["chain_id"], chain["contract"], None)
-        joined = client.call("join", {"address": parsed.address})
+        _refuse_other(parsed, chain["chain_id"], chain["contract"])
+        given = {"address": parsed.address}
+        if parsed.channels is not None:
+            given["channels"] = parsed.channels
+        joined = client.call("join", given)
     text = f"joined {joined['peer_id']}; {joined['peers']} peers connected"
-    session.emit({**joined, "connected": True}, [text])
+    later = "the line's channel contract is stored; to buy and sell: assay down, then assay up"
+    session.emit({**joined, "connected": True}, [text, later][: 1 + joined["restart"]])
     return Exit.OK
 
 
 def _refuse_other(
-    line: joinline.JoinLine, chain_id: int, contract: str, channels: str | None
+    line: joinline.JoinLine, chain_id: int, contract: str, channels: str | None = None
 ) -> None:
     if why := joinline.differs(line, chain_id, contract, channels):
         raise Failure(

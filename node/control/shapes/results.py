@@ -66,6 +66,7 @@ class Joined(TypedDict):
     peer_id: str
     address: str
     peers: int
+    restart: bool
 
 
 class Peer(TypedDict):

@@ -40,6 +40,7 @@ class FakeNode:
         self.jobs_known = {ex.JOB: ex.DETAIL}
         self.stopped = trio.Event()
         self.joined: list[str] = []
+        self.channels: list[str | None] = []
         self.posted: list[tuple[str, str | None]] = []
         self.claimed: list[str | None] = []
         self.cancelled: j.Cancelled | None = None
@@ -81,11 +82,12 @@ class FakeNode:
     async def peers(self) -> tuple[r.Peer, ...]:
         return (ex.PEER,)
 
-    async def join(self, address: str) -> r.Joined:
+    async def join(self, address: str, channels: str | None) -> r.Joined:
         if "203.0.113.9" in address:
             raise PeerError(f"nobody answers at {address}")
         self.joined.append(address)
-        return r.Joined(ex.PEER_ID, address, len(self.joined))
+        self.channels.append(channels)
+        return r.Joined(ex.PEER_ID, address, len(self.joined), channels is not None)
 
     async def stop(self) -> r.Stopping:
         self.stopped.set()

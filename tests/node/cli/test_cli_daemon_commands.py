@@ -559,6 +559,16 @@ async def test_join_uses_the_address_alone(assay: Any) -> None:
         assert running.node.joined == [ex.ADDRESS, ex.ADDRESS]
 
 
+async def test_join_hands_a_lines_channel_contract_over(assay: Any) -> None:
+    async with assay.daemon() as running:
+        plain = await assay("join", LINE)
+        assert "restart" not in plain.out
+        assert "assay down" not in plain.out
+        sells = await assay("join", f"{LINE}&channels={ex.OWNER}")
+        assert "channel contract is stored; to buy and sell: assay down" in sells.out
+        assert running.node.channels == [None, ex.OWNER]
+
+
 async def test_a_model_is_copied_and_never_over_a_file(assay: Any, tmp_path: Path) -> None:
     source = tmp_path / "source.npz"
     source.write_bytes(b"weights")

@@ -118,7 +118,7 @@ async def test_a_wrong_line_gets_its_code_and_the_connection_lives(
 
 
 WRONG: dict[str, list[tuple[str, Any]]] = {
-    "join": [("address", 5)],
+    "join": [("address", 5), ("channels", "0x12")],
     "encoder.add": [("path", "minilm.assay"), ("name", ""), ("origin", "minilm.onnx")],
     "encoder.show": [("encoder", "")],
     "encoder.remove": [("encoder", 5)],

@@ -328,4 +328,7 @@ async def test_a_swarm_is_joined_by_a_line_of_this_chain_alone(page: Site) -> No
     for given, status in (("", 404), ("nonsense", 404), (other, 409), (line, 303)):
         assert (await page.post("/network/join", line=given)).status == status, given
     assert page.running.node.joined == [ex.ADDRESS]
-    assert "Joined: 1 peers" in (await page.ask("/network")).text
+    assert "Joined: 1 peers are connected.<" in (await page.ask("/network")).text
+    assert (await page.post("/network/join", line=f"{line}&channels={ex.OWNER}")).status == 303
+    assert page.running.node.channels == [None, ex.OWNER]
+    assert "To buy and sell, restart the daemon" in (await page.ask("/network")).text
