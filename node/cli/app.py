@@ -138,6 +138,7 @@ def build() -> App:
     app.command(selling.sales, group=work)
     app.command(selling.purchases, group=work)
     app.command(selling.redeem, group=work)
+    app.command(selling.reclaim, group=work)
     encoder = App(
         name="encoder", help="Networks that make features of texts, images or numbers.", group=work
     )

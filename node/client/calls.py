@@ -517,3 +517,8 @@ class Calls(ABC):
         """Redeem what buyers granted, on the chain; returns once it is final."""
         found: SaleChannels = self.call("sale.redeem", {"channel": channel})
         return found
+
+    def sale_reclaim(self, channel: str) -> SaleChannels:
+        """Take back what is left of a channel before its expiry, with its seller's release."""
+        found: SaleChannels = self.call("sale.reclaim", {"channel": channel})
+        return found

@@ -522,3 +522,8 @@ class TrioCalls(ABC):
         """Redeem what buyers granted, on the chain; returns once it is final."""
         found: SaleChannels = await self.call("sale.redeem", {"channel": channel})
         return found
+
+    async def sale_reclaim(self, channel: str) -> SaleChannels:
+        """Take back what is left of a channel before its expiry, with its seller's release."""
+        found: SaleChannels = await self.call("sale.reclaim", {"channel": channel})
+        return found

@@ -81,6 +81,13 @@ class SaleCalls:
         found = [await self._sale.served.find(key) for key in done]
         return self._channels([self._served(each) for each in found if each is not None])
 
+    async def sale_reclaim(self, channel: str) -> r.SaleChannels:
+        self._sale.require()
+        own = ((each.row.channel, each) for each in self._sale.paying.all())
+        left = only(channel, own, "channel", "opened here", "assay purchases")
+        await self._sale.leaving.leave(left)
+        return self._channels([self._paying(left)])
+
     # --- what is on sale ---------------------------------------------------------------------
 
     async def sale_offers(self, ask: bool) -> r.SaleOffers:

@@ -94,6 +94,13 @@ class ChainChannels:
         intent = ("close", "close", calls.closing(terms))
         await self._until(contract, terms, intent, lambda held: held.closed, "closed")
 
+    async def close_released(self, terms: Terms, redeemed: int, release: bytes) -> None:
+        """See node.sale.ports."""
+        contract = await self._require()
+        call = calls.closing_released(terms, redeemed, release)
+        intent = (f"release/{redeemed}", "close", call)
+        await self._until(contract, terms, intent, lambda held: held.closed, "closed")
+
     # --- underneath -------------------------------------------------------------------------
 
     async def _require(self) -> bytes:

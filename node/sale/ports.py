@@ -56,3 +56,8 @@ class Channels(Protocol):
         """Close a channel of this node's account: as its buyer from the expiry on, as its seller at
         any time. Returns once that is final. Raises as `open` does."""
         ...
+
+    async def close_released(self, terms: Terms, redeemed: int, release: bytes) -> None:
+        """Close a channel with its seller's release, which holds once `redeemed` is redeemed.
+        Returns once that is final. Raises as `open` does."""
+        ...

@@ -9,6 +9,7 @@ import trio
 from node.engine.services import Services
 from node.net.streams import Slots
 from node.sale.buy.asking import Buyer
+from node.sale.buy.leaving import Leaving
 from node.sale.buy.paying import PayingChannels
 from node.sale.buy.purchases import Purchases
 from node.sale.market import Market
@@ -22,12 +23,12 @@ from node.sale.talk import PROTOCOL, Talk
 from protocol.errors import Malformed, PeerError
 from protocol.sale import limits
 from protocol.sale.catalogues import Catalogue
-from protocol.sale.messages import Asked, Chosen, Paid
+from protocol.sale.messages import Asked, Chosen, Leave, Paid
 from protocol.sale.stream import MAX_SALE_FRAME_BYTES, AskOffers, AskSpec, Meet
 from protocol.wire import identity
 
 _OF_OFFERS: Final = (AskOffers, AskSpec, Catalogue)
-_OF_BUYERS: Final = (Meet, Asked, Chosen, Paid)
+_OF_BUYERS: Final = (Meet, Asked, Chosen, Paid, Leave)
 
 
 class Sale:
@@ -45,6 +46,7 @@ class Sale:
         self.redeeming = Redeeming(services, channels, self.served)
         self.paying = PayingChannels(services, channels, sealer, talk)
         self._buyer = Buyer(services, talk, sealer, self.paying)
+        self.leaving = Leaving(channels, talk, self._buyer, self.paying)
         self._seller: Seller | None = None
         self._purchases: Purchases | None = None
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Final
 
 from protocol.errors import InputError, PeerError, StateError
 from protocol.layout.queries import Mode
@@ -25,6 +25,7 @@ from protocol.sale.effects import (
 )
 from protocol.sale.inputs import (
     ActionAsk,
+    ActionLeave,
     ActionSigned,
     BuyerInput,
     ChainClosed,
@@ -47,6 +48,9 @@ from protocol.sale.messages import (
 from protocol.sale.vouchers import NO_VOUCHER, Terms, Voucher
 from protocol.wire.codec import Amount, Range, Size, Wire
 from protocol.wire.messages import Digest
+
+#: Why nothing more is asked over a channel whose rest its buyer wants back.
+LEFT: Final = "its rest is taken back"
 
 
 class Phase(Enum):
@@ -112,6 +116,10 @@ def step(state: BuyerState, happened: BuyerInput) -> BuyerState:
                 raise StateError(f"a voucher for {happened.amount}, {state.owed} is owed")
             voucher = Voucher(happened.amount, happened.signature)
             return dataclasses.replace(state, voucher=voucher)
+        case ActionLeave():
+            if state.query is not None and not state.ended:
+                raise StateError(f"query {state.answered} is open still")
+            return dataclasses.replace(state, ended=state.ended or LEFT)
         case ComputeDone():
             return _made(state, happened)
         case ComputeRevealed():

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from protocol.sale.messages import Asked, Blob, Chosen, Declined, Paid, Part, Receipt, Replied
+from protocol.sale.messages import (
+    Asked,
+    Blob,
+    Chosen,
+    Declined,
+    Leave,
+    Paid,
+    Part,
+    Receipt,
+    Replied,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +33,11 @@ class ActionSigned:
 
     amount: int
     signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ActionLeave:
+    """The buyer's user asks nothing more over the channel, and wants its rest back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +76,7 @@ class ReceiveSale:
     """A message of the other side, whose envelope and bytes are checked; `seed` is 32 fresh secret
     bytes, `now` the chain's time in seconds. Both count for a seller alone."""
 
-    message: Asked | Chosen | Paid | Replied | Receipt | Declined
+    message: Asked | Chosen | Paid | Leave | Replied | Receipt | Declined
     now: int = 0
     seed: bytes = field(default=b"", repr=False)
 
@@ -81,6 +96,7 @@ class ChainClosed:
 BuyerInput: TypeAlias = (
     ActionAsk
     | ActionSigned
+    | ActionLeave
     | ComputeDone
     | ComputeRevealed
     | ComputeRefused

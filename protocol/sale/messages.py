@@ -12,7 +12,7 @@ from typing import Annotated, TypeAlias
 
 from protocol.params import MAX_QUERY_BYTES, MAX_SALE_QUERIES
 from protocol.sale.vouchers import Voucher
-from protocol.wire.codec import Range, Wire
+from protocol.wire.codec import Amount, Range, Size, Wire
 from protocol.wire.messages import Digest, Reason
 
 Number = Annotated[int, Range(0, MAX_SALE_QUERIES)]
@@ -90,7 +90,26 @@ class Declined(Wire):
     reason: Reason
 
 
-FromBuyer: TypeAlias = Asked | Chosen | Paid
+@dataclass(frozen=True, slots=True)
+class Leave(Wire):
+    """Buyer to seller: I ask nothing more over this channel, and want the rest back. The voucher is
+    for all answers."""
+
+    channel: Digest
+    voucher: Voucher
+
+
+@dataclass(frozen=True, slots=True)
+class Released(Wire):
+    """Seller to buyer, after Leave: its release (vouchers.release_digest). The buyer may close once
+    `redeemed` is redeemed."""
+
+    channel: Digest
+    redeemed: Amount
+    signature: Annotated[bytes, Size(65)]
+
+
+FromBuyer: TypeAlias = Asked | Chosen | Paid | Leave
 FromSeller: TypeAlias = Replied | Receipt | Declined
 
 #: How long a message is at most, by its fields: digests, a voucher, a reason. The word around it is
@@ -105,8 +124,10 @@ __all__ = (
     "Declined",
     "FromBuyer",
     "FromSeller",
+    "Leave",
     "Paid",
     "Part",
     "Receipt",
+    "Released",
     "Replied",
 )

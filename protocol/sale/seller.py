@@ -32,6 +32,7 @@ from protocol.sale.messages import (
     Blob,
     Chosen,
     Declined,
+    Leave,
     Number,
     Paid,
     Part,
@@ -66,8 +67,10 @@ class Serving(Wire):
 class SellerState(Wire):
     """All that a seller keeps of a channel; secret, for `seed`.
 
-    `taken` queries were taken, of which the last is `serving`. `voucher` is the largest that holds,
-    `redeemed` what the chain has paid; `redeeming` says that the voucher is wanted on the chain.
+    `deposit` is what vouchers may grant: what the chain has, and once its rest was released, what
+    was granted then. `taken` queries were taken, of which the last is `serving`. `voucher` is the
+    largest that holds, `redeemed` what the chain has paid; `redeeming` says that the voucher is
+    wanted on the chain.
     """
 
     terms: Terms
@@ -189,6 +192,8 @@ def _received(
             return _asked(domain, state, message, happened)
         case Chosen():
             return _chosen(state, message)
+        case Leave():
+            return _left(domain, state, message)
         case _:
             raise PeerError(f"a buyer says no {type(message).__name__}")
 
@@ -251,6 +256,23 @@ def _chosen(state: SellerState, message: Chosen) -> tuple[SellerState, tuple[Sen
         # A second choice would be a second label for the price of one.
         return state, (_declined(state, message.number, "it was chosen otherwise before"),)
     return state, (_reply(state, serving),) if serving.phase is Phase.ANSWERED else ()
+
+
+def _left(
+    domain: Domain, state: SellerState, message: Leave
+) -> tuple[SellerState, tuple[SendSale, ...]]:
+    """The buyer wants the rest: it is given a release of what the voucher in the state grants,
+    unless something is said. From then on no query is taken, because no voucher would pay it."""
+    state = _with_voucher(domain, state, message.voucher)
+    serving, owed = state.serving, state.taken * state.price
+    reason = ""
+    if serving is not None and serving.phase is not Phase.ANSWERED:
+        reason = f"query {state.taken - 1} is not answered yet"
+    elif state.voucher.amount < owed:
+        reason = f"{owed} are owed, {state.voucher.amount} granted"
+    if reason:
+        return state, (_declined(state, state.taken, reason),)
+    return dataclasses.replace(state, deposit=state.voucher.amount), ()
 
 
 def _at(state: SellerState, number: int) -> Serving:

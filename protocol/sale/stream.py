@@ -24,9 +24,11 @@ from protocol.sale.messages import (
     Blob,
     Chosen,
     Declined,
+    Leave,
     Number,
     Paid,
     Receipt,
+    Released,
     Replied,
 )
 from protocol.sale.vouchers import Terms
@@ -117,6 +119,8 @@ Word: TypeAlias = (
     | Replied
     | Receipt
     | Declined
+    | Leave
+    | Released
     | Meet
     | Met
     | Later

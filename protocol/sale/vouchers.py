@@ -84,6 +84,15 @@ def check_voucher(domain: Domain, terms: Terms, voucher: Voucher, deposit: int) 
         )
 
 
+def check_release(domain: Domain, terms: Terms, redeemed: int, signature: bytes) -> None:
+    """Raises Malformed unless the contract would close on the seller's release: another amount,
+    signer, channel, contract or chain."""
+    if recover(release_digest(domain, terms.channel, redeemed), signature) != terms.seller:
+        raise Malformed(
+            "a release is not signed by the channel's seller for this channel, contract and chain"
+        )
+
+
 def _digest(domain: Domain, kind: bytes, channel: bytes, amount: int) -> bytes:
     message = keccak(kind + channel + amount.to_bytes(32, "big"))
     return keccak(b"\x19\x01" + domain.separator + message)

@@ -16,6 +16,7 @@ from kits.daemons import clouds
 from kits.daemons.jobs import add_data, ends, post, stored
 from kits.daemons.processes import ETHER, Daemon, Swarm, run, until
 
+from node.chain.channels.calls import Held, held, question
 from protocol.addresses import to_checksum
 
 pytestmark = pytest.mark.waits(120)
@@ -130,6 +131,62 @@ def test_what_is_granted_becomes_money(market: Market) -> None:
     assert redeemed.returncode == 0, redeemed
     assert sum(int(c["redeemed"]) for c in channels(market.seller)) == before + owed
     assert command(market.seller, "redeem").returncode == 6
+
+
+def on_chain(market: Market, channel: str) -> Held | None:
+    """What the contract holds of a channel."""
+    contract = market.swarm.channels
+    assert contract is not None
+    data = "0x" + question(bytes.fromhex(channel.removeprefix("0x"))).hex()
+    call = {"to": "0x" + contract.hex(), "data": data}
+    told = market.swarm.chain.rpc("eth_call", call, "latest")
+    return held(bytes.fromhex(told.removeprefix("0x")))
+
+
+async def test_the_rest_of_a_channel_comes_back_at_once_with_the_sellers_signature(
+    market: Market, tmp_path: Path
+) -> None:
+    """The buyer is killed in the middle of a file, and wants no more of it."""
+    buyer = market.buyer
+    rows = clouds.write_csv(tmp_path / "many.csv", seed=99, rows=30)
+    told = buyer.call("sale.prepare", offer=market.offer, path=str(rows))
+    known = {c["channel"] for c in channels(buyer)}
+
+    def some() -> bool:
+        given = {"purchase": told["purchase"], "budget": str(30 * PRICE)}
+        return bool(buyer.call("sale.buy", **given)["asked"])
+
+    await until(some, 60, "a row is bought")
+    buyer.kill()
+    await buyer.start()
+    await until(lambda: buyer.call("peers") != [], 60, "both are connected again")
+    (channel,) = (c["channel"] for c in channels(buyer) if c["channel"] not in known)
+    assert on_chain(market, channel) == Held(30 * PRICE, 0, False)
+    assert "assay reclaim" in command(buyer, "purchases").stdout
+
+    gone = await trio.to_thread.run_sync(command, buyer, "reclaim", channel[:12])
+    assert gone.returncode == 0, gone
+    (own,) = (c for c in channels(buyer) if c["channel"] == channel)
+    assert own["state"] == "closed"
+    granted = int(own["granted"])
+    assert 0 < granted < 30 * PRICE
+    # The contract pays the seller what it is granted, and the buyer the rest (tests/contract).
+    assert on_chain(market, channel) == Held(30 * PRICE, granted, True)
+    again = command(buyer, "reclaim", channel[:12])
+    assert again.returncode == 6
+    assert "closed already" in again.stderr
+    assert command(buyer, "reclaim", "0x" + 8 * "0").returncode == 2
+    # The seller holds the last voucher too, and finds it redeemed.
+    (theirs,) = (c for c in channels(market.seller) if c["channel"] == channel)
+    assert (theirs["granted"], theirs["left"]) == (str(granted), "0")
+    # What was bought stays; the next command asks over another channel.
+    out = tmp_path / "out.csv"
+    words = ("predict", market.offer[:14], str(rows), "-o", str(out), "--yes", "--budget")
+    rest = command(buyer, "--json", *words, f"{2 * PRICE} wei")
+    assert rest.returncode == 6, rest
+    said = json.loads(rest.stdout)
+    assert said["prepared"]["bought"] == granted // PRICE
+    assert said["asked"] == 2
 
 
 def test_an_offer_is_withdrawn(market: Market) -> None:

@@ -112,7 +112,7 @@ def blob(byte: int, size: int) -> list:
 
 
 #: Messages that a seller says.
-BY_SELLER = ("Replied", "Receipt", "Declined")
+BY_SELLER = ("Replied", "Receipt", "Declined", "Released")
 
 
 def _many(seller: bytes) -> list:
@@ -135,6 +135,8 @@ def main() -> None:
         ["Paid", channel, voucher],
         ["Receipt", channel, voucher],
         ["Declined", channel, 3, "the channel is closed"],
+        ["Leave", channel, voucher],
+        ["Released", channel, (30).to_bytes(32, "big"), b"\x56" * 65],
     ]
     sold = offer(seller)
     scores = offer(seller, mode="scores", unit=0.25, accuracy=[])

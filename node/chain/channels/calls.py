@@ -49,6 +49,11 @@ def closing(terms: Terms) -> bytes:
     return _CLOSE + _named(terms, 0, b"")
 
 
+def closing_released(terms: Terms, redeemed: int, release: bytes) -> bytes:
+    """Calldata of `close` with its seller's release, once `redeemed` is redeemed."""
+    return _CLOSE + _named(terms, redeemed, release)
+
+
 def question(channel: bytes) -> bytes:
     """Calldata of `channels`."""
     return _CHANNELS + _words(channel)

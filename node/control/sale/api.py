@@ -69,3 +69,8 @@ class SaleApi(Protocol):
     async def sale_redeem(self, channel: str | None) -> SaleChannels:
         """Redeem what buyers granted; the channels that were. Waits until it is final. Raises
         InputError (no such channel), StateError (nothing to redeem), ChainError."""
+
+    async def sale_reclaim(self, channel: str) -> SaleChannels:
+        """Take a channel's rest back with its seller's release; that channel. Waits until it is
+        final. Raises InputError (no such channel), StateError (closed, nothing left, others ask
+        over it), PeerError (the seller is away, or releases nothing), ChainError."""

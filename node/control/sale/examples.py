@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from node.control import examples as ex
@@ -83,3 +84,11 @@ CHANNEL: Final = r.SaleChannel(
     problem="",
 )
 CHANNELS: Final = r.SaleChannels(ex.CONTRACT, (CHANNEL,))
+LEFT: Final = replace(
+    CHANNEL,
+    side="buyer",
+    deposit=30 * 10**13,
+    left=11 * 10**13,
+    state="closed",
+)
+RECLAIMED: Final = r.SaleChannels(ex.CONTRACT, (LEFT,))

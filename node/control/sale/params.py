@@ -106,6 +106,16 @@ class PurchaseParams:
 
 
 @dataclass(frozen=True)
+class ReclaimParams:
+    """A channel whose rest is to come back.
+
+    channel: its id or a prefix
+    """
+
+    channel: ChannelId
+
+
+@dataclass(frozen=True)
 class RedeemParams:
     """Which channels to redeem.
 

@@ -97,4 +97,13 @@ SALE: Final[tuple[Method[Any, Any], ...]] = (
         (Code.INPUT, Code.STATE, Code.CHAIN),
         (sp.RedeemParams("0x51cc20d4"), sx.CHANNELS),
     ),
+    Method(
+        "sale.reclaim",
+        "Take back what is left of a channel before its expiry, with its seller's release.",
+        sp.ReclaimParams,
+        sr.SaleChannels,
+        calls(SaleApi.sale_reclaim),
+        (Code.INPUT, Code.STATE, Code.PEER, Code.CHAIN),
+        (sp.ReclaimParams("0x51cc20d4"), sx.RECLAIMED),
+    ),
 )

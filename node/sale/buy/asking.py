@@ -67,7 +67,7 @@ class Buyer:
         says how far it is, and the same call goes on. InputError for a row that cannot be asked.
         """
         async with paying.lock:
-            await self._meet(paying)
+            await self.meet(paying)
             await self._finish(paying)
             if row is None:
                 return
@@ -160,8 +160,9 @@ class Buyer:
 
     # --- what is said ------------------------------------------------------------------------
 
-    async def _meet(self, paying: Paying) -> None:
-        """Have the seller know the channel, once in this node's life."""
+    async def meet(self, paying: Paying) -> None:
+        """Have the seller know the channel, once in this node's life. Its lock is held. Raises
+        PeerError where the seller is away, or does not take it."""
         if paying.met:
             return
         key = await self._key(paying.offer)

@@ -259,6 +259,10 @@ class PayingChannels:
             raise ChainError("the chain does not show the channel now")
         if not found.closed and found.redeemed < found.deposit:
             await self._channels.close(terms)
+        await self.end(paying)
+
+    async def end(self, paying: Paying) -> None:
+        """The chain has closed a channel, for good: nothing is left to be done with it."""
         async with paying.lock:
             paying.row = replace(paying.row, over=1)
             await self.step(paying, ChainClosed())

@@ -30,10 +30,20 @@ from protocol.errors import FatalError, Malformed, PeerError, StateError
 from protocol.sale import limits, seller
 from protocol.sale.effects import ComputePart
 from protocol.sale.inputs import ComputeDone, ComputeRefused, ReceiveSale
-from protocol.sale.messages import Asked, Chosen, Declined, Paid, Part, Replied
+from protocol.sale.messages import (
+    Asked,
+    Chosen,
+    Declined,
+    Leave,
+    Paid,
+    Part,
+    Released,
+    Replied,
+)
 from protocol.sale.offers import Offer
 from protocol.sale.seller import Phase
 from protocol.sale.stream import Later, Meet, Met, Word, blob_of, check_meet, maker
+from protocol.sale.vouchers import release_digest
 from protocol.wire import identity
 from protocol.wire.codec import decode
 
@@ -87,6 +97,8 @@ class Seller:
                 return await self._chosen(heard, heard.word)
             case Paid():
                 return await self._paid(heard, heard.word)
+            case Leave():
+                return await self._left(heard, heard.word)
             case _:
                 raise Malformed(f"{type(heard.word).__name__} is no question to a seller")
 
@@ -194,6 +206,18 @@ class Seller:
         async with served.lock:
             said = await self._served.step(served, ReceiveSale(paid, self._now()))
         return said[0].message, b""
+
+    async def _left(self, heard: Heard, leave: Leave) -> Answer:
+        """A buyer wants its rest back: the release is signed once it is stored that no query is
+        taken any more. The same word again is answered with the same release."""
+        served = await self._served.of(leave.channel, heard.sender)
+        async with served.lock:
+            said = await self._served.step(served, ReceiveSale(leave, self._now()))
+            redeemed = served.state.voucher.amount
+        if said:
+            return said[0].message, b""
+        digest = release_digest(self._talk.domain, leave.channel, redeemed)
+        return Released(leave.channel, redeemed, self._services.keys.sign_digest(digest)), b""
 
     def _not_now(self, served: Served, heard: Heard) -> Answer | None:
         """Why a new query is not taken now; it may be in a moment."""

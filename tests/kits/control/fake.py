@@ -311,6 +311,9 @@ class FakeNode:
     async def sale_redeem(self, channel: str | None) -> sr.SaleChannels:
         return sx.CHANNELS
 
+    async def sale_reclaim(self, channel: str) -> sr.SaleChannels:
+        return sx.RECLAIMED
+
     def _on_sale(self, offer: str) -> None:
         if not sx.OFFER.offer.hex().startswith(offer.lower().removeprefix("0x")):
             raise InputError(f"no offer known here begins with {offer!r}", "offer")

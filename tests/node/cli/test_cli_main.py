@@ -89,6 +89,7 @@ COMMANDS = [
     "sales",
     "purchases",
     "redeem",
+    "reclaim",
     "job new",
     "job check",
     "job post",

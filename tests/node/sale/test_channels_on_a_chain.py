@@ -16,8 +16,9 @@ from node.chain.deploy import deploy
 from node.chain.intents.intents import Intent
 from node.chain.tokens.calls import approve
 from node.store.store import Store
+from protocol.books.typed_data import Domain
 from protocol.errors import ChainError, InputError
-from protocol.sale.vouchers import Terms, Voucher
+from protocol.sale.vouchers import Terms, Voucher, release_digest
 
 NO_TOKEN = bytes(20)
 SELLER = SIGNERS[3]
@@ -100,6 +101,32 @@ async def test_from_the_deposit_to_the_rest(
             await theirs.close(terms)
             assert await theirs.look(terms) == ChannelState(1000, 300, True)
             assert ether(chain, paying) == 0
+
+
+async def test_a_sellers_release_gives_the_rest_back_before_the_expiry(
+    shared: Devnet, contract: bytes, channels: bytes, signer: LocalSigner, store: Store
+) -> None:
+    def release(terms: Terms, amount: int, by: LocalSigner) -> bytes:
+        digest = release_digest(Domain(CHAIN_ID, channels), terms.channel, amount)
+        return by.sign_digest(digest)
+
+    held = ether(shared, channels)
+    async with side(shared, contract, signer, store, channels) as (mine, _):
+        terms = await mine.open(SELLER.account, NO_TOKEN, 1000, now(shared) + DAY, "left")
+        with pytest.raises(ChainError, match="not redeemed yet"):
+            await mine.close_released(terms, 300, release(terms, 300, SELLER))
+        before = ether(shared, SELLER.account)
+        # Anybody may redeem: the buyer does, whose voucher it is.
+        await mine.redeem(terms, voucher(channels, terms, signer, 300))
+        for bad in (release(terms, 300, signer), release(terms, 200, SELLER)):
+            with pytest.raises(ChainError, match="not released by the seller"):
+                await mine.close_released(terms, 300, bad)
+        await mine.close_released(terms, 300, release(terms, 300, SELLER))
+        nonce = shared.nonce(signer.account)
+        await mine.close_released(terms, 300, release(terms, 300, SELLER))
+        assert shared.nonce(signer.account) == nonce
+        assert await mine.look(terms) == ChannelState(1000, 300, True)
+        assert (ether(shared, SELLER.account), ether(shared, channels)) == (before + 300, held)
 
 
 async def test_an_opening_that_is_cut_off_is_one_deposit(

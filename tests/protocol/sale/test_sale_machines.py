@@ -33,6 +33,7 @@ from protocol.sale.effects import (
 )
 from protocol.sale.inputs import (
     ActionAsk,
+    ActionLeave,
     ActionRedeem,
     ActionSigned,
     ChainClosed,
@@ -48,6 +49,7 @@ from protocol.sale.messages import (
     Blob,
     Chosen,
     Declined,
+    Leave,
     Paid,
     Part,
     Receipt,
@@ -61,7 +63,7 @@ STRANGER = keys.PrivateKey(b"\x08" * 32)
 DOMAIN = Domain(1, b"c" * 20)
 TERMS = Terms(KEY.public_key.to_canonical_address(), b"s" * 20, bytes(20), 10**9, bytes(32))
 PRICE = 10
-KINDS = (Asked, Chosen, Paid, Replied, Receipt, Declined)
+KINDS = (Asked, Chosen, Paid, Leave, Replied, Receipt, Declined)
 
 
 def signed(amount: int, key: keys.PrivateKey = KEY, domain: Domain = DOMAIN) -> Voucher:
@@ -94,6 +96,7 @@ class Sale(RuleBasedStateMachine):
         self.rows: dict[int, bytes] = {}
         self.choices: dict[int, set[bytes]] = {}
         self.redeemed = 0
+        self.released: int | None = None
         self.seeds = 0
 
     def fresh(self) -> bytes:
@@ -120,6 +123,8 @@ class Sale(RuleBasedStateMachine):
             assert self.sold is before
             return
         self.sold = decode(seller.SellerState, encode(after), 1 << 20)
+        if isinstance(happened, ReceiveSale) and isinstance(happened.message, Leave) and not said:
+            self.released = self.sold.voucher.amount
         for effect in said:
             self.says(effect)
 
@@ -127,7 +132,7 @@ class Sale(RuleBasedStateMachine):
         data = encode_tagged(effect.message)
         assert len(data) <= MAX_SALE_MESSAGE_BYTES
         match effect.message:
-            case Asked() | Chosen() | Paid():
+            case Asked() | Chosen() | Paid() | Leave():
                 self.to_seller.append(data)
             case Replied(number=number, part=Part.ANSWER, blob=made):
                 self.answers.setdefault(number, set()).add(made.digest)
@@ -273,7 +278,50 @@ class ScoresSale(Sale):
     mode = Mode.SCORES
 
 
-@pytest.mark.parametrize("machine", [Sale, ScoresSale], ids=["label", "scores"])
+class LeftSale(Sale):
+    """The same, with a buyer that leaves at some point, and a hostile one that says so too."""
+
+    @rule()
+    def leaves(self) -> None:
+        self.buys(ActionLeave())
+        if self.bought.ended:
+            self.says(SendSale(Leave(TERMS.channel, self.bought.voucher)))
+
+    @rule(amount=st.integers(0, 50), good=st.booleans())
+    def a_hostile_buyer_leaves(self, amount: int, good: bool) -> None:
+        amount = min(amount, self.bought.voucher.amount) if good else amount
+        voucher = signed(amount, KEY if good else STRANGER) if amount else NO_VOUCHER
+        self.sells(ReceiveSale(Leave(TERMS.channel, voucher)))
+
+    @invariant()
+    def a_release_covers_every_answer(self) -> None:
+        if self.released is not None:
+            assert self.released == self.sold.voucher.amount == self.sold.deposit
+            assert len(self.answers) * PRICE <= self.sold.answered * PRICE <= self.released
+
+    def teardown(self) -> None:
+        """All that was answered is granted, and the rest released: no query is open for ever."""
+        for _ in range(40):
+            self.leaves()
+            for effects, does in ((buyer.due, self.buyer_does), (seller.due, self.seller_does)):
+                state: Any = self.bought if effects is buyer.due else self.sold
+                for which in range(len(effects(state))):
+                    does(which)
+            for hears, said in (
+                (self.seller_hears, self.to_seller),
+                (self.buyer_hears, self.to_buyer),
+            ):
+                for which in range(min(3, len(said))):
+                    hears(which)
+        if self.bought.query is None and self.sold.taken == self.bought.answered:
+            assert self.released == len(self.results) * PRICE
+        self.one_query_at_risk()
+        self.a_release_covers_every_answer()
+
+
+@pytest.mark.parametrize(
+    "machine", [Sale, ScoresSale, LeftSale], ids=["label", "scores", "leaving"]
+)
 def test_nothing_is_lost_or_doubled_whatever_crashes_and_is_replayed(machine: type[Sale]) -> None:
     run_state_machine_as_test(machine, settings=examples(2, steps=60))
 
@@ -467,3 +515,52 @@ def test_a_decline_ends_the_buying() -> None:
     assert buyer.step(state, ReceiveSale(Declined(TERMS.channel, 7, "old"))) == state
     long = buyer.step(state, ReceiveSale(Declined(TERMS.channel, 0, "é" * 150)))
     assert len(long.ended.encode()) <= 300
+
+
+def left(amount: int) -> Leave:
+    return Leave(TERMS.channel, signed(amount) if amount else NO_VOUCHER)
+
+
+def test_a_seller_releases_what_is_granted_and_takes_no_query_more() -> None:
+    _, state = fresh_pair(Mode.SCORES)
+    state = answered(state, 0, NO_VOUCHER)
+    same, said = heard(state, left(0))
+    assert (same, reason(said)) == (state, "10 are owed, 0 granted")
+    released, said = heard(state, left(10))
+    assert said == ()
+    assert (released.voucher, released.deposit) == (signed(10), 10)
+    assert heard(released, left(10)) == (released, ())
+    assert "would be owed" in reason(heard(released, asked(1, signed(10)))[1])
+    with pytest.raises(Malformed):
+        heard(released, asked(1, signed(20)))
+    # It is paid still, and says again what it said.
+    redeeming, _ = seller.step(DOMAIN, released, ActionRedeem())
+    assert seller.due(redeeming)[0] == TransactRedeem(signed(10))
+    assert heard(released, asked(0))[1][0].message.part is Part.ANSWER
+
+
+def test_nothing_is_released_over_an_open_query() -> None:
+    _, state = fresh_pair()
+    assert heard(state, left(0))[0].deposit == 0
+    state, _ = heard(state, asked(0))
+    assert reason(heard(state, left(0))[1]) == "query 0 is not answered yet"
+    state, _ = seller.step(DOMAIN, state, ComputeDone(0, Part.MASKED, blob("m")))
+    # A release of nothing, and then the choices, would be an answer for nothing.
+    assert reason(heard(state, left(0))[1]) == "query 0 is not answered yet"
+    for bad in (signed(10, STRANGER), signed(36)):
+        with pytest.raises(Malformed):
+            heard(state, Leave(TERMS.channel, bad))
+
+
+def test_a_buyer_that_leaves_asks_no_more_and_pays_what_it_owes() -> None:
+    state = dataclasses.replace(fresh_pair()[0], answered=2)
+    gone = buyer.step(state, ActionLeave())
+    assert buyer.due(gone) == (SignVoucher(20),)
+    with pytest.raises(InputError, match="asks no more: its rest is taken back"):
+        buyer.step(gone, ActionAsk(bytes(32), b"s" * 32))
+    assert buyer.step(gone, ActionLeave()) == gone
+    asking = buyer.step(state, ActionAsk(bytes(32), b"s" * 32))
+    with pytest.raises(StateError, match="query 2 is open still"):
+        buyer.step(asking, ActionLeave())
+    over = dataclasses.replace(state, ended="the seller declined: x")
+    assert buyer.step(over, ActionLeave()) == over

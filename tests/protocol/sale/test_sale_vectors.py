@@ -15,6 +15,7 @@ from protocol.sale.offers import Offer
 from protocol.sale.vouchers import (
     Terms,
     Voucher,
+    check_release,
     check_voucher,
     release_digest,
     voucher_digest,
@@ -29,6 +30,8 @@ KINDS = (
     messages.Replied,
     messages.Receipt,
     messages.Declined,
+    messages.Leave,
+    messages.Released,
 )
 
 
@@ -52,7 +55,12 @@ def test_statements(case: dict[str, Any]) -> None:
     assert recover(digest, signature) == (terms().buyer if of_voucher else terms().seller)
     if of_voucher:
         check_voucher(domain, terms(), Voucher(amount, signature), amount)
+        with pytest.raises(Malformed, match="not signed by the channel's seller"):
+            check_release(domain, terms(), amount, signature)
     else:
+        check_release(domain, terms(), amount, signature)
+        with pytest.raises(Malformed, match="not signed by the channel's seller"):
+            check_release(domain, terms(), amount - 1, signature)
         with pytest.raises(Malformed, match="not signed by the channel's buyer"):
             check_voucher(domain, terms(), Voucher(amount, signature), amount)
 

@@ -1,4 +1,4 @@
-"""offer, offer withdraw, offers, sales, purchases, redeem: a model's use, sold by the row."""
+"""offer, offer withdraw, offers, sales, purchases, redeem, reclaim: a model's use, by the row."""
 
 from __future__ import annotations
 
@@ -120,4 +120,19 @@ def redeem(
     """
     found = session.call("sale.redeem", {"channel": channel}, REDEEM_SECONDS)
     session.emit(found, views.redeemed(found, session.tokens))
+    return Exit.OK
+
+
+def reclaim(
+    channel: Annotated[str, Parameter(help="A channel's id, or its beginning; `assay purchases`.")],
+    *,
+    session: Here,
+) -> int:
+    """Take back what is left of a channel now, with its seller's signature.
+
+    Nothing more can be asked over it. Two transactions at most: what you granted is paid to the
+    seller, and the rest comes back. Without the seller it comes back by itself at the expiry.
+    """
+    found = session.call("sale.reclaim", {"channel": channel}, REDEEM_SECONDS)
+    session.emit(found, views.reclaimed(found, session.tokens))
     return Exit.OK

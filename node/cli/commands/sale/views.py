@@ -176,12 +176,26 @@ def channels(found: shapes.SaleChannels, side: str, tokens: Tokens | None = None
     parts: list[Part] = [Table(headings, rows, empty, right=frozenset({"answers"}))]
     if side == "seller" and any(c["granted"] != c["redeemed"] for c in found["channels"]):
         parts.append("next: assay redeem")
+    if side == "buyer" and any(
+        int(c["left"]) and c["state"] != "closed" for c in found["channels"]
+    ):
+        parts.append(
+            "what is left comes back by itself once a channel expires, and at once with its "
+            "seller's signature: assay reclaim CHANNEL"
+        )
     return parts
 
 
 def redeemed(found: shapes.SaleChannels, tokens: Tokens | None = None) -> list[Part]:
     return [
         f"channel {c['channel'][:10]}: {pay(c['redeemed'], c['token'], tokens)} redeemed in all"
+        for c in found["channels"]
+    ]
+
+
+def reclaimed(found: shapes.SaleChannels, tokens: Tokens | None = None) -> list[Part]:
+    return [
+        f"channel {c['channel'][:10]} is closed: {pay(c['left'], c['token'], tokens)} came back"
         for c in found["channels"]
     ]
 
