@@ -143,6 +143,7 @@ def build() -> App:
         name="encoder", help="Networks that make features of texts, images or numbers.", group=work
     )
     encoder.command(encoders.encoder_add, name="add")
+    encoder.command(encoders.encoder_fetch, name="fetch")
     encoder.command(encoders.encoder_list, name="list")
     encoder.command(encoders.encoder_show, name="show")
     encoder.command(encoders.encoder_remove, name="remove")

@@ -64,6 +64,12 @@ def encoder_added(e: shapes.Encoder) -> list[Part]:
     ]
 
 
+def encoder_fetched(e: shapes.FetchedEncoder) -> list[Part]:
+    """An encoder that an offer named."""
+    how = "was fetched" if e["fetched"] else "was here before"
+    return [f"{e['name']} {how}: {e['bytes']:,} bytes, digest {e['digest']}"]
+
+
 def encoder_made(e: shapes.Encoder, pooling: str, assumed: tuple[str, ...]) -> list[Part]:
     """A package that was made of a network, what nobody said of it, and what to do with it."""
     words = f"made of {e['origin']}: pooling {pooling}"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         EncoderDetail,
         EncoderRemoved,
         Explained,
+        FetchedEncoder,
         Held,
         JobDetail,
         JobSummary,
@@ -516,6 +517,11 @@ class Calls(ABC):
     def sale_redeem(self, *, channel: str | None = None) -> SaleChannels:
         """Redeem what buyers granted, on the chain; returns once it is final."""
         found: SaleChannels = self.call("sale.redeem", {"channel": channel})
+        return found
+
+    def encoder_fetch(self, offer: str, *, digest: str | None = None) -> FetchedEncoder:
+        """Fetch the encoder of an offer's model from its seller, by the digest that you name."""
+        found: FetchedEncoder = self.call("encoder.fetch", {"offer": offer, "digest": digest})
         return found
 
     def sale_reclaim(self, channel: str) -> SaleChannels:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         EncoderDetail,
         EncoderRemoved,
         Explained,
+        FetchedEncoder,
         Held,
         JobDetail,
         JobSummary,
@@ -521,6 +522,11 @@ class TrioCalls(ABC):
     async def sale_redeem(self, *, channel: str | None = None) -> SaleChannels:
         """Redeem what buyers granted, on the chain; returns once it is final."""
         found: SaleChannels = await self.call("sale.redeem", {"channel": channel})
+        return found
+
+    async def encoder_fetch(self, offer: str, *, digest: str | None = None) -> FetchedEncoder:
+        """Fetch the encoder of an offer's model from its seller, by the digest that you name."""
+        found: FetchedEncoder = await self.call("encoder.fetch", {"offer": offer, "digest": digest})
         return found
 
     async def sale_reclaim(self, channel: str) -> SaleChannels:

@@ -77,7 +77,15 @@ class Context(Protocol):
 #: Methods that may compute for long and change nothing: they end with whoever asked. What changes
 #: something goes on, because its client may not have meant to take it back.
 ABANDONED: Final = frozenset(
-    {"audit", "data.show", "encoder.show", "offers", "offers.match", "policy.explain"}
+    {
+        "audit",
+        "data.show",
+        "encoder.fetch",
+        "encoder.show",
+        "offers",
+        "offers.match",
+        "policy.explain",
+    }
 )
 
 

@@ -120,7 +120,8 @@ async def _judge(
         untold += unmet(policy, spec, facts.columns)
         if decision.verdict is Verdict.ACCEPT:
             fits = True
-            found = await compute.owner_fit(services, dataset.name, wanted.machine.key, spec)
+            job = wanted.machine.key
+            found = await compute.owner_fit(services, dataset.name, job, spec, wanted)
             unfit = found.refused
             if not unfit:
                 unfit = await set_aside(services, wanted.machine, dataset)

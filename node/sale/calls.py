@@ -139,6 +139,10 @@ class SaleCalls:
             await self._sale.market.look_around()
             return await self._sale.market.find(given)
 
+    async def encoder_fetch(self, offer: str, digest: str | None) -> r.FetchedEncoder:
+        kept, new = await self._sale.encoders.fetch(await self._find_offer(offer), digest)
+        return r.FetchedEncoder(kept.digest, kept.bytes, kept.name, new)
+
     # --- buying ------------------------------------------------------------------------------
 
     async def sale_prepare(

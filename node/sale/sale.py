@@ -9,6 +9,7 @@ import trio
 from node.engine.services import Services
 from node.net.streams import Slots
 from node.sale.buy.asking import Buyer
+from node.sale.buy.encoders import OfferedEncoders
 from node.sale.buy.leaving import Leaving
 from node.sale.buy.paying import PayingChannels
 from node.sale.buy.purchases import Purchases
@@ -41,6 +42,7 @@ class Sale:
         self._talk = talk = Talk(services, channels)
         self._sealer = sealer
         self.market = Market(services, talk)
+        self.encoders = OfferedEncoders(services, self.market)
         self.offering = Offering(services, self.market, talk, sealer)
         self.served = ServedChannels(services, sealer, talk)
         self.redeeming = Redeeming(services, channels, self.served)

@@ -20,6 +20,7 @@ from kits.chain.purses import MINT, command, deploy_mock, read
 from kits.daemons.jobs import ends
 from kits.daemons.processes import Daemon, Swarm, run, until
 
+from node.store.blobs import Blobs
 from protocol.addresses import to_checksum
 from protocol.spec.encoder import Encoder, EncoderKind
 
@@ -163,13 +164,32 @@ def test_the_buyer_is_told_which_encoder_it_lacks_and_pays_nothing(
     refused = run(*home, *words, "--budget", "0.01 ether", "--yes")
     assert refused.returncode != 0
     assert f"the encoder {market.recipe.digest.hex()} is not here" in refused.stderr
-    assert "assay encoder add" in refused.stderr
+    assert f"assay encoder fetch {market.labels[:18]}" in refused.stderr
     assert market.buyer.call("sale.channels")["channels"] == []
     assert market.buyer.call("encoder.list") == []
 
 
+def test_the_encoder_is_fetched_from_its_seller_once_the_buyer_names_it(market: Market) -> None:
+    home, digest = ("--home", str(market.buyer.home.path)), market.recipe.digest.hex()
+    fetch = (*home, "encoder", "fetch", market.labels[:18])
+    unnamed = run(*fetch)
+    assert unnamed.returncode == 2, unnamed
+    assert digest in unnamed.stderr
+    assert f"assay encoder fetch {market.labels[:18]} --digest DIGEST" in unnamed.stderr
+    wrong = run(*fetch, "--digest", digest[:-1] + "0" if digest[-1] != "0" else digest[:-1] + "1")
+    assert wrong.returncode == 2, wrong
+    assert market.buyer.call("encoder.list") == []
+    assert not Blobs(market.buyer.home.blobs).size(market.recipe.digest)
+
+    fetched = run(*fetch, "--digest", digest)
+    assert fetched.returncode == 0, fetched
+    assert "was fetched" in fetched.stdout
+    (kept,) = market.buyer.call("encoder.list")
+    assert (kept["digest"], kept["origin"]) == (digest, f"offer {market.labels[:18]}")
+    assert "was here before" in run(*fetch, "--digest", "0x" + digest.upper()).stdout
+
+
 def test_labels_of_texts_are_bought_and_are_the_sellers_own(market: Market, tmp_path: Path) -> None:
-    market.buyer.call("encoder.add", path=str(market.package), name="notes")
     rows = write_notes(tmp_path / "new.csv", 51, ROWS)
     truth = [line.rpartition(",")[2] for line in rows.read_text().splitlines()[1:]]
     # A note that training could not have used costs nothing.

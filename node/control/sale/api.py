@@ -7,6 +7,7 @@ from typing import Protocol
 from node.control.sale.results import (
     BoughtFile,
     Buying,
+    FetchedEncoder,
     Prepared,
     SaleChannels,
     SaleOfferDetail,
@@ -69,6 +70,11 @@ class SaleApi(Protocol):
     async def sale_redeem(self, channel: str | None) -> SaleChannels:
         """Redeem what buyers granted; the channels that were. Waits until it is final. Raises
         InputError (no such channel), StateError (nothing to redeem), ChainError."""
+
+    async def encoder_fetch(self, offer: str, digest: str | None) -> FetchedEncoder:
+        """Fetch the encoder of an offer's model from its seller, once its digest is named. Raises
+        InputError (no such offer, another digest, what came cannot run), StateError (the model has
+        none), PeerError (nobody gives it)."""
 
     async def sale_reclaim(self, channel: str) -> SaleChannels:
         """Take a channel's rest back with its seller's release; that channel. Waits until it is

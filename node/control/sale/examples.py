@@ -51,6 +51,7 @@ DETAIL: Final = r.SaleOfferDetail(
     encoder=None,
 )
 PURCHASE: Final = "0123456789abcdef"
+FETCHED: Final = r.FetchedEncoder("6e1d0c5b" * 8, 90_868_123, "all-MiniLM-L6-v2", True)
 PREPARED: Final = r.Prepared(
     purchase=PURCHASE,
     offer=OFFER,

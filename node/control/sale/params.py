@@ -9,6 +9,8 @@ from node.control.wire import AbsolutePath, Address, JobId, Wei, Wire
 
 #: An offer: the first digits of its id, at least four.
 OfferId = Annotated[str, Wire("offer", r"^(0x)?[0-9a-fA-F]{4,64}$", "0x9b31c07a", str, str)]
+#: The whole digest of an encoder package.
+EncoderDigest = Annotated[str, Wire("digest", r"^(0x)?[0-9a-fA-F]{64}$", "6e1d0c5b" * 8, str, str)]
 #: A channel: the first digits of its id, at least four.
 ChannelId = Annotated[str, Wire("channel", r"^(0x)?[0-9a-fA-F]{4,64}$", "0x51cc20d4", str, str)]
 #: A file that predictions are bought for, as `sale.prepare` named it.
@@ -49,6 +51,18 @@ class OfferParams:
     """
 
     offer: OfferId
+
+
+@dataclass(frozen=True)
+class EncoderFetchParams:
+    """An offer whose model has an encoder.
+
+    offer: its id or an unambiguous prefix, of four digits at least
+    digest: the encoder's whole digest, as its publisher says it; null to be told which is named
+    """
+
+    offer: OfferId
+    digest: EncoderDigest | None = None
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,22 @@ class SaleOfferDetail:
 
 
 @dataclass(frozen=True)
+class FetchedEncoder:
+    """The encoder of an offer's model, which is here now.
+
+    digest: its name
+    bytes: of its package
+    name: what it is called here
+    fetched: false where it was here before
+    """
+
+    digest: str
+    bytes: int
+    name: str
+    fetched: bool
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A file whose predictions can be bought.
 

@@ -77,6 +77,7 @@ from node.control.shapes.results import (
 from node.control.shapes.sale_results import (
     BoughtFile,
     Buying,
+    FetchedEncoder,
     Prepared,
     SaleChannel,
     SaleChannels,
@@ -116,6 +117,7 @@ __all__ = [
     "Event",
     "Explained",
     "ExplainedRule",
+    "FetchedEncoder",
     "Held",
     "JobDetail",
     "JobSummary",

@@ -23,6 +23,14 @@ class Buying(TypedDict):
     spent: str
 
 
+class FetchedEncoder(TypedDict):
+    # node.control.sale.results.FetchedEncoder
+    digest: str
+    bytes: int
+    name: str
+    fetched: bool
+
+
 class Prepared(TypedDict):
     # node.control.sale.results.Prepared
     purchase: str

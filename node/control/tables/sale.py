@@ -98,6 +98,15 @@ SALE: Final[tuple[Method[Any, Any], ...]] = (
         (sp.RedeemParams("0x51cc20d4"), sx.CHANNELS),
     ),
     Method(
+        "encoder.fetch",
+        "Fetch the encoder of an offer's model from its seller, by the digest that you name.",
+        sp.EncoderFetchParams,
+        sr.FetchedEncoder,
+        calls(SaleApi.encoder_fetch),
+        (Code.INPUT, Code.STATE, Code.PEER),
+        (sp.EncoderFetchParams("0x9b31c07a", "6e1d0c5b" * 8), sx.FETCHED),
+    ),
+    Method(
         "sale.reclaim",
         "Take back what is left of a channel before its expiry, with its seller's release.",
         sp.ReclaimParams,

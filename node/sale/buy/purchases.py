@@ -118,7 +118,13 @@ class Purchases:
         spec = await self._market.spec(on)
         terms = await trio.to_thread.run_sync(decode_spec, spec)
         # Somebody else's program: none is fetched or run but what the user added by itself.
-        fetching.require(self._services, terms)
+        try:
+            fetching.require(self._services, terms)
+        except InputError:
+            named = "" if terms.encoder is None else terms.encoder.digest.hex()
+            lacking = InputError(f"the encoder {named} is not here; its seller may have it", "file")
+            lacking.add_note(f"assay encoder fetch 0x{on.offer.digest.hex()[:16]}")
+            raise lacking from None
         self.folder.mkdir(mode=0o700, exist_ok=True)
         ident = secrets.token_hex(8)
         features = self.folder / f"{ident}.rows"

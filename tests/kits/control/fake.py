@@ -311,6 +311,10 @@ class FakeNode:
     async def sale_redeem(self, channel: str | None) -> sr.SaleChannels:
         return sx.CHANNELS
 
+    async def encoder_fetch(self, offer: str, digest: str | None) -> sr.FetchedEncoder:
+        self._on_sale(offer)
+        return sx.FETCHED
+
     async def sale_reclaim(self, channel: str) -> sr.SaleChannels:
         return sx.RECLAIMED
 

@@ -48,6 +48,7 @@ COMMANDS = [
     "token remove",
     "token revoke",
     "encoder add",
+    "encoder fetch",
     "encoder list",
     "encoder show",
     "encoder remove",

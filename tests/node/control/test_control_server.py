@@ -198,6 +198,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
     "sale.buy": [("purchase", "x"), ("budget", 5)],
     "sale.write": [("purchase", "x")],
     "sale.redeem": [("channel", "0x12")],
+    "encoder.fetch": [("offer", "0x12"), ("digest", "6e1d0c5b")],
     "sale.reclaim": [("channel", None), ("channel", "0x12")],
     "job.quote": [("spec", None), ("no_noise", 1)],
     "job.post": [

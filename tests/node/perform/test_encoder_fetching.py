@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,8 @@ from kits.budgets import job
 from node.encoders import libraries, limits
 from node.encoders.piping import EncoderFailed
 from node.home.home import Home
+from node.net.errors import FetchFailed
+from node.perform import compute
 from node.perform.encoders import fetching, keeping
 from node.store.blobs import BlobRef, Blobs
 from node.workers.compute import WorkerDied
@@ -43,10 +46,14 @@ class Swarm:
     def __init__(self, package: Path) -> None:
         self.package = package
         self.asked = 0
+        #: So many tries fail first, as those of a peer that is busy do.
+        self.failing = 0.0
 
     async def fetch(self, digest: bytes, size: int, peers: list[str], sink: Any) -> None:
         await trio.lowlevel.checkpoint()
         self.asked += 1
+        if self.asked <= self.failing:
+            raise FetchFailed(digest, {peers[0]: "it opens no stream"})
         sink.write(0, self.package.read_bytes())
         sink.finish()
 
@@ -60,8 +67,17 @@ def node(tmp_path: Path, network: bytes | None = None) -> tuple[Any, Encoder]:
     return services, encoder
 
 
-async def ready(services: Any, encoder: Encoder) -> str:
-    return await fetching.ready(services, job(1), encoders.spec_of(encoder))
+async def ready(
+    services: Any,
+    encoder: Encoder,
+    seconds: float = 600.0,
+    over: Callable[[], bool] = lambda: False,
+) -> str:
+    return await fetching.ready(services, job(1), encoders.spec_of(encoder), seconds, over)
+
+
+async def nothing(*_: object) -> None:
+    """A store that keeps nothing."""
 
 
 def held(services: Any, encoder: Encoder) -> bool:
@@ -75,6 +91,56 @@ async def test_an_encoder_is_fetched_once_and_noted(tmp_path: Path) -> None:
     assert services.swarm.asked == 1
     [kept] = keeping.all_of(services.home)
     assert (kept.digest, kept.name) == (encoder.digest.hex(), "small numbers")
+
+
+async def test_a_line_that_breaks_is_tried_again_until_the_time_is_over(
+    tmp_path: Path, autojump_clock: Any
+) -> None:
+    services, encoder = node(tmp_path)
+    services.swarm.failing = inf
+    began = trio.current_time()
+    why = await ready(services, encoder, 3600.0)
+    assert "could not be fetched" in why
+    assert trio.current_time() - began == pytest.approx(3600.0)
+    # Ever more rarely, up to twice a minute.
+    assert 3600 / 30 <= services.swarm.asked <= 130
+    services.swarm.failing = services.swarm.asked + 50
+    assert await ready(services, encoder, 3600.0) == ""
+
+
+async def test_nothing_is_fetched_for_a_job_that_is_over(
+    tmp_path: Path, autojump_clock: Any
+) -> None:
+    services, encoder = node(tmp_path)
+    services.swarm.failing = inf
+    why = await ready(services, encoder, inf, lambda: services.swarm.asked == 3)
+    assert "it opens no stream" in why
+    assert services.swarm.asked == 3
+    assert "its time was over" in await ready(services, encoder, inf, lambda: True)
+    assert services.swarm.asked == 3
+
+
+async def test_an_owner_fetches_for_as_long_as_the_job_takes_who_comes_later(
+    tmp_path: Path, autojump_clock: Any
+) -> None:
+    """Under load 90 MB take longer than owners are given to enrol; later groups are taken still."""
+    services, encoder = node(tmp_path)
+    spec = encoders.spec_of(encoder)
+    now = 1_000 * (spec.expires_at - 100_000)
+    services.clock = SimpleNamespace(ms=lambda: now)
+    seen: list[float] = []
+
+    async def ready_(*given: Any) -> str:
+        seen.append(given[3])
+        return "enough is known"
+
+    wanted: Any = SimpleNamespace(pointless=False)
+    services.store = SimpleNamespace(run=nothing)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fetching, "ready", ready_)
+        await compute.owner_fit(services, "notes", job(1), spec, wanted)
+        await compute.owner_fit(services, "notes", job(1), spec)
+    assert seen == [100_000.0, spec.timing.enrol_seconds]
 
 
 async def test_nothing_is_fetched_that_this_install_could_not_read(

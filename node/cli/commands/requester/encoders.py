@@ -1,4 +1,4 @@
-"""encoder add, list, show, remove: pretrained networks that make features of texts and images."""
+"""encoder add, fetch, list, show, remove: pretrained networks that make features of cells."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from node.control.codes import Exit
 
 #: A package of half a GiB is read, hashed and looked at.
 _ADDING_SECONDS = 600.0
+#: The same over a thin line.
+_FETCHING_SECONDS = 6 * 3600.0
 
 _Encoder = Annotated[str, Parameter(help="Its name, its digest, or the beginning of that.")]
 
@@ -100,6 +102,25 @@ def encoder_add(
         given |= {"path": str(package), "origin": given["path"]}
         found = session.call("encoder.add", given, _ADDING_SECONDS)
     session.emit(found, model_views.encoder_made(found, said.pooling, assumed))
+    return Exit.OK
+
+
+def encoder_fetch(
+    offer: Annotated[str, Parameter(help="An offer's id, or its beginning; `assay offers`.")],
+    *,
+    digest: Annotated[
+        str | None, Parameter(help="The encoder's whole digest, as its publisher says it.")
+    ] = None,
+    session: Here,
+) -> int:
+    """Fetch the encoder of an offer's model from its seller, by the digest that you name.
+
+    A network is somebody else's program, and runs on your rows: without --digest nothing is
+    fetched, and you are told which one the offer names. What comes is checked against the digest,
+    and read by a confined process. Cut off, the same command goes on where it was.
+    """
+    found = session.call("encoder.fetch", {"offer": offer, "digest": digest}, _FETCHING_SECONDS)
+    session.emit(found, model_views.encoder_fetched(found))
     return Exit.OK
 
 
