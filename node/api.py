@@ -196,6 +196,7 @@ class Api(CardCalls, EncoderCalls, HoldingCalls, MoneyCalls, SaleCalls):
         holdout: bool = False,
         header: bool | None = None,
         names: tuple[str, ...] = (),
+        images: tuple[str, ...] = (),
     ) -> r.Dataset:
         return await self._data.add(
             name,
@@ -208,6 +209,7 @@ class Api(CardCalls, EncoderCalls, HoldingCalls, MoneyCalls, SaleCalls):
             holdout,
             header,
             names,
+            images,
         )
 
     async def data_add_sql(
@@ -237,8 +239,10 @@ class Api(CardCalls, EncoderCalls, HoldingCalls, MoneyCalls, SaleCalls):
         encoding: str | None,
         header: bool | None = None,
         names: tuple[str, ...] = (),
+        images: tuple[str, ...] = (),
     ) -> DatasetChanged:
-        return await self._data.replace(name, path, separator, decimal, encoding, header, names)
+        given = (separator, decimal, encoding, header, names, images)
+        return await self._data.replace(name, path, *given)
 
     async def data_replace_sql(
         self, name: str, sql: str, url: str, password: str | None

@@ -29,6 +29,10 @@ Header: TypeAlias = Annotated[
 Names: TypeAlias = Annotated[
     str | None, Parameter(help="Columns' names without a header: a,b,c; else column_1 and so on.")
 ]
+Images: TypeAlias = Annotated[
+    str | None,
+    Parameter(help="Columns of pictures' paths, relative to the file's own folder: a,b."),
+]
 Yes: TypeAlias = Annotated[bool, Parameter(help="Do it without being asked.", negative="")]
 MaxFee: TypeAlias = Annotated[
     float | None,
@@ -50,6 +54,7 @@ def reading_options(
     encoding: str | None,
     header: bool | None,
     names: str | None,
+    images: str | None = None,
 ) -> dict[str, object]:
     """How a file is written, as the control socket takes it; what was not said is left out."""
     from node.data.reading import split_names
@@ -60,6 +65,7 @@ def reading_options(
         "encoding": encoding,
         "header": header,
         "names": split_names(names) or None,
+        "images": split_names(images) or None,
     }
     return {key: value for key, value in given.items() if value is not None}
 

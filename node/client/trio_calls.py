@@ -111,6 +111,7 @@ class TrioCalls(ABC):
         holdout: bool = False,
         header: bool | None = None,
         names: Sequence[str] = (),
+        images: Sequence[str] = (),
     ) -> Dataset:
         """Register a file as a dataset. It takes nothing until it has a policy."""
         params = {
@@ -124,6 +125,7 @@ class TrioCalls(ABC):
             "holdout": holdout,
             "header": header,
             "names": names,
+            "images": images,
         }
         found: Dataset = await self.call("data.add", params)
         return found
@@ -172,6 +174,7 @@ class TrioCalls(ABC):
         encoding: str | None = None,
         header: bool | None = None,
         names: Sequence[str] = (),
+        images: Sequence[str] = (),
     ) -> DatasetChanged:
         """A dataset's next version. Budget, policy, column map and jobs stay."""
         params = {
@@ -182,6 +185,7 @@ class TrioCalls(ABC):
             "encoding": encoding,
             "header": header,
             "names": names,
+            "images": images,
         }
         found: DatasetChanged = await self.call("data.replace", params)
         return found
@@ -490,6 +494,7 @@ class TrioCalls(ABC):
         encoding: str | None = None,
         header: bool | None = None,
         names: Sequence[str] = (),
+        images: Sequence[str] = (),
     ) -> Prepared:
         """Read a file that predictions are to be bought for; what they would cost."""
         params = {
@@ -500,6 +505,7 @@ class TrioCalls(ABC):
             "encoding": encoding,
             "header": header,
             "names": names,
+            "images": images,
         }
         found: Prepared = await self.call("sale.prepare", params)
         return found

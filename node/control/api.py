@@ -77,6 +77,7 @@ class NodeApi(SaleApi, Protocol):
         holdout: bool = False,
         header: bool | None = None,
         names: tuple[str, ...] = (),
+        images: tuple[str, ...] = (),
     ) -> Dataset:
         """Read, check and register a file at an absolute path, read as its owner declares.
 
@@ -98,6 +99,7 @@ class NodeApi(SaleApi, Protocol):
         encoding: str | None,
         header: bool | None = None,
         names: tuple[str, ...] = (),
+        images: tuple[str, ...] = (),
     ) -> DatasetChanged:
         """Register a file as the next version of a dataset: budget, policy, map and jobs stay.
 

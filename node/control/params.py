@@ -40,6 +40,7 @@ class DataAddParams:
     holdout: whether it is a hold-out, which is offered to no job
     header: whether its first row names the columns; null: it does, unless it is numbers alone
     names: its columns' names, where there is no header
+    images: columns whose cells are paths of pictures, relative to the file's own folder
     """
 
     name: DatasetName
@@ -52,6 +53,7 @@ class DataAddParams:
     holdout: bool = False
     header: bool | None = None
     names: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class DataReplaceParams:
     encoding: as in `data.add`
     header: as in `data.add`
     names: as in `data.add`
+    images: as in `data.add`
     """
 
     name: DatasetName
@@ -74,6 +77,7 @@ class DataReplaceParams:
     encoding: str | None = None
     header: bool | None = None
     names: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

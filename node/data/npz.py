@@ -87,16 +87,18 @@ def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 def _check_array(file: str, name: str, shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
     if kind.kind not in "fiubU":
-        raise InputError(
+        error = InputError(
             f"{file}: array {name!r} is of {kind}; numbers or text needed, as .astype(str) makes "
             "of words",
             "data",
         )
+        raise _pictured(error) if kind.kind in "SV" else error
     if len(shape) not in ((1,) if kind.kind == "U" else (1, 2)):
         allowed = "1 is" if kind.kind == "U" else "1 or 2 are"
-        raise InputError(
+        error = InputError(
             f"{file}: array {name!r} has {len(shape)} dimensions; {allowed} allowed", "data"
         )
+        raise _pictured(error) if len(shape) in (3, 4) else error
     columns = shape[1] if len(shape) == 2 else 1
     check_size(file, shape[0], columns)
     if columns > params.MAX_DATASET_COLUMNS:
@@ -108,3 +110,10 @@ def _check_array(file: str, name: str, shape: tuple[int, ...], kind: np.dtype[An
     cell = max(kind.itemsize, 1)
     if shape[0] * columns * cell > 8 * params.MAX_DATASET_CELLS:
         raise InputError(f"{file}: array {name!r} has cells of {cell} bytes; too many", "data")
+
+
+def _pictured(error: InputError) -> InputError:
+    """An array that may hold pictures: they are read of files that a column of paths names, and as
+    bytes of a Parquet file, never of arrays."""
+    error.add_note("for pictures, a table of their paths: assay data add NAME FILE --images COLUMN")
+    return error

@@ -14,6 +14,7 @@ from typing import Final
 
 from node.data.npz import read_npz
 from node.data.reading import Reading
+from node.data.rows.pictures import with_pictures
 from node.data.stored_files import read_arrow, read_excel, read_parquet
 from node.data.table import Table
 from node.data.text_files import PACKED, read_text
@@ -33,11 +34,12 @@ _EXCEL: Final = ".xlsx"
 def read_file(path: Path, reading: Reading | None = None) -> Table:
     """The table in `path`, whose suffix says what it is. Raises `InputError`.
 
-    `reading` is what its owner declared of a file of text.
+    `reading` is what its owner declared of a file of text, and of columns that name pictures.
     """
     if path.is_dir():
         raise InputError(f"{path} is a directory, not a file", "data")
-    reader = _reader(path, reading)
+    images = () if reading is None else reading.images
+    reader = _reader(path, None if reading is None else dataclasses.replace(reading, images=()))
     try:
         size = path.stat().st_size
         if not path.is_file():
@@ -47,14 +49,17 @@ def read_file(path: Path, reading: Reading | None = None) -> Table:
                 f"{path.name} has {size} bytes; {params.MAX_DATASET_FILE_BYTES} are allowed", "data"
             )
         table = reader(path)
+        if images:
+            table = with_pictures(table, path.parent, images)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}", "data") from error
     if table.rows == 0:
         raise InputError(f"{path.name} has no rows", "data")
-    if not (table.numbers or table.texts):
-        raise InputError(f"{path.name} has no column of numbers or text", "data")
+    if not (table.numbers or table.texts or table.images):
+        raise InputError(f"{path.name} has no column of numbers, text or images", "data")
+    written = (("images", ", ".join(images)),) if images else ()
     kind = " ".join(suffix.lower().lstrip(".") for suffix in path.suffixes[-2:])
-    return dataclasses.replace(table, written=(("file", kind), *table.written))
+    return dataclasses.replace(table, written=(("file", kind), *table.written, *written))
 
 
 def _reader(path: Path, reading: Reading | None) -> Callable[[Path], Table]:

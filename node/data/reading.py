@@ -25,6 +25,8 @@ class Reading:
     declaration allows marks between groups of three digits; `encoding` is one of `ENCODINGS`.
     `header` says whether the first row names the columns; None leaves it to that row, which is one
     of values where it is numbers alone. `names` are the columns' where there is no header.
+    `images` are columns whose cells are paths of pictures beside the file, of whatever kind that
+    is.
     """
 
     separator: str = ""
@@ -32,6 +34,7 @@ class Reading:
     encoding: str = ""
     header: bool | None = None
     names: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
 
 
 def declared(
@@ -40,6 +43,7 @@ def declared(
     encoding: str | None,
     header: bool | None = None,
     names: Sequence[str] = (),
+    images: Sequence[str] = (),
 ) -> Reading:
     """A reading of the options as they are typed. Raises `InputError`, which names the option."""
     mark = SEPARATORS.get(separator or "", separator or "")
@@ -63,7 +67,8 @@ def declared(
             "names to those of a header",
             "names",
         )
-    return Reading(mark, decimal or "", name, header, tuple(each.strip() for each in names))
+    given, pictured = (tuple(each.strip() for each in these) for these in (names, images))
+    return Reading(mark, decimal or "", name, header, given, tuple(dict.fromkeys(pictured)))
 
 
 def split_names(text: str | None) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from node.bounds import pictures
+
 #: What an encoder package says of itself: a title, a licence, a source and a few numbers.
 MAX_ENCODER_MANIFEST_BYTES: Final = 2048
 MAX_ENCODER_WORDS_BYTES: Final = 300
@@ -33,9 +35,9 @@ ENCODER_OPSETS: Final = (13, 21)
 
 #: A text is cut to so many characters before it becomes tokens: 100 for each of the most tokens.
 MAX_ENCODER_CHARACTERS: Final = 64 * 1024
-#: A file of a picture, and its pixels: a photograph has 12 to 50 million; decoded, 150 MB.
-MAX_IMAGE_BYTES: Final = 64 * 1024 * 1024
-MAX_IMAGE_PIXELS: Final = 50_000_000
+#: A picture's file, and its pixels (node/bounds/pictures.py says why).
+MAX_IMAGE_BYTES: Final = pictures.MAX_IMAGE_BYTES
+MAX_IMAGE_PIXELS: Final = pictures.MAX_IMAGE_PIXELS
 
 #: Address space of the process that runs an encoder: a package four times over (its bytes, parsed,
 #: written again, and as the runtime packs it), its largest picture, and a GiB for libraries.

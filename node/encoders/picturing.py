@@ -22,11 +22,10 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from node.bounds.pictures import FORMATS
 from node.encoders import limits
 from protocol.errors import InputError
 from protocol.spec.encoder import Encoder
-
-FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP")
 
 #: The modules of these formats, imported above: nothing is read from disk once the walls stand.
 _PLUGINS: Final = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin)

@@ -154,8 +154,9 @@ class SaleCalls:
         encoding: str | None,
         header: bool | None,
         names: tuple[str, ...],
+        images: tuple[str, ...] = (),
     ) -> r.Prepared:
-        reading = declared(separator, decimal, encoding, header, names)
+        reading = declared(separator, decimal, encoding, header, names, images)
         on = await self._find_offer(offer)
         bought = await self._sale.purchases.prepare(on, path, reading)
         rows = len(bought.open_rows)

@@ -17,6 +17,8 @@ MAX_OFFER_SECONDS: Final = 366 * 86_400
 SALE_HOLD_SECONDS: Final = 8.0
 #: Computations for buyers that may wait in a seller's daemon; whoever comes then is told: later.
 MAX_SALE_QUEUE: Final = 32
+#: Of these, one buyer's, over all of its channels: others are served beside it.
+MAX_SALE_QUEUE_OF_BUYER: Final = 8
 #: Streams of the sale that are read at once, of all peers and of one: each may hold 4 MiB.
 MAX_SALE_STREAMS: Final = 32
 MAX_SALE_STREAMS_OF_PEER: Final = 4

@@ -17,6 +17,7 @@ from node.cli.options import (
     Encoding,
     Header,
     Here,
+    Images,
     Job,
     Names,
     Separator,
@@ -40,6 +41,7 @@ def data_add(
     encoding: Encoding = None,
     header: Header = None,
     names: Names = None,
+    images: Images = None,
     other_people: Annotated[
         list[str] | None,
         Parameter(help="A dataset of other people, however alike the rows are; may stand often."),
@@ -63,7 +65,7 @@ def data_add(
     How a file of text is written is seen at its header, and shown; options declare it by hand.
     A statement is run once, to read alone; its password is not kept.
     """
-    written = reading_options(separator, decimal, encoding, header, names)
+    written = reading_options(separator, decimal, encoding, header, names, images)
     others = None if other_people is None else list(other_people)
     more = {
         "other_people": others,

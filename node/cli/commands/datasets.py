@@ -15,6 +15,7 @@ from node.cli.options import (
     Encoding,
     Header,
     Here,
+    Images,
     Names,
     Separator,
     reading_options,
@@ -72,6 +73,7 @@ def data_replace(
     encoding: Encoding = None,
     header: Header = None,
     names: Names = None,
+    images: Images = None,
     sql: Sql = None,
     url: Url = None,
     password_file: PasswordFile = None,
@@ -82,7 +84,7 @@ def data_replace(
     Its policy, column map, privacy budget and the jobs that it joined stay. Jobs that run keep the
     version that they were joined with.
     """
-    written = reading_options(separator, decimal, encoding, header, names)
+    written = reading_options(separator, decimal, encoding, header, names, images)
     query = statement("data replace", sql, url, password_file, file is not None or bool(written))
     if query is not None:
         method, asked = "data.replace_sql", {"name": name} | query

@@ -53,6 +53,7 @@ class SaleApi(Protocol):
         encoding: str | None,
         header: bool | None,
         names: tuple[str, ...],
+        images: tuple[str, ...] = (),
     ) -> Prepared:
         """Read a file to buy predictions for. Raises InputError (offer, file), PeerError (the
         seller does not give the job's spec)."""

@@ -86,6 +86,7 @@ class PrepareParams:
     encoding: as for `data.add`
     header: as for `data.add`
     names: as for `data.add`
+    images: as for `data.add`
     """
 
     offer: OfferId
@@ -95,6 +96,7 @@ class PrepareParams:
     encoding: str | None = None
     header: bool | None = None
     names: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

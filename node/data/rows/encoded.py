@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from node.bounds.pictures import fault_of
 from node.data.cells import number_gaps, numbers_of, text_gaps
 from node.data.table import Flags, Numbers, Table
 from protocol.errors import FatalError, InputError
@@ -81,11 +82,13 @@ def _images(table: Table, encoder: Encoder) -> Cells:
         error = InputError(f"{table.file}: the column holds {kind}; images are needed", name)
         if kind == "texts":
             error.add_note(
-                "a Parquet file holds images, as bytes: assay data add NAME FILE.parquet"
+                f"where its cells are paths of pictures: assay data add NAME FILE --images {name}"
             )
         raise error
     gaps = images.is_null().to_numpy()
-    column = Column(name, gaps, gaps, "an image is needed")
+    # What its first bytes refuse, the network's process would refuse too, without a word.
+    wrong = np.array([cell is None or bool(fault_of(cell)) for cell in images], dtype=np.bool_)
+    column = Column(name, gaps, wrong, "an image is needed")
     return Cells((column,), lambda rows: images.gather(rows).to_list())
 
 

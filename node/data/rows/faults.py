@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from node.bounds.pictures import fault_of
 from node.data.table import Flags, Table
 from protocol.spec.words import number_of
 
@@ -37,8 +38,9 @@ def why_of(table: Table, fault: Fault) -> str:
 
 def _shown(table: Table, name: str, row: int) -> str:
     if (image := table.images.get(name)) is not None:
-        size = len(image[row] or b"")
-        return f"{size} bytes of an image" if size else "there is no image"
+        content = image[row] or b""
+        said = fault_of(content) or f"{len(content)} bytes of an image"
+        return f"column {name!r}: {said if content else 'there is no image'}"
     text = table.texts.get(name)
     if text is not None:
         cell: str | None = text[row]

@@ -48,9 +48,10 @@ class Datasets:
         holdout: bool,
         header: bool | None,
         names: tuple[str, ...],
+        images: tuple[str, ...] = (),
     ) -> r.Dataset:
         """`NodeApi.data_add`."""
-        reading = declared(separator, decimal, encoding, header, names)
+        reading = declared(separator, decimal, encoding, header, names, images)
         services, renames = self._services, _renames(columns)
         await settling.check_names(services, other_people)
         dataset, notes = await add_dataset(
@@ -150,9 +151,10 @@ class Datasets:
         encoding: str | None,
         header: bool | None,
         names: tuple[str, ...],
+        images: tuple[str, ...] = (),
     ) -> d.DatasetChanged:
         """`NodeApi.data_replace`."""
-        given = Path(path), declared(separator, decimal, encoding, header, names)
+        given = Path(path), declared(separator, decimal, encoding, header, names, images)
         before = await self._same(name)
         done = await keeping.replace(self._services, name, *given, self._reading(name))
         return await self._replaced(name, before, done)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from functools import partial
 from typing import Final
 
@@ -84,7 +84,8 @@ class Seller:
         self._meetings = Buckets(a_second, limits.SALE_MEETINGS_A_MINUTE)
         self._meeting = trio.CapacityLimiter(limits.MAX_SALE_MEETINGS)
         self._paces: OrderedDict[bytes, Bucket] = OrderedDict()
-        self._waiting = 0
+        #: Computations under way, by buyer.
+        self._waiting: Counter[bytes] = Counter()
 
     async def answer(self, heard: Heard) -> Answer:
         """What is said to a buyer's word. Raises PeerError, whose words the buyer is shown."""
@@ -190,8 +191,11 @@ class Seller:
         async with served.lock:
             serving = served.state.serving
             awaited = serving is not None and serving.phase is Phase.MASKED
-            if awaited and not heard.part and chosen.number == served.state.taken - 1:
-                return Later(0, False), b""
+            if awaited and chosen.number == served.state.taken - 1:
+                if self._full(served):
+                    return Later(_SECOND, False), b""
+                if not heard.part:
+                    return Later(0, False), b""
             if len(heard.part) > served.offer.layout.choices * _POINT_BYTES:
                 raise Malformed(f"choices of {len(heard.part)} bytes, longer than their offer's")
             part = PartRow(chosen.choices.digest, heard.part)
@@ -221,7 +225,7 @@ class Seller:
 
     def _not_now(self, served: Served, heard: Heard) -> Answer | None:
         """Why a new query is not taken now; it may be in a moment."""
-        if self._waiting >= limits.MAX_SALE_QUEUE:
+        if self._full(served):
             return Later(_SECOND, False), b""
         serving = served.state.serving
         if serving is not None and serving.phase is not Phase.ANSWERED:
@@ -236,6 +240,12 @@ class Seller:
             wait = (1 - pace.level) / pace.rate
             return Later(min(600_000, int(wait * 1000) + 1), False), b""
         return None
+
+    def _full(self, served: Served) -> bool:
+        """Whether no computation more is begun for this buyer now."""
+        own = self._waiting[served.state.terms.buyer]
+        whole = self._waiting.total() >= limits.MAX_SALE_QUEUE
+        return whole or own >= limits.MAX_SALE_QUEUE_OF_BUYER
 
     def _pace(self, served: Served) -> Bucket:
         """A buyer's, of one offer: `batch` rows at once, then `minute` a minute."""
@@ -256,7 +266,7 @@ class Seller:
         """Have what is due computed, wait for it a while, and say what it came to."""
         if served.done is None:
             served.done, served.declined = trio.Event(), None
-            self._waiting += 1
+            self._waiting[served.state.terms.buyer] += 1
             self._nursery.start_soon(self._compute, served, served.done)
         with trio.move_on_after(limits.SALE_HOLD_SECONDS):
             await served.done.wait()
@@ -287,7 +297,7 @@ class Seller:
             # A stranger's bytes lead here, and must not break the daemon. What was due stays due.
             log.exception("an answer to a buyer failed")
         finally:
-            self._waiting -= 1
+            self._waiting -= Counter([served.state.terms.buyer])  # what is 0 goes
             served.done = None
             done.set()
 

@@ -105,6 +105,7 @@ class FakeNode:
         holdout: bool = False,
         header: bool | None = None,
         names: tuple[str, ...] = (),
+        images: tuple[str, ...] = (),
     ) -> r.Dataset:
         if name == "blocks":
             self.enter_blocked.set()
@@ -125,7 +126,15 @@ class FakeNode:
             same=tuple(each for each in self.same if each not in other_people),
             notes=tuple(
                 f"read with {each}"
-                for each in (separator, decimal, encoding, columns, header is False, *names)
+                for each in (
+                    separator,
+                    decimal,
+                    encoding,
+                    columns,
+                    header is False,
+                    *names,
+                    *images,
+                )
                 if each
             ),
             holdout=holdout,
@@ -162,9 +171,10 @@ class FakeNode:
         encoding: str | None,
         header: bool | None = None,
         names: tuple[str, ...] = (),
+        images: tuple[str, ...] = (),
     ) -> d.DatasetChanged:
         self.datasets[name] = dataclasses.replace(self._dataset(name), path=path)
-        given = (separator, decimal, encoding, header is False, *names)
+        given = (separator, decimal, encoding, header is False, *names, *images)
         notes = tuple(f"read with {each}" for each in given if each)
         return dataclasses.replace(ex.DATASET_CHANGED, name=name, notes=notes)
 
@@ -294,6 +304,7 @@ class FakeNode:
         encoding: str | None,
         header: bool | None,
         names: tuple[str, ...],
+        images: tuple[str, ...] = (),
     ) -> sr.Prepared:
         self._on_sale(offer)
         return self.prepared

@@ -133,6 +133,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("holdout", "yes"),
         ("header", "no"),
         ("names", "a,b"),
+        ("images", "a,b"),
     ],
     "data.show": [("name", ""), ("job", 5)],
     "data.map": [("name", 1), ("columns", [])],
@@ -145,6 +146,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("encoding", []),
         ("header", 0),
         ("names", 1),
+        ("images", 1),
     ],
     "data.replace_sql": [("name", "a b"), ("sql", 5), ("url", None), ("password", 7)],
     "data.add_sql": [
@@ -194,6 +196,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("encoding", 1),
         ("header", 1),
         ("names", "a"),
+        ("images", "a"),
     ],
     "sale.buy": [("purchase", "x"), ("budget", 5)],
     "sale.write": [("purchase", "x")],

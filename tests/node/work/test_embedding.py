@@ -219,7 +219,7 @@ def test_images_of_a_parquet_file_one_of_them_none(tmp_path: Path) -> None:
     assert not x[1:3].any()
     found = tasks.fits(rows, terms_of(spec), True)
     assert (found.rows, found.usable) == (4, 2)
-    with pytest.raises(InputError, match="there is no image"):
+    with pytest.raises(InputError, match="17 bytes that are no picture"):
         tasks.matrix_of(encode_spec(job(here.encoder, noisy=False)), rows)
 
 

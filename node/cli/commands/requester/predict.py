@@ -17,6 +17,7 @@ from node.cli.options import (
     Encoding,
     Header,
     Here,
+    Images,
     Names,
     Separator,
     Yes,
@@ -53,6 +54,7 @@ def predict(
     encoding: Encoding = None,
     header: Header = None,
     names: Names = None,
+    images: Images = None,
 ) -> int:
     """Predict for every row of a file, into a CSV: prediction, and each class's probability.
 
@@ -68,7 +70,9 @@ def predict(
     from node.data.reading import declared, split_names
     from node.work.files import asked
 
-    reading = declared(separator, decimal, encoding, header, split_names(names))
+    reading = declared(
+        separator, decimal, encoding, header, split_names(names), split_names(images)
+    )
     target = (out or Path(f"{_stem(file)}-predicted.csv")).absolute()
     if target.exists() and not force:
         text = f"{target} exists"
@@ -76,7 +80,7 @@ def predict(
     if budget is not None or _is_offer(model, session):
         if round_ is not None:
             raise Failure(Exit.USAGE, "an offer is of one model", field="round")
-        given = reading_options(separator, decimal, encoding, header, names)
+        given = reading_options(separator, decimal, encoding, header, names, images)
         return buying.buy(session, model, file, target, budget, yes, force, given)
     source = _model_file(model, round_, session)
     found = in_worker(
