@@ -384,16 +384,9 @@ async def fit(
 async def owner_fit(
     services: Services, name: str, job: bytes, spec: JobSpec, wanted: Wanted | None = None
 ) -> Fit:
-    """The same for an owner, kept for its eyes: `assay jobs` shows it.
-
-    An encoder is fetched for as long as the job may take who comes later, while `wanted` is not
-    pointless; without one, where a person waits, for as long as the job gives to enrol.
-    """
-    if wanted is None:
-        why = await fetching.ready(services, job, spec, spec.timing.enrol_seconds)
-    else:
-        left = spec.expires_at - services.clock.ms() / 1000
-        why = await fetching.ready(services, job, spec, max(0.0, left), lambda: wanted.pointless)
+    """The same for an owner, kept for its eyes: `assay jobs` shows it. `wanted` as in
+    `fetching.ready`."""
+    why = await fetching.ready(services, job, spec, wanted)
     found = Fit(why) if why else await fit(services, name, spec, owner=True)
     if found.unused:
         log.warning("%s, for the job %r: %s", name, spec.title, found.unused)

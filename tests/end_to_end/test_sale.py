@@ -16,7 +16,7 @@ from kits.daemons import clouds
 from kits.daemons.jobs import add_data, ends, post, stored
 from kits.daemons.processes import ETHER, Daemon, Swarm, run, until
 
-from node.chain.channels.calls import Held, held, question
+from node.chain.channels.calls import ChannelState, held, question
 from protocol.addresses import to_checksum
 
 pytestmark = pytest.mark.waits(120)
@@ -133,7 +133,7 @@ def test_what_is_granted_becomes_money(market: Market) -> None:
     assert command(market.seller, "redeem").returncode == 6
 
 
-def on_chain(market: Market, channel: str) -> Held | None:
+def on_chain(market: Market, channel: str) -> ChannelState | None:
     """What the contract holds of a channel."""
     contract = market.swarm.channels
     assert contract is not None
@@ -161,7 +161,7 @@ async def test_the_rest_of_a_channel_comes_back_at_once_with_the_sellers_signatu
     await buyer.start()
     await until(lambda: buyer.call("peers") != [], 60, "both are connected again")
     (channel,) = (c["channel"] for c in channels(buyer) if c["channel"] not in known)
-    assert on_chain(market, channel) == Held(30 * PRICE, 0, False)
+    assert on_chain(market, channel) == ChannelState(30 * PRICE, 0, False)
     assert "assay reclaim" in command(buyer, "purchases").stdout
 
     gone = await trio.to_thread.run_sync(command, buyer, "reclaim", channel[:12])
@@ -171,7 +171,7 @@ async def test_the_rest_of_a_channel_comes_back_at_once_with_the_sellers_signatu
     granted = int(own["granted"])
     assert 0 < granted < 30 * PRICE
     # The contract pays the seller what it is granted, and the buyer the rest (tests/contract).
-    assert on_chain(market, channel) == Held(30 * PRICE, granted, True)
+    assert on_chain(market, channel) == ChannelState(30 * PRICE, granted, True)
     again = command(buyer, "reclaim", channel[:12])
     assert again.returncode == 6
     assert "closed already" in again.stderr

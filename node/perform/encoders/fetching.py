@@ -16,6 +16,7 @@ import trio
 
 from node.encoders import libraries
 from node.encoders.piping import EncoderFailed
+from node.engine.engine import Wanted
 from node.engine.services import Services
 from node.net.fetch import BlobSink
 from node.perform.encoders import keeping
@@ -59,14 +60,14 @@ async def ready(
     services: Services,
     job: bytes,
     spec: JobSpec,
-    seconds: float,
-    over: Callable[[], bool] = lambda: False,
+    wanted: Wanted | None = None,
 ) -> str:
     """Have a job's encoder here, whole and looked at; why that cannot be, for the owner alone, or
     nothing.
 
-    It is fetched for so many `seconds`, counted from this look, and not once the job is `over`.
-    Looking at what came takes what it takes.
+    It is fetched until the job's time is over, because later groups are taken, and while `wanted`
+    is not pointless; without one a person waits, for as long as the job gives to enrol. Looking at
+    what came takes what it takes.
     """
     encoder = spec.encoder
     if encoder is None:
@@ -76,12 +77,20 @@ async def ready(
         return why
     ref = BlobRef(encoder.digest, encoder.package_bytes)
     reason = "its time was over"
+    seconds: float = spec.timing.enrol_seconds
+    if wanted is not None:
+        seconds = max(0.0, spec.expires_at - services.clock.ms() / 1000)
     with trio.move_on_after(seconds):
         peer = identity.peer_id_text(spec.requester.peer_id)
+        over = _never if wanted is None else (lambda: wanted.pointless)
         reason = await _brought(services, ref, lambda: [peer], over)
     if not services.blobs.holds(ref):
         return f"its encoder {encoder.digest.hex()[:16]} could not be fetched: {reason}"
     return await _looked_at(services, encoder, f"job 0x{job.hex()[:8]}", "its encoder")
+
+
+def _never() -> bool:
+    return False
 
 
 async def fetched(services: Services, encoder: Encoder, peer: bytes, source: str) -> None:
@@ -100,7 +109,7 @@ async def fetched(services: Services, encoder: Encoder, peer: bytes, source: str
         others = [each for each in services.swarm.connected() if each != seller]
         return [seller, *others[:_MOST_OTHERS]]
 
-    why = await _brought(services, ref, peers, lambda: False, _VAIN)
+    why = await _brought(services, ref, peers, _never, _VAIN)
     if not services.blobs.holds(ref):
         raise PeerError(f"the encoder {encoder.digest.hex()} could not be fetched: {why}")
     if why := await _looked_at(services, encoder, source, "the encoder"):

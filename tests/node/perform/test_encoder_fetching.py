@@ -19,7 +19,6 @@ from node.encoders import libraries, limits
 from node.encoders.piping import EncoderFailed
 from node.home.home import Home
 from node.net.errors import FetchFailed
-from node.perform import compute
 from node.perform.encoders import fetching, keeping
 from node.store.blobs import BlobRef, Blobs
 from node.workers.compute import WorkerDied
@@ -67,17 +66,8 @@ def node(tmp_path: Path, network: bytes | None = None) -> tuple[Any, Encoder]:
     return services, encoder
 
 
-async def ready(
-    services: Any,
-    encoder: Encoder,
-    seconds: float = 600.0,
-    over: Callable[[], bool] = lambda: False,
-) -> str:
-    return await fetching.ready(services, job(1), encoders.spec_of(encoder), seconds, over)
-
-
-async def nothing(*_: object) -> None:
-    """A store that keeps nothing."""
+async def ready(services: Any, encoder: Encoder, wanted: Any = None) -> str:
+    return await fetching.ready(services, job(1), encoders.spec_of(encoder), wanted)
 
 
 def held(services: Any, encoder: Encoder) -> bool:
@@ -93,54 +83,53 @@ async def test_an_encoder_is_fetched_once_and_noted(tmp_path: Path) -> None:
     assert (kept.digest, kept.name) == (encoder.digest.hex(), "small numbers")
 
 
-async def test_a_line_that_breaks_is_tried_again_until_the_time_is_over(
+async def test_an_owner_fetches_for_as_long_as_the_job_takes_who_comes_later(
+    tmp_path: Path, autojump_clock: Any
+) -> None:
+    """Under load 90 MB take longer than owners are given to enrol; later groups are taken still."""
+    services, encoder = node(tmp_path)
+    spec, left = encoders.spec_of(encoder), 36_000
+    services.clock = SimpleNamespace(ms=lambda: 1000 * (spec.expires_at - left))
+    services.swarm.failing = inf
+    wanted = SimpleNamespace(pointless=False)
+    began = trio.current_time()
+    why = await ready(services, encoder, wanted)
+    assert "could not be fetched" in why
+    assert trio.current_time() - began == pytest.approx(left)
+    # Ever more rarely, down to twice a minute.
+    assert left / 31 <= services.swarm.asked <= left / 29
+    services.swarm.failing = services.swarm.asked + 50
+    assert await ready(services, encoder, wanted) == ""
+
+
+async def test_a_person_waits_as_long_as_owners_are_given_to_enrol(
     tmp_path: Path, autojump_clock: Any
 ) -> None:
     services, encoder = node(tmp_path)
     services.swarm.failing = inf
     began = trio.current_time()
-    why = await ready(services, encoder, 3600.0)
-    assert "could not be fetched" in why
-    assert trio.current_time() - began == pytest.approx(3600.0)
-    # Ever more rarely, up to twice a minute.
-    assert 3600 / 30 <= services.swarm.asked <= 130
-    services.swarm.failing = services.swarm.asked + 50
-    assert await ready(services, encoder, 3600.0) == ""
+    assert "could not be fetched" in await ready(services, encoder)
+    enrol = encoders.spec_of(encoder).timing.enrol_seconds
+    assert trio.current_time() - began == pytest.approx(enrol)
 
 
 async def test_nothing_is_fetched_for_a_job_that_is_over(
     tmp_path: Path, autojump_clock: Any
 ) -> None:
     services, encoder = node(tmp_path)
+    services.clock = SimpleNamespace(ms=lambda: 0)
     services.swarm.failing = inf
-    why = await ready(services, encoder, inf, lambda: services.swarm.asked == 3)
-    assert "it opens no stream" in why
+
+    class Wanted:
+        @property
+        def pointless(self) -> bool:
+            return bool(services.swarm.asked == 3)
+
+    assert "it opens no stream" in await ready(services, encoder, Wanted())
     assert services.swarm.asked == 3
-    assert "its time was over" in await ready(services, encoder, inf, lambda: True)
+    over = await ready(services, encoder, SimpleNamespace(pointless=True))
+    assert "its time was over" in over
     assert services.swarm.asked == 3
-
-
-async def test_an_owner_fetches_for_as_long_as_the_job_takes_who_comes_later(
-    tmp_path: Path, autojump_clock: Any
-) -> None:
-    """Under load 90 MB take longer than owners are given to enrol; later groups are taken still."""
-    services, encoder = node(tmp_path)
-    spec = encoders.spec_of(encoder)
-    now = 1_000 * (spec.expires_at - 100_000)
-    services.clock = SimpleNamespace(ms=lambda: now)
-    seen: list[float] = []
-
-    async def ready_(*given: Any) -> str:
-        seen.append(given[3])
-        return "enough is known"
-
-    wanted: Any = SimpleNamespace(pointless=False)
-    services.store = SimpleNamespace(run=nothing)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fetching, "ready", ready_)
-        await compute.owner_fit(services, "notes", job(1), spec, wanted)
-        await compute.owner_fit(services, "notes", job(1), spec)
-    assert seen == [100_000.0, spec.timing.enrol_seconds]
 
 
 async def test_nothing_is_fetched_that_this_install_could_not_read(
