@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from node.client import frames
 from node.client.job import Job
 from node.client.rpc import Rpc
-from node.console.talk import CALL_SECONDS
 from node.home.home import find_home
 
 if TYPE_CHECKING:
@@ -110,10 +109,11 @@ class Node:
         return frames.jobs(self.rpc.jobs())
 
 
-def connect(home: str | os.PathLike[str] | None = None, seconds: float = CALL_SECONDS) -> Node:
+def connect(home: str | os.PathLike[str] | None = None, seconds: float | None = None) -> Node:
     """The daemon of a home: of `home`, else of $ASSAY_HOME, else of this user.
 
-    `seconds`: how long a call waits for its answer. Raises NoDaemon where none runs.
+    `seconds`: how long a call waits for its answer; None: as long as the daemon lives. A file may
+    take hours to read. Raises NoDaemon where none runs.
     """
     node = Node(Rpc(find_home(home), seconds))
     node.status()

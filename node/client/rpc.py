@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from node.client.calls import Calls
 from node.console.client import Client
 from node.console.failure import Failure
-from node.console.talk import CALL_SECONDS
 from node.home.home import Home
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 class Rpc(Calls):
     """Every method of one daemon, typed. Safe for threads."""
 
-    def __init__(self, home: Home, seconds: float = CALL_SECONDS) -> None:
+    def __init__(self, home: Home, seconds: float | None = None) -> None:
         self.home = home
         self._seconds = seconds
 

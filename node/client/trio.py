@@ -21,7 +21,6 @@ from node.client.job import Seen, moves
 from node.client.models import Model
 from node.client.progress import Shown, Wanted
 from node.client.trio_rpc import TrioRpc
-from node.console.talk import CALL_SECONDS
 from node.home.home import find_home
 
 if TYPE_CHECKING:
@@ -106,11 +105,12 @@ class TrioNode:
 
 
 async def connect(
-    home: str | os.PathLike[str] | None = None, seconds: float = CALL_SECONDS
+    home: str | os.PathLike[str] | None = None, seconds: float | None = None
 ) -> TrioNode:
     """The daemon of a home: of `home`, else of $ASSAY_HOME, else of this user.
 
-    `seconds`: how long a call waits for its answer. Raises NoDaemon where none runs.
+    `seconds`: how long a call waits for its answer; None: as long as the daemon lives. A file may
+    take hours to read. Raises NoDaemon where none runs.
     """
     node = TrioNode(TrioRpc(find_home(home), seconds))
     await node.status()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,10 @@ import trio
 from node.client.rpc import advised
 from node.client.trio_calls import TrioCalls
 from node.console.talk import (
-    CALL_SECONDS,
     CHUNK,
     CONNECT_SECONDS,
+    SILENCE_SECONDS,
+    CallError,
     Talk,
     answers,
     event_of,
@@ -28,15 +30,20 @@ if TYPE_CHECKING:
 class TrioRpc(TrioCalls):
     """Every method of one daemon, typed, for trio."""
 
-    def __init__(self, home: Home, seconds: float = CALL_SECONDS) -> None:
+    def __init__(
+        self, home: Home, seconds: float | None = None, *, silence: float = SILENCE_SECONDS
+    ) -> None:
+        """`seconds`: how long each call may take. None: as long as the daemon lives; after each
+        `silence` seconds it is asked for its status."""
         self.home = home
         self._seconds = seconds
+        self._silence = silence
 
     async def call(self, method: str, params: Mapping[str, Any]) -> Any:
         """The result of any method by its name. Raises Failure, whose notes say what to do."""
         with advised():
             async with self._connected() as line:
-                return await line.call(method, params, self._seconds)
+                return await self._answer(line, method, params)
 
     @asynccontextmanager
     async def events(
@@ -50,13 +57,27 @@ class TrioRpc(TrioCalls):
         with advised():
             async with self._connected() as line:
                 params = {"job": job, "since": since}
-                subscribed = await line.call("events.subscribe", params, self._seconds)
+                subscribed = await self._answer(line, "events.subscribe", params)
                 events = line.events(subscribed["subscription"])
                 try:
                     yield events
                 finally:
                     with trio.CancelScope(shield=True):
                         await events.aclose()
+
+    async def _answer(self, line: _Line, method: str, params: Mapping[str, Any]) -> Any:
+        if self._seconds is not None:
+            return await line.call(method, params, self._seconds)
+        number = await line.ask(method, params, self._silence)
+        while True:
+            with trio.move_on_after(self._silence) as waited:
+                answer = await line.answer(method, number)
+            if not waited.cancelled_caught:
+                return answer
+            # Not an answer, and not a word on another connection either: that raises Failure.
+            async with self._connected() as other:
+                with contextlib.suppress(CallError):
+                    await other.call("status", {}, self._silence)
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[_Line]:
@@ -82,14 +103,28 @@ class _Line:
         self._talk = talk
 
     async def call(self, method: str, params: Mapping[str, Any], seconds: float) -> Any:
+        """Ask, and wait for the answer, `seconds` each. Raises CallError, Failure."""
+        number = await self.ask(method, params, seconds)
+        try:
+            with trio.fail_after(seconds):
+                return await self.answer(method, number)
+        except trio.TooSlowError:
+            raise self._talk.silent(method, seconds) from None
+
+    async def ask(self, method: str, params: Mapping[str, Any], seconds: float) -> int:
+        """Send a call; its number. Raises Failure where the daemon does not read it in time."""
         number, request = self._talk.ask(method, params)
         try:
             with trio.fail_after(seconds):
                 await self._send(request)
-                while not answers(reply := await self._read(method), number):
-                    pass
         except trio.TooSlowError:
             raise self._talk.silent(method, seconds) from None
+        return number
+
+    async def answer(self, method: str, number: int) -> Any:
+        """What a call came to. May be cancelled and called again: no byte is lost."""
+        while not answers(reply := await self._read(method), number):
+            pass
         return outcome(reply)
 
     async def events(self, subscription: int) -> AsyncGenerator[Event, None]:

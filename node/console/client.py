@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from node.console.talk import (
-    CALL_SECONDS,
     CHUNK,
     CONNECT_SECONDS,
+    SILENCE_SECONDS,
     CallError,
     NoDaemon,
     Talk,
@@ -27,19 +27,32 @@ from node.console.talk import (
 if TYPE_CHECKING:
     from node.control.shapes import Event
 
-__all__ = ["CALL_SECONDS", "CallError", "Client", "NoDaemon"]
+__all__ = ["CallError", "Client", "NoDaemon"]
 
 
 class Client:
     """One connection. Use it as a context manager; it is not safe for threads."""
 
-    def __init__(self, path: Path, home: Path, timeout: float = CALL_SECONDS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        home: Path,
+        timeout: float | None = None,
+        *,
+        silence: float = SILENCE_SECONDS,
+    ) -> None:
         """Connect to the socket at `path`; `home` is only named in errors.
+
+        `timeout`: seconds that each call may take. None: as long as the daemon lives; after each
+        `silence` seconds without a word it is asked for its status.
 
         Raises NoDaemon, and Failure (NO_DAEMON) where a daemon is there but does not answer.
         """
         self._talk = Talk(home)
+        self._path = path
+        self._home = home
         self._timeout = timeout
+        self._silence = silence
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(CONNECT_SECONDS)
         try:
@@ -75,7 +88,8 @@ class Client:
         `watch` gets the events that come before it; subscribe on this connection first.
         """
         number, request = self._talk.ask(method, params)
-        seconds = self._timeout if timeout is None else timeout
+        limit = self._timeout if timeout is None else timeout
+        seconds = self._silence if limit is None else limit
         self._socket.settimeout(seconds)
         try:
             self._socket.sendall(request)
@@ -84,15 +98,28 @@ class Client:
         except OSError:
             # The daemon may have said why before it hung up: read what is there.
             self._socket.settimeout(1.0)
-        try:
-            while not answers(reply := self._read(method), number):
-                if watch and reply.get("method") == "events.event":
-                    watch(reply["params"]["event"])
-        except TimeoutError:
-            raise self._talk.silent(method, seconds) from None
-        except OSError as error:
-            raise self._talk.gone(method) from error
-        return outcome(reply)
+        while True:
+            try:
+                reply = self._read(method)
+            except TimeoutError:
+                if limit is not None:
+                    raise self._talk.silent(method, seconds) from None
+                self._ask_for_life(seconds)
+                continue
+            except OSError as error:
+                raise self._talk.gone(method) from error
+            if answers(reply, number):
+                return outcome(reply)
+            if watch and reply.get("method") == "events.event":
+                watch(reply["params"]["event"])
+
+    def _ask_for_life(self, seconds: float) -> None:
+        """Return once the daemon says anything, on another connection. Raises Failure."""
+        with Client(self._path, self._home, seconds) as other:
+            try:
+                other.call("status")
+            except CallError:
+                return
 
     def events(
         self, job: str | None = None, since: int | None = None, seconds: float | None = None

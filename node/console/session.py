@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from node.console.client import CALL_SECONDS, Client
+from node.console.client import Client
 from node.console.show import Part, clean, show
 
 if TYPE_CHECKING:
@@ -46,32 +46,30 @@ class Session:
 
         return load_tokens(self.home)
 
-    def connect(self, timeout: float = CALL_SECONDS) -> Client:
+    def connect(self, timeout: float | None = None) -> Client:
         """A connection to the daemon. Raises NoDaemon."""
         home = self.home
         return Client(home.socket_path(), home.path, timeout)
 
     def call(
-        self, method: str, params: Mapping[str, Any] | None = None, timeout: float = CALL_SECONDS
+        self, method: str, params: Mapping[str, Any] | None = None, timeout: float | None = None
     ) -> Any:
-        """One call on a connection of its own."""
+        """One call on a connection of its own; without `timeout`, as long as the daemon lives."""
         with self.connect(timeout) as client:
             return client.call(method, params)
 
-    def call_watched(
-        self, method: str, params: Mapping[str, Any], timeout: float, kind: str
-    ) -> Any:
+    def call_watched(self, method: str, params: Mapping[str, Any], kind: str) -> Any:
         """A call that takes long: on a terminal, the newest event of `kind` about the same dataset
         stands on one line of standard error until it ends."""
         if self.json or not sys.stderr.isatty():
-            return self.call(method, params, timeout)
+            return self.call(method, params)
 
         def watch(event: Event) -> None:
             if event["kind"] == kind and event["facts"].get("dataset") == params["name"]:
                 sys.stderr.write(f"\r\x1b[2K{clean(event['text'])}")
                 sys.stderr.flush()
 
-        with self.connect(timeout) as client:
+        with self.connect() as client:
             client.call("events.subscribe", {"job": None, "since": None})
             try:
                 return client.call(method, params, watch=watch)

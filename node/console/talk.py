@@ -17,8 +17,9 @@ from node.control.codes import Exit, exit_of
 if TYPE_CHECKING:
     from node.control.shapes import Event
 
-#: Seconds to wait for a reply. Posting a job or claiming waits for a chain that may be slow.
-CALL_SECONDS: Final = 120.0
+#: Seconds without a word after which a daemon that was called is asked whether it lives, and that
+#: it has to answer that. A call itself may take hours: a file is long, a chain is slow.
+SILENCE_SECONDS: Final = 120.0
 
 #: Seconds to wait for the connection: the daemon's loop never computes, so it answers at once.
 CONNECT_SECONDS: Final = 10.0

@@ -10,7 +10,6 @@ import trio
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from node.client.trio_rpc import TrioRpc
 from node.console.failure import Failure, explain
 from node.control.codes import Exit
 from node.data.datasets import check_name
@@ -22,9 +21,6 @@ from protocol.errors import InputError
 
 if TYPE_CHECKING:
     from node.control.shapes import DatasetChanged
-
-#: A large file takes minutes to read.
-_READING_SECONDS: Final = 3600.0
 
 _HEADERS: Final = {"yes": True, "no": False}
 
@@ -49,7 +45,7 @@ class Sets:
 
     def __init__(self, page: Page) -> None:
         self._page = page
-        self._rpc = TrioRpc(page.home, _READING_SECONDS)
+        self._rpc = page.rpc
 
     async def form(self, request: Request) -> Response:
         """An empty form to add one."""

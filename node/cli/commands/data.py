@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -25,9 +25,6 @@ from node.cli.options import (
 )
 from node.console.failure import Failure
 from node.control.codes import Exit
-
-#: A large file takes minutes to read, and a database as long as it likes to answer.
-_READING_SECONDS: Final = 3600.0
 
 
 def data_add(
@@ -82,7 +79,7 @@ def data_add(
         raise Failure(Exit.USAGE, text, next_="assay data add NAME FILE", field="file")
     else:
         method, asked = "data.add", {"name": name, "path": str(file.absolute())} | written | given
-    added = session.call_watched(method, asked, _READING_SECONDS, "data.reading")
+    added = session.call_watched(method, asked, "data.reading")
     session.emit(added, views.dataset(added))
     return Exit.OK
 

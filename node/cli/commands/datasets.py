@@ -23,9 +23,6 @@ from node.cli.options import (
 from node.console.failure import Failure
 from node.control.codes import Exit
 
-#: A large file takes minutes to read.
-_READING_SECONDS = 3600.0
-
 
 def data_show(
     name: Dataset,
@@ -39,7 +36,7 @@ def data_show(
 
     For your eyes: values of records are shown, and nothing of it leaves this machine.
     """
-    found = session.call("data.show", {"name": name, "job": job}, timeout=_READING_SECONDS)
+    found = session.call("data.show", {"name": name, "job": job})
     session.emit(found, data_views.shown(found))
     return Exit.OK
 
@@ -59,7 +56,7 @@ def data_map(
         text = "give a file, or --none to take the map away"
         raise Failure(Exit.USAGE, text, next_=f"assay data map {name} map.toml", field="file")
     columns = None if file is None else read_map(file)
-    found = session.call("data.map", {"name": name, "columns": columns}, timeout=_READING_SECONDS)
+    found = session.call("data.map", {"name": name, "columns": columns})
     session.emit(found, data_views.changed(found))
     return Exit.OK
 
@@ -93,7 +90,7 @@ def data_replace(
         raise Failure(Exit.USAGE, text, next_=f"assay data replace {name} FILE", field="file")
     else:
         method, asked = "data.replace", {"name": name, "path": str(file.absolute())} | written
-    found = session.call_watched(method, asked, _READING_SECONDS, "data.reading")
+    found = session.call_watched(method, asked, "data.reading")
     session.emit(found, data_views.changed(found))
     return Exit.OK
 

@@ -32,8 +32,6 @@ from node.control.codes import Exit
 if TYPE_CHECKING:
     from node.control.shapes import Event, ModelFile, Posted
 
-#: Longer than the daemon may take to measure worth again (node/jobs/remeasuring.py).
-_AUDIT_SECONDS: Final = 660.0
 
 _NO_HOLDOUT: Final = "warning: no hold-out set: accuracy stays blank (--holdout)"
 
@@ -251,6 +249,6 @@ def claim(
 
 def audit(job: Job, *, session: Here) -> int:
     """Check a job's books again, from the chain and the stored evidence. Exit code 7 on a fault."""
-    found = session.call("audit", {"job": job}, timeout=_AUDIT_SECONDS)
+    found = session.call("audit", {"job": job})
     session.emit(found, views.audit(found))
     return Exit.OK if found["ok"] else Exit.FAULT

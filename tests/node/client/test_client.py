@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from kits.control.fake import Running, serving
 from node.client import CallError, NoDaemon, Node, connect
 from node.client.progress import Shown
 from node.client.trio import connect as connect_trio
+from node.client.trio_rpc import TrioRpc
+from node.console.failure import Failure
 from node.control import examples as ex
 from node.control.methods import METHODS
 from node.control.money import examples as mx
@@ -234,6 +237,30 @@ async def test_an_error_keeps_its_field_and_says_the_next_command_in_its_traceba
     with pytest.raises(CallError, match="no dataset 'ward-9'") as found:
         await node.rpc.policy_show("ward-9")
     assert found.value.__notes__ == ["next: assay data list"]
+
+
+async def test_a_call_under_trio_lasts_as_long_as_the_daemon_says_anything(
+    running: Running, home: Home
+) -> None:
+    rpc = TrioRpc(home, silence=0.02)
+    async with trio.open_nursery() as nursery:
+
+        async def release() -> None:
+            while running.server.statistics.calls < 4:  # noqa: ASYNC110 (a thread's doing)
+                await trio.sleep(0.01)
+            running.node.blocked.set()
+
+        nursery.start_soon(release)
+        added = await rpc.data_add(name="blocks", path="/x")
+    assert added["name"] == "blocks"
+
+
+async def test_a_call_under_trio_ends_once_the_daemon_says_nothing_at_all(home: Home) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(home.socket_path()))
+        listener.listen()  # connections are taken by the system; nobody reads them
+        with pytest.raises(Failure, match="did not answer status"):
+            await TrioRpc(home, silence=0.05).data_add(name="x", path="/x")
 
 
 async def test_without_a_daemon_it_says_how_to_start_one(home: Home) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from kits.control.wire import ask, lines, request
 from trio.testing import lockstep_stream_pair, memory_stream_pair
 
 from node.console.client import CallError, Client
+from node.console.failure import Failure
 from node.control import examples as ex
 from node.control import rpc
 from node.control.codes import Code
@@ -190,6 +192,36 @@ async def test_the_client_gives_up_on_a_daemon_that_is_stuck(tmp_path: Path) -> 
                 return str(caught.value)
 
         assert str(tmp_path) in await trio.to_thread.run_sync(call)
+
+
+async def test_a_call_lasts_as_long_as_the_daemon_says_anything(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s") as running:
+
+        def call() -> str:
+            with Client(running.path, tmp_path, silence=0.02) as client:
+                return str(client.call("data.add", {"name": "blocks", "path": "/x"})["name"])
+
+        async with trio.open_nursery() as nursery:
+
+            async def release() -> None:
+                while running.server.statistics.calls < 4:  # noqa: ASYNC110 (a thread's doing)
+                    await trio.sleep(0.01)
+                running.node.blocked.set()
+
+            nursery.start_soon(release)
+            assert await trio.to_thread.run_sync(call) == "blocks"
+
+
+async def test_a_call_ends_once_the_daemon_says_nothing_at_all(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()  # connections are taken by the system; nobody reads them
+        with (
+            Client(tmp_path / "s", tmp_path, silence=0.05) as client,
+            pytest.raises(Failure, match="did not answer status") as caught,
+        ):
+            client.call("data.add", {"name": "x", "path": "/x"})
+        assert caught.value.next == "assay status"
 
 
 async def test_an_oversized_call_is_explained_to_the_client(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -20,9 +20,6 @@ Id = Annotated[
     str | None,
     Parameter(help="Your word for it: what was sent under one is not sent again; default: new."),
 ]
-
-#: Seconds that a call may take: some blocks of a slow chain.
-_SECONDS: Final = 60.0
 
 
 def send(
@@ -52,11 +49,11 @@ def send(
         "max_fee": None if limit is None else str(limit),
     }
     if not yes:
-        found = session.call("send", {**given, "dry_run": True}, _SECONDS)
+        found = session.call("send", {**given, "dry_run": True})
         text = money_views.to_agree(found, session.tokens)
         command = f"assay send {account} '{amount}'" + (f" --token {token}" if token else "")
         agree(text, "send it?", command=command, left="nothing was sent")
-    found = session.call("send", given, _SECONDS)
+    found = session.call("send", given)
     session.emit(found, money_views.sent(found, session.tokens))
     return Exit.CHAIN if found["state"] in ("failed", "superseded") else Exit.OK
 
@@ -80,7 +77,7 @@ def token_revoke(
         text = f"one transaction sets what the contract may take of {token} to nothing"
         agree(text, "send it?", command=f"assay token revoke {token}", left="nothing was sent")
     given = {"id": secrets.token_hex(8), "token": address}
-    found = session.call("token.revoke", given, _SECONDS)
+    found = session.call("token.revoke", given)
     done = found["state"] in ("mined", "final")
     lines = [f"the contract may take nothing of {token}"] if done else []
     session.emit(found, lines or money_views.sent(found, session.tokens))

@@ -14,11 +14,6 @@ from node.cli.options import Here
 from node.console.failure import Failure
 from node.control.codes import Exit
 
-#: A package of half a GiB is read, hashed and looked at.
-_ADDING_SECONDS = 600.0
-#: The same over a thin line.
-_FETCHING_SECONDS = 6 * 3600.0
-
 _Encoder = Annotated[str, Parameter(help="Its name, its digest, or the beginning of that.")]
 
 
@@ -90,7 +85,7 @@ def encoder_add(
         if tokenizer is not None or wishes != Wishes():
             text = f"{file} is an encoder package already: it says all but a name of itself"
             raise Failure(Exit.USAGE, text, next_=f"assay encoder add {file}", field="file")
-        found = session.call("encoder.add", given, _ADDING_SECONDS)
+        found = session.call("encoder.add", given)
         session.emit(found, model_views.encoder_added(found))
         return Exit.OK
     from node.work import embedding
@@ -100,7 +95,7 @@ def encoder_add(
         of = file.absolute(), tokenizer.absolute() if tokenizer else None, wishes, package
         said, assumed = in_worker(embedding.packaged, *of)
         given |= {"path": str(package), "origin": given["path"]}
-        found = session.call("encoder.add", given, _ADDING_SECONDS)
+        found = session.call("encoder.add", given)
     session.emit(found, model_views.encoder_made(found, said.pooling, assumed))
     return Exit.OK
 
@@ -119,7 +114,7 @@ def encoder_fetch(
     fetched, and you are told which one the offer names. What comes is checked against the digest,
     and read by a confined process. Cut off, the same command goes on where it was.
     """
-    found = session.call("encoder.fetch", {"offer": offer, "digest": digest}, _FETCHING_SECONDS)
+    found = session.call("encoder.fetch", {"offer": offer, "digest": digest})
     session.emit(found, model_views.encoder_fetched(found))
     return Exit.OK
 
@@ -138,7 +133,7 @@ def encoder_show(
     session: Here,
 ) -> int:
     """One encoder: what is in it, who needs it, and its part of a job's file."""
-    found = session.call("encoder.show", {"encoder": encoder}, _ADDING_SECONDS)
+    found = session.call("encoder.show", {"encoder": encoder})
     session.emit(found, found["toml"].splitlines() if toml else model_views.encoder(found))
     return Exit.OK
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from node.cli.commands.sale import views
 from node.console.asking import agree
@@ -16,11 +16,6 @@ from node.control.codes import Exit
 
 if TYPE_CHECKING:
     from node.console.session import Session
-
-#: Reading a large file, and an encoder's features of it, may take an hour.
-_PREPARE_SECONDS: Final = 6 * 3600.0
-#: One look at how far it is: the daemon answers within some seconds.
-_LOOK_SECONDS: Final = 120.0
 
 
 def buy(
@@ -42,14 +37,14 @@ def buy(
     if not file.is_file():
         raise Failure(Exit.USAGE, f"{file} is no file", field="file")
     given = {"offer": offer, "path": str(file.absolute()), **reading}
-    told = session.call("sale.prepare", given, _PREPARE_SECONDS)
+    told = session.call("sale.prepare", given)
     most = _budget(session, budget, told["offer"])
     if told["ask"] and not yes:
         text = views.to_buy(told, most, session.tokens)
         command = f"assay predict {offer} {file} --budget '{budget}'"
         agree(text, "buy them?", command=command, left="nothing was bought")
     found = _follow(session, told, most)
-    written = session.call("sale.write", {"purchase": told["purchase"]}, _LOOK_SECONDS)
+    written = session.call("sale.write", {"purchase": told["purchase"]})
     _copy(Path(written["path"]), out, force)
     result = {**found, "prepared": told, "out": str(out), "empty": written["empty"]}
     session.emit(result, views.bought(result, session.tokens))
@@ -62,7 +57,7 @@ def _follow(session: Session, told: dict[str, Any], most: int) -> dict[str, Any]
     given = {"purchase": told["purchase"], "budget": str(most)}
     try:
         while True:
-            found: dict[str, Any] = session.call("sale.buy", given, _LOOK_SECONDS)
+            found: dict[str, Any] = session.call("sale.buy", given)
             if shown:
                 line = views.progress(told, found, session.tokens)
                 sys.stderr.write(f"\r\x1b[2K{clean(line)}")

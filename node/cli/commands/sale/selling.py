@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -10,11 +10,6 @@ from node.cli.commands.sale import views
 from node.cli.options import Here, Job, Yes
 from node.console.asking import agree
 from node.control.codes import Exit
-
-#: A transaction waits until it is final: minutes, on most chains.
-REDEEM_SECONDS: Final = 3600.0
-#: A model is opened, and packed for sale, by a worker that may be busy.
-_OFFER_SECONDS: Final = 600.0
 
 Offer = Annotated[str, Parameter(help="An offer's id, or its beginning; `assay offers`.")]
 
@@ -58,11 +53,11 @@ def offer(
         "accuracy": accuracy,
     }
     if not yes:
-        found = session.call("sale.offer", {**given, "dry_run": True}, _OFFER_SECONDS)
+        found = session.call("sale.offer", {**given, "dry_run": True})
         text = views.to_sell(found["offer"], session.tokens)
         command = f"assay offer {job} --price '{price}'"
         agree(text, "offer it?", command=command, left="nothing was offered")
-    found = session.call("sale.offer", given, _OFFER_SECONDS)
+    found = session.call("sale.offer", given)
     session.emit(found, views.sold(found["offer"], session.tokens))
     return Exit.OK
 
@@ -118,7 +113,7 @@ def redeem(
     The daemon does so by itself hours before a channel expires, and where it is worth many times
     the gas.
     """
-    found = session.call("sale.redeem", {"channel": channel}, REDEEM_SECONDS)
+    found = session.call("sale.redeem", {"channel": channel})
     session.emit(found, views.redeemed(found, session.tokens))
     return Exit.OK
 
@@ -133,6 +128,6 @@ def reclaim(
     Nothing more can be asked over it. Two transactions at most: what you granted is paid to the
     seller, and the rest comes back. Without the seller it comes back by itself at the expiry.
     """
-    found = session.call("sale.reclaim", {"channel": channel}, REDEEM_SECONDS)
+    found = session.call("sale.reclaim", {"channel": channel})
     session.emit(found, views.reclaimed(found, session.tokens))
     return Exit.OK
