@@ -41,10 +41,14 @@ PAID: Final = "job watch"
 
 @dataclass
 class Typed:
-    """What was typed so far: each command with what it printed and when it ended, seconds."""
+    """What was typed so far: each command with what it printed and when it ended, seconds.
+
+    `program` is `assay`, and `tree` the checkout whose code it runs; None: an installed one's.
+    """
 
     folder: Path
     program: tuple[str, ...] = (sys.executable, "-m", "node.cli.main")
+    tree: Path | None = ROOT
     words: dict[str, str] = field(default_factory=dict)
     lines: list[tuple[str, str, float]] = field(default_factory=list)
 
@@ -94,7 +98,9 @@ class Typed:
     def _run(self, text: str) -> tuple[int, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ASSAY_")}
         path = f"{self.folder / 'tools'}:{kept['PATH']}"
-        places = {"PATH": path, "HOME": str(self.folder), "PYTHONPATH": str(ROOT)}
+        kept.pop("PYTHONPATH", None)
+        code = {} if self.tree is None else {"PYTHONPATH": str(self.tree)}
+        places = {"PATH": path, "HOME": str(self.folder)} | code
         done = subprocess.run(
             ["sh", "-c", text],
             cwd=self.folder,
