@@ -54,12 +54,19 @@ def format_amount(amount: int) -> str:
     """The shortest text that `parse_amount` reads back as `amount`, in the largest fitting unit.
 
     Ether is used up to six decimal places, gwei up to three: 2 * 10^15 is '0.002 ether', 7 is
-    '7 wei'.
+    '7 wei'; nothing is '0 ether'.
     """
     for unit, decimals in (("ether", 6), ("gwei", 3)):
         places = UNITS[unit]
-        if amount and amount % 10 ** (places - decimals) == 0:
+        if amount % 10 ** (places - decimals) == 0:
             whole, rest = divmod(amount, 10**places)
             digits = f"{rest:0{places}d}".rstrip("0")
             return f"{whole}.{digits} {unit}" if digits else f"{whole} {unit}"
     return f"{amount} wei"
+
+
+def format_about(amount: int, *, up: bool = False) -> str:
+    """An amount for people, to the millionth of an ether: what one has is rounded down, what one
+    needs `up`. 681,000,000,000,001 is '0.000681 ether', or '0.000682 ether'."""
+    step = 10 ** (UNITS["ether"] - 6)
+    return format_amount((-(-amount // step) if up else amount // step) * step)

@@ -274,13 +274,17 @@ def render_config(config: Config) -> str:
 
 
 def no_chain(home: Home, config: Config) -> InputError:
-    """Name the settings that a home lacks to know its chain, and the command that gives a new
-    network a contract."""
+    """Name the settings that a home lacks to know its chain, and what gives them."""
     parts = {"url": config.chain_url, "id": config.chain_id, "contract": config.contract}
     missing = [name for name, value in parts.items() if value is None]
     error = InputError(f"not set in {home.config}: {', '.join(missing)}", "chain")
+    joining = "assay join, with the line that another node prints"
     if missing == ["contract"]:
-        error.add_note("assay deploy, once for a network; or assay join LINE, to take another's")
+        error.add_note(f"{joining}, or assay deploy for a network of your own")
+    elif "url" in missing:
+        error.add_note("set chain.url" + f", then: {joining}" * ("contract" in missing))
+    else:
+        error.add_note(joining)
     return error
 
 

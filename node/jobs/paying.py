@@ -20,6 +20,7 @@ from node.control.money.results import Quote
 from node.engine.services import Services
 from node.perform.chain import APPROVE, post_intent
 from protocol.addresses import to_checksum
+from protocol.amounts import format_about
 from protocol.cost.gas import PERMIT, job_gas
 from protocol.errors import ChainError, InputError
 from protocol.machines.job import JobPhase
@@ -190,8 +191,8 @@ def _lacks(services: Services, made: Plan) -> str:
     left = made.coin - (terms.escrow if token == ETHER else 0)
     if left < gas:
         return (
-            f"posting uses about {made.gas:,} gas, which may cost {tokens.shown(gas, ETHER)}; this "
-            f"account has {tokens.shown(left, ETHER)} for it: send it ether"
+            f"posting uses about {made.gas:,} gas, which may cost {format_about(gas, up=True)}; "
+            f"this account has {format_about(max(0, left))} for it: send it ether"
         )
     return ""
 
@@ -233,4 +234,6 @@ async def _rehearsed(services: Services, made: Plan) -> str:
 def refuse(made: Plan) -> None:
     """Raise ChainError where something stands in the way."""
     if made.problem:
-        raise ChainError(made.problem)
+        error = ChainError(made.problem)
+        error.add_note("assay account shows the account, and what it holds")
+        raise error

@@ -18,6 +18,7 @@ from node.control.money.results import Sent
 from node.engine.services import Services
 from node.perform.chain import APPROVE, PAYMENT
 from protocol.addresses import ZERO_ADDRESS, to_checksum
+from protocol.amounts import format_about
 from protocol.errors import ChainError, InputError
 from protocol.spec.parts import ETHER
 from protocol.tokens import currency
@@ -140,8 +141,8 @@ class Payments:
             raise ChainError(f"the receiver refuses it: {error.reason:.200}") from error
         if coin < intent.value + gas * fee:
             raise ChainError(
-                f"it uses {gas:,} gas, which may cost {tokens.shown(gas * fee, ETHER)}; this "
-                f"account has {tokens.shown(coin - intent.value, ETHER)} for it"
+                f"it uses {gas:,} gas, which may cost {format_about(gas * fee, up=True)}; this "
+                f"account has {format_about(max(0, coin - intent.value))} for it"
             )
         return _Price(gas, fee, bool(await chain.code(payment.to)))
 

@@ -188,7 +188,10 @@ class Posting:
 
         found, offered = await self._services.store.read(load)
         if found is None:
-            raise InputError(f"{name!r} is neither a file nor a data set of this home", "holdout")
+            text = f"{name!r} is neither a file nor a data set of this home"
+            error = InputError(text, "holdout")
+            error.add_note("assay data list; a file counts from where the command is given")
+            raise error
         if offered:
             error = InputError(
                 f"{name} has a policy, by which jobs may train on it: then it measures nothing; "

@@ -23,6 +23,8 @@ from node.chain.intents.rows import Owner, Row, Signed, Store
 from node.chain.replies import Head, Receipt
 from node.chain.signer import Signer, hash_of
 from node.chain.views import PAY
+from protocol.addresses import to_checksum
+from protocol.amounts import format_about
 
 log = logging.getLogger(__name__)
 
@@ -359,14 +361,15 @@ class Sequencer:
             await self._trouble(row, str(error))
             return
         if max_fee > limit or len(row.signed) > _MAX_REPLACEMENTS:
-            why = f"not mined at {old.max_fee} wei per gas; a higher offer passes {_LIMIT}"
+            offer = f"{old.max_fee / GWEI:.4g} gwei per gas"
+            why = f"not mined at {offer}; a higher offer passes {_LIMIT}"
             if max_fee <= limit:
-                why = f"not mined at {old.max_fee} wei per gas, raised {_MAX_REPLACEMENTS} times"
+                why = f"not mined at {offer}, raised {_MAX_REPLACEMENTS} times"
             await self._trouble(row, why)
             return
         signed = await self._sign(row, old.nonce, old.gas, max_fee, tip)
         if await self._store.run(lambda tx: rows.put_signed(tx, row.seq, signed, row.state)):
-            log.info("intent %s: fee raised to %d wei per gas", row.id, max_fee)
+            log.info("intent %s: fee raised to %.4g gwei per gas", row.id, max_fee / GWEI)
             await self._send(row, signed)
 
     async def _close_gap(self, signed: Sequence[Row], head: Head, count: int) -> None:
@@ -395,4 +398,7 @@ class Sequencer:
 
 
 def _lacks(account: bytes, balance: int, cost: int) -> str:
-    return f"account 0x{account.hex()} has {balance} wei and needs {cost}: send it ether"
+    return (
+        f"account {to_checksum(account)} has {format_about(balance)} and may need "
+        f"{format_about(cost, up=True)}: send it ether"
+    )

@@ -105,16 +105,16 @@ def _restored(found: Restored | None, made: str) -> list[str]:
     """What a person is to know of what came back."""
     if found is None:
         return ["no budgets and no jobs: the backup holds none, or this home has its own"]
-    lines = [f"budgets and {found.jobs} jobs as of {made}; what was told since is not in them"]
+    jobs = "1 job" if found.jobs == 1 else f"{found.jobs} jobs"
+    lines = [f"budgets and {jobs} as of {made}; what was told since is not in them"]
     if found.running:
         lines.append(
             f"{found.running} of the jobs ran on data of this home: it begins nothing there any "
             "more, releases nothing of what it had begun, and counts their rounds as told"
         )
     if found.datasets:
-        lines.append(
-            f"{found.datasets} data sets wait for their files: assay data replace NAME FILE"
-        )
+        waits = "1 data set waits" if found.datasets == 1 else f"{found.datasets} data sets wait"
+        lines.append(f"{waits} for a file: assay data replace NAME FILE")
     return lines
 
 

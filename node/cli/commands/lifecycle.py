@@ -98,9 +98,13 @@ def init(
 
 
 def _next_step(config: Config, home: Home) -> str:
+    joining = "assay join, with the line that another node prints"
     if config.chain_url is None:
-        return f"set the chain's url in {home.config}, then: assay up"
-    return "assay up" if config.contract else "assay deploy, or set the contract; then: assay up"
+        then = "" if config.contract else f"{joining}; then: "
+        return f"set chain.url in {home.config}; then: {then}assay up"
+    if config.contract is None:
+        return f"{joining}, or assay deploy for a network of your own; then: assay up"
+    return "assay up"
 
 
 def _parse_line(text: str) -> joinline.JoinLine:

@@ -6,10 +6,11 @@ from typing import Final
 
 from node.chain.endpoints.standing import LAG_BLOCKS
 from node.chain.watch import EARLY_HEAD_SECONDS, OLD_HEAD_SECONDS
-from node.console.amounts import money, span
+from node.console.amounts import span
 from node.doctor.checks.blanks import blank
 from node.doctor.findings import Finding, count, failure, not_asked, ok, warning
 from node.doctor.seen import Blank, ChainSeen, EndpointSeen, Seen
+from protocol.amounts import format_about
 
 GWEI: Final = 10**9
 #: A claim and a commitment take less; below this an account pays for next to nothing.
@@ -196,10 +197,11 @@ def balance(seen: Seen) -> Finding:
         return not_asked("the balance: the account is not known, or no node tells it")
     first = asked[0]
     held, price = first.balance or 0, GAS * ((first.fee or 0) + first.tip)
-    text = f"the account holds {money(held)}"
+    text = f"the account holds {format_about(held)}"
     if held < price or not held:
-        most = f", and a transaction may cost {money(price)}" if price else ""
+        most = f", and a transaction may cost {format_about(price, up=True)}" if price else ""
         return warning(
-            f"{text}{most}: it can send none", "send ether to the account: assay account"
+            f"{text}{most}: it can send none, which an owner of data need not",
+            "to post, claim or send money: send ether to the account (assay account)",
         )
     return ok(text)

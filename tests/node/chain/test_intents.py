@@ -28,6 +28,7 @@ from node.chain.intents import rows as intent_rows
 from node.chain.intents.intents import Intent, IntentOutcome
 from node.chain.intents.sequencer import IntentPolicy
 from node.store.store import Store
+from protocol.addresses import to_checksum
 from protocol.errors import InputError
 
 
@@ -351,7 +352,7 @@ async def test_an_account_without_ether_is_told_what_it_needs(
     poor = LocalSigner(5000)
     async with opened(signer=poor) as intents:
         await intents.submit(post(1))
-        await until_error(intents, post(1).id, f"account 0x{poor.account.hex()} has 0 wei")
+        await until_error(intents, post(1).id, f"account {to_checksum(poor.account)} has 0 ether")
         shared.rpc("assay_fund", "0x" + poor.account.hex(), hex(ETHER))
         assert (await intents.settled(post(1).id)).state == "final"
     assert len(await events(shared, contract, poor)) == 1

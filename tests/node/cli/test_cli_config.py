@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from datetime import datetime
 from typing import Any
@@ -31,6 +32,8 @@ async def test_config_show_says_what_is_set_and_where(assay: Any) -> None:
     assert "default" not in (await assay("config", "show")).out
     as_json = (await assay("--json", "config", "show")).json
     assert as_json["file"] == str(home.config)
+    # As the file has it.
+    assert re.search(r"^jobs.whole_rounds +true ", shown.out, re.MULTILINE)
     assert as_json["settings"]["chain.finality"] == {"value": 2, "origin": "default"}
     assert "SECRETKEY" not in json.dumps(as_json)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,7 @@ from node.home.config import (
     Config,
     init_home,
     load_config,
+    no_chain,
     parse_config,
     parse_contract,
     render_config,
@@ -170,3 +172,20 @@ def test_limits_of_the_file(tmp_path: Path) -> None:
 def test_contract_addresses() -> None:
     assert parse_contract(CONTRACT).hex() == CONTRACT[2:].lower()
     assert parse_contract(CONTRACT.lower()) == parse_contract("0x" + CONTRACT[2:].upper())
+
+
+@pytest.mark.parametrize(
+    ("known", "next_"),
+    [
+        ({}, "set chain.url, then: assay join"),
+        ({"chain_url": "http://c"}, "assay join, with the line"),
+        ({"chain_id": 7, "contract": bytes(range(20))}, "set chain.url"),
+        ({"chain_url": "http://c", "chain_id": 7}, "or assay deploy for a network of your own"),
+    ],
+)
+def test_what_a_home_lacks_of_its_chain_comes_with_what_gives_it(
+    known: dict[str, Any], next_: str, tmp_path: Path
+) -> None:
+    (said,) = no_chain(Home(tmp_path), Config(**known)).__notes__
+    assert next_ in said
+    assert ("join" in said) is ("contract" not in known)

@@ -176,7 +176,7 @@ async def test_what_stands_in_the_way_is_said_before_anything_is_spent(
     poor = LocalSigner(30_000)
     command(shared, dollar, MINT, poor.account, context.spec.escrow)
     async with purse(shared, contract, poor, store, dollar) as services:
-        with pytest.raises(ChainError, match="has 0 wei for it: send it ether"):
+        with pytest.raises(ChainError, match="has 0 ether for it: send it ether"):
             await posted(services, context_of(poor, contract, dollar))
     assert shared.nonce(signer.account) == shared.nonce(poor.account) == 0
 

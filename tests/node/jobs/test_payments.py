@@ -64,7 +64,7 @@ async def test_what_would_be_lost_is_not_sent(
         await refused(
             Payment("x", friend, 20 * ETHER, COIN), "this account has 10 ether", ChainError
         )
-        await refused(Payment("x", friend, 10 * ETHER, COIN), "has 0 wei for it", ChainError)
+        await refused(Payment("x", friend, 10 * ETHER, COIN), "has 0 ether for it", ChainError)
         await refused(Payment("x", friend, 1, b"\x07" * 20), "no contract stands", InputError)
         # The bounty contract takes no ether; neither does a token.
         await refused(Payment("x", token, 1, COIN), "receiver refuses it", ChainError)

@@ -217,6 +217,19 @@ async def test_every_view_is_labelled_and_fits_a_narrow_screen(
     await use(act)
 
 
+async def test_what_can_be_redeemed_is_in_sight_on_a_narrow_screen(
+    page: Site, chromium: Browser
+) -> None:
+    def look() -> None:
+        chromium.size(390, 800)
+        chromium.go(page.address)
+        chromium.go(f"{page.origin}/sale")
+        edge = "return document.querySelector('form[action=\"/sale/redeem\"] button')"
+        assert chromium.run(f"{edge}.getBoundingClientRect().right") <= 390
+
+    await use(look)
+
+
 async def test_links_are_verified_in_the_browser_and_a_changed_byte_breaks_them(
     page: Site, chromium: Browser
 ) -> None:

@@ -14,7 +14,7 @@ from kits.paths import ROOT, VECTORS
 from kits.specs import SPEC, specs
 
 from protocol import params
-from protocol.amounts import format_amount, parse_amount
+from protocol.amounts import format_about, format_amount, parse_amount
 from protocol.errors import InputError
 from protocol.spec.columns import expand_names
 from protocol.spec.job import (
@@ -353,6 +353,10 @@ def test_addresses_are_sorted_so_that_one_list_has_one_digest() -> None:
 @given(st.integers(0, 2**256 - 1))
 def test_amounts_are_exact(amount: int) -> None:
     assert parse_amount(format_amount(amount)) == amount
+    half = amount // 2
+    low, high = parse_amount(format_about(half)), parse_amount(format_about(half, up=True))
+    assert low <= half <= high
+    assert high - low in (0, 10**12)
     assert parse_amount(amount) == amount
     assert parse_amount(str(amount), units=False) == amount
 

@@ -52,6 +52,8 @@ def config_show(
 def _told(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return str(value).lower()  # as config.toml has it
     return "not set" if value is None else str(value)
 
 

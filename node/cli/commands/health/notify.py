@@ -75,6 +75,9 @@ def notify(
         for notice in notices:
             _tell(notice, command, sent, session)
 
+    if not session.json:
+        # Beside the notices, which may be piped on.
+        sys.stderr.write("what wants you is told as it comes\nCtrl-C ends it\n")
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             try:
