@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from itertools import count
 from math import inf
 from typing import Final
 
@@ -94,8 +95,8 @@ def _never() -> bool:
 
 
 async def fetched(services: Services, encoder: Encoder, peer: bytes, source: str) -> None:
-    """Have an encoder here for a person, who named its digest: from `peer`, or whoever else is
-    connected and has it. What is here and noted already is left alone.
+    """Have an encoder here for a person, who named its digest: from `peer`, and where that gave
+    nothing, from whoever else is connected and has it. What is here and noted is left alone.
 
     Raises InputError where it cannot be read or run here, PeerError where it does not come: the
     same call then goes on from what came.
@@ -105,9 +106,12 @@ async def fetched(services: Services, encoder: Encoder, peer: bytes, source: str
     ref = BlobRef(*ref_of(encoder))
     seller = identity.peer_id_text(peer)
 
+    asked = count()
+
     def peers() -> list[str]:
+        # Not at first: of strangers some may be slow on purpose.
         others = [each for each in services.swarm.connected() if each != seller]
-        return [seller, *others[:_MOST_OTHERS]]
+        return [seller, *others[:_MOST_OTHERS]] if next(asked) else [seller]
 
     why = await _brought(services, ref, peers, _never, _VAIN)
     if not services.blobs.holds(ref):

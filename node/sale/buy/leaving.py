@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+import trio
+
 from node.sale.buy.asking import Buyer
 from node.sale.buy.paying import Paying, PayingChannels
 from node.sale.ports import Channels
@@ -21,6 +23,8 @@ from protocol.sale.vouchers import check_release
 log = logging.getLogger("assay.sale")
 
 _ASK_SECONDS: Final = 20.0
+#: The seller is given so long for an open row's answer and for its release.
+_SECONDS: Final = 120.0
 _LATER: Final = "what is left comes back at the expiry"
 
 
@@ -45,11 +49,18 @@ class Leaving:
         """
         if paying.row.over:
             raise StateError("the channel is closed already")
-        if paying.state.query is not None and not paying.state.ended:
-            await self._buyer.ask(paying, None)
-        if not paying.rest:
-            raise StateError("nothing is left: all of the deposit is granted")
-        released = await self._release(paying)
+        try:
+            # A seller may say "later" for ever, and the channel's lock is held meanwhile.
+            with trio.fail_after(_SECONDS):
+                if paying.state.query is not None and not paying.state.ended:
+                    await self._buyer.ask(paying, None)
+                if not paying.rest:
+                    raise StateError("nothing is left: all of the deposit is granted")
+                released = await self._release(paying)
+        except trio.TooSlowError:
+            raise PeerError(
+                f"the seller released nothing within {_SECONDS:g} s; {_LATER}"
+            ) from None
         terms, voucher = paying.state.terms, paying.state.voucher
         found = await self._channels.look(terms)
         if found is None:

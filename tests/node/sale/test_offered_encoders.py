@@ -96,7 +96,7 @@ async def test_it_is_fetched_from_the_seller_first_and_noted(tmp_path: Path, for
     kept, new = await node.offered.fetch(OFFER, named)
     assert (kept.digest, kept.name, new) == (node.encoder.digest.hex(), "small numbers", True)
     assert kept.source == f"offer 0x{OFFER.offer.digest.hex()[:16]}"
-    assert node.asked == [[peer_id_text(SELLER.peer), peer_id_text(OTHER.peer)]]
+    assert node.asked == [[peer_id_text(SELLER.peer)]]
     assert await node.offered.fetch(OFFER, named) == (kept, False)
     assert len(node.asked) == 1
 
@@ -110,6 +110,9 @@ async def test_a_line_that_breaks_is_asked_again_while_bytes_come(
     _, new = await node.offered.fetch(OFFER, node.encoder.digest.hex())
     assert new
     assert len(node.asked) == 21
+    # Whoever else is connected is asked once the seller gave nothing.
+    both = [peer_id_text(SELLER.peer), peer_id_text(OTHER.peer)]
+    assert node.asked[:2] == [both[:1], both]
 
 
 async def test_who_waits_is_told_after_a_while_that_nothing_comes(
