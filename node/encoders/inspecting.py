@@ -194,6 +194,23 @@ def _weights(graph: onnx.GraphProto) -> int:
 
 def _tensor(tensor: onnx.TensorProto, where: str) -> int:
     """Checks that the numbers stand here, as many as its shape says; how many."""
+    count, width = _declared(tensor, where)
+    listed = [name for name in _LISTS if len(getattr(tensor, name))]
+    if tensor.HasField("raw_data"):
+        if listed or len(tensor.raw_data) != count * width:
+            found = f"{len(tensor.raw_data)} bytes for {count} numbers of {width}"
+            raise _refused(f"{where} has {found}")
+    elif count:
+        held = len(getattr(tensor, listed[0])) if len(listed) == 1 else 0
+        if held != count or count > limits.MAX_ENCODER_LIST:
+            raise _refused(f"{where} has {held} numbers, its shape says {count}")
+    elif listed:
+        raise _refused(f"{where} is empty and has numbers")
+    return count
+
+
+def _declared(tensor: onnx.TensorProto, where: str) -> tuple[int, int]:
+    """How many numbers a weight says that it has, and the bytes of one."""
     if tensor.data_location != onnx.TensorProto.DEFAULT or tensor.external_data:
         raise _refused(f"{where} lies in another file")
     if tensor.HasField("segment") or tensor.string_data:
@@ -209,18 +226,7 @@ def _tensor(tensor: onnx.TensorProto, where: str) -> int:
     count = math.prod(tensor.dims)
     if count > params.MAX_ENCODER_BYTES // width:
         raise _refused(f"{where} would have {count} numbers")
-    listed = [name for name in _LISTS if len(getattr(tensor, name))]
-    if tensor.HasField("raw_data"):
-        if listed or len(tensor.raw_data) != count * width:
-            found = f"{len(tensor.raw_data)} bytes for {count} numbers of {width}"
-            raise _refused(f"{where} has {found}")
-    elif count:
-        held = len(getattr(tensor, listed[0])) if len(listed) == 1 else 0
-        if held != count or count > limits.MAX_ENCODER_LIST:
-            raise _refused(f"{where} has {held} numbers, its shape says {count}")
-    elif listed:
-        raise _refused(f"{where} is empty and has numbers")
-    return count
+    return count, width
 
 
 def _nodes(graph: onnx.GraphProto) -> dict[str, int]:

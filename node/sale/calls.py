@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 from node.control.sale import results as r
@@ -25,7 +26,7 @@ from protocol.sale.buyer import BuyerState
 from protocol.sale.offers import warning
 from protocol.sale.seller import SellerState
 from protocol.spec.encoder import column_names
-from protocol.spec.parts import ETHER, ClassTarget
+from protocol.spec.parts import ETHER, ClassTarget, Target
 from protocol.tokens import currency
 from protocol.wire import identity
 
@@ -100,17 +101,7 @@ class SaleCalls:
         on = await self._find_offer(offer)
         found = await provenance(self._of, self._sale.market, on)
         spec = found.spec
-        columns: tuple[str, ...] = ()
-        answers: tuple[str, ...] = ()
-        if spec is not None:
-            columns = column_names(spec.features)
-            target = spec.target
-            if isinstance(target, ClassTarget):
-                answers = target.classes
-            else:
-                answers = (f"{target.low:g} to {target.high:g}",)
-        noisy = spec is not None and spec.privacy.noisy
-        return r.SaleOfferDetail(
+        shown = r.SaleOfferDetail(
             offer=self._offer(on),
             problem=found.problem,
             posted=found.posted,
@@ -120,14 +111,28 @@ class SaleCalls:
             owners=found.owners,
             rounds=found.rounds,
             contributions=found.contributions,
-            title=None if spec is None else spec.title,
-            purpose=None if spec is None else spec.purpose,
-            sealed=None if spec is None else spec.privacy.sealed,
-            epsilon=spec.privacy.epsilon if spec is not None and noisy else None,
-            delta=spec.privacy.delta if spec is not None and noisy else None,
-            columns=columns,
-            answers=answers,
-            encoder=None if spec is None or spec.encoder is None else spec.encoder.digest.hex(),
+            title=None,
+            purpose=None,
+            sealed=None,
+            epsilon=None,
+            delta=None,
+            columns=(),
+            answers=(),
+            encoder=None,
+        )
+        if spec is None:
+            return shown
+        privacy = spec.privacy
+        return replace(
+            shown,
+            title=spec.title,
+            purpose=spec.purpose,
+            sealed=privacy.sealed,
+            epsilon=privacy.epsilon if privacy.noisy else None,
+            delta=privacy.delta if privacy.noisy else None,
+            columns=column_names(spec.features),
+            answers=_answers(spec.target),
+            encoder=spec.encoder.digest.hex() if spec.encoder else None,
         )
 
     async def _find_offer(self, given: str) -> OnSale:
@@ -259,6 +264,13 @@ class SaleCalls:
             copy_price=offer.copy_price,
             warning=warning(offer),
         )
+
+
+def _answers(target: Target) -> tuple[str, ...]:
+    """What an answer may be, in the words of the job."""
+    if isinstance(target, ClassTarget):
+        return target.classes
+    return (f"{target.low:g} to {target.high:g}",)
 
 
 def _buying(bought: Purchase) -> r.Buying:
