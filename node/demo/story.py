@@ -105,7 +105,7 @@ def play(plan: Plan, folder: Path, children: Children, screen: Screen) -> Figure
         _enrol(job, world, children, screen)
     twin = _twin(plan, job, world, folder, children)
     with clock.stage("training and pay"):
-        shown = _follow(job, world, children, screen, _beside(pooled, twin), plan.proof)
+        shown = follow(job, world, children, screen, _beside(pooled, twin), plan.proof)
     with clock.stage("notice"):
         shown = wait_out(job, shown, world, screen)
     with clock.stage("checks"):
@@ -117,7 +117,7 @@ def play(plan: Plan, folder: Path, children: Children, screen: Screen) -> Figure
             figures = _sold(plan, figures, world, folder, screen)
     screen.stage("the daemons end")
     with clock.stage("end"):
-        unclean = _end(world, children)
+        unclean = end(world, children)
     return dataclasses.replace(figures, unclean=unclean, seconds=clock.total())
 
 
@@ -186,7 +186,7 @@ def _enrol(job: str, world: World, children: Children, screen: Screen) -> None:
     """Watch the requester's daemon until the first round opens, or the job ends without one."""
     screen.stage("owners enrol")
     enrolled = 0
-    for shown in _watch(job, world, children):
+    for shown in watch(job, world, children):
         if shown["summary"]["enrolled"] != enrolled:
             enrolled = shown["summary"]["enrolled"]
             screen.note(f"{enrolled} {'owner is' if enrolled == 1 else 'owners are'} enrolled")
@@ -199,7 +199,7 @@ def _enrol(job: str, world: World, children: Children, screen: Screen) -> None:
             return
 
 
-def _follow(
+def follow(
     job: str,
     world: World,
     children: Children,
@@ -211,7 +211,7 @@ def _follow(
     screen.stage("training, round by round")
     told = 0
     shown: dict[str, Any] = {}
-    for shown in _watch(job, world, children):
+    for shown in watch(job, world, children):
         done = [each for each in shown["rounds"] if each["phase"] == "done"]
         for each in done[told:]:
             number, rounds = each["number"] + 1, shown["summary"]["rounds"]
@@ -250,7 +250,7 @@ def _shares(shown: dict[str, Any], proof: bool) -> str:
     )
 
 
-def _watch(job: str, world: World, children: Children) -> Iterator[dict[str, Any]]:
+def watch(job: str, world: World, children: Children) -> Iterator[dict[str, Any]]:
     """What the requester's daemon shows of the job, again and again until the job is over."""
     deadline = time.monotonic() + _JOB_SECONDS
     while True:
@@ -279,7 +279,7 @@ def _collect(
     """Ask everybody, and the chain, what it came to."""
     screen.stage("the books, checked against the chain")
     ledger, requester = world.ledger, world.requester
-    audit = _audit(job, requester)
+    audited = audit(job, requester)
     sent = ledger.sent(world.contract, world.channels)
     members = {member["account"].lower(): member for member in shown["members"]}
     owners = tuple(
@@ -307,7 +307,7 @@ def _collect(
         requester=RequesterMoney(FUND, ledger.balance(requester.account), fees),
         gas=by_kind(sent),
         failed_transactions=sum(not tx.succeeded for tx in sent),
-        audit=audit,
+        audit=audited,
         memory=world.memory,
         seconds={},
         round_seconds=shown["seconds"],
@@ -345,7 +345,7 @@ def _outsider(owner: User, job: str, world: World) -> Outsider:
     return Outsider(owner.name, "unknown", "", balance)
 
 
-def _audit(job: str, requester: User) -> dict[str, Any]:
+def audit(job: str, requester: User) -> dict[str, Any]:
     """`assay audit`: a fault is a result; a job that cannot be audited yet is one, too."""
     code, output, errors = requester.attempt("audit", job)
     if code in (Exit.OK, Exit.FAULT) and output:
@@ -402,15 +402,15 @@ def _sold(plan: Plan, figures: Figures, world: World, folder: Path, screen: Scre
         return figures  # the verdict says why there is nothing to sell
     job, requester = figures.job, world.requester
 
-    def audit() -> bool:
-        return _audit(job, requester)["ok"] is True
+    def sound() -> bool:
+        return audit(job, requester)["ok"] is True
 
     answer = TABLES[plan.data].target
-    found = sell(answer, job, Path(model), world, folder, screen, audit)
+    found = sell(answer, job, Path(model), world, folder, screen, sound)
     return dataclasses.replace(figures, sale=found)
 
 
-def _end(world: World, children: Children) -> tuple[str, ...]:
+def end(world: World, children: Children) -> tuple[str, ...]:
     """Ask every daemon to end, as `assay down` does; returns those that did not end well."""
     for user in world.users:
         user.ask("stop")

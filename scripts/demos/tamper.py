@@ -113,7 +113,7 @@ class _Tamper:
         return [*judge(figures), *self.findings]
 
 
-_END: Final = story._end
+_END: Final = story.end
 
 
 def _ask(url: str, method: str, *params: Any) -> Any:
@@ -144,7 +144,7 @@ def main() -> int:
 
     return play(
         wanted,
-        patch.object(story, "_end", tamper.end),
+        patch.object(story, "end", tamper.end),
         patch.object(demo, "play", watched),
         patch.object(demo, "judge", tamper.judge),
     )

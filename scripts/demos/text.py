@@ -128,7 +128,7 @@ class _Play:
             self._enrol(job, world, children)
         with self.seconds.stage("training and pay"):
             said = "by the requester, on its hold-out set"
-            shown = story._follow(job, world, children, self._screen, lambda _: said, False)
+            shown = story.follow(job, world, children, self._screen, lambda _: said, False)
             shown = wait_out(job, shown, world, self._screen)
         self._judge_job(job, shown, world)
         if shown["summary"]["state"] != "finished":
@@ -137,7 +137,7 @@ class _Play:
             self._sell(job, shown, world, kept)
         self._screen.stage("the daemons end")
         with self.seconds.stage("end"):
-            unclean = story._end(world, children)
+            unclean = story.end(world, children)
         told = ", ".join(unclean) or "with exit code 0"
         self.findings.append(Finding("every process ended when asked", not unclean, told))
 
@@ -179,7 +179,7 @@ class _Play:
     def _enrol(self, job: str, world: World, children: Children) -> None:
         self._screen.stage("owners fetch the encoder, run it on their sentences, and enrol")
         enrolled = 0
-        for shown in story._watch(job, world, children):
+        for shown in story.watch(job, world, children):
             if shown["summary"]["enrolled"] != enrolled:
                 enrolled = shown["summary"]["enrolled"]
                 self._screen.note(f"{enrolled} of {ACCEPTING} owners are enrolled")
@@ -202,7 +202,7 @@ class _Play:
             for owner in world.owners
             if owner.name in paid
         ]
-        audit = story._audit(job, world.requester)
+        audit = story.audit(job, world.requester)
         self.findings += [
             Finding("the job finished", state == "finished", f"{len(rounds)} rounds, {state}"),
             Finding(
@@ -245,7 +245,7 @@ class _Play:
             world.buyer.command("encoder", "add", str(kept.encoder), "--name", "sentences")
 
         def audit() -> bool:
-            return story._audit(job, world.requester)["ok"] is True
+            return story.audit(job, world.requester)["ok"] is True
 
         self.sale = sell(texts.TARGET, job, model, world, self._folder, self._screen, audit)
         rounds = shown["summary"]["rounds"]
