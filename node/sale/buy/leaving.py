@@ -11,6 +11,7 @@ from typing import Final
 
 import trio
 
+from node.net.errors import ConversationError
 from node.sale.buy.asking import Buyer
 from node.sale.buy.paying import Paying, PayingChannels
 from node.sale.ports import Channels
@@ -18,11 +19,14 @@ from node.sale.talk import Talk
 from protocol.errors import ChainError, PeerError, StateError
 from protocol.sale.inputs import ActionLeave
 from protocol.sale.messages import Declined, Leave, Released
+from protocol.sale.stream import Later
 from protocol.sale.vouchers import check_release
 
 log = logging.getLogger("assay.sale")
 
 _ASK_SECONDS: Final = 20.0
+#: The least wait before the same word is said again, seconds.
+_LEAST_SECONDS: Final = 0.05
 #: The seller is given so long for an open row's answer and for its release.
 _SECONDS: Final = 120.0
 _LATER: Final = "what is left comes back at the expiry"
@@ -57,6 +61,8 @@ class Leaving:
                 if not paying.rest:
                     raise StateError("nothing is left: all of the deposit is granted")
                 released = await self._release(paying)
+        except ConversationError as error:
+            raise PeerError(f"{error}; {_LATER}") from error
         except trio.TooSlowError:
             raise PeerError(
                 f"the seller released nothing within {_SECONDS:g} s; {_LATER}"
@@ -85,7 +91,11 @@ class Leaving:
             await self._paying.sign(paying)
             channel = paying.row.channel
             word = Leave(channel, paying.state.voucher)
-            said = (await self._talk.ask(paying.row.peer, word, b"", _ASK_SECONDS)).word
+            while True:
+                said = (await self._talk.ask(paying.row.peer, word, b"", _ASK_SECONDS)).word
+                if not isinstance(said, Later):
+                    break
+                await trio.sleep(max(_LEAST_SECONDS, said.milliseconds / 1000))
         if isinstance(said, Declined):
             raise PeerError(f"the seller releases nothing: {said.reason}; {_LATER}")
         if not isinstance(said, Released) or said.channel != channel:

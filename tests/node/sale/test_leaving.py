@@ -16,6 +16,7 @@ from kits.chain.sale_sides import PEER, PRICE, Life, made_offer
 
 from node.chain.channels.calls import ChannelState
 from node.engine.clock import Clock
+from node.net.errors import Unreachable
 from node.sale.buy import leaving
 from node.sale.buy.leaving import Leaving
 from node.sale.buy.paying import Paying, PayingChannels
@@ -27,7 +28,7 @@ from protocol.books.typed_data import Domain
 from protocol.errors import ChainError, Malformed, PeerError, StateError
 from protocol.sale.buyer import Phase, Query
 from protocol.sale.messages import Declined, Leave, Receipt, Released
-from protocol.sale.stream import Word
+from protocol.sale.stream import Later, Word
 from protocol.sale.vouchers import Terms, Voucher, check_voucher, release_digest
 
 BUYER, SELLER = SIGNERS[2], SIGNERS[3]
@@ -153,6 +154,18 @@ async def test_an_open_row_is_finished_first(buying: Buying) -> None:
     assert buying.chain.state == ChannelState(DEPOSIT, 3 * PRICE, True)
 
 
+async def test_a_seller_that_says_later_is_asked_again(buying: Buying) -> None:
+    paying = await buying.opened(3)
+
+    def says(leave: Leave) -> Word:
+        return Later(1, False) if len(buying.heard) < 3 else buying.released(leave)
+
+    buying.says = says
+    await buying.leaving.leave(paying)
+    assert len(buying.heard) == 3
+    assert buying.chain.sent == ["redeem", "close"]
+
+
 async def test_nothing_is_left(buying: Buying) -> None:
     paying = await buying.opened(10)
     with pytest.raises(StateError, match="nothing is left"):
@@ -211,6 +224,19 @@ async def test_a_seller_that_keeps_its_buyer_waiting(
 
     buying.talk.ask = ask
     with pytest.raises(PeerError, match=r"released nothing within 0\.2 s; what is left"):
+        await buying.leaving.leave(paying)
+    assert not paying.lock.locked()
+
+
+async def test_a_seller_that_is_away(buying: Buying) -> None:
+    paying = await buying.opened(3)
+
+    async def ask(*_: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        raise Unreachable("12D3", "no address is known")
+
+    buying.talk.ask = ask
+    with pytest.raises(PeerError, match="no address is known; what is left comes back"):
         await buying.leaving.leave(paying)
     assert not paying.lock.locked()
 

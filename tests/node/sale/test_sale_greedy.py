@@ -30,11 +30,12 @@ from node.store.sale import on_sale
 from node.store.sale.channels import ChannelRow
 from node.store.sale.on_sale import OfferRow
 from node.store.store import Store
+from protocol.errors import PeerError
 from protocol.layout.queries import Mode
 from protocol.sale import limits, seller
-from protocol.sale.messages import Asked, Chosen, Declined, Replied
+from protocol.sale.messages import Asked, Chosen, Declined, Leave, Released, Replied
 from protocol.sale.stream import Later, Word, blob_of
-from protocol.sale.vouchers import NO_VOUCHER, Terms
+from protocol.sale.vouchers import NO_VOUCHER, Terms, check_release
 from protocol.wire import identity
 from protocol.wire.codec import encode
 
@@ -197,6 +198,29 @@ async def test_choices_that_are_sent_all_at_once_take_no_more_places(
         assert not any(isinstance(word, Declined) for word in said)
         honest = await channel(sale, HONEST, PEER, 99, OFFER)
         assert await ask(sells, honest) == Later(1000, True)
+
+
+async def test_a_release_is_the_same_again_for_the_channels_peer_alone(
+    store: Store, tmp_path: Path
+) -> None:
+    async with queue(store, tmp_path, Worker()) as (sale, sells):
+        await put_on_sale(sale, store, OFFER)
+        left = await channel(sale, HONEST, PEER, 1, OFFER)
+        heard = Heard(PEER, Leave(left, NO_VOUCHER), b"", b"")
+        said = {(await sells.answer(heard))[0] for _ in range(20)}
+        (released,) = said
+        assert isinstance(released, Released)
+        served = await sale.served.find(left)
+        assert served is not None
+        check_release(sale._talk.domain, served.state.terms, 0, released.signature)
+        with pytest.raises(PeerError, match="meet first"):
+            await sells.answer(Heard(b"p" * 38, Leave(left, NO_VOUCHER), b"", b""))
+        # Nothing more is taken over it, now and after a restart.
+        for _ in range(2):
+            declined = await ask(sells, left)
+            assert isinstance(declined, Declined)
+            assert "would be owed" in declined.reason
+            sale.served._used.clear()
 
 
 # --- over sockets ---------------------------------------------------------------------------
