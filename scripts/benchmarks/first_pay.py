@@ -27,7 +27,7 @@ GUIDE: Final = ROOT / "docs" / "guides" / "quick-start.md"
 _BLOCK: Final = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _LEARNS: Final = {
     "ACCOUNT": r"account\s+(0x[0-9a-fA-F]{40})",
-    "LINE": r"assay join '([^']+)'",
+    "LINE": r"assay join '(/[^']+)'",
     "JOB": r"\b(0x[0-9a-f]{64})\b",
 }
 #: What is given once more, as the guide says, while the chain starts.

@@ -27,8 +27,12 @@ _EVENTS = 10_000
 _START_SECONDS = 60.0
 _MB = 1_000_000
 
-#: Packages from this size on are named.
+#: Packages from this size on are named, each with its reason (docs/adr/0503).
 _NAMED_FROM = 30 * _MB
+_REASONS = {
+    "numpy": "training runs on it",
+    "polars-runtime-32": "reads tables and databases as people have them",
+}
 
 
 @contextmanager
@@ -149,7 +153,10 @@ def install(context: Context) -> Measurement:
     """Megabytes on disk of assay and all that a base install needs, as they lie in this .venv."""
     sizes = {name: _bytes(name) for name in sorted(_base())}
     large = {name: size for name, size in sizes.items() if size >= _NAMED_FROM}
-    told = ", ".join(f"{name} {size / _MB:.0f}" for name, size in large.items())
+    told = ", ".join(
+        f"{name} {size / _MB:.0f} ({_REASONS.get(name, 'for no reason that is written down')})"
+        for name, size in large.items()
+    )
     return Measurement(
         ours=sum(sizes.values()) / _MB,
         notes=[f"{len(sizes)} packages; of 30 MB and more: {told}; without bytecode"],

@@ -54,3 +54,9 @@ def test_a_base_install_has_what_a_node_needs_and_no_tests() -> None:
 
 def test_a_packages_bytes_are_its_files_without_bytecode(tmp_path: Path) -> None:
     assert 10_000 < user._bytes("starlette") < 2_000_000
+
+
+def test_what_is_large_has_a_reason() -> None:
+    (note,) = user.install(Once()).notes  # type: ignore[arg-type]
+    assert "(training runs on it)" in note
+    assert "no reason" not in note
