@@ -77,7 +77,7 @@ class DatasetSeen:
     bytes: int
     held: int | None
     same: bool | None
-    source: Literal["as it was", "changed", "gone", "a database"]
+    source: Literal["as it was", "changed", "gone", "a database", "handed over"]
     decided: bool
     holdout: bool
 

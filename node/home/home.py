@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 #: `sun_path` holds 108 bytes with its closing zero on Linux (measured).
 MAX_SOCKET_PATH_BYTES: Final = 107
 
+#: Before a random name in a home: folders of `assay web`, with files that were handed over to it.
+PAGE_PREFIX: Final = ".page-"
+
 _PRIVATE_DIR: Final = 0o700
 _PRIVATE_FILE: Final = 0o600
 

@@ -20,7 +20,7 @@ from node.console.currency import pay
 from node.console.show import clean
 from node.console.standing import fit_of_rows, no_noise, state
 from node.control.codes import SHARED
-from node.web.uploads.scratch import PREFIX
+from node.home.home import PAGE_PREFIX
 
 if TYPE_CHECKING:
     from protocol.tokens import Tokens
@@ -134,7 +134,7 @@ def source(path: str) -> str:
     'handed over by the page: ward.csv'
     """
     *folders, name = path.split("/")
-    if any(each.startswith(PREFIX) for each in folders):
+    if any(each.startswith(PAGE_PREFIX) for each in folders):
         return f"handed over by the page: {name}"
     return path
 

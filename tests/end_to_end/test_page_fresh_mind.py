@@ -17,7 +17,7 @@ from kits.daemons.jobs import TAKES_ALL
 from kits.daemons.processes import Swarm, until
 from kits.web.served import page_of
 
-from node.web.uploads.scratch import PREFIX
+from node.home.home import PAGE_PREFIX
 from scripts.testing.browser import PACKAGES, Browser, browser, found
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ async def test_owner_and_requester_come_from_nothing_to_a_paid_job(
 
 
 def _left(home: Path) -> list[Path]:
-    return [each for each in home.glob(f"{PREFIX}*/**/*") if each.is_file()]
+    return [each for each in home.glob(f"{PAGE_PREFIX}*/**/*") if each.is_file()]
 
 
 def _at(address: str, path: str) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from node.doctor.looking.bounded import cut, regular
 from node.doctor.looking.files import is_named
 from node.doctor.seen import DatasetSeen, StoreSeen
-from node.home.home import Home
+from node.home.home import PAGE_PREFIX, Home
 from node.store.migrations import MIGRATIONS
 from node.store.store import APPLICATION_ID
 
@@ -146,10 +146,15 @@ def _datasets(home: Home, store: sqlite3.Connection) -> Iterator[DatasetSeen]:
         )
 
 
-def _source(source: str, added: float) -> Literal["as it was", "changed", "gone", "a database"]:
-    """What became of the file that a data set was read from, by its time of change."""
+def _source(
+    source: str, added: float
+) -> Literal["as it was", "changed", "gone", "a database", "handed over"]:
+    """What became of the file that a data set was read from, by its time of change. One that the
+    page was handed is kept by nobody."""
     if not source.startswith("/"):
         return "a database"
+    if any(part.startswith(PAGE_PREFIX) for part in Path(source).parts[:-1]):
+        return "handed over"
     try:
         found = Path(source).stat()
     except OSError:

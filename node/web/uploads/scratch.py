@@ -13,23 +13,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
 
-from node.home.home import Home
-
-#: Before a random name, in the home.
-PREFIX: Final = ".page-"
+from node.home.home import PAGE_PREFIX, Home
 
 
 class Scratch:
     """The folder of one process, private to its user."""
 
     def __init__(self, home: Home) -> None:
-        for left in home.path.glob(f"{PREFIX}*"):
+        for left in home.path.glob(f"{PAGE_PREFIX}*"):
             _take_away(left)
         # Without a home there is nothing to do but to say so, and that needs no file.
         inside = home.path if home.path.is_dir() else None
-        self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=inside))
+        self.path = Path(tempfile.mkdtemp(prefix=PAGE_PREFIX, dir=inside))
         self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(self._lock, fcntl.LOCK_SH)
 

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from node.doctor.examine import CHECKS
 from node.doctor.findings import Finding, State
 from node.doctor.looking import nodes
 from node.doctor.seen import WorkersSeen
-from node.home.home import Home
+from node.home.home import PAGE_PREFIX, Home
 from node.home.keys import Keys
 from node.store.blobs import Blobs
 
@@ -263,6 +264,12 @@ def test_a_file_that_changed_or_is_gone_is_told(
     _, found = examined(home, monkeypatch)
     assert "no longer there" in found["data-files"].sentence
     assert failures(found) == set()
+    # One that the page was handed is kept by nobody, and missed by nobody.
+    handed = str(home.path / f"{PAGE_PREFIX}8f2" / "k3" / file.name)
+    with closing(sqlite3.connect(home.database)) as store, store:
+        store.execute("UPDATE datasets SET source = ?", (handed,))
+    _, found = examined(home, monkeypatch)
+    assert found["data-files"].state is State.OK
 
 
 def test_a_passphrase_is_asked_for_and_never_shown(

@@ -12,8 +12,8 @@ from kits.books import make_spec
 from kits.web.served import Answer, Site, site
 
 from node.control import examples as ex
+from node.home.home import PAGE_PREFIX
 from node.store.blobs import Blobs
-from node.web.uploads.scratch import PREFIX
 from node.work import exporting, tasks
 from protocol.arith.numbers.vectors import Kind, encode_vector
 from protocol.spec.job import encode_spec
@@ -58,7 +58,7 @@ async def test_rows_are_predicted_shown_and_handed_out(page: Site, tmp_path: Pat
     assert file.text.splitlines()[0] == "line,prediction,probability_short,probability_long"
     assert len(file.text.splitlines()) == 4
     # Of what was handed over nothing is left: the predictions alone are.
-    (left,) = [each for each in (tmp_path / "home").glob(f"{PREFIX}*/**/*") if each.is_file()]
+    (left,) = [each for each in (tmp_path / "home").glob(f"{PAGE_PREFIX}*/**/*") if each.is_file()]
     assert left.read_text() == file.text
 
 

@@ -16,7 +16,7 @@ from kits.daemons.processes import until
 from kits.web.served import Site, in_parts, site
 
 from node.control import examples as ex
-from node.home.home import Home
+from node.home.home import PAGE_PREFIX, Home
 from node.web.uploads.multipart import (
     MAX_HEAD_BYTES,
     MAX_PARTS,
@@ -27,7 +27,7 @@ from node.web.uploads.multipart import (
     Multipart,
     boundary_of,
 )
-from node.web.uploads.scratch import PREFIX, Scratch
+from node.web.uploads.scratch import Scratch
 from node.web.uploads.taking import MAX_UPLOAD_BYTES
 
 WITH_FILE = ("/data/add", "/data/ward-3/replace", "/post/table", f"/job/{ex.JOB}/predict")
@@ -124,13 +124,13 @@ async def test_a_file_is_handed_to_the_daemon_and_gone_after(page: Site, tmp_pat
     assert _left(tmp_path) == []
     view = (await page.ask("/data")).text
     assert "handed over by the page: My-w-rd-3.csv" in view
-    assert PREFIX not in view
+    assert PAGE_PREFIX not in view
 
 
 async def test_what_the_process_leaves_is_taken_away(page: Site, tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
-    (mine,) = home.path.glob(f"{PREFIX}*")
-    left = home.path / f"{PREFIX}left"
+    (mine,) = home.path.glob(f"{PAGE_PREFIX}*")
+    left = home.path / f"{PAGE_PREFIX}left"
     left.mkdir()
     (left / "rows.csv").write_text("of a process that was killed")
     other = Scratch(home)
@@ -139,7 +139,7 @@ async def test_what_the_process_leaves_is_taken_away(page: Site, tmp_path: Path)
     other.close()
     page.process.send(signal.SIGTERM)
     await until(lambda: not page.process.running, 30, "it ends")
-    assert list(home.path.glob(f"{PREFIX}*")) == []
+    assert list(home.path.glob(f"{PAGE_PREFIX}*")) == []
 
 
 @pytest.mark.parametrize("path", WITH_FILE)
@@ -188,4 +188,4 @@ async def test_a_file_that_does_not_come_whole_is_not_added(page: Site, tmp_path
 
 def _left(folder: Path) -> list[Path]:
     """Files that were handed over and are still there."""
-    return [each for each in (folder / "home").glob(f"{PREFIX}*/**/*") if each.is_file()]
+    return [each for each in (folder / "home").glob(f"{PAGE_PREFIX}*/**/*") if each.is_file()]

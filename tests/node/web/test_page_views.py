@@ -48,6 +48,16 @@ def show(page: Site, **changes: object) -> None:
     page.running.node.jobs_known[ex.JOB] = dataclasses.replace(ex.DETAIL, summary=summary)
 
 
+async def test_a_home_with_nothing_says_how_to_begin_and_any_other_does_not(page: Site) -> None:
+    page.running.node.jobs_known, page.running.node.datasets = {}, {}
+    page.running.node.state = dataclasses.replace(ex.STATUS, peers=0)
+    text = (await page.ask("/")).text
+    for way in ("/network#line", "/data/add", "/post"):
+        assert f'<a href="{way}">' in text
+    page.running.node.datasets = {"ward-3": ex.DATASET}
+    assert "How to begin" not in (await page.ask("/")).text
+
+
 async def test_home_shows_what_waits_with_every_rule_beside_it(page: Site) -> None:
     show(page, state="waiting", dataset="")
     text = (await page.ask("/")).text
