@@ -4,20 +4,24 @@ The whole node rests on durability: a state and the effects that it wants are co
 synchronous=FULL: the log is on disk when COMMIT returns) before any effect is carried out.
 
 The event loop never waits for a disk: `run` and `read` put a function on a worker thread, one at a
-time each, in the order of their calls. Readers have a connection of their own and see the last
-commit, so a status never waits for the engine.
+time each, in the order of their calls; functions that wait for the writer share one commit. Readers
+have a connection of their own and see the last commit, so a status never waits for the engine.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import trio
 
@@ -45,11 +49,14 @@ MIN_SQLITE: Final = (3, 37, 0)
 _BUSY_SECONDS: Final = 60.0
 #: How often a patient store looks for room.
 _ROOM_SECONDS: Final = 1.0
+#: Functions that share a commit, at most: the first of them waits for the last.
+_TOGETHER: Final = 32
 #: A step, its log and the file's growth fit in this many bytes, mostly in far fewer.
 _ROOM_BYTES: Final = 16 * 1024 * 1024
 _DAMAGE: Final = frozenset(
     {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 )
+_OF_THE_FILE: Final = _DAMAGE | {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY}
 
 
 class StoreDamaged(FatalError):
@@ -64,6 +71,19 @@ class StoreLocked(FatalError):
     """Another program holds the file: nothing of the transaction is stored."""
 
 
+@dataclass(eq=False, slots=True)
+class _Call:
+    """A call of `run`. `ended`: it is on disk, or has failed with `error`. `gives_up` raises the
+    Cancelled of a caller that was cancelled after it had begun."""
+
+    function: Callable[[Transaction], Any]
+    task: trio.lowlevel.Task
+    gives_up: Callable[[], Any] | None = None
+    value: Any = None
+    error: BaseException | None = None
+    ended: bool = False
+
+
 class Store:
     """The open store of one home; `Store.open`, then `with store:` or `store.close()`."""
 
@@ -74,7 +94,12 @@ class Store:
         self._write_turn = threading.Lock()
         self._read_turn = threading.Lock()
         self._write_limiter = trio.CapacityLimiter(1)
-        self._write_order = trio.Lock()
+        #: Whether a call leads: it has its group written, then hands on to the next in line.
+        self._led = False
+        self._line: deque[_Call] = deque()
+        #: Calls that have ended and are still to be told so, each after the one before it.
+        self._ended: deque[_Call] = deque()
+        self._telling = False
         #: Whether `run` waits for room on a full disk, and for whoever holds the file; otherwise it
         #: raises StoreFull or StoreLocked.
         self.patient = False
@@ -152,39 +177,123 @@ class Store:
     async def run(self, function: Callable[[Transaction], T]) -> T:
         """`function(transaction)` on a thread; its value once committed and on disk.
 
-        Calls go in order, one at a time. Once begun it is carried to its end even if the caller is
-        cancelled: a commit is never in doubt.
+        Calls are carried out in order, and end in order. Those that wait share the next commit: one
+        that raises is undone alone, and an error of the commit reaches all of them. Once begun a
+        call is carried to its end even if the caller is cancelled: a commit is never in doubt.
 
         On a full disk, or while another program holds the file, a `patient` store says so once, and
         runs the function again until it can be stored; later calls wait behind it. So a function
         changes nothing but its transaction.
         """
-        async with self._write_order:
-            while True:
-                try:
-                    found: T = await trio.to_thread.run_sync(
-                        self._run, function, limiter=self._write_limiter
-                    )
-                except (StoreFull, StoreLocked) as error:
-                    if not self.patient:
-                        raise
-                    if not self.waits:
-                        log.error("%s; nothing is lost, all writing waits until then", error)
-                    self.waits = str(error)
-                    await trio.sleep(_ROOM_SECONDS)
-                else:
-                    if self.waits:
-                        log.warning("%s can be written again", self._path)
-                        self.waits = ""
-                    return found
+        await trio.lowlevel.checkpoint_if_cancelled()
+        call = _Call(function, trio.lowlevel.current_task())
+        if self._led:
+            self._line.append(call)
+            await trio.lowlevel.wait_task_rescheduled(partial(self._leave, call))
+        if not call.ended:
+            self._led = True
+            await self._lead(call)
+        self._tell()
+        if call.error is not None:
+            raise call.error
+        found: T = call.value
+        return found
 
     async def read(self, function: Callable[[Transaction], T]) -> T:
         """`function(snapshot)` on a thread; never waits for a writer."""
         return await trio.to_thread.run_sync(self._read, function, limiter=self._read_limiter)
 
-    def _run(self, function: Callable[[Transaction], T]) -> T:
+    # --- calls that share a commit ----------------------------------------------------------
+
+    async def _lead(self, call: _Call) -> None:
+        """Have `call` written, with those that wait behind it; returns once it is to be told.
+        Raises Cancelled where nothing has begun."""
+        group = [call]
+        try:
+            while not call.ended:
+                while self._line and len(group) < _TOGETHER:
+                    group.append(self._line.popleft())
+                try:
+                    await trio.to_thread.run_sync(self._write, group, limiter=self._write_limiter)
+                except (StoreFull, StoreLocked) as error:
+                    if not self.patient:
+                        _fail(group, error)
+                        break
+                    self._return(group)
+                    if not self.waits:
+                        log.error("%s; nothing is lost, all writing waits until then", error)
+                    self.waits = str(error)
+                    await trio.sleep(_ROOM_SECONDS)
+                except Exception as error:  # noqa: BLE001 - each caller is given it
+                    _fail(group, error)
+                else:
+                    if self.waits:
+                        log.warning("%s can be written again", self._path)
+                        self.waits = ""
+        except BaseException:
+            self._return(group)
+            self._hand_on()
+            raise
+        self._hand_on()
+        if self._telling:
+            self._ended.extend(group)
+            await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
+        else:
+            self._ended.extend(group[1:])
+
+    def _return(self, group: list[_Call]) -> None:
+        """Nothing came of it: all but the first go back to the head of the line, or give up."""
+        while len(group) > 1:
+            call = group.pop()
+            if call.gives_up is None:
+                self._line.appendleft(call)
+                continue
+            try:
+                call.gives_up()
+            except trio.Cancelled as error:
+                call.error, call.ended = error, True
+            self._ended.append(call)
+        if not self._telling:
+            self._tell()
+
+    def _leave(self, call: _Call, gives_up: Callable[[], Any]) -> trio.lowlevel.Abort:
+        """A caller is cancelled: its call leaves the line, unless it has begun."""
+        if call in self._line:
+            self._line.remove(call)
+            return trio.lowlevel.Abort.SUCCEEDED
+        call.gives_up = gives_up
+        return trio.lowlevel.Abort.FAILED
+
+    def _hand_on(self) -> None:
+        """Have the next in line lead."""
+        self._led = bool(self._line)
+        if self._led:
+            trio.lowlevel.reschedule(self._line.popleft().task)
+
+    def _tell(self) -> None:
+        """Have the next call that has ended return, and do the same: each goes on in its turn."""
+        self._telling = bool(self._ended)
+        if self._telling:
+            trio.lowlevel.reschedule(self._ended.popleft().task)
+
+    def _write(self, group: list[_Call]) -> None:
+        """Carry out calls in one transaction, each as if alone."""
         with self.transaction() as tx:
-            return function(tx)
+            for call in group:
+                tx.execute("SAVEPOINT call")
+                call.value = call.error = None
+                try:
+                    call.value = call.function(tx)
+                except BaseException as error:
+                    # Of the file, or SQLite has undone all: not this call's alone.
+                    whole = isinstance(error, StoreFull | StoreLocked | StoreDamaged)
+                    if whole or _code(error) in _OF_THE_FILE or not tx.in_transaction:
+                        raise
+                    call.error = error
+                    tx.execute("ROLLBACK TO call")
+                tx.execute("RELEASE call")
+        for call in group:
+            call.ended = True
 
     def _read(self, function: Callable[[Transaction], T]) -> T:
         with self.snapshot() as tx:
@@ -263,6 +372,16 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
+def _fail(group: list[_Call], error: Exception) -> None:
+    """Nothing of a group is stored: each caller gets an exception of its own."""
+    for call in group:
+        call.error, call.ended = copy.copy(error), True
+
+
+def _code(error: BaseException) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
     """Tell a full disk, a file that another program holds and a damaged one from mistakes in our
@@ -270,7 +389,7 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        code = _code(error)
         if code == sqlite3.SQLITE_FULL:
             raise StoreFull(f"{path}: {no_room(path, _ROOM_BYTES)}") from error
         if code == sqlite3.SQLITE_BUSY:

@@ -20,7 +20,7 @@ from node.sale import market, talk
 from node.sale.market import Market
 from node.sale.talk import PROTOCOL, Talk
 from node.store.sale.on_sale import OfferRow
-from node.store.store import Store
+from node.store.store import Store, Transaction
 from protocol.books.typed_data import Domain
 from protocol.layout.queries import Mode
 from protocol.sale.catalogues import Catalogue
@@ -122,15 +122,25 @@ def made_offer(**changes: Any) -> Offer:
 
 async def cut_while_stored(store: Store, call: Callable[[], Any]) -> None:
     """Have `call` cut off while the store is busy with somebody else's step."""
-    with trio.CancelScope() as visit:
-        async with trio.open_nursery() as nursery, store._write_order:
-            nursery.start_soon(call)
-            # A thread reads what was told; the call then stands before the store.
-            while not store._write_order.statistics().tasks_waiting:  # noqa: ASYNC110 - it tells nobody
-                await trio.sleep(0.001)
-            visit.cancel()
-            with trio.CancelScope(shield=True):
-                await trio.testing.wait_all_tasks_blocked()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def somebody_elses(_: Transaction) -> None:
+        begun.set()
+        assert go_on.wait(30)
+
+    async with trio.open_nursery() as others:
+        others.start_soon(store.run, somebody_elses)
+        await trio.to_thread.run_sync(begun.wait, 30)
+        with trio.CancelScope() as visit:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(call)
+                # A thread reads what was told; the call then stands in the store's line.
+                while not store._line:  # noqa: ASYNC110 - it tells nobody
+                    await trio.sleep(0.001)
+                visit.cancel()
+                with trio.CancelScope(shield=True):
+                    await trio.testing.wait_all_tasks_blocked()
+                go_on.set()
     assert visit.cancelled_caught
 
 
