@@ -308,6 +308,21 @@ class GuardedPubsub(Pubsub):
         self._changes += 1
         await super().unsubscribe(topic_id)
 
+    async def handle_dead_peer_queue(self) -> None:
+        """Take note of each connection that is gone, until the node ends.
+
+        The library does nothing where the peer has another connection. But our stream to it may
+        have gone with this one: it is dropped, and another opened, so that the peer is greeted
+        anew. Otherwise a peer that we have nothing to tell would never learn what we follow.
+        """
+        async with self.dead_peer_receive_channel:
+            self.event_handle_dead_peer_queue_started.set()
+            async for peer in self.dead_peer_receive_channel:
+                outbound = self.peers.get(peer)
+                gone = outbound is not None and outbound.muxed_conn.is_closed
+                if gone or not self._peer_is_connected(peer):
+                    self._handle_dead_peer(peer)
+
     def _handle_dead_peer(self, peer_id: ID) -> None:
         self._records.pop(peer_id, None)
         # The library forgets what a peer follows when our stream *to* it breaks. The peer said so

@@ -6,6 +6,7 @@ at the end of its input.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
@@ -22,6 +23,7 @@ async def main(bootstrap: tuple[str, ...]) -> None:
     async with open_swarm(config) as swarm, trio.open_nursery() as nursery:
         inbox = await swarm.subscribe(TOPIC, lambda data, author: Verdict.ACCEPT)
         swarm.serve("/assay/who/1", lambda peer, data: who(swarm))
+        swarm.serve("/assay/statistics/1", lambda peer, data: statistics(swarm))
         print(swarm.addresses()[0], flush=True)
         nursery.start_soon(hear, inbox)
         async for line in trio.wrap_file(sys.stdin):
@@ -31,6 +33,10 @@ async def main(bootstrap: tuple[str, ...]) -> None:
 
 async def who(swarm: Swarm) -> bytes:
     return f"{os.getpid()} {swarm.peer_id}".encode()
+
+
+async def statistics(swarm: Swarm) -> bytes:
+    return json.dumps(swarm.statistics()).encode()
 
 
 async def hear(inbox: trio.MemoryReceiveChannel[tuple[bytes, str]]) -> None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 import pytest
 import trio
+from kits.net.processes import Lines, process
 from kits.net.swarms import LOOPBACK, TOPIC, accept, stranger, swarm, wait_until
-from kits.paths import ROOT, TESTS
 
 from node.net import transport
 from node.net.errors import Unreachable
@@ -292,41 +289,6 @@ async def test_nodes_dial_more_peers_than_they_were_told_of() -> None:
         for node in (a, b, c):
             await wait_until(lambda node=node: len(node.peers()) == 3)
             assert {each.agent for each in node.peers()} <= {"assay/0.1.0", ""}
-
-
-@asynccontextmanager
-async def process(*bootstrap: str) -> AsyncIterator[trio.Process]:
-    command = [sys.executable, "-m", "kits.net.node_process", *bootstrap]
-    async with trio.open_nursery() as nursery:
-        run = partial(
-            trio.run_process,
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}:{TESTS}"},
-            check=False,
-        )
-        child: trio.Process = await nursery.start(run)
-        yield child
-        nursery.cancel_scope.cancel()
-
-
-class Lines:
-    """Lines of a process's output."""
-
-    def __init__(self, child: trio.Process) -> None:
-        assert child.stdout
-        self._stream = child.stdout
-        self._buffer = b""
-
-    async def next(self) -> str:
-        with trio.fail_after(40):
-            while b"\n" not in self._buffer:
-                piece = await self._stream.receive_some()
-                assert piece, "the process ended"
-                self._buffer += piece
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line.decode()
 
 
 async def test_three_processes_gossip_and_answer_across() -> None:
