@@ -16,7 +16,7 @@ from kits.net.processes import Lines, process
 from kits.net.swarms import TOPIC, Basket, Shelf, accept, swarm, wait_until
 from kits.net.weather import Weather, behind
 
-from node.net.errors import FetchFailed
+from node.net.errors import FetchFailed, Unreachable
 from node.net.peering import lines, peers
 from node.net.rules import pace
 from node.net.swarm import Swarm
@@ -62,6 +62,32 @@ async def test_a_line_of_300_ms_and_2_mbit_carries_all_that_a_job_needs() -> Non
             await b.fetch(blob_digest(content), len(content), [a.peer_id], basket)
         assert bytes(basket.kept) == content
         assert hung_up(a, b) == 0
+
+
+async def test_a_node_that_nobody_can_dial_is_asked_over_the_line_that_it_opened() -> None:
+    """As behind a router: both ways, and again after the line broke, because it dials anew."""
+    content = os.urandom(MIB + 1)
+    weather = Weather()
+    async with behind(weather) as a, swarm(a, listen=()) as b:
+        for node in (a, b):
+            echoes(node)
+        b.serve_blobs(Shelf(content))
+        for again in range(2):
+            if again:
+                weather.cut()
+                await wait_until(lambda: weather.lines == 2 and a.peers() and b.peers())
+            assert await a.request(b.peer_id, ECHO, b"to b", 10) == b"to b"
+            assert await b.request(a.peer_id, ECHO, b"to a", 10) == b"to a"
+            basket = Basket()
+            await a.fetch(blob_digest(content), len(content), [b.peer_id], basket)
+            assert bytes(basket.kept) == content
+
+
+async def test_two_that_nobody_can_dial_reach_each_other_by_gossip_alone() -> None:
+    async with swarm() as third, swarm(third, listen=()) as a, swarm(third, listen=()) as b:
+        echoes(b)
+        with pytest.raises(Unreachable, match="no address is known"):
+            await a.request(b.peer_id, ECHO, b"to b", 10)
 
 
 async def test_a_line_that_is_cut_again_and_again_costs_no_chunk_twice() -> None:
