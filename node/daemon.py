@@ -15,6 +15,8 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Final
 
 import trio
 
@@ -22,6 +24,7 @@ from node.assembly import assemble
 from node.chain.client import ChainClient
 from node.control.joinline import JoinLine
 from node.control.server import ControlServer
+from node.home import known_peers
 from node.home.config import Config, no_chain
 from node.home.home import Home
 from node.home.keys import Keys
@@ -36,6 +39,9 @@ from protocol.addresses import to_checksum
 from protocol.errors import AssayError, InputError
 
 log = logging.getLogger("assay.daemon")
+
+#: How often it is noted whom this node knows, seconds. The file is written only when that changed.
+_NOTE_SECONDS: Final = 10.0
 
 
 def run_daemon(home: Home, config: Config, ready: Callable[[str], None]) -> int:
@@ -110,6 +116,7 @@ async def _serve(
         notifier = Notifier()
         nursery.start_soon(_until_signalled, stop)
         nursery.start_soon(_beside_no_copy, home, swarm)
+        nursery.start_soon(_remember_peers, home.known_peers, swarm)
         node.start(nursery)
         nursery.start_soon(_watchdog, notifier, swarm.probe)
         server = ControlServer(api, node.bus)
@@ -126,6 +133,26 @@ async def _serve(
         await node.services.engine.drain()
         nursery.cancel_scope.cancel()
     chain.close()
+
+
+async def _remember_peers(path: Path, swarm: Swarm) -> None:
+    """Know again whom the last life knew, and note for the next one whom this one knows.
+
+    While nobody is connected the note stays: a node that is alone for a while still has it.
+    """
+    kept = await trio.to_thread.run_sync(known_peers.load, path)
+    swarm.learn(kept)
+    while True:
+        await trio.sleep(_NOTE_SECONDS)
+        found = swarm.records()[: known_peers.MAX_KNOWN]
+        if not found or set(found) == set(kept):
+            continue
+        try:
+            await trio.to_thread.run_sync(known_peers.save, path, found)
+        except OSError as error:
+            log.info("known peers are not noted: %s", error)
+        else:
+            kept = found
 
 
 async def _beside_no_copy(home: Home, swarm: Swarm) -> None:

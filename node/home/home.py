@@ -2,6 +2,7 @@
 
     config.toml        what `assay init` wrote and the user edits
     tokens.json        tokens that the user has named (node/home/tokens.py)
+    known-peers        whom the node was connected with (node/home/known_peers.py)
     assay.db           machines, outbox, events (node/store/store.py)
     blobs/             content-addressed, served to peers (node/store/blobs.py)
     datasets/          imported private data, never served (node/data/datasets.py)
@@ -68,6 +69,10 @@ class Home:
     @property
     def tokens(self) -> Path:
         return self.path / "tokens.json"
+
+    @property
+    def known_peers(self) -> Path:
+        return self.path / "known-peers"
 
     @property
     def database(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -60,6 +61,24 @@ class Parts:
     async def open_stream(self, peer: ID, protocol: str) -> INetStream:
         """Open a stream to a connected peer; raises what the library raises."""
         return await self.host.new_stream(peer, [TProtocol(protocol)])
+
+    def records(self) -> list[bytes]:
+        """Addresses as their peers signed them: of members of running jobs, then of everybody else
+        who is connected."""
+        store, peers = self.host.get_peerstore(), self.peers
+        wanted = [whois.parse_peer(name) for name in peers.lines.members()] + peers.connected()
+        found = [store.get_peer_record(peer) for peer in dict.fromkeys(wanted)]
+        return [each.marshal_envelope() for each in found if each is not None]
+
+    def counted(self, swarm: Counter[str]) -> Counter[str]:
+        """The swarm's own counters and those of all parts, since they were assembled."""
+        total = Counter(swarm)
+        total.update({f"gossip.{name}": count for name, count in self.pubsub.counters.items()})
+        total.update(self.peers.counters)
+        total.update(self.peers.lines.counters)
+        total.update(self.warden.counters)
+        total["peers"] = len(self.peers.connected())
+        return total
 
     def describe_peers(self) -> list[PeerInfo]:
         """Everybody connected now."""

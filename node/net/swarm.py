@@ -94,6 +94,14 @@ class Swarm:
         """The ids of everybody connected now; what `peers` says beside costs more."""
         return [str(peer) for peer in self._parts.peers.connected()]
 
+    def records(self) -> list[bytes]:
+        """What peers signed about their addresses, for `learn` at a later start."""
+        return self._parts.records()
+
+    def learn(self, records: Iterable[bytes]) -> None:
+        """Know these peers, and dial them while others are few. A false record is skipped."""
+        self._parts.peers.learn(records)
+
     async def meet_copy(self) -> str:
         """Wait until another node is seen to run under this one's id; where that one listens."""
         return await self._parts.peers.copies.meet(self._parts.peers.tell)
@@ -348,15 +356,7 @@ class Swarm:
 
     def statistics(self) -> dict[str, int]:
         """Counters since the swarm was opened: bytes, messages, dials, guard trips."""
-        parts = self._parts
-        total: Counter[str] = Counter()
-        total.update(self._counters)
-        total.update({f"gossip.{name}": count for name, count in parts.pubsub.counters.items()})
-        total.update(parts.peers.counters)
-        total.update(parts.peers.lines.counters)
-        total.update(parts.warden.counters)
-        total["peers"] = len(parts.peers.connected())
-        return dict(total)
+        return dict(self._parts.counted(self._counters))
 
     async def probe(self) -> bool:
         """Whether the node is alive, not only running: accepts, negotiates, and its heart beats."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -13,9 +14,10 @@ import pytest
 import trio
 from kits.daemons.chain_proxy import Proxy
 from kits.daemons.jobs import ends, holds, intents, owner_state, post, reaches, start, stored
-from kits.daemons.processes import Swarm, run, until
+from kits.daemons.processes import Swarm, free_port, run, until
 
 from node.console.failure import Failure
+from node.home.config import load_config, save_config
 
 pytestmark = pytest.mark.waits(170)
 
@@ -102,6 +104,30 @@ async def test_down_and_up_in_the_middle_of_a_job(swarm: Swarm) -> None:
     # Attempts that a busy machine misses are followed by others, later each time.
     await ends(swarm, job, 300)
     await holds(swarm, job, rounds)
+
+
+@pytest.mark.ci
+async def test_a_requester_that_moves_in_the_middle_of_a_job(swarm: Swarm) -> None:
+    """Another port, and nobody looks for it there: it dials whom it knew, and the job goes on."""
+    rounds = 3
+    job = post(swarm, rounds=rounds)
+    requester = swarm.requester
+    await reaches(requester, job, 1, "contribute")
+    await until(requester.home.known_peers.exists, 30, "it has noted whom it knows")
+    requester.kill()
+    config = load_config(requester.home)
+    assert config.bootstrap == ()
+    before = config.listen
+    try:
+        elsewhere = (f"/ip4/127.0.0.1/tcp/{free_port()}",)
+        save_config(requester.home, dataclasses.replace(config, listen=elsewhere))
+        await requester.start()
+        await ends(swarm, job, 120)
+        await holds(swarm, job, rounds)
+    finally:
+        requester.kill()
+        save_config(requester.home, dataclasses.replace(config, listen=before))
+        await requester.start()
 
 
 @pytest.mark.long

@@ -200,7 +200,7 @@ class Peers:
         asking = parse_peer(peer)
         self.agents[asking] = question.agent
         if question.record:
-            self._learn((question.record,))
+            self.learn((question.record,))
         store = self._host.get_peerstore()
         first: list[ID] = []
         if question.wanted:
@@ -246,7 +246,7 @@ class Peers:
             return [], []
         self.lines.answered(peer, trio.current_time() - began)
         self.agents[peer] = reply.agent
-        return self._learn(reply.records[: reply.matches]), self._learn(
+        return self.learn(reply.records[: reply.matches]), self.learn(
             reply.records[reply.matches :]
         )
 
@@ -265,8 +265,8 @@ class Peers:
                 for peer in self.connected():
                     nursery.start_soon(self.exchange, peer)
 
-    def _learn(self, records: Iterable[bytes]) -> list[ID]:
-        """Keep signed records; a record that does not verify is skipped."""
+    def learn(self, records: Iterable[bytes]) -> list[ID]:
+        """Keep signed records; a record that does not verify is skipped. Whose they are."""
         learnt: list[ID] = []
         for each in records:
             try:

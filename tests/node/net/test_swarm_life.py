@@ -191,6 +191,40 @@ async def test_when_the_bootstrap_node_comes_back_everybody_is_back() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_a_node_that_moved_finds_those_it_knew_and_they_go_on() -> None:
+    """The node that all others dialled is back elsewhere, where nobody looks for it."""
+    seed = os.urandom(32)
+    async with trio.open_nursery() as nursery:
+        ready: list[Swarm] = []
+
+        async def member(bootstrap: str) -> None:
+            config = SwarmConfig(LOOPBACK, (bootstrap,), os.urandom(32))
+            async with open_swarm(config) as node:
+                ready.append(node)
+                await trio.sleep_forever()
+
+        async with swarm(seed=seed) as boot:
+            nursery.start_soon(member, boot.addresses()[0])
+            nursery.start_soon(member, boot.addresses()[0])
+            await wait_until(lambda: len(boot.records()) == 2)
+            known, before = boot.records(), boot.addresses()
+        inboxes = [await node.subscribe(TOPIC, accept) for node in ready]
+        async with open_swarm(SwarmConfig(LOOPBACK, seed=seed)) as moved:
+            assert moved.addresses() != before
+            moved.learn([*known, b"no record", known[0][:-1]])
+            await moved.wait_topic(TOPIC, 2, 15)
+            await moved.publish(TOPIC, b"from elsewhere")
+            await all_hear(inboxes, b"from elsewhere")
+            moved.serve("/assay/echo/1", _echo)
+            for node in ready:
+                assert await node.request(moved.peer_id, "/assay/echo/1", b"?", 10) == b"?"
+        nursery.cancel_scope.cancel()
+
+
+async def _echo(peer: str, data: bytes) -> bytes:
+    return data
+
+
 async def all_hear(
     inboxes: list[trio.MemoryReceiveChannel[tuple[bytes, str]]], message: bytes
 ) -> None:
