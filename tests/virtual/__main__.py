@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import gc
+import itertools
 import json
+import multiprocessing
+import os
 import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
 
 from virtual.faults import FAULTS
 from virtual.seeds import terms_of
@@ -26,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=1, metavar="SEED", help="the first one (1)")
     parser.add_argument("--owners", type=int, default=5, metavar="N", help="of each job (5)")
     parser.add_argument("--hours", type=float, metavar="H", help="as many seeds as fit")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parser.add_argument(
+        "--processes", type=int, default=cores, metavar="N", help=f"seeds at once ({cores})"
+    )
     parser.add_argument("--replay", type=int, metavar="SEED", help="this seed alone, with its log")
     parser.add_argument(
         "--faults", metavar="NAME,NAME", help=f"in place of those drawn: {', '.join(FAULTS)}"
@@ -37,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         faults = tuple(each for each in wanted.faults.split(",") if each)
         if unknown := [each for each in faults if each not in FAULTS]:
             parser.error(f"no such fault: {', '.join(unknown)}")
+    if wanted.processes < 1:
+        parser.error("at least one process")
     if wanted.owners < 5:
         parser.error("a block has at least 5 owners")
     if wanted.replay is not None:
@@ -44,40 +56,85 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _run(wanted, faults)
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What one seed came to, as it leaves the process that ran it."""
+
+    seed: int
+    broken: tuple[str, ...]
+    phase: str
+    processor_seconds: float
+
+
+def _one(seed: int, owners: int, faults: tuple[str, ...] | None) -> _Found:
+    outcome = World(terms_of(seed, owners, faults)).run()
+    return _Found(seed, tuple(outcome.broken), outcome.phase, outcome.processor_seconds)
+
+
+def _keep() -> None:
+    """In a process that runs many worlds: what is there before the first is not looked through for
+    garbage after each of them."""
+    gc.collect()
+    gc.freeze()
+
+
 def _run(wanted: argparse.Namespace, faults: tuple[str, ...] | None) -> int:
     began, failed, phases = time.monotonic(), [], Counter[str]()
-    spent, seed = 0.0, wanted.first
-    while True:
-        if wanted.hours is None and seed >= wanted.first + wanted.seeds:
-            break
-        if wanted.hours is not None and time.monotonic() - began > 3600 * wanted.hours:
-            break
-        outcome = World(terms_of(seed, wanted.owners, faults)).run()
-        phases[outcome.phase] += 1
-        spent += outcome.processor_seconds
-        if outcome.broken:
-            failed.append(seed)
-            print(f"seed {seed}: {outcome.broken[0]}")
-            more = "" if wanted.faults is None else f" --faults {wanted.faults}"
-            print(f"  scripts/simulate --replay {seed} --owners {wanted.owners}{more}", flush=True)
-        seed += 1
-    number = seed - wanted.first
+    spent, number = 0.0, 0
+    # Not forked: threads of libraries do not come along, and what waits for them would for ever.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(wanted.processes, spawn, _keep) as pool:
+        for found in _as_they_end(pool, wanted, faults, began):
+            number += 1
+            phases[found.phase] += 1
+            spent += found.processor_seconds
+            if found.broken:
+                failed.append(found.seed)
+                print(f"seed {found.seed}: {found.broken[0]}")
+                more = "" if wanted.faults is None else f" --faults {wanted.faults}"
+                again = f"--replay {found.seed} --owners {wanted.owners}{more}"
+                print(f"  scripts/simulate {again}", flush=True)
     seconds = time.monotonic() - began
     if wanted.json:
-        found = {
+        told = {
             "seeds": number,
             "owners": wanted.owners,
-            "failed": failed,
+            "failed": sorted(failed),
             "phases": dict(phases),
             "seconds": round(seconds, 1),
             "processor_seconds": round(spent, 1),
         }
-        print(json.dumps(found))
+        print(json.dumps(told))
     else:
         ends = ", ".join(f"{count} {phase}" for phase, count in phases.most_common())
         print(f"{number} jobs of {wanted.owners} owners: {len(failed)} break a promise ({ends})")
-        print(f"{seconds:.0f} s, {spent / max(1, number):.2f} s of a processor a job")
+        print(
+            f"{seconds:.0f} s in {wanted.processes} processes, "
+            f"{spent / max(1, number):.2f} s of a processor a job"
+        )
     return 1 if failed else 0
+
+
+def _as_they_end(
+    pool: Executor, wanted: argparse.Namespace, faults: tuple[str, ...] | None, began: float
+) -> Iterator[_Found]:
+    """Every wanted seed, a few ahead of what has ended; with `--hours`, until they are over."""
+    seeds = itertools.count(wanted.first)
+    if wanted.hours is None:
+        seeds = itertools.islice(seeds, wanted.seeds)  # type: ignore[assignment]
+    running: set[Future[_Found]] = set()
+    while True:
+        late = wanted.hours is not None and time.monotonic() - began > 3600 * wanted.hours
+        while not late and len(running) < 2 * wanted.processes:
+            seed = next(seeds, None)
+            if seed is None:
+                break
+            running.add(pool.submit(_one, seed, wanted.owners, faults))
+        if not running:
+            return
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        for each in done:
+            yield each.result()
 
 
 def _replay(outcome: Outcome) -> int:

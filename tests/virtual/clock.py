@@ -24,6 +24,9 @@ from trio.testing import MockClock
 if TYPE_CHECKING:
     from virtual.lives import Node
 
+#: Where a loop asks the system what came in.
+_Events = scheduler.TheIOManager
+
 #: When every world begins, seconds since 1970.
 START = 1_750_000_000
 
@@ -74,6 +77,8 @@ class Sleepers:
         self._clock = clock
         self._queue: list[tuple[float, int, list[Any]]] = []
         self._count = 0
+        #: Whether nothing more happens by itself.
+        self.stand = True
 
     def jump(self) -> None:
         """Nothing can run: go to the next moment at which something can."""
@@ -83,6 +88,7 @@ class Sleepers:
         now = self._clock.current_time()
         runner = scheduler.GLOBAL_RUN_CONTEXT.runner
         at = min(runner.deadlines.next_deadline(), queue[0][0] if queue else math.inf)
+        self.stand = at == math.inf
         if now < at < math.inf:
             self._clock.jump(at - now)
         while queue and queue[0][0] <= at:
@@ -112,6 +118,27 @@ class Sleepers:
         await self.until(self._clock.current_time() + seconds)
 
 
+def _still(clock: MockClock) -> None:
+    """The same clock without the real one beside it: between two jumps it stands, and it is asked
+    more often than anything else in a world."""
+
+    def current_time() -> float:
+        return clock._virtual_base
+
+    def sleep_time(deadline: float) -> float:
+        return 0 if deadline <= clock._virtual_base else 999999999
+
+    clock.current_time = current_time  # type: ignore[method-assign]
+    clock.deadline_to_sleep_time = sleep_time  # type: ignore[method-assign]
+
+
+def _no_sockets(
+    get_events: Callable[[Any, float], Any], sleepers: Sleepers
+) -> Callable[[Any, float], Any]:
+    """While anything in a world is to come, nothing comes from outside: the system is not asked."""
+    return lambda manager, timeout: get_events(manager, timeout) if sleepers.stand else []
+
+
 @contextlib.contextmanager
 def _deterministic(seed: int) -> Iterator[None]:
     """trio shuffles what is ready; from a seed it does so in the same way each time."""
@@ -136,8 +163,11 @@ def run(seed: int, main: Callable[[], Awaitable[Any]]) -> Any:
         clock = MockClock(autojump_threshold=0)
         sleepers = Sleepers(clock)
         clock._autojump = sleepers.jump  # type: ignore[method-assign]
+        _still(clock)
         with (
             _deterministic(seed),
+            patch.object(trio, "current_time", clock.current_time),
+            patch.object(_Events, "get_events", _no_sockets(_Events.get_events, sleepers)),
             patch.object(trio, "sleep", sleepers.sleep),
             patch.object(trio, "sleep_until", sleepers.until),
         ):

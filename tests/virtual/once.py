@@ -15,6 +15,7 @@ from unittest.mock import patch
 from node import assembly
 from protocol.arith.noise import accountant
 from protocol.books import lists
+from protocol.wire import identity
 from protocol.wire.codec import encode
 
 _multiplier = functools.lru_cache(maxsize=1024)(accountant.multiplier)
@@ -46,6 +47,7 @@ def remembered() -> Iterator[None]:
         patch.object(lists, "examine_cohort", cohort),
         patch.object(assembly, "examine_cohort", cohort),
         patch.object(lists, "examine_roster", _known(lists.examine_roster, _roster)),
+        patch.object(identity, "verify", _known(identity.verify, lambda *signed: signed)),
         patch.object(accountant, "multiplier", _multiplier),
         patch.object(accountant, "spent", _spent),
     ):
