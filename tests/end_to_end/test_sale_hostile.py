@@ -17,7 +17,7 @@ from node.sale.talk import PROTOCOL
 from protocol.books.typed_data import Domain
 from protocol.layout.queries import Mode
 from protocol.sale.catalogues import Catalogue
-from protocol.sale.messages import Asked, Blob, Chosen, Paid
+from protocol.sale.messages import Asked, Blob, Chosen, Leave, Paid, Receipt, Released
 from protocol.sale.offers import Offer
 from protocol.sale.stream import (
     MAX_SALE_FRAME_BYTES,
@@ -135,9 +135,13 @@ async def test_who_met_no_channel_is_served_nothing(swarm: Swarm, peer: Hostile)
         (Asked(channel, 0, blob, NO_VOUCHER), b"query"),
         (Chosen(channel, 0, blob), b"query"),
         (Paid(channel, Voucher(1, bytes(65))), b""),
+        (Leave(channel, NO_VOUCHER), b""),
     ):
         with pytest.raises(Refused, match="meet first"):
             await tell(swarm, peer, word, part)
+    for said in (Released(channel, 0, bytes(65)), Receipt(channel, NO_VOUCHER)):
+        with pytest.raises(Refused, match="is no question"):
+            await tell(swarm, peer, said)
     with pytest.raises(Refused, match="not what its word names"):
         await tell(swarm, peer, Asked(channel, 0, Blob(bytes(32), 5), NO_VOUCHER), b"query")
     with pytest.raises(Refused, match="no offer here"):
