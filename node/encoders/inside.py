@@ -88,16 +88,8 @@ def _serve(package: int, answers: int, walls: tuple[Wall, ...]) -> None:
         _answer(answers, READY, list(forms(network)))
         return
     recipe = decode(Encoder, asked, params.MAX_SPEC_BYTES) if asked else None
-    whole = read_exactly(package, params.MAX_ENCODER_BYTES + 1)
-    if recipe is not None:
-        found = blob_digest(whole)
-        if (found, len(whole)) != (recipe.digest, recipe.package_bytes):
-            named = f"the job names {recipe.digest.hex()} of {recipe.package_bytes} bytes"
-            raise InputError(
-                f"the package is {found.hex()} of {len(whole)} bytes; {named}", "encoder"
-            )
-    manifest, model, tokenizer = unpack(whole)
-    del whole
+    # Nobody else holds the whole file: it leaves memory as soon as its parts are there.
+    manifest, model, tokenizer = unpack(_whole(package, recipe))
     if recipe is not None and (unfit := manifest.unfit(recipe)):
         raise InputError(unfit, "encoder")
     inspected = inspect(model, manifest)
@@ -114,6 +106,19 @@ def _serve(package: int, answers: int, walls: tuple[Wall, ...]) -> None:
     while (question := read_frame(_IN)) is not None:
         for cell in msgpack.unpackb(question):
             write_all(answers, framed(_row(cell, recipe, inspected.output, session, feed)))
+
+
+def _whole(package: int, recipe: Encoder | None) -> bytes:
+    """The package's bytes. Raises InputError where they are others than the recipe's."""
+    whole = read_exactly(package, params.MAX_ENCODER_BYTES + 1)
+    if recipe is not None:
+        found = blob_digest(whole)
+        if (found, len(whole)) != (recipe.digest, recipe.package_bytes):
+            named = f"the job names {recipe.digest.hex()} of {recipe.package_bytes} bytes"
+            raise InputError(
+                f"the package is {found.hex()} of {len(whole)} bytes; {named}", "encoder"
+            )
+    return whole
 
 
 def _row(
