@@ -25,7 +25,7 @@ from node.store.sale import channels as stored
 from node.store.sale import on_sale
 from node.store.sale.on_sale import OfferRow
 from node.store.store import Transaction
-from protocol.errors import InputError, Malformed, PeerError
+from protocol.errors import AssayError, InputError, Malformed, PeerError
 from protocol.sale import limits
 from protocol.sale.catalogues import Catalogue, CatalogueTable, Entry
 from protocol.sale.offers import Offer
@@ -40,6 +40,7 @@ from protocol.sale.stream import (
     ToldSpec,
     Word,
 )
+from protocol.spec.job import decode_spec
 from protocol.wire import identity
 from protocol.wire.codec import decode, encode
 
@@ -49,6 +50,8 @@ _LOOK_SECONDS: Final = 5.0
 #: How often a peer is asked again, by itself; a person who looks asks at once.
 _ASK_AGAIN_SECONDS: Final = 300.0
 _ASK_TIMEOUT: Final = 8.0
+#: How long a spec may take: 256 KiB at most.
+_SPEC_SECONDS: Final = 30.0
 #: Peers that are asked at once for a person, and pages of one visit.
 _ASKED_AT_ONCE: Final = 16
 _PAGES: Final = 64
@@ -94,9 +97,40 @@ class Market:
         return await trio.to_thread.run_sync(_standing, rows, now, limiter=self._reading)
 
     async def find(self, given: str) -> OnSale:
-        """An offer by its id or a prefix. Raises InputError: none, or several."""
-        named = ((each.offer.digest, each) for each in await self.known())
-        return only(given, named, "offer", "known here", "assay offers")
+        """An offer by its id or a prefix. Raises InputError: none, or several. Anybody may tell a
+        copy of it as its own: then the peer counts that its job's spec names."""
+        known = await self.known()
+        ids = {each.offer.digest for each in known}
+        offer = only(given, ((each, each) for each in ids), "offer", "known here", "assay offers")
+        told = [each for each in known if each.offer.digest == offer]
+        return told[0] if len(told) == 1 else await self._requesters(told)
+
+    async def _requesters(self, told: list[OnSale]) -> OnSale:
+        """Who of several posted the job of their one offer; the first where its spec says none."""
+        at_once = trio.CapacityLimiter(_ASKED_AT_ONCE)
+        specs: list[bytes] = []
+
+        async def ask(on: OnSale) -> None:
+            async with at_once:
+                try:
+                    specs.append(await self.spec(on))
+                except PeerError as error:
+                    log.debug("a spec was asked for in vain: %s", error)
+                    return
+            nursery.cancel_scope.cancel()
+
+        with trio.move_on_after(_SPEC_SECONDS):
+            async with trio.open_nursery() as nursery:
+                for each in told:
+                    nursery.start_soon(ask, each)
+        if not specs:
+            return told[0]
+        try:
+            spec = await trio.to_thread.run_sync(decode_spec, specs[0])
+        except AssayError as error:
+            log.debug("the spec of an offer is none: %s", error)
+            return told[0]
+        return next((each for each in told if each.peer == spec.requester.peer_id), told[0])
 
     async def look_around(self) -> None:
         """Ask who is connected for what is new, at once and for a few seconds."""
@@ -116,7 +150,7 @@ class Market:
         found = await self._services.store.read(load)
         if found is not None:
             return found
-        heard = await self._talk.ask(on.peer, AskSpec(digest), b"", 30.0)
+        heard = await self._talk.ask(on.peer, AskSpec(digest), b"", _SPEC_SECONDS)
         if not isinstance(heard.word, ToldSpec) or sha256(heard.part).digest() != digest:
             raise PeerError("the seller does not tell the spec that its offer names")
         body = heard.part

@@ -16,8 +16,9 @@ from protocol.spec.job import JobSpec, decode_spec
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """What is known of an offer's job. `problem`: what could not be looked at, or does not hold;
-    empty if all does. `posted`: the chain has the job, for this spec and this requester. `sold_by`
-    its requester: the offer pays the account that posted."""
+    empty if all does. `posted`: the chain has the job, for this spec and this requester.
+    `sold_by_requester`: the offer pays the account that posted, and comes from the peer that the
+    spec names."""
 
     problem: str
     posted: bool
@@ -51,7 +52,7 @@ async def provenance(services: Services, market: Market, on: OnSale) -> Provenan
     return Provenance(
         problem,
         posted,
-        view.requester == offer.account,
+        view.requester == offer.account and (spec is None or spec.requester.peer_id == on.peer),
         view.finished,
         view.requester,
         view.enrolled,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,9 +14,10 @@ import pytest
 import trio
 import trio.lowlevel
 import trio.testing
-from kits.books import CHAIN_ID, CONTRACT, Person
+from kits.books import CHAIN_ID, CONTRACT, REQUESTER, Person, make_spec
 
 from node.engine.clock import Clock
+from node.net.errors import ConversationError
 from node.sale import market, talk
 from node.sale.market import Market
 from node.sale.talk import PROTOCOL, Talk
@@ -28,13 +30,16 @@ from protocol.sale.offers import Offer
 from protocol.sale.stream import (
     MAX_SALE_FRAME_BYTES,
     AskOffers,
+    AskSpec,
     Page,
     SaleFrame,
     ToldOffers,
+    ToldSpec,
     Word,
     read_word,
     sign_word,
 )
+from protocol.spec.job import encode_spec
 from protocol.wire.codec import decode, encode
 from protocol.wire.identity import peer_id_text
 
@@ -52,6 +57,8 @@ class Node:
         self.page: list[bytes] = []
         self.part: bytes | None = None
         self.blamed: list[str] = []
+        #: Who tells a spec.
+        self.specs: dict[str, tuple[Person, bytes]] = {}
         swarm = SimpleNamespace(
             peer_id_bytes=me.peer,
             connected=lambda: [peer_id_text(PEER.peer)],
@@ -76,6 +83,11 @@ class Node:
         assert protocol == PROTOCOL
         frame = decode(SaleFrame, data, MAX_SALE_FRAME_BYTES)
         asked = read_word(DOMAIN, frame.word).word
+        if isinstance(asked, AskSpec):
+            if peer not in self.specs:
+                raise ConversationError(peer, "it does not answer")
+            seller, body = self.specs[peer]
+            return encode(SaleFrame(signed(seller, ToldSpec(asked.spec)), body))
         assert isinstance(asked, AskOffers)
         told = ToldOffers(asked.mark + len(self.page))
         part = encode(Page(tuple(self.page))) if self.part is None else self.part
@@ -196,3 +208,26 @@ async def test_what_takes_long_to_read_is_read_on_a_thread(
     assert await node.offers() == [offer.digest]
     assert len(seen) > 8
     assert threading.main_thread() not in seen
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_who_copies_an_offer_does_not_stand_for_its_seller(node: Node, first: bool) -> None:
+    """Anybody may tell an offer of another's as its own: the job's spec says whose it is."""
+    spec = encode_spec(make_spec())
+    offer = made_offer(spec_digest=sha256(spec).digest())
+    copies = [signed(Person(n), Catalogue(1, offer.until, (offer,))) for n in (7, 8, 9)]
+    own = signed(REQUESTER, Catalogue(1, offer.until, (offer,)))
+    node.page = [own, *copies] if first else [*copies, own]
+    node.specs = {peer_id_text(REQUESTER.peer): (REQUESTER, spec)}
+    await node.market.look_around()
+    assert len(await node.offers()) == 4
+    found = await node.market.find(offer.digest.hex()[:10])
+    assert (found.peer, found.offer) == (REQUESTER.peer, offer)
+
+
+async def test_copies_alone_are_found_where_nobody_tells_the_spec(node: Node) -> None:
+    offer = made_offer()
+    node.page = [signed(Person(n), Catalogue(1, offer.until, (offer,))) for n in (7, 8)]
+    node.specs = {peer_id_text(Person(8).peer): (Person(8), b"no spec")}
+    await node.market.look_around()
+    assert (await node.market.find(offer.digest.hex())).offer == offer
