@@ -1,7 +1,7 @@
-"""`assay`: the entry point. One guard around all commands; a short way for the frequent ones.
+"""`assay`: the entry point. One guard around all commands; a short way for two of them.
 
 Nothing here or in node.console.client imports trio, protocol, cyclopts or rich before it is needed:
-`assay status` is asked often, and by scripts.
+`assay status` is asked often, and by scripts; a daemon keeps what it imported for weeks.
 """
 
 from __future__ import annotations
@@ -37,12 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(tokens: list[str], sessions: list[Session]) -> int:
-    session = _status_only(tokens)
+    word, session = _short(tokens)
     if session is None:
         from node.cli.app import run
 
         return run(tokens, sessions)
     sessions[:] = [session]
+    if word == "up":
+        from node.cli import starting
+
+        return starting.run_here(session)
     found = session.call("status", timeout=10.0)
     if session.json:
         session.emit(found, [])
@@ -53,10 +57,12 @@ def _run(tokens: list[str], sessions: list[Session]) -> int:
     return Exit.OK
 
 
-def _status_only(tokens: list[str]) -> Session | None:
-    """The session where the line is `status` with global options alone; None for all else.
+def _short(tokens: list[str]) -> tuple[str, Session | None]:
+    """The command and session where the line is `status` or `up` with global options alone; no
+    session for all else.
 
-    Parsing with cyclopts costs several times what the call itself does.
+    Parsing with cyclopts costs several times what the call of `status` does, and 3 MB that a daemon
+    would hold as long as it lives.
     """
     home: str | None = None
     flags = {"--json": False, "--debug": False}
@@ -68,12 +74,14 @@ def _status_only(tokens: list[str]) -> Session | None:
         elif word == "--home":
             home = next(rest, None)
             if home is None or home.startswith("-"):
-                return None
+                return "", None
         elif word.startswith("--home="):
             home = word.removeprefix("--home=")
         else:
             words.append(word)
-    return Session(home, flags["--json"], flags["--debug"]) if words == ["status"] else None
+    if words not in (["status"], ["up"]):
+        return "", None
+    return words[0], Session(home, flags["--json"], flags["--debug"])
 
 
 def _fail(error: Exception, session: Session) -> int:

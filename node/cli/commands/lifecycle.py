@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -13,7 +11,6 @@ from cyclopts import Parameter
 from node.cli import views
 from node.cli.options import Here
 from node.console.failure import Failure
-from node.console.session import write_json
 from node.console.show import Pairs
 from node.control import joinline
 from node.control.codes import Exit
@@ -124,40 +121,21 @@ def up(
 
     Prints the line that others paste into `assay join`. Ctrl-C or `assay down` drains and ends it.
     """
-    from node.home.home import running_process
+    from node.cli import starting
 
-    home = session.home
-    if (pid := running_process(home)) is not None:
-        text = f"{home.path} is in use by process {pid}"
-        raise Failure(Exit.REFUSED, text, next_="assay status")
     if background:
-        from node.cli.background import start
-
-        found = start(home, session.debug, wait)
+        home = session.home
+        starting.check_free(home)
+        found = starting.run_detached(home, session.debug, wait)
         session.emit(
             {"pid": found["pid"], "join": found["join_line"], "log": str(home.log)},
-            [f"running, process {found['pid']}; log: {home.log}", *_join_parts(found["join_line"])],
+            [
+                f"running, process {found['pid']}; log: {home.log}",
+                *starting.join_parts(found["join_line"]),
+            ],
         )
         return Exit.OK
-    from node.home.config import load_config
-
-    # Before the daemon and all that it needs is imported: a wrong setting is told at once.
-    config = load_config(home)
-    from node.daemon import run_daemon
-
-    def ready(line: str) -> None:
-        if session.json:
-            write_json({"pid": os.getpid(), "join": line, "log": None})
-        else:
-            sys.stdout.write("\n".join([f"running on {home.path}", *_join_parts(line)]) + "\n")
-            sys.stdout.flush()
-
-    return run_daemon(home, config, ready)
-
-
-def _join_parts(line: str) -> list[str]:
-    # Quoted, since `?` and `&` mean something to a shell.
-    return ["others join by:", f"  assay join '{line}'"]
+    return starting.run_here(session)
 
 
 def down(

@@ -13,7 +13,7 @@ from kits.control.fake import FakeNode
 from kits.paths import ROOT
 
 from node.cli.app import build
-from node.cli.main import _status_only, main
+from node.cli.main import _short, main
 from node.console.failure import explain
 from node.control import examples as ex
 from node.control.codes import EXIT_MEANING, MEANING, Code, Exit, exit_of
@@ -209,20 +209,24 @@ async def test_home_is_an_option_or_the_environment(assay: Any, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("tokens", "short"),
     [
-        (["status"], True),
-        (["--json", "status"], True),
-        (["status", "--home", "x", "--debug"], True),
-        (["--home=x", "status"], True),
-        (["status", "--home"], False),
-        (["status", "--home", "--json"], False),
-        (["status", "--help"], False),
-        (["status", "extra"], False),
-        (["-h"], False),
-        ([], False),
+        (["status"], "status"),
+        (["--json", "status"], "status"),
+        (["status", "--home", "x", "--debug"], "status"),
+        (["--home=x", "status"], "status"),
+        (["--home", "x", "up", "--json"], "up"),
+        (["up", "--background"], ""),
+        (["status", "--home"], ""),
+        (["status", "--home", "--json"], ""),
+        (["status", "--help"], ""),
+        (["status", "extra"], ""),
+        (["-h"], ""),
+        ([], ""),
     ],
 )
-def test_only_a_plain_status_takes_the_short_way(tokens: list[str], short: bool) -> None:
-    assert (_status_only(tokens) is not None) is short
+def test_only_a_plain_line_takes_the_short_way(tokens: list[str], short: str) -> None:
+    word, session = _short(tokens)
+    assert word == short
+    assert (session is not None) is bool(short)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""`assay up --background`: a detached daemon, and an answer once it is up or has failed."""
+"""`assay up`: the daemon in this process, or a detached one and an answer once it is up or failed.
+
+It imports no cyclopts (docs/adr/0401).
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ from typing import IO, Any, Final
 
 from node.console.client import Client
 from node.console.failure import Failure
+from node.console.session import Session, write_json
 from node.control.codes import Exit
-from node.home.home import Home
+from node.home.home import Home, running_process
 
 _POLL_SECONDS: Final = 0.05
 
@@ -20,7 +24,39 @@ _POLL_SECONDS: Final = 0.05
 _TAIL_BYTES: Final = 16 * 1024
 
 
-def start(home: Home, debug: bool, wait: float) -> dict[str, Any]:
+def check_free(home: Home) -> None:
+    """Raises Failure where a daemon runs on this home."""
+    if (pid := running_process(home)) is not None:
+        text = f"{home.path} is in use by process {pid}"
+        raise Failure(Exit.REFUSED, text, next_="assay status")
+
+
+def run_here(session: Session) -> int:
+    """Run the daemon of this home until it is told to end; its exit code. Raises Failure."""
+    home = session.home
+    check_free(home)
+    from node.home.config import load_config
+
+    # Before the daemon and all that it needs is imported: a wrong setting is told at once.
+    config = load_config(home)
+    from node.daemon import run_daemon
+
+    def ready(line: str) -> None:
+        if session.json:
+            write_json({"pid": os.getpid(), "join": line, "log": None})
+        else:
+            sys.stdout.write("\n".join([f"running on {home.path}", *join_parts(line)]) + "\n")
+            sys.stdout.flush()
+
+    return run_daemon(home, config, ready)
+
+
+def join_parts(line: str) -> list[str]:
+    """How others join, as lines. Quoted, since `?` and `&` mean something to a shell."""
+    return ["others join by:", f"  assay join '{line}'"]
+
+
+def run_detached(home: Home, debug: bool, wait: float) -> dict[str, Any]:
     """Start a daemon in a session of its own; its status once it answers on its socket.
 
     Raises Failure with the daemon's own words and exit code if it ends first, and NO_DAEMON if it
