@@ -13,6 +13,7 @@ UNUSED: Final = (
     "charset_normalizer",
     "ens",
     "eth_keyfile",
+    "eth_utils.network",
     "eth_utils.pydantic",
     "websockets",
 )

@@ -19,8 +19,10 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
+from node.bounds.hollow import without
 from node.home.home import Home, sync_directory, write_private
 from node.home.vault import (
     MAX_ROUNDS,
@@ -45,6 +47,10 @@ ONCE_PREFIX: Final = "once."
 _PEER_SEED: Final = "peer"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 _BACKUP_MAGIC: Final = b"assay backup 1\n"
+
+#: What eth-keyfile loads and an account's key never uses: lists of chains, models of pydantic, and
+#: the pairings of another kind of key. Loaded here first, they would stay (docs/adr/0016).
+_UNUSED: Final = ("eth_utils.network", "eth_utils.pydantic", "py_ecc.bls")
 
 
 class Keys:
@@ -302,6 +308,13 @@ def _new_account_key() -> bytes:
     return (secrets.randbelow(order - 1) + 1).to_bytes(32, "big")
 
 
+def _keyfile() -> ModuleType:
+    """eth-keyfile's module, which writes and reads keys as Ethereum's wallets do."""
+    with without(*_UNUSED):
+        from eth_keyfile import keyfile
+    return keyfile
+
+
 def _install(
     home: Home,
     passphrase: str | None,
@@ -309,8 +322,7 @@ def _install(
     account_key: bytes,
     sealed: Mapping[str, bytes],
 ) -> Keys:
-    from eth_keyfile.keyfile import create_keyfile_json
-
+    keyfile = _keyfile()
     check_no_keys(home)
     if passphrase is not None:
         check_passphrase(passphrase)
@@ -318,7 +330,7 @@ def _install(
     if passphrase is None:
         write_private(home.keys / "unlock", secrets.token_hex(32).encode() + b"\n")
     root, rounds = starting_point(home, passphrase, by_passphrase=passphrase is not None)
-    account = create_keyfile_json(account_key, root, kdf="pbkdf2", iterations=rounds)
+    account = keyfile.create_keyfile_json(account_key, root, kdf="pbkdf2", iterations=rounds)
     write_private(home.keys / "account.json", json.dumps(account, indent=1).encode())
     vault_key, salt = secrets.token_bytes(32), secrets.token_bytes(16)
     for name, secret in {**sealed, _PEER_SEED: peer_seed}.items():
@@ -336,8 +348,7 @@ def _install(
 
 
 def _open_account(home: Home, password: bytes) -> bytes:
-    from eth_keyfile.keyfile import decode_keyfile_json
-
+    keyfile = _keyfile()
     path = home.keys / "account.json"
     account = read_json(path, {"address": str, "crypto": dict, "version": int})
     parameters = account["crypto"].get("kdfparams")
@@ -348,7 +359,7 @@ def _open_account(home: Home, password: bytes) -> bytes:
         # scrypt's memory is the file's to choose: 256 MiB by default, any amount if hostile.
         raise InputError(f"{path}: PBKDF2 with 1 to {MAX_ROUNDS} rounds is needed", "keys")
     try:
-        return _exactly(bytes(decode_keyfile_json(account, password)), 32)
+        return _exactly(bytes(keyfile.decode_keyfile_json(account, password)), 32)
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         raise InputError(f"{path} does not open: damaged, or of another home", "keys") from error
 

@@ -82,3 +82,23 @@ def test_a_hollow_module_may_be_named_and_inherited_from_but_not_called() -> Non
         assay_nowhere.deep.Other.method(1)
     with pytest.raises(ModuleNotFoundError), without("assay_elsewhere"):
         importlib.import_module("assay_nowhere.other")
+
+
+def test_opening_keys_brings_in_nothing_that_the_chain_does_without(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from node.home.config import Config, init_home;"
+        "from node.home.home import Home; from node.home.keys import Keys;"
+        "from node.chain.library import UNUSED; home = Home(Path(sys.argv[1]));"
+        "init_home(home, Config()); made = Keys.create(home, None).account;"
+        "assert Keys.open(home, None).account == made;"
+        "print([name for name in (*UNUSED, 'py_ecc.bls') if name in sys.modules and"
+        " name != 'eth_keyfile'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "home")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
