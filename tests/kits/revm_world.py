@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import Any
 
-from eth_abi import encode
+from eth_abi import decode, encode
 from eth_hash.auto import keccak
 from eth_keys.datatypes import PrivateKey
 from pyrevm import EVM, BlockEnv
-from web3 import Web3
-from web3._utils.events import get_event_data
 
 from contracts.build import SOURCE
-from kits.bounty import MOCKS, Raw, World, compiled, signatures
+from kits.bounty import MOCKS, World, compiled, signatures
 from protocol.addresses import to_checksum
 from protocol.books.typed_data import Domain
 
@@ -32,12 +31,72 @@ class Receipt:
         self.logs = logs
 
 
+@dataclass(frozen=True)
+class Call:
+    """A contract's function with its arguments."""
+
+    address: str
+    data: bytes
+
+    def _encode_transaction_data(self) -> str:
+        return "0x" + self.data.hex()
+
+
+class Contract:
+    """As much of web3's contract as the tests use; building one call of web3's takes longer than
+    the EVM needs to run it."""
+
+    def __init__(self, address: str, abi: Any) -> None:
+        self.address, self.abi = address, abi
+        self.functions = Functions(address, _functions(abi))
+
+    def encode_abi(self, name: str, arguments: Any) -> str:
+        call: Call = getattr(self.functions, name)(*arguments)
+        return call._encode_transaction_data()
+
+
+class Functions:
+    """Each function by its name."""
+
+    def __init__(self, address: str, known: dict[str, tuple[bytes, list[str]]]) -> None:
+        self._address, self._known = address, known
+
+    def __getattr__(self, name: str) -> Any:
+        selector, kinds = self._known[name]
+        return lambda *arguments: Call(self._address, selector + encode(kinds, arguments))
+
+
+def _functions(abi: Any) -> dict[str, tuple[bytes, list[str]]]:
+    """Each function's selector and the types that it takes."""
+    key = id(abi)
+    if key not in _KNOWN:
+        found = {}
+        for each in (entry for entry in abi if entry["type"] == "function"):
+            kinds = [_kind(argument) for argument in each["inputs"]]
+            selector = keccak(f"{each['name']}({','.join(kinds)})".encode())[:4]
+            found[each["name"]] = selector, kinds
+        # The interface is kept too, so that no other has its number.
+        _KNOWN[key] = abi, found
+    return _KNOWN[key][1]
+
+
+_KNOWN: dict[int, tuple[Any, dict[str, tuple[bytes, list[str]]]]] = {}
+
+
+def _kind(argument: Any) -> str:
+    """An argument's type as signatures have it, tuples whole."""
+    kind: str = argument["type"]
+    if not kind.startswith("tuple"):
+        return kind
+    fields = ",".join(_kind(each) for each in argument["components"])
+    return f"({fields}){kind.removeprefix('tuple')}"
+
+
 class RevmWorld(World):
     """As `World`, without blocks: the clock stands still until a test sets it."""
 
     def __init__(self, experimental: bool = False) -> None:
         self.evm = EVM(spec_id="CANCUN")
-        self.w3 = Web3()
         # The devnet's, so that contracts have the same addresses.
         self.keys = [PrivateKey((n + 1).to_bytes(32, "big")) for n in range(4)]
         self.accounts = [key.public_key.to_checksum_address() for key in self.keys]
@@ -55,7 +114,7 @@ class RevmWorld(World):
     def deploy(self, artifact: dict[str, Any]) -> Any:
         code = bytes.fromhex(artifact["bytecode"][2:])
         address = self.evm.deploy(self.requester, code)
-        return self.w3.eth.contract(to_checksum(bytes.fromhex(address[2:])), abi=artifact["abi"])
+        return Contract(to_checksum(bytes.fromhex(address[2:])), artifact["abi"])
 
     def mock(self, name: str) -> Any:
         return self.deploy(compiled(MOCKS / f"{name}.vy"))
@@ -79,18 +138,22 @@ class RevmWorld(World):
 
     def view(self, name: str, *arguments: Any) -> Any:
         """As `World.view`, word by word: all that these views return is of a fixed size."""
-        selector, kinds, fields, whole = self._view(name)
-        data = self.run(selector + (encode(kinds, arguments) if kinds else b""))
+        fields, whole = self._view(name)
+        data = self.run(self._viewing(name, arguments))
         words = [data[at : at + 32] for at in range(0, len(data), 32)]
         found = [_value(kind, word) for kind, word in zip(fields, words, strict=True)]
         return tuple(found) if whole else found[0]
 
     @functools.cache  # noqa: B019 - worlds live as long as the run
-    def _view(self, name: str) -> tuple[bytes, list[str], list[str], bool]:
-        kinds, [output] = self.inputs[name], self.outputs[name]
+    def _view(self, name: str) -> tuple[list[str], bool]:
+        [output] = self.outputs[name]
         fields = [component["type"] for component in output.get("components", ())]
-        selector = keccak(f"{name}({','.join(kinds)})".encode())[:4]
-        return selector, kinds, fields or [output["type"]], bool(fields)
+        return fields or [output["type"]], bool(fields)
+
+    @functools.lru_cache(maxsize=256)  # noqa: B019 - as above
+    def _viewing(self, name: str, arguments: tuple[Any, ...]) -> bytes:
+        call: Call = getattr(self.bounty.functions, name)(*arguments)
+        return call.data
 
     def read(self, contract: Any, name: str, *arguments: Any) -> Any:
         """One number or truth."""
@@ -100,28 +163,22 @@ class RevmWorld(World):
 
     def send(self, call: Any, sender: str | None = None, value: int = 0) -> Any:
         """Raises Refused."""
+        # `Raw` is always the bounty's.
+        to = call.address if isinstance(call, Call) else self.bounty.address
         try:
-            self.evm.message_call(
-                sender or self.requester, _target(call, self), data_of(call), value, _GAS
-            )
+            self.evm.message_call(sender or self.requester, to, call.data, value, _GAS)
         except RuntimeError as error:
             raise Refused(str(error)) from error
         return Receipt(self.evm.result.logs)
 
     def event(self, receipt: Any, name: str) -> dict[str, Any]:
-        [found] = [e for e in self.bounty.abi if e["type"] == "event" and e["name"] == name]
+        topic, topics, inside = _event(self.bounty.abi, name)
         own = [log for log in receipt.logs if log.address.lower() == self.bounty.address.lower()]
-        topic = _topic(name, tuple(each["type"] for each in found["inputs"]))
         [log] = [log for log in own if _bytes(log.topics[0]) == topic]
-        entry = {
-            "topics": [_bytes(each) for each in log.topics],
-            "data": _bytes(log.data),
-            **dict.fromkeys(
-                ("logIndex", "transactionIndex", "transactionHash", "blockHash", "blockNumber"), 0
-            ),
-            "address": self.bounty.address,
-        }
-        return dict(get_event_data(self.w3.codec, found, entry)["args"])
+        told = dict(zip(inside, decode(list(inside.values()), _bytes(log.data)), strict=True))
+        for (field, kind), word in zip(topics.items(), log.topics[1:], strict=True):
+            told[field] = _value(kind, _bytes(word))
+        return told
 
     def ether(self, account: bytes | str) -> int:
         address = account if isinstance(account, str) else "0x" + account.hex()
@@ -143,36 +200,23 @@ def _reading(name: str, arguments: tuple[str, ...]) -> bytes:
     return keccak(f"{name}({','.join(kinds)})".encode())[:4] + encode(kinds, arguments)
 
 
-def _target(call: Any, world: RevmWorld) -> str:
-    return str(world.bounty.address if isinstance(call, Raw) else call.address)
+def _event(abi: Any, name: str) -> tuple[bytes, dict[str, str], dict[str, str]]:
+    """An event's topic, and its fields with their types: those that are topics, and the others."""
+    key = id(abi), name
+    if key not in _EVENTS:
+        [found] = [e for e in abi if e["type"] == "event" and e["name"] == name]
+        kinds = ",".join(each["type"] for each in found["inputs"])
+        parts: tuple[dict[str, str], dict[str, str]] = {}, {}
+        for each in found["inputs"]:
+            parts[not each["indexed"]][each["name"]] = each["type"]
+        _EVENTS[key] = keccak(f"{name}({kinds})".encode()), *parts
+    return _EVENTS[key]
 
 
-@functools.cache
-def _topic(name: str, kinds: tuple[str, ...]) -> bytes:
-    return keccak(f"{name}({','.join(kinds)})".encode())
+_EVENTS: dict[tuple[int, str], tuple[bytes, dict[str, str], dict[str, str]]] = {}
 
 
 def _bytes(value: Any) -> bytes:
     if isinstance(value, str):
         return bytes.fromhex(value.removeprefix("0x"))
     return bytes(value[1]) if isinstance(value, tuple) else bytes(value)
-
-
-def data_of(call: Any) -> bytes:
-    """The calldata of a web3 call, or of bytes behind arguments (`Raw`)."""
-    ready = getattr(call, "data", None)
-    if isinstance(ready, bytes):
-        return ready
-    return keccak(call.signature.encode())[:4] + encode(_kinds(call.signature), call.arguments)
-
-
-@functools.cache
-def _kinds(signature: str) -> list[str]:
-    """The types in `name(type,type)`, tuples whole."""
-    inside, depth, found, start = signature[signature.index("(") + 1 : -1], 0, [], 0
-    for at, letter in enumerate(inside):
-        depth += (letter in "(") - (letter in ")")
-        if letter == "," and not depth:
-            found.append(inside[start:at])
-            start = at + 1
-    return [*found, inside[start:]] if inside else []
