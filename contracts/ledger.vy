@@ -5,8 +5,8 @@
 @license Apache-2.0
 @author The authors of assay
 @notice What each job promised, where it stands, and what its money is bound to.
-@dev A job is four words, and a fifth once `finish` came with merit; a round and
-     an enrolment are one word each. docs/spec/contract.md, 'Storage', has them.
+@dev A job is four words, and a fifth once `finish` came with merit; a round is
+     one word. docs/spec/contract.md, 'Storage', has them.
      Of a root 240 bits are stored: to find two trees with one such root takes
      2 ** 120 hashes.
 """
@@ -60,11 +60,6 @@ struct Words:
     # merit 0..127, merit left 128..255
     pot: uint256
     merit_root: bytes32
-
-
-struct Enrolment:
-    root: bytes30
-    count: uint16
 
 
 struct Round:
@@ -121,11 +116,8 @@ BITS_160: constant(uint256) = 2**160 - 1
 # @dev Jobs, by id.
 words: HashMap[bytes32, Words]
 
-# @dev Enrolment roots, by job and index: the root's first 240 bits, then the
-# count in 16.
-enrolled: HashMap[bytes32, HashMap[uint256, uint256]]
-
-# @dev Commitments, by job and round, in the same form.
+# @dev Commitments, by job and round: the root's first 240 bits, then the count
+# in 16.
 committed: HashMap[bytes32, HashMap[uint256, uint256]]
 
 # @dev Rounds whose rate was paid by a claim, by job and account; the top bit says
@@ -149,19 +141,6 @@ def jobs(job: bytes32) -> Job:
     @return Job What it promised and where it stands; all zero for none.
     """
     return self._job(job)
-
-
-@external
-@view
-def enrolments(job: bytes32, index: uint16) -> Enrolment:
-    """
-    @dev Reads an enrolment root; the log of `enrol` has all of it.
-    @param job The job's id.
-    @param index Which one, from zero.
-    @return Enrolment The root's first 30 bytes, and the count; zero for none.
-    """
-    word: uint256 = self.enrolled[job][convert(index, uint256)]
-    return Enrolment(root=self._root(word), count=convert(word & BITS_16, uint16))
 
 
 @external

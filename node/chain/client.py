@@ -19,7 +19,7 @@ from node.chain.errors import BadReply, Busy, NoContract, Refused, WrongChain
 from node.chain.events import ChainEvent
 from node.chain.fees import Fees
 from node.chain.replies import Head, Receipt
-from node.chain.views import EnrolmentView, JobView, RoundView
+from node.chain.views import JobView, RoundView
 from protocol.errors import ChainError
 
 if TYPE_CHECKING:
@@ -253,11 +253,6 @@ class ChainClient:
     async def round(self, job: bytes, number: int) -> RoundView | None:
         """A round's commitment; None while there is none."""
         view = RoundView(*await self.call("rounds", job, number))
-        return view if view.count else None
-
-    async def enrolment(self, job: bytes, index: int) -> EnrolmentView | None:
-        """An enrolment root; None while there is none."""
-        view = EnrolmentView(*await self.call("enrolments", job, index))
         return view if view.count else None
 
     async def paid(self, job: bytes, account: bytes) -> int:

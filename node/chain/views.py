@@ -39,11 +39,3 @@ class RoundView:
 
     root: bytes
     count: int
-
-
-@dataclass(frozen=True, slots=True)
-class EnrolmentView:
-    """An enrolment root on the chain: its first 30 bytes (all 32 are in the event)."""
-
-    root: bytes
-    count: int

@@ -208,7 +208,9 @@ def _intent(services: Services, wanted: Wanted, effect: effects.Transact) -> Int
         case effects.TransactEnrol():
             return intent("enrol", str(effect.index), job, effect.root, effect.count)
         case effects.TransactCommit():
-            # A later deadline is another signature, so another transaction; the contract takes one.
+            # A later deadline is another transaction; the contract takes one of both. The signature
+            # went to the owners; the requester's own transaction needs none.
+            mine = services.keys.account == context.spec.requester.account
             return intent(
                 "commit",
                 f"{effect.round}.{effect.valid_until}",
@@ -218,7 +220,7 @@ def _intent(services: Services, wanted: Wanted, effect: effects.Transact) -> Int
                 effect.count,
                 effect.model_digest,
                 effect.valid_until,
-                effect.signature,
+                b"" if mine else effect.signature,
             )
         case effects.TransactFinish():
             pot = context.spec.payment.merit if _contributed(wanted) else 0

@@ -16,8 +16,8 @@ from protocol.spec.job import Terms
 from protocol.spec.parts import ETHER
 
 POST: Final = 117_000
-ENROL: Final = 56_000
-COMMIT: Final = 63_000
+ENROL: Final = 34_000
+COMMIT: Final = 58_000
 FINISH: Final = 59_000
 
 #: A payment of whole rounds: the least, and what each account, round and contribution adds.

@@ -88,10 +88,47 @@ def test_a_signature_has_one_form(world: World) -> None:
         (b"\xff" * 32 + good[32:], "no signer"),
     ]
     for signature, reason in cases:
-        world.refused(world.committing(commitment, signature), f"signing: {reason}")
+        committing = world.committing(commitment, signature)
+        world.refused(committing, f"signing: {reason}", world.anybody)
+        if signature:
+            world.refused(committing, f"signing: {reason}")
         with pytest.raises(Malformed):
             recover(digest, signature)
     world.send(world.committing(commitment, good))
+
+
+def test_the_requesters_own_transaction_needs_no_signature(world: World) -> None:
+    """It says the same as its signature would, and is bound by all the same rules."""
+    job = world.post(rounds=1)
+    commitment = world.commitment(job, book(0, owner(1)))
+    bare = world.committing(commitment, b"")
+    for stranger in (world.anybody, world.other):
+        world.refused(bare, "length is not 65", stranger)
+    wrong = world.committing(commitment, world.sign(commitment, world.other))
+    world.refused(wrong, "not signed by the requester")
+    for changes, reason in (
+        ({"round": 1}, "not the next round"),
+        ({"root": EMPTY}, "root is empty"),
+        ({"count": 5}, "count not in 1 to cohort"),
+        ({"valid_until": world.now - 1}, "commitment has expired"),
+        ({"valid_until": world.now + 2 * HOUR}, "valid for too long"),
+        ({"job": bytes([5]) * 32}, "unknown job"),
+    ):
+        world.refused(world.committing(dataclasses.replace(commitment, **changes), b""), reason)
+    world.send(bare)
+    world.refused(bare, "not the next round")
+    assert world.liabilities(job) == (100, 1000, 0)
+
+
+def test_an_owner_brings_what_a_reorganisation_took_of_a_bare_transaction(world: World) -> None:
+    """Owners release only once they hold the signature, whoever sent the commitment."""
+    job = world.post()
+    commitment = world.commitment(job, book(0, owner(1)))
+    snapshot = world.tester.take_snapshot()
+    world.send(world.committing(commitment, b""))
+    world.tester.revert_to_snapshot(snapshot)
+    world.send(world.committing(commitment, world.sign(commitment)), world.anybody)
+    assert world.job(job)["unpaid"] == 1
 
 
 def test_a_round_has_one_commitment(world: World) -> None:

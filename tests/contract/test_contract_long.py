@@ -136,7 +136,8 @@ class LongBounties(Bounties):
             job for job in self.known if job.is_open(self.world.now) and len(job.books) < ROUNDS
         ]
         if going:
-            self.commit(data.draw(st.sampled_from(going)), accounts, len(accounts), True)
+            bare = data.draw(st.booleans())
+            self.commit(data.draw(st.sampled_from(going)), accounts, len(accounts), True, bare)
 
     def unreached(self, job: Job, amounts: dict[bytes, int]) -> set[bytes]:
         if job.token != self.token.address:

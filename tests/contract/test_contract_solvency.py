@@ -129,9 +129,13 @@ class Bounties(RuleBasedStateMachine):
         accounts=st.lists(st.sampled_from(OWNERS), min_size=1, max_size=COHORT + 1),
         count=st.integers(1, COHORT + 1),
         by_requester=st.booleans(),
+        bare=st.booleans(),
     )
-    def commit(self, job: Job, accounts: list[bytes], count: int, by_requester: bool) -> None:
-        """Accounts may stand twice, and the count may be less or more than the tree's."""
+    def commit(
+        self, job: Job, accounts: list[bytes], count: int, by_requester: bool, bare: bool
+    ) -> None:
+        """Accounts may stand twice, and the count may be less or more than the tree's. Signed, and
+        brought by anybody; or bare, by whoever it is of."""
         world = self.world
         listed = Book(
             len(job.books), [Contribution(account, n) for n, account in enumerate(accounts)]
@@ -141,8 +145,9 @@ class Bounties(RuleBasedStateMachine):
         allowed = (
             job.is_open(world.now) and by_requester and count <= COHORT and listed.round < ROUNDS
         )
-        committing = world.committing(commitment, world.sign(commitment, signer))
-        if self.attempt(committing, world.anybody, allowed):
+        signature = b"" if bare else world.sign(commitment, signer)
+        committing = world.committing(commitment, signature)
+        if self.attempt(committing, signer if bare else world.anybody, allowed):
             job.books.append(listed)
             job.counts.append(count)
 

@@ -129,12 +129,13 @@ class Bounty:
         _require(0 < count <= held.cohort, "count not in 1 to cohort")
         _require(self.now <= valid_until, "commitment has expired")
         _require(valid_until <= self.now + MAX_VALIDITY, "commitment is valid for too long")
-        statement = Commitment(job, round_, root, count, model_digest, valid_until)
-        try:
-            signer = recover(commitment_digest(self.domain, statement), signature)
-        except Malformed as e:
-            raise Revert("not signed by the requester") from e
-        _require(signer == held.requester, "not signed by the requester")
+        if signature or sender != held.requester:
+            statement = Commitment(job, round_, root, count, model_digest, valid_until)
+            try:
+                signer = recover(commitment_digest(self.domain, statement), signature)
+            except Malformed as e:
+                raise Revert("not signed by the requester") from e
+            _require(signer == held.requester, "not signed by the requester")
         held.committed.append((root, count, model_digest))
         held.contributions += count
         held.unpaid += count

@@ -218,12 +218,15 @@ class _Call:
         require(0 < count <= held.cohort, "count not in 1 to cohort")
         require(self._now <= until, "commitment has expired")
         require(until <= self._now + MAX_VALIDITY, "commitment is valid for too long")
-        statement = Commitment(job, number, root, count, model, until)
-        try:
-            signer = recover(commitment_digest(self.after.domain, statement), signature)
-        except Malformed as error:
-            raise Revert("bounty: not signed by the requester") from error
-        require(signer == held.requester, "not signed by the requester")
+        if signature or self._sender != held.requester:
+            if len(signature) != 65:
+                raise Revert("signing: length is not 65")
+            statement = Commitment(job, number, root, count, model, until)
+            try:
+                signer = recover(commitment_digest(self.after.domain, statement), signature)
+            except Malformed as error:
+                raise Revert("bounty: not signed by the requester") from error
+            require(signer == held.requester, "not signed by the requester")
         self._put(
             job,
             dataclasses.replace(

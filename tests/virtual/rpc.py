@@ -218,10 +218,6 @@ class Provider:
                 there = job is not None and args[1] < len(job.committed)
                 root, count = job.committed[args[1]][:2] if job and there else (bytes(32), 0)
                 return encode(outputs, [(root[:30], count)])
-            case "enrolments":
-                there = job is not None and args[1] < len(job.enrolled)
-                root, count = job.enrolled[args[1]] if job and there else (bytes(32), 0)
-                return encode(outputs, [(root[:30], count)])
             case "paid":
                 return encode(outputs, [job.settled(args[1]) if job else 0])
             case _:

@@ -136,7 +136,8 @@ class Walk:
         until = self.world.now + self.dice.choice((600, 600, -600, 9_000))
         terms = job, number, listed.tree.root, listed.tree.count, bytes([number + 1]) * 32, until
         signer = to_checksum(self.dice.choice([self.people[0]] * 4 + self.people[1:]))
-        signature = self.world.sign(Commitment(*terms), signer)
+        signed = self.world.sign(Commitment(*terms), signer)
+        signature = self.dice.choice((signed, signed, b""))
         before = len(self.ledger.jobs[job].committed)
         self.call(self.who(), 0, "commit", *terms, signature)
         if len(self.ledger.jobs[job].committed) > before:
@@ -220,7 +221,7 @@ def chain() -> World:
 def test_the_ledger_says_what_the_contract_says(chain: World) -> None:
     happened: set[str] = set()
     refused: set[str] = set()
-    for seed in (1, 3, 5):
+    for seed in (3, 5, 6):
         snapshot = chain.tester.take_snapshot()
         walk = Walk(chain, seed)
         for _ in range(60):

@@ -23,7 +23,7 @@ from node.chain.events import (
 )
 from node.chain.intents.intents import Intent, Intents
 from node.chain.intents.sequencer import IntentPolicy
-from node.chain.views import EnrolmentView, RoundView
+from node.chain.views import RoundView
 from node.chain.watch import Batch, Watcher
 from node.store.store import Store
 from protocol.books.evidence import RoundClaim, encode_payments
@@ -136,7 +136,6 @@ async def test_from_posting_to_withdrawal(
     )
     assert view.merit_root == merit.root.hash
     assert await client.round(job, 0) == RoundView(tree.root[:30], 2)
-    assert await client.enrolment(job, 0) == EnrolmentView(b"\x04" * 30, 2)
     assert await client.paid(job, owners[0]) == 1 | 1 << 255
     with pytest.raises(KeyError):
         await intents.settled("nothing")

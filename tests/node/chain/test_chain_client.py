@@ -73,7 +73,6 @@ async def test_it_reads_the_chain(client: ChainClient, shared: Devnet, contract:
 async def test_views_of_the_contract_are_typed(client: ChainClient) -> None:
     assert await client.job(b"\x01" * 32) is None
     assert await client.round(b"\x01" * 32, 0) is None
-    assert await client.enrolment(b"\x01" * 32, 0) is None
     assert await client.paid(b"\x01" * 32, SIGNERS[0].account) == 0
     assert await client.call("NOTICE") == 7200
     assert await client.call("liabilities", b"\x01" * 32) == (0, 0, 0)
