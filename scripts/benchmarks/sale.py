@@ -9,7 +9,7 @@ import secrets
 from functools import partial
 
 from protocol.arith.paillier import cryptosystem as paillier
-from scripts.benchmarks import channel_gas, sealed_product
+from scripts.benchmarks import channel_gas, head, sealed_product
 from scripts.benchmarks.encode import TOKENS, encode
 from scripts.benchmarks.encrypt_speed import of_assay
 from scripts.benchmarks.figures import Bar, Context, Figure, Measurement, On, Suite
@@ -207,6 +207,21 @@ SUITE = Suite(
             "ms",
             Bar(On.RATIO, 1.3, at_most=True),
             encode,
+        ),
+        Figure(
+            "head-accuracy",
+            "a sealed head on sentence embeddings, without noise: points behind the same in the "
+            "clear",
+            "points",
+            Bar(On.OURS, 0.5, at_most=True),
+            partial(head.gap, None),
+        ),
+        Figure(
+            "head-accuracy-noise",
+            "the same at epsilon 8",
+            "points",
+            Bar(On.OURS, 0.5, at_most=True),
+            partial(head.gap, 8.0),
         ),
         Figure(
             "query-scores",
