@@ -51,6 +51,9 @@ _TABLE_FROM: Final = 3
 #: cache misses beside other work.
 _MAX_ENTRIES: Final = 1 << 14
 
+#: Tables of short-order keys that are kept, of some megabytes each.
+_KEPT: Final = 4
+
 #: A product of two numbers modulo n^2 (a squaring, an entry of the table) over a table's step.
 _FULL_PRODUCT: Final = 1.8
 
@@ -180,18 +183,22 @@ class Source:
     """Fresh obfuscators of one key; its table stands when it is made, for about `expected` draws.
 
     Building takes 0.1 to 0.3 s at 3072 bits. Holds no secret but, of an ordinary key, its base's x.
+    `kept`: a short-order key's table, which follows from the key, is built once and serves the next
+    source of the same key; an ordinary key's base is fresh each time.
     """
 
-    def __init__(self, public: PublicKey, entropy: Entropy, expected: int) -> None:
+    def __init__(
+        self, public: PublicKey, entropy: Entropy, expected: int, *, kept: bool = False
+    ) -> None:
         n = mpz(public.n)
         self._entropy = entropy
+        comb = Comb.cheapest(public.exponent_bits, max(expected, 1))
         if public.base is None:
             x = uniform_unit(n, entropy)
-            base = n - x * x % n
+            self._base = _powers_of(int(n - x * x % n), public.n, comb)
         else:
-            base = mpz(public.base)
-        comb = Comb.cheapest(public.exponent_bits, max(expected, 1))
-        self._base = FixedBase(gmpy2.powmod(base, n, public.n_squared), n, comb)
+            make = _kept_powers_of if kept else _powers_of
+            self._base = make(public.base, public.n, comb)
 
     @property
     def comb(self) -> Comb:
@@ -201,6 +208,14 @@ class Source:
     def draw(self) -> Obfuscator:
         """One more, to be used once."""
         return self._base.power(draw(self._entropy, self._base.digit_bytes))
+
+
+def _powers_of(base: int, n: int, comb: Comb) -> FixedBase:
+    """Powers of the n-th residue that `base` makes."""
+    return FixedBase(gmpy2.powmod(base, n, mpz(n) ** 2), mpz(n), comb)
+
+
+_kept_powers_of = lru_cache(maxsize=_KEPT)(_powers_of)
 
 
 def obfuscators(public: PublicKey, count: int, entropy: Entropy) -> Iterator[Obfuscator]:

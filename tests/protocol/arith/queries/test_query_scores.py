@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from kits.examples import examples
 from kits.queries import MAKER, SEED, Sale, model, sale
 
+from protocol.arith.numbers.entropy import from_seed
 from protocol.arith.numbers.shape import HEADER_BYTES, Kind
+from protocol.arith.paillier import obfuscation
 from protocol.arith.paillier.batch import encode_batch
 from protocol.arith.paillier.blinding import FullRange
 from protocol.arith.paillier.cryptosystem import PrivateKey, encrypt, generate_short_key
@@ -247,3 +249,28 @@ def test_the_price_of_a_copy() -> None:
     assert layout.score_bits == 40
     assert layout.answers_to_copy == 231  # 385 weights of 24 bits, 40 bits an answer
     assert QueryLayout(384, 10, 16, 24, 3072, Mode.LABEL).answers_to_copy == 13860
+
+
+def test_a_keys_table_is_made_once_and_a_seed_makes_the_same_query(
+    short_key: PrivateKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, whole = [], obfuscation.FixedBase
+
+    def counted(*given: object) -> obfuscation.FixedBase:
+        made.append(given)
+        return whole(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(obfuscation, "FixedBase", counted)
+    obfuscation._kept_powers_of.cache_clear()
+    few, more = (sale(short_key, Mode.SCORES, features, 2) for features in (3, 9))
+
+    def query(of: Sale) -> bytes:
+        row = np.zeros(of.layout.features)
+        return ask.ask(of.layout, of.private, row, MAKER, from_seed(SEED, "query encryption"))
+
+    first, _, again = query(few), query(more), query(few)
+    assert first == again
+    assert len(made) == 1
+    obfuscation._kept_powers_of.cache_clear()
+    assert query(few) == first
+    assert len(made) == 2
