@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scripts.benchmarks import encode, sale
+from scripts.benchmarks import encode, head, sale
 from scripts.benchmarks.figures import Reply
 from scripts.benchmarks.sides import assay_channels, assay_matvec, assay_queries
 
@@ -147,3 +147,21 @@ def test_features_that_differ_are_no_figure(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(encode, "embed", lambda *given: embed(*given) + 1)
     with pytest.raises(ValueError, match="features differ"):
         encode.encode(Sides())
+
+
+def test_a_head_is_told_in_points_behind_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    noisy = {8.0: 79.0, 4.0: 78.0, 2.0: 76.0, 1.0: 75.0}
+    monkeypatch.setattr(head, "curve", lambda _: head.Curve(83.0, 83.5, noisy))
+    exact, at_8 = (head.gap(epsilon, Sides()) for epsilon in (None, 8.0))
+    assert (exact.ours, at_8.ours) == (-0.5, 4.0)
+    assert exact.parts["no noise"] == (83.5, 83.0)
+    assert exact.parts["epsilon 1"] == (75.0, 83.0)
+
+
+def test_the_clear_head_is_measured_on_rows_that_it_was_not_given() -> None:
+    dice = np.random.default_rng(3)
+    y = dice.integers(0, 2, head.SENTENCES).astype(float)
+    noise = dice.normal(size=(head.SENTENCES, 8))
+    assert head.in_the_clear((noise + 9 * y[:, None], y)) == 100.0
+    # As many columns of noise as rows would be learned by heart, and tell nothing of others.
+    assert head.in_the_clear((noise, y)) < 60
