@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import itertools
 import json
 import multiprocessing
@@ -14,9 +13,9 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
 
 from virtual.faults import FAULTS
+from virtual.runs import Found, keep, one
 from virtual.seeds import terms_of
 from virtual.world import Outcome, World
 
@@ -56,34 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _run(wanted, faults)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What one seed came to, as it leaves the process that ran it."""
-
-    seed: int
-    broken: tuple[str, ...]
-    phase: str
-    processor_seconds: float
-
-
-def _one(seed: int, owners: int, faults: tuple[str, ...] | None) -> _Found:
-    outcome = World(terms_of(seed, owners, faults)).run()
-    return _Found(seed, tuple(outcome.broken), outcome.phase, outcome.processor_seconds)
-
-
-def _keep() -> None:
-    """In a process that runs many worlds: what is there before the first is not looked through for
-    garbage after each of them."""
-    gc.collect()
-    gc.freeze()
-
-
 def _run(wanted: argparse.Namespace, faults: tuple[str, ...] | None) -> int:
     began, failed, phases = time.monotonic(), [], Counter[str]()
     spent, number = 0.0, 0
     # Not forked: threads of libraries do not come along, and what waits for them would for ever.
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(wanted.processes, spawn, _keep) as pool:
+    with ProcessPoolExecutor(wanted.processes, spawn, keep) as pool:
         for found in _as_they_end(pool, wanted, faults, began):
             number += 1
             phases[found.phase] += 1
@@ -117,19 +94,19 @@ def _run(wanted: argparse.Namespace, faults: tuple[str, ...] | None) -> int:
 
 def _as_they_end(
     pool: Executor, wanted: argparse.Namespace, faults: tuple[str, ...] | None, began: float
-) -> Iterator[_Found]:
+) -> Iterator[Found]:
     """Every wanted seed, a few ahead of what has ended; with `--hours`, until they are over."""
     seeds = itertools.count(wanted.first)
     if wanted.hours is None:
         seeds = itertools.islice(seeds, wanted.seeds)  # type: ignore[assignment]
-    running: set[Future[_Found]] = set()
+    running: set[Future[Found]] = set()
     while True:
         late = wanted.hours is not None and time.monotonic() - began > 3600 * wanted.hours
         while not late and len(running) < 2 * wanted.processes:
             seed = next(seeds, None)
             if seed is None:
                 break
-            running.add(pool.submit(_one, seed, wanted.owners, faults))
+            running.add(pool.submit(one, seed, wanted.owners, faults))
         if not running:
             return
         done, running = wait(running, return_when=FIRST_COMPLETED)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
+import os
 import subprocess
 import sys
 from typing import Any
 
 import pytest
 import trio
-from kits.paths import TESTS
+from kits.paths import ROOT, TESTS
 
 from node.chain.watch import IDLE_SECONDS
 from node.net.swarm import Swarm
@@ -226,3 +228,19 @@ def test_what_stands_in_for_a_port_has_all_of_it(ours: type, theirs: type) -> No
             assert list(inspect.signature(found).parameters) == list(
                 inspect.signature(wanted).parameters
             ), name
+
+
+@pytest.mark.ci
+def test_seeds_run_side_by_side_as_they_run_alone() -> None:
+    """`scripts/simulate`: every seed once, in two processes, and what it tells is this."""
+    command = [sys.executable, "-P", "-m", "virtual", "--faults", "lossy", "--processes", "2"]
+    told = subprocess.run(
+        [*command, "--first", "3", "--seeds", "2", "--json"],
+        env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": f"{ROOT}:{TESTS}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    found = json.loads(told.stdout)
+    assert (found["seeds"], found["failed"], found["phases"]) == (2, [], {"closed": 2})
