@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from node.cli import sealed_views
-from node.cli.money_views import PUBLISHES, SUMS_ALONE, rounded
+from node.cli.money_views import PUBLISHES, SUMS_ALONE, holds, rounded
 from node.cli.sealed_views import Result
 from node.console.amounts import brief, money, size, span
 from node.console.currency import pay
@@ -148,7 +148,7 @@ def _gas(c: Result, tokens: Tokens | None) -> _Rows:
         most = f"at most {money(rounded(total * fee))}"
         rows.append(("gas costs", most, f"at {fee / 10**9:.6g} gwei, the most that is offered now"))
     if quote is not None and quote["balance"] is not None:
-        held = pay(quote["balance"], quote["token"], tokens)
+        held = holds(quote["balance"], quote["token"], tokens)
         allowed = int(quote["allowance"])
         may = f"; the contract may take {pay(str(allowed), quote['token'], tokens)} of it"
         rows.append(("the account holds", held, "for the escrow" + may * bool(allowed)))

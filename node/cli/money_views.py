@@ -80,8 +80,8 @@ def _unnamed(token: str | None, tokens: Tokens | None) -> str:
 
 def quoted(q: shapes.Quote, tokens: Tokens | None = None) -> str:
     """What posting a job takes, for whoever is to agree."""
-    escrow, coin = pay(q["escrow"], q["token"], tokens), money(_brief(q["coin"]))
-    held = f"{pay(q['balance'] or '0', q['token'], tokens)} and {coin}" if q["token"] else coin
+    escrow, coin = pay(q["escrow"], q["token"], tokens), holds(q["coin"], None)
+    held = f"{holds(q['balance'] or '0', q['token'], tokens)} and {coin}" if q["token"] else coin
     before = ", after one approval of exactly that" if q["approves"] else ""
     cost = money(rounded(q["gas"] * int(q["fee"])))
     return (
@@ -118,9 +118,11 @@ def to_agree(s: shapes.Sent, tokens: Tokens | None = None) -> str:
     )
 
 
-def _brief(wei: str) -> int:
-    """Down to a millionth of an ether, for what an account holds beside what it is to pay."""
-    return int(wei) // _STEP * _STEP
+def holds(amount: str, token: str | None, tokens: Tokens | None = None) -> str:
+    """What an account holds, beside what it is to pay: ether down to a millionth."""
+    if token is None:
+        return money(int(amount) // _STEP * _STEP)
+    return pay(amount, token, tokens)
 
 
 def rounded(wei: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,11 @@ async def test_a_check_says_what_gas_costs_and_whether_the_account_holds_it(assa
     assert "gas costs" not in without.out
     async with assay.daemon() as running:
         named(assay)
+        held = 999_991_265_427_658_173_154
+        running.node.quote = dataclasses.replace(mx.QUOTE, token=None, balance=held, coin=held)
+        coin = await assay("job", "check", str(spec))
+        assert re.search("the account holds +999.991265 ether", coin.out)
+        running.node.quote = mx.QUOTE
         shown = await assay("job", "check", str(spec))
         assert "at 3 gwei, the most that is offered now" in shown.out
         assert "4 USDC" in shown.out
