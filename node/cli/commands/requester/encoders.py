@@ -79,8 +79,9 @@ def encoder_add(
     given = {"path": str(file.absolute()), "name": name, "origin": None}
     try:
         packaged = is_package(file)
-    except OSError:
-        packaged = True  # the daemon says what is wrong with it
+    except OSError as error:
+        text = f"{file} cannot be read: {error.strerror or error}"
+        raise Failure(Exit.USAGE, text, field="file") from None
     if packaged:
         if tokenizer is not None or wishes != Wishes():
             text = f"{file} is an encoder package already: it says all but a name of itself"
