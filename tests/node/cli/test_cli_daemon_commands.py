@@ -19,6 +19,7 @@ from node.control import examples as ex
 from node.control import results as r
 from node.control.cards import examples as cx
 from node.control.codes import Exit
+from node.control.sale import examples as sx
 
 LINE = ex.STATUS.join_line
 
@@ -550,6 +551,36 @@ async def test_an_audit_with_a_fault_ends_with_its_own_code(assay: Any) -> None:
         assert "FAULT" in ended.out
         assert "1 of 2 checks failed" in ended.out
         assert (await assay("audit", ex.JOB, "--json")).json["ok"] is False
+
+
+async def test_the_next_command_offers_the_same(assay: Any) -> None:
+    async with assay.daemon() as running:
+        said = ("offer", ex.JOB, "--price", "0.0001 ether", "--scores", "--days", "7")
+        asked = await assay(*said, "--accuracy", "0.9")
+        assert asked.code == Exit.REFUSED
+        again = f"assay offer {ex.JOB} --price '0.0001 ether' --days 7 --accuracy 0.9 --scores"
+        assert f"next: {again} --yes" in asked.err
+        assert [dry for *_, dry in running.node.sold] == [True]
+
+
+async def test_the_next_command_buys_the_same_into_the_same_file(
+    assay: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "new.csv").write_text("age,smoker\n1,0\n")
+    out = tmp_path / "for me.csv"
+    async with assay.daemon():
+        said = ("predict", f"0x{sx.OFFER.offer.hex()}", str(tmp_path / "new.csv"))
+        asked = await assay(*said, "--budget", "0.01 ether", "--out", str(out), "--force")
+        assert asked.code == Exit.REFUSED
+        again = f"{' '.join(said)} --budget '0.01 ether' --out '{out}' --force --yes"
+        assert f"next: assay {again}" in asked.err
+
+
+async def test_a_network_that_is_not_there_is_no_package(assay: Any) -> None:
+    async with assay.daemon():
+        told = await assay("encoder", "add", "nowhere.onnx", "--kind", "text")
+        assert told.code == Exit.USAGE
+        assert "nowhere.onnx cannot be read: No such file" in told.err
 
 
 async def test_join_uses_the_address_alone(assay: Any) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from node.cli.commands.sale import views
@@ -41,7 +42,9 @@ def buy(
     most = _budget(session, budget, told["offer"])
     if told["ask"] and not yes:
         text = views.to_buy(told, most, session.tokens)
-        command = f"assay predict {offer} {file} --budget '{budget}'"
+        command = f"assay predict {offer} {quote(str(file))} --budget '{budget}'"
+        command += f" --out {quote(str(out))}"
+        command += " --force" * force
         agree(text, "buy them?", command=command, left="nothing was bought")
     found = _follow(session, told, most)
     written = session.call("sale.write", {"purchase": told["purchase"]})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 
@@ -10,6 +10,11 @@ from node.cli.commands.sale import views
 from node.cli.options import Here, Job, Yes
 from node.console.asking import agree
 from node.control.codes import Exit
+
+#: What an offer allows where its seller says nothing else.
+_BATCH: Final = 1000
+_MINUTE: Final = 60
+_DAYS: Final = 30
 
 Offer = Annotated[str, Parameter(help="An offer's id, or its beginning; `assay offers`.")]
 
@@ -24,9 +29,11 @@ def offer(
     scores: Annotated[
         bool, Parameter(negative="", help="Sell the scores; default: the class alone.")
     ] = False,
-    batch: Annotated[int, Parameter(help="Rows that a buyer may ask one after the other.")] = 1000,
-    minute: Annotated[int, Parameter(help="Rows a minute and buyer, beyond these.")] = 60,
-    days: Annotated[int, Parameter(help="How long the offer stands.")] = 30,
+    batch: Annotated[
+        int, Parameter(help="Rows that a buyer may ask one after the other.")
+    ] = _BATCH,
+    minute: Annotated[int, Parameter(help="Rows a minute and buyer, beyond these.")] = _MINUTE,
+    days: Annotated[int, Parameter(help="How long the offer stands.")] = _DAYS,
     accuracy: Annotated[
         float | None, Parameter(help="The accuracy that you state, 0 to 1. Nobody can check it.")
     ] = None,
@@ -55,7 +62,16 @@ def offer(
     if not yes:
         found = session.call("sale.offer", {**given, "dry_run": True})
         text = views.to_sell(found["offer"], session.tokens)
-        command = f"assay offer {job} --price '{price}'"
+        # The next command offers the same.
+        options = (
+            ("token", token, None),
+            ("batch", batch, _BATCH),
+            ("minute", minute, _MINUTE),
+            ("days", days, _DAYS),
+            ("accuracy", accuracy, None),
+        )
+        more = "".join(f" --{name} {said}" for name, said, usual in options if said != usual)
+        command = f"assay offer {job} --price '{price}'{more}{' --scores' * scores}"
         agree(text, "offer it?", command=command, left="nothing was offered")
     found = session.call("sale.offer", given)
     session.emit(found, views.sold(found["offer"], session.tokens))
