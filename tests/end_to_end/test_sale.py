@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 from kits.daemons import clouds
-from kits.daemons.jobs import add_data, ends, post, stored
-from kits.daemons.processes import ETHER, Daemon, Swarm, run, until
+from kits.daemons.jobs import stored
+from kits.daemons.processes import Daemon, Swarm, until
+from kits.daemons.sales import PRICE, channels, granted, predictions, put_on_sale
 
 from node.chain.channels.calls import ChannelState, held, question
-from protocol.addresses import to_checksum
 
 pytestmark = pytest.mark.waits(120)
-
-PRICE = 10**14
 
 
 @dataclass
@@ -41,46 +37,17 @@ class Market:
         return self.swarm.owners[0]
 
 
-def command(daemon: Daemon, *words: str) -> subprocess.CompletedProcess[str]:
-    return run("--home", str(daemon.home.path), *words)
-
-
-def channels(daemon: Daemon) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = daemon.call("sale.channels")["channels"]
-    return found
-
-
-def predictions(path: Path) -> list[str]:
-    with path.open() as file:
-        return [row["prediction"] for row in csv.DictReader(file)]
-
-
-def settled(market: Market) -> bool:
-    """Both sides hold the same: what was granted is what was answered."""
-    sold = {c["channel"]: c["granted"] for c in channels(market.seller)}
-    bought = {c["channel"]: c["granted"] for c in channels(market.buyer)}
-    return sold == bought
-
-
 @pytest.fixture(scope="module")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
     swarm = Swarm(tmp_path_factory.mktemp("sale"), owners=5)
-    swarm.sells = True
     try:
-        trio.run(swarm.start)
-        add_data(swarm)
-        job = post(swarm, rounds=2)
-        trio.run(ends, swarm, job, 100)
-        buyer = to_checksum(swarm.accounts["owner0"])
-        swarm.requester.call("send", id="fund", to=buyer, amount=str(ETHER))
-        sold = swarm.requester.call("sale.offer", job=job, price=str(PRICE), accuracy=0.99)
-        yield Market(swarm, job, sold["offer"]["offer"])
+        yield Market(swarm, *put_on_sale(swarm, rounds=2, accuracy=0.99))
     finally:
         swarm.destroy()
 
 
 def test_an_offer_is_found_and_says_where_it_comes_from(market: Market) -> None:
-    listed = command(market.buyer, "offers")
+    listed = market.buyer.command("offers")
     assert market.offer[:10] in listed.stdout, listed
     shown = market.buyer.call("sale.show", offer=market.offer)
     assert (shown["posted"], shown["sold_by_requester"], shown["finished"]) == (True, True, True)
@@ -94,25 +61,27 @@ def test_labels_are_bought_within_a_budget_and_are_the_sellers_own(
     rows = clouds.write_csv(tmp_path / "new.csv", seed=7, rows=12)
     bought, own = tmp_path / "bought.csv", tmp_path / "own.csv"
     words = ("predict", market.offer[:14], str(rows), "-o", str(bought), "--yes", "--force")
-    some = command(market.buyer, *words, "--budget", f"{5 * PRICE + 1} wei")
+    some = market.buyer.command(*words, "--budget", f"{5 * PRICE + 1} wei")
     assert some.returncode == 6, some
     assert [bool(each) for each in predictions(bought)] == 5 * [True] + 7 * [False]
 
     # The same command goes on: rows that were bought are not bought again.
-    rest = command(market.buyer, "--json", *words, "--budget", "1 ether")
+    rest = market.buyer.command("--json", *words, "--budget", "1 ether")
     assert rest.returncode == 0, rest
     said = json.loads(rest.stdout)
     assert (said["asked"], said["spent"], said["prepared"]["bought"]) == (7, str(7 * PRICE), 5)
-    again = json.loads(command(market.buyer, "--json", *words, "--budget", "1 ether").stdout)
+    again = json.loads(market.buyer.command("--json", *words, "--budget", "1 ether").stdout)
     assert (again["asked"], again["spent"]) == (0, "0")
 
-    local = command(market.seller, "predict", market.job, str(rows), "-o", str(own))
+    local = market.seller.command("predict", market.job, str(rows), "-o", str(own))
     assert local.returncode == 0, local
     assert predictions(bought) == predictions(own)
 
-    trio.run(until, lambda: settled(market), 60, "both sides hold the same")
-    granted = [int(c["granted"]) for c in channels(market.seller)]
-    assert sorted(granted) == [5 * PRICE, 7 * PRICE]
+    wanted = [5 * PRICE, 7 * PRICE]
+    for side in (market.buyer, market.seller):
+        there = partial(lambda side: sorted(granted(side).values()) == wanted, side)
+        trio.run(until, there, 60, "what was answered is granted, on both sides")
+    assert granted(market.seller) == granted(market.buyer)
     # Neither a seed nor a weight lies open in a store.
     for daemon in (market.seller, market.buyer):
         bodies = stored(daemon, "SELECT body FROM sale_channels")
@@ -124,13 +93,13 @@ def test_labels_are_bought_within_a_budget_and_are_the_sellers_own(
 def test_what_is_granted_becomes_money(market: Market) -> None:
     before = sum(int(c["redeemed"]) for c in channels(market.seller))
     owed = sum(int(c["granted"]) - int(c["redeemed"]) for c in channels(market.seller))
-    redeemed = command(market.seller, "redeem")
+    redeemed = market.seller.command("redeem")
     if not owed:
         assert redeemed.returncode == 6
         return
     assert redeemed.returncode == 0, redeemed
     assert sum(int(c["redeemed"]) for c in channels(market.seller)) == before + owed
-    assert command(market.seller, "redeem").returncode == 6
+    assert market.seller.command("redeem").returncode == 6
 
 
 def on_chain(market: Market, channel: str) -> ChannelState | None:
@@ -162,30 +131,30 @@ async def test_the_rest_of_a_channel_comes_back_at_once_with_the_sellers_signatu
     await until(lambda: buyer.call("peers") != [], 60, "both are connected again")
     (channel,) = (c["channel"] for c in channels(buyer) if c["channel"] not in known)
     assert on_chain(market, channel) == ChannelState(30 * PRICE, 0, False)
-    assert "assay reclaim" in command(buyer, "purchases").stdout
+    assert "assay reclaim" in buyer.command("purchases").stdout
 
-    gone = await trio.to_thread.run_sync(command, buyer, "reclaim", channel[:12])
+    gone = await trio.to_thread.run_sync(buyer.command, "reclaim", channel[:12])
     assert gone.returncode == 0, gone
     (own,) = (c for c in channels(buyer) if c["channel"] == channel)
     assert own["state"] == "closed"
-    granted = int(own["granted"])
-    assert 0 < granted < 30 * PRICE
+    paid = int(own["granted"])
+    assert 0 < paid < 30 * PRICE
     # The contract pays the seller what it is granted, and the buyer the rest (tests/contract).
-    assert on_chain(market, channel) == ChannelState(30 * PRICE, granted, True)
-    again = command(buyer, "reclaim", channel[:12])
+    assert on_chain(market, channel) == ChannelState(30 * PRICE, paid, True)
+    again = buyer.command("reclaim", channel[:12])
     assert again.returncode == 6
     assert "closed already" in again.stderr
-    assert command(buyer, "reclaim", "0x" + 8 * "0").returncode == 2
+    assert buyer.command("reclaim", "0x" + 8 * "0").returncode == 2
     # The seller holds the last voucher too, and finds it redeemed.
     (theirs,) = (c for c in channels(market.seller) if c["channel"] == channel)
-    assert (theirs["granted"], theirs["left"]) == (str(granted), "0")
+    assert (theirs["granted"], theirs["left"]) == (str(paid), "0")
     # What was bought stays; the next command asks over another channel.
     out = tmp_path / "out.csv"
     words = ("predict", market.offer[:14], str(rows), "-o", str(out), "--yes", "--budget")
-    rest = command(buyer, "--json", *words, f"{2 * PRICE} wei")
+    rest = buyer.command("--json", *words, f"{2 * PRICE} wei")
     assert rest.returncode == 6, rest
     said = json.loads(rest.stdout)
-    assert said["prepared"]["bought"] == granted // PRICE
+    assert said["prepared"]["bought"] == paid // PRICE
     assert said["asked"] == 2
 
 
@@ -194,6 +163,6 @@ def test_an_offer_is_withdrawn(market: Market) -> None:
     other = made["offer"]["offer"]
     listed = market.buyer.call("sale.offers")["offers"]
     assert other in [each["offer"] for each in listed]
-    assert command(market.seller, "offer", "withdraw", other).returncode == 0
+    assert market.seller.command("offer", "withdraw", other).returncode == 0
     listed = market.buyer.call("sale.offers")["offers"]
     assert other not in [each["offer"] for each in listed]

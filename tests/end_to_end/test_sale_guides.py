@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import trio
 from kits.daemons import sealed_clouds
 from kits.daemons.jobs import ends
 from kits.daemons.processes import Swarm, until
+from kits.daemons.sales import predictions
 from kits.guides import GUIDES, Reader
 
 from node.home.home import Home
@@ -44,7 +44,7 @@ async def test_a_seller_and_a_buyer_do_as_the_guides_say(swarm: Swarm, tmp_path:
         tmp_path / "seller",
         words={"JOB": job},
         learns=learns,
-        until={"assay sales": rf" {ROWS} "},
+        until={"assay sales": rf" {ROWS} +[0-9.]+ ether +0\.0006 ether "},
         homes={"": swarm.requester.home.path},
     )
     line = swarm.requester.call("status")["join_line"]
@@ -75,13 +75,11 @@ async def test_a_seller_and_a_buyer_do_as_the_guides_say(swarm: Swarm, tmp_path:
         await trio.to_thread.run_sync(buyer.end, "assay down")
     assert seller.words["OFFER"] == buyer.words["OFFER"]
     assert "5 owners, 1 rounds" in buyer.said("assay offers show")
-    with (buyer.place("") / "bought.csv").open(newline="") as file:
-        bought = [row["prediction"] for row in csv.DictReader(file)]
+    bought = predictions(buyer.place("") / "bought.csv")
     assert len(bought) == ROWS
     clear = tmp_path / "clear.csv"
     command = ["assay", "predict", job, str(buyer.place("") / "new.csv"), "--out", str(clear)]
     await trio.to_thread.run_sync(seller.end, " ".join(command))
-    with clear.open(newline="") as file:
-        assert [row["prediction"] for row in csv.DictReader(file)] == bought
+    assert predictions(clear) == bought
     assert sum(mine == str(own) for mine, own in zip(bought, truth, strict=True)) >= ROWS - 2
     assert "0.0006 ether redeemed" in seller.said("assay redeem")

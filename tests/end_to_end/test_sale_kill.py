@@ -6,24 +6,18 @@ the step is undone, or right after, so that nothing of what follows from it was 
 
 from __future__ import annotations
 
-import csv
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 from kits.daemons import clouds
-from kits.daemons.jobs import add_data, ends, post
-from kits.daemons.processes import ETHER, Daemon, Swarm, run, until
-
-from protocol.addresses import to_checksum
+from kits.daemons.processes import Daemon, Swarm, until
+from kits.daemons.sales import PRICE, granted, predictions, put_on_sale
 
 pytestmark = pytest.mark.waits(150)
 
-PRICE = 10**14
 ROWS = 2
 
 SITE = """
@@ -91,38 +85,16 @@ class Market:
         return self.swarm.owners[0] if name == "buyer" else self.swarm.requester
 
 
-def command(daemon: Daemon, *words: str) -> subprocess.CompletedProcess[str]:
-    return run("--home", str(daemon.home.path), *words)
-
-
-def channels(daemon: Daemon) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = daemon.call("sale.channels")["channels"]
-    return found
-
-
-def predictions(path: Path) -> list[str]:
-    with path.open() as file:
-        return [row["prediction"] for row in csv.DictReader(file)]
-
-
 @pytest.fixture(scope="module")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
     folder = tmp_path_factory.mktemp("sale-kill")
     swarm = Swarm(folder, owners=5)
-    swarm.sells = True
     mark, site = folder / "mark", folder / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(SITE.format(mark=str(mark)))
     swarm.requester.site = swarm.owners[0].site = site
     try:
-        trio.run(swarm.start)
-        add_data(swarm)
-        job = post(swarm, rounds=1)
-        trio.run(ends, swarm, job, 100)
-        buyer = to_checksum(swarm.accounts["owner0"])
-        swarm.requester.call("send", id="fund", to=buyer, amount=str(ETHER))
-        sold = swarm.requester.call("sale.offer", job=job, price=str(PRICE))
-        yield Market(swarm, job, sold["offer"]["offer"], mark)
+        yield Market(swarm, *put_on_sale(swarm, rounds=1), mark)
     finally:
         swarm.destroy()
 
@@ -136,28 +108,26 @@ async def test_a_kill_loses_no_answer_and_pays_none_twice(
     out, own = tmp_path / "bought.csv", tmp_path / "own.csv"
     words = ("predict", market.offer, str(rows), "-o", str(out), "--yes", "--force", "--budget")
     market.mark.write_text(f"{side} {number} {when}")
-    await trio.to_thread.run_sync(command, buyer, *words, "0.01 ether")
+    await trio.to_thread.run_sync(buyer.command, *words, "0.01 ether")
     await until(lambda: not victim.running, 60, f"the {side} kills itself")
     assert not market.mark.exists()
     await victim.start()
     await until(lambda: buyer.call("peers") != [], 60, "both are connected again")
 
     for _ in range(3):  # a seller that is just back may be dialled in vain
-        again = await trio.to_thread.run_sync(command, buyer, *words, "0.01 ether")
+        again = await trio.to_thread.run_sync(buyer.command, *words, "0.01 ether")
         if again.returncode == 0:
             break
     assert again.returncode == 0, again
-    await trio.to_thread.run_sync(command, seller, "predict", market.job, str(rows), "-o", str(own))
+    await trio.to_thread.run_sync(seller.command, "predict", market.job, str(rows), "-o", str(own))
     assert predictions(out) == predictions(own)
 
     market.bought.append(ROWS)
     wanted = PRICE * sum(market.bought)
 
     def settled() -> bool:
-        sides = [{c["channel"]: c["granted"] for c in channels(d)} for d in (buyer, seller)]
-        # A channel that was opened and not asked over yet is the buyer's alone.
-        asked = [{k: int(v) for k, v in each.items() if int(v)} for each in sides]
-        return asked[0] == asked[1] and sum(asked[0].values()) == wanted
+        asked = granted(buyer)
+        return asked == granted(seller) and sum(asked.values()) == wanted
 
     await until(settled, 90, f"{wanted} is granted, on both sides")
 

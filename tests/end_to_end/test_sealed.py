@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -296,12 +295,8 @@ def test_the_search_finds_weights_in_any_form(form: str, written: Any) -> None:
 # --- only its requester can use it
 
 
-def command(node: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run("--home", str(node.home.path), *arguments)
-
-
 def test_an_owner_cannot_get_the_model_and_is_told_why(story: Story) -> None:
-    told = command(story.swarm.owners[2], "model", "get", story.jobs["noisy"])
+    told = story.swarm.owners[2].command("model", "get", story.jobs["noisy"])
     assert told.returncode == Exit.REFUSED
     assert "the model is sealed: what owners hold of it are ciphertexts" in told.stderr
     assert to_checksum(story.swarm.account) in told.stderr
@@ -310,7 +305,7 @@ def test_an_owner_cannot_get_the_model_and_is_told_why(story: Story) -> None:
 def test_its_requester_gets_weights_and_map_that_predict_as_it_was_told(story: Story) -> None:
     swarm, job = story.swarm, story.jobs["noisy"]
     path = swarm.folder / "model.npz"
-    told = command(swarm.requester, "model", "get", job, "--out", str(path))
+    told = swarm.requester.command("model", "get", job, "--out", str(path))
     assert told.returncode == Exit.OK, told.stderr
     with np.load(path) as arrays:
         weights, matrix = arrays["weights"], arrays["map_matrix"]

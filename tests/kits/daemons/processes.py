@@ -244,6 +244,10 @@ class Daemon(Process):
         with self.client() as client:
             return client.call(method, params)
 
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """`assay` with this home, to its end."""
+        return run("--home", str(self.home.path), *words)
+
     def answers(self) -> bool:
         """Whether the daemon that runs now serves its socket."""
         assert self.running, f"{self.home.path.name} ended:\n{self.tail()}"
