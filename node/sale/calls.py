@@ -70,6 +70,7 @@ class SaleCalls:
         return r.TakenOff(await self._sale.offering.withdraw(offer))
 
     async def sale_redeem(self, channel: str | None) -> r.SaleChannels:
+        await self._sale.ready()
         standing = self._sale.served.standing
         if channel is not None:
             served = ((key, key) for key in standing)
@@ -84,6 +85,7 @@ class SaleCalls:
 
     async def sale_reclaim(self, channel: str) -> r.SaleChannels:
         self._sale.require()
+        await self._sale.ready()
         own = ((each.row.channel, each) for each in self._sale.paying.all())
         left = only(channel, own, "channel", "opened here", "assay purchases")
         await self._sale.leaving.leave(left)
@@ -193,6 +195,7 @@ class SaleCalls:
     # --- channels ----------------------------------------------------------------------------
 
     async def sale_channels(self) -> r.SaleChannels:
+        await self._sale.ready()
         found = [self._paying(each) for each in self._sale.paying.all()]
         for served in await self._sale.served.all():
             found.append(self._served(served))

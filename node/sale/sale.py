@@ -51,6 +51,7 @@ class Sale:
         self.leaving = Leaving(channels, talk, self._buyer, self.paying)
         self._seller: Seller | None = None
         self._purchases: Purchases | None = None
+        self._loaded = trio.Event()
 
     @property
     def possible(self) -> bool:
@@ -60,6 +61,11 @@ class Sale:
     def require(self) -> None:
         """Raises InputError where no contract is set, saying what to set."""
         self._talk.domain  # noqa: B018 - raises what a person should read
+
+    async def ready(self) -> None:
+        """Wait until all channels are read, which takes a moment at the start: before, there seem
+        to be none."""
+        await self._loaded.wait()
 
     @property
     def purchases(self) -> Purchases:
@@ -75,6 +81,7 @@ class Sale:
         await self.market.load()
         await self.served.load()
         await self.paying.load()
+        self._loaded.set()
         async with trio.open_nursery() as nursery:
             parts = self._services, self.channels, self._talk, self._sealer, self.served
             self._seller = Seller(*parts, nursery)
