@@ -59,7 +59,7 @@ def account(a: shapes.Account, tokens: Tokens | None = None) -> list[Part]:
         pairs.append(("payout", a["payout"]))
     rows = [
         (
-            "?" if c["balance"] is None else pay(c["balance"], c["token"], tokens),
+            "?" if c["balance"] is None else holds(c["balance"], c["token"], tokens),
             pay(c["rate"], c["token"], tokens),
             pay(c["merit"], c["token"], tokens),
             pay(c["allowance"], c["token"], tokens) if int(c["allowance"]) else "-",
@@ -119,8 +119,8 @@ def to_agree(s: shapes.Sent, tokens: Tokens | None = None) -> str:
 
 
 def holds(amount: str, token: str | None, tokens: Tokens | None = None) -> str:
-    """What an account holds, beside what it is to pay: ether down to a millionth."""
-    if token is None:
+    """What an account holds, for a person: ether down to a millionth, less than that as it is."""
+    if token is None and int(amount) >= _STEP:
         return money(int(amount) // _STEP * _STEP)
     return pay(amount, token, tokens)
 

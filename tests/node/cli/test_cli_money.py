@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from node.cli.main import main
+from node.cli.money_views import holds
 from node.control.codes import Exit
 from node.control.money import examples as mx
 from node.home.config import Config, init_home
@@ -102,6 +103,20 @@ def test_a_slip_of_the_pen_sends_nothing(
     change_tokens(home, lambda known: Tokens((*known, USDC)))
     assert main(["--home", str(home.path), "send", *arguments, "--yes"]) == Exit.USAGE
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        (999_739_351_177_166_424_823, "999.739351 ether"),
+        (10**12 + 1, "0.000001 ether"),
+        (10**12 - 1, "999999999999 wei"),
+        (0, "0 ether"),
+    ],
+)
+def test_what_an_account_holds_is_read_at_a_glance(amount: int, shown: str) -> None:
+    assert holds(str(amount), None) == shown
+    assert holds(str(amount), mx.USDC, Tokens((USDC,))).endswith(" USDC")
 
 
 async def test_what_the_contract_may_take_is_taken_back(assay: Any) -> None:
