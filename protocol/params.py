@@ -259,10 +259,6 @@ MAX_HANDSHAKES: Final = 64
 MAX_HANDSHAKES_OF_ONE: Final = 32
 HANDSHAKE_SECONDS: Final = 5
 
-#: Connections that have spoken and whose handshakes are not begun yet: at some twenty handshakes a
-#: second, as on a slow machine, those who wait get their turns within HANDSHAKE_SECONDS.
-MAX_WAITING_HANDSHAKES: Final = 128
-
 #: Gossip from one peer, which forwards what others wrote too: above the measured 100 messages a
 #: second a core can verify, so that an honest burst is delayed and a flood costs one core's share.
 GOSSIP_MESSAGES_PER_SECOND: Final = 150

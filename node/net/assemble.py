@@ -174,7 +174,6 @@ async def assembled(config: SwarmConfig) -> AsyncIterator[tuple[Parts, trio.Nurs
                 peers = Peers(host, pubsub, config.agent)
                 transport.lag = lambda: peers.lines.attention.lag
                 peers.lines.counters = transport.counters
-                peers.lines.proved = transport.proved
                 try:
                     async with trio.open_nursery() as work:
                         try:

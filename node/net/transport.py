@@ -14,8 +14,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable
-from functools import partial
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
@@ -31,7 +30,7 @@ from libp2p.transport.tcp.tcp import TCP
 from libp2p.utils.multiaddr_utils import extract_ip_from_multiaddr, multiaddr_from_socket
 from multiaddr import Multiaddr
 
-from node.net.rules import turns, worth
+from node.net.rules import worth
 from protocol import params
 
 log = logging.getLogger("assay.net")
@@ -61,9 +60,6 @@ class _TellingStream(TrioTCPStream):
         #: The handshake is over, one way or another.
         self.settled = trio.Event()
         self.shaken = False
-        #: Set when its handshake may begin, or when it is sent away without.
-        self.called = trio.Event()
-        self.has_turn = False
         self.heard_at = trio.current_time()
         self.heard_bytes = 0
 
@@ -113,8 +109,6 @@ class _Listener(IListener):
         telling = _TellingStream(stream)
         try:
             if not await self._speaks(telling, stream):
-                return
-            if not await self._transport.gets_turn(telling):
                 return
             async with trio.open_nursery() as nursery:
                 ended = trio.Event()
@@ -183,16 +177,8 @@ class ExclusiveTCP(TCP):
         self.lag: Callable[[], float] = lambda: 0.0
         #: Inbound connections in their handshakes, by the other side's address and port.
         self._shaking: dict[tuple[str, int], _TellingStream] = {}
-        #: Inbound connections that wait for their handshakes to begin.
-        self._waiting: dict[turns.Waiting, _TellingStream] = {}
-        self._comes = trio.Event()
-        self._debts = turns.Debts()
-        self._gives_turns = False
 
     def create_listener(self, handler_function: THandler) -> Any:
-        if not self._gives_turns:
-            self._gives_turns = True
-            self.nursery.start_soon(self._give_turns)
         return _Listener(handler_function, self)
 
     async def dial(self, maddr: Multiaddr) -> IRawConnection:
@@ -205,51 +191,6 @@ class ExclusiveTCP(TCP):
                     failure = error
             raise OpenConnectionError(f"no answer from {maddr}") from failure
         raise OpenConnectionError(f"no answer from {maddr} in {params.DIAL_SECONDS} seconds")
-
-    async def gets_turn(self, stream: _TellingStream) -> bool:
-        """Wait until an inbound connection's handshake may begin (node/net/rules/turns.py); whether
-        it may, in time."""
-        remote = stream.get_remote_address()
-        if remote is None:
-            return False
-        waiting = turns.Waiting(remote, remote[0], trio.current_time())
-        self._waiting[waiting] = stream
-        try:
-            self._send_away(turns.too_many(list(self._waiting), params.MAX_WAITING_HANDSHAKES))
-            self._comes.set()
-            with trio.move_on_after(params.HANDSHAKE_SECONDS + 4 * self.lag()):
-                await stream.called.wait()
-            self.counters["handshakes.sent_away"] += not stream.has_turn
-            return stream.has_turn
-        finally:
-            self._waiting.pop(waiting, None)
-
-    def _send_away(self, key: Hashable | None) -> None:
-        for waiting, stream in self._waiting.items():
-            if waiting.key == key:
-                stream.called.set()
-
-    async def _give_turns(self) -> None:
-        """Begin waiting handshakes, one after the other, until cancelled."""
-        while True:
-            ready = [each for each, stream in self._waiting.items() if not stream.called.is_set()]
-            if not ready:
-                self._comes = trio.Event()
-                await self._comes.wait()
-                continue
-            now = trio.current_time()
-            key = turns.next_turn(ready, partial(self._debts.owes, now=now))
-            called = next(each for each in ready if each.key == key)
-            stream = self._waiting[called]
-            stream.has_turn = True
-            stream.called.set()
-            self._debts.began(called.address, now)
-            await trio.sleep(turns.BREATH)
-            await trio.sleep(turns.pause(trio.current_time() - now - turns.BREATH))
-
-    def proved(self, address: str) -> None:
-        """Whoever is at the other end of an open connection is a node of this network."""
-        self._debts.proved(address, trio.current_time())
 
     async def shakes_hands(self, stream: _TellingStream) -> bool:
         """Wait for an inbound connection's handshake; whether it ended well, and in time.

@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 import trio
 from libp2p.abc import INetConn, INetwork, INotifee
@@ -57,9 +57,6 @@ class Lines:
         self._silences: WeakKeyDictionary[INetConn, Silence] = WeakKeyDictionary()
         self._deeds: OrderedDict[ID, _Deeds] = OrderedDict()
         self._closing: WeakKeyDictionary[INetConn, None] = WeakKeyDictionary()
-        self._proved: WeakSet[INetConn] = WeakSet()
-        #: Told once of each connection whose other end has spoken, by its address.
-        self.proved: Callable[[str], None] = lambda address: None
         self._nursery: trio.Nursery | None = None
         self.attention = Attention(LOOK_SECONDS)
         #: Set when somebody has come or gone since the last look.
@@ -107,7 +104,6 @@ class Lines:
         """The peer spoke as a node of this network does; `seconds` after it was asked."""
         deeds = self._of(peer)
         deeds.answered = trio.current_time()
-        self._prove(peer)
         if seconds is not None:
             deeds.lateness.answered(seconds)
 
@@ -115,13 +111,6 @@ class Lines:
         """This node took something new from the peer."""
         deeds = self._of(peer)
         deeds.answered = deeds.useful = trio.current_time()
-        self._prove(peer)
-
-    def _prove(self, peer: ID) -> None:
-        for conn in self._network.connections.get(peer, []):
-            if isinstance(conn, SwarmConn) and conn not in self._proved:
-                self._proved.add(conn)
-                self.proved(_address(conn))
 
     def missed(self, peer: ID, seconds: float) -> None:
         """The peer did not answer in that time: its lines are asked for a byte, at once."""

@@ -71,33 +71,6 @@ async def test_honest_dials_get_in_beside_handshakes_that_stop(
         crowd.cancel_scope.cancel()
 
 
-async def test_who_owes_no_handshake_goes_before_a_crowd_that_waits() -> None:
-    """Forty dial from five addresses, and answer nothing; one comes after them."""
-    crowd = 40
-    async with swarm() as victim, trio.open_nursery() as nursery:
-
-        async def dials(number: int) -> None:
-            async with stranger(source=f"127.0.1.{1 + number % 5}") as host:
-                while True:
-                    # On a busy machine some are sent away before their turn.
-                    with contextlib.suppress(SwarmException):
-                        await dial(host, victim)
-                        await trio.sleep_forever()
-
-        for number in range(crowd):
-            nursery.start_soon(dials, number)
-        await wait_until(lambda: len(victim.peers()) >= 2)
-        async with swarm(victim) as honest:
-            there = {each.peer_id for each in victim.peers()}
-            assert honest.peer_id in there
-            # All at once, they would all be in before it: they began before it.
-            assert len(there) <= crowd * 3 / 4
-            # It has answered: the next one of its address is waited for by nobody either.
-            await wait_until(lambda: owes(victim, "127.0.0.1") < 0.5, 45)
-            assert owes(victim, "127.0.1.1") >= 1
-        nursery.cancel_scope.cancel()
-
-
 @pytest.mark.long
 async def test_honest_nodes_get_in_and_stay_beside_idle_ones(
     monkeypatch: pytest.MonkeyPatch,
@@ -127,12 +100,6 @@ async def idle(victim: Swarm) -> None:
                 await dial(host, victim)
                 await wait_until(lambda: not network_of(host).connections, 60)
             await trio.sleep(0.3)
-
-
-def owes(victim: Swarm, address: str) -> float:
-    (listener,) = network_of(victim._parts.host).listeners.values()
-    debts = listener._transport._debts  # type: ignore[attr-defined]
-    return float(debts.owes(address, trio.current_time()))
 
 
 def shaking(victim: Swarm) -> dict[tuple[str, int], object]:
