@@ -206,12 +206,12 @@ class SaleCalls:
         return r.SaleChannels(None if contract is None else to_checksum(contract), tuple(found))
 
     def _paying(self, each: Paying) -> r.SaleChannel:
-        state, over = each.state, each.row.over
+        state, over = each.stored, each.row.over
         stopped = "" if over else state.ended
         return self._channel(each.row, "buyer", state, state.owed, 0, bool(over), stopped)
 
     def _served(self, each: Served) -> r.SaleChannel:
-        state = each.state
+        state = each.stored
         granted, redeemed = state.voucher.amount, state.redeemed
         return self._channel(each.row, "seller", state, granted, redeemed, state.closed, "")
 

@@ -8,6 +8,7 @@ half of the curve's order (EIP-2), so that each has one form.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from eth_hash.auto import keccak
@@ -49,8 +50,7 @@ class Domain:
     @property
     def separator(self) -> bytes:
         """The EIP-712 domain separator, 32 bytes."""
-        fields = _NAME, _VERSION, _integer(self.chain_id), _address(self.contract)
-        return keccak(b"".join((_DOMAIN_TYPE, *fields)))
+        return _separator(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +151,13 @@ def recover(digest: bytes, signature: bytes) -> bytes:
     except (BadSignature, ValidationError) as error:
         raise Malformed(f"no key made this signature: {error}") from error
     return key.to_canonical_address()
+
+
+@lru_cache(maxsize=8)
+def _separator(domain: Domain) -> bytes:
+    """A node has two: of bounties and of channels."""
+    fields = _NAME, _VERSION, _integer(domain.chain_id), _address(domain.contract)
+    return keccak(b"".join((_DOMAIN_TYPE, *fields)))
 
 
 def _digest(domain: Domain, message: bytes) -> bytes:

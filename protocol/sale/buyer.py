@@ -99,6 +99,19 @@ class BuyerState(Wire):
         """What all stored answers cost."""
         return self.answered * self.price
 
+    @property
+    def needed(self) -> tuple[bytes, ...]:
+        """Digests of the bytes that are computed with still, said again, or kept as evidence."""
+        garbage = tuple(blob.digest for blob in self.garbage)
+        if self.query is None:
+            return garbage
+        blobs = [blob.digest for blob in self.query.blobs]
+        if not blobs:
+            return (*garbage, self.query.row)
+        # A class comes of two answers: the masked one is read again with the circuit.
+        masked = blobs[1:2] if self.mode is Mode.LABEL else []
+        return (*garbage, *masked, blobs[-1])
+
 
 def opened(terms: Terms, deposit: int, price: int, mode: Mode) -> BuyerState:
     """The state of a channel that the chain has."""

@@ -1,9 +1,9 @@
 """The seller's machine: one channel, one query at a time, the next one once the last is paid.
 
 Before a query is looked at, all earlier ones are granted by a voucher that the contract would pay,
-and the deposit covers this one: so at most one answer is ever unpaid. A query that was taken keeps
-its seed and its bytes until the next one is taken: who asks again, after a crash on either side, is
-told the same bytes, and never a second answer.
+and the deposit covers this one: so at most one answer is ever unpaid. The query that was taken last
+keeps its seed and what was said of it: who asks again, after a crash on either side, is told the
+same bytes, and never a second answer.
 """
 
 from __future__ import annotations
@@ -89,6 +89,21 @@ class SellerState(Wire):
         """How many answers were given, or may have been."""
         given = self.serving is not None and self.serving.phase is Phase.ANSWERED
         return self.taken if given or not self.taken else self.taken - 1
+
+    @property
+    def needed(self) -> tuple[bytes, ...]:
+        """Digests of the bytes that are computed with still, or may be asked for again."""
+        if self.serving is None:
+            return ()
+        blobs = [blob.digest for blob in self.serving.blobs]
+        match self.serving.phase:
+            case Phase.MASKED:
+                return (blobs[1],)
+            case Phase.GARBLING:
+                # Choices that are none leave the masked answer standing.
+                return blobs[1], blobs[2]
+            case _:
+                return (blobs[-1],)
 
 
 def opened(terms: Terms, deposit: int, price: int, mode: Mode) -> SellerState:

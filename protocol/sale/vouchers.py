@@ -8,6 +8,7 @@ Nothing here signs: keys live in node/. docs/spec/channel.md.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Final
 
 from eth_hash.auto import keccak
@@ -41,14 +42,7 @@ class Terms(Wire):
     @property
     def channel(self) -> bytes:
         """The channel's id, as the contract computes it."""
-        fields = (
-            self.buyer.rjust(32, b"\0"),
-            self.seller.rjust(32, b"\0"),
-            self.token.rjust(32, b"\0"),
-            self.expiry.to_bytes(32, "big"),
-            self.salt,
-        )
-        return keccak(b"".join(fields))
+        return _channel(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +85,19 @@ def check_release(domain: Domain, terms: Terms, redeemed: int, signature: bytes)
         raise Malformed(
             "a release is not signed by the channel's seller for this channel, contract and chain"
         )
+
+
+@lru_cache(maxsize=1024)
+def _channel(terms: Terms) -> bytes:
+    """Every step of a channel asks for its id."""
+    fields = (
+        terms.buyer.rjust(32, b"\0"),
+        terms.seller.rjust(32, b"\0"),
+        terms.token.rjust(32, b"\0"),
+        terms.expiry.to_bytes(32, "big"),
+        terms.salt,
+    )
+    return keccak(b"".join(fields))
 
 
 def _digest(domain: Domain, kind: bytes, channel: bytes, amount: int) -> bytes:

@@ -153,11 +153,18 @@ def bookkeeping(context: Context) -> Measurement:
     """Queries a second of both sides' machines and stores, without the queries' crypto: labels,
     over many channels at once; its parts, other ways to ask."""
     ours = context.side("channels")
-    ways: dict[str, dict[str, object]] = {
-        "labels": {"mode": "label", "channels": _AT_ONCE, "whole": False},
-        "labels, one channel": {"mode": "label", "channels": 1, "whole": False},
-        "labels, with their bytes": {"mode": "label", "channels": _AT_ONCE, "whole": True},
-        "scores": {"mode": "scores", "channels": _AT_ONCE, "whole": False},
+    labels: dict[str, object] = {
+        "mode": "label",
+        "channels": _AT_ONCE,
+        "whole": False,
+        "each": False,
+    }
+    ways = {
+        "labels": labels,
+        "labels, one channel": labels | {"channels": 1},
+        "labels, with their bytes": labels | {"whole": True},
+        "labels, each with a receipt": labels | {"each": True},
+        "scores": labels | {"mode": "scores"},
     }
     replies = interleave(
         {
@@ -176,9 +183,12 @@ def bookkeeping(context: Context) -> Measurement:
         rates[first],
         parts={name: (rates[name], None) for name in others},
         notes=(
-            f"{_AT_ONCE} channels at once between two homes on one disk; {commits[first]:.0f} "
-            f"commits a label, {commits['scores']:.0f} for scores, on both sides together, each on "
-            "disk (fsync) before the next step",
+            f"{_AT_ONCE} channels at once between two homes on one disk, {_KEPT_QUERIES} queries "
+            f"each; {commits[first]:.1f} steps stored a label, {commits['scores']:.1f} for scores, "
+            "on both sides together, each on disk (fsync) before what follows from it is said; "
+            "steps of several channels that wait share a commit",
+            "a voucher goes with the next query, as a buyer's does, and the last one alone; where "
+            f"each is said alone and received, {commits['labels, each with a receipt']:.0f} steps",
             f"{spread_of(replies[first])} s for {asked[first]} labels (of {context.runs} runs)",
         ),
     )

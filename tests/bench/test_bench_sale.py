@@ -89,11 +89,14 @@ def test_a_product_that_the_peer_does_not_share_is_no_figure(
 
 
 @pytest.mark.parametrize("mode", ["label", "scores"])
-def test_bookkeeping_ends_with_every_voucher_in_both_stores(mode: str) -> None:
-    found: Any = assay_channels.CALLS["keep"](mode, queries=3, channels=2, whole=mode == "scores")
+@pytest.mark.parametrize("each", [False, True], ids=["with the next", "each"])
+def test_bookkeeping_ends_with_every_voucher_in_both_stores(mode: str, each: bool) -> None:
+    way = {"queries": 3, "channels": 2, "whole": mode == "scores", "each": each}
+    found: Any = assay_channels.CALLS["keep"](mode, **way)
     assert found["seconds"] > 0
-    # 8 steps of a buyer and 5 of a seller, for scores 6 and 3: each is a commit.
-    assert found["counts"]["commits"] == 2 * 3 * {"label": 13, "scores": 9}[mode]
+    # A buyer stores 3 steps and a seller 2, for scores 2 and 1; a payment is stored by both.
+    steps, payments = {"label": 5, "scores": 3}[mode], 3 if each else 1
+    assert found["counts"]["commits"] == 2 * (3 * steps + 2 * payments)
 
 
 def test_a_store_that_lost_a_voucher_is_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +106,7 @@ def test_a_store_that_lost_a_voucher_is_no_figure(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(assay_channels, "ServedChannels", Forgetful)
     with pytest.raises(ValueError, match="do not hold the vouchers"):
-        assay_channels.keep("scores", queries=1, channels=1, whole=False)
+        assay_channels.keep("scores", queries=1, channels=1, whole=False, each=False)
 
 
 def test_bars_are_the_issues() -> None:

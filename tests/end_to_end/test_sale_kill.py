@@ -56,12 +56,13 @@ async def run_and_die(self, function):
 channels.save_state, store.Store.run = save_state, run_and_die
 """
 
-#: Which of a side's stored states, and where around its commit. A buyer stores seven a row: asked,
-#: encrypted, masked answer, choices, circuit, label, voucher; a seller four, and vouchers.
-NOW = [("buyer", 5, "after"), ("seller", 2, "before")]
+#: Which of a side's stored states, and where around its commit. A buyer stores three a row: its
+#: query, its choices, the label with its voucher; a seller two: the masked answer and the circuit.
+#: The payment of all rows, and its receipt, are one more of each side.
+NOW = [("buyer", 2, "after"), ("seller", 2, "before")]
 LATER = [
     (side, number, when)
-    for side, most in (("buyer", 8), ("seller", 6))
+    for side, most in (("buyer", 3 * ROWS + 1), ("seller", 2 * ROWS + 1))
     for number in range(1, most + 1)
     for when in ("before", "after")
     if (side, number, when) not in NOW

@@ -1,7 +1,8 @@
 """The buyer's side of the stream: one row asked over a channel, to its answer, stored and paid.
 
 What is due follows from the channel's state (protocol/sale/buyer.py): this carries it out, from
-wherever an earlier life of the node left it.
+wherever an earlier life of the node left it. What is asked for, heard and read is taken at once,
+and stored with what is made of it, before the next word is said.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Buyer:
                 return
             digest = sha256(row).digest()
             ask = ActionAsk(digest, secrets.token_bytes(32))
-            await self._paying.step(paying, ask, (PartRow(digest, row),))
+            self._paying.take(paying, ask, (PartRow(digest, row),))
             await self._finish(paying)
 
     async def _finish(self, paying: Paying) -> None:
@@ -137,7 +138,8 @@ class Buyer:
             self._blame(paying)
             return
         save = partial(stored.save_answer, offer=paying.row.offer, row=query.row, result=result)
-        await self._paying.step(paying, ComputeRevealed(effect.number, result), (), save)
+        # Stored with the voucher that it is worth (`sign`).
+        self._paying.take(paying, ComputeRevealed(effect.number, result), (), save)
 
     async def _buying(self, paying: Paying, number: int, seed: bytes) -> queries.Buying:
         key = await self._key(paying.offer)
@@ -186,11 +188,12 @@ class Buyer:
         if not isinstance(said, Replied) or said.number != number or not heard.part:
             raise PeerError(f"the seller answers a query with {type(said).__name__}")
         kept = PartRow(said.blob.digest, heard.part, heard.signed)
-        await self._paying.step(paying, ReceiveSale(said), (kept,))
+        self._paying.take(paying, ReceiveSale(said), (kept,))
 
     async def _until(self, paying: Paying, word: Word, part: bytes) -> Heard:
         """Say a word until it is answered otherwise than with Later. Raises PeerError once the
         seller was away for too long."""
+        await self._paying.store(paying)
         waits, held = iter(_PATIENCE), False
         while True:
             try:

@@ -1,4 +1,4 @@
-"""A buyer's channels: their states, stored in one step; vouchers signed; money taken back.
+"""A buyer's channels: their states, stored before anything is said; vouchers signed; money back.
 
 What is due of a payment is done whenever the seller is there, and again after a crash; the rest of
 a channel is taken back once it has expired.
@@ -48,13 +48,23 @@ _AGAIN_SECONDS: Final = 600.0
 
 @dataclass(slots=True)
 class Paying:
-    """A channel that this node asks over. `met`: the seller knows it, in this life of the node."""
+    """A channel that this node asks over. `met`: the seller knows it, in this life of the node.
+
+    `stored` is the state on disk. What was taken since may be lost, with its bytes (`parts`) and
+    what is written beside it (`also`): nothing of it has been said yet.
+    """
 
     row: ChannelRow
     offer: Offer
     state: BuyerState
     lock: trio.Lock = field(default_factory=trio.Lock)
     met: bool = False
+    stored: BuyerState = field(init=False)
+    parts: dict[bytes, PartRow] = field(default_factory=dict)
+    also: list[Callable[[Transaction], None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.stored = self.state
 
     @property
     def rest(self) -> int:
@@ -143,38 +153,57 @@ class PayingChannels:
         self._all[terms.channel] = paying
         return paying
 
-    async def step(
+    def take(
         self,
         paying: Paying,
         happened: BuyerInput,
         parts: Iterable[PartRow] = (),
-        also: Callable[[Transaction], None] = lambda _: None,
+        also: Callable[[Transaction], None] | None = None,
     ) -> None:
-        """Take an input and store what follows, with `parts`, in one step. Raises what the machine
-        does. Its lock is held."""
+        """Take an input, with its `parts`. It is not stored yet. Raises what the machine does. Its
+        lock is held."""
         state = buyer.step(paying.state, happened)
         if state == paying.state:
             return
-        channel, over = paying.row.channel, paying.row.over
-        sealed, kept = self._sealed(channel, state), tuple(parts)
-        query = state.query
-        wanted = [blob.digest for blob in state.garbage]
-        if query is not None:
-            wanted += [query.row, *(blob.digest for blob in query.blobs)]
+        paying.state = state
+        paying.parts |= {part.digest: part for part in parts}
+        if also is not None:
+            paying.also.append(also)
+
+    async def store(self, paying: Paying) -> None:
+        """Store what was taken, in one step. Before anything is said. Its lock is held."""
+        state, channel, over = paying.state, paying.row.channel, bool(paying.row.over)
+        if state is paying.stored:
+            return
+        sealed, needed = self._sealed(channel, state), state.needed
+        kept = [part for digest, part in paying.parts.items() if digest in needed]
+        also = tuple(paying.also)
 
         def write(tx: Transaction) -> None:
-            stored.save_state(tx, "buyer", channel, sealed, bool(over))
+            stored.save_state(tx, "buyer", channel, sealed, over)
             for part in kept:
                 stored.save_part(tx, "buyer", channel, part)
-            stored.keep_parts(tx, "buyer", channel, wanted)
-            also(tx)
+            stored.keep_parts(tx, "buyer", channel, needed)
+            for each in also:
+                each(tx)
 
         await self._services.store.run(write)
-        paying.state = state
+        paying.stored = state
+        paying.parts.clear()
+        paying.also.clear()
+
+    async def step(
+        self, paying: Paying, happened: BuyerInput, parts: Iterable[PartRow] = ()
+    ) -> None:
+        """Take an input, and store what follows."""
+        self.take(paying, happened, parts)
+        await self.store(paying)
 
     async def part(self, paying: Paying, digest: bytes) -> bytes:
         """Kept bytes. Raises FatalError where they are gone: they are stored with the state."""
         channel = paying.row.channel
+        if digest in paying.parts:
+            return paying.parts[digest].body
         found = await self._services.store.read(
             partial(stored.load_part, side="buyer", channel=channel, digest=digest)
         )
@@ -198,6 +227,7 @@ class PayingChannels:
         await self.sign(paying)
         for effect in buyer.due(paying.state):
             if isinstance(effect, SendSale) and isinstance(effect.message, Paid):
+                await self.store(paying)
                 heard = await self._talk.ask(paying.row.peer, effect.message, b"", _ASK_SECONDS)
                 if not isinstance(heard.word, Receipt):
                     raise PeerError("the seller gives no receipt for a voucher")

@@ -1,8 +1,9 @@
 """The seller's side of the stream: a channel met, queries answered, vouchers taken.
 
-A query is stored before it is computed, and its answer before it is said. Who asks again is told
-the same. What is not to be done now (too many at once, a pace that the offer does not allow) is
-answered with Later and changes nothing: a Declined would end the buyer's asking for good.
+A query is stored with its answer, before that is said, or before the buyer is told to wait. Who
+asks again is told the same. What is not to be done now (too many at once, a pace that the offer
+does not allow) is answered with Later and changes nothing: a Declined would end the buyer's asking
+for good.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ class Seller:
             raise PeerError("the channel was met from another peer, or for another offer")
         if heard.part and not heard.part.startswith(row.key):
             raise PeerError("the channel was met with another key")
-        return Met(row.channel, served.state.taken), b""
+        return Met(row.channel, served.stored.taken), b""
 
     async def _offer(self, meet: Meet) -> tuple[Offer, bytes]:
         """The offer that a new channel is for. Raises PeerError where it is none of ours."""
@@ -181,7 +182,7 @@ class Seller:
                     return later
             happened = ReceiveSale(asked, self._now(), secrets.token_bytes(32))
             part = PartRow(asked.query.digest, heard.part)
-            said = await self._served.step(served, happened, (part,) if heard.part else ())
+            said = await self._served.take(served, happened, (part,) if heard.part else ())
             if said:
                 return await self._with_part(served, said[0].message)
         return await self._outcome(served, asked.number)
@@ -200,7 +201,7 @@ class Seller:
                 raise Malformed(f"choices of {len(heard.part)} bytes, longer than their offer's")
             part = PartRow(chosen.choices.digest, heard.part)
             happened = ReceiveSale(chosen, self._now())
-            said = await self._served.step(served, happened, (part,) if heard.part else ())
+            said = await self._served.take(served, happened, (part,) if heard.part else ())
             if said:
                 return await self._with_part(served, said[0].message)
         return await self._outcome(served, chosen.number)
@@ -277,7 +278,10 @@ class Seller:
                     if not isinstance(effect, ComputePart):
                         message = getattr(effect, "message", None)
                         if isinstance(message, Replied) and message.number == number:
+                            await self._served.store(served)
                             return await self._with_part(served, message)
+        async with served.lock:
+            await self._served.store(served)
         return Later(_SECOND, True), b""
 
     async def _with_part(self, served: Served, word: Word) -> Answer:

@@ -1,4 +1,4 @@
-"""A seller's channels: their states, stored in one step before anything is said of them.
+"""A seller's channels: their states, stored before anything is said of them.
 
 One that is used is kept in memory; its state lies sealed in the store, with the bytes that its open
 query rests on.
@@ -38,7 +38,11 @@ _KEPT: Final = 256
 @dataclass(slots=True)
 class Served:
     """A channel in use. `done`: set once what is computed for it is stored; None while nothing is.
-    `declined`: what the last computation came to, where a query was refused."""
+    `declined`: what the last computation came to, where a query was refused.
+
+    `stored` is the state on disk. What was taken since may be lost, with its bytes (`parts`):
+    nothing of it has been said yet.
+    """
 
     row: ChannelRow
     offer: Offer
@@ -46,6 +50,11 @@ class Served:
     lock: trio.Lock = field(default_factory=trio.Lock)
     done: trio.Event | None = None
     declined: Declined | None = None
+    stored: SellerState = field(init=False)
+    parts: dict[bytes, PartRow] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.stored = self.state
 
     def check(self) -> None:
         """Raises PeerError where it comes from a backup (node/store/backup/): what was answered
@@ -141,14 +150,45 @@ class ServedChannels:
             raise FatalError("a channel that was just stored is not there")
         return found
 
+    async def take(
+        self, served: Served, happened: SellerInput, parts: Iterable[PartRow] = ()
+    ) -> tuple[SendSale, ...]:
+        """Take an input, with its `parts`; what is said once. It is stored only where something is
+        said; otherwise with what comes of it. Its lock is held."""
+        state, said = seller.step(self._talk.domain, served.state, happened)
+        if state != served.state:
+            served.state = state
+            served.parts |= {part.digest: part for part in parts}
+        if said:
+            await self.store(served)
+        return said
+
     async def step(
         self, served: Served, happened: SellerInput, parts: Iterable[PartRow] = ()
     ) -> tuple[SendSale, ...]:
-        """Take an input, store what follows with `parts`; what is said once. Its lock is held."""
-        state, said = seller.step(self._talk.domain, served.state, happened)
-        if state != served.state:
-            await self._save(served, state, tuple(parts))
+        """Take an input, and store what follows; what is said once. Its lock is held."""
+        said = await self.take(served, happened, parts)
+        await self.store(served)
         return said
+
+    async def store(self, served: Served) -> None:
+        """Store what was taken, in one step. Before anything is said. Its lock is held."""
+        state, channel = served.state, served.row.channel
+        if state is served.stored:
+            return
+        sealed, needed = self._sealer.seal(_name(channel), encode(state)), state.needed
+        kept = [part for digest, part in served.parts.items() if digest in needed]
+
+        def write(tx: Transaction) -> None:
+            stored.save_state(tx, "seller", channel, sealed, False)
+            for part in kept:
+                stored.save_part(tx, "seller", channel, part)
+            stored.keep_parts(tx, "seller", channel, needed)
+
+        await self._services.store.run(write)
+        served.stored = state
+        served.parts.clear()
+        self._note(channel, state)
 
     async def end(self, served: Served) -> None:
         """Nothing is left to be done: its bytes are forgotten. Its lock is held."""
@@ -160,31 +200,20 @@ class ServedChannels:
             stored.keep_parts(tx, "seller", channel, ())
 
         await self._services.store.run(write)
+        served.stored = served.state
+        served.parts.clear()
         self.standing.pop(channel, None)
 
     async def part(self, served: Served, digest: bytes) -> bytes:
         """Kept bytes. Raises FatalError where they are gone: they are stored with the state."""
+        if digest in served.parts:
+            return served.parts[digest].body
         found = await self._services.store.read(
             partial(stored.load_part, side="seller", channel=served.row.channel, digest=digest)
         )
         if found is None:
             raise FatalError(f"bytes of channel {served.row.channel.hex()[:16]} are gone")
         return found
-
-    async def _save(self, served: Served, state: SellerState, parts: tuple[PartRow, ...]) -> None:
-        channel = served.row.channel
-        sealed = self._sealer.seal(_name(channel), encode(state))
-        wanted = [] if state.serving is None else [blob.digest for blob in state.serving.blobs]
-
-        def write(tx: Transaction) -> None:
-            stored.save_state(tx, "seller", channel, sealed, False)
-            for part in parts:
-                stored.save_part(tx, "seller", channel, part)
-            stored.keep_parts(tx, "seller", channel, wanted)
-
-        await self._services.store.run(write)
-        served.state = state
-        self._note(channel, state)
 
     def _note(self, channel: bytes, state: SellerState) -> None:
         self.standing[channel] = Standing(
@@ -211,7 +240,7 @@ class ServedChannels:
         """Channels that nobody uses leave memory, the longest unused first."""
         for channel in list(self._used)[: max(0, len(self._used) - _KEPT)]:
             used = self._used[channel]
-            if used.done is None and not used.lock.locked():
+            if used.done is None and not used.lock.locked() and used.state is used.stored:
                 del self._used[channel]
 
 

@@ -1,8 +1,8 @@
 """assay's side of a channel's bookkeeping: both machines and both stores, as two daemons keep them.
 
-Every state is sealed and on disk before what follows from it; vouchers are signed and checked
-as the contract would. What workers compute of a query is left out, and so are its bytes, unless
-they are asked for.
+Every state is sealed and on disk before what follows from it is said; vouchers are signed and
+checked as the contract would. What workers compute of a query is left out, and so are its bytes,
+unless they are asked for.
 """
 
 from __future__ import annotations
@@ -93,9 +93,11 @@ class _Side:
         return Terms(self.keys.account, seller_, token, expiry, sha256(action_id.encode()).digest())
 
 
-def keep(mode: str, queries: int, channels: int, whole: bool) -> dict[str, object]:
+def keep(mode: str, queries: int, channels: int, whole: bool, each: bool) -> dict[str, object]:
     """Carry so many queries over each of so many channels between two homes, at once, from being
-    asked to the receipt of their voucher. `whole`: with as many bytes as queries have.
+    asked to the receipt of the last one's voucher. `whole`: with as many bytes as queries have.
+    `each`: every voucher is said alone, and received; otherwise as node/sale does, with the next
+    query, and the last alone.
 
     Raises ValueError unless both sides' stores hold the voucher for all of them in the end.
     """
@@ -107,7 +109,7 @@ def keep(mode: str, queries: int, channels: int, whole: bool) -> dict[str, objec
             mine = _Side(folder / "buyer", bought, contract)
             theirs = _Side(folder / "seller", sold, contract)
             sizes = _BYTES if whole else dict.fromkeys(_BYTES, _FEW)
-            return trio.run(_keep, mine, theirs, Mode(mode), queries, channels, sizes)
+            return trio.run(_keep, mine, theirs, Mode(mode), queries, channels, sizes, each)
 
 
 async def _keep(
@@ -117,6 +119,7 @@ async def _keep(
     queries: int,
     channels: int,
     sizes: Mapping[Part, int],
+    each: bool,
 ) -> dict[str, object]:
     offer = _offer(theirs, mode)
     buying = PayingChannels(mine.services, mine.channels, mine.sealer, mine.talk)
@@ -135,6 +138,8 @@ async def _keep(
     async def carry(paying: Paying, served: Served) -> None:
         for number in range(queries):
             await _query(buying, paying, selling, served, number, sizes)
+            if each or number == queries - 1:
+                await _pay(buying, paying, selling, served)
 
     began = time.perf_counter()
     async with trio.open_nursery() as nursery:
@@ -154,29 +159,35 @@ async def _query(
     number: int,
     sizes: Mapping[Part, int],
 ) -> None:
-    """One query, step by step as node/sale takes them, until it is paid and received."""
+    """One query, step by step as node/sale takes them, until its voucher is signed and stored."""
 
     def made(part: Part) -> PartRow:
         body = secrets.token_bytes(8) * (sizes[part] // 8)
         return PartRow(sha256(body).digest(), body)
 
-    await buying.step(paying, ActionAsk(secrets.token_bytes(32), secrets.token_bytes(32)))
+    buying.take(paying, ActionAsk(secrets.token_bytes(32), secrets.token_bytes(32)))
     query = made(Part.QUERY)
     await buying.step(paying, ComputeDone(number, Part.QUERY, _blob(query)), (query,))
     said = _due(paying, Asked)
     heard = ReceiveSale(said, int(time.time()), secrets.token_bytes(32))
-    await selling.step(served, heard, (query,))
+    await selling.take(served, heard, (query,))
     if paying.state.mode is Mode.LABEL:
         masked, choices = made(Part.MASKED), made(Part.CHOICES)
         await selling.step(served, ComputeDone(number, Part.MASKED, _blob(masked)), (masked,))
-        await buying.step(paying, ReceiveSale(_replied(served)), (masked,))
+        buying.take(paying, ReceiveSale(_replied(served)), (masked,))
         await buying.step(paying, ComputeDone(number, Part.CHOICES, _blob(choices)), (choices,))
-        await selling.step(served, ReceiveSale(_due(paying, Chosen)), (choices,))
+        await selling.take(served, ReceiveSale(_due(paying, Chosen)), (choices,))
     answer = made(Part.ANSWER)
     await selling.step(served, ComputeDone(number, Part.ANSWER, _blob(answer)), (answer,))
-    await buying.step(paying, ReceiveSale(_replied(served)), (answer,))
-    await buying.step(paying, ComputeRevealed(number, (number % 10,)), also=_answer(paying, number))
+    buying.take(paying, ReceiveSale(_replied(served)), (answer,))
+    buying.take(paying, ComputeRevealed(number, (number % 10,)), also=_answer(paying, number))
     await buying.sign(paying)
+
+
+async def _pay(
+    buying: PayingChannels, paying: Paying, selling: ServedChannels, served: Served
+) -> None:
+    """The voucher, said alone, and its receipt."""
     receipts = await selling.step(served, ReceiveSale(_due(paying, Paid)))
     (receipt,) = [each.message for each in receipts if isinstance(each.message, Receipt)]
     await buying.step(paying, ReceiveSale(receipt))

@@ -79,7 +79,9 @@ def blob(*of: object) -> Blob:
 
 class Sale(RuleBasedStateMachine):
     """A channel for three answers. What is due is carried out in any order, twice, or lost in a
-    crash; messages are lost, repeated and reordered. What was stored survives, in bytes."""
+    crash; messages are lost, repeated and reordered. A state is stored before anything is said, and
+    else whenever a node likes. What was stored survives a crash, in bytes, and nothing else does.
+    """
 
     mode = Mode.LABEL
 
@@ -87,6 +89,8 @@ class Sale(RuleBasedStateMachine):
         super().__init__()
         self.bought = buyer.opened(TERMS, 3 * PRICE + 5, PRICE, self.mode)
         self.sold = seller.opened(TERMS, 3 * PRICE + 5, PRICE, self.mode)
+        #: The same on disk.
+        self.bought_stored, self.sold_stored = encode(self.bought), encode(self.sold)
         #: Messages that were ever said, each of which may arrive, again and again.
         self.to_seller: list[bytes] = []
         self.to_buyer: list[bytes] = []
@@ -110,10 +114,38 @@ class Sale(RuleBasedStateMachine):
         except (StateError, PeerError, InputError):
             assert self.bought is before
             return
-        self.bought = decode(buyer.BuyerState, encode(after), 1 << 20)
+        self.bought = after
+
+    @rule()
+    def buyer_stores(self) -> None:
+        before, after = self.buyers, self.bought
+        assert after.answered - before.answered in (0, 1)
         if after.answered > before.answered:
             assert before.answered not in self.results  # no result is stored twice
             self.results[before.answered] = after.last
+        self.bought_stored = encode(after)
+
+    @rule()
+    def seller_stores(self) -> None:
+        self.sold_stored = encode(self.sold)
+
+    @rule()
+    def buyer_crashes(self) -> None:
+        self.bought = self.buyers
+
+    @rule()
+    def seller_crashes(self) -> None:
+        self.sold = self.sellers
+
+    @property
+    def buyers(self) -> buyer.BuyerState:
+        """The buyer's state as it is on its disk."""
+        return decode(buyer.BuyerState, self.bought_stored, 1 << 20)
+
+    @property
+    def sellers(self) -> seller.SellerState:
+        """The seller's state as it is on its disk."""
+        return decode(seller.SellerState, self.sold_stored, 1 << 20)
 
     def sells(self, happened: Any) -> None:
         before = self.sold
@@ -122,8 +154,9 @@ class Sale(RuleBasedStateMachine):
         except (StateError, PeerError):
             assert self.sold is before
             return
-        self.sold = decode(seller.SellerState, encode(after), 1 << 20)
+        self.sold = after
         if isinstance(happened, ReceiveSale) and isinstance(happened.message, Leave) and not said:
+            self.seller_stores()
             self.released = self.sold.voucher.amount
         for effect in said:
             self.says(effect)
@@ -132,12 +165,19 @@ class Sale(RuleBasedStateMachine):
         data = encode_tagged(effect.message)
         assert len(data) <= MAX_SALE_MESSAGE_BYTES
         match effect.message:
-            case Asked() | Chosen() | Paid() | Leave():
+            case Asked() | Paid() | Leave():
+                self.buyer_stores()
+                self.to_seller.append(data)
+            case Chosen(number=number, choices=made):
+                self.buyer_stores()
+                self.choices.setdefault(number, set()).add(made.digest)
                 self.to_seller.append(data)
             case Replied(number=number, part=Part.ANSWER, blob=made):
+                self.seller_stores()
                 self.answers.setdefault(number, set()).add(made.digest)
                 self.to_buyer.append(data)
             case _:
+                self.seller_stores()
                 self.to_buyer.append(data)
 
     @initialize()
@@ -157,10 +197,7 @@ class Sale(RuleBasedStateMachine):
             return
         match effects[which % len(effects)]:
             case ComputePart(number=number, part=part, sent=sent, seed=seed):
-                made = blob(number, part, sent, seed)
-                if part is Part.CHOICES:
-                    self.choices.setdefault(number, set()).add(made.digest)
-                self.buys(ComputeDone(number, part, made))
+                self.buys(ComputeDone(number, part, blob(number, part, sent, seed)))
             case ComputeReveal(number=number, answer=answer):
                 self.buys(ComputeRevealed(number, (answer[0],)))
             case SignVoucher(amount=amount):
@@ -177,6 +214,7 @@ class Sale(RuleBasedStateMachine):
             case ComputePart(number=number, part=part, sent=sent, seed=seed):
                 self.sells(ComputeDone(number, part, blob(number, part, sent, seed)))
             case TransactRedeem(voucher=voucher):
+                self.seller_stores()
                 # The contract's rule.
                 assert voucher == signed(voucher.amount)
                 assert voucher.amount <= self.sold.deposit
@@ -208,7 +246,7 @@ class Sale(RuleBasedStateMachine):
     )
     def a_hostile_buyer_says(self, number: int, amount: int, good: bool, kind: type) -> None:
         """Whatever it likes, but no voucher of more than is owed: only its key could grant that."""
-        amount = min(amount, self.bought.voucher.amount) if good else amount
+        amount = min(amount, self.buyers.voucher.amount) if good else amount
         voucher = signed(amount, KEY if good else STRANGER) if amount else NO_VOUCHER
         channel = TERMS.channel
         message: Any = {
@@ -237,13 +275,14 @@ class Sale(RuleBasedStateMachine):
     @invariant()
     def one_query_at_risk(self) -> None:
         given = len(self.answers)
-        assert self.sold.answered >= given
-        assert given * PRICE - self.sold.voucher.amount <= PRICE
-        assert self.sold.answered * PRICE - self.sold.voucher.amount <= PRICE
+        bought, sold = self.buyers, self.sellers
+        assert sold.answered >= given
+        assert given * PRICE - sold.voucher.amount <= PRICE
+        assert sold.answered * PRICE - sold.voucher.amount <= PRICE
         # The buyer grants what it has stored, and nothing besides.
-        assert self.bought.voucher.amount <= len(self.results) * PRICE == self.bought.owed
-        assert self.sold.voucher.amount <= self.bought.voucher.amount
-        assert self.redeemed <= self.sold.voucher.amount <= self.sold.deposit
+        assert bought.voucher.amount <= len(self.results) * PRICE == bought.owed
+        assert self.sold.voucher.amount <= bought.voucher.amount
+        assert self.redeemed <= sold.voucher.amount <= sold.deposit
 
     @invariant()
     def one_answer_a_number(self) -> None:
@@ -266,6 +305,7 @@ class Sale(RuleBasedStateMachine):
                 if said:
                     hears(0)
                     hears(1)
+        self.buyer_stores()
         assert self.bought.answered == len(self.results) == 3
         assert self.sold.voucher.amount == 3 * PRICE
         self.redeems()
@@ -289,15 +329,16 @@ class LeftSale(Sale):
 
     @rule(amount=st.integers(0, 50), good=st.booleans())
     def a_hostile_buyer_leaves(self, amount: int, good: bool) -> None:
-        amount = min(amount, self.bought.voucher.amount) if good else amount
+        amount = min(amount, self.buyers.voucher.amount) if good else amount
         voucher = signed(amount, KEY if good else STRANGER) if amount else NO_VOUCHER
         self.sells(ReceiveSale(Leave(TERMS.channel, voucher)))
 
     @invariant()
     def a_release_covers_every_answer(self) -> None:
         if self.released is not None:
-            assert self.released == self.sold.voucher.amount == self.sold.deposit
-            assert len(self.answers) * PRICE <= self.sold.answered * PRICE <= self.released
+            sold = self.sellers
+            assert self.released == sold.voucher.amount == sold.deposit
+            assert len(self.answers) * PRICE <= sold.answered * PRICE <= self.released
 
     def teardown(self) -> None:
         """All that was answered is granted, and the rest released: no query is open for ever."""
@@ -313,6 +354,7 @@ class LeftSale(Sale):
             ):
                 for which in range(min(3, len(said))):
                     hears(which)
+        self.buyer_stores()
         if self.bought.query is None and self.sold.taken == self.bought.answered:
             assert self.released == len(self.results) * PRICE
         self.one_query_at_risk()
