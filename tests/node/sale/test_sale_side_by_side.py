@@ -272,4 +272,6 @@ async def test_all_channels_of_a_buyer_share_its_pace(sides: Sides) -> None:
     # Two are taken, and wait for a worker; the third comes again within a second, with its query.
     assert [word.held for word in said] == [True, True, False]
     assert 0 < said[2].milliseconds <= 1001
-    assert [served._used[channel].state.taken for channel in channels] == [1, 1, 0]
+    # What is said to be held is on disk.
+    on_disk = {each.row.channel: each.state for each in await served._read(live=True)}
+    assert [on_disk[channel].taken for channel in channels] == [1, 1, 0]
