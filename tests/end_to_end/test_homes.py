@@ -131,7 +131,7 @@ def test_without_a_chain_it_says_what_to_set(other: Daemon) -> None:
     code, error = fails(other, "up")
     assert code == Exit.USAGE
     assert error["message"].endswith("config.toml: url, id, contract")
-    assert "next" not in error
+    assert error["next"].startswith("set chain.url, then: assay join")
 
 
 def test_without_a_contract_alone_it_names_deploy(other: Daemon) -> None:
@@ -140,7 +140,7 @@ def test_without_a_contract_alone_it_names_deploy(other: Daemon) -> None:
     code, error = fails(other, "up")
     assert code == Exit.USAGE
     assert error["message"].endswith("config.toml: contract")
-    assert error["next"].startswith("assay deploy")
+    assert "assay deploy for a network of your own" in error["next"]
 
 
 async def test_of_two_daemons_with_the_same_keys_none_goes_on(

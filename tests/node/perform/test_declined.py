@@ -43,7 +43,7 @@ async def considered(store: Store, monkeypatch: pytest.MonkeyPatch, unfit: str =
     async def feed(job: bytes, outcome: Any, done: int) -> None:
         fed.append(outcome)
 
-    async def owner_fit(services: Any, name: str, job: bytes, spec: Any) -> Any:
+    async def owner_fit(services: Any, name: str, job: bytes, spec: Any, wanted: Any = None) -> Any:
         return considering.compute.Fit(unfit)
 
     async def set_aside(services: Any, machine: Any, dataset: Any) -> str:
