@@ -173,14 +173,14 @@ class Buyer:
         digest = meeting_digest(self._talk.domain, terms.channel, paying.row.offer, blob.digest, me)
         signature = self._services.keys.sign_digest(digest)
         meet = Meet(paying.row.offer, terms, blob, signature)
-        heard = await self._until(paying, meet, key.introduction)
+        heard = await self.until_answered(paying, meet, key.introduction)
         if not isinstance(heard.word, Met) or heard.word.channel != terms.channel:
             raise PeerError("the seller answers a meeting with another word")
         paying.met = True
 
     async def _say(self, paying: Paying, word: Asked | Chosen, blob: Blob, number: int) -> None:
         part = await self._paying.part(paying, blob.digest)
-        heard = await self._until(paying, word, part)
+        heard = await self.until_answered(paying, word, part)
         said = heard.word
         if isinstance(said, Declined):
             await self._paying.step(paying, ReceiveSale(said))
@@ -190,9 +190,9 @@ class Buyer:
         kept = PartRow(said.blob.digest, heard.part, heard.signed)
         self._paying.take(paying, ReceiveSale(said), (kept,))
 
-    async def _until(self, paying: Paying, word: Word, part: bytes) -> Heard:
-        """Say a word until it is answered otherwise than with Later. Raises PeerError once the
-        seller was away for too long."""
+    async def until_answered(self, paying: Paying, word: Word, part: bytes = b"") -> Heard:
+        """Store what was taken, and say a word until it is answered otherwise than with Later. Its
+        lock is held. Raises PeerError once the seller was away for too long."""
         await self._paying.store(paying)
         waits, held = iter(_PATIENCE), False
         while True:

@@ -19,14 +19,10 @@ from node.sale.talk import Talk
 from protocol.errors import ChainError, PeerError, StateError
 from protocol.sale.inputs import ActionLeave
 from protocol.sale.messages import Declined, Leave, Released
-from protocol.sale.stream import Later
 from protocol.sale.vouchers import check_release
 
 log = logging.getLogger("assay.sale")
 
-_ASK_SECONDS: Final = 20.0
-#: The least wait before the same word is said again, seconds.
-_LEAST_SECONDS: Final = 0.05
 #: The seller is given so long for an open row's answer and for its release.
 _SECONDS: Final = 120.0
 _LATER: Final = "what is left comes back at the expiry"
@@ -91,11 +87,7 @@ class Leaving:
             await self._paying.sign(paying)
             channel = paying.row.channel
             word = Leave(channel, paying.state.voucher)
-            while True:
-                said = (await self._talk.ask(paying.row.peer, word, b"", _ASK_SECONDS)).word
-                if not isinstance(said, Later):
-                    break
-                await trio.sleep(max(_LEAST_SECONDS, said.milliseconds / 1000))
+            said = (await self._buyer.until_answered(paying, word)).word
         if isinstance(said, Declined):
             raise PeerError(f"the seller releases nothing: {said.reason}; {_LATER}")
         if not isinstance(said, Released) or said.channel != channel:

@@ -17,7 +17,8 @@ from kits.chain.sale_sides import PEER, PRICE, Life, made_offer
 from node.chain.channels.calls import ChannelState
 from node.engine.clock import Clock
 from node.net.errors import Unreachable
-from node.sale.buy import leaving
+from node.sale.buy import asking, leaving
+from node.sale.buy.asking import Buyer
 from node.sale.buy.leaving import Leaving
 from node.sale.buy.paying import Paying, PayingChannels
 from node.sale.market import OnSale
@@ -84,7 +85,8 @@ class Buying:
         self.talk: Any = Talk(services, chain)
         self.talk.ask = self._ask
         self.channels = PayingChannels(services, chain, sealer, self.talk)
-        buyer: Any = SimpleNamespace(meet=self._nothing, ask=self._finish)
+        buyer: Any = Buyer(services, self.talk, sealer, self.channels)
+        buyer.meet, buyer.ask = self._nothing, self._finish
         self.leaving = Leaving(chain, self.talk, buyer, self.channels)
         self.says: Callable[[Leave], Word] = self.released
         self.heard: list[Leave] = []
@@ -228,17 +230,29 @@ async def test_a_seller_that_keeps_its_buyer_waiting(
     assert not paying.lock.locked()
 
 
-async def test_a_seller_that_is_away(buying: Buying) -> None:
+async def test_a_seller_that_is_away(buying: Buying, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "_PATIENCE", (0.01,) * 4)
     paying = await buying.opened(3)
+    tries = 0
+    released = buying.talk.ask
 
-    async def ask(*_: Any) -> Any:
-        await trio.lowlevel.checkpoint()
-        raise Unreachable("12D3", "no address is known")
+    async def ask(*said: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries < back:
+            raise Unreachable("12D3", "no address is known")
+        return await released(*said)
 
     buying.talk.ask = ask
+    back = 100
     with pytest.raises(PeerError, match="no address is known; what is left comes back"):
         await buying.leaving.leave(paying)
+    assert tries == 1 + len(asking._PATIENCE)
     assert not paying.lock.locked()
+    # One that comes back in the meantime was only slow.
+    tries, back = 0, 3
+    await buying.leaving.leave(paying)
+    assert buying.chain.sent == ["redeem", "close"]
 
 
 async def test_a_chain_that_does_not_show_the_channel_forgets_nothing(buying: Buying) -> None:
