@@ -17,6 +17,7 @@ from kits import encoders as small
 from kits.daemons.jobs import ends
 from kits.daemons.processes import Daemon, Swarm, until
 from kits.daemons.sealed_clouds import TAKES_NOISY, charges
+from kits.head_jobs import head_job
 
 from node.data.rows import kept
 from node.encoders.running import embed
@@ -26,43 +27,6 @@ from protocol.spec.encoder import Encoder, EncoderKind
 pytestmark = [pytest.mark.ci, pytest.mark.waits(200)]
 
 OWNERS, ROWS = 5, 60
-
-SPEC = """
-title = "Which notes are urgent"
-purpose = "research"
-
-[target]
-name = "urgent"
-classes = ["no", "yes"]
-
-[model]
-family = "logistic"
-bias = 0.3
-
-[training]
-rounds = 1
-batch_rows = 60
-
-[privacy]
-sealed = true
-epsilon = 8.0
-
-[encryption]
-key_bits = 2048
-
-[cohort]
-min_owners = 5
-max_owners = 5
-block_size = 5
-
-[payment]
-rate = "0.001 ether"
-
-[timing]
-enrol_seconds = 120
-finality_blocks = 1
-
-"""
 
 #: Run before all else in the victim's daemon and in its workers.
 SITE = """
@@ -191,7 +155,11 @@ async def test_a_killed_owner_goes_on_and_is_charged_once(
         add_notes(owner, tmp_path, seed + number, digest)
     hospital.mark.write_text(step)
     toml = swarm.requester.call("encoder.show", encoder="notes")["toml"]
-    job = str(swarm.requester.call("job.post", spec=SPEC + toml, holdout=None)["job"])
+    job = str(
+        swarm.requester.call(
+            "job.post", spec=head_job("Which notes are urgent", "urgent", 60, toml), holdout=None
+        )["job"]
+    )
     await until(lambda: not victim.running, 90, "the owner kills itself")
     assert not hospital.mark.exists()
     whole = Blobs(victim.home.blobs).size(hospital.recipe.digest) is not None

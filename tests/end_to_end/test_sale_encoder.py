@@ -19,6 +19,7 @@ from kits.chain.devnet import ETHER, SIGNERS
 from kits.chain.purses import MINT, command, deploy_mock, read
 from kits.daemons.jobs import ends
 from kits.daemons.processes import Daemon, Swarm, run, until
+from kits.head_jobs import head_job
 
 from node.store.blobs import Blobs
 from protocol.addresses import to_checksum
@@ -29,43 +30,6 @@ pytestmark = [pytest.mark.ci, pytest.mark.waits(120)]
 OWNERS, ROWS = 5, 6
 #: Of a row: a label in wei, scores in units of the token.
 PRICE, UNITS = 10**14, 250_000
-
-SPEC = """
-title = "Which notes are urgent"
-purpose = "research"
-
-[target]
-name = "urgent"
-classes = ["no", "yes"]
-
-[model]
-family = "logistic"
-bias = 0.3
-
-[training]
-rounds = 1
-batch_rows = 100
-
-[privacy]
-sealed = true
-epsilon = 8.0
-
-[encryption]
-key_bits = 2048
-
-[cohort]
-min_owners = 5
-max_owners = 5
-block_size = 5
-
-[payment]
-rate = "0.001 ether"
-
-[timing]
-enrol_seconds = 120
-finality_blocks = 1
-
-"""
 
 
 @dataclass
@@ -133,7 +97,12 @@ def _market(swarm: Swarm) -> Market:
     seller.call("encoder.add", path=str(package), name="notes")
     held = write_notes(swarm.folder / "held-out.csv", 50, 100)
     seller.call("data.add", name="holdout", path=str(held))
-    spec = SPEC + seller.call("encoder.show", encoder="notes")["toml"]
+    spec = head_job(
+        "Which notes are urgent",
+        "urgent",
+        100,
+        seller.call("encoder.show", encoder="notes")["toml"],
+    )
     job = str(seller.call("job.post", spec=spec, holdout="holdout")["job"])
     shown = trio.run(ends, swarm, job, 120)
     assert shown["summary"]["state"] == "finished", shown["summary"]

@@ -17,14 +17,13 @@ from kits import encoders as small
 from kits.attacks.hostile import Hostile, hostile, offences
 from kits.daemons.processes import CHAIN_ID, Daemon, Swarm, run
 from kits.net.swarms import Shelf
+from kits.offers import offer_with
 
 from node.net import fetch as fetch_room
 from node.sale.talk import PROTOCOL
 from node.store.blobs import Blobs
 from protocol.books.typed_data import Domain
-from protocol.layout.queries import Mode
 from protocol.sale.catalogues import Catalogue
-from protocol.sale.offers import Offer
 from protocol.sale.stream import (
     MAX_SALE_FRAME_BYTES,
     AskOffers,
@@ -70,23 +69,11 @@ class Seller:
         self._domain = Domain(CHAIN_ID, swarm.channels)
         self.spec = encode_spec(small.spec_of(encoder))
         now = int(swarm.requester.call("status")["chain"]["head_time"]) * 1000
-        self.offer = Offer(
-            job=bytes(32),
+        self.offer = offer_with(
             spec_digest=sha256(self.spec).digest(),
             chain_id=CHAIN_ID,
             contract=swarm.channels,
             account=peer.keys.account,
-            token=bytes(20),
-            price=1,
-            mode=Mode.LABEL,
-            features=2,
-            classes=2,
-            feature_bits=16,
-            sum_bits=24,
-            key_bits=2048,
-            unit=0.0,
-            accuracy=(),
-            batch=1,
             minute=minute,
             until=now + 3_600_000,
         )

@@ -10,12 +10,12 @@ import pytest
 import trio
 from kits.attacks.hostile import Hostile, hostile, offences
 from kits.daemons.processes import CHAIN_ID, Daemon, Swarm, until
+from kits.offers import offer_with
 
 from node.net.errors import ConversationError, Refused
 from node.net.peering.whois import parse_peer
 from node.sale.talk import PROTOCOL
 from protocol.books.typed_data import Domain
-from protocol.layout.queries import Mode
 from protocol.sale.catalogues import Catalogue
 from protocol.sale.messages import Asked, Blob, Chosen, Leave, Paid, Receipt, Released
 from protocol.sale.offers import Offer
@@ -80,27 +80,8 @@ def terms(peer: Hostile, swarm: Swarm) -> Terms:
 
 def made_offer(swarm: Swarm, **changes: object) -> Offer:
     assert swarm.channels is not None
-    fields: dict[str, object] = {
-        "job": bytes(32),
-        "spec_digest": bytes(32),
-        "chain_id": CHAIN_ID,
-        "contract": swarm.channels,
-        "account": swarm.account,
-        "token": bytes(20),
-        "price": 1,
-        "mode": Mode.LABEL,
-        "features": 2,
-        "classes": 2,
-        "feature_bits": 16,
-        "sum_bits": 24,
-        "key_bits": 2048,
-        "unit": 0.0,
-        "accuracy": (),
-        "batch": 1,
-        "minute": 1,
-        "until": 0,
-    }
-    return Offer(**(fields | changes))  # type: ignore[arg-type]
+    said = {"chain_id": CHAIN_ID, "contract": swarm.channels, "account": swarm.account}
+    return offer_with(**(said | changes))
 
 
 async def test_garbage_is_refused_and_counted(swarm: Swarm, peer: Hostile) -> None:

@@ -21,49 +21,13 @@ from kits import encoders as small
 from kits.chain.devnet import ETHER
 from kits.daemons.jobs import ends
 from kits.daemons.processes import Daemon, Swarm, run, until
+from kits.head_jobs import head_job
 from PIL import Image
 
 pytestmark = [pytest.mark.ci, pytest.mark.waits(120)]
 
 OWNERS, ROWS, PICTURES = 5, 5, 60
 PRICE = "0.0001 ether"
-
-SPEC = """
-title = "Which scans are bright above"
-purpose = "research"
-
-[target]
-name = "above"
-classes = ["no", "yes"]
-
-[model]
-family = "logistic"
-bias = 0.3
-
-[training]
-rounds = 1
-batch_rows = 60
-
-[privacy]
-sealed = true
-epsilon = 8.0
-
-[encryption]
-key_bits = 2048
-
-[cohort]
-min_owners = 5
-max_owners = 5
-block_size = 5
-
-[payment]
-rate = "0.001 ether"
-
-[timing]
-enrol_seconds = 120
-finality_blocks = 1
-
-"""
 
 
 def picture(chance: random.Random, above: bool, form: str) -> bytes:
@@ -138,7 +102,14 @@ def test_from_files_of_pictures_to_predictions_that_are_paid(swarm: Swarm, tmp_p
     held, _ = pictures(tmp_path / "held", 50, PICTURES)
     typed(seller, "data", "add", "held", str(held), "--images", "picture", "--holdout")
     job_file = tmp_path / "job.toml"
-    job_file.write_text(SPEC + typed(seller, "encoder", "show", "eyes", "--toml"))
+    job_file.write_text(
+        head_job(
+            "Which scans are bright above",
+            "above",
+            60,
+            typed(seller, "encoder", "show", "eyes", "--toml"),
+        )
+    )
     typed(seller, "job", "check", str(job_file))
     posted = typed(seller, "--json", "job", "post", str(job_file), "--holdout", "held", "--yes")
     job = str(json.loads(posted)["job"])

@@ -11,6 +11,7 @@ from typing import Any
 
 from kits.chain.channels import side, voucher
 from kits.chain.devnet import CHAIN_ID, LocalSigner
+from kits.offers import offer_with
 from node.engine.clock import Clock
 from node.sale.buy.paying import Paying, PayingChannels
 from node.sale.channels import ChainChannels
@@ -21,7 +22,6 @@ from node.sale.sell.serving import Served, ServedChannels
 from node.sale.talk import Talk
 from node.store.sale.channels import ChannelRow
 from node.store.store import Store
-from protocol.layout.queries import Mode
 from protocol.sale import seller
 from protocol.sale.offers import Offer
 from protocol.wire.codec import encode
@@ -105,22 +105,11 @@ async def seller_of(life: Life, signer: LocalSigner, store: Store) -> AsyncItera
 
 def made_offer(life: Life, signer: LocalSigner) -> Offer:
     """Labels of a small model."""
-    return Offer(
-        job=bytes(32),
-        spec_digest=bytes(32),
+    return offer_with(
         chain_id=CHAIN_ID,
         contract=life.channels,
         account=signer.account,
-        token=bytes(20),
         price=PRICE,
-        mode=Mode.LABEL,
-        features=2,
-        classes=2,
-        feature_bits=16,
-        sum_bits=24,
-        key_bits=2048,
-        unit=0.0,
-        accuracy=(),
         batch=100,
         minute=60,
         until=2**42,

@@ -13,6 +13,7 @@ import trio
 from kits.books import Person
 from kits.chain.devnet import CHAIN_ID, SIGNERS
 from kits.chain.sale_sides import PRICE
+from kits.offers import offer_with
 
 from node.engine.clock import Clock
 from node.sale.buy.asking import Buyer
@@ -118,24 +119,16 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 
 def made_offer(mode: Mode, job: int) -> Offer:
-    return Offer(
+    return offer_with(
         job=bytes([job]) * 32,
-        spec_digest=bytes(32),
         chain_id=CHAIN_ID,
         contract=CONTRACT,
         account=SIGNERS[3].account,
-        token=bytes(20),
         price=PRICE,
         mode=mode,
-        features=2,
-        classes=2,
         feature_bits=8,
         sum_bits=16,
-        key_bits=2048,
         unit=0.0 if mode is Mode.LABEL else 1.0,
-        accuracy=(),
-        batch=1,
-        minute=1,
         until=2**42,
     )
 

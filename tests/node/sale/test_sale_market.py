@@ -15,6 +15,7 @@ import trio
 import trio.lowlevel
 import trio.testing
 from kits.books import CHAIN_ID, CONTRACT, REQUESTER, Person, make_spec
+from kits.offers import offer_with
 
 from node.engine.clock import Clock
 from node.net.errors import ConversationError
@@ -24,7 +25,6 @@ from node.sale.talk import PROTOCOL, Talk
 from node.store.sale.on_sale import OfferRow
 from node.store.store import Store, Transaction
 from protocol.books.typed_data import Domain
-from protocol.layout.queries import Mode
 from protocol.sale.catalogues import Catalogue
 from protocol.sale.offers import Offer
 from protocol.sale.stream import (
@@ -109,27 +109,8 @@ def signed(person: Person, word: Word) -> bytes:
 
 
 def made_offer(**changes: Any) -> Offer:
-    fields: dict[str, Any] = {
-        "job": bytes(32),
-        "spec_digest": bytes(32),
-        "chain_id": CHAIN_ID,
-        "contract": CONTRACT,
-        "account": bytes(20),
-        "token": bytes(20),
-        "price": 1,
-        "mode": Mode.LABEL,
-        "features": 2,
-        "classes": 2,
-        "feature_bits": 16,
-        "sum_bits": 24,
-        "key_bits": 2048,
-        "unit": 0.0,
-        "accuracy": (),
-        "batch": 1,
-        "minute": 1,
-        "until": 1000 * (NOW + 3600),
-    }
-    return Offer(**(fields | changes))
+    said = {"chain_id": CHAIN_ID, "contract": CONTRACT, "until": 1000 * (NOW + 3600)}
+    return offer_with(**(said | changes))
 
 
 async def cut_while_stored(store: Store, call: Callable[[], Any]) -> None:

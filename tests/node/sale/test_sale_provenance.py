@@ -8,37 +8,25 @@ from typing import Any
 
 import pytest
 from kits.books import CHAIN_ID, CONTRACT, REQUESTER, Person, make_spec
+from kits.offers import offer_with
 
 from node.sale.market import OnSale
 from node.sale.provenance import provenance
 from protocol.books.enrolment import job_id
 from protocol.books.typed_data import Domain
 from protocol.errors import PeerError
-from protocol.layout.queries import Mode
 from protocol.sale.offers import Offer
 from protocol.spec.job import encode_spec
 from protocol.wire.blobs import blob_digest
 
 DOMAIN = Domain(CHAIN_ID, CONTRACT)
 SPEC = encode_spec(make_spec())
-OFFER = Offer(
+OFFER = offer_with(
     job=job_id(DOMAIN, REQUESTER.account, blob_digest(SPEC)),
     spec_digest=blob_digest(SPEC),
     chain_id=CHAIN_ID,
     contract=CONTRACT,
     account=REQUESTER.account,
-    token=bytes(20),
-    price=1,
-    mode=Mode.LABEL,
-    features=2,
-    classes=2,
-    feature_bits=16,
-    sum_bits=24,
-    key_bits=2048,
-    unit=0.0,
-    accuracy=(),
-    batch=1,
-    minute=1,
     until=1,
 )
 

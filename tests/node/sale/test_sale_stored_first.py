@@ -18,6 +18,7 @@ import trio
 from kits.books import Person
 from kits.chain.devnet import CHAIN_ID, SIGNERS
 from kits.chain.sale_sides import PRICE
+from kits.offers import offer_with
 
 from node.engine.clock import Clock
 from node.sale.buy.asking import Buyer
@@ -36,7 +37,6 @@ from node.store.store import Store
 from node.work.sale import queries
 from node.work.sale.models import pack
 from protocol.books.typed_data import Domain
-from protocol.layout.queries import Mode
 from protocol.sale.buyer import BuyerState
 from protocol.sale.messages import Asked, Chosen, Declined, Paid, Receipt, Replied
 from protocol.sale.offers import Offer
@@ -61,22 +61,13 @@ class Killed(Exception):
 
 
 def made_offer() -> Offer:
-    return Offer(
-        job=bytes(32),
-        spec_digest=bytes(32),
+    return offer_with(
         chain_id=CHAIN_ID,
         contract=CONTRACT,
         account=SELLER.account,
-        token=bytes(20),
         price=PRICE,
-        mode=Mode.LABEL,
-        features=2,
-        classes=2,
         feature_bits=8,
         sum_bits=16,
-        key_bits=2048,
-        unit=0.0,
-        accuracy=(),
         batch=100,
         minute=60,
         until=2**42,

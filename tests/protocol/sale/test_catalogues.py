@@ -7,34 +7,27 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kits.offers import offer_with
 
 from protocol.errors import Malformed
-from protocol.layout.queries import Mode
 from protocol.sale import limits
 from protocol.sale.catalogues import Catalogue, CatalogueTable, Entry
-from protocol.sale.offers import Offer
 from protocol.wire.codec import decode, encode
 
 NOW = 1_800_000_000_000
 YEAR = 1000 * limits.MAX_OFFER_SECONDS
 ME = b"me"
 
-OFFER = Offer(
+OFFER = offer_with(
     job=b"j" * 32,
     spec_digest=b"d" * 32,
     chain_id=1,
     contract=b"c" * 20,
     account=b"a" * 20,
-    token=bytes(20),
     price=1000,
-    mode=Mode.LABEL,
     features=384,
     classes=10,
-    feature_bits=16,
-    sum_bits=24,
     key_bits=3072,
-    unit=0.0,
-    accuracy=(),
     batch=100,
     minute=60,
     until=NOW + 1000,

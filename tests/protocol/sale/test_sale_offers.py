@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
+from kits.offers import offer_with
 
 from protocol.errors import Malformed
 from protocol.layout.queries import Mode
@@ -14,21 +15,16 @@ from protocol.sale.offers import Offer, warning
 from protocol.sale.vouchers import MAX_DEPOSIT
 from protocol.wire.codec import decode, encode
 
-OFFER = Offer(
+OFFER = offer_with(
     job=b"j" * 32,
     spec_digest=b"d" * 32,
     chain_id=1,
     contract=b"c" * 20,
     account=b"a" * 20,
-    token=bytes(20),
     price=1000,
-    mode=Mode.LABEL,
     features=384,
     classes=10,
-    feature_bits=16,
-    sum_bits=24,
     key_bits=3072,
-    unit=0.0,
     accuracy=(0.93,),
     batch=100,
     minute=60,
