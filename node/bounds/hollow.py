@@ -14,7 +14,11 @@ from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
+
+#: Parts of eth-utils that nothing here uses. Keys load it, and the chain: the first decides what
+#: stays.
+ETH_UTILS: Final = ("eth_utils.network", "eth_utils.pydantic")
 
 
 class NotLoaded(Exception):

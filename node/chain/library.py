@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Final
 
-from node.bounds.hollow import without
+from node.bounds.hollow import ETH_UTILS, without
 
 #: What web3 loads and a codec with a transport of its own never uses: 13 MB, a second.
 UNUSED: Final = (
@@ -13,9 +13,8 @@ UNUSED: Final = (
     "charset_normalizer",
     "ens",
     "eth_keyfile",
-    "eth_utils.network",
-    "eth_utils.pydantic",
     "websockets",
+    *ETH_UTILS,
 )
 
 

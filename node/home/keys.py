@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from node.bounds.hollow import without
+from node.bounds.hollow import ETH_UTILS, without
 from node.home.home import Home, sync_directory, write_private
 from node.home.vault import (
     MAX_ROUNDS,
@@ -50,7 +50,7 @@ _BACKUP_MAGIC: Final = b"assay backup 1\n"
 
 #: What eth-keyfile loads and an account's key never uses: lists of chains, models of pydantic, and
 #: the pairings of another kind of key. Loaded here first, they would stay (docs/adr/0016).
-_UNUSED: Final = ("eth_utils.network", "eth_utils.pydantic", "py_ecc.bls")
+_UNUSED: Final = (*ETH_UTILS, "py_ecc.bls")
 
 
 class Keys:
