@@ -25,6 +25,7 @@ from node.net.config import PeerInfo, SwarmConfig
 from node.net.gossip import GuardedPubsub
 from node.net.guard import Warden
 from node.net.host import build_host, guard_identify, guard_streams, guard_tasks, network_of
+from node.net.muxer import EagerStream
 from node.net.peering import whois
 from node.net.peering.peers import Peers
 from node.net.router import Router, router
@@ -58,9 +59,9 @@ class Parts:
         """Answer inbound streams of a protocol."""
         self.host.set_stream_handler(TProtocol(protocol), handler)
 
-    async def open_stream(self, peer: ID, protocol: str) -> INetStream:
+    async def open_stream(self, peer: ID, protocol: str) -> EagerStream:
         """Open a stream to a connected peer; raises what the library raises."""
-        return await self.host.new_stream(peer, [TProtocol(protocol)])
+        return EagerStream(await network_of(self.host).new_stream(peer), protocol)
 
     def records(self) -> list[bytes]:
         """Addresses as their peers signed them: of members of running jobs, then of everybody else

@@ -13,7 +13,6 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import partial
 from typing import Annotated, Final, Protocol
 
 import trio
@@ -258,13 +257,14 @@ class Fetch:
 
     async def _missing(self, chunks: ChunkList) -> list[int]:
         """Which chunks the sink does not hold yet; its word is checked."""
-        missing: list[int] = []
-        for index in range(len(chunks.hashes)):
-            read = partial(self._sink.read, *chunk_span(self._size, index))
-            kept = await trio.to_thread.run_sync(read)
-            if not await trio.to_thread.run_sync(chunks.accepts, index, kept):
-                missing.append(index)
-        return missing
+
+        def held(index: int) -> bool:
+            return chunks.accepts(index, self._sink.read(*chunk_span(self._size, index)))
+
+        def look() -> list[int]:
+            return [index for index in range(len(chunks.hashes)) if not held(index)]
+
+        return await trio.to_thread.run_sync(look)
 
     async def _round(self, chunks: ChunkList, missing: deque[int], alive: list[str]) -> None:
         """Work on `missing` from all who are alive until it is empty or one of them drops out."""

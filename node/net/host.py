@@ -33,7 +33,8 @@ from multiaddr import Multiaddr
 
 from node.net import guard
 from node.net.frames import Frames, Violation
-from node.net.transport import BoundedMuxer, ExclusiveTCP
+from node.net.muxer import BoundedMuxer
+from node.net.transport import ExclusiveTCP
 from protocol import params
 
 log = logging.getLogger("assay.net")

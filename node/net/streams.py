@@ -10,11 +10,11 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
-from node.net.errors import Broken, Disconnected, Refused, TimedOut
+from node.net.errors import Broken, ConversationError, Disconnected, Refused, TimedOut
 from protocol import params
 from protocol.errors import PeerError
 
@@ -29,6 +29,18 @@ Handler = Callable[[str, bytes], Awaitable[bytes]]
 _LENGTH_BYTES: Final = 4
 _MAX_REASON_BYTES: Final = 512
 _PIECE_BYTES: Final = 64 * 1024
+
+
+class Conversation(Protocol):
+    """What a question and its answer need of a stream. `read` gives up to `n` bytes."""
+
+    async def read(self, n: int) -> bytes: ...
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def reset(self) -> None: ...
 
 
 class Status(IntEnum):
@@ -92,7 +104,7 @@ class _Oversized(Exception):
     """The other side announced more than it may send."""
 
 
-async def _read_exactly(stream: INetStream, count: int) -> bytes:
+async def _read_exactly(stream: Conversation, count: int) -> bytes:
     """Read `count` bytes. Every 64 KiB must take at most `params.PROGRESS_SECONDS`.
 
     The deadline is on progress, so that a large reply over a thin line passes and a peer that
@@ -104,7 +116,9 @@ async def _read_exactly(stream: INetStream, count: int) -> bytes:
         with trio.fail_after(params.PROGRESS_SECONDS):
             while len(parts) < goal:
                 try:
-                    piece = await stream.read(goal - len(parts))
+                    piece = await stream.read(count - len(parts))
+                except ConversationError:
+                    raise  # it says itself what failed
                 except Exception as error:
                     raise _Ended(str(error) or type(error).__name__) from error
                 if not piece:
@@ -113,28 +127,28 @@ async def _read_exactly(stream: INetStream, count: int) -> bytes:
     return bytes(parts)
 
 
-async def _read_frame(stream: INetStream, limit: int) -> bytes:
+async def _read_frame(stream: Conversation, limit: int) -> bytes:
     length = int.from_bytes(await _read_exactly(stream, _LENGTH_BYTES), "big")
     if length > limit:
         raise _Oversized(f"{length} bytes announced, at most {limit} allowed")
     return await _read_exactly(stream, length)
 
 
-async def _write(stream: INetStream, data: bytes) -> None:
+async def _write(stream: Conversation, data: bytes) -> None:
     try:
         await stream.write(data)
     except Exception as error:
         raise _Ended(str(error) or type(error).__name__) from error
 
 
-async def abandon(stream: INetStream) -> None:
+async def abandon(stream: Conversation) -> None:
     """Reset a stream, even during a cancellation; a stream that is gone already is fine."""
     with trio.CancelScope(shield=True), trio.move_on_after(1):
         await stream.reset()
 
 
 async def ask(
-    stream: INetStream, peer: str, data: bytes, max_reply: int, timeout: float | None
+    stream: Conversation, peer: str, data: bytes, max_reply: int, timeout: float | None
 ) -> bytes:
     """Send one request on a fresh stream and read the reply; the stream is gone afterwards.
 
@@ -174,7 +188,7 @@ def printable(text: str) -> str:
 
 
 async def answer(
-    stream: INetStream, peer: str, handler: Handler, max_request: int, allowed: bool
+    stream: Conversation, peer: str, handler: Handler, max_request: int, allowed: bool
 ) -> Status:
     """Read one request, answer it, close the stream. Returns what was answered.
 
@@ -209,7 +223,7 @@ async def answer(
     return status
 
 
-async def _let_go(stream: INetStream) -> None:
+async def _let_go(stream: Conversation) -> None:
     """Close our side and wait for the other's, so that neither side keeps half a stream."""
     await stream.close()
     try:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from libp2p.peer.id import ID
 
     from node.net.assemble import Parts
+    from node.net.muxer import EagerStream
 
 log = logging.getLogger("assay.net")
 
@@ -246,6 +247,8 @@ class Swarm:
         try:
             with trio.fail_after(patience):
                 stream = await self._open(peer_id, protocol)
+                if purpose == "fetch":
+                    await stream.expect(max_reply)
                 reply = await streams.ask(stream, peer, data, max_reply, None)
         except trio.TooSlowError as error:
             lines.missed(peer_id, patience)
@@ -261,7 +264,7 @@ class Swarm:
         self._counters[f"{purpose}.bytes.in"] += len(reply)
         return reply
 
-    async def _open(self, peer_id: ID, protocol: str) -> INetStream:
+    async def _open(self, peer_id: ID, protocol: str) -> EagerStream:
         peer = str(peer_id)
         await self._parts.peers.connect(peer_id)
         try:
@@ -340,10 +343,7 @@ class Swarm:
         whole, only on progress. Raises FetchFailed, naming each peer and cause, when nobody is
         left.
         """
-
-        async def ask(peer: str, data: bytes, max_reply: int) -> bytes:
-            return await self._ask(blobs.PROTOCOL, peer, data, max_reply, None, "fetch")
-
+        ask = partial(self._ask, blobs.PROTOCOL, timeout=None, purpose="fetch")
         job = blobs.Fetch(digest, size, sink, ask, self.blame, self.thank, self._counters)
         await job.run(peers)
 

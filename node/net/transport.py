@@ -1,12 +1,10 @@
-"""TCP listening and stream multiplexing, with the limits that py-libp2p 0.8.1 leaves out.
+"""TCP listening, with the limits that py-libp2p 0.8.1 leaves out.
 
-Three facts about the library make this file necessary; tests/assumptions/ holds each:
+Two facts about the library make this file necessary; tests/assumptions/ holds each:
 
 - its listener sets SO_REUSEPORT, so two daemons share a port unnoticed;
 - it keeps the slot of an inbound connection until the whole swarm closes, so a daemon that was
-  dialled often enough in its life hears nobody any more;
-- its yamux warns when a peer ignores the receive window, and buffers that peer's bytes all the
-  same.
+  dialled often enough in its life hears nobody any more.
 """
 
 from __future__ import annotations
@@ -14,17 +12,14 @@ from __future__ import annotations
 import errno
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import trio
-from libp2p.abc import IListener, IMuxedConn, IRawConnection, ISecureConn
+from libp2p.abc import IListener, IRawConnection
 from libp2p.custom_types import THandler
 from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.io.trio import TrioTCPStream
-from libp2p.peer.id import ID
-from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
-from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.transport.exceptions import OpenConnectionError
 from libp2p.transport.tcp.tcp import TCP
 from libp2p.utils.multiaddr_utils import extract_ip_from_multiaddr, multiaddr_from_socket
@@ -258,42 +253,3 @@ async def _resolved(maddr: Multiaddr) -> list[Multiaddr]:
 def port_in_use(error: OSError) -> bool:
     """Whether listening failed because somebody else listens there."""
     return error.errno == errno.EADDRINUSE
-
-
-class BoundedMuxer(MuxerMultistream):
-    """Negotiates yamux and bounds what one connection may leave unread in memory."""
-
-    #: Told of the other side's address when a handshake has ended well.
-    shaken: Callable[[tuple[str, int] | None], None] = staticmethod(lambda remote: None)
-
-    async def new_conn(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
-        muxed = await super().new_conn(conn, peer_id)
-        self.shaken(conn.get_remote_address())
-        if isinstance(muxed, Yamux):
-            _bound(muxed)
-        return muxed
-
-
-def _bound(muxed: Yamux) -> None:
-    """Close the connection instead of buffering past the limit, and note when bytes come in."""
-    secured = muxed.secured_conn
-    take: Callable[[int | None], Awaitable[bytes]] = secured.read
-
-    async def noted(n: int | None = None) -> bytes:
-        data = await take(n)
-        muxed.heard_at = trio.current_time()  # type: ignore[attr-defined]
-        return data
-
-    muxed.heard_at = trio.current_time()  # type: ignore[attr-defined]
-    secured.read = noted  # type: ignore[method-assign]
-    read: Callable[[int], Awaitable[bytes]] = muxed._read_data_body
-
-    async def bounded(length: int) -> bytes:
-        waiting = sum(map(len, muxed.stream_buffers.values()))
-        if waiting + length > params.MAX_BUFFERED_BYTES:
-            # The one error that the library's read loop takes as the end of the connection; after
-            # any other it would read this frame's body as the next frame's header.
-            raise trio.TooSlowError(f"{waiting} bytes unread and {length} more announced")
-        return await read(length)
-
-    muxed._read_data_body = bounded  # type: ignore[method-assign]

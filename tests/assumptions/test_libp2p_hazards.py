@@ -23,10 +23,12 @@ from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
+from libp2p.security.noise.io import MAX_PLAINTEXT_LENGTH
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 from libp2p.stream_muxer.yamux.yamux import (
     DEFAULT_WINDOW_SIZE,
     FLAG_SYN,
+    MAX_MESSAGE_SIZE,
     TYPE_DATA,
     YAMUX_HEADER_FORMAT,
     Yamux,
@@ -207,7 +209,7 @@ async def test_yamux_buffers_what_a_peer_sends_past_the_window() -> None:
 
 
 async def test_a_timeout_in_reading_a_frames_body_ends_the_connection_cleanly() -> None:
-    """The one error that does; node/net/transport.py raises it at its own limit."""
+    """The one error that does; node/net/muxer.py raises it at its own limit."""
     muxed = muxer(Line(data_frame(1, 10, FLAG_SYN) + data_frame(1, 10)))
 
     async def refuse(length: int) -> bytes:
@@ -228,6 +230,28 @@ async def test_a_writer_gives_up_after_five_seconds_without_window(
     with pytest.raises(MuxedStreamError, match="5 seconds"):
         await stream.write(b"x")
     assert trio.current_time() - start == pytest.approx(5, abs=0.1)
+
+
+async def test_yamux_answers_every_byte_and_lets_others_run_at_every_lock() -> None:
+    """node/net/muxer.py does neither, and cuts frames that fit one message of Noise."""
+    assert MAX_MESSAGE_SIZE > MAX_PLAINTEXT_LENGTH
+    muxed = muxer(Line(data_frame(1, 20, FLAG_SYN)))
+    written: list[int] = []
+
+    async def note(data: bytes) -> None:
+        written.append(len(data))
+
+    muxed._write_frame = note  # type: ignore[method-assign]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(muxed.start)
+        stream = await muxed.accept_stream()
+        written.clear()
+        for _ in range(20):
+            await stream.read(1)
+        assert written == [12] * 20
+        with trio.testing.assert_checkpoints():
+            await muxed.streams_lock.acquire()
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_length_prefixed_read_gives_up_after_a_hundred_pieces() -> None:

@@ -6,7 +6,17 @@ import os
 
 import pytest
 import trio
-from kits.net.swarms import GOSSIP, TOPIC, accept, dial, stranger, stream_to, swarm, wait_until
+from kits.net.swarms import (
+    GOSSIP,
+    TOPIC,
+    accept,
+    dial,
+    peer_of,
+    stranger,
+    stream_to,
+    swarm,
+    wait_until,
+)
 from libp2p.abc import INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
@@ -16,7 +26,7 @@ from libp2p.network.stream.exceptions import StreamError
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.stream_muxer.yamux.yamux import YamuxStream
-from libp2p.utils.varint import encode_varint_prefixed
+from libp2p.utils.varint import encode_delim, encode_varint_prefixed
 
 from node.net.errors import Unreachable
 from node.net.peering import lines, peers, whois
@@ -236,7 +246,8 @@ async def test_an_exception_in_any_streams_handler_ends_that_stream_only() -> No
 
     async with swarm() as victim, stranger(victim) as rogue:
         victim._parts.host.set_stream_handler(TProtocol("/boom"), explode)
-        stream = await stream_to(rogue, victim, "/boom")
+        stream = await rogue.get_network().new_stream(peer_of(victim))
+        await stream.write(encode_delim(b"/multistream/1.0.0") + encode_delim(b"/boom"))
         await wait_until(lambda: stream.muxed_stream.reset_received)
         assert victim.statistics()["guard.handler"] == 1
         await assert_alive(victim)
