@@ -1,4 +1,4 @@
-"""`assay`: the entry point. One guard around all commands; a short way for two of them.
+"""`assay`: the entry point. One guard around all commands; a short way for two, and for help.
 
 Nothing here or in node.console.client imports trio, protocol, cyclopts or rich before it is needed:
 `assay status` is asked often, and by scripts; a daemon keeps what it imported for weeks.
@@ -9,11 +9,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from node.console.failure import Failure, explain
 from node.console.session import Session
 from node.control.codes import Exit
 from node.workers.memory import keep_private
+
+#: What is asked by words that stand alone beside global options.
+_SHORT: Final = {
+    ("status",): "status",
+    ("up",): "up",
+    (): "--help",
+    ("--help",): "--help",
+    ("-h",): "--help",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(tokens: list[str], sessions: list[Session]) -> int:
     word, session = _short(tokens)
-    if session is None:
+    if word == "--help":
+        from node.cli.menu import front
+
+        if front.shown():
+            return Exit.OK
+    if session is None or word == "--help":
         from node.cli.app import run
 
         return run(tokens, sessions)
@@ -58,8 +73,8 @@ def _run(tokens: list[str], sessions: list[Session]) -> int:
 
 
 def _short(tokens: list[str]) -> tuple[str, Session | None]:
-    """The command and session where the line is `status` or `up` with global options alone; no
-    session for all else.
+    """The command and session where the line is `status`, `up` or a wish for the first page of
+    help, with global options alone; no session for all else.
 
     Parsing with cyclopts costs several times what the call of `status` does, and 3 MB that a daemon
     would hold as long as it lives.
@@ -79,9 +94,8 @@ def _short(tokens: list[str]) -> tuple[str, Session | None]:
             home = word.removeprefix("--home=")
         else:
             words.append(word)
-    if words not in (["status"], ["up"]):
-        return "", None
-    return words[0], Session(home, flags["--json"], flags["--debug"])
+    asked = _SHORT.get(tuple(words), "")
+    return asked, Session(home, flags["--json"], flags["--debug"]) if asked else None
 
 
 def _fail(error: Exception, session: Session) -> int:

@@ -31,7 +31,7 @@ ALONE = {"--pdb", "--trace", "--collect-only", "--co", "-s", "--numprocesses", "
 #: Python without an extension, which ruff finds only by name.
 PROGRAMS = tuple(
     f"scripts/{name}"
-    for name in ("json-shapes", "make-venv", "map", "page-pictures", "round-diagram")
+    for name in ("json-shapes", "make-venv", "map", "menu", "page-pictures", "round-diagram")
 )
 
 #: What cannot be told by pytest's own code: no test was collected.

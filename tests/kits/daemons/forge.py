@@ -43,14 +43,14 @@ _DAEMON: Final = (
 )
 #: What every command that asks a daemon imports: little, so that a fork costs little.
 _COMMAND: Final = (
-    "node.cli.app",
+    "node.cli.app:build",
     "node.console.client",
     "node.console.show",
     "node.home.home",
     "node.control.wire",
 )
-_CHAIN: Final = ("node.cli.app", "node.cli.commands.demo", "node.devnet.server")
-_PAGE: Final = ("node.cli.app", "node.web.serve")
+_CHAIN: Final = ("node.cli.app", "node.cli.commands.chain", "node.devnet.server")
+_PAGE: Final = ("node.cli.app", "node.cli.commands.health.web", "node.web.serve")
 _OF_LONG_LIFE: Final = {"up": _DAEMON, "devnet": _CHAIN, "web": _PAGE}
 
 

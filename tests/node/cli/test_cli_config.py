@@ -55,7 +55,7 @@ async def test_config_show_refuses_what_up_refuses(assay: Any) -> None:
 async def test_completion_is_a_script_of_that_shell(shell: str, assay: Any) -> None:
     ended = await assay("completion", shell)
     assert ended.code == 0
-    for word in ("job", "decline", "--max-fee"):
+    for word in ("job", "decline", "--max-fee", "--home"):
         assert word.removeprefix("--") in ended.out
     if found := shutil.which(shell):
         await trio.run_process([found, "-n"], stdin=ended.out.encode())

@@ -219,8 +219,12 @@ async def test_home_is_an_option_or_the_environment(assay: Any, tmp_path: Path) 
         (["status", "--home", "--json"], ""),
         (["status", "--help"], ""),
         (["status", "extra"], ""),
-        (["-h"], ""),
-        ([], ""),
+        (["-h"], "--help"),
+        ([], "--help"),
+        (["--home", "x", "--help"], "--help"),
+        (["--help", "--json"], "--help"),
+        (["--help", "--help"], ""),
+        (["--version"], ""),
     ],
 )
 def test_only_a_plain_line_takes_the_short_way(tokens: list[str], short: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Annotated, Literal, TypeAlias
 
 from cyclopts import App, Parameter
@@ -14,6 +13,8 @@ from node.console.show import Table, show
 from node.control.codes import Exit
 
 Shell: TypeAlias = Annotated[Literal["bash", "zsh", "fish"], Parameter(help="The shell's name.")]
+#: The parser with all commands in it; handed in by the launcher, as the session is.
+Whole: TypeAlias = Annotated[App, Parameter(parse=False)]
 
 
 def config_show(
@@ -57,12 +58,7 @@ def _told(value: object) -> str:
     return "not set" if value is None else str(value)
 
 
-def completion_of(app: App) -> Callable[[Shell], int]:
-    """The command that speaks of `app`'s other commands."""
-
-    def completion(shell: Shell, /) -> int:
-        """Print what makes a shell complete assay's commands and options."""
-        sys.stdout.write(app.generate_completion(prog_name="assay", shell=shell) + "\n")
-        return Exit.OK
-
-    return completion
+def completion(shell: Shell, /, *, app: Whole) -> int:
+    """Print what makes a shell complete assay's commands and options."""
+    sys.stdout.write(app.generate_completion(prog_name="assay", shell=shell) + "\n")
+    return Exit.OK
