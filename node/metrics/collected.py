@@ -2,7 +2,7 @@
 
 Names follow Prometheus' own rules: base units, `_total` for what only grows. Without `names` no
 series says which job this node is in: whoever reads the metrics then learns how many there are, and
-in which states.
+in which states. No series has a label `job` or `instance`, which Prometheus gives by itself.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class _Collected(Collector):
         yield jobs
         if not self._names:
             return
-        labels = ["job", "role", "state"]
+        labels = ["assay_job", "role", "state"]
         done = GaugeMetricFamily("assay_job_rounds_done", "Rounds committed.", labels=labels)
         wanted = GaugeMetricFamily("assay_job_rounds", "Rounds in all.", labels=labels)
         for job in self._jobs[:MAX_JOBS]:

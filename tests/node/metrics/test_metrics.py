@@ -160,13 +160,62 @@ def test_what_peers_say_is_in_no_series() -> None:
     assert b"evil" not in text
 
 
-def test_the_dashboard_asks_for_what_there_is() -> None:
+def labels() -> dict[str, set[str]]:
+    """Labels of every series, by its name, as a home with a job serves them."""
     job = dataclasses.asdict(ex.DETAIL.summary)
-    known = {name for name, _ in series(text_of(dataclasses.asdict(ex.STATUS), [job], names=True))}
+    text = text_of(dataclasses.asdict(ex.STATUS), [job], names=True).decode()
+    return {
+        sample.name: set(sample.labels)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+#: Prometheus gives these to all that it reads, and calls a series' own of that name exported_….
+OF_PROMETHEUS = {"job", "instance"}
+
+
+def test_no_label_is_one_that_prometheus_gives() -> None:
+    assert {name: found for name, found in labels().items() if found & OF_PROMETHEUS} == {}
+
+
+def unit(expression: str) -> str:
+    """Grafana's word for what an expression gives, by the names of its series."""
+    if expression.startswith("rate(") and "_bytes_" in expression:
+        return "Bps"
+    if " / " in expression:
+        return "percentunit"
+    return next(
+        (u for end, u in (("_seconds", "s"), ("_bytes", "bytes")) if end in expression), "short"
+    )
+
+
+def test_the_dashboard_asks_for_what_there_is() -> None:
+    known = labels()
     board = json.loads(DASHBOARD.read_text())
-    asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
-    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"]) >= 10
-    for expression in asked:
+    panels = board["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels) >= 10
+    for panel in panels:
+        assert len(panel["targets"]) == 1
+        expression, legend = (panel["targets"][0][name] for name in ("expr", "legendFormat"))
         names = re.findall(r"assay_[a-z_]+", expression)
         assert names
-        assert set(names) <= known
+        assert set(names) <= set(known), expression
+        grouped = re.search(r"\bby \((.*?)\)", expression)
+        kept = set.intersection(*(known[name] for name in names)) | {"instance"}
+        if grouped:
+            assert set(grouped[1].split(", ")) <= kept
+            kept = set(grouped[1].split(", "))
+        assert set(re.findall(r"{{(.*?)}}", legend)) <= kept, expression
+        assert panel["fieldConfig"]["defaults"]["unit"] == unit(expression), expression
+
+
+def test_each_panel_is_a_single_line_a_thing() -> None:
+    """Two series of one daemon that the legend does not tell apart would be one name for two."""
+    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+        expression, legend = (panel["targets"][0][name] for name in ("expr", "legendFormat"))
+        if " by (" in expression:
+            continue
+        (differ,) = {frozenset(labels()[n]) for n in re.findall(r"assay_[a-z_]+", expression)}
+        said = set(re.findall(r"{{(.*?)}}", legend))
+        assert differ - {"role", "state"} <= said, expression
