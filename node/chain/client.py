@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from node.chain import fees, library, replies
-from node.chain.bloom import may_hold
 from node.chain.endpoints.endpoints import MAX_CALLS, Ask, Endpoints
 from node.chain.errors import BadReply, Busy, NoContract, Refused, WrongChain
 from node.chain.events import ChainEvent
 from node.chain.fees import Fees
-from node.chain.replies import Head, Receipt
+from node.chain.replies import Head, Receipt, may_hold
 from node.chain.views import JobView, RoundView
 from protocol.errors import ChainError
 

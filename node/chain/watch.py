@@ -18,6 +18,7 @@ from node.chain.client import ChainClient
 from node.chain.cursor import Cursor
 from node.chain.errors import BadReply, Busy, DeepReorg, Lagging, Refused, Slow
 from node.chain.events import ChainEvent, ChainHead
+from node.chain.pulse import Pulse
 from node.chain.replies import Head
 from protocol.errors import ChainError
 
@@ -112,8 +113,8 @@ class ChainStatus:
 class Watcher:
     """Reads one contract's events from a cursor on. Run `run` once.
 
-    `interval` is the pause between looks, seconds, `idle` the pause while `busy` says no: nothing
-    hangs on the chain then. `on_batch` is awaited; what it raises ends `run`.
+    `interval` is the longest pause between looks, seconds (node/chain/pulse.py), `idle` the pause
+    while `busy` says no: nothing hangs on the chain then. What `on_batch` raises ends `run`.
     `history`: a cursor that has read nothing begins at most so many blocks before the head, since
     reading a public chain from its first block would take days; None: at its root.
     `on_head` is told the newest block at each look, before anything of it is read.
@@ -139,6 +140,7 @@ class Watcher:
         self._busy = busy
         self._idle = idle
         self._hurried = trio.Event()
+        self._pulse = Pulse()
         self._chunk = FIRST_CHUNK
         self._head: Head | None = None
         self._answered = False
@@ -198,6 +200,8 @@ class Watcher:
 
     async def _rest(self, pause: float) -> None:
         if self._busy():
+            if pause <= self._interval:
+                pause = self._pulse.pause(trio.current_time(), pause)
             await trio.sleep(pause)
             return
         self._hurried = trio.Event()
@@ -208,6 +212,7 @@ class Watcher:
         """One look; True if there is more to read at once."""
         head = await self._client.head()
         self._head = head
+        self._pulse.saw(head.number, head.timestamp, trio.current_time())
         if self._on_head is not None:
             await self._on_head(head)
         if self._cursor.hash is None and self._history is not None:
