@@ -32,7 +32,8 @@ def masks(context: Context) -> Measurement:
         pairs=_OWNERS - 1,
         notes=[
             f"each run makes the masks of {_OWNERS - 1} pairs, one after another, as an owner in a "
-            f"block of {_OWNERS} does, and counts as their mean",
+            f"block of {_OWNERS} does, and counts as their mean; ours adds each to what is masked, "
+            "piece by piece, as the product does; the peer's are made alone",
             "a single mask, with cold caches and memory fresh from the system: ours "
             f"{shown(alone.ours)}, peer {shown(alone.peer)}, ratio {shown(alone.ratio)}",
             "assay expands a seed of 256 bits by AES, every value uniform; Flower folds its seed "

@@ -18,7 +18,7 @@ from protocol.arith.encoding.envelope import Envelope
 from protocol.arith.paillier.cryptosystem import PrivateKey, generate_key
 from protocol.arith.secagg import sharing
 from protocol.arith.secagg.agreement import new_key
-from protocol.arith.secagg.masks import Binding, expand_words
+from protocol.arith.secagg.masks import Binding, Words
 from protocol.arith.secagg.sharing import Kind, ReadyParts, Secrets
 from protocol.layout.packing import batch_maker
 from protocol.params import DEFAULT_KEY_BITS
@@ -37,14 +37,16 @@ _PLACE = b"the encoding of chain, contract, job, round and attempt"
 
 
 def masks(count: int, pairs: int) -> dict[str, object]:
-    """Masks of `pairs` pairs, `count` values each, one after another: the mean's seconds."""
-    seeds = [_ENTROPY(32) for _ in range(pairs)]
+    """Masks of `pairs` pairs, `count` values each, one after another, as a contribution takes them
+    up: the mean's seconds."""
+    space = Words(_WORD_BITS)
+    seeds, total = [_ENTROPY(32) for _ in range(pairs)], space.zero(count)
     began = time.perf_counter()
     for seed in seeds:
-        size = expand_words(seed, count, _WORD_BITS).size  # and dropped, as after its use
+        space.mix(total, seed, 1)
     seconds = time.perf_counter() - began
-    if size != count:
-        raise ValueError(f"{size} values were made, {count} were asked for")
+    if not space.reduced(total).any():
+        raise ValueError("the masks add up to nothing")
     return {"seconds": seconds / pairs}
 
 

@@ -8,6 +8,7 @@ import json
 import pytest
 from kits.paths import VECTORS
 
+from protocol.arith.secagg import masks
 from protocol.arith.secagg.agreement import public_of
 from protocol.arith.secagg.masks import (
     Binding,
@@ -57,8 +58,10 @@ def test_keys_and_seeds() -> None:
     assert self_seed(seed, first_public, BINDING).hex() == CASE["self_seed_of_0"]
 
 
+@pytest.mark.parametrize("gcm", [False, True])
 @pytest.mark.parametrize("case", CASE["words"], ids=lambda case: case["bits"])
-def test_words(case: dict) -> None:
+def test_words_by_either_mode(case: dict, gcm: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masks, "_GCM_IS_FASTER", gcm)
     words = expand_words(bytes.fromhex(CASE["stream_seed"]), 40_001, case["bits"])
     assert words[:5].tolist() == case["first"]
     assert words[40_000] == case["number_40000"]
