@@ -306,6 +306,24 @@ PROGRESS_SECONDS: Final = 15
 MAX_PEERS_PER_ANSWER: Final = 32
 MAX_PEER_RECORD_BYTES: Final = 2048
 
+#: Dialling back at a peer's asking: at once and a minute over all, and seconds until the same peer
+#: or address is dialled again. It is a service to others, so that a stranger's wish costs little;
+#: a person who mends a router asks again within half a minute.
+DIAL_BACKS_AT_ONCE: Final = 4
+DIAL_BACKS_PER_MINUTE: Final = 12
+DIAL_BACK_PAUSE_SECONDS: Final = 30
+
+#: Seconds for one dial and its handshake. One that fails is told after all of them, whatever the
+#: cause: how fast a port refuses is nothing that a stranger may learn of a machine.
+DIAL_BACK_SECONDS: Final = 5
+
+#: Ports below belong to services that a machine runs for others: mail, shells, name servers.
+LEAST_DIAL_BACK_PORT: Final = 1024
+
+#: Bytes that prove which question a dial answers, and peers that one look asks.
+DIAL_NONCE_BYTES: Final = 32
+DIAL_BACK_PEERS: Final = 3
+
 #: The record of worth of the longest job: its header, and 40 bytes a round besides 20 for each
 #: member of the largest cohort in blocks of one.
 MAX_RECORD_BYTES: Final = 12 + MAX_ROUNDS * (40 + MAX_COHORT * 20)

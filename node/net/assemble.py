@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import trio
@@ -23,16 +24,28 @@ from multiaddr import Multiaddr
 from node.net import streams
 from node.net.config import PeerInfo, SwarmConfig
 from node.net.gossip import GuardedPubsub
-from node.net.guard import Warden
-from node.net.host import build_host, guard_identify, guard_streams, guard_tasks, network_of
+from node.net.guard import GARBAGE, Warden
+from node.net.host import (
+    build_host,
+    guard_identify,
+    guard_streams,
+    guard_tasks,
+    network_of,
+    on_dial_back,
+)
 from node.net.muxer import EagerStream
-from node.net.peering import whois
+from node.net.peering import dialme, outside, peers, whois
+from node.net.peering.dialback import DialBacks
+from node.net.peering.outside import Outside
 from node.net.peering.peers import Peers
 from node.net.router import Router, router
 from node.net.transport import ExclusiveTCP, port_in_use
 from protocol.errors import InputError
 
 log = logging.getLogger("assay.net")
+
+#: Asks a peer: protocol, peer, bytes, the most bytes of a reply, seconds, and for which counter.
+Ask = Callable[[str, str, bytes, int, float | None, str], Awaitable[bytes]]
 
 _CLOSE_SECONDS: Final = 5.0
 _PROBE_SECONDS: Final = 5.0
@@ -50,10 +63,29 @@ class Parts:
     gossip: Router
     warden: Warden
     peers: Peers
+    outside: Outside
+    dial_backs: DialBacks
 
-    def peers_service(self) -> tuple[str, streams.Handler, int]:
-        """Protocol, handler and largest request of the peers' exchange."""
-        return whois.PROTOCOL, self.peers.answer, whois.MAX_QUESTION_BYTES
+    def services(self) -> tuple[tuple[str, streams.Handler, int], ...]:
+        """What is asked about peers: protocol, handler and largest request of each question."""
+        return (
+            (whois.PROTOCOL, self.peers.answer, whois.MAX_QUESTION_BYTES),
+            (dialme.PROTOCOL, self.dial_backs.answer, dialme.MAX_QUESTION_BYTES),
+        )
+
+    def bind(self, ask: Ask) -> None:
+        """Give the parts the means to ask a peer."""
+
+        async def whom(peer: str, data: bytes) -> bytes:
+            most = whois.MAX_ANSWER_BYTES
+            return await ask(whois.PROTOCOL, peer, data, most, peers.ASK_SECONDS, "peers")
+
+        async def dial_me(peer: str, data: bytes) -> bytes:
+            most = dialme.MAX_ANSWER_BYTES
+            return await ask(dialme.PROTOCOL, peer, data, most, outside.ASK_SECONDS, "reach")
+
+        self.peers.bind(whom)
+        self.outside.bind(dial_me)
 
     def set_handler(self, protocol: str, handler: Callable[[INetStream], Awaitable[None]]) -> None:
         """Answer inbound streams of a protocol."""
@@ -172,13 +204,17 @@ async def assembled(config: SwarmConfig) -> AsyncIterator[tuple[Parts, trio.Nurs
                 if listen:
                     await network.listen(*listen)
                 _check_listening(host, transport, listen)
-                peers = Peers(host, pubsub, config.agent)
-                transport.lag = lambda: peers.lines.attention.lag
-                peers.lines.counters = transport.counters
+                company = Peers(host, pubsub, config.agent)
+                looking = Outside(host, company.lines, partial(_blame, warden))
+                on_dial_back(host, looking.arrived)
+                answering = DialBacks(host, company.lines)
+                parts = Parts(host, pubsub, gossip, warden, company, looking, answering)
+                transport.lag = lambda: company.lines.attention.lag
+                company.lines.counters = transport.counters
                 try:
                     async with trio.open_nursery() as work:
                         try:
-                            yield Parts(host, pubsub, gossip, warden, peers), work
+                            yield parts, work
                         finally:
                             # This comes before anything closes, because otherwise it would redial
                             # what is being closed.
@@ -198,6 +234,10 @@ async def assembled(config: SwarmConfig) -> AsyncIterator[tuple[Parts, trio.Nurs
             # The library's thread that sweeps what was seen would outlive the swarm.
             pubsub.seen_messages.stop()
             nursery.cancel_scope.cancel()
+
+
+def _blame(warden: Warden, peer: str) -> None:
+    warden.penalise(peer, GARBAGE, "a reply that is none")
 
 
 async def _hang_up(host: BasicHost, peer: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from node.net.rules.callback import Outcome, Verdict
+
 
 @dataclass(frozen=True)
 class SwarmConfig:
@@ -33,3 +35,30 @@ class PeerInfo:
     offences: dict[str, int]
     agent: str
     topics: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One peer that was asked to dial this node back.
+
+    `line`: the address that its line comes from. `port`: the one that it was asked to dial. `told`:
+    the address that it says it dialled. `came_from`: the address that its dial came from, which
+    was seen here. `why`: what speaks against the outcome that was hoped for, for a person; the
+    peer's words may stand in it.
+    """
+
+    peer_id: str
+    line: str
+    outcome: Outcome
+    port: int | None = None
+    told: str = ""
+    came_from: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whether others can dial this node, by those who were asked to."""
+
+    verdict: Verdict
+    asked: tuple[Asked, ...] = ()

@@ -21,6 +21,10 @@ class Unreachable(ConversationError):
     """No address is known for the peer, or none of them answers."""
 
 
+class Unspoken(Unreachable):
+    """The peer is there, and does not speak this protocol: its version is older, or another."""
+
+
 class Disconnected(ConversationError):
     """The stream broke before the reply was whole. Asking again may work."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import trio
 from google.protobuf.message import DecodeError
 from libp2p import new_host
-from libp2p.abc import INetStream
+from libp2p.abc import INetStream, ISecureConn
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_new_x25519_key_pair
 from libp2p.custom_types import TProtocol
@@ -33,7 +33,7 @@ from multiaddr import Multiaddr
 
 from node.net import guard
 from node.net.frames import Frames, Violation
-from node.net.muxer import BoundedMuxer
+from node.net.muxer import DIALLED, BoundedMuxer
 from node.net.transport import ExclusiveTCP
 from protocol import params
 
@@ -99,7 +99,9 @@ def build_host(
     network.retry_config = RetryConfig(max_retries=0)
     network.auto_connector = _NoDialling(network)
     network.upgrader.muxer_multistream = BoundedMuxer(
-        {TProtocol(YAMUX_PROTOCOL_ID): Yamux}, _UPGRADE_SECONDS
+        # The muxer knows the second one for what it is, and makes no streams of it.
+        {TProtocol(YAMUX_PROTOCOL_ID): Yamux, TProtocol(DIALLED): Yamux},
+        _UPGRADE_SECONDS,
     )
     network.upgrader.muxer_multistream.shaken = transport.shaken
     return host
@@ -124,6 +126,14 @@ def network_of(host: BasicHost) -> Network:
     if not isinstance(network, Network):
         raise TypeError(f"the library built a {type(network).__name__}")
     return network
+
+
+def on_dial_back(host: BasicHost, told: Callable[[ISecureConn], Awaitable[None]]) -> None:
+    """Have `told` read what a peer says that dials back."""
+    muxer = network_of(host).upgrader.muxer_multistream
+    if not isinstance(muxer, BoundedMuxer):
+        raise TypeError(f"the host has a {type(muxer).__name__}")
+    muxer.dialled = told
 
 
 def _announcer(announce: Sequence[str]) -> Callable[[list[Multiaddr]], list[Multiaddr]]:

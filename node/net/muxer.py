@@ -11,7 +11,7 @@ receive window is buffered all the same.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import trio
@@ -37,8 +37,11 @@ from libp2p.stream_muxer.yamux.yamux import (
 )
 from libp2p.utils.varint import encode_delim
 
-from node.net.errors import Unreachable
+from node.net.errors import Unreachable, Unspoken
 from protocol import params
+
+#: What a peer that dials back proposes where others propose yamux (peering/dialback.py).
+DIALLED: Final = "/assay/1/dialled"
 
 #: Bytes of a frame: one Noise message, and no byte more.
 _FRAME_BYTES: Final = MAX_PLAINTEXT_LENGTH - HEADER_SIZE
@@ -254,14 +257,30 @@ class BoundedYamux(Yamux):
         return await super()._read_data_body(length)
 
 
+class DialledBack(Exception):
+    """A peer dialled back, and that was all: its connection ends before it becomes a line."""
+
+
 class BoundedMuxer(MuxerMultistream):
-    """Negotiates yamux, for connections of the kind above."""
+    """Negotiates yamux, for connections of the kind above.
+
+    A connection by which a peer dials back is given to `dialled`, within the handshake's time. Then
+    it fails, and so the library never counts it, tells nobody of it, and closes it.
+    """
 
     #: Told of the other side's address when a handshake has ended well.
     shaken: Callable[[tuple[str, int] | None], None] = staticmethod(lambda remote: None)
 
+    #: Told of a connection by which a peer dials back: it may read what the peer says there.
+    dialled: Callable[[ISecureConn], Awaitable[None]] | None = None
+
     async def new_conn(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
         protocol, _ = await self._selector.select(conn, conn.is_initiator, self.negotiate_timeout)
+        if protocol == DIALLED:
+            # Whom this node dialled itself does not dial back by the same connection.
+            if self.dialled is not None and not conn.is_initiator:
+                await self.dialled(conn)
+            raise DialledBack(str(peer_id))
         self.shaken(conn.get_remote_address())
         return self._annotate_connection(BoundedYamux(conn, peer_id), conn, protocol)
 
@@ -294,7 +313,7 @@ class EagerStream:
         await self._stream.write(data)
 
     async def read(self, n: int) -> bytes:
-        """As the stream's own. Raises Unreachable where the protocol is not spoken there."""
+        """As the stream's own. Raises Unspoken where the protocol is not spoken there."""
         if not self._agreed:
             await self._agree()
         return await self._stream.read(n)
@@ -326,9 +345,11 @@ class EagerStream:
         except Exception as error:
             raise self._unreachable(str(error) or type(error).__name__) from error
         if head != name:
-            raise self._unreachable("it is not spoken there")
+            # "na" is an answer; anything else is none.
+            raise self._unreachable("it is not spoken there", head == encode_delim(b"na")[:1])
         self._agreed = True
 
-    def _unreachable(self, why: str) -> Unreachable:
+    def _unreachable(self, why: str, unspoken: bool = False) -> Unreachable:
         peer = str(self._stream.muxed_conn.peer_id)
-        return Unreachable(peer, f"it opens no stream for {self._protocol}: {why}")
+        kind = Unspoken if unspoken else Unreachable
+        return kind(peer, f"it opens no stream for {self._protocol}: {why}")

@@ -17,7 +17,7 @@ import trio
 
 from node.net import fetch as blobs
 from node.net import guard, library, streams
-from node.net.config import PeerInfo, SwarmConfig
+from node.net.config import PeerInfo, Reach, SwarmConfig
 from node.net.errors import Broken, ConversationError, TimedOut, Unreachable, only
 from protocol import params
 from protocol.errors import FatalError, InputError, Malformed
@@ -118,6 +118,10 @@ class Swarm:
         followers = self._parts.pubsub.peer_topics
         with trio.fail_after(timeout):
             await _until(lambda: len(followers.get(topic, ())) >= count)
+
+    async def reach(self) -> Reach:
+        """Ask up to three connected peers to dial this node by a new connection, within 20 s."""
+        return await self._parts.outside.look()
 
     # -- gossip --------------------------------------------------------------------------------
 
@@ -392,10 +396,11 @@ async def open_swarm(config: SwarmConfig) -> AsyncIterator[Swarm]:
     try:
         async with assembled(config) as (parts, nursery):
             swarm = Swarm(parts, nursery)
-            swarm.serve(*parts.peers_service())
+            for service in parts.services():
+                swarm.serve(*service)
             for address in config.bootstrap:
                 parts.peers.remember(address)
-            parts.peers.bind(partial(_ask_for_peers, swarm))
+            parts.bind(swarm._ask)
             nursery.start_soon(parts.peers.maintain)
             try:
                 yield swarm
@@ -410,11 +415,3 @@ async def open_swarm(config: SwarmConfig) -> AsyncIterator[Swarm]:
         if isinstance(alone, InputError) or not isinstance(group, Exception):
             raise alone or group from None
         raise FatalError(f"the network failed: {alone or group}") from group
-
-
-async def _ask_for_peers(swarm: Swarm, peer: str, data: bytes) -> bytes:
-    from node.net.peering import peers, whois
-
-    return await swarm._ask(
-        whois.PROTOCOL, peer, data, whois.MAX_ANSWER_BYTES, peers.ASK_SECONDS, "peers"
-    )

@@ -14,6 +14,7 @@ import trio.testing
 from libp2p.abc import IHost, INetStream, ISecureConn
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
+from libp2p.host.autonat.autonat import AutoNATService
 from libp2p.io.exceptions import IncompleteReadError
 from libp2p.io.utils import read_exactly
 from libp2p.network.config import ConnectionConfig
@@ -320,3 +321,13 @@ async def test_what_a_peer_follows_is_forgotten_when_our_stream_to_it_breaks() -
             assert peer in pubsub.peer_topics["topic"]
             pubsub._handle_dead_peer(peer)
             assert "topic" not in pubsub.peer_topics
+
+
+async def test_autonat_calls_whoever_is_connected_reachable() -> None:
+    """Its server connects, which gives back the line that stands: no port is dialled at all."""
+    async with running(LOOPBACK) as server, running() as client:
+        await connect(client, server)
+        await wait_until(lambda: client.get_id() in server.get_network().connections)
+        nowhere = Multiaddr("/ip4/127.0.0.1/tcp/9").to_bytes()
+        service = AutoNATService(server)
+        assert await service._try_dial(client.get_id(), [nowhere]) == nowhere

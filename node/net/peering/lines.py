@@ -98,6 +98,10 @@ class Lines:
             if isinstance(conn, SwarmConn) and not conn.is_closed and conn not in self._closing
         ]
 
+    def address(self, peer: ID) -> str:
+        """Whence the peer's line comes, in numbers; empty where it has none."""
+        return next((_address(conn) for other, conn in self.open() if other == peer), "")
+
     # -- what they did -------------------------------------------------------------------------
 
     def answered(self, peer: ID, seconds: float | None = None) -> None:

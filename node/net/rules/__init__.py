@@ -2,5 +2,5 @@
 full.
 
 Pure: seconds, counts and dice come in, and nothing is imported but the standard library.
-docs/adr/0104 says why they are so.
+docs/adr/0104 says why they are so, and 0106 what is dialled for others.
 """
