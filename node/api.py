@@ -28,6 +28,7 @@ from node.control.job_results import (
     ModelFile,
     Posted,
 )
+from node.control.network.results import AskedPeer, Reach
 from node.engine.engine import Machine
 from node.engine.services import Services
 from node.feeds.chain import ChainFollower
@@ -166,6 +167,14 @@ class Api(CardCalls, EncoderCalls, HoldingCalls, MoneyCalls, SaleCalls):
             )
             for p in self._services.swarm.peers()
         )
+
+    async def reach(self) -> Reach:
+        found = await self._services.swarm.reach()
+        asked = tuple(
+            AskedPeer(e.peer_id, e.line, e.outcome.value, e.port, e.told, e.came_from, e.why)
+            for e in found.asked
+        )
+        return Reach(found.verdict.value, asked)
 
     async def join(self, address: str, channels: str | None) -> r.Joined:
         services = self._services

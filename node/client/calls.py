@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         Prepared,
         Privacy,
         Quote,
+        Reach,
         SaleChannels,
         SaleOfferDetail,
         SaleOffers,
@@ -76,6 +77,11 @@ class Calls(ABC):
     def join(self, address: str, *, channels: str | None = None) -> Joined:
         """Dial a peer now, and again after each restart."""
         found: Joined = self.call("join", {"address": address, "channels": channels})
+        return found
+
+    def reach(self) -> Reach:
+        """Ask up to three connected peers to dial this node. Takes up to 20 seconds."""
+        found: Reach = self.call("reach", {})
         return found
 
     def stop(self) -> Stopping:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         Prepared,
         Privacy,
         Quote,
+        Reach,
         SaleChannels,
         SaleOfferDetail,
         SaleOffers,
@@ -76,6 +77,11 @@ class TrioCalls(ABC):
     async def join(self, address: str, *, channels: str | None = None) -> Joined:
         """Dial a peer now, and again after each restart."""
         found: Joined = await self.call("join", {"address": address, "channels": channels})
+        return found
+
+    async def reach(self) -> Reach:
+        """Ask up to three connected peers to dial this node. Takes up to 20 seconds."""
+        found: Reach = await self.call("reach", {})
         return found
 
     async def stop(self) -> Stopping:

@@ -25,6 +25,7 @@ from node.control.job_results import (
     Posted,
 )
 from node.control.money.results import Account, Earnings, Quote, Sent
+from node.control.network.results import Reach
 from node.control.results import (
     Dataset,
     Explained,
@@ -54,6 +55,12 @@ class NodeApi(SaleApi, Protocol):
 
         Raises InputError (no multiaddr, no address), StateError (this home has another channel
         contract), PeerError (nobody answers, or somebody else does).
+        """
+
+    async def reach(self) -> Reach:
+        """Ask up to three connected peers to dial this node by new connections, within 20 s.
+
+        Whoever asks while one look runs gets its result.
         """
 
     async def stop(self) -> Stopping:

@@ -21,6 +21,7 @@ from node.control.money import results as mr
 from node.control.rpc import Context, Encoded, Method, Registry, calls
 from node.control.tables.encoders import ENCODERS
 from node.control.tables.holding import HOLDING
+from node.control.tables.network import NETWORK
 from node.control.tables.sale import SALE
 
 
@@ -53,24 +54,7 @@ METHODS: Final = Registry(
             (),
             (_NOTHING, ex.STATUS),
         ),
-        Method(
-            "peers",
-            "Connected peers.",
-            p.Nothing,
-            tuple[r.Peer, ...],
-            calls(NodeApi.peers),
-            (),
-            (_NOTHING, (ex.PEER,)),
-        ),
-        Method(
-            "join",
-            "Dial a peer now, and again after each restart.",
-            p.JoinParams,
-            r.Joined,
-            calls(NodeApi.join),
-            (Code.INPUT, Code.STATE, Code.PEER),
-            (p.JoinParams(ex.ADDRESS), r.Joined(ex.PEER_ID, ex.ADDRESS, 1, False)),
-        ),
+        *NETWORK,
         Method(
             "stop",
             "Drain and end. Jobs go on when the daemon starts again.",

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
+from node.control.shapes import Reach
 from node.doctor.checks import chain, home, kept, machine, network
 from node.doctor.findings import Finding, State, failure
 from node.doctor.looking.bounded import Look, words
-from node.doctor.looking.daemon import look_daemon, look_ports
+from node.doctor.looking.daemon import look_daemon, look_ports, look_reach
 from node.doctor.looking.database import look_store
 from node.doctor.looking.files import look_blobs, look_config, look_home, look_keys, look_log
 from node.doctor.looking.machine import (
@@ -67,6 +68,7 @@ CHECKS: Final[dict[str, Callable[[Seen], Finding]]] = {
 _FILES: Final = 20.0
 _DAEMON: Final = 25.0
 _PORTS: Final = 60.0
+_REACH: Final = 35.0
 _STORE: Final = 45.0
 _CHAIN: Final = 45.0
 _WORKERS: Final = 60.0
@@ -99,6 +101,7 @@ def examine(place: Home) -> Seen:
     )
     chain_ = _chain(place, config)
     ports_ = _ports(config, daemon)
+    reach_ = _reach(place, daemon)
     return Seen(
         home=home_.found(),
         config=config,
@@ -111,6 +114,7 @@ def examine(place: Home) -> Seen:
         workers=workers_.found(),
         encoders=encoders_.found(),
         ports=_or(ports_, "the settings or the daemon were not read"),
+        reach=_or(reach_, "no daemon was asked"),
         chain=_or(chain_, "the settings name no chain node"),
         log=_or(log_, "the home has none; under systemd: journalctl --user -u assay"),
     )
@@ -132,6 +136,12 @@ def _ports(config: Config | Blank, daemon: DaemonSeen | Blank) -> Look[tuple[Por
     return Look(_PORTS, "a port", partial(look_ports, config, daemon))
 
 
+def _reach(place: Home, daemon: DaemonSeen | Blank) -> Look[Reach] | None:
+    if isinstance(daemon, Blank) or daemon.status is None:
+        return None
+    return Look(_REACH, "whoever was asked to dial back", partial(look_reach, place))
+
+
 def _or(look: Look[T] | None, why: str) -> T | Blank:
     if look is None:
         return Blank(why, asked=False)
@@ -145,7 +155,7 @@ def _nothing(why: str) -> Seen:
     workers_ = Look(_WORKERS, "a worker", look_workers)
     encoders_ = Look(_FILES, "encoders", look_encoders)
     found = versions_.found(), workers_.found(), encoders_.found()
-    return Seen(Blank(why), none, none, none, none, none, none, *found, none, none, none)
+    return Seen(Blank(why), none, none, none, none, none, none, *found, none, none, none, none)
 
 
 def judge(seen: Seen) -> dict[str, Finding]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from node.control.shapes import Peer, Status
+from node.control.shapes import Peer, Reach, Status
 from node.home.config import Config
 
 
@@ -226,5 +226,6 @@ class Seen:
     workers: WorkersSeen | Blank
     encoders: EncodersSeen | Blank
     ports: tuple[PortSeen, ...] | Blank
+    reach: Reach | Blank
     chain: ChainSeen | Blank
     log: LogSeen | Blank

@@ -56,6 +56,10 @@ from node.control.shapes.money_results import (
     Quote,
     Sent,
 )
+from node.control.shapes.network_results import (
+    AskedPeer,
+    Reach,
+)
 from node.control.shapes.results import (
     ChainStatus,
     Dataset,
@@ -90,6 +94,7 @@ from node.control.shapes.sale_results import (
 
 __all__ = [
     "Account",
+    "AskedPeer",
     "Audit",
     "BoughtFile",
     "Buying",
@@ -139,6 +144,7 @@ __all__ = [
     "PrivacyJob",
     "PrivacyPoint",
     "Quote",
+    "Reach",
     "Round",
     "RowsFit",
     "SaleChannel",

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections import Counter
 from typing import Final
 
+from node.control.shapes import Reach, Status
 from node.doctor.checks.blanks import blank
-from node.doctor.findings import Finding, count, failure, not_asked, ok, warning
+from node.doctor.findings import Finding, State, count, failure, not_asked, ok, warning
 from node.doctor.seen import Blank, Seen
 
 _HOST: Final = re.compile(r"/(?:ip4|ip6)/([^/]+)/")
+#: The beginning of an address or a join line: where it leads.
+_PLACE: Final = re.compile(r"/(?:ip4|ip6)/[^/]+/tcp/[0-9]+(?=/p2p/)")
 _UP: Final = "assay up"
 
 
@@ -69,19 +73,89 @@ def peers(seen: Seen) -> Finding:
 
 
 def reachability(seen: Seen) -> Finding:
-    """Others can dial this node: told by whoever did, since nobody is asked to try."""
-    found = seen.daemon
+    """Others can dial this node: told by dials that arrived, and else by whoever was asked to."""
+    found, reach = seen.daemon, seen.reach
     if isinstance(found, Blank) or found.status is None:
         return not_asked("reachability: no daemon was asked", _UP)
+    if not isinstance(reach, Blank) and reach["verdict"] == "outside":
+        text = f"reachable from outside at {_dialled(reach)}: {_through(reach)} dialled back"
+        return Finding(State.OK, text, _line_of(found.status, reach))
     for each in found.peers:
         if each["direction"] == "in" and any(_outside(address) for address in each["addresses"]):
             return ok(f"a peer from outside dialled this node: {each['peer_id']}")
-    fix = f"give this line to somebody else: assay join '{found.status['join_line']}'"
     listens = [match[1] for a in found.status["addresses"] if (match := _HOST.match(a))]
     if listens and all(_loopback(host) for host in listens):
         text = "this node listens on loopback alone: no other machine can dial it"
         return warning(text, "set network.listen in config.toml, if others should")
-    return not_asked("reachability: nobody from outside has dialled this node yet", fix)
+    if isinstance(reach, Blank):
+        return not_asked(f"reachability: {reach.why}", _line(found.status))
+    return _unproven(seen, found.status, reach)
+
+
+def _unproven(seen: Seen, status: Status, reach: Reach) -> Finding:
+    """Nobody from outside got through: what whoever was asked says."""
+    if reach["verdict"] == "near":
+        text = f"reachability: {_through(reach)} dialled back, from this network alone; nobody"
+        return not_asked(f"{text} from outside was there to try", _line(status))
+    if reach["verdict"] == "unreached":
+        port = next(each["port"] for each in reach["asked"] if each["outcome"] == "no-answer")
+        fix = f"forward port {port} of the router to this machine and let it through the firewall"
+        listen = () if isinstance(seen.config, Blank) else seen.config.listen
+        if any(each.endswith("/tcp/0") for each in listen):
+            fix += ", with a fixed port in network.listen"
+        return warning(
+            f"no answer at {_dialled(reach)}: {_through(reach)} got through; this node takes part "
+            "by connections that it opens, which is enough for an owner and not for a requester",
+            f"{fix} (docs/guides/operations.md, Behind a router)",
+        )
+    if not reach["asked"]:
+        return not_asked("reachability: no peer is connected that could be asked", _line(status))
+    whys = list(dict.fromkeys(each["why"] for each in reach["asked"]))
+    asked = count(len(reach["asked"]), "peer", "was asked", "were asked")
+    text = f"reachability: {asked}, which tells nothing yet"
+    return Finding(State.NOT_ASKED, text, "assay doctor, in half a minute", "; ".join(whys))
+
+
+def _line_of(status: Status, reach: Reach) -> str:
+    """The line to give to others, where peers dialled another address than this node says it has:
+    behind a router its records name none that leads here."""
+    host, port = _place(reach)
+    own = [match[1] for a in status["addresses"] if (match := _HOST.match(a))]
+    line = status["join_line"]
+    if not host or host in own or not _PLACE.match(line):
+        return ""
+    kind = "ip6" if ":" in host else "ip4"
+    return f"give others this line: assay join '{_PLACE.sub(f'/{kind}/{host}/tcp/{port}', line)}'"
+
+
+def _line(status: Status) -> str:
+    return f"give this line to somebody outside: assay join '{status['join_line']}'"
+
+
+def _dialled(reach: Reach) -> str:
+    """Where peers dialled, in words."""
+    host, port = _place(reach)
+    return f"{host}, port {port}" if host else "its own address"
+
+
+def _place(reach: Reach) -> tuple[str, int]:
+    """Where peers dialled, by the word of most: those who got through, or else those who tried."""
+    best = (
+        "dialled" if any(each["outcome"] == "dialled" for each in reach["asked"]) else "no-answer"
+    )
+    told = Counter(
+        (each["told"], each["port"] or 0)
+        for each in reach["asked"]
+        if each["outcome"] == best and each["told"]
+    )
+    return told.most_common(1)[0][0] if told else ("", 0)
+
+
+def _through(reach: Reach) -> str:
+    """How many got through of those who tried, or say so."""
+    outcomes = [each["outcome"] for each in reach["asked"]]
+    tried = sum(each in ("dialled", "no-answer", "claimed") for each in outcomes)
+    return f"{outcomes.count('dialled')} of {count(tried, 'peer')}"
 
 
 def _outside(address: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Final
 
 from node.console.client import Client
 from node.console.failure import Failure
+from node.control.shapes import Reach
 from node.doctor.looking.bounded import cut, words
 from node.doctor.seen import DaemonSeen, PortSeen
 from node.home.config import Config
@@ -19,6 +20,8 @@ from node.home.home import Home, running_process
 #: Seconds for one call of the socket, and for one connection to a port.
 CALL_SECONDS: Final = 8.0
 PORT_SECONDS: Final = 3.0
+#: For peers to dial back: the daemon gives them 20.
+REACH_SECONDS: Final = 30.0
 MAX_PORTS: Final = 16
 
 _ADDRESS: Final = re.compile(r"/(ip4|ip6|dns|dns4|dns6)/([^/\s]+)/tcp/([0-9]{1,5})(?:/.*)?")
@@ -35,6 +38,13 @@ def look_daemon(home: Home) -> DaemonSeen:
             return DaemonSeen(pid, client.call("status"), tuple(client.call("peers")))
     except Failure as failure:
         return DaemonSeen(pid, why=cut(str(failure)))
+
+
+def look_reach(home: Home) -> Reach:
+    """What the daemon's peers see of it: they dial it at its asking. Raises Failure."""
+    with Client(home.socket_path(), home.path, timeout=REACH_SECONDS) as client:
+        found: Reach = client.call("reach")
+        return found
 
 
 def look_ports(config: Config, daemon: DaemonSeen) -> tuple[PortSeen, ...]:

@@ -23,6 +23,8 @@ from node.control.holding import results as h
 from node.control.holding.examples import LEFT, PAUSED, RESUMED
 from node.control.money import examples as mx
 from node.control.money import results as mr
+from node.control.network import examples as nx
+from node.control.network import results as n
 from node.control.sale import examples as sx
 from node.control.sale import results as sr
 from node.control.server import ControlServer
@@ -81,6 +83,9 @@ class FakeNode:
 
     async def peers(self) -> tuple[r.Peer, ...]:
         return (ex.PEER,)
+
+    async def reach(self) -> n.Reach:
+        return nx.REACH
 
     async def join(self, address: str, channels: str | None) -> r.Joined:
         if "203.0.113.9" in address:

@@ -81,6 +81,7 @@ STORE = StoreSeen(APPLICATION_ID, len(MIGRATIONS), counts={"events": 3}, newest=
 DATA = DatasetSeen("ward-3", 10, 10, True, "as it was", True, False)
 STATUS: Any = encode(dataclasses.replace(ex.STATUS, problems=(), version="1"), r.Status)
 OUTSIDE: Any = {"peer_id": "12D3", "direction": "in", "addresses": ["/ip4/8.8.8.8/tcp/5000"]}
+OPEN: Any = {"addresses": ["/ip4/9.9.9.9/tcp/4001"]}
 MACHINE = MachineSeen(NOW, 90 * GIB, 10**6, 8 * GIB, 4, 4096)
 
 #: A node with which all is well.
@@ -96,6 +97,7 @@ WELL = Seen(
     WorkersSeen(1.0),
     EncodersSeen(("limits", "landlock", "seccomp")),
     (PortSeen("/ip4/127.0.0.1/tcp/4620"),),
+    {"verdict": "unknown", "asked": []},
     ChainSeen((NODE, dataclasses.replace(NODE, url="http://127.0.0.2:8545")), 92),
     LogSeen(10, 0, "", ("a line",)),
 )
@@ -115,6 +117,24 @@ def machine(**changes: Any) -> MachineSeen:
 
 def daemon(peers: tuple[Any, ...] = (), **changes: Any) -> DaemonSeen:
     return DaemonSeen(7, STATUS | changes, peers)
+
+
+def asked(outcome: str, why: str = "", told: str = "9.9.9.9", port: int | None = 4001) -> Any:
+    came = "8.8.8.8" if outcome == "dialled" else ""
+    return {
+        "peer_id": "12D3",
+        "line": "8.8.8.8",
+        "outcome": outcome,
+        "port": port,
+        "told": told if outcome in ("dialled", "no-answer", "claimed") else "",
+        "came_from": came,
+        "why": why,
+    }
+
+
+def reach(verdict: str, *those: Any, **status: Any) -> dict[str, Any]:
+    """What is seen of a daemon whose peers were asked to dial it, and of which none had."""
+    return {"daemon": daemon(**OPEN | status), "reach": {"verdict": verdict, "asked": [*those]}}
 
 
 def test_all_is_well() -> None:
@@ -223,13 +243,32 @@ TROUBLE: list[tuple[str, dict[str, Any], State, str]] = [
     ("ports", {"ports": (PortSeen("/x", "taken"),)}, F, "does not answer: taken"),
     ("ports", {"ports": (PortSeen("/x", "taken"),), "daemon": DaemonSeen(None)}, F, "cannot be"),
     ("peers", {"daemon": daemon()}, W, "no peer"),
+    ("reachability", reach("unknown"), N, "no peer is connected"),
     (
         "reachability",
-        {"daemon": daemon(addresses=["/ip4/9.9.9.9/tcp/1"])},
+        reach("near", asked("dialled", told="10.0.0.2"), asked("unable")),
         N,
-        "nobody from outside",
+        "1 of 1 peer dialled back, from this network alone",
     ),
-    ("reachability", {"daemon": daemon(addresses=["/ip4/127.0.0.1/tcp/1"])}, W, "loopback"),
+    (
+        "reachability",
+        reach("unreached", asked("no-answer"), asked("claimed"), asked("refused")),
+        W,
+        "no answer at 9.9.9.9, port 4001: 0 of 2 peers got through",
+    ),
+    (
+        "reachability",
+        reach("unknown", asked("unable", "it is older"), asked("refused", "it is busy")),
+        N,
+        "2 peers were asked, which tells nothing yet: it is older; it is busy",
+    ),
+    ("reachability", {"daemon": daemon(**OPEN), "reach": Blank("it hangs")}, N, "it hangs"),
+    (
+        "reachability",
+        reach("near", asked("dialled"), addresses=["/ip4/127.0.0.1/tcp/1"]),
+        W,
+        "loopback",
+    ),
     ("log", {"log": LogSeen(10, 2, "it broke", ())}, W, "2 errors, the last: it broke"),
 ]
 
@@ -240,6 +279,53 @@ def test_trouble_is_told(name: str, changes: dict[str, Any], state: State, says:
     found = CHECKS[name](seen)
     assert (found.state, says in found.whole) == (state, True), found
     assert found.fix or state is State.NOT_ASKED
+
+
+def test_a_dial_that_arrived_outweighs_whoever_says_no() -> None:
+    seen = dataclasses.replace(
+        WELL, **reach("outside", asked("dialled"), asked("no-answer"), asked("dialled"))
+    )
+    found = CHECKS["reachability"](seen)
+    assert (found.state, found.fix) == (State.OK, "")
+    said = "reachable from outside at 9.9.9.9, port 4001: 2 of 3 peers dialled back"
+    assert found.sentence == said
+    # And a line that a peer from outside opened outweighs those who say that they get no answer.
+    seen = dataclasses.replace(
+        WELL,
+        daemon=daemon((OUTSIDE,), **OPEN),
+        reach=reach("unreached", asked("no-answer"))["reach"],
+    )
+    assert CHECKS["reachability"](seen).state is State.OK
+
+
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        ("9.9.9.9", ""),
+        ("203.0.113.5", "'/ip4/203.0.113.5/tcp/4001/p2p/"),
+        ("2a00:1450::1", "'/ip6/2a00:1450::1/tcp/4001/p2p/"),
+        ("", ""),
+    ],
+)
+def test_who_is_reached_by_another_address_than_its_own_is_given_a_line(
+    told: str, line: str
+) -> None:
+    seen = dataclasses.replace(WELL, **reach("outside", asked("dialled", told=told)))
+    found = CHECKS["reachability"](seen)
+    assert found.state is State.OK
+    assert (
+        found.fix.startswith(f"give others this line: assay join {line}") if line else not found.fix
+    )
+    assert not line or found.fix.endswith(STATUS["join_line"].partition("/p2p/")[2] + "'")
+
+
+def test_who_is_not_reached_is_told_which_port_to_forward() -> None:
+    for listen, fixed in (("/ip4/0.0.0.0/tcp/4001", False), ("/ip4/0.0.0.0/tcp/0", True)):
+        config = dataclasses.replace(CONFIG, listen=(listen,))
+        seen = dataclasses.replace(WELL, config=config, **reach("unreached", asked("no-answer")))
+        fix = CHECKS["reachability"](seen).fix
+        assert "forward port 4001 of the router" in fix
+        assert ("with a fixed port in network.listen" in fix) is fixed
 
 
 def test_every_check_has_a_trouble() -> None:

@@ -28,6 +28,7 @@ def doctor(
     from node.doctor.bundle import check_place, report, write_bundle
     from node.doctor.examine import examine, healthy, judge
     from node.doctor.findings import State
+    from node.doctor.seen import Blank
 
     home = session.home
     if bundle is not None:
@@ -35,6 +36,7 @@ def doctor(
     seen = examine(home)
     found = judge(seen)
     said = report(home, seen, found)
+    said["reach"] = None if isinstance(seen.reach, Blank) else seen.reach
     if bundle is not None:
         write_bundle(bundle.absolute(), home, seen, found)
         said["bundle"] = str(bundle.absolute())
