@@ -113,7 +113,7 @@ class ChainStatus:
 class Watcher:
     """Reads one contract's events from a cursor on. Run `run` once.
 
-    `interval` is the longest pause between looks, seconds (node/chain/pulse.py), `idle` the pause
+    `interval` is the pause between looks, seconds (but see node/chain/pulse.py), `idle` the pause
     while `busy` says no: nothing hangs on the chain then. What `on_batch` raises ends `run`.
     `history`: a cursor that has read nothing begins at most so many blocks before the head, since
     reading a public chain from its first block would take days; None: at its root.

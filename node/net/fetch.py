@@ -98,6 +98,10 @@ def forget(digest: bytes, size: int, damaged: bool) -> None:
     """Nobody looks after the blobs of this source."""
 
 
+class _Absent(PeerError):
+    """No such blob is held, or one of another size."""
+
+
 class _Damaged(PeerError):
     """The disk gives other bytes than a blob's, or none."""
 
@@ -116,28 +120,36 @@ class BlobServer:
         """The list or chunk that was asked for. Raises PeerError if it is not held, or if the disk
         gives another: bytes that do not check would be counted against this node."""
         want = decode(Want, data, MAX_REQUEST_BYTES)
-        size = await trio.to_thread.run_sync(self._source.size, want.digest)
-        if size != want.size:
-            self._missed(want.digest, want.size, False)
-            raise PeerError(f"blob {want.digest.hex()} of {want.size} bytes is not held here")
         try:
             return await self._part(want)
+        except _Absent:
+            self._missed(want.digest, want.size, False)
+            raise
         except _Damaged:
             self._missed(want.digest, want.size, True)
             raise
 
     async def _part(self, want: Want) -> bytes:
         if want.part is Part.LIST:
+            await trio.to_thread.run_sync(self._check_held, want)
             return (await self._list(want.digest, want.size)).encode()
-        if chunk_count(want.size) == 1:
-            chunks = ChunkList.for_short(want.digest, want.size)
-        else:
+        chunks = None
+        if chunk_count(want.size) > 1:
+            await trio.to_thread.run_sync(self._check_held, want)
             chunks = await self._list(want.digest, want.size)
         chunk = await trio.to_thread.run_sync(self._chunk, want, chunks)
         self._counters["blob.bytes.out"] += len(chunk)
         return chunk
 
-    def _chunk(self, want: Want, chunks: ChunkList) -> bytes:
+    def _check_held(self, want: Want) -> None:
+        if self._source.size(want.digest) != want.size:
+            raise _Absent(f"blob {want.digest.hex()} of {want.size} bytes is not held here")
+
+    def _chunk(self, want: Want, chunks: ChunkList | None) -> bytes:
+        """A chunk, held to the list; without one the blob is a single chunk, and looked for."""
+        if chunks is None:
+            self._check_held(want)
+            chunks = ChunkList.for_short(want.digest, want.size)
         chunk = self._read(want.digest, *chunk_span(want.size, want.index))
         if not chunks.accepts(want.index, chunk):
             raise _Damaged(f"blob {want.digest.hex()} is damaged here")
@@ -302,11 +314,18 @@ class Fetch:
             peer, encode(Want(self._digest, self._size, Part.CHUNK, index)), length
         )
         self._counters["blob.bytes.in"] += len(data)
-        if not await trio.to_thread.run_sync(chunks.accepts, index, data):
+
+        def keep() -> bool:
+            if not chunks.accepts(index, data):
+                return False
+            self._sink.write(offset, data)
+            return True
+
+        async with self._disk:
+            kept = await trio.to_thread.run_sync(keep)
+        if not kept:
             self._lied(peer, "a false chunk")
             raise Broken(peer, f"it sent a false chunk {index} of blob {self._digest.hex()}")
-        async with self._disk:
-            await trio.to_thread.run_sync(self._sink.write, offset, data)
         self._thank(peer)
 
     def _failed(self, peer: str, error: PeerError, alive: list[str]) -> None:

@@ -59,8 +59,12 @@ async def _frame(services: Services, envelope: Envelope, attachment: bytes) -> b
     return encode(Frame(encode(envelope), content))
 
 
-async def _count(services: Services, job: bytes, kind: str, number: int) -> None:
-    await services.store.run(lambda tx: records.count_bytes(tx, job, "out", kind, number))
+async def _said(services: Services, wanted: Wanted, kind: str, number: int) -> None:
+    """It is said: its bytes are counted in the transaction that ends it."""
+    job = wanted.machine.key
+    await services.engine.feed_all(
+        (), wanted.id, lambda tx: records.count_bytes(tx, job, "out", kind, number)
+    )
 
 
 async def publish(services: Services, wanted: Wanted, effect: effects.Publish) -> None:
@@ -70,8 +74,7 @@ async def publish(services: Services, wanted: Wanted, effect: effects.Publish) -
     await _keep(services, envelope)
     frame = await _frame(services, envelope, effect.attachment)
     await services.swarm.publish(effect.topic, frame)
-    await _count(services, job, kind_of(effect.body), len(frame))
-    await services.engine.complete(wanted.id)
+    await _said(services, wanted, kind_of(effect.body), len(frame))
 
 
 async def send(services: Services, wanted: Wanted, effect: effects.Send) -> None:
@@ -122,9 +125,9 @@ async def _deliver(
             log.info("%s waits: %s does not know the job", kind, name)
             await trio.sleep(_PAUSE)
             continue
-        await _count(services, wanted.machine.key, kind, len(frame))
         await _answered(services, peer, reply)
-        break
+        await _said(services, wanted, kind, len(frame))
+        return
     await services.engine.complete(wanted.id)
 
 

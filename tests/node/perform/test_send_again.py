@@ -42,20 +42,18 @@ async def test_it_is_delivered_once_the_job_is_known(
         requests.append(frame)
         return replies[len(requests) - 1]
 
-    async def complete(id_: int) -> None:
-        completed.append(id_)
+    async def feed_all(inputs: Any, id_: int, also: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        assert inputs == ()
+        completed.append((id_, also is not None))
 
     async def take(frame: bytes, peer: bytes) -> None:
         taken.append(frame)
 
-    async def count(*_: Any) -> None:
-        await trio.lowlevel.checkpoint()
-
-    monkeypatch.setattr(messages, "_count", count)
     monkeypatch.setattr(messages, "_PAUSE", 0.0)
     services: Any = SimpleNamespace(
         swarm=SimpleNamespace(request=request),
-        engine=SimpleNamespace(complete=complete),
+        engine=SimpleNamespace(feed_all=feed_all),
         take=take,
         clock=Clock(),
     )
@@ -63,5 +61,6 @@ async def test_it_is_delivered_once_the_job_is_known(
     until = services.clock.ms() + 60_000
     await messages._deliver(services, wanted, REQUESTER.peer, b"frame", "Release", until)
     assert len(requests) == asked
-    assert completed == [7]
+    # Its bytes are counted in the transaction that ends it.
+    assert completed == [(7, True)]
     assert taken == [reply for reply in replies[:asked] if reply == answer(RefusalCode.CLOSED)]
