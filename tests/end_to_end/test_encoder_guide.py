@@ -92,10 +92,10 @@ async def test_the_guide_leads_from_notes_to_a_sealed_model_in_use(
     right = sum(one == other for one, other in zip(made[:-1], true[:-1], strict=True))
     assert right >= 85
     # What the network made of the ward's notes lies beside its copy, and goes with it.
-    kept = list((ward.home.datasets / "embeddings").rglob("*.npy"))
+    kept = list((ward.home.datasets / "embeddings").rglob("*.f32"))
     assert len(kept) == 1
     assert Blobs(ward.home.blobs).size(recipe.digest) == recipe.package_bytes
     ward.call("data.remove", name="notes")
-    assert not list((ward.home.datasets / "embeddings").rglob("*.npy"))
+    assert not list((ward.home.datasets / "embeddings").rglob("*.f32"))
     ward.call("encoder.remove", encoder=digest)
     assert Blobs(ward.home.blobs).size(recipe.digest) is None
