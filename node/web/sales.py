@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from node.console.asked import amount
+from node.console.currency import pay
 from node.console.failure import Failure, explain
 from node.control.codes import Exit
 from node.web.acts import form_of
@@ -35,6 +36,8 @@ _MOST_MARKS: Final = 32
 
 #: A redeem is final after minutes; the view waits for a quick chain, and the daemon goes on alone.
 _REDEEM_SECONDS: Final = 15.0
+#: A seller is asked first, and dialled where it is not connected.
+_RECLAIM_SECONDS: Final = 30.0
 
 #: What the form holds at first; days, rows: `assay offer`'s own.
 _FIELDS: Final = {"mode": "label", "days": "30", "batch": "1000", "minute": "60"}
@@ -123,6 +126,19 @@ class Sales:
         if waited.cancelled_caught:
             return self._done("It is being redeemed. This view shows it once the chain says final.")
         return self._done("Redeemed, and final on the chain.")
+
+    async def reclaim(self, request: Request) -> Response:
+        """Take back what is left of a channel of ours, with its seller's release."""
+        channel = (await form_of(request)).get("channel", "")
+        with trio.move_on_after(_RECLAIM_SECONDS) as waited:
+            found = (await self._rpc.sale_reclaim(channel))["channels"]
+        if waited.cancelled_caught:
+            return self._done(
+                "It is being taken back, in two transactions at most. This view shows it once the "
+                "chain says final. If it stays open, the seller is away: try again later."
+            )
+        left = pay(found[0]["left"], found[0]["token"], self._page.tokens)
+        return self._done(f"Channel {found[0]['channel'][:10]} is closed: {left} came back.")
 
     def _done(self, notice: str) -> Response:
         self._page.notice = notice

@@ -85,6 +85,7 @@ def build(home: Home, port: int, scratch: Scratch, tokens: Tokens | None = None)
             Route("/sale/new", sales.terms, methods=["POST"]),
             Route("/sale/sell", sales.sell, methods=["POST"]),
             Route("/sale/redeem", sales.redeem, methods=["POST"]),
+            Route("/sale/reclaim", sales.reclaim, methods=["POST"]),
             Route("/sale/offer/{offer}", sales.offer),
             Route("/sale/offer/{offer}/withdraw", sales.withdraw, methods=["POST"]),
             Route("/network", pages.network),

@@ -15,7 +15,7 @@ from node.control import examples as ex
 from node.control.sale import examples as sx
 from node.control.sale import results as r
 from node.web import said
-from protocol.errors import InputError, StateError
+from protocol.errors import InputError, PeerError, StateError
 
 OFFER = f"0x{sx.OFFER.offer.hex()}"
 TERMS = {"job": ex.JOB, "price": "0.00001 ether", "mode": "label", "accuracy": "0.94"}
@@ -70,6 +70,7 @@ async def test_offers_of_mine_come_with_what_was_granted_and_redeemed(page: Site
     assert "0x" + "33" * 32 in purchases
     assert "<td>0.00007 ether</td>" in purchases
     assert "Redeem " not in purchases
+    assert "Take back 0.00007 ether</button>" in purchases
 
 
 async def test_peers_are_asked_by_a_click_and_not_by_the_script(page: Site) -> None:
@@ -178,6 +179,34 @@ async def test_a_click_withdraws_and_a_click_redeems(page: Site) -> None:
     answer = await page.post("/sale/redeem")
     assert answer.status == 409
     assert "there is nothing to redeem" in answer.text
+
+
+async def test_a_click_takes_back_what_is_left_of_a_purchase(page: Site) -> None:
+    bought = dataclasses.replace(sx.LEFT, state="open")
+    spent = dataclasses.replace(bought, channel=b"\x33" * 32, left=0)
+    channels(page, bought, spent, sx.LEFT)
+    assert (await page.ask("/sale")).text.count("Take back 0.00011 ether</button>") == 1
+    asked: list[str] = []
+
+    async def reclaim(channel: str) -> r.SaleChannels:
+        asked.append(channel)
+        return sx.RECLAIMED
+
+    page.running.node.sale_reclaim = reclaim  # type: ignore[method-assign]
+    channel = f"0x{bought.channel.hex()}"
+    answer = await page.post("/sale/reclaim", channel=channel)
+    assert (answer.status, answer.headers["location"]) == (303, "/sale")
+    assert asked == [channel]
+    told = (await page.ask("/sale")).text
+    assert f"Channel {channel[:10]} is closed: 0.00011 ether came back." in told
+
+    async def away(channel: str) -> r.SaleChannels:
+        raise PeerError("the seller is away; what is left comes back at the expiry")
+
+    page.running.node.sale_reclaim = away  # type: ignore[method-assign]
+    answer = await page.post("/sale/reclaim", channel=channel)
+    assert answer.status == 502
+    assert "what is left comes back at the expiry" in answer.text
 
 
 async def test_a_home_without_a_channel_contract_says_so_and_shows_the_rest(page: Site) -> None:
