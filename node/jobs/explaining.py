@@ -108,7 +108,12 @@ async def _measured(
     if spec.privacy.epsilon is None:
         return [data]
     over = await privacy.lacking(services, dataset.name, machine.key, spec, dataset.rows)
-    return [data, _rule(Finding("budget", Breach.RULED_OUT, over), None)]
+    if over:
+        return [data, _rule(Finding("budget", Breach.RULED_OUT, over), None)]
+    cost = (
+        f"it costs epsilon {spec.privacy.epsilon:g} of {dataset.name} at most, over all its rounds"
+    )
+    return [data, r.ExplainedRule("budget", None, "passes", cost)]
 
 
 def _merged(findings: Iterable[Finding]) -> list[Finding]:

@@ -169,7 +169,10 @@ async def test_a_budget_that_is_spent_is_told_and_nothing_is_reserved(
 ) -> None:
     say(store, epsilon=4.5)
     of = machine(services)
-    assert (await explained(services, of)).verdict == "passes"
+    found = await explained(services, of)
+    assert found.verdict == "passes"
+    cost = f"it costs epsilon {of.context.spec.privacy.epsilon:g} of ward at most"
+    assert found.rules[-1].why.startswith(cost)
     with store.snapshot() as tx:
         assert ledger.entries(tx, "ward") == ()
     assert not await privacy.reserve_job(services, "ward", job(2), noisy_spec(4.0), ROWS)
