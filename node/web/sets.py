@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import secrets
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from node.control.shapes import DatasetChanged
 
 _HEADERS: Final = {"yes": True, "no": False}
+
+#: Forms whose second coming is known as such.
+_MOST_MARKS: Final = 32
 
 #: Where a form leads back to: a draft of a job that wants a hold-out.
 _BACK: Final = re.compile(r"/post/draft/[A-Za-z0-9_-]{8,32}/payment")
@@ -46,6 +51,9 @@ class Sets:
     def __init__(self, page: Page) -> None:
         self._page = page
         self._rpc = page.rpc
+        self._adding = trio.Lock()
+        #: Forms that added a data set, and where each led.
+        self._done_before: OrderedDict[str, str] = OrderedDict()
 
     async def form(self, request: Request) -> Response:
         """An empty form to add one."""
@@ -55,8 +63,11 @@ class Sets:
 
     async def add(self, request: Request) -> Response:
         """Read a file and keep the node's copy of it. A file that came by the form goes after."""
-        async with self._page.taker.form(request) as form:
+        async with self._page.taker.form(request) as form, self._adding:
             fields = form.fields
+            # A browser that lost the answer sends the form again, by itself.
+            if led := self._done_before.get(fields.get("mark", "")):
+                return RedirectResponse(led, 303)
             try:
                 check_name(fields.get("name", ""))
                 added = await self._rpc.data_add(
@@ -82,9 +93,12 @@ class Sets:
             said.append("It takes no job until it has a policy.")
         self._page.explanations.forget()
         back = fields.get("back", "")
-        if _BACK.fullmatch(back):
-            return self._done(back, *said)
-        return self._done(f"/data/{added['name']}", *said)
+        led = back if _BACK.fullmatch(back) else f"/data/{added['name']}"
+        if mark := fields.get("mark", ""):
+            self._done_before[mark] = led
+            while len(self._done_before) > _MOST_MARKS:
+                self._done_before.popitem(last=False)
+        return self._done(led, *said)
 
     async def look(self, request: Request) -> Response:
         """One data set from the inside; `job` holds its rows against a job's spec."""
@@ -150,6 +164,7 @@ class Sets:
             "separators": SEPARATORS,
             "encodings": ENCODINGS,
             "back": fields.get("back", "") if _BACK.fullmatch(fields.get("back", "")) else "",
+            "mark": secrets.token_urlsafe(16),
             "names": [each["name"] for each in await self._rpc.data_list()],
         }
         return await self._page.show("add.html", given, 400 if wrong else 200)

@@ -100,7 +100,11 @@ class Steps:
         draft, step = self._of(request)
         if step not in FIELDS:
             raise Failure(Exit.USAGE, "this step has no form")
-        draft.take(step, await form_of(request, _MOST_FIELDS))
+        form = await form_of(request, _MOST_FIELDS)
+        draft.take(step, form)
+        if form.get("then") == "holdout":
+            back = f"/post/draft/{draft.name}/payment"
+            return RedirectResponse(f"/data/add?holdout=1&back={back}", 303)
         faults = draft.faults(self._page.tokens or NO_TOKENS)
         own = {name: why for name, why in faults.items() if step_of(name) == step}
         if own:

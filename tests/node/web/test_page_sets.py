@@ -104,6 +104,37 @@ async def test_a_hold_out_that_a_draft_wants_leads_back_to_it_and_nowhere_else(p
         assert answer.headers["location"] == f"/data/n{number}"
 
 
+async def test_a_form_that_a_browser_sends_twice_adds_one_data_set(page: Site) -> None:
+    found = re.search(r'name="mark" value="([^"]+)"', (await page.ask("/data/add")).text)
+    assert found is not None
+    sent = {"name": "held", "path": "/srv/x.csv", "mark": found[1]}
+    first, again = [await page.upload("/data/add", **sent) for _ in range(2)]
+    assert (first.status, again.status) == (303, 303)
+    assert first.headers["location"] == again.headers["location"] == "/data/held"
+    # Another form with that name is another matter.
+    assert (await page.upload("/data/add", name="held", path="/srv/x.csv")).status == 400
+
+
+async def test_a_term_that_was_set_says_so_beside_it_and_those_of_before_fold(page: Site) -> None:
+    term = page.running.node.policy["min_rate"]
+    page.running.node.policy["purposes"] = dataclasses.replace(term, name="purposes", value=[])
+    text = (await page.ask("/data")).text
+    assert text.index('id="row-ward-3-accept"') < text.index('id="more-ward-3"')
+    assert text.index('id="more-ward-3"') < text.index('id="row-ward-3-purposes"')
+    assert '"[]"' not in text
+    await page.post("/policy/ward-3", term="purposes", value="research, teaching")
+    assert page.running.node.policy["purposes"].value in (
+        ["research", "teaching"],
+        ("research", "teaching"),
+    )
+    text = (await page.ask("/data")).text
+    row = text.split('id="row-ward-3-purposes"')[1].split("</tr>")[0]
+    assert "✓ set" in row
+    assert 'value="research, teaching"' in row
+    assert 'id="more-ward-3" open' in text
+    assert "✓ set" not in (await page.ask("/data")).text, "it is said once"
+
+
 async def test_a_term_that_is_refused_says_why_beside_it(page: Site) -> None:
     async def refused(dataset: str, changes: object) -> object:
         from protocol.errors import InputError

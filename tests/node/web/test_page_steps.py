@@ -52,6 +52,17 @@ def fault(answer: Answer, name: str) -> str:
     return unescape(answer.text.split(f'id="e-{name}"')[1].split("</p>")[0])
 
 
+async def test_what_is_typed_stays_while_a_hold_out_is_added(page: Site) -> None:
+    begun = await page.upload("/post/table", ("wards.csv", TABLE))
+    at = begun.headers["location"].replace("columns", "payment")
+    answer = await page.post(
+        at, **typed(await page.ask(at)) | {"payment.merit": "0.07 ether", "then": "holdout"}
+    )
+    assert answer.status == 303
+    assert answer.headers["location"] == f"/data/add?holdout=1&back={at}"
+    assert typed(await page.ask(at))["payment.merit"] == "0.07 ether"
+
+
 async def test_six_steps_from_a_table_to_a_posted_job(page: Site) -> None:
     assert [name for name, _ in STEPS] == ["table", *FIELDS, "costs"]
     begun = await page.upload("/post/table", ("wards.csv", TABLE))
