@@ -77,15 +77,21 @@ class Acts:
         form = await form_of(request)
         name, term = request.path_params["dataset"], form.get("term", "")
         try:
-            await self._rpc.policy_set(name, {term: _value(form.get("value", ""))})
+            value = _value(form.get("value", ""), await self._held(name, term))
+            await self._rpc.policy_set(name, {term: value})
         except Failure as failure:
             if failure.end is not Exit.USAGE or failure.field == "dataset":
                 raise
             self._page.refused = RefusedTerm(name, term, form.get("value", ""), str(failure))
             return RedirectResponse(f"/data#row-{quote(name)}-{quote(term)}", 303)
-        self._page.opened = name
-        notice = f"{name}: {term} is {form.get('value', '')}."
+        self._page.opened = (name, term)
+        notice = f"{name}: {term} is {form.get('value', '') or 'empty'}."
         return self._done(f"/data#row-{quote(name)}-{quote(term)}", notice)
+
+    async def _held(self, name: str, term: str) -> object:
+        """What a term is now: a list's form is read as a list."""
+        terms = (await self._rpc.policy_show(name))["terms"]
+        return next((each["value"] for each in terms if each["name"] == term), None)
 
     async def join(self, request: Request) -> Response:
         """Dial a peer by the line that its node printed, and again after each restart."""
@@ -134,8 +140,16 @@ async def form_of(request: Request, most: int = _MOST_FIELDS) -> dict[str, str]:
         return {}
 
 
-def _value(text: str) -> object:
-    """A term's value, as `assay policy set TERM=VALUE` reads it."""
+def _value(text: str, held: object) -> object:
+    """A term's value, as `assay policy set TERM=VALUE` reads it; a list also with commas alone.
+
+    >>> _value("research, teaching", []), _value("", []), _value("", "0xfd"), _value("8", 1.0)
+    (['research', 'teaching'], [], None, 8)
+    """
+    if isinstance(held, list) and not text.lstrip().startswith("["):
+        return text.replace(",", " ").split()
+    if not text.strip():
+        return None
     try:
         value: object = json.loads(text)
     except (ValueError, RecursionError):

@@ -52,6 +52,8 @@ class Live:
         yield f"retry: {_RETRY_MILLISECONDS}\n\n".encode()
         try:
             async with self._page.rpc.events(job) as events:
+                # For a view that found no daemon, and waits for one.
+                yield _named("up", {"text": "live"})
                 async for event in events:
                     self._page.explanations.hear(event)
                     yield _line(event)

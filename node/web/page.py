@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -63,8 +64,8 @@ class Page:
         self.notice = ""
         #: A term that was refused last, with what was given and why, said once beside it.
         self.refused: RefusedTerm | None = None
-        #: The data set whose policy is being set, and stays open for the next term.
-        self.opened = ""
+        #: The data set and the term that were set last: open for the next, and marked as done.
+        self.opened = ("", "")
         self.files = _static()
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("node.web"),
@@ -117,7 +118,12 @@ class Page:
         """What a daemon refused, or that none runs: the cause and the next command."""
         if not isinstance(error, Failure):
             raise error
-        given = {"why": str(error), "next": error.next, "down": error.end is Exit.NO_DAEMON}
+        down = error.end is Exit.NO_DAEMON
+        # This home may be another than the one that a bare command would mean.
+        start = f"assay --home {shlex.quote(str(self.home.path))} up --background"
+        back = request.url.path if request.method == "GET" else "/"
+        given = {"why": str(error), "next": start if down else error.next, "down": down}
+        given["back"] = back
         return await self.show("failure.html", given, _STATUS.get(error.end, 500))
 
     async def lost(self, request: Request, error: Exception) -> Response:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 _MOST_JOBS: Final = 200
 _MOST_WAITING: Final = 20
 
+#: Terms that an owner sets first; the others hold as they are until somebody looks for them.
+FIRST_TERMS: Final = (
+    "accept", "price_floor", "token", "no_noise", "published_sums", "epsilon", "delta",
+)  # fmt: skip
+
 #: States in which a job is on its way.
 _ON_THE_WAY: Final = frozenset({"posted", "enrolling", "running", "settling"})
 
@@ -60,9 +65,11 @@ class Pages:
         explained: list[shapes.Explained] = []
         if job["summary"]["state"] == "waiting":
             explained = await self._page.explanations.of(job["summary"]["job"])
-        return await self._page.show(
-            "job.html", {"job": job, "s": job["summary"], "asked": explained}
-        )
+        mine: list[shapes.Earning] = []
+        if job["summary"]["role"] == "owner":
+            mine = (await self._rpc.earnings(job=job["summary"]["job"]))["lines"]
+        given = {"job": job, "s": job["summary"], "asked": explained, "mine": mine}
+        return await self._page.show("job.html", given)
 
     async def history(self, request: Request) -> Response:
         """A job's linked blocks; `flip` changes a byte of one in a copy, `check` audits."""
@@ -98,8 +105,8 @@ class Pages:
             for each in await self._rpc.data_list()
         ]
         refused, self._page.refused = self._page.refused, None
-        opened, self._page.opened = self._page.opened, ""
-        given = {"sets": sets, "refused": refused, "opened": opened}
+        opened, self._page.opened = self._page.opened, ("", "")
+        given = {"sets": sets, "refused": refused, "opened": opened, "first": FIRST_TERMS}
         return await self._page.show("data.html", given)
 
     async def money(self, request: Request) -> Response:

@@ -61,6 +61,15 @@ def ident(text: str, keep: int = 10) -> Markup:
     return Markup('<code title="{}">{}</code>').format(whole, short(whole, keep))
 
 
+def column(name: str) -> Markup:
+    """A column's name: where it must break, it does so after an underscore.
+
+    >>> column("mean_area")
+    Markup('<bdi>mean_<wbr>area</bdi>')
+    """
+    return Markup("<bdi>{}</bdi>").format(Markup("_<wbr>").join(plain(name, 80).split("_")))
+
+
 def clock(at: float) -> Markup:
     """A moment: by the server's clock, which is the user's own."""
     local = time.localtime(at)
@@ -123,7 +132,15 @@ def _term(
 
 
 def given(term: Any) -> str:
-    """A policy's value as the form's field holds it, which reads it back as JSON or text."""
+    """A policy's value as the form's field holds it, which reads it back.
+
+    >>> given(["research", "teaching"]), given([]), given(None), given(8.0)
+    ('research, teaching', '', '', '8.0')
+    """
+    if isinstance(term, list):
+        return ", ".join(str(each) for each in term)
+    if term is None:
+        return ""
     return term if isinstance(term, str) else json.dumps(term)
 
 
@@ -151,6 +168,7 @@ def filters(tokens: Tokens | None) -> Mapping[str, Callable[..., object]]:
         "plain": plain,
         "ident": ident,
         "clock": clock,
+        "column": column,
         "ago": ago,
         "number": number,
         "cost": cost,

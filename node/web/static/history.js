@@ -54,10 +54,11 @@
     text.value = text.value.slice(0, place) + other + text.value.slice(place + 1);
     verify();
   };
-  const button = (name, act) => {
+  const button = (name, act, whole = name) => {
     const made = document.createElement("button");
     made.type = "button";
     made.textContent = name;
+    made.setAttribute("aria-label", whole);
     made.addEventListener("click", act);
     return made;
   };
@@ -66,8 +67,8 @@
     texts[place].readOnly = false;
     texts[place].addEventListener("input", verify);
     const acts = block.querySelector(".acts");
-    acts.replaceChildren(button("Change one byte", () => flip(texts[place])));
-    if (place + 1 < blocks.length) acts.append(" ", button("Mend the links after it", () => mend(place)));
+    acts.replaceChildren(button("Change one byte", () => flip(texts[place]), `Change one byte of block ${place}`));
+    if (place + 1 < blocks.length) acts.append(" ", button("Mend the links after it", () => mend(place), `Mend the links after block ${place}`));
   }
   document.getElementById("tools").replaceChildren(button("Take all changes back", () => {
     texts.forEach((text, place) => { text.value = original[place]; });

@@ -96,12 +96,34 @@
     });
   }
 
+  // What a form asks for may take a while, and is asked for once.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.dataset.sent) { event.preventDefault(); return; }
+    form.dataset.sent = "yes";
+    form.setAttribute("aria-busy", "true");
+    // A button that is disabled at once would not be sent.
+    const pressed = event.submitter;
+    setTimeout(() => { if (pressed) pressed.classList.add("busy"); });
+  });
+  // A view that comes back from the browser's memory may be sent again.
+  addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form[data-sent]")) {
+      delete form.dataset.sent;
+      form.removeAttribute("aria-busy");
+      form.querySelector(".busy")?.classList.remove("busy");
+    }
+  });
+
+  // Said by the server: no daemon answered, and where the reader wanted to be.
+  const down = document.getElementById("down");
+
   const list = (told) => {
     if (!events) return;
     document.getElementById("happens").hidden = false;
     const item = document.createElement("li");
     const time = document.createElement("time");
-    time.textContent = new Date(told.at * 1000).toLocaleTimeString();
+    time.textContent = new Date(told.at * 1000).toLocaleTimeString([], { hourCycle: "h23" });
     const text = document.createElement("bdi");
     text.textContent = `${told.kind}: ${told.text}`;
     item.append(time, text);
@@ -110,7 +132,8 @@
   };
 
   const source = new EventSource("/live" + (job ? `?job=${encodeURIComponent(job)}` : ""));
-  source.onopen = () => { say("live", "live"); later(); };
+  source.onopen = () => { if (!down) say("live", "live"); later(); };
+  if (down) source.addEventListener("up", () => location.replace(down.dataset.back));
   source.onerror = () => say("not connected; trying again", "gone");
   source.addEventListener("change", (event) => {
     const told = JSON.parse(event.data);

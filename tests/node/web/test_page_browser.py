@@ -10,10 +10,13 @@ from typing import TypeVar
 
 import pytest
 import trio
+from kits.control.fake import serving
 from kits.web.served import Site, site
 
 from node.control import examples as ex
 from node.control.sale import examples as sx
+from node.home.home import Home
+from protocol.errors import StateError
 from scripts.testing.browser import PACKAGES, Browser, browser, found
 
 T = TypeVar("T")
@@ -123,6 +126,44 @@ async def test_it_shows_what_happens_without_losing_what_the_reader_had_open(
         )
 
     assert await use(seen) == (True, "Jobs", "round-applied: round 7 <b>of</b> 20")
+
+
+async def test_a_form_that_is_sent_twice_is_sent_once(page: Site, chromium: Browser) -> None:
+    asked: list[str] = []
+    show(page, state="waiting", dataset="")
+
+    async def slow(job: str, dataset: str) -> object:
+        asked.append(job)
+        await trio.sleep(1)
+        raise StateError("slow")
+
+    page.running.node.job_consent = slow  # type: ignore[method-assign,assignment]
+
+    def press() -> None:
+        chromium.go(page.address)
+        chromium.until("return document.querySelector('#pulse').textContent === 'live'")
+        chromium.until("return document.querySelector('form[action$=consent] button')")
+        chromium.run(
+            "const b = document.querySelector('form[action$=consent] button'); b.click(); b.click()"
+        )
+        chromium.until("return document.title === 'assay'")
+
+    await use(press)
+    assert asked == [ex.JOB]
+
+
+async def test_a_view_that_found_no_daemon_comes_back_by_itself(
+    page: Site, chromium: Browser, tmp_path: Path
+) -> None:
+    page.running.scope.cancel()
+
+    def lost() -> None:
+        chromium.go(page.address)
+        chromium.until("return document.querySelector('#down') || (location.reload(), false)")
+
+    await use(lost)
+    async with serving(Home(tmp_path / "home").socket_path()):
+        await use(lambda: chromium.until("return document.title.includes('Jobs')"))
 
 
 async def test_hostile_texts_act_on_nothing(page: Site, chromium: Browser) -> None:

@@ -154,6 +154,13 @@ async def test_a_term_is_set_as_the_command_would(page: Site) -> None:
     assert "<option selected>ask</option>" in (await page.ask("/data")).text
 
 
+async def test_an_owner_reads_what_its_own_data_earned_beside_the_job(page: Site) -> None:
+    show(page, role="owner")
+    assert "earned by your data" in (await page.ask(f"/job/{ex.JOB}")).text
+    show(page, role="requester")
+    assert "earned by your data" not in (await page.ask(f"/job/{ex.JOB}")).text
+
+
 async def test_a_job_shows_its_curve_rounds_money_and_members(page: Site) -> None:
     text = (await page.ask(f"/job/{ex.JOB}")).text
     assert "accuracy by round: 81.0% after round 1 of 20" in text
@@ -286,8 +293,9 @@ async def test_events_come_as_they_happen_one_line_each(page: Site) -> None:
     await stream.aclose()
     assert b"text/event-stream" in said
     assert b"another's" not in said
-    assert said.count(b"event: ") == 2  # the last stands within the data
-    (line,) = re.findall(rb"data: (.*)", said)[:1]
+    # The first says that the daemon answers; the last stands within the data.
+    assert said.count(b"event: ") == 3
+    (line,) = re.findall(rb"data: (.*)", said)[1:2]
     assert json.loads(line)["text"] == "a����event: gone��data: x"
 
 
@@ -313,14 +321,17 @@ async def test_streams_are_counted_and_one_that_ends_makes_room(page: Site) -> N
         await stream.aclose()
 
 
-async def test_without_a_daemon_it_says_how_to_start_one_and_comes_back(page: Site) -> None:
+async def test_without_a_daemon_it_says_how_to_start_one_and_comes_back(
+    page: Site, tmp_path: Path
+) -> None:
     page.running.scope.cancel()
     with trio.fail_after(30):
         while (answer := await page.ask("/")).status == 200:  # noqa: ASYNC110 (a socket goes)
             await trio.sleep(0.01)
     assert answer.status == 503
     assert "No daemon answers" in answer.text
-    assert "assay up" in answer.text
+    assert f"assay --home {tmp_path / 'home'} up --background" in unescape(answer.text)
+    assert 'data-back="/"' in answer.text
 
 
 async def test_the_doctor_is_asked_by_a_click(page: Site) -> None:
