@@ -16,6 +16,7 @@ from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.host.autonat.autonat import AutoNATService
 from libp2p.io.exceptions import IncompleteReadError
+from libp2p.io.trio import TrioTCPStream
 from libp2p.io.utils import read_exactly
 from libp2p.network.config import ConnectionConfig
 from libp2p.network.swarm import Swarm
@@ -331,3 +332,16 @@ async def test_autonat_calls_whoever_is_connected_reachable() -> None:
         nowhere = Multiaddr("/ip4/127.0.0.1/tcp/9").to_bytes()
         service = AutoNATService(server)
         assert await service._try_dial(client.get_id(), [nowhere]) == nowhere
+
+
+async def test_a_peer_on_ipv6_has_no_address() -> None:
+    """Its sockets tell theirs in four parts."""
+    with trio.socket.socket(trio.socket.AF_INET6) as listening:
+        try:
+            await listening.bind(("::1", 0))
+        except OSError as error:
+            pytest.skip(f"this machine has no IPv6: {error}")
+        listening.listen(1)
+        async with await trio.open_tcp_stream("::1", listening.getsockname()[1]) as stream:
+            assert TrioTCPStream(stream).get_remote_address() is None
+            assert stream.socket.getpeername()[0] == "::1"
