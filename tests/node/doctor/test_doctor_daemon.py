@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import zipfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kits.daemons.processes import Swarm, run
+from kits.daemons.processes import Daemon, Swarm, free_port, run, until
 
 from node.control.codes import Exit
+from node.home.config import save_config
 from node.home.keys import Keys
 
 pytestmark = pytest.mark.waits(20)
@@ -70,3 +72,49 @@ async def test_the_doctor_beside_a_daemon(swarm: Swarm, tmp_path: Path) -> None:
     assert checks["daemon"]["sentence"].startswith("no daemon")
     assert checks["store"]["state"] == checks["ports"]["state"] == "ok"
     assert home.database.read_bytes() == before
+
+
+@contextlib.asynccontextmanager
+async def beside(tmp_path: Path, host: str) -> AsyncIterator[tuple[Swarm, Daemon]]:
+    """A requester on 127.0.0.1, and an owner beside it that listens at `host` alone."""
+    swarm = Swarm(tmp_path, owners=1)
+    try:
+        await swarm.launch(swarm.requester)
+        (owner,) = swarm.owners
+        listen = (f"/ip4/{host}/tcp/{free_port()}",)
+        save_config(owner.home, swarm.config(listen=listen))
+        await owner.start()
+        await until(lambda: owner.call("peers") != [], 30, "the owner is connected")
+        yield swarm, owner
+    finally:
+        swarm.destroy()
+
+
+async def test_a_peer_dials_a_daemon_back_and_the_doctor_says_what_arrived(tmp_path: Path) -> None:
+    async with beside(tmp_path, "0.0.0.0") as (swarm, owner):  # noqa: S104
+        code, said, checks = doctor(owner.home.path)
+        wrong = {name: each for name, each in checks.items() if each["state"] == "failure"}
+        assert (code, wrong) == (Exit.OK, {})
+        assert checks["reachability"]["state"] == "not-asked"
+        sentence = checks["reachability"]["sentence"]
+        assert "1 of 1 peer dialled back, from this network alone" in sentence
+        asked = said["reach"]["asked"]
+        found = [(each["peer_id"], each["outcome"], each["came_from"]) for each in asked]
+        assert found == [(swarm.peer, "dialled", "127.0.0.1")]
+        # It came and went: nobody has one line more.
+        assert [len(each.call("peers")) for each in (swarm.requester, owner)] == [1, 1]
+
+
+async def test_who_listens_elsewhere_than_its_lines_come_from_is_not_reached(
+    tmp_path: Path,
+) -> None:
+    """As behind a router: the peer dials where this node comes from, and nobody answers there."""
+    async with beside(tmp_path, "127.0.0.2") as (swarm, owner):
+        reach = owner.call("reach")
+        assert reach["verdict"] == "unreached"
+        asked = [(each["peer_id"], each["outcome"], each["told"]) for each in reach["asked"]]
+        assert asked == [(swarm.peer, "no-answer", "127.0.0.1")]
+        # Asked again at once, the peer refuses, and what nobody tried is not known.
+        reach = owner.call("reach")
+        assert (reach["verdict"], reach["asked"][0]["outcome"]) == ("unknown", "refused")
+        assert "less than 30 seconds" in reach["asked"][0]["why"]
