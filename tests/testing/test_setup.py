@@ -19,6 +19,7 @@ assert sys.argv[1:4] == ["-m", "pip", "install"]
 for name in ("one", "two"):
     print(f"Collecting {{name}}==1 (from -r requirements.lock)", flush=True)
     time.sleep(0.4)
+print("Installing collected packages: one, two", flush=True)
 time.sleep(0.6)
 sys.exit({code})
 """
@@ -49,9 +50,10 @@ def test_it_says_what_is_fetched_and_then_what_is_installed(
     making: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pip(making, 0)
-    making.install_locked(2)
+    # The lock has lines for other systems, which pip does not fetch.
+    making.install_locked(5)
     said = capsys.readouterr().err
-    assert re.search(r"^setup: [01] fetched, of 2, after \d+ s$", said, re.MULTILINE)
+    assert re.search(r"^setup: [01] fetched, of at most 5, after \d+ s$", said, re.MULTILINE)
     assert re.search(r"^setup: 3 installed, of 2, after \d+ s$", said, re.MULTILINE)
 
 
