@@ -16,6 +16,8 @@ _HOST: Final = re.compile(r"/(?:ip4|ip6)/([^/]+)/")
 #: The beginning of an address or a join line: where it leads.
 _PLACE: Final = re.compile(r"/(?:ip4|ip6)/[^/]+/tcp/[0-9]+(?=/p2p/)")
 _UP: Final = "assay up"
+#: Characters of what peers say, each of whom may say a page.
+_MAX_TOLD: Final = 500
 
 
 def daemon(seen: Seen) -> Finding:
@@ -113,7 +115,8 @@ def _unproven(seen: Seen, status: Status, reach: Reach) -> Finding:
     whys = list(dict.fromkeys(each["why"] for each in reach["asked"]))
     asked = count(len(reach["asked"]), "peer", "was asked", "were asked")
     text = f"reachability: {asked}, which tells nothing yet"
-    return Finding(State.NOT_ASKED, text, "assay doctor, in half a minute", "; ".join(whys))
+    told = "; ".join(whys)[:_MAX_TOLD]
+    return Finding(State.NOT_ASKED, text, "assay doctor, in half a minute", told)
 
 
 def _line_of(status: Status, reach: Reach) -> str:

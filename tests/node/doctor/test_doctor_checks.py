@@ -319,6 +319,12 @@ def test_who_is_reached_by_another_address_than_its_own_is_given_a_line(
     assert not line or found.fix.endswith(STATUS["join_line"].partition("/p2p/")[2] + "'")
 
 
+def test_peers_have_a_few_lines_for_their_reasons() -> None:
+    talkers = [asked("refused", f"{number} {'x' * 600}") for number in range(9)]
+    found = CHECKS["reachability"](dataclasses.replace(WELL, **reach("unknown", *talkers)))
+    assert len(found.whole) < 700
+
+
 def test_who_is_not_reached_is_told_which_port_to_forward() -> None:
     for listen, fixed in (("/ip4/0.0.0.0/tcp/4001", False), ("/ip4/0.0.0.0/tcp/0", True)):
         config = dataclasses.replace(CONFIG, listen=(listen,))
