@@ -166,6 +166,34 @@ async def test_a_view_that_found_no_daemon_comes_back_by_itself(
         await use(lambda: chromium.until("return document.title.includes('Jobs')"))
 
 
+async def test_the_enter_key_goes_on_and_adds_no_hold_out(
+    page: Site, chromium: Browser, tmp_path: Path
+) -> None:
+    table = tmp_path / "wards.csv"
+    table.write_text("age,sepsis\n" + "".join(f"{20 + n},{n % 2}\n" for n in range(30)))
+
+    def press() -> tuple[str, str]:
+        chromium.go(page.address)
+        chromium.go(f"{page.origin}/post")
+        chromium.type("[name=path]", str(table))
+        chromium.click("main form button.primary")
+        chromium.until("return location.pathname.endsWith('/columns')")
+        at = str(chromium.run("return location.pathname")).replace("columns", "payment")
+        chromium.go(page.origin + at)
+        chromium.run("document.querySelector('[name=\"payment.merit\"]').focus()")
+        chromium.press("\ue007")
+        chromium.until(f"return location.pathname !== '{at}'")
+        by_enter = str(chromium.run("return location.pathname"))
+        chromium.go(page.origin + at)
+        chromium.click("[name=then]")
+        chromium.until("return location.pathname === '/data/add'")
+        return by_enter, str(chromium.run("return document.querySelector('[name=back]').value"))
+
+    by_enter, back = await use(press)
+    assert by_enter.endswith("/costs")
+    assert back.endswith("/payment")
+
+
 async def test_hostile_texts_act_on_nothing(page: Site, chromium: Browser) -> None:
     show(page, title=HOSTILE, reason=HOSTILE)
 
