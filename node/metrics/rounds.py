@@ -17,8 +17,12 @@ from node.control.shapes import Event
 _PHASE: Final = "phase"
 #: Phases that end an attempt.
 _OVER: Final = ("done", "failed")
-#: How an attempt ended that the daemon left for another one, or that this process did not see end.
+#: An owner's attempt waits in it for its commitment, also once the next round has begun.
+_COMMIT: Final = "commit"
+#: How an attempt ended that the daemon left for another one, that was due still when the next round
+#: began, or that this process did not see end.
 _LEFT: Final = "left"
+_OVERTAKEN: Final = "overtaken"
 _UNSEEN: Final = "unseen"
 
 
@@ -29,6 +33,7 @@ class _Attempt:
     place: tuple[int, int]
     whole: Span
     phase: Span
+    name: str
     at: int
 
 
@@ -65,7 +70,8 @@ class Rounds:
         self, job: str, now: _Attempt | None, place: tuple[int, int], phase: str, at: int
     ) -> None:
         if now is not None and now.place != place:
-            self._end(job, now, _LEFT, at)
+            due = now.name == _COMMIT and place[0] > now.place[0]
+            self._end(job, now, _OVERTAKEN if due else _LEFT, at)
             now = None
         if phase in _OVER:
             if now is not None:
@@ -76,10 +82,10 @@ class Rounds:
             if self._names:
                 facts["assay.job"] = job
             whole = self._tracer.start_span("round", start_time=at, attributes=facts)
-            self._running[job] = _Attempt(place, whole, self._begin(whole, phase, at), at)
+            self._running[job] = _Attempt(place, whole, self._begin(whole, phase, at), phase, at)
             return
         now.phase.end(at)
-        now.phase, now.at = self._begin(now.whole, phase, at), at
+        now.phase, now.name, now.at = self._begin(now.whole, phase, at), phase, at
 
     def _begin(self, whole: Span, phase: str, at: int) -> Span:
         return self._tracer.start_span(phase, context=set_span_in_context(whole), start_time=at)

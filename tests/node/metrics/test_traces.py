@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import http.server
-import os
-import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kits.collector import Collector, tracing
 from kits.control.fake import serving
 from kits.daemons.processes import until
 from kits.paths import ROOT
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -32,7 +26,6 @@ from node.control.shapes import Event
 from node.home.config import Config, init_home
 from node.home.home import Home
 from node.metrics.rounds import Rounds
-from scripts.testing.keeper import mark
 
 EVIL = "Ward 3 \u202e<b>" + "x" * 10_000
 
@@ -105,6 +98,26 @@ def test_an_attempt_that_fails_is_an_error_and_the_next_a_trace_of_its_own() -> 
     assert told.seconds()[-1] == ("round", 4, 4)
 
 
+@pytest.mark.parametrize(
+    ("phase", "number", "attempt", "end"),
+    [
+        ("commit", 1, 0, "overtaken"),
+        ("commit", 0, 1, "left"),
+        ("contribute", 1, 0, "left"),
+    ],
+)
+def test_a_round_that_waits_for_its_commitment_is_overtaken_and_not_left(
+    phase: str, number: int, attempt: int, end: str
+) -> None:
+    """It is paid as any other: the owner releases for it while the next one runs."""
+    told = Told()
+    told.phase(1, "open")
+    told.phase(2, phase)
+    told.phase(3, "open", number=number, attempt=attempt)
+    (whole,) = (each for each in told.spans() if each.name == "round")
+    assert (whole.attributes or {})["assay.end"] == end
+
+
 def test_what_happens_in_a_round_is_an_event_by_kind_alone() -> None:
     told = Told()
     told.phase(1, "ready")
@@ -143,71 +156,6 @@ def test_events_of_no_round_and_phases_that_were_begun_before_are_no_spans() -> 
     told.event(2, "paid", "0.1 ether")
     told.rounds.close()
     assert told.spans() == []
-
-
-class Collector:
-    """What a collector of the user's gets: each request's headers, and its spans."""
-
-    def __init__(self) -> None:
-        self.bodies: list[bytes] = []
-        self.headers: list[dict[str, str]] = []
-        collector = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                assert self.path == "/v1/traces"
-                collector.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-                collector.headers.append(dict(self.headers))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Nothing: what came is looked at."""
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def __enter__(self) -> Collector:
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-    def spans(self) -> list[str]:
-        found = []
-        for body in self.bodies:
-            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                for scope in resource.scope_spans:
-                    found += [each.name for each in scope.spans]
-        return found
-
-    def about(self) -> dict[str, str]:
-        """What the first request says of who sends."""
-        (resource, *_) = ExportTraceServiceRequest.FromString(self.bodies[0]).resource_spans
-        return {each.key: each.value.string_value for each in resource.resource.attributes}
-
-
-@contextmanager
-def tracing(
-    home: Home, *arguments: str, **variables: str
-) -> Iterator[tuple[subprocess.Popen[bytes], list[str]]]:
-    """`assay traces` as a user runs it; at the end, what it wrote to standard error."""
-    line = [sys.executable, "-m", "node.cli.main", "--home", str(home.path), "traces", *arguments]
-    process = subprocess.Popen(
-        line,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **mark(), **variables},
-    )
-    said: list[str] = []
-    try:
-        yield process, said
-    finally:
-        process.send_signal(signal.SIGTERM)
-        _, error = process.communicate(timeout=30)
-        said.append(error.decode())
 
 
 @pytest.fixture
