@@ -17,12 +17,11 @@ from node.control.shapes import Event
 _PHASE: Final = "phase"
 #: Phases that end an attempt.
 _OVER: Final = ("done", "failed")
-#: An owner's attempt waits in it for its commitment, also once the next round has begun.
-_COMMIT: Final = "commit"
-#: How an attempt ended that the daemon left for another one, that was due still when the next round
-#: began, or that this process did not see end.
+#: How an attempt ended, by its phase when the next round began: a model that was being
+#: moved has been, and an owner's batch is still due where it waits for its commitment.
+_BY_NEXT: Final = {"apply": "done", "commit": "overtaken"}
+#: How an attempt ended that the daemon left for another one, or that this process did not see end.
 _LEFT: Final = "left"
-_OVERTAKEN: Final = "overtaken"
 _UNSEEN: Final = "unseen"
 
 
@@ -70,8 +69,8 @@ class Rounds:
         self, job: str, now: _Attempt | None, place: tuple[int, int], phase: str, at: int
     ) -> None:
         if now is not None and now.place != place:
-            due = now.name == _COMMIT and place[0] > now.place[0]
-            self._end(job, now, _OVERTAKEN if due else _LEFT, at)
+            next_round = place[0] > now.place[0]
+            self._end(job, now, _BY_NEXT.get(now.name, _LEFT) if next_round else _LEFT, at)
             now = None
         if phase in _OVER:
             if now is not None:

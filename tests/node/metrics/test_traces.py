@@ -101,15 +101,18 @@ def test_an_attempt_that_fails_is_an_error_and_the_next_a_trace_of_its_own() -> 
 @pytest.mark.parametrize(
     ("phase", "number", "attempt", "end"),
     [
+        ("apply", 1, 0, "done"),
+        ("apply", 0, 1, "left"),
         ("commit", 1, 0, "overtaken"),
         ("commit", 0, 1, "left"),
         ("contribute", 1, 0, "left"),
     ],
 )
-def test_a_round_that_waits_for_its_commitment_is_overtaken_and_not_left(
+def test_how_a_round_ended_that_the_next_one_follows(
     phase: str, number: int, attempt: int, end: str
 ) -> None:
-    """It is paid as any other: the owner releases for it while the next one runs."""
+    """A daemon tells that a round is done only where nothing begins in the same step. What waits
+    for its commitment is paid as any other: the owner releases for it while the next one runs."""
     told = Told()
     told.phase(1, "open")
     told.phase(2, phase)
