@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache, partial
 from typing import Final
 
 #: Seconds in which a newcomer may show that it is more than an open line.
@@ -77,6 +78,7 @@ def rank(peer: Standing) -> Rank:
     return Rank.NEW if peer.age < GRACE else Rank.SILENT
 
 
+@lru_cache(maxsize=4096)
 def group(address: str) -> str:
     """Whose address it is: an IPv4 address, or the /64 of an IPv6 one, which one machine holds."""
     try:
@@ -98,9 +100,9 @@ def leaving(standing: Sequence[Standing], most: int) -> list[Hashable]:
     holds more than a quarter of the places, while there are others: one machine has as many
     identities as it likes. Then the least rank; but an eighth of the places is for company, so that
     those who are of use already cannot keep everybody else out. Of those that may go, it is the
-    address with the most connections that loses the one that is worth least and has been of no use
-    for longest. Members and those that a person named stand outside all this while anybody else is
-    there.
+    address with the most connections (of newcomers and silent ones: with the most such) that loses
+    the one that is worth least and has been of no use for longest. Members and those that a person
+    named stand outside all this while anybody else is there.
     """
     ranks = {each.key: rank(each) for each in standing}
     for key in _first_of_each([each for each in standing if ranks[each.key] is Rank.NEW])[
@@ -113,13 +115,20 @@ def leaving(standing: Sequence[Standing], most: int) -> list[Hashable]:
         guests = [each for each in left if ranks[each.key] < Rank.MEMBER]
         crowds = Counter(group(each.address) for each in guests)
         candidates = _candidates(guests or left, ranks, crowds, most)
-        goes = max(
-            candidates,
-            key=lambda each: (crowds[group(each.address)], -ranks[each.key], _idle(each)),
-        )
+        if ranks[candidates[0].key] < Rank.COMPANY:
+            # Nobody pays for the company that others at its address are.
+            crowds = Counter(group(each.address) for each in candidates)
+        goes = max(candidates, key=partial(_goes_before, ranks=ranks, crowds=crowds))
         left.remove(goes)
         gone.append(goes.key)
     return gone
+
+
+def _goes_before(
+    peer: Standing, ranks: Mapping[Hashable, Rank], crowds: Counter[str]
+) -> tuple[int, int, float]:
+    """Of those that may go, the one with the most of this goes."""
+    return crowds[group(peer.address)], -ranks[peer.key], _idle(peer)
 
 
 def _candidates(

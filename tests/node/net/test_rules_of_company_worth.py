@@ -144,6 +144,14 @@ def test_a_crowd_of_idle_ones_pays_for_every_newcomer() -> None:
         standing.append(newcomer)
 
 
+def test_a_newcomer_does_not_pay_for_the_company_at_its_address() -> None:
+    """Twenty-four that answer and a newcomer share an address; a crowd renews itself at fifty."""
+    company = [Standing(f"good {n}", "192.0.2.1", 60, answered=9) for n in range(24)]
+    crowd = [Standing(f"idle {n}", f"203.0.113.{n % 50}", n / 30) for n in range(104)]
+    (goes,) = leaving([*company, *crowd, Standing("new", "192.0.2.1", 4)], 128)
+    assert str(goes).startswith("idle")
+
+
 def test_company_is_not_pushed_out_by_those_who_come_again_and_again() -> None:
     company = [Standing(f"good {n}", "192.0.2.1", 900, answered=280) for n in range(112)]
     crowd = [Standing(f"idle {n}", "192.0.2.1", n / 10) for n in range(17)]
