@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final
 
 import trio
-from libp2p.abc import INetStream
+from libp2p.abc import IMuxedConn, INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.connection.swarm_connection import SwarmConn
@@ -22,6 +22,7 @@ from libp2p.utils.multiaddr_utils import extract_ip_from_multiaddr
 from multiaddr import Multiaddr
 
 from node.net import streams
+from node.net.arrivals.door import Door
 from node.net.config import PeerInfo, SwarmConfig
 from node.net.gossip import GuardedPubsub
 from node.net.guard import GARBAGE, Warden
@@ -30,12 +31,14 @@ from node.net.host import (
     guard_identify,
     guard_streams,
     guard_tasks,
+    identify_late,
     network_of,
     on_dial_back,
 )
 from node.net.muxer import EagerStream
 from node.net.peering import dialme, outside, peers, whois
 from node.net.peering.dialback import DialBacks
+from node.net.peering.lines import Lines, address_of
 from node.net.peering.outside import Outside
 from node.net.peering.peers import Peers
 from node.net.router import Router, router
@@ -89,7 +92,12 @@ class Parts:
 
     def set_handler(self, protocol: str, handler: Callable[[INetStream], Awaitable[None]]) -> None:
         """Answer inbound streams of a protocol."""
-        self.host.set_stream_handler(TProtocol(protocol), handler)
+
+        async def heard(stream: INetStream) -> None:
+            self.pubsub.words.said(stream.muxed_conn)
+            await handler(stream)
+
+        self.host.set_stream_handler(TProtocol(protocol), heard)
 
     async def open_stream(self, peer: ID, protocol: str) -> EagerStream:
         """Open a stream to a connected peer; raises what the library raises."""
@@ -192,6 +200,7 @@ async def assembled(config: SwarmConfig) -> AsyncIterator[tuple[Parts, trio.Nurs
         pubsub = GuardedPubsub(host, gossip, warden)
         guard_streams(host, warden)
         guard_identify(host, warden)
+        identify_late(host, pubsub.words)
         try:
             async with (
                 host.run([]),
@@ -211,6 +220,8 @@ async def assembled(config: SwarmConfig) -> AsyncIterator[tuple[Parts, trio.Nurs
                 parts = Parts(host, pubsub, gossip, warden, company, looking, answering)
                 transport.lag = lambda: company.lines.attention.lag
                 company.lines.counters = transport.counters
+                transport.door.knows = company.lines.knows
+                pubsub.words.on_word = partial(_spoke, transport.door, company.lines)
                 try:
                     async with trio.open_nursery() as work:
                         try:
@@ -238,6 +249,12 @@ async def assembled(config: SwarmConfig) -> AsyncIterator[tuple[Parts, trio.Nurs
 
 def _blame(warden: Warden, peer: str) -> None:
     warden.penalise(peer, GARBAGE, "a reply that is none")
+
+
+def _spoke(door: Door, lines: Lines, line: IMuxedConn) -> None:
+    door.spoke(address_of(line), str(line.peer_id))
+    # It is asked at once.
+    lines.changes.set()
 
 
 async def _hang_up(host: BasicHost, peer: str) -> None:

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import trio
 from libp2p.abc import IHost, INetStream
@@ -25,6 +25,7 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.validators import signature_validator
 
 from node.net import guard
+from node.net.arrivals.first_words import FirstWords
 from node.net.frames import Frames, Queue, Queues, Violation, check_fields, cost
 from node.net.router import Router
 from protocol import params
@@ -69,7 +70,9 @@ class GuardedPubsub(Pubsub):
         self.pause: Callable[[float], Awaitable[None]] = trio.sleep
         self.counters: Counter[str] = Counter()
         self.peer_queues = Queues(self.counters)
+        self.words = FirstWords(host.get_network())
         self._locks: WeakKeyDictionary[INetStream, trio.Lock] = WeakKeyDictionary()
+        self._greeting: WeakValueDictionary[ID, trio.Lock] = WeakValueDictionary()
         self._records: dict[ID, bytes] = {}
         self._changes = 0
         self._inbound: dict[ID, INetStream] = {}
@@ -77,6 +80,7 @@ class GuardedPubsub(Pubsub):
     async def stream_handler(self, stream: INetStream) -> None:
         """Read one peer's gossip until it ends; whatever it sends, only its own stream ends."""
         peer = stream.muxed_conn.peer_id
+        self.words.said(stream.muxed_conn)
         self._renew(peer, stream)
         try:
             await self.continuously_read_stream(stream)
@@ -282,12 +286,28 @@ class GuardedPubsub(Pubsub):
             self.counters["bytes.out"] += rpc_msg.ByteSize()
         return sent
 
+    async def _handle_new_peer_with_retry(self, peer_id: ID, timeout: float | None = None) -> None:
+        """Open our stream to a peer, once it has said a word; the library then tries again and
+        again. It would dial a peer that is gone."""
+        if await self.words.wait(peer_id):
+            await super()._handle_new_peer_with_retry(peer_id, timeout)
+
     async def _handle_new_peer(self, peer_id: ID) -> None:
         """Greet a peer, and tell it what changed while it was being greeted.
 
         The library notes what we follow, then waits until the greeting is sent, and only then knows
-        the peer. A topic that is followed in between would never be announced to it.
+        the peer. A topic that is followed in between would never be announced to it. There is one
+        greeting at a time, because of two, for two connections of a peer, the one whose connection
+        ends could win.
         """
+        async with self._greeting.setdefault(peer_id, trio.Lock()):
+            await self._greet(peer_id)
+        stream = self.peers.get(peer_id)
+        if stream is not None and stream.muxed_conn.is_closed:
+            # Its end was told before the library knew that the peer was greeted on it.
+            self._handle_dead_peer(peer_id)
+
+    async def _greet(self, peer_id: ID) -> None:
         before, changes = set(self.topic_ids), self._changes
         await super()._handle_new_peer(peer_id)
         queue = self.peer_queues.get(peer_id)

@@ -9,7 +9,7 @@ from typing import Any
 import trio
 from google.protobuf.message import DecodeError
 from libp2p import new_host
-from libp2p.abc import INetStream, ISecureConn
+from libp2p.abc import INetConn, INetStream, ISecureConn
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_new_x25519_key_pair
 from libp2p.custom_types import TProtocol
@@ -32,16 +32,19 @@ from libp2p.utils.address_validation import expand_wildcard_address
 from multiaddr import Multiaddr
 
 from node.net import guard
+from node.net.arrivals.first_words import FirstWords
 from node.net.frames import Frames, Violation
 from node.net.muxer import DIALLED, BoundedMuxer
+from node.net.rules import turns
 from node.net.transport import ExclusiveTCP
 from protocol import params
 
 log = logging.getLogger("assay.net")
 
-#: What the library may hold: handshakes take its places, too. node/net/peering/lines.py keeps the
-#: connections to MAX_CONNECTIONS by closing what is worth least; the library refuses newcomers.
-_PLACES = params.MAX_CONNECTIONS + 2 * params.MAX_HANDSHAKES
+#: What the library may hold: handshakes and who waits at the door take its places, too. The
+#: connections are kept to MAX_CONNECTIONS by node/net/peering/lines.py, which closes what is worth
+#: least; the library refuses newcomers.
+_PLACES = params.MAX_CONNECTIONS + 2 * params.MAX_HANDSHAKES + turns.MAX_AT_DOOR
 _UPGRADE_SECONDS = 3 * params.DIAL_SECONDS
 
 #: Connections to one peer: each side may have dialled the other at the same moment.
@@ -103,6 +106,7 @@ def build_host(
         {TProtocol(YAMUX_PROTOCOL_ID): Yamux, TProtocol(DIALLED): Yamux},
         _UPGRADE_SECONDS,
     )
+    network.upgrader.muxer_multistream.called = transport.called
     network.upgrader.muxer_multistream.shaken = transport.shaken
     return host
 
@@ -214,6 +218,21 @@ def guard_identify(host: BasicHost, warden: guard.Warden) -> None:
         await stream.close()
 
     host.set_stream_handler(ID_PUSH, pushed)
+
+
+def identify_late(host: BasicHost, words: FirstWords) -> None:
+    """Ask a peer to identify itself once it may be spoken to; the library asks whoever connects."""
+    network = network_of(host)
+    identify = host._on_notifee_connected
+
+    async def asked(conn: INetConn) -> None:
+        if await words.wait(conn.muxed_conn.peer_id):
+            await identify(conn)
+
+    async def connected(conn: INetConn) -> None:
+        network.manager.run_task(asked, conn)
+
+    host._on_notifee_connected = connected  # type: ignore[method-assign]
 
 
 def guard_tasks(manager: Any, warden: guard.Warden) -> None:

@@ -268,6 +268,8 @@ class BoundedMuxer(MuxerMultistream):
     it fails, and so the library never counts it, tells nobody of it, and closes it.
     """
 
+    #: Waits until the other side, by its address and its proved id, is taken in.
+    called: Callable[[tuple[str, int] | None, str], Awaitable[None]]
     #: Told of the other side's address when a handshake has ended well.
     shaken: Callable[[tuple[str, int] | None], None] = staticmethod(lambda remote: None)
 
@@ -275,6 +277,8 @@ class BoundedMuxer(MuxerMultistream):
     dialled: Callable[[ISecureConn], Awaitable[None]] | None = None
 
     async def new_conn(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
+        if not conn.is_initiator:
+            await self.called(conn.get_remote_address(), str(peer_id))
         protocol, _ = await self._selector.select(conn, conn.is_initiator, self.negotiate_timeout)
         if protocol == DIALLED:
             # Whom this node dialled itself does not dial back by the same connection.

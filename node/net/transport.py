@@ -27,6 +27,7 @@ from libp2p.transport.tcp.tcp import TCP
 from libp2p.utils.multiaddr_utils import extract_ip_from_multiaddr, multiaddr_from_socket
 from multiaddr import Multiaddr
 
+from node.net.arrivals.door import Door
 from node.net.rules import worth
 from protocol import params
 
@@ -55,8 +56,10 @@ class _TellingStream(TrioTCPStream):
         super().__init__(stream)
         _learn_address(self)
         self.closed = trio.Event()
-        #: The handshake is over, one way or another.
-        self.settled = trio.Event()
+        #: It is proved who this is; it may go on to streams; the handshake is over, one way or
+        #: another, and then all of them are set.
+        self.proved, self.called, self.settled = trio.Event(), trio.Event(), trio.Event()
+        self.peer = ""
         self.shaken = False
         self.heard_at = trio.current_time()
         self.heard_bytes = 0
@@ -72,8 +75,13 @@ class _TellingStream(TrioTCPStream):
 
     async def close(self) -> None:
         self.closed.set()
-        self.settled.set()
+        self.settle()
         await super().close()
+
+    def settle(self) -> None:
+        """The handshake is over."""
+        for each in (self.proved, self.called, self.settled):
+            each.set()
 
 
 def _learn_address(stream: TrioTCPStream) -> None:
@@ -162,7 +170,7 @@ class _Listener(IListener):
         finally:
             ended.set()
             stream.closed.set()
-            stream.settled.set()
+            stream.settle()
 
     def get_addrs(self) -> tuple[Multiaddr, ...]:
         return tuple(multiaddr_from_socket(each.socket) for each in self._listeners)
@@ -184,10 +192,17 @@ class ExclusiveTCP(TCP):
         self.counters: Counter[str] = Counter()
         #: Seconds by which this node's own loop is late; nobody's handshake is blamed for it.
         self.lag: Callable[[], float] = lambda: 0.0
-        #: Inbound connections in their handshakes, by the other side's address and port.
+        #: Inbound connections until they are taken in, by the other side's address and port: all
+        #: of them, and those in whose handshake something is to happen now.
+        self._coming: dict[tuple[str, int], _TellingStream] = {}
         self._shaking: dict[tuple[str, int], _TellingStream] = {}
+        self.door = Door(self.counters)
+        self._door_opened = False
 
     def create_listener(self, handler_function: THandler) -> Any:
+        if not self._door_opened:
+            self._door_opened = True
+            self.nursery.start_soon(self.door.run)
         return _Listener(handler_function, self)
 
     async def dial(self, maddr: Multiaddr) -> IRawConnection:
@@ -207,28 +222,56 @@ class ExclusiveTCP(TCP):
     async def shakes_hands(self, stream: _TellingStream) -> bool:
         """Wait for an inbound connection's handshake; whether it ended well, and in time.
 
-        Where there are too many, one of the address with the most is given up
-        (node/net/rules/worth.py).
+        It proves who it is, waits at the door (node/net/arrivals/door.py), and agrees on streams.
         """
         remote = stream.get_remote_address()
         if remote is None:
             return False
+        self._coming[remote] = stream
+        try:
+            await self._goes_on(remote, stream, stream.proved)
+            if not stream.settled.is_set() and await self.door.wait(stream, remote[0], stream.peer):
+                stream.called.set()
+                await self._goes_on(remote, stream, stream.settled)
+            return stream.shaken
+        finally:
+            stream.settle()
+            del self._coming[remote]
+
+    async def _goes_on(
+        self, remote: tuple[str, int], stream: _TellingStream, until: trio.Event
+    ) -> None:
+        """Wait for a part of a handshake; one that is not done in time is given up.
+
+        Where too many are under way, one of the address with the most is given up
+        (node/net/rules/worth.py).
+        """
         self._shaking[remote] = stream
         try:
             self._make_room(remote)
             with trio.move_on_after(params.HANDSHAKE_SECONDS + 4 * self.lag()) as waiting:
-                await stream.settled.wait()
-            self.counters["handshakes.late"] += waiting.cancelled_caught
-            return stream.shaken
+                await until.wait()
+            if waiting.cancelled_caught:
+                self.counters["handshakes.late"] += 1
+                stream.settle()
         finally:
-            self._shaking.pop(remote, None)
+            del self._shaking[remote]
+
+    async def called(self, remote: tuple[str, int] | None, peer: str) -> None:
+        """Wait until whoever dialled from there, and has proved to be `peer`, is taken in or sent
+        away; one that we dialled waits for nothing."""
+        stream = None if remote is None else self._coming.get((remote[0], remote[1]))
+        if stream is not None:
+            stream.peer = peer
+            stream.proved.set()
+            await stream.called.wait()
 
     def shaken(self, remote: tuple[str, int] | None) -> None:
         """The handshake with this address and port ended well; one that we dialled is no matter."""
-        stream = None if remote is None else self._shaking.get((remote[0], remote[1]))
+        stream = None if remote is None else self._coming.get((remote[0], remote[1]))
         if stream is not None:
             stream.shaken = True
-            stream.settled.set()
+            stream.settle()
 
     def _make_room(self, newcomer: tuple[str, int]) -> None:
         now = trio.current_time()
@@ -242,7 +285,7 @@ class ExclusiveTCP(TCP):
         )
         if out is not None:
             self.counters["handshakes.crowded_out"] += 1
-            self._shaking[out].settled.set()  # type: ignore[index]
+            self._shaking[out].settle()  # type: ignore[index]
 
 
 async def _resolved(maddr: Multiaddr) -> list[Multiaddr]:

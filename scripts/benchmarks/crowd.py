@@ -23,6 +23,7 @@ from multiaddr import Multiaddr
 from node.net.host import build_host, network_of
 from node.net.swarm import SwarmConfig, open_swarm
 from node.net.transport import ExclusiveTCP
+from protocol import params
 from scripts.benchmarks.figures import BenchError, Context, Measurement
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +50,8 @@ def crowd(context: Context) -> Measurement:
         notes=[
             f"the crowd is {_CROWD} connections of a process beside, each back {_BACK:g} s after "
             "it was closed: silent ones say the first words of a handshake and no more, idle ones "
-            "are identities that answer nothing; the honest come from one process, on one address",
+            "are identities that answer nothing, and fill all places; the honest come from one "
+            "process, on one address",
         ],
     )
 
@@ -60,6 +62,9 @@ async def _meet(kind: str, addresses: int) -> int:
         address = str(await _said(victim, 60))
         others = await nursery.start(_process, "crowd", address, kind, str(addresses))
         await _said(others, _STANDS_SECONDS)
+        if kind == "idle":
+            # Who waits to be taken in keeps nothing from the honest yet.
+            await _said(victim, _STANDS_SECONDS)
         honest = await nursery.start(_process, "honest", address)
         got_in = int(str(await _said(honest, 60 + _DIALS * (_SECONDS + 10))))
         nursery.cancel_scope.cancel()
@@ -100,6 +105,9 @@ def _say(value: object) -> None:
 async def _victim() -> None:
     async with open_swarm(SwarmConfig(("/ip4/127.0.0.1/tcp/0",), seed=os.urandom(32))) as swarm:
         _say(swarm.addresses()[0])
+        while len(swarm.peers()) < params.MAX_CONNECTIONS:  # noqa: ASYNC110 (no event)
+            await trio.sleep(0.1)
+        _say("full")
         await trio.sleep_forever()
 
 

@@ -268,13 +268,23 @@ def spoilt(dice: random.Random, protocol: str, place: Context) -> Iterator[bytes
 # --- the daemon that reads it ---------------------------------------------------------------
 
 
+class _Line:
+    """The connection of a stream."""
+
+    is_closed, remote_addr = False, None
+
+    def __init__(self, peer: ID) -> None:
+        self.peer_id = peer
+
+    def get_remote_address(self) -> None:
+        """Unknown."""
+
+
 class Stream:
     """A stream that brings so many bytes and then ends, as far as the daemon can tell."""
 
     def __init__(self, peer: ID, data: bytes) -> None:
-        self.muxed_conn = SimpleNamespace(
-            peer_id=peer, is_closed=False, remote_addr=None, get_remote_address=lambda: None
-        )
+        self.muxed_conn = _Line(peer)
         self.muxed_stream = SimpleNamespace(muxed_conn=self.muxed_conn)
         self._protocol: TProtocol | None = None
         self._data = data

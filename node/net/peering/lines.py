@@ -14,7 +14,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 import trio
-from libp2p.abc import INetConn, INetwork, INotifee
+from libp2p.abc import IMuxedConn, INetConn, INetwork, INotifee
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.swarm import Swarm as Network
 from libp2p.peer.id import ID
@@ -100,7 +100,19 @@ class Lines:
 
     def address(self, peer: ID) -> str:
         """Whence the peer's line comes, in numbers; empty where it has none."""
-        return next((_address(conn) for other, conn in self.open() if other == peer), "")
+        return next(
+            (address_of(conn.muxed_conn) for other, conn in self.open() if other == peer), ""
+        )
+
+    def knows(self, peer: str) -> bool:
+        """Whether a person named it, it is in a running job, or it has been of use here."""
+        named = ID.from_string(peer)
+        deeds = self._deeds.get(named)
+        return (
+            named in self.chosen()
+            or peer in self.members()
+            or (deeds is not None and deeds.useful is not None)
+        )
 
     # -- what they did -------------------------------------------------------------------------
 
@@ -172,7 +184,7 @@ class Lines:
         standing = [
             Standing(
                 id(conn),
-                _address(conn),
+                address_of(conn.muxed_conn),
                 max(0.0, now - self._silences.setdefault(conn, Silence(now)).since),
                 peer in chosen,
                 str(peer) in members,
@@ -205,8 +217,9 @@ def _heard(conn: SwarmConn) -> float:
     return float(getattr(conn.muxed_conn, "heard_at", float("-inf")))
 
 
-def _address(conn: SwarmConn) -> str:
-    remote = conn.muxed_conn.get_remote_address() if isinstance(conn.muxed_conn, Yamux) else None
+def address_of(line: IMuxedConn) -> str:
+    """The other end's IP address, or nothing where it has none."""
+    remote = line.get_remote_address() if isinstance(line, Yamux) else None
     return "" if remote is None else str(remote[0])
 
 

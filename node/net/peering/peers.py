@@ -199,6 +199,7 @@ class Peers:
         question = decode(WhoIs, data, MAX_QUESTION_BYTES)
         asking = parse_peer(peer)
         self.agents[asking] = question.agent
+        self.lines.answered(asking)
         if question.record:
             self.learn((question.record,))
         store = self._host.get_peerstore()
@@ -380,7 +381,7 @@ class Peers:
         self._following = following
         self._asked = {peer: each for peer, each in self._asked.items() if peer in known}
         self.agents = {peer: agent for peer, agent in self.agents.items() if peer in known}
-        for peer in known:
+        for peer in filter(self._pubsub.words.due, known):
             asked = self._asked.setdefault(peer, _Asked(now))
             if asked.at <= now:
                 # Until this question is answered there is no other.
@@ -407,8 +408,7 @@ class Peers:
             followers, _ = await self.exchange(peer, topic=topic)
             named.update(followers)
             for each in followers[:_TOPIC_PEERS]:
-                now = trio.current_time()
-                if not self.is_connected(each) and self._ready(each, now):
+                if not self.is_connected(each) and self._ready(each, trio.current_time()):
                     await self._try(each)
         return len(self.connected()) < params.TARGET_PEERS and bool(named - before)
 

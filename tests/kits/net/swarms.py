@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import trio
-from libp2p.abc import INetStream
+from libp2p.abc import INetStream, IRawConnection
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
 from libp2p.peer.id import ID
@@ -45,11 +45,22 @@ async def swarm(
         yield opened
 
 
+class DialsFrom(ExclusiveTCP):
+    """Dials from one address."""
+
+    def __init__(self, nursery: trio.Nursery, source: str) -> None:
+        super().__init__(nursery)
+        self._source = source
+
+    async def dial(self, maddr: Multiaddr) -> IRawConnection:
+        return await self.dial_with_source(maddr, (self._source, 0))
+
+
 @asynccontextmanager
-async def stranger(*victims: Swarm) -> AsyncIterator[BasicHost]:
+async def stranger(*victims: Swarm, source: str = "127.0.0.1") -> AsyncIterator[BasicHost]:
     """A bare libp2p host without any of our manners, connected to the victims."""
     async with trio.open_nursery() as nursery:
-        host = build_host(os.urandom(32), (), ExclusiveTCP(nursery), ())
+        host = build_host(os.urandom(32), (), DialsFrom(nursery, source), ())
         async with host.run([]):
             for victim in victims:
                 await dial(host, victim)

@@ -11,7 +11,7 @@ from libp2p.network.exceptions import SwarmException
 from multiaddr import Multiaddr
 
 from node.net.host import network_of
-from node.net.rules import worth
+from node.net.rules import turns, worth
 from node.net.swarm import Swarm
 from protocol import params
 
@@ -69,6 +69,30 @@ async def test_honest_dials_get_in_beside_handshakes_that_stop(
             assert len(shaking(victim)) <= params.MAX_HANDSHAKES + 1
             assert victim.statistics()["handshakes.crowded_out"] > 0
         crowd.cancel_scope.cancel()
+
+
+async def test_who_owes_nothing_goes_before_a_crowd_at_the_door(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Forty dial from five addresses, and say nothing; one comes after them, two of them a second
+    come in."""
+    monkeypatch.setattr(turns, "TAKEN_IN_PER_SECOND", 2)
+    monkeypatch.setattr(turns, "TAKEN_IN_AT_ONCE", 8)
+    async with swarm() as victim, trio.open_nursery() as nursery:
+
+        async def dials(number: int) -> None:
+            async with stranger(victim, source=f"127.0.1.{1 + number % 5}"):
+                await trio.sleep_forever()
+
+        for number in range(40):
+            nursery.start_soon(dials, number)
+        await wait_until(lambda: len(victim.peers()) >= 8)
+        async with swarm(victim) as honest:
+            there = {each.peer_id for each in victim.peers()}
+            assert honest.peer_id in there
+            # All at once, they would all be in before it: they began before it.
+            assert len(there) <= 20
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.long
