@@ -96,23 +96,20 @@
     });
   }
 
-  // What a form asks for may take a while, and is asked for once.
+  // What a form asks for may take a while, and is asked for once; by where it goes and what it says,
+  // since a form may be made anew meanwhile.
+  const sent = new Set();
   document.addEventListener("submit", (event) => {
-    const form = event.target;
-    if (form.dataset.sent) { event.preventDefault(); return; }
-    form.dataset.sent = "yes";
-    form.setAttribute("aria-busy", "true");
-    // A button that is disabled at once would not be sent.
-    const pressed = event.submitter;
-    setTimeout(() => { if (pressed) pressed.classList.add("busy"); });
+    const said = [...new FormData(event.target, event.submitter)].map((each) => each.join("="));
+    const what = [event.target.action, ...said].join("&");
+    if (sent.has(what)) { event.preventDefault(); return; }
+    sent.add(what);
+    event.submitter?.classList.add("busy");
   });
   // A view that comes back from the browser's memory may be sent again.
   addEventListener("pageshow", () => {
-    for (const form of document.querySelectorAll("form[data-sent]")) {
-      delete form.dataset.sent;
-      form.removeAttribute("aria-busy");
-      form.querySelector(".busy")?.classList.remove("busy");
-    }
+    sent.clear();
+    for (const pressed of document.querySelectorAll(".busy")) pressed.classList.remove("busy");
   });
 
   // Said by the server: no daemon answered, and where the reader wanted to be.
