@@ -15,6 +15,7 @@ import pytest
 import trio
 from kits.paths import ROOT
 
+from node.cli.commands.sale.views import bought
 from node.control import examples as ex
 from node.control import results as r
 from node.control.cards import examples as cx
@@ -574,6 +575,25 @@ async def test_the_next_command_buys_the_same_into_the_same_file(
         assert asked.code == Exit.REFUSED
         again = f"{' '.join(said)} --budget '0.01 ether' --out '{out}' --force --yes"
         assert f"next: assay {again}" in asked.err
+
+
+@pytest.mark.parametrize("budget", ["3", "0.01", ".5"])
+async def test_a_budget_without_a_unit_is_asked_for_one(
+    budget: str, assay: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "new.csv").write_text("age,smoker\n1,0\n")
+    async with assay.daemon():
+        said = ("predict", f"0x{sx.OFFER.offer.hex()}", str(tmp_path / "new.csv"))
+        asked = await assay(*said, "--budget", budget)
+    assert asked.code == Exit.USAGE
+    assert f"budget: is {budget!r}; say of what" in asked.err
+
+
+def test_rows_that_a_budget_left_are_bought_by_a_command_that_works() -> None:
+    """The file of the first part is there by then: without --force it would be refused."""
+    found = {"rows": 6, "unused": 0, "notes": [], "offer": {"token": None}, "why": ""}
+    told = bought({"prepared": found, "empty": 4, "left": 4, "asked": 2, "spent": "2", "out": "x"})
+    assert "larger --budget, and --force" in str(told[-1])
 
 
 async def test_a_network_that_is_not_there_is_no_package(assay: Any) -> None:

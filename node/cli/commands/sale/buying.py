@@ -80,7 +80,7 @@ def _budget(session: Session, text: str, offer: dict[str, Any]) -> int:
 
     token = offer["token"]
     address = ZERO_ADDRESS if token is None else parse_address(token, "budget")
-    if text.strip().isdigit():
+    if text.strip().replace(".", "", 1).isdigit():
         said = f"budget: is {text!r:.60}; say of what, as '0.001 ether', '2.5 USDC' or '7 units'"
         raise Failure(Exit.USAGE, said, field="budget")
     return (session.tokens or NO_TOKENS).parse(text, address, "budget")

@@ -144,7 +144,7 @@ def bought(b: Mapping[str, Any], tokens: Tokens | None = None) -> list[Part]:
     if b["left"]:
         parts.append(
             f"{b['left']} rows are left: the budget does not cover them; the same command with a "
-            "larger --budget goes on"
+            "larger --budget, and --force for the file that is there now, goes on"
         )
     return parts
 
