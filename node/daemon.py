@@ -99,7 +99,9 @@ async def _serve(
     )
     async with (
         open_compute(config.workers, config.share) as compute,
-        open_swarm(SwarmConfig(config.listen, config.bootstrap, keys.peer_seed)) as swarm,
+        open_swarm(
+            SwarmConfig(config.listen, config.bootstrap, keys.peer_seed, config.announce)
+        ) as swarm,
         trio.open_nursery() as nursery,
     ):
         stop = trio.Event()

@@ -150,6 +150,7 @@ def told_settings(config: Config) -> dict[str, object]:
     node's address the origin alone. Listed by hand: a new one may be secret."""
     return {
         "network.listen": list(config.listen),
+        "network.announce": list(config.announce),
         "network.bootstrap": list(config.bootstrap),
         "chain.url": None if config.chain_url is None else origin(config.chain_url),
         "chain.urls": [origin(url) for url in config.chain_urls],

@@ -55,6 +55,8 @@ class Config:
     """
 
     listen: tuple[str, ...] = DEFAULT_LISTEN
+    #: Told to others instead of this machine's own addresses; none: those.
+    announce: tuple[str, ...] = ()
     bootstrap: tuple[str, ...] = ()
     #: Hidden in reprs: hosted endpoints carry their access key in the path.
     chain_url: str | None = field(default=None, repr=False)
@@ -87,20 +89,20 @@ class Config:
         return self.max_fee_gwei * 10**9
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.listen) <= MAX_ADDRESSES:
-            raise InputError(
-                f"has {len(self.listen)} addresses; 1 to {MAX_ADDRESSES} are allowed",
-                "network.listen",
-            )
-        if len(self.bootstrap) > MAX_ADDRESSES:
-            raise InputError(
-                f"has {len(self.bootstrap)} addresses; at most {MAX_ADDRESSES} are allowed",
-                "network.bootstrap",
-            )
-        for address in self.listen:
-            check_address(address, "network.listen", peer=False)
-        for address in self.bootstrap:
-            check_address(address, "network.bootstrap", peer=True)
+        if not self.listen:
+            raise InputError(f"has 0 addresses; 1 to {MAX_ADDRESSES} are allowed", "network.listen")
+        for name, addresses, peer in (
+            ("network.listen", self.listen, False),
+            ("network.announce", self.announce, False),
+            ("network.bootstrap", self.bootstrap, True),
+        ):
+            if len(addresses) > MAX_ADDRESSES:
+                text = f"has {len(addresses)} addresses; at most {MAX_ADDRESSES} are allowed"
+                raise InputError(text, name)
+            for address in addresses:
+                check_address(address, name, peer=peer)
+                if name == "network.announce" and address.endswith("/tcp/0"):
+                    raise InputError(f"has {address!r}; nobody can dial port 0", name)
         if self.chain_url is not None:
             _check_url(self.chain_url, "chain.url")
         self._check_urls()
@@ -156,6 +158,7 @@ class Config:
 #: Dotted TOML name -> field of `Config`, in the file's order.
 SETTINGS: Final[dict[str, str]] = {
     "network.listen": "listen",
+    "network.announce": "announce",
     "network.bootstrap": "bootstrap",
     "chain.url": "chain_url",
     "chain.urls": "chain_urls",
@@ -234,6 +237,7 @@ def render_config(config: Config) -> str:
     """The text of config.toml; `parse_config(tomllib.loads(text))` gives `config` back."""
     return TEMPLATE.format(
         listen=_toml_list(config.listen),
+        announce=_toml_list(config.announce),
         bootstrap=_toml_list(config.bootstrap),
         url=_toml_setting("url", config.chain_url, "http://127.0.0.1:8545"),
         urls=_toml_list(config.chain_urls),
@@ -385,7 +389,7 @@ def _convert(name: str, value: object) -> object:
     return value
 
 
-_LISTS: Final = ("network.listen", "network.bootstrap", "chain.urls", "limits.hours")
+_LISTS: Final = [name for name, field in SETTINGS.items() if type(getattr(Config, field)) is tuple]
 _NUMBERS: Final = (
     "chain.agree",
     "chain.id",

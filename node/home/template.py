@@ -13,6 +13,9 @@ TEMPLATE: Final = """\
 # another one at each start: peers that were given the old one then have to find this node anew.
 # A node behind NAT may leave this as it is: it takes part by connections that it opens.
 listen = {listen}
+# What others are told instead of this machine's own addresses: behind a router that forwards a
+# port, its address outside and that port, and those of this network that are to be told as well.
+announce = {announce}
 # Peers to call first, each with its identity: /ip4/ADDRESS/tcp/PORT/p2p/PEER.
 bootstrap = {bootstrap}
 

@@ -143,6 +143,22 @@ def test_without_a_contract_alone_it_names_deploy(other: Daemon) -> None:
     assert "assay deploy for a network of your own" in error["next"]
 
 
+async def test_others_are_told_the_address_outside_that_a_router_forwards(
+    other: Daemon,
+) -> None:
+    announced = "/ip4/203.0.113.5/tcp/4001"
+    own = free_port()
+    other.make(dataclasses.replace(config(own), announce=(announced,)))
+    await other.start()
+    status = other.call("status")
+    assert status["addresses"] == [f"{announced}/p2p/{status['peer_id']}"]
+    assert f"{announced}/p2p/{status['peer_id']}" in status["join_line"]
+    # Its port is looked for where it listens: the address outside may lead here from outside alone.
+    done = run("--home", str(other.home.path), "--json", "doctor")
+    ports = {each["check"]: each for each in json.loads(done.stdout)["checks"]}["ports"]
+    assert (ports["state"], ports["sentence"]) == ("ok", f"/ip4/127.0.0.1/tcp/{own} answers")
+
+
 async def test_of_two_daemons_with_the_same_keys_none_goes_on(
     running: Daemon, tmp_path: Path
 ) -> None:

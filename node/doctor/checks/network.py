@@ -128,7 +128,10 @@ def _line_of(status: Status, reach: Reach) -> str:
     if not host or host in own or not _PLACE.match(line):
         return ""
     kind = "ip6" if ":" in host else "ip4"
-    return f"give others this line: assay join '{_PLACE.sub(f'/{kind}/{host}/tcp/{port}', line)}'"
+    place = f"/{kind}/{host}/tcp/{port}"
+    return f'set network.announce to ["{place}"], or give others this line: ' + (
+        f"assay join '{_PLACE.sub(place, line)}'"
+    )
 
 
 def _line(status: Status) -> str:

@@ -53,7 +53,10 @@ def look_ports(config: Config, daemon: DaemonSeen) -> tuple[PortSeen, ...]:
         return tuple(_free(address) for address in config.listen[:MAX_PORTS])
     if daemon.status is None:
         return ()
-    return tuple(_answers(address) for address in daemon.status["addresses"][:MAX_PORTS])
+    told = daemon.status["addresses"]
+    if config.announce:  # what others are told may lead here from outside alone
+        told = [each for each in config.listen if not each.endswith("/tcp/0")]
+    return tuple(_answers(address) for address in told[:MAX_PORTS])
 
 
 def _free(address: str) -> PortSeen:

@@ -37,6 +37,7 @@ CONTRACT = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"  # EIP-55's first exampl
 configs = st.builds(
     Config,
     listen=st.just(("/ip4/127.0.0.1/tcp/0", "/ip6/::1/tcp/65535")),
+    announce=st.sampled_from([(), ("/dns4/a.example/tcp/80", "/ip4/203.0.113.5/tcp/4001")]),
     bootstrap=st.lists(
         st.sampled_from([f"/ip4/10.0.0.1/tcp/1/p2p/{PEER}", f"/dns4/a.example/tcp/80/p2p/{PEER}"]),
         max_size=3,
@@ -136,6 +137,8 @@ def test_endpoints_key_stays_out_of_repr_and_errors() -> None:
         ("[network]\nlisten = ['/ip4/1.2.3/tcp/1']", "network.listen", "'1.2.3' is no ip4"),
         ("[network]\nlisten = ['/ip4/1.2.3.4/tcp/65536']", "network.listen", "0 to 65535"),
         ("[network]\nlisten = ['/ip4/1.2.3.4/udp/1/quic']", "network.listen", "is needed"),
+        ("[network]\nannounce = ['/ip4/1.2.3.4/tcp/0']", "network.announce", "nobody can dial"),
+        ("[network]\nannounce = ['1.2.3.4:5']", "network.announce", "is needed"),
         (f"[network]\nlisten = ['/ip4/1.2.3.4/tcp/1/p2p/{PEER}']", "network.listen", "is needed"),
         ("[network]\nbootstrap = ['/ip4/1.2.3.4/tcp/1']", "network.bootstrap", "/p2p/PEER"),
         (f"[network]\nbootstrap = ['/ip4/1.2.3.4/tcp/0/p2p/{PEER}']", "network.bootstrap", "1 to"),
