@@ -221,13 +221,15 @@ class Purchases:
         paying: Paying | None = None
         try:
             for row in bought.open_rows:
-                paying = await self._channel(bought)
-                if paying is None or trio.current_time() > bought.until:
+                found = await self._channel(bought)
+                # Where the budget ends, the channel of the row before is still to be paid over.
+                paying = found or paying
+                if found is None or trio.current_time() > bought.until:
                     break
                 bought.tell("asking")
                 # Whoever waits moves the deadline: a row may wait its turn for minutes.
                 with trio.CancelScope(deadline=bought.until + _WAITED_FOR) as bought.scope:
-                    await self._row(bought, paying, row)
+                    await self._row(bought, found, row)
                 if bought.scope.cancelled_caught:
                     break
                 bought.tell("asking")

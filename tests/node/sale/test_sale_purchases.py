@@ -42,7 +42,7 @@ class Buying:
         state = buyer.opened(terms, 100 * PRICE, PRICE, offer.mode)
         self._paying = Paying(row, offer, state)
         self._pace = Bucket(minute / 60, batch, trio.current_time(), batch)
-        self.asked = 0
+        self.asked = self.paid = 0
         channels: Any = SimpleNamespace(
             all=lambda: [self._paying], usable=lambda _: self._paying, pay=self._pay
         )
@@ -69,12 +69,12 @@ class Buying:
         paying.state = dataclasses.replace(state, answered=answered, last=(features[0],))
 
     async def _pay(self, paying: Paying) -> None:
-        pass
+        self.paid = paying.state.answered
 
-    async def go_on(self, clock: trio.testing.MockClock) -> None:
-        """One call of whoever waits: two seconds at most."""
+    async def go_on(self, clock: trio.testing.MockClock, rows: int = 100) -> None:
+        """One call of whoever waits: two seconds at most, and money for so many rows."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.purchases.go_on, self.bought, 100 * PRICE)
+            nursery.start_soon(self.purchases.go_on, self.bought, rows * PRICE)
             await pass_time(clock, 2)
 
 
@@ -105,6 +105,17 @@ async def test_a_row_that_waits_a_minute_is_bought_while_somebody_waits(
             await found.go_on(mock_clock)
         assert bought.results == [(number,) for number in range(ROWS)]
         assert (bought.asked, bought.spent) == (ROWS, ROWS * PRICE)
+
+
+@pytest.mark.parametrize("rows", [2, 100], ids=["budget", "all"])
+async def test_what_was_answered_last_is_paid_at_once_also_where_the_budget_ends(
+    rows: int, tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
+    """The buyer's daemon may be told to end a moment later."""
+    async with buying(tmp_path, batch=ROWS, minute=60) as found:
+        await found.go_on(mock_clock, rows)
+        assert not found.bought.running
+        assert found.paid == found.asked == min(rows, ROWS)
 
 
 async def test_asking_ends_when_nobody_waits_and_goes_on_where_it_was(
