@@ -16,6 +16,7 @@ from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
 from libp2p.io.trio import TrioTCPStream
 from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.peer.id import ID
 from libp2p.protocol_muxer.multiselect_client import MultiselectClient
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 
@@ -35,9 +36,10 @@ def port_of(node: Swarm) -> int:
     return int(node.addresses()[0].split("/")[4])
 
 
-def lines(node: Swarm) -> int:
-    """Connections that the library counts, handshakes that ended well included."""
-    return len(network_of(node._parts.host).get_connections())
+def lines(node: Swarm, mate: Swarm | None = None) -> int:
+    """Connections that the library counts, handshakes that ended well included; `mate`: with it."""
+    to = None if mate is None else ID.from_base58(mate.peer_id)
+    return len(network_of(node._parts.host).get_connections(to))
 
 
 def announcing(mate: Swarm, port: int) -> SwarmConfig:
@@ -62,13 +64,14 @@ async def ask(node: Swarm, asked: Swarm, port: int, nonce: bytes = bytes(32)) ->
 async def test_a_dial_back_arrives_and_is_nobodys_line() -> None:
     async with swarm() as a, swarm(a) as b, swarm(a) as c:
         await a.wait_connected(2, 15)
-        before = lines(a), lines(b), lines(c)
+        # b and c find each other meanwhile, and may dial.
+        before = lines(a), lines(b, a), lines(c, a)
         seen: list[tuple[int, int]] = []
         arrived = a._parts.outside.arrived
 
         async def looked(secured: Any) -> None:
             await arrived(secured)
-            seen.append((lines(a), lines(b) + lines(c)))
+            seen.append((lines(a), lines(b, a) + lines(c, a)))
 
         a._parts.host._network.upgrader.muxer_multistream.dialled = looked  # type: ignore
         found = await a.reach()
@@ -79,7 +82,7 @@ async def test_a_dial_back_arrives_and_is_nobodys_line() -> None:
             assert (each.told, each.came_from, each.line) == ("127.0.0.1",) * 3
         # Neither while it stood nor afterwards did any side count it.
         assert seen == [(before[0], before[1] + before[2])] * 2
-        assert (lines(a), lines(b), lines(c)) == before
+        assert (lines(a), lines(b, a), lines(c, a)) == before
         assert not a._parts.peers.lines.counters["evicted"]
         # The line that was there goes on.
         assert [peer.offences for peer in a.peers()] == [{}, {}]
