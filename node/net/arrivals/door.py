@@ -48,7 +48,8 @@ class Door:
         who = turns.Waiting(key, address, peer, trio.current_time(), self.knows(peer))
         caller = self._callers[key] = _Caller(who)
         try:
-            goes = turns.too_many(self._who_waits(), turns.MAX_AT_DOOR)
+            owes = partial(self._debts.owes, now=who.since)
+            goes = turns.too_many(self._who_waits(), turns.MAX_AT_DOOR, owes)
             if goes is not None:
                 self._callers[goes].settled.set()
             self._comes.set()

@@ -101,13 +101,19 @@ def pause(late: float) -> float:
     return min(_LONGEST_PAUSE, _PAUSES * max(0.0, late))
 
 
-def too_many(waiting: Sequence[Waiting], most: int) -> Hashable | None:
-    """Who is sent away so that `most` wait: of the address that has most of them the one that has
-    waited for the shortest time, because the others' waiting would have been in vain; a known one
-    last. None while there is room."""
+def too_many(
+    waiting: Sequence[Waiting], most: int, owes: Callable[[str, str], tuple[int, int]]
+) -> Hashable | None:
+    """Who is sent away so that `most` wait: of the addresses that have most of them one that owes
+    most, because a crowd with an address each would keep everybody else out; of these the one that
+    has waited for the shortest time, because the others' waiting would have been in vain; a known
+    one last. None while there is room."""
     if len(waiting) <= most:
         return None
     crowds = Counter(group(each.address) for each in waiting)
-    return max(
-        waiting, key=lambda each: (not each.known, crowds[group(each.address)], each.since)
-    ).key
+
+    def goes(each: Waiting) -> tuple[bool, int, tuple[int, int], float]:
+        owed = owes(each.address, each.peer)
+        return not each.known, crowds[group(each.address)], owed, each.since
+
+    return max(waiting, key=goes).key

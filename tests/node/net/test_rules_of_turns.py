@@ -92,7 +92,7 @@ def test_a_node_that_is_late_takes_in_more_slowly(late: float) -> None:
 def test_whoever_waits_longest_at_the_most_crowded_address_is_not_sent_away(
     waiting: list[Waiting], most: int
 ) -> None:
-    key = too_many(waiting, most)
+    key = too_many(waiting, most, partial(in_vain("192.0.2.2", "two", 3).owes, now=1))
     assert (key is not None) is (len(waiting) > most)
     goes = [each for each in waiting if each.key == key]
     if goes and goes[0].known:
@@ -101,5 +101,16 @@ def test_whoever_waits_longest_at_the_most_crowded_address_is_not_sent_away(
 
 def test_a_crowd_at_the_door_loses_its_last_one() -> None:
     crowd = [Waiting(n, "192.0.2.1", f"idle {n}", n) for n in range(4)]
-    assert too_many([*crowd, Waiting("honest", "192.0.2.2", "new", 9)], 4) == 3
-    assert too_many(crowd, 4) is None
+    owes = partial(Debts().owes, now=1)
+    assert too_many([*crowd, Waiting("honest", "192.0.2.2", "new", 9)], 4, owes) == 3
+    assert too_many(crowd, 4, owes) is None
+
+
+def test_a_crowd_with_an_address_each_does_not_hold_the_door() -> None:
+    """Whoever comes last would be the first to go, and the crowd comes again and again."""
+    debts = Debts()
+    for number in range(4):
+        in_vain(f"192.0.2.{number}", f"idle {number}", 2, debts)
+    crowd = [Waiting(n, f"192.0.2.{n}", f"idle {n}", n) for n in range(4)]
+    owes = partial(debts.owes, now=10)
+    assert too_many([*crowd, Waiting("honest", "192.0.2.9", "new", 9)], 4, owes) == 3
