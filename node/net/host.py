@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -20,6 +21,7 @@ from libp2p.identity.update import update_peerstore_from_identify
 from libp2p.network.auto_connector import AutoConnector
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.stream.exceptions import StreamError
+from libp2p.network.stream.net_stream import NetStream
 from libp2p.network.swarm import Swarm as Network
 from libp2p.rcmgr import ResourceLimits, ResourceManager
 from libp2p.rcmgr.connection_limits import ConnectionLimits
@@ -27,7 +29,7 @@ from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL_ID
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL_ID
-from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
 from libp2p.utils.address_validation import expand_wildcard_address
 from multiaddr import Multiaddr
 
@@ -177,6 +179,7 @@ def guard_streams(host: BasicHost, warden: guard.Warden) -> None:
             return
         try:
             await handle(stream)
+            await _ended(stream)
         except Exception as error:
             warden.counters["guard.handler"] += 1
             log.info("peer %s: a stream failed: %s", peer, error, exc_info=error)
@@ -187,6 +190,24 @@ def guard_streams(host: BasicHost, warden: guard.Warden) -> None:
             warden.close_stream(peer)
 
     network.set_stream_handler(guarded)
+
+
+async def _ended(stream: INetStream) -> None:
+    """Wait until the peer ends its side of a stream that was answered; then there is none.
+
+    The muxer remembers a stream until both sides have ended it, and the library's own answers do
+    not wait for that: a peer could have any number remembered, and be counted for none.
+    """
+    muxed = stream.muxed_stream if isinstance(stream, NetStream) else None
+    if not isinstance(muxed, YamuxStream):
+        return
+    with trio.move_on_after(params.PROGRESS_SECONDS), suppress(StreamError, MuxedStreamError):
+        await stream.read(1)
+    if muxed.recv_closed:
+        # What was written last is on its way, and a reset could overtake it.
+        await muxed.close()
+    else:
+        await muxed.reset()
 
 
 def guard_identify(host: BasicHost, warden: guard.Warden) -> None:

@@ -10,6 +10,7 @@ receive window is buffered all the same.
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
@@ -17,28 +18,30 @@ from typing import Final
 import trio
 from libp2p.abc import IMuxedConn, INetStream, ISecureConn
 from libp2p.custom_types import TProtocol
-from libp2p.io.exceptions import ConnectionClosedError
-from libp2p.io.trio import TrioTCPStream
 from libp2p.io.utils import read_exactly
-from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.peer.id import ID
 from libp2p.protocol_muxer.multiselect_client import MULTISELECT_PROTOCOL_ID
-from libp2p.security.noise.io import MAX_PLAINTEXT_LENGTH, NoiseTransportReadWriter
+from libp2p.security.noise.io import MAX_PLAINTEXT_LENGTH
 from libp2p.security.secure_session import SecureSession
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
 from libp2p.stream_muxer.yamux.yamux import (
+    FLAG_SYN,
     HEADER_SIZE,
     TYPE_DATA,
+    TYPE_WINDOW_UPDATE,
     YAMUX_HEADER_FORMAT,
     Yamux,
     YamuxStream,
 )
 from libp2p.utils.varint import encode_delim
 
+from node.net.ciphers.line import Line, Turn
 from node.net.errors import Unreachable, Unspoken
 from protocol import params
+
+log = logging.getLogger("assay.net")
 
 #: What a peer that dials back proposes where others propose yamux (peering/dialback.py).
 DIALLED: Final = "/assay/1/dialled"
@@ -47,101 +50,12 @@ DIALLED: Final = "/assay/1/dialled"
 _FRAME_BYTES: Final = MAX_PLAINTEXT_LENGTH - HEADER_SIZE
 #: Frames that are sent in one go; then others have their turn.
 _FRAMES_AT_ONCE: Final = 4
-#: Read off a socket at most at once.
-_PIECE_BYTES: Final = 256 * 1024
-#: Reads of what is here already before other tasks run: a piece may hold a thousand frames.
-_READS_IN_A_ROW: Final = 32
+#: Bytes of answers that wait to be written; who asks for more, and reads none, waits with them.
+_MOST_OWED: Final = 16 * 1024
 #: The library's own patience with a peer that gives no window, and how often a writer looks whether
 #: its stream has ended meanwhile.
 _WINDOW_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.1
-
-
-class Turn:
-    """A lock in the place of trio's that lets nobody else run while it is free."""
-
-    def __init__(self) -> None:
-        self._lock = trio.Lock()
-
-    async def acquire(self) -> None:
-        """Take it, at once where it is free."""
-        try:
-            self._lock.acquire_nowait()
-        except trio.WouldBlock:
-            await self._lock.acquire()
-
-    def release(self) -> None:
-        """Give it to the next that waits."""
-        self._lock.release()
-
-    async def __aenter__(self) -> None:
-        await self.acquire()
-
-    async def __aexit__(self, *_: object) -> None:
-        self.release()
-
-
-class _Line:
-    """A connection behind its handshake: what goes out is encrypted, what comes in decrypted, many
-    messages in one call of the system. `noted` is called when bytes have come."""
-
-    def __init__(self, session: SecureSession, noted: Callable[[], None]) -> None:
-        cipher = session.conn
-        if not isinstance(cipher, NoiseTransportReadWriter):
-            raise TypeError(f"a session of {type(cipher).__name__}")
-        self._cipher = cipher
-        self._raw = cipher.read_writer.read_write_closer
-        below = self._raw.stream if isinstance(self._raw, RawConnection) else None
-        if isinstance(below, TrioTCPStream):
-            below.read_lock, below.write_lock = Turn(), Turn()  # type: ignore[assignment]
-        self._noted = noted
-        self._sealed = bytearray()
-        #: The library may have read beyond its negotiation.
-        self._open = bytearray(session._drain(None))
-        self._reads = 0
-
-    async def write(self, *messages: bytes) -> None:
-        """Send messages, of what fits one of Noise each."""
-        sealed: list[bytes] = []
-        for message in messages:
-            closed = self._cipher.encrypt(message)
-            sealed += (len(closed).to_bytes(2, "big"), closed)
-        await self._raw.write(b"".join(sealed))
-
-    async def read(self, n: int | None = None) -> bytes:
-        """Exactly `n` bytes; None: what is there, at least one. Raises what the connection and the
-        cipher raise, ConnectionClosedError at its end."""
-        wanted = 1 if n is None else n
-        if len(self._open) >= wanted:
-            self._reads += 1
-            if self._reads % _READS_IN_A_ROW == 0:
-                await trio.lowlevel.checkpoint()
-        while len(self._open) < wanted:
-            await self._more()
-        end = len(self._open) if n is None else n
-        with memoryview(self._open) as whole:
-            data = bytes(whole[:end])
-        del self._open[:end]
-        return data
-
-    async def _more(self) -> None:
-        """Decrypt one more message."""
-        while True:
-            end = 2 + int.from_bytes(self._sealed[:2], "big")
-            if len(self._sealed) >= max(3, end):
-                break
-            piece = await self._raw.read(_PIECE_BYTES)
-            if not piece:
-                raise ConnectionClosedError("the other side has closed", transport="tcp")
-            self._noted()
-            self._sealed += piece
-        with memoryview(self._sealed) as whole:
-            closed = bytes(whole[2:end])
-        del self._sealed[:end]
-        message = self._cipher.decrypt(closed)
-        if not message:
-            raise ConnectionClosedError("an empty message", transport="tcp")
-        self._open += message
 
 
 class _Stream(YamuxStream):
@@ -197,6 +111,14 @@ class _Stream(YamuxStream):
         if not self.recv_closed:
             await self.send_window_update(more)
 
+    async def reset(self) -> None:
+        """As the library's; what is unread is dropped, which it keeps, and counts, for a minute."""
+        try:
+            await super().reset()
+        finally:
+            self.conn.stream_buffers.get(self.stream_id, bytearray()).clear()
+            self.conn._finalize_stream_locked(self, fully_closed=True)
+
     async def expect(self, count: int) -> None:
         """Let so many bytes come without another word."""
         more = count - self.recv_window
@@ -234,27 +156,63 @@ class BoundedYamux(Yamux):
         self._write_lock = Turn()  # type: ignore[assignment]
         if not isinstance(conn, SecureSession):
             raise TypeError(f"a connection secured by {type(conn).__name__}")
-        self._line = _Line(conn, self._heard)
+        self._line = Line(conn, self._heard)
         conn.read = self._line.read  # type: ignore[method-assign]
+        self._reading: trio.lowlevel.Task | None = None
+        #: Frames that this side owes the other for its own, and whether a task sends them.
+        self._owed = bytearray()
+        self._paying = False
 
     def _heard(self) -> None:
         self.heard_at = trio.current_time()
 
+    async def handle_incoming(self) -> None:
+        """As the library's."""
+        self._reading = trio.lowlevel.current_task()
+        await super().handle_incoming()
+
     async def _write_frame(self, data: bytes) -> None:
-        await self._write_frames((data,))
+        opens = data[1] == TYPE_WINDOW_UPDATE and data[3] & FLAG_SYN
+        reads = trio.lowlevel.current_task() is self._reading
+        if self._nursery is None or not (opens or reads):
+            await self._write_frames((data,))
+            return
+        # Who reads does not wait for a writer: the other side may do the same, and both for ever.
+        # Nor does who opens a stream: the library forgets none that is given up meanwhile.
+        self._owed += data
+        if len(self._owed) > _MOST_OWED:
+            await self._write_frames(())
+        elif not self._paying:
+            self._paying = True
+            self._nursery.start_soon(self._pay)
 
     async def _write_frames(self, frames: Sequence[bytes]) -> None:
         async with self._write_lock:
-            await self._line.write(*frames)
+            await self._line.flush()
+            owed, self._owed = bytes(self._owed), bytearray()
+            await self._line.write(*((owed,) if owed else ()), *frames)
+
+    async def _pay(self) -> None:
+        try:
+            while self._owed:
+                await self._write_frames(())
+        except Exception as error:
+            log.debug("a line broke while an answer was sent", exc_info=error)
+        finally:
+            self._paying = False
 
     async def _read_data_body(self, length: int) -> bytes:
-        """A frame's body; the connection ends instead of buffering past the limit."""
+        """A frame's body; the connection ends instead of buffering past the limit, and where the
+        body cannot be read."""
         waiting = sum(map(len, self.stream_buffers.values()))
         if waiting + length > params.MAX_BUFFERED_BYTES:
             # The one error that the library's read loop takes as the end of the connection; after
             # any other it would read this frame's body as the next frame's header.
             raise trio.TooSlowError(f"{waiting} bytes unread and {length} more announced")
-        return await super()._read_data_body(length)
+        try:
+            return await super()._read_data_body(length)
+        except Exception as error:
+            raise trio.TooSlowError(str(error)) from error
 
 
 class DialledBack(Exception):

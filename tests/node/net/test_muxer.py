@@ -19,8 +19,9 @@ from libp2p.security.secure_session import SecureSession
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 from libp2p.utils.varint import encode_delim
 
+from node.net.ciphers.line import Turn
 from node.net.errors import Unreachable
-from node.net.muxer import BoundedYamux, EagerStream, Turn
+from node.net.muxer import BoundedYamux, EagerStream
 from protocol.wire.blobs import blob_digest
 
 ECHO = "/assay/echo/1"
