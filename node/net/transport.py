@@ -139,6 +139,9 @@ class _Listener(IListener):
                 with trio.move_on_after(cleaning):
                     await ended.wait()
                 nursery.cancel_scope.cancel()
+        except Exception:
+            # Raised from here it would end the node.
+            log.exception("taking in a connection failed; the node goes on")
         finally:
             with trio.CancelScope(shield=True), trio.move_on_after(1):
                 await trio.aclose_forcefully(stream)
@@ -227,6 +230,10 @@ class ExclusiveTCP(TCP):
         remote = stream.get_remote_address()
         if remote is None:
             return False
+        before = self._coming.get(remote)
+        if before is not None:
+            # One port may dial two addresses of this node, or again before its end was noticed.
+            before.settle()
         self._coming[remote] = stream
         try:
             await self._goes_on(remote, stream, stream.proved)
@@ -236,7 +243,7 @@ class ExclusiveTCP(TCP):
             return stream.shaken
         finally:
             stream.settle()
-            del self._coming[remote]
+            _forget(self._coming, remote, stream)
 
     async def _goes_on(
         self, remote: tuple[str, int], stream: _TellingStream, until: trio.Event
@@ -255,7 +262,7 @@ class ExclusiveTCP(TCP):
                 self.counters["handshakes.late"] += 1
                 stream.settle()
         finally:
-            del self._shaking[remote]
+            _forget(self._shaking, remote, stream)
 
     async def called(self, remote: tuple[str, int] | None, peer: str) -> None:
         """Wait until whoever dialled from there, and has proved to be `peer`, is taken in or sent
@@ -286,6 +293,13 @@ class ExclusiveTCP(TCP):
         if out is not None:
             self.counters["handshakes.crowded_out"] += 1
             self._shaking[out].settle()  # type: ignore[index]
+
+
+def _forget(
+    streams: dict[tuple[str, int], _TellingStream], remote: tuple[str, int], stream: _TellingStream
+) -> None:
+    if streams.get(remote) is stream:
+        del streams[remote]
 
 
 async def _resolved(maddr: Multiaddr) -> list[Multiaddr]:

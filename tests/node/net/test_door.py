@@ -13,6 +13,7 @@ from node.net.arrivals import first_words
 from node.net.arrivals.door import Door
 from node.net.peering import whois
 from node.net.rules import turns
+from node.net.transport import ExclusiveTCP
 
 
 async def test_so_many_a_second_come_in_and_the_honest_before_a_crowd(
@@ -84,3 +85,38 @@ async def test_who_has_said_nothing_is_not_spoken_to(monkeypatch: pytest.MonkeyP
         assert "waits" not in asked
         await wait_until(lambda: "waits" in asked, 10)
         assert asked["waits"] - began >= 2.5
+
+
+async def test_one_port_that_dials_two_addresses_of_a_node_does_not_end_it() -> None:
+    """Connections in their handshake are told apart by where they come from, and both do here."""
+    async with swarm(listen=("/ip4/0.0.0.0/tcp/0",)) as node:
+        port = int(node.addresses()[0].split("/")[4])
+        dialled: list[trio.SocketStream] = []
+        source = 0
+        for host in ("127.0.0.1", "127.0.0.2"):
+            socket = trio.socket.socket()
+            socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_REUSEADDR, 1)
+            await socket.bind(("127.0.0.9", source))
+            source = socket.getsockname()[1]
+            await socket.connect((host, port))
+            dialled.append(trio.SocketStream(socket))
+            await dialled[-1].send_all(b"\x13/multistream/1.0.0\n")
+            assert await dialled[-1].receive_some(1)
+        for each in dialled:
+            await each.aclose()
+        await trio.sleep(0.2)
+        assert await node.probe()
+
+
+async def test_a_defect_in_taking_in_a_connection_does_not_end_the_node(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails(transport: ExclusiveTCP, stream: object) -> bool:
+        raise ZeroDivisionError
+
+    async with swarm() as node:
+        with monkeypatch.context() as patched:
+            patched.setattr(ExclusiveTCP, "shakes_hands", fails)
+            await node.probe()
+            await wait_until(lambda: "the node goes on" in caplog.text)
+        assert await node.probe()
