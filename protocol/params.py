@@ -284,6 +284,9 @@ IDENTIFY_PUSHES_PER_SECOND: Final = 1
 #: Requests from one peer: chunks of a blob come as one request each, 64 MiB/s at this rate.
 REQUESTS_PER_SECOND: Final = 64
 MAX_STREAMS_PER_PEER: Final = 64
+#: Streams that a peer opens, whatever becomes of them: one that is reset at once is work, too, and
+#: never among those that are open. Requests, and as many for all else.
+STREAMS_PER_SECOND: Final = 2 * REQUESTS_PER_SECOND
 
 #: Gossip that waits: for one slow peer to take it, and for one topic's reader here.
 GOSSIP_QUEUE_MESSAGES: Final = 512

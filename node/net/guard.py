@@ -93,6 +93,7 @@ class Record:
     bytes: Bucket
     requests: Bucket
     pushes: Bucket
+    opened: Bucket
     points: float = 0.0
     banned_until: float = 0.0
     streams: int = 0
@@ -124,6 +125,7 @@ class Warden:
                 bytes=_full(params.GOSSIP_BYTES_PER_SECOND, now),
                 requests=_full(params.REQUESTS_PER_SECOND, now),
                 pushes=_full(params.IDENTIFY_PUSHES_PER_SECOND, now),
+                opened=_full(params.STREAMS_PER_SECOND, now),
             )
         known.points *= 0.5 ** ((now - known.seen) / params.PENALTY_HALF_LIFE_SECONDS)
         known.seen = now
@@ -167,9 +169,12 @@ class Warden:
         return self.record(peer).pushes.allows(self._clock())
 
     def open_stream(self, peer: str) -> bool:
-        """Count a stream that the peer opened, unless it has too many; pair with `close_stream`."""
+        """Count a stream that the peer opened, unless it has too many, or opens them too fast; pair
+        with `close_stream`."""
         record = self.record(peer)
         if record.streams >= params.MAX_STREAMS_PER_PEER:
+            return False
+        if not record.opened.allows(self._clock()):
             return False
         record.streams += 1
         return True

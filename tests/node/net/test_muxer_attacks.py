@@ -17,6 +17,7 @@ from libp2p.security.noise.io import NoiseTransportReadWriter
 from libp2p.security.secure_session import SecureSession
 from libp2p.stream_muxer.yamux.yamux import (
     FLAG_ACK,
+    FLAG_RST,
     FLAG_SYN,
     TYPE_DATA,
     TYPE_PING,
@@ -24,6 +25,7 @@ from libp2p.stream_muxer.yamux.yamux import (
     YAMUX_HEADER_FORMAT,
 )
 
+from node.net.host import network_of
 from node.net.muxer import BoundedYamux
 from protocol import params
 
@@ -199,6 +201,20 @@ async def test_what_is_unread_of_a_stream_that_is_reset_is_dropped(nursery: trio
     await trio.testing.wait_all_tasks_blocked(0.01)
     assert not victim.streams
     assert not victim.stream_buffers
+
+
+async def test_who_opens_and_resets_streams_without_end_is_banned() -> None:
+    """Each is half a millisecond of this node's for 24 bytes, and none is open for long."""
+    async with swarm() as node, stranger(node) as rogue:
+        line: Any = next(iter(network_of(rogue).connections.values()))[0].muxed_conn
+        with suppress(Exception):
+            for number in range(1001, 3001, 2):
+                await line._write_frame(
+                    frame(TYPE_WINDOW_UPDATE, FLAG_SYN, number, 0)
+                    + frame(TYPE_WINDOW_UPDATE, FLAG_RST, number, 0)
+                )
+        await wait_until(lambda: node.statistics().get("bans"))
+        await wait_until(lambda: not node.peers())
 
 
 async def test_streams_that_a_peer_never_ends_are_not_remembered(

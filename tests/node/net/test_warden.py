@@ -73,6 +73,17 @@ def test_streams_are_counted_in_and_out() -> None:
     court.close_stream("unknown")
 
 
+def test_streams_that_end_at_once_are_counted_too() -> None:
+    """A peer that opens and resets them never has many, and each is work here."""
+    court, _, _ = warden()
+    opened = 0
+    for _ in range(10 * params.STREAMS_PER_SECOND):
+        if court.open_stream("p"):
+            opened += 1
+            court.close_stream("p")
+    assert opened == 4 * params.STREAMS_PER_SECOND
+
+
 def test_memory_is_bounded_and_the_guilty_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "MAX_REMEMBERED", 100)
     court, clock, _ = warden()
