@@ -223,6 +223,31 @@ async def test_a_timeout_in_reading_a_frames_body_ends_the_connection_cleanly() 
     assert muxed.is_closed
 
 
+async def test_yamux_reads_on_within_a_frame_that_cannot_be_read() -> None:
+    """What somebody wrote into it is then taken for frames; node/net/muxer.py ends the line."""
+    within = data_frame(3, 0, FLAG_SYN)
+    frame = data_frame(1, len(within))[: -len(within)] + within
+    muxed = muxer(Line(data_frame(1, 0, FLAG_SYN) + frame))
+
+    async def fail(length: int) -> bytes:
+        raise ValueError
+
+    muxed._read_data_body = fail  # type: ignore[method-assign]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(muxed.start)
+        await wait_until(lambda: 3 in muxed.streams)
+        nursery.cancel_scope.cancel()
+
+
+async def test_yamux_keeps_what_is_unread_of_a_stream_that_was_reset() -> None:
+    muxed = muxer(Line(data_frame(1, 20, FLAG_SYN)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(muxed.start)
+        await (await muxed.accept_stream()).reset()
+        assert len(muxed.stream_buffers[1]) == 20
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_writer_gives_up_after_five_seconds_without_window(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
