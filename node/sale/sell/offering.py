@@ -22,6 +22,7 @@ from node.store.sale.on_sale import OfferRow
 from node.work import tasks
 from node.work.sale import models
 from node.workers.compute import in_worker
+from protocol import params
 from protocol.addresses import to_checksum
 from protocol.errors import InputError, Malformed, StateError
 from protocol.layout.queries import Mode
@@ -29,6 +30,7 @@ from protocol.machines.job import JobPhase
 from protocol.requester.state import RequesterState
 from protocol.sale import limits
 from protocol.sale.offers import Offer
+from protocol.sale.vouchers import MAX_DEPOSIT
 from protocol.wire.codec import encode
 
 _FINISHED = (JobPhase.PAYING, JobPhase.CLOSED, JobPhase.FINISHING)
@@ -36,7 +38,10 @@ _FINISHED = (JobPhase.PAYING, JobPhase.CLOSED, JobPhase.FINISHING)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a seller asks for. Amounts in the token's smallest unit; `days` from now."""
+    """What a seller asks for, checked. Amounts in the token's smallest unit; `days` from now.
+
+    Raises InputError, by the name that the seller gave.
+    """
 
     price: int
     token: bytes
@@ -45,6 +50,20 @@ class Terms:
     minute: int
     days: int
     accuracy: float | None
+
+    def __post_init__(self) -> None:
+        for name, least, most in (
+            ("price", 1, MAX_DEPOSIT),
+            ("batch", 1, params.MAX_OFFER_BATCH),
+            ("minute", 1, params.MAX_OFFER_MINUTE),
+            ("days", 1, limits.MAX_OFFER_SECONDS // 86_400 - 1),
+        ):
+            if not least <= (given := getattr(self, name)) <= most:
+                raise InputError(f"is {given}; {least} to {most} is allowed", name)
+        if self.accuracy is not None and not 0 <= self.accuracy <= 1:
+            raise InputError(
+                f"is {self.accuracy:g}; 0 to 1 is allowed, 0.9 for 90 of 100", "accuracy"
+            )
 
 
 class Offering:
@@ -70,8 +89,6 @@ class Offering:
         size = self._services.blobs.size(state.model_digest) if state.model_digest else None
         if state.phase not in _FINISHED or size is None:
             raise StateError(f"the job is {state.phase.value}: a finished job's model is sold")
-        if not 1 <= terms.days * 86_400 <= limits.MAX_OFFER_SECONDS - 86_400:
-            raise InputError(f"are {terms.days}; 1 to 365 are allowed", "days")
         domain = self._talk.domain
         key = b""
         if spec.privacy.sealed:

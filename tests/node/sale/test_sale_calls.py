@@ -12,7 +12,7 @@ import trio.testing
 
 from node.sale.calls import SaleCalls
 from node.sale.sale import Sale
-from protocol.errors import AssayError
+from protocol.errors import AssayError, InputError
 
 
 class Starting:
@@ -56,3 +56,26 @@ async def test_channels_are_told_once_they_are_read(name: str, given: tuple[Any,
         assert ended == []
         sale._loaded.set()
     assert ended == [True]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "told"),
+    [
+        ("price", 0, "is 0; 1 to "),
+        ("price", 2**128, "; 1 to "),
+        ("batch", 0, "is 0; 1 to 100000 is allowed"),
+        ("minute", 6001, "is 6001; 1 to 6000 is allowed"),
+        ("days", 366, "is 366; 1 to 365 is allowed"),
+        ("accuracy", 90.0, "is 90; 0 to 1 is allowed, 0.9 for 90 of 100"),
+        ("accuracy", float("nan"), "is nan; 0 to 1"),
+    ],
+)
+async def test_an_offers_terms_are_refused_by_the_name_that_was_given(
+    name: str, given: float, told: str
+) -> None:
+    nothing: Any = None
+    calls = SaleCalls(nothing, nothing, nothing)
+    terms = {"price": 1, "batch": 1, "minute": 1, "days": 1, "accuracy": 0.9} | {name: given}
+    with pytest.raises(InputError, match=told) as refused:
+        await calls.sale_offer("0x12", token=None, scores=False, dry_run=True, **terms)  # type: ignore
+    assert refused.value.field == name
