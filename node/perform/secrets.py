@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from functools import partial
 
 import trio
 
@@ -69,11 +68,16 @@ async def make(services: Services, wanted: Wanted, effect: effects.MakeSecrets) 
         outcome = inputs.SecretsMade(services.clock.ms(), effect.round, effect.attempt, ready)
         await services.engine.feed(machine.key, outcome, wanted.id)
         return
-    # Not in a worker, which has less of the processor: it takes as long as opening the shares of
-    # others does, 4 ms in a block of 32, and a round waits for all of its owners.
-    drawn = partial(secagg_tasks.make_secrets, place, effect.opening, context.me, members)
     try:
-        made = await trio.to_thread.run_sync(drawn, threshold)
+        made = await in_worker(
+            services.compute,
+            secagg_tasks.make_secrets,
+            place,
+            effect.opening,
+            context.me,
+            members,
+            threshold,
+        )
     except Malformed as error:
         outcome = failed(str(error))
     else:
