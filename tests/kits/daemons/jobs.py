@@ -155,12 +155,21 @@ async def holds(swarm: Swarm, job: str, rounds: int) -> None:
     assert shown["summary"]["round"] == rounds
     assert [r["contributors"] for r in shown["rounds"]] == [len(swarm.owners)] * rounds
     assert shown["rounds"][-1]["accuracy"] > 0.9
+    # The books follow the chain a look behind the job's own state.
+    await until(lambda: _balanced(swarm.requester.show(job)), 30, "the books have what was paid")
     paid_in_full(swarm, job)
     await once_on_chain(swarm, job, rounds)
     for owner in swarm.owners:
         await until(lambda o=owner: o.state(job) == "finished", 30, "the owner saw its pay")
         assert set(released_once(owner, job)) <= set(range(rounds))
         await until(lambda o=owner: not secrets_of(o, job), 20, "its secrets are destroyed")
+
+
+def _balanced(shown: Any) -> bool:
+    money = {
+        name: int(shown["money"][name]) for name in ("escrowed", "paid", "returned", "awaited")
+    }
+    return money["escrowed"] == money["paid"] + money["returned"] + money["awaited"]
 
 
 def paid_in_full(swarm: Swarm, job: str) -> None:

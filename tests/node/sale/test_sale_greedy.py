@@ -280,7 +280,8 @@ async def test_another_buyer_is_served_beside_a_greedy_one_over_sockets(
                     break
                 assert isinstance(heard.word, Later)
                 await trio.sleep(heard.word.milliseconds / 1000)
-        # It waited for those before it in the queue, and for none besides.
-        assert worker.made - before <= limits.MAX_SALE_QUEUE_OF_BUYER + 2
+        # It waited for those before it in the queue, and for none besides; a few are made while its
+        # question and its answer travel.
+        assert worker.made - before <= limits.MAX_SALE_QUEUE_OF_BUYER + 6
         assert len(answers) < len(greedy)
         nursery.cancel_scope.cancel()
