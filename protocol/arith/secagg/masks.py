@@ -44,10 +44,6 @@ SURPLUS_BITS: Final = 128
 _CHUNK: Final = 1 << 18
 _ZEROS: Final = bytes(_CHUNK)
 
-#: Where a processor has AES in words of 512 bits (Ice Lake, Zen 4), OpenSSL's GCM uses it and its
-#: counter mode does not: GCM is twice as fast. Elsewhere GCM's tag costs as much as the stream.
-_GCM_IS_FASTER: Final = "AVX512_ICL" in np.show_config("dicts")["SIMD Extensions"]["found"]
-
 _BINDING: Final = b"assay/1 mask binding\x00"
 _PAIR: Final = b"assay/1 pair mask\x00"
 _SELF: Final = b"assay/1 self mask\x00"
@@ -333,13 +329,22 @@ def _cipher(seed: bytes, space: int, bits: int) -> CipherContext:
     """
     info = _STREAM + struct.pack(">BH", space, bits)
     key = HKDFExpand(SHA256(), 32, info).derive(checked_seed(seed))
-    return Cipher(algorithms.AES256(key), _mode(_GCM_IS_FASTER)).encryptor()
+    return Cipher(algorithms.AES256(key), _MODE).encryptor()
 
 
-def _mode(gcm: bool) -> modes.CTR | modes.GCM:
-    """Counter mode from block 2, or GCM, whose tag is never asked for: its bound of 64 GiB a key is
-    far above the largest model."""
-    return modes.GCM(bytes(12)) if gcm else modes.CTR((2).to_bytes(16, "big"))
+def _mode(machine: Mapping[str, Any]) -> modes.CTR | modes.GCM:
+    """GCM, whose tag is never asked for, where a processor has AES in words of 512 bits (Ice Lake,
+    Zen 4): OpenSSL's GCM uses them, its counter mode does not, and GCM is twice as fast. Elsewhere
+    the tag costs as much as the stream: counter mode, from block 2.
+
+    `machine` is numpy's account of it, which leaves out what is empty. GCM's bound of 64 GiB a key
+    is far above the largest model.
+    """
+    found = machine.get("SIMD Extensions", {}).get("found", ())
+    return modes.GCM(bytes(12)) if "AVX512_ICL" in found else modes.CTR((2).to_bytes(16, "big"))
+
+
+_MODE: Final = _mode(np.show_config("dicts"))
 
 
 def _fill(cipher: CipherContext, words: WordArray) -> None:

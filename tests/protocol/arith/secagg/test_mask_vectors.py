@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import subprocess
+import sys
 
+import numpy as np
 import pytest
-from kits.paths import VECTORS
+from cryptography.hazmat.primitives.ciphers import modes
+from kits.paths import ROOT, VECTORS
 
 from protocol.arith.secagg import masks
 from protocol.arith.secagg.agreement import public_of
@@ -58,13 +63,35 @@ def test_keys_and_seeds() -> None:
     assert self_seed(seed, first_public, BINDING).hex() == CASE["self_seed_of_0"]
 
 
-@pytest.mark.parametrize("gcm", [False, True])
+@pytest.mark.parametrize("found", [[], ["AVX512_ICL"]], ids=["counter mode", "GCM"])
 @pytest.mark.parametrize("case", CASE["words"], ids=lambda case: case["bits"])
-def test_words_by_either_mode(case: dict, gcm: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masks, "_GCM_IS_FASTER", gcm)
+def test_words_by_either_mode(
+    case: dict, found: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(masks, "_MODE", masks._mode({"SIMD Extensions": {"found": found}}))
     words = expand_words(bytes.fromhex(CASE["stream_seed"]), 40_001, case["bits"])
     assert words[:5].tolist() == case["first"]
     assert words[40_000] == case["number_40000"]
+
+
+def test_a_processor_of_which_nothing_is_known_has_counter_mode() -> None:
+    """numpy leaves out what is empty: where it found nothing, and where it was built to look for
+    nothing."""
+    for machine in ({}, {"SIMD Extensions": {"baseline": ["X86_V2"]}}):
+        assert isinstance(masks._mode(machine), modes.CTR)
+    assert isinstance(masks._mode({"SIMD Extensions": {"found": ["AVX512_ICL"]}}), modes.GCM)
+
+
+def test_masks_are_there_on_an_old_processor() -> None:
+    """Another process, in which numpy is told of no more than its baseline."""
+    every = np.show_config("dicts").get("SIMD Extensions", {}).get("found", ())
+    environment = os.environ | {"NPY_DISABLE_CPU_FEATURES": " ".join(every)}
+    line = "import protocol.arith.secagg.masks as m; print(type(m._MODE).__name__)"
+    command = [sys.executable, "-c", line]
+    done = subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "CTR\n"), done.stderr
 
 
 @pytest.mark.parametrize("case", CASE["residues"], ids=lambda case: len(case["n"]))
