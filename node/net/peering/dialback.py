@@ -21,7 +21,8 @@ from libp2p.protocol_muxer.multiselect_client import MultiselectClient
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 
 from node.net.host import network_of
-from node.net.peering.dialme import DIALLED, MAX_QUESTION_BYTES, DialBack, DialMe
+from node.net.muxer import DIALLED
+from node.net.peering.dialme import MAX_QUESTION_BYTES, DialBack, DialMe
 from node.net.peering.lines import Lines
 from node.net.peering.whois import parse_peer
 from node.net.rules import callback

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from node.net.muxer import DIALLED
 from protocol import params
 from protocol.wire.codec import Range, Size, Wire
 
@@ -16,9 +15,6 @@ MAX_QUESTION_BYTES: Final = 64
 MAX_ANSWER_BYTES: Final = 64
 
 _MAX_HOST_BYTES: Final = 45
-
-
-__all__ = ["DIALLED", "PROTOCOL", "DialBack", "DialMe"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,9 @@ from node.net import streams
 from node.net.config import Asked, SwarmConfig
 from node.net.errors import Refused
 from node.net.host import network_of
+from node.net.muxer import DIALLED
 from node.net.peering import outside
-from node.net.peering.dialme import DIALLED, PROTOCOL, DialBack, DialMe
+from node.net.peering.dialme import PROTOCOL, DialBack, DialMe
 from node.net.rules.callback import Outcome, Verdict
 from node.net.swarm import Swarm, open_swarm
 from protocol import params
