@@ -116,7 +116,7 @@ def presence_row(without: Sequence[NoisePlan], with_it: Sequence[NoisePlan]) -> 
         "whether one row is there, from one answer a file",
         f"{first:.1%} right ({len(without)} answers)",
         f"{second:.1%} right ({len(with_it)} answer)",
-        first > 0.9
+        expected(without) > 0.95
         and abs(first - expected(without)) < near
         and abs(second - expected(with_it[:1])) < near,
     )

@@ -11,11 +11,11 @@ import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
+from kits.net.lines import muxed
 from kits.net.swarms import Basket, Shelf, swarm
 from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.peer.id import ID
 from libp2p.security.noise.io import NoiseTransportReadWriter
-from libp2p.security.secure_session import SecureSession
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 from libp2p.utils.varint import encode_delim
 
@@ -114,18 +114,9 @@ class Open(NoiseTransportReadWriter):
         return data
 
 
-def muxed(wire: Wire) -> BoundedYamux:
+def over(wire: Wire) -> BoundedYamux:
     other: Any = None
-    session = SecureSession(
-        local_peer=ID(b"me"),
-        local_private_key=other,
-        remote_peer=ID(b"peer"),
-        remote_permanent_pubkey=other,
-        is_initiator=True,
-        conn=Open(wire, other),  # type: ignore[arg-type]
-    )
-    session._fill(b"left")
-    return BoundedYamux(session, ID(b"peer"))
+    return muxed(Open(wire, other), True, b"left")  # type: ignore[arg-type]
 
 
 def messages(*contents: bytes) -> bytes:
@@ -143,7 +134,7 @@ def test_what_comes_in_is_read_in_order_however_it_is_cut(
     """First what the library had read of it during its negotiation."""
 
     async def main() -> None:
-        line = muxed(Wire(messages(*contents), piece)).secured_conn
+        line = over(Wire(messages(*contents), piece)).secured_conn
         left = b"left" + b"".join(contents)
         for count in reads:
             if count > len(left):
@@ -157,7 +148,7 @@ def test_what_comes_in_is_read_in_order_however_it_is_cut(
 
 
 async def test_an_empty_message_ends_the_connection() -> None:
-    line = muxed(Wire(messages(b"a", b"", b"b"))).secured_conn
+    line = over(Wire(messages(b"a", b"", b"b"))).secured_conn
     assert await line.read(5) == b"lefta"
     with pytest.raises(ConnectionClosedError, match="empty"):
         await line.read(1)
@@ -165,7 +156,7 @@ async def test_an_empty_message_ends_the_connection() -> None:
 
 async def test_who_reads_what_is_there_lets_others_run() -> None:
     """A piece from the network may hold thousands of frames."""
-    line = muxed(Wire(messages(bytes(5000)))).secured_conn
+    line = over(Wire(messages(bytes(5000)))).secured_conn
     turns = 0
 
     async def other() -> None:
@@ -187,7 +178,7 @@ async def test_a_writer_goes_on_as_soon_as_there_is_room(
 ) -> None:
     """The library looks every 10 ms."""
     wire = Wire()
-    stream = await muxed(wire).open_stream()
+    stream = await over(wire).open_stream()
     stream.send_window = 3
     start = trio.current_time()
     async with trio.open_nursery() as nursery:
@@ -203,7 +194,7 @@ async def test_a_writer_goes_on_as_soon_as_there_is_room(
 async def test_a_writer_gives_up_without_room_and_when_the_stream_ends(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    stream = await muxed(Wire()).open_stream()
+    stream = await over(Wire()).open_stream()
     stream.send_window = 0
     start = trio.current_time()
     with pytest.raises(MuxedStreamError, match="no window in 5 seconds"):

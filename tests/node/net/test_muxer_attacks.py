@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from kits.net.lines import muxed
 from kits.net.swarms import stranger, stream_to, swarm, wait_until
 from libp2p.io.trio import TrioTCPStream
 from libp2p.network.connection.raw_connection import RawConnection
-from libp2p.peer.id import ID
 from libp2p.security.noise.io import NoiseTransportReadWriter
-from libp2p.security.secure_session import SecureSession
 from libp2p.stream_muxer.yamux.yamux import (
     FLAG_ACK,
     FLAG_RST,
@@ -49,18 +48,9 @@ class Counted(NoiseTransportReadWriter):
         return data[4:-12]
 
 
-def muxed(end: trio.socket.SocketType, initiator: bool) -> BoundedYamux:
-    raw = RawConnection(TrioTCPStream(trio.SocketStream(end)), initiator)
-    other: Any = None
-    session = SecureSession(
-        local_peer=ID(b"me"),
-        local_private_key=other,
-        remote_peer=ID(b"peer"),
-        remote_permanent_pubkey=other,
-        is_initiator=initiator,
-        conn=Counted(raw, other),
-    )
-    return BoundedYamux(session, ID(b"peer"))
+def over(end: trio.socket.SocketType, initiator: bool) -> BoundedYamux:
+    raw, other = RawConnection(TrioTCPStream(trio.SocketStream(end)), initiator), None
+    return muxed(Counted(raw, other), initiator)  # type: ignore[arg-type]
 
 
 def ends() -> tuple[trio.socket.SocketType, trio.socket.SocketType]:
@@ -90,7 +80,7 @@ async def read_all(stream: Any, count: int) -> bytes:
 async def test_small_frames_in_a_message_each_let_others_run(nursery: trio.Nursery) -> None:
     one, two = ends()
     two.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, MIB)
-    victim = muxed(one, True)
+    victim = over(one, True)
     pong = frame(TYPE_PING, FLAG_ACK, 0, 0)
     flood = b"".join(message(count, pong) for count in range(1, 4001))
     for start in range(0, len(flood), 4096):
@@ -107,7 +97,7 @@ async def test_small_frames_in_a_message_each_let_others_run(nursery: trio.Nurse
 async def test_a_writer_that_gives_up_breaks_nothing(seconds: float, nursery: trio.Nursery) -> None:
     """Its last message was encrypted: without it, or with a part of it, nothing after it reads."""
     one, two = ends()
-    writer, reader = muxed(one, True), muxed(two, False)
+    writer, reader = over(one, True), over(two, False)
     slow = await writer.open_stream()
     slow.send_window = ALL
     with trio.move_on_after(seconds) as given_up:
@@ -127,7 +117,7 @@ async def test_a_stream_is_opened_though_the_other_side_reads_nothing(
 ) -> None:
     """Whoever gives up opening one would leave it behind, and of 256 none would be left."""
     one, two = ends()
-    writer = muxed(one, True)
+    writer = over(one, True)
     nursery.start_soon(writer.start)
     stuck = await writer.open_stream()
     stuck.send_window = ALL
@@ -150,7 +140,7 @@ async def test_two_that_write_much_and_open_streams_do_not_wait_for_each_other(
 ) -> None:
     """Each owes the other a word for each stream. Who does not read until it is sent, while the
     other does the same, waits for ever."""
-    both = [muxed(end, first) for end, first in zip(ends(), (True, False), strict=True)]
+    both = [over(end, first) for end, first in zip(ends(), (True, False), strict=True)]
     for each in both:
         nursery.start_soon(each.start)
     streams = [await each.open_stream() for each in both]
@@ -175,7 +165,7 @@ async def test_two_that_write_much_and_open_streams_do_not_wait_for_each_other(
 async def test_a_false_message_within_a_frame_ends_the_connection() -> None:
     """What is left of the frame is not read as frames: others say what is in it."""
     one, two = ends()
-    victim = muxed(one, False)
+    victim = over(one, False)
     within = frame(TYPE_WINDOW_UPDATE, FLAG_SYN, 7, 0)
     head = frame(TYPE_DATA, 0, 3, len(within) + 8)
     await two.send(message(1, head + within) + message(9, b"false") + message(2, bytes(8)))
@@ -188,7 +178,7 @@ async def test_a_false_message_within_a_frame_ends_the_connection() -> None:
 async def test_what_is_unread_of_a_stream_that_is_reset_is_dropped(nursery: trio.Nursery) -> None:
     """It would be kept, and counted, for a minute, and with it all that is still on its way."""
     one, two = ends()
-    victim, peer = muxed(one, True), muxed(two, False)
+    victim, peer = over(one, True), over(two, False)
     nursery.start_soon(victim.start)
     nursery.start_soon(peer.start)
     theirs = await peer.open_stream()
