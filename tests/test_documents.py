@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,8 @@ def test_the_changelog_is_one_line_a_change() -> None:
         wrong = [line for line in entries if not re.fullmatch(r"- .+\.", line)]
         assert wrong == [], "an entry is one line that begins with '- ' and ends with a full stop"
         assert [line for line in entries if len(line) > _LONGEST_ENTRY] == []
+        twice = [line for line, count in Counter(entries).items() if count > 1]
+        assert twice == [], "two branches that were brought together say it twice"
 
 
 def test_whoever_cites_assay_names_its_version() -> None:
